@@ -1,0 +1,29 @@
+/*
+ * Physical interrupts as event channels: I/O APICs, legacy PCI configuration ports, and the pirq
+ * operations of physdev_op.
+ */
+#pragma once
+#include "memory/guest_copy.h"
+#include "memory/objects.h"
+
+/** At boot, after ACPI: find and mask every I/O APIC input. */
+void irq_init(void);
+int irq_domain_create(struct domain *d); /* 0 or -ENOMEM */
+void irq_domain_destroy(struct domain *d);
+
+/** Route a GSI to the hypervisor itself (the serial port): handler runs with interrupts off. */
+int irq_request_hv(uint32_t gsi, void (*handler)(void));
+
+/** HYPERVISOR_physdev_op: cmd PHYSDEVOP_*. */
+long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5);
+
+/** For EVTCHNOP_bind_pirq and close; d->event_lock held. 0, -EINVAL not mapped, -EBUSY. */
+int pirq_bind_locked(struct domain *d, uint32_t pirq, bool will_share);
+void pirq_unbind_locked(struct domain *d, uint32_t pirq);
+/** Guest says it has handled the interrupt (EOI or unmask of its port). */
+void pirq_eoi(struct domain *d, uint32_t pirq);
+
+/** Emulated port cf8/cfc access by the hardware domain; true if it was one. */
+bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write, uint32_t *value);
+
+void irq_print(void); /* debug key */

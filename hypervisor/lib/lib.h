@@ -1,0 +1,59 @@
+/* What a C library would give. Same names and contracts as ISO C where the name is ISO C's. */
+#pragma once
+#include <stdarg.h>
+
+#include "lib/types.h"
+
+void *memcpy(void *restrict dst, const void *restrict src, size_t len);
+void *memmove(void *dst, const void *src, size_t len);
+void *memset(void *dst, int byte, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+size_t strlen(const char *s);
+size_t strnlen(const char *s, size_t max);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t len);
+char *strchr(const char *s, int c);
+
+/** Copy at most size - 1 bytes of src and always end dst with a NUL (size > 0). Returns strlen(src). */
+size_t xl_strlcpy(char *dst, const char *src, size_t size);
+
+/**
+ * Formatted output into buf (size bytes, always NUL-ended when size > 0).
+ * Knows %d %i %u %x %X %c %s %p %% with -, 0, width, precision, * and the sizes hh h l ll z.
+ * %pS prints a code address as symbol+offset. Returns the length the whole text would have.
+ */
+int xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
+int xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
+
+/**
+ * Parse an unsigned number, decimal or with 0x hexadecimal; *end is the first character not used
+ * (== s if there was no number). Saturates at UINT64_MAX.
+ */
+uint64_t xl_strtoull(const char *s, const char **end);
+
+static inline unsigned int fls64(uint64_t x) { return x ? 64 - (unsigned int)__builtin_clzll(x) : 0; }
+static inline unsigned int ffs64(uint64_t x) { return (unsigned int)__builtin_ffsll((long long)x); }
+
+/* index if index < limit, else 0, without a branch that could be speculated past */
+static inline uint64_t array_index_nospec(uint64_t index, uint64_t limit)
+{
+    uint64_t mask;
+
+    __asm__ volatile("cmp %1, %2; sbb %0, %0" : "=r"(mask) : "r"(limit), "r"(index) : "cc");
+    return index & mask;
+}
+
+/* (a * mul) >> 32 with a 96-bit product */
+static inline uint64_t mul_shift32(uint64_t a, uint32_t mul)
+{
+    return (uint64_t)(((unsigned __int128)a * mul) >> 32);
+}
+/* a * b / c with a 128-bit product; the caller knows that the quotient fits */
+static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t q, rem, hi;
+
+    __asm__("mul %3" : "=a"(q), "=d"(hi) : "a"(a), "rm"(b) : "cc");
+    __asm__("div %4" : "=a"(q), "=d"(rem) : "a"(q), "d"(hi), "r"(c) : "cc");
+    return q;
+}

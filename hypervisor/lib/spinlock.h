@@ -1,0 +1,102 @@
+/*
+ * Ticket spinlocks with one lock order for the whole hypervisor, checked at run time in debug
+ * builds (style: a lock whose order is written once, and checked).
+ */
+#pragma once
+#include "lib/bug.h"
+#include "lib/pcpu.h"
+
+/* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */
+enum lock_level {
+    L_DOMLIST,
+    L_DOMAIN,
+    L_PAGE,
+    L_GNTTAB,
+    L_MAPTRACK,
+    L_EVENT,
+    L_IRQ,
+    L_SCHED,
+    L_TIMER,
+    L_HEAP,
+    L_CONSOLE,
+    NR_LOCK_LEVELS
+};
+
+struct spinlock {
+    atomic_uint next, owner;
+    enum lock_level level;
+};
+
+#define SPINLOCK_INIT(lvl) { 0, 0, (lvl) }
+
+static inline void spin_lock_init(struct spinlock *l, enum lock_level level)
+{
+    *l = (struct spinlock)SPINLOCK_INIT(level);
+}
+
+static inline void spin_lock_raw(struct spinlock *l)
+{
+    unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+
+    while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
+        cpu_relax();
+}
+
+static inline void spin_lock(struct spinlock *l)
+{
+#ifndef NDEBUG
+    struct pcpu *c = this_pcpu();
+
+    BUG_ON(c->locks_held >> l->level); /* holds this level, or one to its right */
+    spin_lock_raw(l);
+    c->locks_held |= 1u << l->level;
+#else
+    spin_lock_raw(l);
+#endif
+}
+
+static inline void spin_unlock(struct spinlock *l)
+{
+#ifndef NDEBUG
+    this_pcpu()->locks_held &= ~(1u << l->level);
+#endif
+    atomic_store_explicit(&l->owner, atomic_load_explicit(&l->owner, memory_order_relaxed) + 1,
+                          memory_order_release);
+}
+
+/* Two different locks of one level, low address first; spin_unlock_pair() releases both. */
+static inline void spin_lock_pair(struct spinlock *a, struct spinlock *b)
+{
+    struct spinlock *lo = a < b ? a : b, *hi = a < b ? b : a;
+
+    spin_lock(lo);
+    if (lo != hi)
+        spin_lock_raw(hi);
+}
+static inline void spin_unlock_pair(struct spinlock *a, struct spinlock *b)
+{
+    if (a != b)
+        atomic_fetch_add_explicit(&b->owner, 1, memory_order_release);
+    spin_unlock(a);
+}
+
+/* For locks also taken in interrupt context: with interrupts off, everywhere. */
+static inline unsigned long spin_lock_irqsave(struct spinlock *l)
+{
+    unsigned long flags = arch_irq_save();
+
+    spin_lock(l);
+    return flags;
+}
+static inline void spin_unlock_irqrestore(struct spinlock *l, unsigned long flags)
+{
+    spin_unlock(l);
+    arch_irq_restore(flags);
+}
+
+/* True when somebody holds the lock (a self-check for functions named _locked). */
+static inline bool spin_is_held(const struct spinlock *l)
+{
+    return atomic_load_explicit(&l->owner, memory_order_relaxed) !=
+           atomic_load_explicit(&l->next, memory_order_relaxed);
+}

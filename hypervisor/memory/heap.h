@@ -1,0 +1,58 @@
+/*
+ * The frame allocator: a buddy system over all RAM with zones by address, and the hypervisor's own
+ * small objects. Free frames are linked through the frame table.
+ */
+#pragma once
+#include "memory/frame.h"
+
+#define HEAP_MAX_ORDER 18 /* 1 GiB */
+
+/* ---- boot time ---- */
+
+/** Tell the frame table that [start, end) bytes is RAM (whole frames inside it). Once per range. */
+void heap_add_ram(uint64_t start, uint64_t end);
+/** Give [start, end) bytes of such RAM to the allocator. Not yet scrubbed. */
+void heap_free_range(uint64_t start, uint64_t end);
+
+/* ---- frames ---- */
+
+/**
+ * Allocate 2^order frames, naturally aligned, all below 2^addr_bits bytes (0: anywhere; high
+ * addresses first). Contents undefined; count_info is HV, count 1. INVALID_MFN if there are none.
+ */
+mfn_t heap_alloc(unsigned int order, unsigned int addr_bits);
+/** Free what heap_alloc() gave; marked DIRTY. */
+void heap_free(mfn_t m, unsigned int order);
+uint64_t heap_free_pages(void);
+uint64_t heap_total_pages(void);
+
+/** One zeroed frame for the hypervisor, as a pointer; NULL if there is none. */
+void *alloc_page(void);
+void free_page(void *p);
+
+/**
+ * 2^order scrubbed frames that d owns from now on: on its list, ALLOCATED, count 1 each. Checks
+ * d->max_pages and d->is_dying. 0 with *out, or -ENOMEM, or -E2BIG when the limit is in the way.
+ */
+int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out);
+/** Give one HV frame (say, of a boot module) to d as one of its pages. Contents are kept. */
+int domain_assign_page(struct domain *d, mfn_t m);
+/**
+ * Undo domain_alloc_pages' ownership of one page whose only reference left besides the caller's is
+ * ALLOCATED, and keep it for the hypervisor as HV, count 1 (XENMEM_exchange); false if it is in use.
+ */
+bool domain_steal_page(struct domain *d, mfn_t m);
+
+/* ---- small objects ---- */
+
+/** Zeroed memory for the hypervisor, at most PAGE_SIZE; NULL if there is none. 64-byte aligned from 64 bytes on. */
+void *xmalloc(size_t bytes);
+void xfree(void *p);
+/** Zeroed, any size, whole frames; needs the size back. */
+void *xmalloc_pages(size_t bytes);
+void xfree_pages(void *p, size_t bytes);
+
+/** One line of totals, for the debug key. */
+void heap_print(void);
+/** Check lists against the frame table; prints what is wrong and returns how many. */
+unsigned int heap_audit(void);

@@ -1,0 +1,71 @@
+/*
+ * The PV MMU: which frames are page tables, and what may stand in them. Rule 1 of the design is
+ * kept here and nowhere else.
+ */
+#pragma once
+#include "memory/frame.h"
+#include "memory/guest_copy.h"
+
+enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABLE };
+
+#define PGT_TYPE_SHIFT 61
+#define PGT_TYPE_MASK (7ULL << PGT_TYPE_SHIFT)
+#define PGT_VALID (1ULL << 60)
+#define PGT_PINNED (1ULL << 59)
+#define PGT_PARTIAL (1ULL << 58)
+#define PGT_DONE_SHIFT 48
+#define PGT_DONE_MASK (0x3ffULL << PGT_DONE_SHIFT)
+#define PGT_COUNT_MASK 0xffffffffULL
+#define PGT_TYPE(x) ((enum page_type)((x) >> PGT_TYPE_SHIFT))
+#define PGT_COUNT(x) ((uint32_t)(x))
+
+/**
+ * Take a general and a type reference on m for d: the frame becomes or is `type`, validated.
+ * Preemptible when the frame is a table that is not yet valid: -ERESTART means progress was kept,
+ * call again. 0; -EINVAL not d's frame, another type, or bad contents; -EAGAIN another CPU is at it.
+ */
+int page_get_type(struct domain *d, mfn_t m, enum page_type type);
+/** Drop what page_get_type() took; -ERESTART: not done yet, call again (only for tables). */
+int page_put_type(struct domain *d, mfn_t m);
+
+/** A writable reference on d's frame for ring 0 to write into; false: it is a table or not d's. */
+bool page_get_writable(struct domain *d, mfn_t m);
+void page_put_writable(mfn_t m);
+
+/* ---- hypercalls (arguments as the ABI has them; docstrings in paging/hypercalls.c) ---- */
+long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5);
+long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5);
+long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4, uint64_t a5);
+long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid, uint64_t a5);
+
+/**
+ * Walk v's kernel (or present, for faults) root to the L1 entry for va.
+ * Fills *l1_mfn (the table's frame) and *pte (its present value); false if a level is not present.
+ */
+bool guest_walk_l1(struct vcpu *v, uint64_t va, mfn_t *l1_mfn, pte_t *pte);
+
+/**
+ * A guest kernel wrote to a page-table frame: replace the entry at va by compare-and-exchange.
+ * l1_mfn is the frame that va maps (an L1 table of the domain), offset the byte offset in it,
+ * 8-aligned. If cmpxchg, only if the entry is still old, else *seen gets its value and 1 returns.
+ * 0 done; -EINVAL the new value is refused (the caller bounces the fault).
+ */
+int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte_t old, pte_t new,
+                          bool cmpxchg, pte_t *seen);
+
+/** set_gdt / SET_LDT and a vCPU's roots: take and drop their references. */
+int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents);
+void vcpu_drop_gdt(struct vcpu *v);
+int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents);
+void vcpu_drop_ldt(struct vcpu *v);
+/** Set the kernel (user = false) or user root; m 0 for no user root. As MMUEXT_NEW_BASEPTR. */
+int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);
+
+/** Death: drop all pins, then all that the vCPUs hold. 0, or -ERESTART to call again. */
+int paging_relinquish(struct domain *d);
+
+/**
+ * Recompute every reference that tables, roots, descriptors and pins explain and compare it with
+ * the frame table. Prints each difference and returns how many. All vCPUs paused or one CPU.
+ */
+unsigned int paging_audit(void);

@@ -1,0 +1,133 @@
+/*
+ * What the machine offers to the rest of the hypervisor. On the host tests/unit/fake/ implements
+ * the same; nothing outside x86/ touches a control register, an MSR, an APIC or a port by itself.
+ */
+#pragma once
+#include "lib/pcpu.h"
+#include "memory/objects.h"
+#include "x86/pte.h"
+
+struct vcpu;
+struct domain;
+
+/* ---- memory ---- */
+
+/** Where frame m is seen by ring 0 (the direct map). Any RAM frame. */
+static inline void *mfn_to_virt(mfn_t m) { return (void *)(DIRECTMAP_BASE + (mfn_x(m) << PAGE_SHIFT)); }
+static inline void *maddr_to_virt(uint64_t maddr) { return (void *)(DIRECTMAP_BASE + maddr); }
+static inline uint64_t virt_to_maddr(const void *p) { return (uint64_t)(uintptr_t)p - DIRECTMAP_BASE; }
+static inline mfn_t virt_to_mfn(const void *p) { return _mfn(virt_to_maddr(p) >> PAGE_SHIFT); }
+
+/**
+ * Copy len bytes between the hypervisor and the current vCPU's address space (kernel root).
+ * Refuses any byte in the hypervisor's part and non-canonical addresses. Returns the number of
+ * bytes NOT copied: 0 is success. May fault and recover: hold no spinlock.
+ */
+size_t arch_copy_from_guest(void *dst, uint64_t va, size_t len);
+size_t arch_copy_to_guest(uint64_t va, const void *src, size_t len);
+
+/** Zero one frame. */
+void arch_clear_page(void *page);
+void arch_copy_page(void *dst, const void *src);
+/** Write back and invalidate all lines of len bytes at p (rule 12). */
+void arch_cache_flush(const void *p, size_t len);
+void arch_cache_writeback_all(void);
+
+/** True if PTEs must keep unsafe addresses out of non-present entries (L1TF). */
+extern bool arch_l1tf_affected;
+/** Machine addresses have this many bits (36..52). */
+extern unsigned int arch_paddr_bits;
+
+/* ---- TLB ---- */
+
+/** Flush this CPU's whole TLB but global entries, or one page of it. Counted. */
+void arch_flush_tlb_local(void);
+void arch_flush_tlb_page_local(uint64_t va);
+/** The same on each CPU in mask (bit per pcpu->id), this one included; returns when all are done. */
+void arch_flush_tlb_mask(uint64_t mask);
+void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va);
+/** The TLB clock: advances with each full flush on any CPU; see tlb_flush_needed(). */
+extern _Atomic uint32_t arch_tlb_clock;
+
+/* ---- page tables as the hardware needs them ---- */
+
+/** Put the hypervisor's slots 256..271 into a guest's new L4 table. */
+void arch_l4_init_hv_slots(pte_t *l4);
+/** The root the hardware uses for v in its present mode (rule 14). */
+uint64_t arch_vcpu_root(const struct vcpu *v);
+/** v's roots changed: load the right one if v is current. Flushes non-global entries. */
+void arch_vcpu_roots_changed(struct vcpu *v);
+
+/* ---- vCPU state ---- */
+
+/** Registers of the current guest, valid on this CPU until it switches vCPUs. */
+struct cpu_user_regs *arch_guest_regs(void);
+/** Allocate and free the machine's part of v. 0 or -ENOMEM. */
+int arch_vcpu_create(struct vcpu *v);
+void arch_vcpu_destroy(struct vcpu *v);
+/**
+ * Fill v's state from a guest-supplied context (copied and hostile). 0 or -EINVAL, nothing changed.
+ * Frame references (GDT, root) are the caller's business; this sanitizes selectors and flags.
+ */
+int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
+void arch_vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c);
+/** Save prev's registers, load next's, and go on as next. Called with interrupts off. */
+void arch_context_switch(struct vcpu *prev, struct vcpu *next);
+/** Reload GDT/LDT window, debug registers, segment bases... of v if it is current. */
+void arch_vcpu_gdt_changed(struct vcpu *v);
+void arch_vcpu_ldt_changed(struct vcpu *v);
+void arch_vcpu_bases_changed(struct vcpu *v);
+void arch_vcpu_debugregs_changed(struct vcpu *v);
+/** The guest's view of CR0.TS / CR4 changed. */
+void arch_vcpu_crs_changed(struct vcpu *v);
+/** The guest set XCR0 (checked against arch_xcr0_mask). */
+void arch_vcpu_set_xcr0(struct vcpu *v, uint64_t xcr0);
+extern uint64_t arch_xcr0_mask; /* features we context-switch; 0: no XSAVE */
+
+/** Bounce an exception into the current guest: vector, error code, CR2 for 14. */
+void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t error_code);
+void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code);
+
+/**
+ * Make the current hypercall go on later with these arguments: the guest's instruction is executed
+ * again. In a multicall the entry is rewritten. Returns -ERESTART for the handler to return.
+ */
+long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args);
+/** True when a hypercall should stop soon: softirq or an undelivered event for the guest. */
+bool hypercall_preempt_check(void);
+
+/* ---- the machine ---- */
+
+/** Nanoseconds since boot, monotonic, the same on all CPUs; and the raw counter. */
+uint64_t arch_time_ns(void);
+uint64_t arch_tsc(void);
+uint64_t arch_tsc_khz(void);
+/** Seconds since 1970 from the RTC at boot, at system time 0. */
+uint64_t arch_boot_wallclock_s(void);
+/** Ask for SOFTIRQ_TIMER at system time deadline_ns (0: none). */
+void arch_timer_program(uint64_t deadline_ns);
+/** Make CPU id notice its softirqs. */
+void arch_cpu_kick(uint32_t id);
+/** Halt until an interrupt, if no softirq is pending. Returns with interrupts on. */
+void arch_idle(void);
+uint64_t arch_cpus_online(void); /* mask */
+
+uint32_t arch_port_in(uint16_t port, unsigned int bytes);
+void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value);
+/** Read or write an MSR that may not exist: 0, or -EFAULT when the CPU answers #GP. */
+int arch_rdmsr_safe(uint32_t msr, uint64_t *value);
+int arch_wrmsr_safe(uint32_t msr, uint64_t value);
+void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* eax ebx ecx edx */
+
+/** Map a device's registers (bytes, any alignment) uncached; never unmapped. NULL: no room. */
+volatile void *arch_map_mmio(uint64_t maddr, size_t bytes);
+
+/** The end of the machine. */
+noreturn void arch_reboot(void);
+noreturn void arch_halt_forever(void);
+/** Enter ACPI sleep state by the values for PM1a/PM1b_CNT; only S5. Returns -EIO if still alive. */
+int arch_acpi_power_off(uint16_t pm1a_value, uint16_t pm1b_value);
+
+/** Print the frames of a backtrace, from here or of the given registers. */
+void arch_backtrace(const struct cpu_user_regs *regs);
+void arch_print_regs(const struct cpu_user_regs *regs);

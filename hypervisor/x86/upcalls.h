@@ -1,0 +1,31 @@
+/* All that x86/ calls in the folders above it. */
+#pragma once
+#include "lib/types.h"
+
+struct vcpu;
+struct cpu_user_regs;
+
+/** The hypercall in regs (from a guest kernel); the result goes to regs->rax. hypercall/ */
+void hypercall_dispatch(struct cpu_user_regs *regs);
+
+/**
+ * Exceptions of a guest that may be ours to handle. Each returns true if the instruction was
+ * emulated or the fault repaired and the guest goes on; false: bounce it to the guest.
+ */
+bool guest_general_protection(struct vcpu *v, struct cpu_user_regs *regs);    /* emulate/ */
+bool guest_invalid_opcode(struct vcpu *v, struct cpu_user_regs *regs);        /* emulate/ */
+bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2); /* emulate/, paging/ */
+
+/** A device interrupt arrived on this vector (interrupts off); irq/ acknowledges it. */
+void irq_interrupt(unsigned int vector);
+/** The serial port wants attention (interrupts off). console/ */
+void console_interrupt(void);
+
+/** Run all pending softirqs; may switch to another vCPU. Interrupts on or off at entry, off at return. */
+void softirq_run(void);
+
+/** The first code that runs on a CPU that has nothing else to do. sched/ */
+noreturn void idle_loop(void);
+
+/** Everything is mapped and one CPU runs: bring up the rest. Never returns. domain/ */
+noreturn void hypervisor_main(void);

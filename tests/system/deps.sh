@@ -1,0 +1,49 @@
+#!/bin/bash
+# Install the Debian packages that building, running, testing and linting need: only those missing.
+#   usage: deps.sh [--update]       --update: refresh apt's lists even if nothing is missing
+set -euo pipefail
+
+packages=(
+    gcc libc6-dev binutils make         # build
+    libxen-dev                          # Xen's public headers
+    clang clang-format clang-tidy cppcheck      # second compiler, lint
+    libcunit1-dev                       # unit and system tests
+    qemu-system-x86                     # the machine everything runs in
+    grub-common grub-pc-bin xorriso mtools      # grub-mkrescue
+    busybox-static cpio gzip xz-utils   # ramdisk; unpacking Debian's kernel
+    gdb                                 # debugging by QEMU's stub
+)
+
+die() {
+    echo "deps: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "not root and no sudo. As root, run: apt-get update && apt-get install ${missing[*]}"
+    fi
+}
+
+command -v dpkg-query >/dev/null || die "dpkg-query not found: this needs Debian 12"
+
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
+missing=()
+for p in "${packages[@]}"; do
+    grep -qxF "installed $p" <<<"$installed" || missing+=("$p")
+done
+
+if [ "${1:-}" = --update ]; then
+    as_root apt-get -q update || die "apt-get update failed"
+fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "deps: installing ${missing[*]}"
+[ "${1:-}" = --update ] || as_root apt-get -q update || die "apt-get update failed"
+as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q install -y --no-install-recommends "${missing[@]}" ||
+    die "apt-get could not install: ${missing[*]}"

@@ -1,0 +1,121 @@
+#!/bin/bash
+# Fetch what the machine under test runs, from Debian and without installing it: the stock kernel of
+# linux-image-amd64, and stress-ng with the libraries it needs.
+#   usage: fetch.sh DIR
+# Leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
+#                 vmlinux     the ELF inside it, unmodified
+#                 stress-ng/  a tree to be copied into the ramdisk
+#                 stamp       written last
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+dir=${1:?usage: fetch.sh DIR}
+mkdir -p "$dir/pkg"
+dir=$(cd "$dir" && pwd)
+libdir=lib/x86_64-linux-gnu
+
+die() {
+    echo "fetch: $*" >&2
+    exit 1
+}
+
+apt_option=()
+[ "$(id -u)" -ne 0 ] || apt_option=(-o APT::Sandbox::User=root)
+
+# download PACKAGE...: into $dir/pkg, those that are not there yet
+download() {
+    local p want=()
+    for p in "$@"; do
+        compgen -G "$dir/pkg/${p}_*.deb" >/dev/null || want+=("$p")
+    done
+    [ ${#want[@]} -eq 0 ] && return
+    echo "fetch: ${want[*]}"
+    (cd "$dir/pkg" && apt-get -qq "${apt_option[@]}" download "${want[@]}")
+}
+
+# depends PACKAGE: names of the packages it depends on directly
+depends() {
+    apt-cache depends --important "$1" | sed -n 's/^ *|\?Depends: \([^<]*\)$/\1/p' | sort -u
+}
+
+# unpack PACKAGE ROOT
+unpack() {
+    dpkg-deb -x "$(compgen -G "$dir/pkg/${1}_*.deb" | tail -n 1)" "$2"
+}
+
+needed() {
+    objdump -p "$1" | sed -n 's/^ *NEEDED *//p'
+}
+
+find_library() {
+    find "$dir/root/lib" "$dir/root/lib64" "$dir/root/usr/lib" -name "$1" 2>/dev/null | head -n 1
+}
+
+fetch_kernel() {
+    local package
+    package=$(depends linux-image-amd64 | grep '^linux-image-' | head -n 1) || true
+    [ -n "$package" ] || die "apt knows no kernel package behind linux-image-amd64"
+    download "$package"
+    rm -rf "$dir/kernel"
+    unpack "$package" "$dir/kernel"
+    cp "$dir"/kernel/boot/vmlinuz-* "$dir/vmlinuz"
+    rm -rf "$dir/kernel"
+    "$here/extract-vmlinux.sh" "$dir/vmlinuz" >"$dir/vmlinux.tmp"
+    mv "$dir/vmlinux.tmp" "$dir/vmlinux"
+    echo "${package#linux-image-}" >"$dir/kernel-version"
+}
+
+# A library's package is one of the direct dependencies of the package whose object needs it.
+# Follow only those, so that what is merely loaded at run time (graphics drivers) stays away.
+fetch_stress_ng() {
+    local file lib package packages=(stress-ng) todo found missing
+    rm -rf "$dir/root" "$dir/stress-ng"
+    mkdir -p "$dir/stress-ng/usr/bin" "$dir/stress-ng/$libdir" "$dir/stress-ng/lib64"
+    download stress-ng
+    unpack stress-ng "$dir/root"
+    install -m 755 "$dir/root/usr/bin/stress-ng" "$dir/stress-ng/usr/bin/"
+    todo=("$dir/stress-ng/usr/bin/stress-ng")
+    while [ ${#todo[@]} -gt 0 ]; do
+        missing=()
+        found=()
+        for file in "${todo[@]}"; do
+            for lib in $(needed "$file"); do
+                [ ! -e "$dir/stress-ng/$libdir/$lib" ] || continue
+                if [ -n "$(find_library "$lib")" ]; then
+                    install -m 755 "$(find_library "$lib")" "$dir/stress-ng/$libdir/$lib"
+                    found+=("$dir/stress-ng/$libdir/$lib")
+                else
+                    missing+=("$lib")
+                fi
+            done
+        done
+        if [ ${#missing[@]} -eq 0 ]; then
+            todo=("${found[@]}")
+            continue
+        fi
+        todo+=("${found[@]}")
+        mapfile -t packages < <(for package in "${packages[@]}"; do depends "$package"; done | sort -u)
+        [ ${#packages[@]} -gt 0 ] || die "no package found for ${missing[*]}"
+        download "${packages[@]}"
+        for package in "${packages[@]}"; do
+            unpack "$package" "$dir/root"
+        done
+    done
+    mv "$dir/stress-ng/$libdir/ld-linux-x86-64.so.2" "$dir/stress-ng/lib64/"
+    rm -rf "$dir/root"
+}
+
+fetch_all() {
+    fetch_kernel && fetch_stress_ng
+}
+
+rm -f "$dir/stamp"
+# Run in a child with -e of its own: in a condition the shell would ignore it.
+if [ "${FETCH_ONCE:-}" = "" ] && ! FETCH_ONCE=1 "$0" "$dir"; then
+    echo "fetch: apt's package lists may be missing or old, refreshing them" >&2
+    "$here/deps.sh" --update
+    FETCH_ONCE=1 "$0" "$dir"
+elif [ "${FETCH_ONCE:-}" = 1 ]; then
+    fetch_all
+    touch "$dir/stamp"
+fi

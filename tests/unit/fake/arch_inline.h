@@ -1,0 +1,28 @@
+/* The host's stand-in for x86/arch_inline.h. */
+#pragma once
+#include "lib/types.h"
+
+struct page_info;
+extern struct pcpu *fake_pcpu; /* the CPU that the test plays now */
+extern bool fake_irqs_on;
+extern uint8_t *fake_ram;      /* machine address 0 */
+extern struct page_info *fake_frame_table;
+extern uint64_t *fake_m2p;
+
+static inline struct pcpu *this_pcpu(void) { return fake_pcpu; }
+static inline void cpu_relax(void) {}
+static inline void arch_irq_disable(void) { fake_irqs_on = false; }
+static inline void arch_irq_enable(void) { fake_irqs_on = true; }
+static inline unsigned long arch_irq_save(void)
+{
+    unsigned long flags = fake_irqs_on ? 0x200 : 0;
+
+    fake_irqs_on = false;
+    return flags;
+}
+static inline void arch_irq_restore(unsigned long flags) { fake_irqs_on = flags & 0x200; }
+static inline bool arch_irq_enabled(void) { return fake_irqs_on; }
+
+#define DIRECTMAP_BASE ((uint64_t)(uintptr_t)fake_ram)
+#define frame_table fake_frame_table
+#define m2p_table fake_m2p

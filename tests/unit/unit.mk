@@ -1,0 +1,25 @@
+# Host tests: one program per test, linked with the sources it names, lib/ and the fake machine.
+# A new test: a name in UNIT_TESTS, a file test_NAME.c, and its sources in UNIT_SRCS_NAME.
+UNIT_TESTS :=
+include $(sort $(wildcard tests/unit/test_*.mk))
+
+UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -D__XEN_TOOLS__ -O1 -g -Wall -Wextra -Werror -Wno-unused-parameter \
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+    -Ihypervisor -Itests/unit/fake -Ibuild/include -MMD -MP
+UNIT_COMMON := tests/unit/fake/fake.c
+UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/unit/test_%)
+
+$(BUILD)/unit/%.o: %.c $(MAKEFILE_LIST) | $(BUILD)/include
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(UNIT_CFLAGS_$(basename $(notdir $<))) -c -o $@ $<
+
+define unit_test
+$(BUILD)/unit/test_$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/test_$(1).c $(UNIT_SRCS_$(1)) $(UNIT_COMMON))
+	$(CC) $(UNIT_CFLAGS) -o $$@ $$^ -lcunit -lm
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
+
+.PHONY: test-unit
+test-unit: $(UNIT_BINS)
+	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+-include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)
