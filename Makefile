@@ -4,7 +4,8 @@ CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-DEBUG ?= y
+DEBUG ?= y# n: no ASSERT
+Q := $(if $(V),,@)# V=1: show commands
 
 .PHONY: help all clean
 .DEFAULT_GOAL := all

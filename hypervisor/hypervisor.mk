@@ -2,7 +2,12 @@
 HV_FOLDERS := lib x86 memory paging emulate sched event irq domain hypercall console
 HV_C := $(filter-out hypervisor/x86/offsets.c,$(foreach d,$(HV_FOLDERS),$(wildcard hypervisor/$(d)/*.c)))
 HV_S := $(wildcard hypervisor/x86/*.S)
-HV_OBJ := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o)
+HV_OBJ := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o) $(BUILD)/hypervisor/x86/offsets_check.o
+
+# Code that only boot uses: its sections get the prefix .init and are freed before a guest runs.
+HV_INIT := x86/boot x86/multiboot x86/acpi x86/calibrate domain/elf domain/builder
+HV_INIT_OBJ := $(HV_INIT:%=$(BUILD)/hypervisor/%.o)
+$(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 
 # Freestanding code sees the ABI through links, so that no header of the C library leaks in.
 $(BUILD)/include:
@@ -21,19 +26,37 @@ HV_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-stack-protector -fno-common -
 
 $(BUILD)/hypervisor/%.o: hypervisor/%.c $(MAKEFILE_LIST) | $(BUILD)/include
 	@mkdir -p $(@D)
-	$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(HV_AFTER)
 
 $(BUILD)/hypervisor/%.o: hypervisor/%.S $(BUILD)/hypervisor/x86/offsets.h $(MAKEFILE_LIST)
 	@mkdir -p $(@D)
-	$(CC) $(HV_CPPFLAGS) -D__ASSEMBLY__ -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(HV_CPPFLAGS) -D__ASSEMBLY__ -MMD -MP -c -o $@ $<
 
 # offsets.c -> .s -> offsets.h, and once more as static assertions, so that a stale header cannot link.
 $(BUILD)/hypervisor/x86/offsets.h: hypervisor/x86/offsets.c $(MAKEFILE_LIST) | $(BUILD)/include
 	@mkdir -p $(@D)
-	$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $(@:.h=.d) -S -o $(@:.h=.s) $<
-	sed -n 's/^->\([^ ]*\) \$$\{0,1\}\(.*\)/#define \1 \2/p' $(@:.h=.s) > $@
+	$(Q)$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $(@:.h=.d) -S -o $(@:.h=.s) $<
+	$(Q)sed -n 's/^->\([^ ]*\) \$$\{0,1\}\(.*\)/#define \1 \2/p' $(@:.h=.s) > $@
 $(BUILD)/hypervisor/x86/offsets_check.o: hypervisor/x86/offsets.c $(BUILD)/hypervisor/x86/offsets.h
-	$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -DOFFSETS_CHECK -include $(BUILD)/hypervisor/x86/offsets.h -c -o $@ $<
+	$(Q)$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -DOFFSETS_CHECK -include $(BUILD)/hypervisor/x86/offsets.h -c -o $@ $<
+
+# Linked twice: the second time with the symbols of the first, for backtraces. The table lies behind
+# all code, so that no address changes by it.
+HV_LDFLAGS := -static -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none -T hypervisor/xen-like.lds
+$(BUILD)/hypervisor/symbols_none.o: hypervisor/symbols.sh
+	@mkdir -p $(@D)
+	$(Q)sh hypervisor/symbols.sh < /dev/null | $(CC) -x assembler -c -o $@ -
+$(BUILD)/hypervisor/xen-like.pass1: $(HV_OBJ) $(BUILD)/hypervisor/symbols_none.o hypervisor/xen-like.lds
+	$(Q)ld $(HV_LDFLAGS) -o $@ $(filter %.o,$^)
+$(BUILD)/hypervisor/symbols.o: $(BUILD)/hypervisor/xen-like.pass1 hypervisor/symbols.sh
+	$(Q)nm -n $< | sh hypervisor/symbols.sh | $(CC) -x assembler -c -o $@ -
+$(BUILD)/hypervisor/xen-like: $(HV_OBJ) $(BUILD)/hypervisor/symbols.o hypervisor/xen-like.lds
+	$(Q)ld $(HV_LDFLAGS) -o $@ $(filter %.o,$^)
+$(BUILD)/xen-like.gz: $(BUILD)/hypervisor/xen-like
+	objcopy --strip-all $< $(BUILD)/hypervisor/xen-like.stripped
+	gzip -9nc $(BUILD)/hypervisor/xen-like.stripped > $@
 
 .PHONY: hypervisor
+hypervisor: $(BUILD)/xen-like.gz
 -include $(HV_OBJ:.o=.d) $(BUILD)/hypervisor/x86/offsets.d

@@ -9,8 +9,10 @@
 /** Before anything can be printed; then options (loglvl=, guest_loglvl=, com1=, console=). */
 void console_early_init(void);
 void console_options(void);
-/** Interrupt-driven from now on. */
+/** Interrupt-driven from now on (or polled by a timer, if the port's interrupt is not to be had). */
 void console_irq_init(void);
+/** SOFTIRQ_SERIAL: what was received goes to domain 0 or to the debug keys. No lock held. */
+void console_softirq(void);
 
 /** HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM. */
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5);
@@ -22,6 +24,8 @@ void console_drain(void);
 
 /** Copy len bytes of the ring from absolute position *pos on; returns bytes copied, moves *pos. */
 size_t console_ring_read(uint64_t *pos, char *buf, size_t len);
+/** Forget what the ring holds (XEN_SYSCTL_readconsole's clear). */
+void console_ring_clear(void);
 
 /** A debug key: prints with print(); help is one line. Registered at boot; keys are ASCII. */
 struct debug_key { char key; const char *help; void (*fn)(void); };

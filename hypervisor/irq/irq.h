@@ -6,6 +6,8 @@
 #include "memory/guest_copy.h"
 #include "memory/objects.h"
 
+#define NR_PIRQS 1024u /* a guest's numbers of physical interrupts: 0..1023 */
+
 /** At boot, after ACPI: find and mask every I/O APIC input. */
 void irq_init(void);
 int irq_domain_create(struct domain *d); /* 0 or -ENOMEM */

@@ -8,6 +8,10 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t len);
 void *memmove(void *dst, const void *src, size_t len);
 void *memset(void *dst, int byte, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
+#if __STDC_HOSTED__ == 0 /* small constant lengths become moves */
+#define memcpy(dst, src, len) __builtin_memcpy(dst, src, len)
+#define memset(dst, byte, len) __builtin_memset(dst, byte, len)
+#endif
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);
 int strcmp(const char *a, const char *b);
@@ -31,8 +35,21 @@ int xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
  */
 uint64_t xl_strtoull(const char *s, const char **end);
 
+/** Place of the first len bytes of s in a list of words a|b|c, from 0; -1: not in it. */
+int xl_word_index(const char *words, const char *s, size_t len);
+
 static inline unsigned int fls64(uint64_t x) { return x ? 64 - (unsigned int)__builtin_clzll(x) : 0; }
 static inline unsigned int ffs64(uint64_t x) { return (unsigned int)__builtin_ffsll((long long)x); }
+
+/* gcc's builtin is a call into libgcc without POPCNT */
+static inline unsigned int popcount64(uint64_t x)
+{
+    unsigned int n = 0;
+
+    for (; x; x &= x - 1)
+        n++;
+    return n;
+}
 
 /* index if index < limit, else 0, without a branch that could be speculated past */
 static inline uint64_t array_index_nospec(uint64_t index, uint64_t limit)
@@ -53,7 +70,7 @@ static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t q, rem, hi;
 
-    __asm__("mul %3" : "=a"(q), "=d"(hi) : "a"(a), "rm"(b) : "cc");
-    __asm__("div %4" : "=a"(q), "=d"(rem) : "a"(q), "d"(hi), "r"(c) : "cc");
+    __asm__("mulq %3" : "=a"(q), "=d"(hi) : "a"(a), "rm"(b) : "cc");
+    __asm__("divq %4" : "=a"(q), "=d"(rem) : "a"(q), "d"(hi), "r"(c) : "cc");
     return q;
 }

@@ -11,12 +11,14 @@
  *   [47:32] owner    domain id; DOMID_INVALID when nobody's
  *   [31:0] count     0: nobody may use it; a frame is freed when this reaches 0
  * type_info   what the frame may be used as (rule 1; paging/types.c has the invariants):
- *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57:48] entries done (PARTIAL)  [31:0] count
- *   With count 0 the low word of [47:32]+... is 0, but a frame that was writable keeps type WRITABLE
- *   and its TLB stamp in [31:0] until it is used as another type: see page_type_get().
- * next, prev  indices: the owner's list, or the free list.
+ *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57:48] entries done (PARTIAL, DEAD), or the
+ *   order of a free block  [47] BUSY  [46] DEAD  [31:0] type references if VALID, link if DEAD
+ *   With no flag set the frame is used as nothing: [31:0] is the TLB clock at its last use as `type`
+ *   (or, for a free frame, at its freeing); 0 as a whole if there was no such use.
+ * next, prev  indices: the owner's list (circular; ALLOCATED frames first), or the free list.
  */
 #pragma once
+#include "lib/lib.h"
 #include "memory/objects.h"
 #include "x86/arch.h"
 
@@ -37,8 +39,27 @@ _Static_assert(sizeof(struct page_info) == 24, "24 bytes a frame");
 #define PGC_OWNER_SHIFT 32
 #define PGC_OWNER_MASK (0xffffULL << PGC_OWNER_SHIFT)
 #define PGC_COUNT_MASK 0xffffffffULL
+#define PGC_COUNT_MAX 0x7fffffffu /* of what guests can take; the other half is head room */
 #define PGC_OWNER(x) ((domid_t)((x) >> PGC_OWNER_SHIFT))
 #define PGC_COUNT(x) ((uint32_t)(x))
+
+enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABLE };
+
+#define PGT_TYPE_SHIFT 61
+#define PGT_TYPE_MASK (7ULL << PGT_TYPE_SHIFT)
+#define PGT_VALID (1ULL << 60)
+#define PGT_PINNED (1ULL << 59)
+#define PGT_PARTIAL (1ULL << 58)
+#define PGT_DONE_SHIFT 48
+#define PGT_DONE_MASK (0x3ffULL << PGT_DONE_SHIFT)
+#define PGT_BUSY (1ULL << 47)
+#define PGT_DEAD (1ULL << 46)
+#define PGT_IN_USE (PGT_VALID | PGT_PARTIAL | PGT_BUSY | PGT_DEAD)
+#define PGT_COUNT_MASK 0xffffffffULL
+#define PGT_TYPE(x) ((enum page_type)((x) >> PGT_TYPE_SHIFT))
+#define PGT_COUNT(x) ((uint32_t)(x))
+#define PGT_STAMP(type, clock) ((uint64_t)(type) << PGT_TYPE_SHIFT | (uint32_t)(clock))
+#define PGT_DONE(x) ((unsigned int)((x) >> PGT_DONE_SHIFT) & 0x3ff)
 
 extern uint64_t max_mfn;            /* frames are 0..max_mfn - 1 */
 extern uint64_t frame_group_valid[]; /* bit per group of frames with a frame table */
@@ -54,6 +75,31 @@ static inline bool mfn_valid(mfn_t m)
 
     return mfn_x(m) < max_mfn && (frame_group_valid[g / 64] >> (g % 64) & 1) &&
            (atomic_load_explicit(&mfn_to_page(m)->count_info, memory_order_relaxed) & PGC_RAM);
+}
+
+/** page_get() and page_put() for paging/'s inner loops. */
+static inline bool page_get_inline(mfn_t m, domid_t owner)
+{
+    uint64_t i = array_index_nospec(mfn_x(m), max_mfn), g = i >> FRAME_GROUP_SHIFT, x;
+    _Atomic uint64_t *count = &frame_table[i].count_info;
+
+    if (unlikely(i != mfn_x(m) || !(frame_group_valid[g / 64] >> (g % 64) & 1)))
+        return false;
+    x = atomic_load_explicit(count, memory_order_relaxed);
+    do {
+        if (unlikely((x & (PGC_RAM | PGC_OWNER_MASK)) != (PGC_RAM | (uint64_t)owner << PGC_OWNER_SHIFT) ||
+                     PGC_COUNT(x) - 1 >= PGC_COUNT_MAX)) /* 0, or too many */
+            return false;
+    } while (unlikely(!atomic_compare_exchange_weak(count, &x, x + 1)));
+    return true;
+}
+void page_free(struct page_info *pg);
+static inline void page_put_inline(struct page_info *pg)
+{
+    uint64_t x = atomic_fetch_sub(&pg->count_info, 1);
+
+    if (unlikely(PGC_COUNT(x) <= 1))
+        page_free(pg);
 }
 
 /** The one way from a guest's frame number to ours (rule 14). Not checked: see page_get(). */
@@ -76,6 +122,20 @@ void page_put(struct page_info *pg);
 /** Drop the owner's own reference exactly once (it clears ALLOCATED); false if it was gone. */
 bool page_put_allocated(struct page_info *pg);
 
+/**
+ * Let d use a frame of heap_alloc() or alloc_page() (its shared_info, say) like one of its own, but
+ * never as a table or descriptors. It stays HV and is not counted. page_unshare() ends that and
+ * drops the hypervisor's reference: the frame is free when d's mappings are gone.
+ */
+void page_share_with_domain(mfn_t m, struct domain *d);
+void page_unshare(mfn_t m);
+
+/**
+ * Make sure that each of these CPUs has flushed its TLB since the TLB clock read `stamp`. May wait
+ * for other CPUs: interrupts are on, or only one CPU is online.
+ */
+void tlb_flush_since(uint64_t cpus, uint32_t stamp);
+
 /** Note a write by ring 0 into a guest's frame (rule 14); log-dirty hooks in here. */
 static inline void page_mark_dirty(struct domain *d, mfn_t m)
 {
@@ -83,6 +143,7 @@ static inline void page_mark_dirty(struct domain *d, mfn_t m)
     (void)m;
 }
 
+#define INVALID_M2P_ENTRY (~0ULL) /* what guests compare with */
 /** M2P: what pfn the guest gave to its frame; INVALID_M2P_ENTRY for none. m is RAM. */
 void m2p_set(mfn_t m, uint64_t pfn);
 uint64_t m2p_get(mfn_t m);

@@ -17,6 +17,9 @@ void heap_free_range(uint64_t start, uint64_t end);
 /* ---- frames ---- */
 
 /**
+ * What was free may still be in a TLB: an allocation may flush other CPUs and wait for them, so hold
+ * no lock that is ever taken with interrupts off.
+ *
  * Allocate 2^order frames, naturally aligned, all below 2^addr_bits bytes (0: anywhere; high
  * addresses first). Contents undefined; count_info is HV, count 1. INVALID_MFN if there are none.
  */
@@ -42,6 +45,15 @@ int domain_assign_page(struct domain *d, mfn_t m);
  * ALLOCATED, and keep it for the hypervisor as HV, count 1 (XENMEM_exchange); false if it is in use.
  */
 bool domain_steal_page(struct domain *d, mfn_t m);
+
+/**
+ * A dying domain's last step: drop the owner's reference on all its frames. 0, or -ERESTART to call
+ * again. What others still map stays on d's list (d->nr_pages) until they let go.
+ */
+int domain_relinquish_pages(struct domain *d);
+/** Walk d's frames under d->page_lock: the first one or NULL, and the one after pg or NULL. */
+struct page_info *domain_first_page(struct domain *d);
+struct page_info *domain_next_page(struct domain *d, const struct page_info *pg);
 
 /* ---- small objects ---- */
 

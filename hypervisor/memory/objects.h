@@ -20,6 +20,7 @@ struct domain;
 struct evtchn_domain;
 struct irq_domain;
 struct sched_vcpu;
+struct timer;
 struct vcpu_timers;
 
 /* [first, last] of machine frames; the sets of MMIO a domain may map. */
@@ -58,6 +59,10 @@ struct vcpu {
     evtchn_port_t virq_port[NR_VIRQS]; /* 0: not bound. d->event_lock */
     evtchn_port_t poll_port;       /* SCHEDOP_poll: the only port waited for, 0: see VPF_POLL */
 
+    /* irq/: PHYSDEVOP_set_iobitmap, for emulate/ to consult when user mode does port I/O */
+    guest_va_t iobitmap;           /* a clear bit permits the port */
+    uint32_t iobitmap_ports;       /* length in bits; 0: none */
+
     /* delivery of NMI and machine checks, x86/ */
     _Atomic bool nmi_pending, mce_pending;
 };
@@ -77,6 +82,10 @@ struct domain {
     bool is_dying, is_shut_down, is_crashed;
     uint32_t shutdown_code;        /* SHUTDOWN_*, valid when is_shut_down */
     uint32_t pause_count;
+    bool relinquish_busy;          /* a CPU is inside domain_kill() */
+    uint8_t relinquish_step;       /* how far domain_kill() has come */
+    struct timer *shutdown_timer;  /* carries the reaction to a shutdown to where no lock is held */
+    vcpu_info_t *extra_vcpu_info;  /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
     struct spinlock page_lock;
@@ -90,6 +99,8 @@ struct domain {
 
     /* paging/: page-table updates of one domain are serialized by it (L_PAGE) */
     struct spinlock mmu_lock;
+    uint32_t dead_tables;          /* tables whose contents must be let go (paging/types.c); 0: none */
+    uint32_t relinquish_mfn;       /* how far paging_relinquish() has come */
     _Atomic uint64_t dirty_cpus;   /* CPUs whose TLBs may hold entries of this domain */
 
     /* event/ */

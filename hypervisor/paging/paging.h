@@ -6,26 +6,16 @@
 #include "memory/frame.h"
 #include "memory/guest_copy.h"
 
-enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABLE };
-
-#define PGT_TYPE_SHIFT 61
-#define PGT_TYPE_MASK (7ULL << PGT_TYPE_SHIFT)
-#define PGT_VALID (1ULL << 60)
-#define PGT_PINNED (1ULL << 59)
-#define PGT_PARTIAL (1ULL << 58)
-#define PGT_DONE_SHIFT 48
-#define PGT_DONE_MASK (0x3ffULL << PGT_DONE_SHIFT)
-#define PGT_COUNT_MASK 0xffffffffULL
-#define PGT_TYPE(x) ((enum page_type)((x) >> PGT_TYPE_SHIFT))
-#define PGT_COUNT(x) ((uint32_t)(x))
-
 /**
  * Take a general and a type reference on m for d: the frame becomes or is `type`, validated.
  * Preemptible when the frame is a table that is not yet valid: -ERESTART means progress was kept,
  * call again. 0; -EINVAL not d's frame, another type, or bad contents; -EAGAIN another CPU is at it.
  */
 int page_get_type(struct domain *d, mfn_t m, enum page_type type);
-/** Drop what page_get_type() took; -ERESTART: not done yet, call again (only for tables). */
+/**
+ * Drop what page_get_type() took. Always 0: a table's contents are let go as far as time allows, the
+ * rest by the domain's next operation or paging_relinquish().
+ */
 int page_put_type(struct domain *d, mfn_t m);
 
 /** A writable reference on d's frame for ring 0 to write into; false: it is a table or not d's. */
@@ -48,10 +38,17 @@ bool guest_walk_l1(struct vcpu *v, uint64_t va, mfn_t *l1_mfn, pte_t *pte);
  * A guest kernel wrote to a page-table frame: replace the entry at va by compare-and-exchange.
  * l1_mfn is the frame that va maps (an L1 table of the domain), offset the byte offset in it,
  * 8-aligned. If cmpxchg, only if the entry is still old, else *seen gets its value and 1 returns.
- * 0 done; -EINVAL the new value is refused (the caller bounces the fault).
+ * 0 done; -ERESTART or -EAGAIN: let the guest execute the instruction again; else the new value is
+ * refused (the caller bounces the fault).
  */
 int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte_t old, pte_t new,
                           bool cmpxchg, pte_t *seen);
+
+/** update_descriptor: write desc at maddr (8-aligned), DPL made 3. 0, -EINVAL, -EAGAIN, -ERESTART. */
+int desc_update(struct domain *d, uint64_t maddr, uint64_t desc);
+
+/** MMUEXT_PIN_Ln_TABLE: keep m a valid table until it is unpinned. 0, -EINVAL, -EAGAIN, -ERESTART. */
+int paging_pin(struct domain *d, mfn_t m, enum page_type type);
 
 /** set_gdt / SET_LDT and a vCPU's roots: take and drop their references. */
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents);
@@ -61,7 +58,10 @@ void vcpu_drop_ldt(struct vcpu *v);
 /** Set the kernel (user = false) or user root; m 0 for no user root. As MMUEXT_NEW_BASEPTR. */
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);
 
-/** Death: drop all pins, then all that the vCPUs hold. 0, or -ERESTART to call again. */
+/**
+ * Death: drop all pins and all that the vCPUs hold. 0, or -ERESTART to call again. The vCPUs do not
+ * run and no CPU has one of their roots loaded. domain_relinquish_pages() comes next.
+ */
 int paging_relinquish(struct domain *d);
 
 /**

@@ -1,23 +1,49 @@
 /*
  * vCPU states and run queues: a proportional-share scheduler with weights, caps and affinity.
  * The policy is pure logic (sched/policy.c), tested in a host-side simulation.
+ *
+ * Shares: over any time in which the set of runnable vCPUs of a CPU stays the same, each gets
+ * weight / sum of weights of it, to within one request: 10 ms in proportion to the share, at least
+ * 0.5 ms (1 ms with more than four vCPUs), at most 5 ms.
+ *
+ * Wake-up latency: a vCPU that has not had more than its share runs at the latest
+ *     0.25 ms * W / w + 5 ms
+ * after it wakes (w its weight, W the sum of all weights that compete, its own included); as a rule
+ * it preempts at once, or when the running vCPU has had 0.1 ms. One that did have more than its
+ * share waits until that is evened out: the excess * W / w longer, the excess at most a request.
+ * Who waits for its cap's next period is not waking (at most 10 ms * (1 - cap)).
+ *
+ * Locks: L_SCHED per run queue, with interrupts off. v->processor names the queue and changes only
+ * under it, while v does not run. An idle CPU and one whose only vCPU has no cap have no timer.
  */
 #pragma once
 #include "memory/objects.h"
 
 #define SCHED_WEIGHT_DEFAULT 256u /* 1..65535 */
+#define SCHED_WEIGHT_MAX 65535u
+#define SCHED_CAP_MAX 100u        /* percent; of one CPU, since a vCPU cannot use more */
 #define SCHED_SLICE_NS MILLISECS(5)
 
-/** At boot, before the first vCPU; per CPU. */
+/**
+ * At boot, per CPU, after timers_init_cpu() and before the first vCPU. The CPU's idle vCPU must be
+ * in pcpu->idle and pcpu->running, its v->running true, before its first schedule().
+ */
 void sched_init_cpu(uint32_t cpu);
-/** Make v known to the scheduler (VPF_DOWN unless it is idle). 0 or -ENOMEM. */
+/**
+ * Make v known to the scheduler (VPF_DOWN unless it is idle). 0 or -ENOMEM. An idle vCPU has its
+ * CPU in v->processor; others are placed: the online CPU with the fewest vCPUs.
+ */
 int sched_vcpu_create(struct vcpu *v);
+/** v does not run and is paused or down for good. */
 void sched_vcpu_destroy(struct vcpu *v);
 
 /** Set or clear bits of v->pause_flags; clearing the last one makes v runnable, setting the first stops it. */
 void vcpu_pause_set(struct vcpu *v, uint32_t flags);
 void vcpu_pause_clear(struct vcpu *v, uint32_t flags);
-/** vcpu_pause_set(), and return when v runs nowhere (never for the current vCPU). */
+/**
+ * vcpu_pause_set(), and return when v runs nowhere (never for the current vCPU). Interrupts on, no
+ * lock held. Two CPUs must not do this to each other's current vCPUs: callers are privileged.
+ */
 void vcpu_pause_sync(struct vcpu *v, uint32_t flags);
 /** End SCHEDOP_block or SCHEDOP_poll of v: an event or its timer came. Any context, L_SCHED not held. */
 void vcpu_unblock(struct vcpu *v);
@@ -30,14 +56,29 @@ void vcpu_yield(void);
 /** SOFTIRQ_SCHEDULE: pick the next vCPU and switch to it. */
 void schedule(void);
 
-/** Weight (1..65535) and cap in percent of one CPU (0: none). 0 or -EINVAL. */
+/**
+ * Weight (1..65535) and cap in percent of one CPU (0 or 100 and more: none; a domain's cap is the
+ * caller's to divide). 0 or -EINVAL.
+ */
 int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap);
-/** Hard and soft affinity, masks of CPUs; -EINVAL if hard & online is empty. */
+/**
+ * Hard and soft affinity, masks of CPUs; -EINVAL if hard & online is empty. If v's CPU is no longer
+ * allowed (or not preferred) it is placed again; when it runs, as soon as it has left its CPU.
+ */
 int sched_set_affinity(struct vcpu *v, uint64_t hard, uint64_t soft);
+struct sched_params { uint32_t weight, cap; uint64_t hard, soft; };
+void sched_get(struct vcpu *v, struct sched_params *p);
 
-/** Account v's present runstate up to now; copies it out to the guest's area if v is current. */
+/** v's runstate, its times accounted up to now. */
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
-/** Write the current vCPU's registered runstate area (after a switch to it). */
+/** Write the current vCPU's registered runstate area. No lock held. schedule() does it at each switch. */
 void vcpu_runstate_update_area(struct vcpu *v);
 
 void sched_print(void); /* debug key: run queues */
+
+/* ---- softirqs ---- */
+
+/** At boot. schedule() and timers_run() are registered by their own inits. */
+void softirq_register(enum softirq s, void (*fn)(void));
+/** Raise s on CPU cpu and kick it if it is another one. Any context. */
+void softirq_raise_on(uint32_t cpu, enum softirq s);

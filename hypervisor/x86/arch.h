@@ -3,6 +3,7 @@
  * the same; nothing outside x86/ touches a control register, an MSR, an APIC or a port by itself.
  */
 #pragma once
+#include "lib/lib.h"
 #include "lib/pcpu.h"
 #include "memory/objects.h"
 #include "x86/pte.h"
@@ -48,6 +49,8 @@ void arch_flush_tlb_mask(uint64_t mask);
 void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va);
 /** The TLB clock: advances with each full flush on any CPU; see tlb_flush_needed(). */
 extern _Atomic uint32_t arch_tlb_clock;
+/** The data of CPU id, which is online. */
+struct pcpu *arch_pcpu(uint32_t id);
 
 /* ---- page tables as the hardware needs them ---- */
 
@@ -77,6 +80,10 @@ void arch_context_switch(struct vcpu *prev, struct vcpu *next);
 void arch_vcpu_gdt_changed(struct vcpu *v);
 void arch_vcpu_ldt_changed(struct vcpu *v);
 void arch_vcpu_bases_changed(struct vcpu *v);
+/** Bring v's fs_base and GS bases up to date (the guest changes them by loading selectors). */
+void arch_vcpu_save_bases(struct vcpu *v);
+/** SEGBASE_GS_USER_SEL: load sel into GS and take its base as the user's; a bad one loads null. */
+void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel);
 void arch_vcpu_debugregs_changed(struct vcpu *v);
 /** The guest's view of CR0.TS / CR4 changed. */
 void arch_vcpu_crs_changed(struct vcpu *v);
@@ -87,6 +94,11 @@ extern uint64_t arch_xcr0_mask; /* features we context-switch; 0: no XSAVE */
 /** Bounce an exception into the current guest: vector, error code, CR2 for 14. */
 void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t error_code);
 void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code);
+/** `int n` of the current guest, its rip already past the instruction: no error code. */
+void arch_inject_soft_interrupt(struct vcpu *v, unsigned int vector);
+
+/** HYPERVISOR_iret. */
+long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 
 /**
  * Make the current hypercall go on later with these arguments: the guest's instruction is executed
@@ -102,12 +114,25 @@ bool hypercall_preempt_check(void);
 uint64_t arch_time_ns(void);
 uint64_t arch_tsc(void);
 uint64_t arch_tsc_khz(void);
+/** How arch_time_ns() follows from the TSC; guests are told the same. Constant after boot. */
+struct tsc_scale { uint64_t base; uint32_t mul; int8_t shift; };
+extern struct tsc_scale arch_tsc_scale;
+static inline uint64_t tsc_scale_ns(const struct tsc_scale *s, uint64_t tsc)
+{
+    uint64_t delta = tsc - s->base;
+
+    return mul_shift32(s->shift < 0 ? delta >> -s->shift : delta << s->shift, s->mul);
+}
+/** The TSC runs at one constant rate, alike on all CPUs. */
+extern bool arch_tsc_reliable;
 /** Seconds since 1970 from the RTC at boot, at system time 0. */
 uint64_t arch_boot_wallclock_s(void);
 /** Ask for SOFTIRQ_TIMER at system time deadline_ns (0: none). */
 void arch_timer_program(uint64_t deadline_ns);
 /** Make CPU id notice its softirqs. */
 void arch_cpu_kick(uint32_t id);
+/** Enter the current vCPU, which is not idle; the stack is dropped. */
+noreturn void exit_to_guest(void);
 /** Halt until an interrupt, if no softirq is pending. Returns with interrupts on. */
 void arch_idle(void);
 uint64_t arch_cpus_online(void); /* mask */
@@ -121,6 +146,14 @@ void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* eax ebx ec
 
 /** Map a device's registers (bytes, any alignment) uncached; never unmapped. NULL: no room. */
 volatile void *arch_map_mmio(uint64_t maddr, size_t bytes);
+
+/** A panic follows: halt the other CPUs for good, whatever they are doing. */
+void arch_stop_other_cpus(void);
+/** Give the memory that only boot used to the allocator; nothing of it may be called any more. */
+void arch_free_init(void);
+
+/** Leave for the current vCPU (idle_loop() if it is idle); the C stack is dropped. */
+noreturn void exit_to_guest(void);
 
 /** The end of the machine. */
 noreturn void arch_reboot(void);

@@ -35,7 +35,7 @@ struct arch_vcpu {
     uint64_t kernel_sp;             /* stack_switch */
     uint16_t kernel_ss;
     uint8_t iopl;                   /* virtual IOPL, 0..3, PHYSDEVOP_set_iopl */
-    bool vm86_unused;
+    bool nmi_masked;                /* between NMI delivery and the next iret */
 
     uint64_t fs_base, gs_base_kernel, gs_base_user; /* canonical; live in MSRs while running */
 
@@ -54,8 +54,6 @@ struct arch_vcpu {
 
     void *fpu;                      /* XSAVE or FXSAVE image, 64-byte aligned */
     uint64_t xcr0;                  /* the guest's XCR0 */
-    bool fpu_initialised;
     uint64_t tsc_aux;
-
-    uint64_t exec_faults;           /* events that the accounting shows */
+    uint32_t last_cpu, last_fpu_cpu; /* where its state was loaded last */
 };

@@ -24,8 +24,9 @@ for name in $("$busybox" --list); do
 done
 install -m 755 "$source/init" "$tree/small/init"
 cp -r "$source/jobs" "$tree/small/jobs"
-echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/small/etc/passwd"
-echo 'root:x:0:' >"$tree/small/etc/group"
+printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/tmp:/bin/sh \
+    >"$tree/small/etc/passwd"
+printf '%s\n' root:x:0: nogroup:x:65534: >"$tree/small/etc/group"
 cp -r "$stress"/. "$tree/full"
 
 pack "$tree/small" >"$small.tmp"

@@ -11,11 +11,11 @@ UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/unit/test_%)
 
 $(BUILD)/unit/%.o: %.c $(MAKEFILE_LIST) | $(BUILD)/include
 	@mkdir -p $(@D)
-	$(CC) $(UNIT_CFLAGS) $(UNIT_CFLAGS_$(basename $(notdir $<))) -c -o $@ $<
+	$(Q)$(CC) $(UNIT_CFLAGS) $(UNIT_CFLAGS_$(basename $(notdir $<))) -c -o $@ $<
 
 define unit_test
 $(BUILD)/unit/test_$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/test_$(1).c $(UNIT_SRCS_$(1)) $(UNIT_COMMON))
-	$(CC) $(UNIT_CFLAGS) -o $$@ $$^ -lcunit -lm
+	$(Q)$(CC) $(UNIT_CFLAGS) -o $$@ $$^ -lcunit -lm
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 

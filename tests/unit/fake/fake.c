@@ -156,6 +156,7 @@ WEAK bool arch_l1tf_affected;
 WEAK unsigned int arch_paddr_bits = 40;
 WEAK _Atomic uint32_t arch_tlb_clock;
 WEAK uint64_t arch_xcr0_mask;
+WEAK struct pcpu *arch_pcpu(uint32_t id) { return &cpus[id]; }
 WEAK void arch_clear_page(void *p) { memset(p, 0, PAGE_SIZE); }
 WEAK void arch_copy_page(void *d, const void *s) { memcpy(d, s, PAGE_SIZE); }
 WEAK void arch_cache_flush(const void *p, size_t len) { (void)p; (void)len; }
@@ -217,6 +218,9 @@ WEAK bool hypercall_preempt_check(void)
 WEAK uint64_t arch_time_ns(void) { return fake_now_ns; }
 WEAK uint64_t arch_tsc(void) { return fake_now_ns; }
 WEAK uint64_t arch_tsc_khz(void) { return 1000000; }
+WEAK struct tsc_scale arch_tsc_scale = { 0, 0x80000000u, 1 };
+WEAK bool arch_tsc_reliable;
+WEAK noreturn void exit_to_guest(void) { abort(); }
 WEAK uint64_t arch_boot_wallclock_s(void) { return 1700000000; }
 WEAK void arch_timer_program(uint64_t t) { fake_timer_deadline = t; }
 WEAK void arch_cpu_kick(uint32_t id) { fake_kicked |= 1ULL << id; }
@@ -297,6 +301,8 @@ WEAK void vcpu_unblock(struct vcpu *v)
 WEAK void virq_send_vcpu(struct vcpu *v, uint32_t virq) { (void)v; fake_virqs++; fake_last_virq = virq; }
 WEAK void virq_send_global(struct domain *d, uint32_t virq) { (void)d; fake_virqs++; fake_last_virq = virq; }
 
+WEAK const char *symbol_lookup(uint64_t addr, uint64_t *offset) { (void)addr; (void)offset; return NULL; }
+
 static bool alloc_fails(void) { return alloc_fails_in && --alloc_fails_in == 0; }
 WEAK void *xmalloc(size_t bytes) { return alloc_fails() ? NULL : calloc(1, bytes); }
 WEAK void xfree(void *p) { free(p); }
@@ -311,3 +317,6 @@ WEAK void *alloc_page(void)
     return p;
 }
 WEAK void free_page(void *p) { free(p); }
+WEAK void arch_inject_soft_interrupt(struct vcpu *v, unsigned int n) { (void)v; (void)n; }
+WEAK void arch_vcpu_save_bases(struct vcpu *v) { (void)v; }
+WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel) { (void)v; (void)sel; }

@@ -1,0 +1,50 @@
+/* Debug keys: registered at boot by the folders that own what they show, constant afterwards. */
+#include "console/debug_key.h"
+
+#include "lib/errno.h"
+#include "lib/print.h"
+
+#define NR_KEYS 128u
+
+static const struct debug_key *keys[NR_KEYS]; /* indexed by the character */
+
+void debug_key_register(const struct debug_key *k)
+{
+    BUG_ON((unsigned char)k->key >= NR_KEYS || keys[(unsigned char)k->key]);
+    keys[(unsigned char)k->key] = k;
+}
+
+int debug_key_run(char key)
+{
+    const struct debug_key *k = (unsigned char)key < NR_KEYS ? keys[(unsigned char)key] : NULL;
+
+    if (k == NULL)
+        return -EINVAL;
+    print(LOG_ERR, "'%c' pressed: %s", key, k->help);
+    k->fn();
+    return 0;
+}
+
+static void print_help(void)
+{
+    for (unsigned int i = 0; i < NR_KEYS; i++)
+        if (keys[i])
+            print(LOG_ERR, " %c  %s", (char)i, keys[i]->help);
+}
+
+static void reboot(void)
+{
+    console_drain();
+    arch_reboot();
+}
+
+void debug_keys_init(void)
+{
+    static const struct debug_key own[] = {
+        { 'h', "show this help", print_help },
+        { 'R', "reboot the machine", reboot },
+    };
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
+        debug_key_register(&own[i]);
+}

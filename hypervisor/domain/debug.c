@@ -1,0 +1,103 @@
+/* The debug keys that look at domains, and the audit of all folders. */
+#include "domain/domain.h"
+
+#include "console/console.h"
+#include "event/evtchn.h"
+#include "irq/irq.h"
+#include "lib/lib.h"
+#include "lib/print.h"
+#include "memory/heap.h"
+#include "paging/paging.h"
+#include "sched/sched.h"
+#include "x86/arch.h"
+
+static void print_vcpu(const struct vcpu *v)
+{
+    uint32_t flags = atomic_load(&v->pause_flags);
+
+    print(LOG_INFO, "  vcpu%u: cpu %u%s%s%s%s%s events %s", v->vcpu_id, atomic_load(&v->processor),
+          atomic_load(&v->running) ? " running" : "", flags & VPF_BLOCKED ? " blocked" : "",
+          flags & VPF_DOWN ? " down" : "", flags & VPF_PAUSED ? " paused" : "",
+          flags & VPF_POLL ? " polling" : "",
+          READ_ONCE(v->info->evtchn_upcall_mask)      ? "masked"
+          : READ_ONCE(v->info->evtchn_upcall_pending) ? "pending"
+                                                      : "none");
+}
+
+/* For each domain, with a lock held that callbacks may have to live with: they only print. */
+static void for_each_domain(void (*fn)(struct domain *d))
+{
+    spin_lock(&domain_list_lock);
+    for (struct domain *d = domain_list; d; d = d->next)
+        fn(d);
+    spin_unlock(&domain_list_lock);
+}
+
+static void print_pages(struct domain *d)
+{
+    print(LOG_INFO, "d%u: %lu pages of at most %lu, %lu not write-back", d->domain_id, d->nr_pages,
+          d->max_pages, atomic_load(&d->nr_mapped_uncached));
+}
+
+static void print_domain(struct domain *d)
+{
+    struct vcpu *v;
+
+    print(LOG_INFO, "d%u: refs %u pauses %u%s%s%s%s%s shutdown code %d assist %lx", d->domain_id,
+          atomic_load(&d->refs), d->pause_count, d->is_privileged ? " privileged" : "",
+          d->is_hwdom ? " hardware" : "", d->is_dying ? " dying" : "",
+          d->is_shut_down ? " shut down" : "", d->is_crashed ? " crashed" : "",
+          (int)d->shutdown_code, d->vm_assist);
+    print_pages(d);
+    for_each_vcpu(d, v)
+        print_vcpu(v);
+}
+
+static void print_domain_regs(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu(d, v) {
+        if (!v->is_initialised)
+            continue;
+        print(LOG_INFO, "d%uv%u, %s mode:", d->domain_id, v->vcpu_id,
+              v->arch.kernel_mode ? "kernel" : "user");
+        if (v == current)
+            arch_print_regs(arch_guest_regs());
+        else if (atomic_load(&v->running))
+            print(LOG_INFO, "  runs on cpu %u", atomic_load(&v->processor));
+        else
+            arch_print_regs(&v->arch.regs);
+    }
+}
+
+static void key_domains(void) { for_each_domain(print_domain); }
+static void key_registers(void) { for_each_domain(print_domain_regs); }
+static void key_memory(void)
+{
+    heap_print();
+    for_each_domain(print_pages);
+}
+
+static void key_audit(void)
+{
+    unsigned int n = paging_audit() + heap_audit() + evtchn_audit();
+
+    print(LOG_INFO, "audit: %u errors", n);
+}
+
+static const struct debug_key keys[] = {
+    { 'q', "domains and their vCPUs", key_domains },
+    { 'd', "registers of all vCPUs", key_registers },
+    { 'm', "memory: heap and domains", key_memory },
+    { 'A', "audit memory, page tables and event channels", key_audit },
+    { 'r', "run queues", sched_print },
+    { 'e', "event channels", evtchn_print },
+    { 'i', "interrupts", irq_print },
+};
+
+void domain_debug_keys(void)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++)
+        debug_key_register(&keys[i]);
+}

@@ -1,0 +1,48 @@
+/*
+ * A domain's kernel image: a 64-bit ELF file with Xen ELF notes. Parsing looks at the file only
+ * and trusts nothing in it; loading goes through a callback of the builder.
+ */
+#pragma once
+#include "lib/types.h"
+
+#define ELF_MAX_SEGMENTS 16u
+#define ELF_NONE UINT64_MAX /* a note that is not there */
+
+struct elf_segment {
+    uint64_t paddr;      /* pseudo-physical, PADDR_OFFSET applied */
+    uint64_t mem_bytes, file_bytes;
+    uint64_t file_offset;
+    uint32_t flags;      /* 1 x, 2 w, 4 r */
+};
+
+struct elf_kernel {
+    const uint8_t *image;
+    size_t image_bytes;
+    struct elf_segment segments[ELF_MAX_SEGMENTS]; /* not empty, disjoint, in the file's order */
+    uint32_t nr_segments;
+    uint64_t phys_start, phys_end; /* pseudo-physical range of all segments, [start, end) */
+    uint64_t virt_start, virt_end; /* where that lies: paddr + virt_base */
+    uint64_t virt_base;            /* VIRT_BASE */
+    uint64_t entry;                /* ENTRY, or the file's */
+    uint64_t init_p2m;             /* INIT_P2M or ELF_NONE: the p2m list follows the kernel */
+    uint64_t hypercall_page;       /* HYPERCALL_PAGE or ELF_NONE; page aligned, inside virt range */
+    uint64_t hv_start_low;         /* HV_START_LOW or ELF_NONE */
+    bool mod_start_pfn;            /* the ramdisk is passed as a PFN and not mapped */
+    bool suspend_cancel;
+    uint64_t features_supported;   /* bit per XENFEAT_*, FEATURES and SUPPORTED_FEATURES */
+    uint64_t features_required;
+    char guest_os[16], guest_version[16];
+    char error[160];               /* one line */
+};
+
+/**
+ * Parse the file of image_bytes at image, which must stay there for elf_load(). False: k->error
+ * names what is wrong and its value.
+ */
+bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
+
+/** Put len bytes at src (NULL: zeros) to offset bytes behind phys_start. 0 or -errno. */
+typedef int elf_put_fn(void *ctx, uint64_t offset, const void *src, uint64_t len);
+
+/** All segments, the zeros behind each of them included; what lies between them is not touched. */
+int elf_load(const struct elf_kernel *k, elf_put_fn *put, void *ctx);

@@ -1,0 +1,47 @@
+/* From a machine with one CPU and a heap to a running initial domain. */
+#include "domain/domain.h"
+
+#include "console/console.h"
+#include "emulate/emulate.h"
+#include "event/evtchn.h"
+#include "irq/irq.h"
+#include "lib/print.h"
+#include "memory/heap.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+#include "sched/timer.h"
+#include "x86/arch.h"
+#include "x86/upcalls.h"
+
+/* From here on `current` is a vCPU and the scheduler may be asked. */
+static void start_scheduling(void)
+{
+    struct pcpu *c = this_pcpu();
+
+    timers_init_cpu(c->id);
+    sched_init_cpu(c->id);
+    time_register_virq(virq_send_vcpu);
+    idle_domain_create();
+    c->idle = idle_vcpu_create(c->id);
+    c->running = c->idle;
+    atomic_store(&c->idle->running, true);
+}
+
+noreturn void hypervisor_main(void)
+{
+    struct domain *dom0;
+
+    start_scheduling();
+    softirq_register(SOFTIRQ_SERIAL, console_softirq);
+    irq_init();
+    console_irq_init();
+    cpuid_policy_init();
+    domain_debug_keys();
+    arch_irq_enable();
+    print(LOG_INFO, "Memory: %lu MiB free of %lu MiB", heap_free_pages() >> 8,
+          heap_total_pages() >> 8);
+    dom0 = dom0_build();
+    arch_free_init();
+    domain_unpause(dom0);
+    idle_loop();
+}

@@ -1,0 +1,176 @@
+/*
+ * The MSRs that PV guests see. What is not listed is not there: #GP. Linux probes with accesses
+ * that survive that, but for the few it reads unprotected, which answer as on Xen 4.17.
+ */
+#include "emulate/decode.h"
+#include "emulate/emulate.h"
+#include "emulate/policy.h"
+#include "lib/errno.h"
+#include "lib/lib.h"
+#include "memory/frame.h"
+#include "paging/paging.h"
+#include "sched/time.h"
+
+#define MSR_TSC 0x10
+#define MSR_APIC_BASE 0x1b
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_XEN_HYPERCALL_PAGE 0x40000000
+#define MSR_FS_BASE 0xc0000100
+#define MSR_GS_BASE 0xc0000101
+#define MSR_KERNEL_GS_BASE 0xc0000102
+#define MSR_TSC_AUX 0xc0000103
+
+#define APIC_BASE_VALUE 0xfee00800ULL /* enabled */
+#define APIC_BASE_BSP 0x100
+
+/* Who has it, and what becomes of a write: refused unless it changes nothing, or ignored */
+#define INTEL (1u << VENDOR_INTEL)
+#define AMD (1u << VENDOR_AMD)
+#define ALL (INTEL | AMD | 1u << VENDOR_OTHER)
+#define HWDOM 0x10u  /* only the domain that sets up PCI */
+#define WIGN 0x20u
+#define NOWR 0x40u
+
+/* Reading first..last gives (hardware's & keep) | set; keep 0: the hardware is not asked. */
+static const struct simple_msr {
+    uint32_t first, last, flags;
+    uint64_t keep, set;
+} simple_msrs[] = {
+    { 0x3a, 0x3a, INTEL | NOWR, 0, 1 },                       /* FEATURE_CONTROL: locked */
+    { 0x8b, 0x8b, INTEL | WIGN, ~0ULL, 0 },                   /* microcode: written before a read */
+    { 0x8b, 0x8b, AMD | NOWR, ~0ULL, 0 },
+    { 0xce, 0xce, INTEL | NOWR, 0, 0 },                       /* PLATFORM_INFO: no CPUID faulting */
+    { 0x140, 0x140, INTEL, 0, 0 },                            /* MISC_FEATURES_ENABLES */
+    { 0x179, 0x179, ALL | NOWR, 0, 0 },                       /* MCG_CAP: no banks, */
+    { 0x17a, 0x17a, ALL | WIGN, 0, 0 },                       /* machine checks are the host's */
+    { 0x1a0, 0x1a0, INTEL, ~0x40080ULL, 0x801800 },           /* MISC_ENABLE: no MONITOR, counters */
+    { 0x277, 0x277, ALL, 0, 0x050100070406ULL },              /* PAT, fixed by the ABI */
+    { 0x400, 0x47f, ALL | WIGN, 0, 0 },                       /* machine check banks */
+    { 0xc0000080, 0xc0000080, ALL | NOWR, 0, 0xd01 },         /* EFER: SCE LME LMA NXE */
+    { 0xc0010000, 0xc0010007, AMD | WIGN, 0, 0 },             /* dead performance counters */
+    { 0xc0010010, 0xc0010010, AMD | HWDOM | NOWR, ~0ULL, 0 }, /* SYSCFG */
+    { 0xc0010015, 0xc0010015, AMD | WIGN, 0, 1u << 24 },      /* HWCR: constant TSC */
+    { 0xc0010016, 0xc001001d, AMD | HWDOM | NOWR, ~0ULL, 0 }, /* IORRs, top of memory */
+    { 0xc0010055, 0xc0010055, AMD | NOWR, 0, 0 },             /* interrupt pending message */
+    { 0xc0010058, 0xc0010058, AMD | HWDOM | NOWR, ~0ULL, 0 }, /* MMIO configuration base */
+    { 0xc0011029, 0xc0011029, AMD | WIGN, 2, 0 },             /* DE_CFG: LFENCE serialises */
+};
+
+static const struct simple_msr *find_simple(const struct vcpu *v, uint32_t msr)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(simple_msrs); i++) {
+        const struct simple_msr *s = &simple_msrs[i];
+
+        if (msr >= s->first && msr <= s->last && (s->flags >> cpu_vendor & 1) &&
+            (!(s->flags & HWDOM) || v->domain->is_hwdom))
+            return s;
+    }
+    return NULL;
+}
+
+static int rdmsr_simple(const struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    const struct simple_msr *s = find_simple(v, msr);
+
+    if (s == NULL || (s->keep && arch_rdmsr_safe(msr, value)))
+        return -EPERM;
+    *value = (*value & s->keep) | s->set;
+    return 0;
+}
+
+static uint64_t *base_of(struct vcpu *v, uint32_t msr)
+{
+    if (msr == MSR_FS_BASE)
+        return &v->arch.fs_base;
+    if (msr == MSR_GS_BASE && v->arch.kernel_mode)
+        return &v->arch.gs_base_kernel;
+    return &v->arch.gs_base_user; /* the other GS base: only the kernel gets here */
+}
+
+static bool has_tsc_aux(void)
+{
+    return cpuid_policy_has(XEN_X86_FEATURE_RDTSCP) || cpuid_policy_has(XEN_X86_FEATURE_RDPID);
+}
+
+int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    *value = 0;
+    switch (msr) {
+    case MSR_FS_BASE: case MSR_GS_BASE: case MSR_KERNEL_GS_BASE:
+        arch_vcpu_save_bases(v);
+        *value = *base_of(v, msr);
+        return 0;
+    case MSR_TSC:
+        *value = v->domain->vtsc ? guest_tsc(v) : arch_tsc();
+        return 0;
+    case MSR_TSC_AUX:
+        *value = v->arch.tsc_aux;
+        return has_tsc_aux() ? 0 : -EPERM;
+    case MSR_APIC_BASE:
+        *value = APIC_BASE_VALUE | (v->vcpu_id == 0 ? APIC_BASE_BSP : 0);
+        return 0;
+    case MSR_ARCH_CAPABILITIES:
+        *value = cpuid_policy_word(16) | (uint64_t)cpuid_policy_word(17) << 32;
+        return cpuid_policy_has(XEN_X86_FEATURE_ARCH_CAPS) ? 0 : -EPERM;
+    default:
+        return rdmsr_simple(v, msr, value);
+    }
+}
+
+/* Each slot: save what SYSCALL destroys, call, restore. iret does not return: its frame goes on. */
+void hypercall_page_fill(void *page)
+{
+    static const uint8_t call[] = { 0x51, 0x41, 0x53, 0xb8, 0, 0, 0, 0, 0x0f, 0x05,
+                                    0x41, 0x5b, 0x59, 0xc3 };
+    static const uint8_t iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, 0, 0, 0, 0, 0x0f, 0x05 };
+
+    memset(page, 0xcc, PAGE_SIZE);
+    for (unsigned int i = 0; i < PAGE_SIZE / 32; i++) {
+        bool is_iret = i == __HYPERVISOR_iret;
+        uint8_t *slot = (uint8_t *)page + i * 32;
+
+        memcpy(slot, is_iret ? iret : call, is_iret ? sizeof(iret) : sizeof(call));
+        slot[is_iret ? 5 : 4] = (uint8_t)i;
+    }
+}
+
+/* Bits 11:0 number the page, and there is only page 0; the rest is the guest's frame. */
+static int wrmsr_hypercall_page(struct vcpu *v, uint64_t value)
+{
+    mfn_t m = gfn_to_mfn(v->domain, _gfn(value >> PAGE_SHIFT));
+
+    if ((value & ~PAGE_MASK) || !mfn_valid(m) || !page_get_writable(v->domain, m))
+        return -EPERM;
+    hypercall_page_fill(mfn_to_virt(m));
+    page_mark_dirty(v->domain, m);
+    page_put_writable(m);
+    return 0;
+}
+
+int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    const struct simple_msr *s;
+    uint64_t now;
+
+    switch (msr) {
+    case MSR_FS_BASE: case MSR_GS_BASE: case MSR_KERNEL_GS_BASE:
+        if (!va_is_canonical(value))
+            return -EPERM;
+        arch_vcpu_save_bases(v); /* all of them are loaded again */
+        *base_of(v, msr) = value;
+        arch_vcpu_bases_changed(v);
+        return 0;
+    case MSR_TSC_AUX:
+        if (value >> 32 || !has_tsc_aux())
+            return -EPERM;
+        v->arch.tsc_aux = value;
+        return v == current && arch_wrmsr_safe(msr, value) ? -EPERM : 0;
+    case MSR_XEN_HYPERCALL_PAGE:
+        return wrmsr_hypercall_page(v, value);
+    default:
+        s = find_simple(v, msr);
+        if (s == NULL || (s->flags & NOWR))
+            return -EPERM;
+        return (s->flags & WIGN) || (guest_rdmsr(v, msr, &now) == 0 && now == value) ? 0 : -EPERM;
+    }
+}

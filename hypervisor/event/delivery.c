@@ -1,0 +1,228 @@
+/*
+ * Delivery of events, two-level ABI: a pending bit in shared_info, then, unless it is masked, the
+ * word's bit in the vCPU's selector, then the vCPU's upcall flag. All three lie in memory that the
+ * guest writes as well: nothing read there is trusted beyond "notify or not".
+ */
+#include "event/internal.h"
+
+#include "lib/errno.h"
+#include "memory/frame.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+
+#include <xen/sched.h>
+
+#define POLL_PORTS_MAX 128u
+
+/* ---- marking ---- */
+
+void vcpu_mark_events_pending(struct vcpu *v)
+{
+    vcpu_info_t *info = READ_ONCE(v->info);
+
+    /* Whoever set the flag before has woken the vCPU; it cannot block while the flag is set. */
+    if (__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
+        return;
+    if (atomic_load(&v->pause_flags) & VPF_BLOCKED) /* so may be the current one, on its way out */
+        vcpu_unblock(v);
+    if (v != current && atomic_load(&v->running))
+        arch_cpu_kick(atomic_load(&v->processor));
+}
+
+/* The port's word in v's selector; v->info is read after the pending bit was set, see below. */
+static void vcpu_select(struct vcpu *v, evtchn_port_t port)
+{
+    vcpu_info_t *info = READ_ONCE(v->info);
+
+    page_mark_dirty(v->domain, v->info_mfn);
+    if (!shared_test_and_set(&info->evtchn_pending_sel, port / 64))
+        vcpu_mark_events_pending(v);
+}
+
+/*
+ * Wake those in SCHEDOP_poll for this port. A bit without VPF_POLL is left from a poll that
+ * something else ended; only the vCPU itself may drop it, as it may be about to poll again.
+ */
+static noinline void wake_pollers(struct domain *d, evtchn_port_t port)
+{
+    uint64_t mask = atomic_load(&d->evtchn->pollers);
+
+    for (; mask; mask &= mask - 1) {
+        unsigned int id = ffs64(mask) - 1;
+        struct vcpu *v = d->vcpu[id];
+        evtchn_port_t waits_for = READ_ONCE(v->poll_port);
+
+        if (!(atomic_load(&v->pause_flags) & VPF_POLL) || (waits_for && waits_for != port))
+            continue;
+        atomic_fetch_and(&d->evtchn->pollers, ~(1ULL << id));
+        vcpu_unblock(v);
+    }
+}
+
+void port_set_pending(struct domain *d, evtchn_port_t port, struct vcpu *v)
+{
+    shared_info_t *s = d->shared_info;
+
+    page_mark_dirty(d, d->shared_info_mfn);
+    if (shared_test_and_set(s->evtchn_pending, port))
+        return;
+    if (v != NULL && !shared_test(s->evtchn_mask, port))
+        vcpu_select(v, port);
+    if (unlikely(atomic_load_explicit(&d->evtchn->pollers, memory_order_relaxed)))
+        wake_pollers(d, port);
+}
+
+void port_unmask(struct domain *d, evtchn_port_t port, struct vcpu *v)
+{
+    shared_info_t *s = d->shared_info;
+
+    page_mark_dirty(d, d->shared_info_mfn);
+    if (shared_test_and_clear(s->evtchn_mask, port) && shared_test(s->evtchn_pending, port) &&
+        v != NULL)
+        vcpu_select(v, port);
+}
+
+bool vcpu_has_events(const struct vcpu *v)
+{
+    const vcpu_info_t *info = READ_ONCE(v->info);
+
+    return READ_ONCE(info->evtchn_upcall_pending) && !READ_ONCE(info->evtchn_upcall_mask);
+}
+
+/* ---- sources ---- */
+
+static void virq_send(struct vcpu *bound_at, uint32_t virq)
+{
+    struct domain *d = bound_at->domain;
+    unsigned long flags;
+    evtchn_port_t port;
+
+    if (READ_ONCE(bound_at->virq_port[virq]) == 0)
+        return;
+    flags = spin_lock_irqsave(&d->event_lock);
+    port = bound_at->virq_port[virq];
+    if (port)
+        port_set_pending(d, port, d->vcpu[evtchn_find(d, port)->vcpu]);
+    spin_unlock_irqrestore(&d->event_lock, flags);
+}
+
+void virq_send_vcpu(struct vcpu *v, uint32_t virq)
+{
+    ASSERT(virq < NR_VIRQS && !virq_is_global(virq));
+    virq_send(v, virq);
+}
+
+void virq_send_global(struct domain *d, uint32_t virq)
+{
+    ASSERT(virq < NR_VIRQS && virq_is_global(virq));
+    if (d != NULL && d->vcpu[0] != NULL)
+        virq_send(d->vcpu[0], virq);
+}
+
+void evtchn_send_pirq(struct domain *d, uint32_t pirq)
+{
+    evtchn_port_t port = READ_ONCE(d->evtchn->pirq_port[pirq]);
+
+    if (port)
+        port_set_pending(d, port, d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)]);
+}
+
+/* ---- SCHEDOP_poll ---- */
+
+static bool poll_ready(const struct vcpu *v, const evtchn_port_t *ports, unsigned int nr)
+{
+    for (unsigned int i = 0; i < nr; i++)
+        if (shared_test(v->domain->shared_info->evtchn_pending,
+                        array_index_nospec(ports[i], NR_EVTCHN_MAX)))
+            return true;
+    return vcpu_has_events(v);
+}
+
+/**
+ * SCHEDOP_poll: sleep until one of the ports is pending (masked or not), any event is to be
+ * delivered, or the timeout (absolute system time, 0: none) has passed.
+ * @arg  struct sched_poll: ports (array), nr_ports at most 128, timeout
+ * Returns 0 at once or when the vCPU runs again; -EFAULT; -EINVAL (too many, or no such port).
+ */
+long evtchn_poll(guest_va_t arg)
+{
+    evtchn_port_t ports[POLL_PORTS_MAX];
+    struct vcpu *v = current;
+    uint64_t me = 1ULL << v->vcpu_id;
+    struct sched_poll poll;
+
+    if (copy_from_guest(&poll, arg, sizeof(poll)))
+        return -EFAULT;
+    if (poll.nr_ports > POLL_PORTS_MAX)
+        return -EINVAL;
+    if (poll.nr_ports && copy_from_guest(ports, GVA_OF(poll.ports), poll.nr_ports * sizeof(*ports)))
+        return -EFAULT;
+    for (unsigned int i = 0; i < poll.nr_ports; i++)
+        if (evtchn_find(v->domain, ports[i]) == NULL)
+            return -EINVAL;
+    vcpu_stop_poll_timer(v);
+    atomic_fetch_and(&v->domain->evtchn->pollers, ~me);
+    if (poll_ready(v, ports, poll.nr_ports))
+        return 0;
+    WRITE_ONCE(v->poll_port, poll.nr_ports == 1 ? ports[0] : 0);
+    vcpu_pause_set(v, VPF_BLOCKED | VPF_POLL);
+    atomic_fetch_or(&v->domain->evtchn->pollers, me);
+    if (poll_ready(v, ports, poll.nr_ports)) /* a sender that looked before we were there */
+        vcpu_unblock(v);
+    else if (poll.timeout)
+        vcpu_set_poll_timer(v, poll.timeout);
+    return 0;
+}
+
+/* ---- where vcpu_info lives ---- */
+
+static vcpu_info_t *vcpu_info_default(const struct vcpu *v)
+{
+    struct domain *d = v->domain;
+
+    return v->vcpu_id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[v->vcpu_id]
+                                             : &d->extra_vcpu_info[v->vcpu_id - XEN_LEGACY_MAX_VCPUS];
+}
+
+int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
+{
+    struct domain *d = v->domain;
+    vcpu_info_t *to;
+    unsigned long flags;
+    int rc = 0;
+
+    if (offset > PAGE_SIZE - sizeof(vcpu_info_t) || offset % sizeof(uint64_t))
+        return -EINVAL;
+    if (v != current && !(atomic_load(&v->pause_flags) & VPF_DOWN))
+        return -EINVAL;
+    to = (vcpu_info_t *)((char *)mfn_to_virt(mfn) + offset);
+    flags = spin_lock_irqsave(&d->event_lock);
+    if (mfn_x(v->info_mfn) != mfn_x(INVALID_MFN)) {
+        rc = -EINVAL;
+    } else {
+        memcpy(to, v->info, sizeof(*to));
+        v->info_mfn = mfn;
+        __atomic_store_n(&v->info, to, __ATOMIC_SEQ_CST);
+        /*
+         * A sender that still marked the old place had set its port's pending bit before it read
+         * v->info: with every word selected now, the guest looks at all of them.
+         */
+        __atomic_store_n(&to->evtchn_pending_sel, ~0UL, __ATOMIC_SEQ_CST);
+        WRITE_ONCE(to->evtchn_upcall_pending, 0);
+        vcpu_mark_events_pending(v);
+        page_mark_dirty(d, mfn);
+    }
+    spin_unlock_irqrestore(&d->event_lock, flags);
+    return rc;
+}
+
+mfn_t vcpu_info_release(struct vcpu *v)
+{
+    unsigned long flags = spin_lock_irqsave(&v->domain->event_lock);
+    mfn_t mfn = v->info_mfn;
+
+    v->info_mfn = INVALID_MFN;
+    __atomic_store_n(&v->info, vcpu_info_default(v), __ATOMIC_SEQ_CST);
+    spin_unlock_irqrestore(&v->domain->event_lock, flags);
+    return mfn;
+}

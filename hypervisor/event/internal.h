@@ -1,0 +1,85 @@
+/*
+ * Ports and their storage; private to event/.
+ *
+ *   FREE -> RESERVED            a hypercall in progress has the number; no operation sees the port
+ *   RESERVED -> UNBOUND | INTERDOMAIN | PIRQ | VIRQ | IPI (commit) | FREE (release)
+ *   UNBOUND <-> INTERDOMAIN     bound by, or orphaned by, the domain at the other end (rule 15)
+ *   any but RESERVED -> FREE    close
+ *
+ * All of it is guarded by the event_lock of the port's domain, taken with interrupts off. A link
+ * between two domains changes under both locks, so holding one end's lock pins the link and the
+ * other domain: that is all EVTCHNOP_send needs. Beyond that, evtchn_send_pirq() reads a binding
+ * under L_IRQ alone: pirq_unbind_locked() takes it before the binding goes.
+ */
+#pragma once
+#include "event/evtchn.h"
+#include "lib/lib.h"
+
+enum evtchn_state {
+    ECS_FREE, ECS_RESERVED, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_PIRQ, ECS_VIRQ, ECS_IPI,
+};
+
+struct evtchn {
+    uint8_t state;
+    uint8_t vcpu;              /* whom an event of this port notifies */
+    domid_t remote_domid;      /* UNBOUND: who may bind */
+    uint32_t num;              /* INTERDOMAIN: the other port; PIRQ, VIRQ: which */
+    struct domain *remote;     /* INTERDOMAIN */
+};
+
+#define EVTCHNS_PER_PAGE ((uint32_t)(PAGE_SIZE / sizeof(struct evtchn)))
+_Static_assert(NR_EVTCHN_MAX % (PAGE_SIZE / sizeof(struct evtchn)) == 0, "whole pages of ports");
+_Static_assert(MAX_VCPUS <= 64, "pollers is one word, evtchn.vcpu one byte");
+
+struct evtchn_domain {
+    struct evtchn *page[NR_EVTCHN_MAX / (PAGE_SIZE / sizeof(struct evtchn))]; /* only ever grows */
+    uint64_t free_words;       /* bit w: free[w] is not zero */
+    uint64_t free[NR_EVTCHN_MAX / 64];
+    uint32_t max_port;
+    uint32_t nr_reserved;      /* ports in state RESERVED but port 0 */
+    _Atomic uint64_t pollers;  /* bit per vCPU that is, or was, in SCHEDOP_poll */
+    uint16_t *pirq_port;       /* by pirq; the hardware domain only */
+};
+
+/** d's port, or NULL: the number is out of range or was never given out. Needs no lock. */
+static inline struct evtchn *evtchn_find(const struct domain *d, evtchn_port_t port)
+{
+    struct evtchn *page;
+
+    if (port >= NR_EVTCHN_MAX)
+        return NULL;
+    port = (evtchn_port_t)array_index_nospec(port, NR_EVTCHN_MAX);
+    page = __atomic_load_n(&d->evtchn->page[port / EVTCHNS_PER_PAGE], __ATOMIC_ACQUIRE);
+    return page ? &page[port % EVTCHNS_PER_PAGE] : NULL;
+}
+
+static inline bool virq_is_global(uint32_t virq)
+{
+    return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF &&
+           virq != VIRQ_XENPMU;
+}
+
+/* Bits in pages that the guest writes too: one locked instruction, never a retry loop. */
+static inline bool shared_test_and_set(xen_ulong_t *map, uint64_t bit)
+{
+    bool was;
+
+    __asm__ volatile("lock btsq %2, %1" : "=@ccc"(was), "+m"(*map) : "r"(bit) : "memory");
+    return was;
+}
+static inline bool shared_test_and_clear(xen_ulong_t *map, uint64_t bit)
+{
+    bool was;
+
+    __asm__ volatile("lock btrq %2, %1" : "=@ccc"(was), "+m"(*map) : "r"(bit) : "memory");
+    return was;
+}
+static inline bool shared_test(const xen_ulong_t *map, uint64_t bit)
+{
+    return READ_ONCE(map[bit / 64]) >> (bit % 64) & 1;
+}
+
+/** An event came for d's port, which notifies v (NULL: not created yet). Port's binding is pinned. */
+void port_set_pending(struct domain *d, evtchn_port_t port, struct vcpu *v);
+/** EVTCHNOP_unmask of a port in use. */
+void port_unmask(struct domain *d, evtchn_port_t port, struct vcpu *v);

@@ -1,0 +1,311 @@
+/* sched_op and vcpu_op: what a guest does with its vCPUs as a whole. */
+#include "hypercall/ops.h"
+
+#include <xen/sched.h>
+
+#include "domain/domain.h"
+#include "event/evtchn.h"
+#include "lib/errno.h"
+#include "lib/lib.h"
+#include "lib/print.h"
+#include "memory/heap.h"
+#include "paging/paging.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+#include "x86/arch.h"
+
+/* ---- sched_op ---- */
+
+static long op_block(void)
+{
+    WRITE_ONCE(current->info->evtchn_upcall_mask, 0);
+    vcpu_block();
+    return 0;
+}
+
+static long op_shutdown(uint64_t code)
+{
+    domain_shutdown(current->domain, (uint8_t)code);
+    return 0;
+}
+
+static long op_remote_shutdown(guest_va_t arg)
+{
+    struct sched_remote_shutdown op;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    if (!current->domain->is_privileged)
+        return -EPERM;
+    d = domain_get_by_id(current->domain, op.domain_id);
+    if (d == NULL)
+        return -ESRCH;
+    rc = d->is_dying ? -EINVAL : 0;
+    if (rc == 0)
+        domain_shutdown(d, (uint8_t)op.reason);
+    domain_put(d);
+    return rc;
+}
+
+/**
+ * HYPERVISOR_sched_op.
+ * Returns 0; -EFAULT; -EPERM, -ESRCH, -EINVAL (dying) for remote_shutdown; what evtchn_poll() says;
+ *   -ENOSYS for shutdown_code, watchdog, pin_override and unknown commands.
+ */
+long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    struct sched_shutdown op;
+
+    switch (cmd) {
+    case SCHEDOP_yield:
+        vcpu_yield();
+        return 0;
+    case SCHEDOP_block:
+        return op_block();
+    case SCHEDOP_shutdown:
+        return copy_from_guest(&op, _gva(arg), sizeof(op)) ? -EFAULT : op_shutdown(op.reason);
+    case SCHEDOP_poll:
+        return evtchn_poll(_gva(arg));
+    case SCHEDOP_remote_shutdown:
+        return op_remote_shutdown(_gva(arg));
+    default:
+        return -ENOSYS;
+    }
+}
+
+/** The form before Xen 3.1.1: yield, block, and shutdown with the reason as its argument. */
+long hc_sched_op_compat(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    switch (cmd) {
+    case SCHEDOP_yield:
+    case SCHEDOP_block:
+        return hc_sched_op(cmd, 0, 0, 0, 0);
+    case SCHEDOP_shutdown:
+        return op_shutdown(arg);
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* ---- vcpu_op ---- */
+
+/* All that the context names frames for; on failure v holds none of them. d->lock is held. */
+static int vcpu_set_frames(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    int rc = -EINVAL;
+
+    if (c->gdt_ents <= MAX_GDT_ENTRIES && c->ldt_ents <= 8192)
+        rc = vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
+    if (rc == 0)
+        rc = vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
+    if (rc == 0 && c->ctrlreg[1])
+        rc = vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(c->ctrlreg[1] >> PAGE_SHIFT)), true);
+    if (rc == 0)
+        rc = vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(c->ctrlreg[3] >> PAGE_SHIFT)), false);
+    if (rc) {
+        vcpu_drop_gdt(v);
+        vcpu_drop_ldt(v);
+        if (v->arch.cr3_user)
+            vcpu_set_root(v, _mfn(0), true);
+    }
+    return rc;
+}
+
+static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    int rc;
+
+    if (v->is_initialised)
+        return -EEXIST;
+    rc = arch_vcpu_set_context(v, c);
+    if (rc == 0)
+        rc = vcpu_set_frames(v, c);
+    if (rc)
+        return rc;
+    v->info->evtchn_upcall_mask = 1;
+    v->is_initialised = true;
+    if (c->flags & VGCF_online)
+        vcpu_pause_clear(v, VPF_DOWN);
+    return 0;
+}
+
+static long op_initialise(struct vcpu *v, uint64_t arg)
+{
+    const uint64_t again[] = { VCPUOP_initialise, v->vcpu_id, arg };
+    struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
+    long rc;
+
+    if (c == NULL)
+        return -ENOMEM;
+    if (copy_from_guest(c, _gva(arg), sizeof(*c))) {
+        rc = -EFAULT;
+    } else {
+        spin_lock(&v->domain->lock);
+        rc = vcpu_initialise_locked(v, c);
+        spin_unlock(&v->domain->lock);
+    }
+    xfree_pages(c, sizeof(*c));
+    return rc == -ERESTART || rc == -EAGAIN ? hypercall_continue(__HYPERVISOR_vcpu_op, 3, again) : rc;
+}
+
+static long op_up(struct vcpu *v)
+{
+    long rc = -EINVAL;
+
+    spin_lock(&v->domain->lock);
+    if (v->is_initialised) {
+        vcpu_pause_clear(v, VPF_DOWN);
+        rc = 0;
+    }
+    spin_unlock(&v->domain->lock);
+    return rc;
+}
+
+/* The last one to go down takes the domain with it: nobody is left to bring any up. */
+static long op_down(struct vcpu *v)
+{
+    struct domain *d = v->domain;
+    struct vcpu *other;
+    bool last = true;
+
+    spin_lock(&d->lock);
+    for_each_vcpu(d, other)
+        if (other != v && !(atomic_load(&other->pause_flags) & VPF_DOWN))
+            last = false;
+    if (!last)
+        vcpu_pause_set(v, VPF_DOWN);
+    spin_unlock(&d->lock);
+    if (last)
+        domain_shutdown(d, SHUTDOWN_poweroff);
+    return 0;
+}
+
+static long op_get_runstate(struct vcpu *v, guest_va_t arg)
+{
+    struct vcpu_runstate_info info;
+
+    vcpu_runstate_get(v, &info);
+    return copy_to_guest(arg, &info, sizeof(info));
+}
+
+/* The area is tried first, so that a bad address is refused and not found out at each switch. */
+static long op_register_runstate(struct vcpu *v, guest_va_t arg)
+{
+    uint64_t area;
+    long rc;
+
+    if (copy_from_guest(&area, arg, sizeof(area)))
+        return -EFAULT;
+    rc = area ? op_get_runstate(v, _gva(area)) : 0;
+    if (rc)
+        return rc;
+    v->runstate_area = _gva(area);
+    if (v == current)
+        vcpu_runstate_update_area(v);
+    return 0;
+}
+
+static long op_register_time(struct vcpu *v, guest_va_t arg)
+{
+    struct vcpu_time_info t;
+    uint64_t area;
+
+    if (copy_from_guest(&area, arg, sizeof(area)))
+        return -EFAULT;
+    t = v->info->time;
+    if (area && copy_to_guest(_gva(area), &t, sizeof(t)))
+        return -EFAULT;
+    v->time_area = _gva(area);
+    if (v == current)
+        vcpu_time_update(v);
+    return 0;
+}
+
+static long op_set_timer(struct vcpu *v, uint64_t cmd, guest_va_t arg)
+{
+    struct vcpu_set_singleshot_timer single;
+    struct vcpu_set_periodic_timer periodic;
+
+    if (cmd == VCPUOP_set_periodic_timer)
+        return copy_from_guest(&periodic, arg, sizeof(periodic))
+                   ? -EFAULT
+                   : vcpu_set_periodic(v, periodic.period_ns);
+    if (v != current)
+        return -EINVAL;
+    if (copy_from_guest(&single, arg, sizeof(single)))
+        return -EFAULT;
+    return vcpu_set_singleshot(v, single.timeout_abs_ns, single.flags);
+}
+
+static long op_stop_timer(struct vcpu *v, uint64_t cmd)
+{
+    if (cmd == VCPUOP_stop_periodic_timer)
+        vcpu_stop_periodic(v);
+    else if (v != current)
+        return -EINVAL;
+    else
+        vcpu_stop_singleshot(v);
+    return 0;
+}
+
+static long op_register_info(struct vcpu *v, guest_va_t arg)
+{
+    struct vcpu_register_vcpu_info op;
+    mfn_t m;
+    long rc;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    m = gfn_to_mfn(v->domain, _gfn(op.mfn));
+    if (!page_get_writable(v->domain, m))
+        return -EINVAL;
+    spin_lock(&v->domain->lock); /* a vCPU that is down stays so */
+    rc = vcpu_info_register(v, m, op.offset);
+    spin_unlock(&v->domain->lock);
+    if (rc)
+        page_put_writable(m);
+    return rc;
+}
+
+static long op_send_nmi(struct vcpu *v)
+{
+    if (!atomic_exchange(&v->nmi_pending, true)) {
+        vcpu_unblock(v);
+        arch_cpu_kick(atomic_load(&v->processor));
+    }
+    return 0;
+}
+
+/**
+ * HYPERVISOR_vcpu_op on a vCPU of the caller's domain.
+ * Returns 0 (is_up: 0 or 1); -ENOENT no such vCPU; -EFAULT; -EINVAL not initialised, another vCPU's
+ *   singleshot timer, a vcpu_info that cannot be there, get_physid (vCPUs are not pinned); -EEXIST
+ *   initialise twice; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS. initialise is preemptible.
+ */
+long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a5)
+{
+    struct domain *d = current->domain;
+    struct vcpu *v = id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
+
+    if (v == NULL)
+        return -ENOENT;
+    switch (cmd) {
+    case VCPUOP_initialise: return op_initialise(v, arg);
+    case VCPUOP_up: return op_up(v);
+    case VCPUOP_down: return op_down(v);
+    case VCPUOP_is_up: return !(atomic_load(&v->pause_flags) & VPF_DOWN);
+    case VCPUOP_get_runstate_info: return op_get_runstate(v, _gva(arg));
+    case VCPUOP_register_runstate_memory_area: return op_register_runstate(v, _gva(arg));
+    case VCPUOP_set_periodic_timer:
+    case VCPUOP_set_singleshot_timer: return op_set_timer(v, cmd, _gva(arg));
+    case VCPUOP_stop_periodic_timer:
+    case VCPUOP_stop_singleshot_timer: return op_stop_timer(v, cmd);
+    case VCPUOP_register_vcpu_info: return op_register_info(v, _gva(arg));
+    case VCPUOP_send_nmi: return op_send_nmi(v);
+    case VCPUOP_get_physid: return -EINVAL;
+    case VCPUOP_register_vcpu_time_memory_area: return op_register_time(v, _gva(arg));
+    default: return -ENOSYS;
+    }
+}

@@ -1,0 +1,267 @@
+/* What a guest kernel sets up for its own vCPU: traps, callbacks, segments, debug registers. */
+#include "hypercall/ops.h"
+
+#include <xen/callback.h>
+#include <xen/nmi.h>
+
+#include "emulate/emulate.h"
+#include "lib/errno.h"
+#include "lib/lib.h"
+#include "paging/paging.h"
+#include "sched/time.h"
+#include "x86/arch.h"
+
+#define CR0_TS (1ULL << 3)
+#define GDT_ENTS_PER_FRAME 512u
+
+/* Null, or with the privilege level that guests run at. */
+static uint16_t guest_selector(uint64_t sel) { return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3); }
+
+/**
+ * HYPERVISOR_set_trap_table: handlers of exceptions and of `int n`.
+ * @list  guest address of struct trap_info, ended by one with address 0; NULL forgets all handlers
+ * Returns 0; -EFAULT, -EINVAL (address not canonical): entries before it are set. Preemptible.
+ */
+long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    struct guest_trap *traps = current->arch.traps;
+    struct trap_info t;
+
+    if (list == 0) {
+        for (unsigned int i = 0; i < 256; i++)
+            traps[i] = (struct guest_trap){ 0 };
+        return 0;
+    }
+    for (unsigned int n = 1;; n++, list += sizeof(t)) {
+        if (copy_from_guest(&t, _gva(list), sizeof(t)))
+            return -EFAULT;
+        if (t.address == 0)
+            return 0;
+        if (!va_is_canonical(t.address))
+            return -EINVAL;
+        traps[t.vector] = (struct guest_trap){ t.address, guest_selector(t.cs), t.flags & 7 };
+        if (n % 16 == 0 && hypercall_preempt_check()) {
+            const uint64_t args[] = { list + sizeof(t) };
+
+            return hypercall_continue(__HYPERVISOR_set_trap_table, 1, args);
+        }
+    }
+}
+
+/**
+ * HYPERVISOR_set_gdt.
+ * @frames   guest address of the frame numbers, one for each 512 descriptors
+ * @nr_ents  number of descriptors, below FIRST_RESERVED_GDT_ENTRY
+ * Returns 0; -EFAULT; -EINVAL too many, or a frame that cannot be a descriptor table.
+ */
+long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    uint64_t list[MAX_GDT_ENTRIES / GDT_ENTS_PER_FRAME];
+
+    nr_ents = (uint32_t)nr_ents;
+    if (nr_ents > MAX_GDT_ENTRIES)
+        return -EINVAL;
+    if (copy_from_guest(list, _gva(frames),
+                        DIV_ROUND_UP(nr_ents, GDT_ENTS_PER_FRAME) * sizeof(list[0])))
+        return -EFAULT;
+    return vcpu_set_gdt(current, list, (unsigned int)nr_ents);
+}
+
+/** HYPERVISOR_stack_switch: the kernel's stack for entries from user mode. Returns 0. */
+long hc_stack_switch(uint64_t ss, uint64_t sp, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    current->arch.kernel_ss = guest_selector((uint16_t)ss);
+    current->arch.kernel_sp = sp;
+    return 0;
+}
+
+/** HYPERVISOR_fpu_taskswitch: set (1) or clear (0) the guest's CR0.TS. Returns 0. */
+long hc_fpu_taskswitch(uint64_t set, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    uint64_t *cr0 = &current->arch.cr0;
+
+    *cr0 = set ? *cr0 | CR0_TS : *cr0 & ~CR0_TS;
+    arch_vcpu_crs_changed(current);
+    return 0;
+}
+
+/* ---- callbacks ---- */
+
+/** HYPERVISOR_set_callbacks: event, failsafe and syscall entry at once. 0 or -EINVAL. */
+long hc_set_callbacks(uint64_t event, uint64_t failsafe, uint64_t syscall, uint64_t a4, uint64_t a5)
+{
+    struct arch_vcpu *a = &current->arch;
+
+    if (!va_is_canonical(event) || !va_is_canonical(failsafe) || !va_is_canonical(syscall))
+        return -EINVAL;
+    a->event_cb.address = event;
+    a->failsafe_cb.address = failsafe;
+    a->syscall_cb.address = syscall;
+    return 0;
+}
+
+static struct guest_callback *callback_of(struct arch_vcpu *a, uint16_t type)
+{
+    switch (type) {
+    case CALLBACKTYPE_event: return &a->event_cb;
+    case CALLBACKTYPE_failsafe: return &a->failsafe_cb;
+    case CALLBACKTYPE_syscall: return &a->syscall_cb;
+    case CALLBACKTYPE_syscall32: return &a->syscall32_cb;
+    case CALLBACKTYPE_sysenter_deprecated:
+    case CALLBACKTYPE_sysenter: return &a->sysenter_cb;
+    case CALLBACKTYPE_nmi: return &a->nmi_cb;
+    default: return NULL;
+    }
+}
+
+/**
+ * HYPERVISOR_callback_op: register or unregister an entry point of the guest kernel.
+ * Returns 0; -EFAULT; -EINVAL address not canonical, or a type that cannot be unregistered;
+ *   -ENOSYS unknown command or type.
+ */
+long hc_callback_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    struct callback_register r; /* CALLBACKOP_unregister's is its first four bytes */
+    struct guest_callback *cb;
+
+    if (cmd != CALLBACKOP_register && cmd != CALLBACKOP_unregister)
+        return -ENOSYS;
+    if (copy_from_guest(&r, _gva(arg), cmd == CALLBACKOP_register ? sizeof(r) : sizeof(struct callback_unregister)))
+        return -EFAULT;
+    cb = callback_of(&current->arch, r.type);
+    if (cb == NULL)
+        return -ENOSYS;
+    if (cmd == CALLBACKOP_unregister) {
+        if (r.type != CALLBACKTYPE_nmi)
+            return -EINVAL;
+        *cb = (struct guest_callback){ 0 };
+        return 0;
+    }
+    if (!va_is_canonical(r.address))
+        return -EINVAL;
+    cb->mask_events = r.flags & CALLBACKF_mask_events;
+    cb->address = r.address;
+    return 0;
+}
+
+/** HYPERVISOR_nmi_op: 0; -EFAULT; -EINVAL not canonical; -ENOSYS. */
+long hc_nmi_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    struct xennmi_callback op;
+
+    switch (cmd) {
+    case XENNMI_register_callback:
+        if (copy_from_guest(&op, _gva(arg), sizeof(op)))
+            return -EFAULT;
+        if (!va_is_canonical(op.handler_address))
+            return -EINVAL;
+        current->arch.nmi_cb = (struct guest_callback){ .address = op.handler_address };
+        return 0;
+    case XENNMI_unregister_callback:
+        current->arch.nmi_cb = (struct guest_callback){ 0 };
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* ---- segments and descriptors ---- */
+
+/** HYPERVISOR_set_segment_base: 0; -EINVAL not canonical or no such base. */
+long hc_set_segment_base(uint64_t which, uint64_t base, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    struct vcpu *v = current;
+
+    if (which == SEGBASE_GS_USER_SEL) {
+        arch_vcpu_load_gs_user(v, (uint16_t)base);
+        return 0;
+    }
+    if (!va_is_canonical(base))
+        return -EINVAL;
+    switch (which) {
+    case SEGBASE_FS:
+        arch_vcpu_save_bases(v); /* the others may have changed without our seeing it */
+        v->arch.fs_base = base;
+        break;
+    case SEGBASE_GS_USER: /* only loaded on the way to user mode */
+        v->arch.gs_base_user = base;
+        return 0;
+    case SEGBASE_GS_KERNEL:
+        arch_vcpu_save_bases(v);
+        v->arch.gs_base_kernel = base;
+        break;
+    default:
+        return -EINVAL;
+    }
+    arch_vcpu_bases_changed(v);
+    return 0;
+}
+
+/**
+ * HYPERVISOR_update_descriptor: write one descriptor into a frame of the caller's.
+ * @maddr  its machine address, 8-aligned
+ * Returns 0; -EINVAL bad descriptor or address, or a frame that is neither writable nor a
+ *   descriptor table of the caller's.
+ */
+long hc_update_descriptor(uint64_t maddr, uint64_t desc, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    const uint64_t again[] = { maddr, desc };
+    int rc = maddr % sizeof(desc) ? -EINVAL : desc_update(current->domain, maddr, desc);
+
+    return rc == -EAGAIN || rc == -ERESTART
+               ? hypercall_continue(__HYPERVISOR_update_descriptor, 2, again)
+               : rc;
+}
+
+/* ---- debug registers ---- */
+
+/** HYPERVISOR_set_debugreg: see guest_set_debugreg(). */
+long hc_set_debugreg(uint64_t reg, uint64_t value, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    return reg > 7 ? -EINVAL : guest_set_debugreg(current, (unsigned int)reg, value);
+}
+
+/** HYPERVISOR_get_debugreg: the value; -EINVAL no such register. */
+long hc_get_debugreg(uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    if (reg == 4 || reg == 5 || reg > 7)
+        return -EINVAL;
+    return (long)current->arch.dr[array_index_nospec(reg, 8)];
+}
+
+/* ---- the rest ---- */
+
+#define VM_ASSIST_VALID                                                                            \
+    ((1ULL << VMASST_TYPE_4gb_segments) | (1ULL << VMASST_TYPE_4gb_segments_notify) |              \
+     (1ULL << VMASST_TYPE_writable_pagetables) | (1ULL << VMASST_TYPE_pae_extended_cr3) |          \
+     (1ULL << VMASST_TYPE_architectural_iopl) | (1ULL << VMASST_TYPE_runstate_update_flag))
+
+/** HYPERVISOR_vm_assist: 0; -EINVAL unknown type (m2p_strict: later); -ENOSYS unknown command. */
+long hc_vm_assist(uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    uint64_t bit;
+
+    if (cmd != VMASST_CMD_enable && cmd != VMASST_CMD_disable)
+        return -ENOSYS;
+    if (type >= 64 || !(VM_ASSIST_VALID >> type & 1))
+        return -EINVAL;
+    bit = 1ULL << type;
+    if (cmd == VMASST_CMD_enable)
+        __atomic_fetch_or(&current->domain->vm_assist, bit, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&current->domain->vm_assist, ~bit, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/** HYPERVISOR_set_timer_op: VIRQ_TIMER at this system time; 0 stops it. Returns 0. */
+long hc_set_timer_op(uint64_t timeout_ns, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    vcpu_set_timer(current, timeout_ns);
+    return 0;
+}
+
+/** HYPERVISOR_xenpmu_op: -EOPNOTSUPP always. */
+long hc_xenpmu_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    return -EOPNOTSUPP;
+}

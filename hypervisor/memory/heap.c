@@ -1,0 +1,306 @@
+/*
+ * The frame allocator. Free memory is kept in naturally aligned blocks of 2^order frames, one list
+ * for each order and zone. Zone 0 is memory below 2^24, zone z that of addresses with 24 + z bits; a
+ * block never lies in two zones. A block's first frame has FREE set and the order in its type_info;
+ * each of its frames keeps the TLB clock of the time when it was freed.
+ */
+#include "memory/heap.h"
+
+#include "lib/lib.h"
+#include "lib/print.h"
+
+#define ZONE0_BITS 24u
+#define NR_ZONES (PADDR_BITS_MAX - ZONE0_BITS + 1)
+#define NR_ORDERS (HEAP_MAX_ORDER + 1)
+#define COUNT_INFO_FREE (PGC_RAM | PGC_HV | PGC_DIRTY | (uint64_t)DOMID_INVALID << PGC_OWNER_SHIFT)
+
+static struct spinlock heap_lock = SPINLOCK_INIT(L_HEAP); /* guards all below, and free frames */
+static uint32_t free_head[NR_ZONES][NR_ORDERS];           /* 0: none (frame 0 is never free) */
+static uint32_t has_free[NR_ZONES];                       /* bit per order */
+static uint64_t nr_free, nr_total;
+
+static unsigned int zone_of(uint64_t mfn)
+{
+    unsigned int bits = fls64(mfn) + PAGE_SHIFT;
+
+    return bits <= ZONE0_BITS ? 0 : bits - ZONE0_BITS;
+}
+
+static void block_link(uint64_t mfn, unsigned int order)
+{
+    struct page_info *pg = &frame_table[mfn];
+    unsigned int z = zone_of(mfn);
+
+    atomic_store_explicit(&pg->count_info, COUNT_INFO_FREE | PGC_FREE, memory_order_relaxed);
+    atomic_store_explicit(&pg->type_info,
+                          (atomic_load_explicit(&pg->type_info, memory_order_relaxed) & ~PGT_DONE_MASK) |
+                              (uint64_t)order << PGT_DONE_SHIFT, memory_order_relaxed);
+    pg->prev = 0;
+    pg->next = free_head[z][order];
+    if (pg->next)
+        frame_table[pg->next].prev = (uint32_t)mfn;
+    free_head[z][order] = (uint32_t)mfn;
+    has_free[z] |= 1u << order;
+    nr_free += 1ULL << order;
+}
+
+static void block_unlink(uint64_t mfn, unsigned int order)
+{
+    struct page_info *pg = &frame_table[mfn];
+    unsigned int z = zone_of(mfn);
+
+    if (pg->next)
+        frame_table[pg->next].prev = pg->prev;
+    if (pg->prev)
+        frame_table[pg->prev].next = pg->next;
+    else
+        free_head[z][order] = pg->next;
+    if (free_head[z][order] == 0)
+        has_free[z] &= ~(1u << order);
+    atomic_fetch_and_explicit(&pg->count_info, ~PGC_FREE, memory_order_relaxed);
+    pg->next = pg->prev = 0;
+    nr_free -= 1ULL << order;
+}
+
+/* The order of the free block that begins at mfn; NR_ORDERS if there is none. */
+static unsigned int block_order(uint64_t mfn)
+{
+    if (!mfn_valid(_mfn(mfn)) || !(atomic_load(&frame_table[mfn].count_info) & PGC_FREE))
+        return NR_ORDERS;
+    return PGT_DONE(atomic_load(&frame_table[mfn].type_info));
+}
+
+static void block_free(uint64_t mfn, unsigned int order)
+{
+    for (; order < HEAP_MAX_ORDER; order++) {
+        uint64_t buddy = mfn ^ 1ULL << order;
+
+        if (zone_of(buddy) != zone_of(mfn) || block_order(buddy) != order)
+            break;
+        block_unlink(buddy, order);
+        mfn &= ~(1ULL << order);
+    }
+    block_link(mfn, order);
+}
+
+/* Give [mfn, end) back in blocks as large as alignment allows. */
+static void range_free(uint64_t mfn, uint64_t end)
+{
+    spin_lock(&heap_lock);
+    while (mfn < end) {
+        unsigned int order = MIN(ffs64(mfn) - 1, HEAP_MAX_ORDER);
+
+        while (mfn + (1ULL << order) > end)
+            order--;
+        block_free(mfn, order);
+        mfn += 1ULL << order;
+    }
+    spin_unlock(&heap_lock);
+}
+
+void heap_add_ram(uint64_t start, uint64_t end)
+{
+    uint64_t first = DIV_ROUND_UP(start, PAGE_SIZE), last = end >> PAGE_SHIFT;
+
+    for (uint64_t m = first; m < last; m++)
+        atomic_store_explicit(&frame_table[m].count_info, COUNT_INFO_FREE, memory_order_relaxed);
+    for (uint64_t g = first >> FRAME_GROUP_SHIFT; first < last && g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
+        frame_group_valid[g / 64] |= 1ULL << (g % 64);
+    if (first < last)
+        max_mfn = MAX(max_mfn, last);
+}
+
+void heap_free_range(uint64_t start, uint64_t end)
+{
+    uint64_t first = MAX(DIV_ROUND_UP(start, PAGE_SIZE), 1), last = end >> PAGE_SHIFT;
+
+    if (first >= last)
+        return;
+    nr_total += last - first;
+    range_free(first, last);
+}
+
+static uint64_t block_take(unsigned int order, unsigned int max_zone)
+{
+    for (unsigned int z = max_zone + 1; z-- > 0;) {
+        unsigned int have = ffs64(has_free[z] >> order) + order; /* order of a block, plus 1 */
+        uint64_t mfn;
+
+        if (!(has_free[z] >> order))
+            continue;
+        mfn = free_head[z][have - 1];
+        block_unlink(mfn, have - 1);
+        while (--have > order)
+            block_link(mfn + (1ULL << (have - 1)), have - 1);
+        return mfn;
+    }
+    return mfn_x(INVALID_MFN);
+}
+
+mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
+{
+    unsigned int bits = addr_bits ? MIN(addr_bits, PADDR_BITS_MAX) : PADDR_BITS_MAX;
+    uint32_t latest = 0;
+    bool stamped = false;
+    uint64_t mfn;
+
+    if (order > HEAP_MAX_ORDER || bits < ZONE0_BITS)
+        return INVALID_MFN;
+    spin_lock(&heap_lock);
+    mfn = block_take(order, bits - ZONE0_BITS);
+    spin_unlock(&heap_lock);
+    if (mfn == mfn_x(INVALID_MFN))
+        return INVALID_MFN;
+    for (struct page_info *pg = &frame_table[mfn]; pg < &frame_table[mfn + (1ULL << order)]; pg++) {
+        uint64_t t = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+        if (PGT_TYPE(t) != PGT_NONE && (!stamped || (int32_t)((uint32_t)t - latest) > 0))
+            latest = (uint32_t)t;
+        stamped |= PGT_TYPE(t) != PGT_NONE;
+        atomic_store_explicit(&pg->type_info, 0, memory_order_relaxed);
+        atomic_store_explicit(&pg->count_info, COUNT_INFO_FREE | 1, memory_order_relaxed);
+    }
+    if (stamped) /* whoever had it last may still have it in a TLB */
+        tlb_flush_since(arch_cpus_online(), latest);
+    return _mfn(mfn);
+}
+
+void heap_free(mfn_t m, unsigned int order)
+{
+    uint64_t first = mfn_x(m), n = 1ULL << order;
+
+    for (uint64_t i = first; i < first + n; i++) {
+        struct page_info *pg = &frame_table[i];
+        uint64_t x = atomic_load(&pg->count_info);
+
+        BUG_ON(!mfn_valid(_mfn(i)) || (x & PGC_FREE));
+        if (PGC_OWNER(x) != DOMID_INVALID) /* else no guest can have it in a TLB, or it is stamped */
+            atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
+        atomic_store(&pg->count_info, COUNT_INFO_FREE);
+    }
+    range_free(first, first + n);
+}
+
+uint64_t heap_free_pages(void) { return READ_ONCE(nr_free); }
+uint64_t heap_total_pages(void) { return READ_ONCE(nr_total); }
+
+void *alloc_page(void)
+{
+    mfn_t m = heap_alloc(0, 0);
+
+    if (mfn_x(m) == mfn_x(INVALID_MFN))
+        return NULL;
+    arch_clear_page(mfn_to_virt(m));
+    return mfn_to_virt(m);
+}
+
+void free_page(void *p)
+{
+    if (p)
+        heap_free(virt_to_mfn(p), 0);
+}
+
+void *xmalloc_pages(size_t bytes)
+{
+    uint64_t n = DIV_ROUND_UP(bytes, PAGE_SIZE);
+    unsigned int order = n > 1 ? fls64(n - 1) : 0;
+    mfn_t m = n ? heap_alloc(order, 0) : INVALID_MFN;
+
+    if (mfn_x(m) == mfn_x(INVALID_MFN))
+        return NULL;
+    for (uint64_t i = n; i < 1ULL << order; i++)
+        heap_free(_mfn(mfn_x(m) + i), 0);
+    for (uint64_t i = 0; i < n; i++)
+        arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
+    return mfn_to_virt(m);
+}
+
+void xfree_pages(void *p, size_t bytes)
+{
+    for (uint64_t i = 0; p && i < DIV_ROUND_UP(bytes, PAGE_SIZE); i++)
+        heap_free(_mfn(mfn_x(virt_to_mfn(p)) + i), 0);
+}
+
+/* ---- self-checks ---- */
+
+void heap_print(void)
+{
+    print(LOG_INFO, "heap: %llu of %llu pages free", (unsigned long long)nr_free,
+          (unsigned long long)nr_total);
+    for (unsigned int z = 0; z < NR_ZONES; z++) {
+        uint64_t pages = 0;
+
+        for (unsigned int o = 0; o < NR_ORDERS; o++)
+            for (uint32_t i = free_head[z][o]; i; i = frame_table[i].next)
+                pages += 1ULL << o;
+        if (pages)
+            print(LOG_INFO, "  below 2^%u: %llu pages free", z + ZONE0_BITS, (unsigned long long)pages);
+    }
+}
+
+static unsigned int complain(const char *what, uint64_t a, uint64_t b)
+{
+    print(LOG_ERR, "heap audit: %s (%llx, %llx)", what, (unsigned long long)a, (unsigned long long)b);
+    return 1;
+}
+
+static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pages)
+{
+    unsigned int bad = 0;
+    uint32_t prev = 0;
+
+    for (uint32_t i = free_head[z][o]; i; prev = i, i = frame_table[i].next) {
+        struct page_info *pg = &frame_table[i];
+
+        if (pg->prev != prev || i & ((1u << o) - 1) || zone_of(i) != z || block_order(i) != o)
+            return bad + complain("bad free block", i, o);
+        for (uint64_t k = i + 1; k < i + (1ULL << o); k++)
+            if (PGC_COUNT(frame_table[k].count_info) || (frame_table[k].count_info & PGC_FREE))
+                bad += complain("frame in a free block is in use", i, k);
+        *pages += 1ULL << o;
+    }
+    return bad;
+}
+
+static unsigned int audit_domain(struct domain *d)
+{
+    unsigned int bad = 0;
+    uint64_t n = 0;
+
+    spin_lock(&d->page_lock);
+    for (struct page_info *pg = domain_first_page(d); pg; pg = domain_next_page(d, pg)) {
+        uint64_t x = pg->count_info;
+
+        if (PGC_OWNER(x) != d->domain_id || (x & (PGC_HV | PGC_FREE)) || !PGC_COUNT(x) ||
+            frame_table[pg->next].prev != mfn_x(page_to_mfn(pg)))
+            bad += complain("bad frame on a domain's list", mfn_x(page_to_mfn(pg)), x);
+        if (++n > d->nr_pages)
+            break;
+    }
+    if (n != d->nr_pages)
+        bad += complain("frames on a domain's list, and its count", n, d->nr_pages);
+    spin_unlock(&d->page_lock);
+    return bad;
+}
+
+unsigned int heap_audit(void)
+{
+    unsigned int bad = 0;
+    uint64_t pages = 0;
+
+    spin_lock(&heap_lock);
+    for (unsigned int z = 0; z < NR_ZONES; z++)
+        for (unsigned int o = 0; o < NR_ORDERS; o++) {
+            bad += audit_free_list(z, o, &pages);
+            if (!(has_free[z] >> o & 1) != !free_head[z][o])
+                bad += complain("wrong bit of orders", z, o);
+        }
+    if (pages != nr_free)
+        bad += complain("free frames, and their count", pages, nr_free);
+    spin_unlock(&heap_lock);
+    spin_lock(&domain_list_lock);
+    for (struct domain *d = domain_list; d; d = d->next)
+        bad += audit_domain(d);
+    spin_unlock(&domain_list_lock);
+    return bad;
+}

@@ -1,0 +1,173 @@
+/*
+ * Private to paging/. All that changes what a frame is a table of, or an entry of a table, holds the
+ * mmu_lock of the domain that owns the table. Only writable references come and go without it.
+ */
+#pragma once
+#include "lib/errno.h"
+#include "lib/lib.h"
+#include "paging/paging.h"
+
+#define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
+#define IS_VALID_AS(x, t) (((x) & (PGT_TYPE_MASK | PGT_VALID)) == TYPE_VALID(t))
+
+/* Refused in a present entry. Bits 52..62 are ignored by the CPU; we may want them, as Xen does. */
+#define L1E_BAD PTE_AVAIL_HIGH
+#define UPPER_BAD (PTE_PWT | PTE_PCD | PTE_PS | PTE_G | PTE_AVAIL_HIGH)
+
+enum pte_how { PTE_SET, PTE_KEEP_AD, PTE_CMPXCHG };
+
+/* ---- types.c ---- */
+bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
+int table_validate(struct domain *d, struct page_info *pg, enum page_type type);
+void table_last_put(struct domain *d, struct page_info *pg);
+/** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
+int tables_drain_locked(struct domain *d);
+/**
+ * d's frame pg is wanted as something else: -EBUSY if it is in use; -ERESTART if it was half a table
+ * (given up now) or a dead one, so that it will be free when the dead tables are gone.
+ */
+int table_abandon(struct domain *d, struct page_info *pg);
+
+/* ---- validate.c ---- */
+/** Take the references of a table's entries from *done on, or check descriptors; *done as reached. */
+int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done);
+/** Drop those of entries *done - 1 downwards, until a child table dies; false: time is up. */
+bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done);
+int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e);
+/** Replace an entry of a valid L2..L4 table, index i; 0 or an error that changed nothing. */
+int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new, bool keep_ad);
+/** Replace an L1 entry. PTE_CMPXCHG: 1 if it is not *expect, which then has its value. */
+int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new, enum pte_how how, pte_t *expect);
+/** Make a descriptor harmless (DPL 3); false: it cannot be. */
+bool desc_fix(uint64_t *desc);
+
+/* ---- inline ---- */
+
+/* A type reference on a frame on which the caller holds a general one. */
+static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    do {
+        if (unlikely(!IS_VALID_AS(x, PGT_WRITABLE) || PGT_COUNT(x) >= PGC_COUNT_MAX))
+            return type_get_writable_slow(owner, pg);
+    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
+    return true;
+}
+
+/* The entry that gave the right to write is gone by now, by a locked instruction: see pte_store(). */
+static inline void type_put_writable(struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed), nx;
+
+    do {
+        BUG_ON(!IS_VALID_AS(x, PGT_WRITABLE));
+        nx = PGT_COUNT(x) > 1 ? x - 1 : PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock));
+    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, nx)));
+}
+
+/* A general and a type reference on d's table or descriptor frame; d->mmu_lock is held. */
+static inline int table_get(struct domain *d, mfn_t m, enum page_type type)
+{
+    struct page_info *pg;
+    uint64_t x;
+    int rc;
+
+    if (unlikely(!page_get_inline(m, d->domain_id)))
+        return -EINVAL;
+    pg = mfn_to_page(m);
+    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+    if (likely(IS_VALID_AS(x, type) && PGT_COUNT(x) < PGC_COUNT_MAX)) {
+        atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
+        return 0;
+    }
+    rc = table_validate(d, pg, type);
+    if (rc)
+        page_put_inline(pg);
+    return rc;
+}
+
+static inline void table_put(struct domain *d, struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    if (unlikely(PGT_COUNT(x) <= 1)) {
+        table_last_put(d, pg);
+        return;
+    }
+    atomic_store_explicit(&pg->type_info, x - 1, memory_order_relaxed);
+    page_put_inline(pg);
+}
+
+static inline int l1e_get(struct domain *d, struct domain *owner, pte_t e)
+{
+    mfn_t m = _mfn(pte_mfn(e));
+    struct page_info *pg = mfn_to_page(m);
+
+    if (unlikely((e & PTE_CACHE) || !page_get_inline(m, owner->domain_id)))
+        return l1e_get_slow(d, owner, e);
+    if (likely(!(e & PTE_RW) || type_get_writable(owner, pg)))
+        return 0;
+    page_put_inline(pg);
+    return owner == d ? table_abandon(d, pg) : -EBUSY;
+}
+
+static inline void l1e_put(pte_t e)
+{
+    mfn_t m = _mfn(pte_mfn(e));
+    struct page_info *pg = mfn_to_page(m);
+
+    if (unlikely(!mfn_valid(m)))
+        return; /* MMIO, which has no references */
+    if (e & PTE_RW)
+        type_put_writable(pg);
+    page_put_inline(pg);
+}
+
+/* What a non-present entry may hold on a CPU that speculates with its address (L1TF). */
+static inline bool l1tf_safe(pte_t e)
+{
+    uint64_t a = e & PTE_ADDR_MASK & ((1ULL << MIN(arch_paddr_bits, 44)) - 1); /* what the L1D sees */
+
+    return likely(!arch_l1tf_affected) || a == 0 || a >= max_mfn << PAGE_SHIFT;
+}
+
+/*
+ * The store is a locked instruction: whoever reads the TLB clock after it can rely on it that a
+ * flush that is counted later has seen the new entry. False: PTE_CMPXCHG found another value.
+ */
+static inline bool pte_store(pte_t *p, pte_t *old, pte_t new, enum pte_how how)
+{
+    _Atomic pte_t *a = (_Atomic pte_t *)p;
+
+    if (how == PTE_SET) {
+        atomic_exchange(a, new);
+        return true;
+    }
+    if (how == PTE_CMPXCHG)
+        return atomic_compare_exchange_strong(a, old, new);
+    while (!atomic_compare_exchange_weak(a, old, new | (*old & (PTE_A | PTE_D))))
+        ;
+    return true;
+}
+
+/* Rule 12: domains with devices. */
+static inline bool may_map_uncached(const struct domain *d) { return d->is_hwdom || d->nr_iomem; }
+
+static inline bool va_is_hv(uint64_t va) { return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START; }
+
+/* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
+static inline pte_t *walk_l1(uint64_t root, uint64_t va)
+{
+    pte_t *t = maddr_to_virt(root), e;
+
+    if (unlikely(root == 0 || va_is_hv(va) || !va_is_canonical(va)))
+        return NULL;
+    for (unsigned int level = 4; level > 1; level--) {
+        e = t[pt_index(va, level)];
+        if (unlikely(!(e & PTE_P)))
+            return NULL;
+        t = maddr_to_virt(e & PTE_ADDR_MASK);
+    }
+    return &t[pt_index(va, 1)];
+}

@@ -1,0 +1,205 @@
+/*
+ * What a frame is used as. type_info (memory/frame.h) goes through these states; T is the type:
+ *
+ *   free of use  [T] clock             nothing may be left of it but TLB entries of before `clock`
+ *   in use       [T] VALID count       count > 0; each has a general reference beside it
+ *   under way    [T] BUSY              one CPU flushes TLBs or checks contents; all others stay out
+ *   half a table [T] PARTIAL done      checking was preempted after `done` entries
+ *   dead table   [T] DEAD done, link   entries below `done` must be let go; on d->dead_tables
+ *
+ * Invariants. I1: the type changes only out of `free of use`. I2: a CPU that may have used the frame
+ * as T flushes its TLB, paging-structure caches included, before the frame is VALID as another type;
+ * and the frame is BUSY before that flush, so that nobody uses it as T again meanwhile (XSA-401).
+ * I3: exactly the entries of a VALID table, and those below `done` of a PARTIAL or DEAD one, hold
+ * references. I4: a PARTIAL or DEAD table holds one general reference on itself and belongs to
+ * nobody else: whoever was preempted owns nothing and simply tries again, and whoever wants the
+ * frame as something else makes it DEAD (so there are no references "in flight", XSA-299).
+ * I5: BUSY tables are only those on the stack of the CPU that holds mmu_lock.
+ * Nothing recurses on release: a table whose last reference goes is put on the list of dead tables,
+ * which each operation drains as far as time allows (XSA-290).
+ */
+#include "paging/internal.h"
+
+/* PGT_NONE and the same type need no flush: see I2. Frames that others map by grant are flushed there. */
+static void flush_former_use(const struct domain *owner, uint64_t x, enum page_type type)
+{
+    if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type)
+        tlb_flush_since(atomic_load(&owner->dirty_cpus), (uint32_t)x);
+}
+
+/* For what is not in use as writable already. Without mmu_lock, perhaps. */
+noinline bool type_get_writable_slow(struct domain *owner, struct page_info *pg)
+{
+    const uint64_t busy = (uint64_t)PGT_WRITABLE << PGT_TYPE_SHIFT | PGT_BUSY;
+
+    for (;;) {
+        uint64_t x = atomic_load(&pg->type_info);
+
+        if (x == busy) { /* for the time of a flush */
+            cpu_relax();
+        } else if (IS_VALID_AS(x, PGT_WRITABLE)) {
+            if (PGT_COUNT(x) >= PGC_COUNT_MAX)
+                return false;
+            if (atomic_compare_exchange_strong(&pg->type_info, &x, x + 1))
+                return true;
+        } else if (x & PGT_IN_USE) {
+            return false;
+        } else if (PGT_TYPE(x) == PGT_NONE || PGT_TYPE(x) == PGT_WRITABLE) {
+            if (atomic_compare_exchange_strong(&pg->type_info, &x, TYPE_VALID(PGT_WRITABLE) | 1))
+                return true;
+        } else if (atomic_compare_exchange_strong(&pg->type_info, &x, busy)) {
+            flush_former_use(owner, x, PGT_WRITABLE);
+            atomic_store(&pg->type_info, TYPE_VALID(PGT_WRITABLE) | 1);
+            return true;
+        }
+    }
+}
+
+/* ---- tables and descriptors; d->mmu_lock is held ---- */
+
+/* The reference that the caller has on pg becomes the dead table's own. */
+static void table_die(struct domain *d, struct page_info *pg, enum page_type type, unsigned int done)
+{
+    atomic_store(&pg->type_info, (uint64_t)type << PGT_TYPE_SHIFT | PGT_DEAD |
+                                     (uint64_t)done << PGT_DONE_SHIFT | d->dead_tables);
+    d->dead_tables = (uint32_t)mfn_x(page_to_mfn(pg));
+}
+
+int table_abandon(struct domain *d, struct page_info *pg)
+{
+    uint64_t x = atomic_load(&pg->type_info);
+
+    ASSERT(spin_is_held(&d->mmu_lock));
+    if (!(x & (PGT_PARTIAL | PGT_DEAD)))
+        return -EBUSY;
+    if (x & PGT_PARTIAL)
+        table_die(d, pg, PGT_TYPE(x), PGT_DONE(x));
+    return -ERESTART;
+}
+
+/* From free of use, or PARTIAL, to BUSY, with the self-reference of I4. */
+static int table_begin(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done)
+{
+    const uint64_t busy = (uint64_t)type << PGT_TYPE_SHIFT | PGT_BUSY;
+    uint64_t x = atomic_load(&pg->type_info);
+
+    *done = 0;
+    if ((x & PGT_PARTIAL) && PGT_TYPE(x) == type) {
+        *done = PGT_DONE(x);
+        atomic_store(&pg->type_info, busy);
+        return 0;
+    }
+    do {
+        if (x & (PGT_PARTIAL | PGT_DEAD))
+            return table_abandon(d, pg);
+        if ((x & PGT_IN_USE) || (atomic_load(&pg->count_info) & PGC_HV))
+            return -EINVAL;
+    } while (!atomic_compare_exchange_strong(&pg->type_info, &x, busy));
+    page_get_more(pg);
+    flush_former_use(d, x, type);
+    if (atomic_load(&pg->count_info) & PGC_CACHE_MASK)
+        arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE); /* what we check is what is there */
+    return 0;
+}
+
+noinline int table_validate(struct domain *d, struct page_info *pg, enum page_type type)
+{
+    unsigned int done;
+    int rc = table_begin(d, pg, type, &done);
+
+    ASSERT(spin_is_held(&d->mmu_lock));
+    if (rc)
+        return rc;
+    rc = table_get_entries(d, pg, type, &done);
+    if (rc == 0) {
+        if (type == PGT_L4)
+            arch_l4_init_hv_slots(mfn_to_virt(page_to_mfn(pg)));
+        atomic_store(&pg->type_info, TYPE_VALID(type) | 1);
+        page_put_inline(pg);
+    } else if (rc == -ERESTART) {
+        atomic_store(&pg->type_info, (uint64_t)type << PGT_TYPE_SHIFT | PGT_PARTIAL |
+                                         (uint64_t)done << PGT_DONE_SHIFT);
+    } else {
+        table_die(d, pg, type, done);
+    }
+    return rc;
+}
+
+noinline void table_last_put(struct domain *d, struct page_info *pg)
+{
+    uint64_t x = atomic_load(&pg->type_info);
+
+    BUG_ON(!(x & PGT_VALID) || PGT_COUNT(x) != 1 || PGT_TYPE(x) == PGT_WRITABLE || (x & PGT_PINNED));
+    table_die(d, pg, PGT_TYPE(x), PGT_TYPE(x) == PGT_DESC ? 0 : PTES_PER_TABLE);
+}
+
+int tables_drain_locked(struct domain *d)
+{
+    while (d->dead_tables) {
+        uint32_t head = d->dead_tables;
+        struct page_info *pg = &frame_table[head];
+        uint64_t x = atomic_load(&pg->type_info);
+        unsigned int done = PGT_DONE(x);
+        bool go_on = table_put_entries(d, pg, PGT_TYPE(x), &done);
+
+        atomic_store(&pg->type_info, (x & ~PGT_DONE_MASK) | (uint64_t)done << PGT_DONE_SHIFT);
+        if (done == 0 && d->dead_tables == head) {
+            d->dead_tables = PGT_COUNT(x);
+            atomic_store(&pg->type_info, PGT_STAMP(PGT_TYPE(x), atomic_load(&arch_tlb_clock)));
+            page_put_inline(pg);
+            go_on = !hypercall_preempt_check();
+        }
+        if (!go_on && d->dead_tables)
+            return -ERESTART;
+    }
+    return 0;
+}
+
+/* ---- for other folders ---- */
+
+int page_get_type(struct domain *d, mfn_t m, enum page_type type)
+{
+    int rc = 0;
+
+    if (type == PGT_WRITABLE)
+        return page_get_writable(d, m) ? 0 : -EINVAL;
+    spin_lock(&d->mmu_lock);
+    rc = tables_drain_locked(d);
+    if (rc == 0)
+        rc = table_get(d, m, type);
+    spin_unlock(&d->mmu_lock);
+    return rc;
+}
+
+int page_put_type(struct domain *d, mfn_t m)
+{
+    struct page_info *pg = mfn_to_page(m);
+
+    if (IS_VALID_AS(atomic_load(&pg->type_info), PGT_WRITABLE)) {
+        page_put_writable(m);
+        return 0;
+    }
+    spin_lock(&d->mmu_lock);
+    table_put(d, pg);
+    (void)tables_drain_locked(d);
+    spin_unlock(&d->mmu_lock);
+    return 0;
+}
+
+bool page_get_writable(struct domain *d, mfn_t m)
+{
+    struct page_info *pg = mfn_to_page(m);
+
+    if (!page_get_inline(m, d->domain_id))
+        return false;
+    if (type_get_writable(d, pg))
+        return true;
+    page_put_inline(pg);
+    return false;
+}
+
+void page_put_writable(mfn_t m)
+{
+    type_put_writable(mfn_to_page(m));
+    page_put_inline(mfn_to_page(m));
+}

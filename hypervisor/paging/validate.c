@@ -1,0 +1,277 @@
+/*
+ * What may stand in tables and descriptors, and the references that their entries hold: an L1 entry
+ * a general one on its frame and, if it allows writing, a writable one; a higher entry a general one
+ * and one as a table of the next level. Entries for MMIO hold none. Guests run in ring 3, so all
+ * present entries get US. Global entries would survive the switch between a guest's kernel and user
+ * roots, so PTE_G is dropped from L1 entries. A table never refers to its own level or above, which
+ * also means that no table maps itself (linear page tables).
+ */
+#include "paging/internal.h"
+
+#define DESC_P (1ULL << 47)
+#define DESC_S (1ULL << 44)   /* code or data; else a gate, TSS or LDT */
+#define DESC_DPL3 (3ULL << 45)
+
+/* ---- L1 ---- */
+
+static bool mmio_permitted(const struct domain *d, mfn_t m)
+{
+    if (mfn_x(m) >> (arch_paddr_bits - PAGE_SHIFT))
+        return false;
+    for (uint32_t i = 0; i < d->nr_iomem; i++)
+        if (mfn_x(m) >= d->iomem[i].first && mfn_x(m) <= d->iomem[i].last)
+            return true;
+    return false;
+}
+
+/*
+ * Rule 12. Sticky until the frame is freed: of several mappings one may be uncached even when the
+ * last one made is not (XSA-402).
+ */
+static void page_set_uncached(struct domain *owner, struct page_info *pg, pte_t e)
+{
+    uint64_t attr = (e & PTE_PAT ? 4 : 0) | (e & PTE_PCD ? 2 : 0) | (e & PTE_PWT ? 1 : 0);
+    uint64_t x = atomic_load(&pg->count_info);
+
+    do {
+        if (x & PGC_CACHE_MASK)
+            return;
+    } while (!atomic_compare_exchange_weak(&pg->count_info, &x, x | attr << PGC_CACHE_SHIFT));
+    atomic_fetch_add(&owner->nr_mapped_uncached, 1);
+}
+
+/* All but own RAM, mapped write-back. */
+noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
+{
+    mfn_t m = _mfn(pte_mfn(e));
+    struct page_info *pg = mfn_to_page(m);
+
+    if (!mfn_valid(m))
+        return mmio_permitted(d, m) ? 0 : -EPERM;
+    if ((e & PTE_CACHE) && !may_map_uncached(d))
+        return -EINVAL;
+    if (!page_get_inline(m, owner->domain_id))
+        return -EBUSY;
+    if ((e & PTE_CACHE) && (atomic_load(&pg->count_info) & PGC_HV)) {
+        page_put_inline(pg);
+        return -EACCES;
+    }
+    if ((e & PTE_RW) && !type_get_writable(owner, pg)) {
+        page_put_inline(pg);
+        return owner == d ? table_abandon(d, pg) : -EBUSY;
+    }
+    if (e & PTE_CACHE)
+        page_set_uncached(owner, pg, e);
+    return 0;
+}
+
+/*
+ * The two entries map the same thing but for who may write: move only the writable reference. The
+ * old entry's general one keeps the owner what it is.
+ */
+static int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
+                        enum pte_how how, pte_t *expect)
+{
+    mfn_t m = _mfn(pte_mfn(new));
+    struct page_info *pg = mfn_to_page(m);
+    bool ram = mfn_valid(m), stored;
+
+    if (ram && (new & PTE_RW)) {
+        if (PGC_OWNER(atomic_load(&pg->count_info)) != owner->domain_id)
+            return -EBUSY;
+        if (!type_get_writable(owner, pg))
+            return owner == d ? table_abandon(d, pg) : -EBUSY;
+    }
+    stored = pte_store(p, &old, new, how);
+    if (ram && stored == !(new & PTE_RW))
+        type_put_writable(pg);
+    if (stored)
+        return 0;
+    *expect = old;
+    return 1;
+}
+
+int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new, enum pte_how how, pte_t *expect)
+{
+    pte_t old = READ_ONCE(*p), diff = PTE_P;
+    int rc;
+
+    if (how == PTE_CMPXCHG && old != *expect) {
+        *expect = old;
+        return 1;
+    }
+    if (new & PTE_P) {
+        if (unlikely(new & L1E_BAD))
+            return -EINVAL;
+        new = (new | PTE_US) & ~PTE_G;
+        diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
+        if (diff == PTE_RW)
+            return l1_update_rw(d, owner, p, old, new, how, expect);
+        if (diff && (rc = l1e_get(d, owner, new)) != 0)
+            return rc;
+    } else if (unlikely(!l1tf_safe(new))) {
+        return -EINVAL;
+    }
+    if (unlikely(!pte_store(p, &old, new, how))) { /* the CPU set A or D meanwhile */
+        *expect = old;
+        if (diff && (new & PTE_P))
+            l1e_put(new);
+        return 1;
+    }
+    if (diff && (old & PTE_P))
+        l1e_put(old);
+    return 0;
+}
+
+static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
+{
+    const bool check_all = arch_l1tf_affected;
+    int rc = 0;
+
+    for (unsigned int i = *done & ~7u; i < PTES_PER_TABLE; i += 8) { /* most are empty */
+        pte_t any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] | t[i + 4] | t[i + 5] | t[i + 6] | t[i + 7];
+
+        if (!(any & PTE_P) && !check_all)
+            continue;
+        for (unsigned int k = MAX(i, *done); k < i + 8; k++) {
+            pte_t e = t[k], adjusted = (e | PTE_US) & ~PTE_G;
+
+            if (e & PTE_P)
+                rc = unlikely(e & L1E_BAD) ? -EINVAL : l1e_get(d, d, adjusted);
+            else if (unlikely(!l1tf_safe(e)))
+                rc = -EINVAL;
+            if (unlikely(rc)) {
+                *done = k;
+                return rc;
+            }
+            if ((e & PTE_P) && e != adjusted)
+                WRITE_ONCE(t[k], adjusted);
+        }
+    }
+    return 0;
+}
+
+/* ---- L2 to L4 ---- */
+
+/* Slots 256..271 of every L4 are ours: what the guest left there is not looked at. */
+static bool is_hv_slot(enum page_type type, unsigned int i)
+{
+    return type == PGT_L4 && i >= HV_FIRST_SLOT && i <= HV_LAST_SLOT;
+}
+
+static int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, unsigned int *done)
+{
+    for (unsigned int i = *done; i < PTES_PER_TABLE; i++) {
+        pte_t e = t[i];
+        int rc = 0;
+
+        if (is_hv_slot(type, i))
+            continue;
+        if (e & PTE_P)
+            rc = e & UPPER_BAD ? -EINVAL : table_get(d, _mfn(pte_mfn(e)), type - 1);
+        else if (!l1tf_safe(e))
+            rc = -EINVAL;
+        if (rc) {
+            *done = i;
+            return rc;
+        }
+        if (!(e & PTE_P))
+            continue;
+        if (!(e & PTE_US))
+            WRITE_ONCE(t[i], e | PTE_US);
+        if (hypercall_preempt_check() && i + 1 < PTES_PER_TABLE) {
+            *done = i + 1;
+            return -ERESTART;
+        }
+    }
+    return 0;
+}
+
+int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new, bool keep_ad)
+{
+    pte_t old = READ_ONCE(*p);
+    bool same = false;
+    int rc = 0;
+
+    if (is_hv_slot(type, i))
+        return -EINVAL;
+    if (new & PTE_P) {
+        if (new & UPPER_BAD)
+            return -EINVAL;
+        new |= PTE_US;
+        same = (old & PTE_P) && pte_mfn(old) == pte_mfn(new);
+        if (!same)
+            rc = table_get(d, _mfn(pte_mfn(new)), type - 1);
+    } else if (!l1tf_safe(new)) {
+        rc = -EINVAL;
+    }
+    if (rc)
+        return rc;
+    pte_store(p, &old, new, keep_ad ? PTE_KEEP_AD : PTE_SET);
+    if ((old & PTE_P) && !same)
+        table_put(d, mfn_to_page(_mfn(pte_mfn(old))));
+    return 0;
+}
+
+/* ---- descriptors ---- */
+
+/*
+ * Code and data of ring 3 may have any base and limit: paging keeps the guest in its place. No gates
+ * (they would change the privilege level), no system segments. What is not present faults when used.
+ */
+bool desc_fix(uint64_t *desc)
+{
+    if (!(*desc & DESC_P))
+        return true;
+    *desc |= DESC_DPL3;
+    return *desc & DESC_S;
+}
+
+static int desc_check_all(uint64_t *t)
+{
+    for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*t); i++) {
+        uint64_t desc = t[i];
+
+        if (!desc_fix(&desc))
+            return -EINVAL;
+        if (desc != t[i])
+            WRITE_ONCE(t[i], desc);
+    }
+    return 0;
+}
+
+/* ---- whole tables ---- */
+
+int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done)
+{
+    void *t = mfn_to_virt(page_to_mfn(pg));
+
+    if (type == PGT_L1)
+        return l1_get_entries(d, t, done);
+    if (type == PGT_DESC)
+        return desc_check_all(t);
+    return upper_get_entries(d, t, type, done);
+}
+
+bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done)
+{
+    const pte_t *t = mfn_to_virt(page_to_mfn(pg));
+    const uint32_t head = d->dead_tables;
+
+    while (*done > 0) {
+        unsigned int i = --*done;
+        pte_t e = t[i];
+
+        if (!(e & PTE_P) || is_hv_slot(type, i))
+            continue;
+        if (type == PGT_L1)
+            l1e_put(e);
+        else
+            table_put(d, mfn_to_page(_mfn(pte_mfn(e))));
+        if (d->dead_tables != head)
+            return true;
+        if ((type != PGT_L1 || i % 64 == 0) && hypercall_preempt_check())
+            return *done == 0;
+    }
+    return true;
+}

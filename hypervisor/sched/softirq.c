@@ -1,0 +1,53 @@
+/* Softirqs: what a CPU does before it goes back to a guest, and while it is idle. */
+#include "sched/sched.h"
+
+#include "lib/bug.h"
+#include "lib/lib.h"
+#include "x86/arch.h"
+#include "x86/upcalls.h"
+
+static void (*handlers[NR_SOFTIRQS])(void);
+
+void softirq_register(enum softirq s, void (*fn)(void)) { handlers[s] = fn; }
+
+void softirq_raise_on(uint32_t cpu, enum softirq s)
+{
+    struct pcpu *c = arch_pcpu(cpu);
+
+    if (c == this_pcpu())
+        softirq_raise(s);
+    else if (!(atomic_fetch_or(&c->softirqs, 1u << s) >> s & 1)) /* else it was kicked for it */
+        arch_cpu_kick(cpu);
+}
+
+/* SOFTIRQ_SCHEDULE comes last of a round, so that it sees whom the timers woke. */
+void softirq_run(void)
+{
+    struct pcpu *c = this_pcpu();
+    uint32_t pending;
+
+    for (;;) {
+        arch_irq_disable();
+        pending = atomic_exchange(&c->softirqs, 0);
+        if (pending == 0)
+            return;
+        arch_irq_enable();
+        while (pending) {
+            unsigned int s = fls64(pending) - 1;
+
+            pending &= ~(1u << s);
+            BUG_ON(handlers[s] == NULL);
+            handlers[s]();
+        }
+    }
+}
+
+noreturn void idle_loop(void)
+{
+    for (;;) {
+        softirq_run();
+        if (!current->is_idle)
+            exit_to_guest();
+        arch_idle();
+    }
+}

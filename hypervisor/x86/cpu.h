@@ -1,0 +1,181 @@
+/*
+ * One CPU as the machine sees it: its entry area (in the top-level slot of the entry code), its
+ * descriptor tables, and the features found at boot. Private to x86/.
+ */
+#pragma once
+#include "lib/pcpu.h"
+#include "memory/objects.h"
+#include "x86/pte.h"
+
+#define CPU_STACK_SIZE 16384
+
+/* Selectors of page 14 of every CPU's GDT; those of ring 3 are the ABI's (FLAT_RING3_*). */
+#define HV_CS 0xe008
+#define HV_DS 0xe010
+#define GUEST_CS32 0xe023
+#define GUEST_DS 0xe02b
+#define GUEST_CS64 0xe033
+#define TSS_SELECTOR 0xe040
+#define LDT_SELECTOR 0xe050
+
+#define TRAP_SYSCALL 256 /* regs->entry_vector: came by SYSCALL, may leave by SYSRET */
+
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, iomap_base;
+} __attribute__((packed));
+
+/*
+ * First page of a CPU's entry area; GS base while ring 0 runs. Nothing here is secret: a root for
+ * guests on CPUs with Meltdown maps it (rule 11).
+ */
+struct cpu_entry {
+    struct pcpu *pcpu;              /* first: this_pcpu() */
+    struct cpu_user_regs *regs;     /* the guest's register frame, at the entry stack's top */
+    uint64_t stack_top;             /* the execution stack */
+    uint64_t scratch, scratch2;
+    struct tss tss __attribute__((aligned(64)));
+};
+
+/* A CPU's entry area: 64 pages, most of them not mapped. Page numbers: */
+#define CPU_AREA_BYTES (64 * PAGE_SIZE)
+#define CPU_AREA_PAGE_ENTRY 0
+#define CPU_AREA_PAGE_STACK 2  /* the entry stack; an unmapped page lies below each stack */
+#define CPU_AREA_PAGE_IST 4    /* IST stack n (1..4): pages 4+3(n-1), two pages each, then a hole */
+#define NR_IST 4
+#define CPU_AREA_PAGE_GDT 16   /* 16 pages: 14 of the guest, 14 is ours */
+#define CPU_AREA_PAGE_LDT 32   /* 16 pages */
+#define IDT_VIRT (ENTRY_VIRT + MIB(512))
+#define CPU_AREAS_VIRT (ENTRY_VIRT + GIB(1))
+#define CPU_AREA(cpu) (CPU_AREAS_VIRT + (uint64_t)(cpu) * CPU_AREA_BYTES)
+
+enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
+
+/* The top of IST stack n holds the CPU's cpu_entry pointer, for entries that cannot trust GS. */
+#define IST_TOP(area, n) ((area) + (CPU_AREA_PAGE_IST + 3 * ((n) - 1) + 2) * PAGE_SIZE - 16)
+
+/* What was found at boot. */
+struct cpu_features {
+    bool smep, smap, umip, fsgsbase, xsave, xsaveopt, pge, page1gb, rdtscp;
+    uint64_t cr4;              /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
+    uint32_t fpu_bytes;        /* size of an FPU image */
+};
+extern struct cpu_features cpu_features;
+
+/** First CPU, before memory: find features; panics in one line when something needed is missing. */
+void cpu_detect(void);
+/** Load CR4, EFER, PAT and the SYSCALL MSRs on this CPU; its areas are mapped. */
+void cpu_setup_msrs(void);
+/** Build descriptor tables for CPU id in its mapped entry area and load them. */
+void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top);
+/** Map frame m (INVALID_MFN: nothing) at page n of this CPU's area, counted from its GDT or LDT. */
+void cpu_area_map(uint32_t cpu, unsigned int page, mfn_t m, uint64_t flags);
+/** Point this CPU's LDTR at nr_ents entries at va; 0: none. */
+void cpu_load_ldt(uint64_t va, unsigned int nr_ents);
+/** TSC_AUX where the CPU has it. */
+void wrmsr_tsc_aux(uint64_t v);
+
+/** The hypervisor's own root: slots 256..271 as every L4 has them. */
+extern pte_t *hv_root;
+/** Where the image lies in memory. */
+extern uint64_t image_phys;
+/** The entry for va at this level of hv_root, tables made on the way (user: PTE_US or 0 for them). */
+pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user);
+/** Gives zeroed tables to hv_entry(). */
+extern pte_t *(*hv_table_alloc)(void);
+/** Map [va, va + bytes) to maddr in hv_root, with the biggest pages that fit; boot time only. */
+void boot_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags);
+/** Boot-time memory, zeroed by the caller, never freed; maddr. max_maddr 0: anywhere. */
+uint64_t boot_alloc(uint64_t bytes, uint64_t align, uint64_t max_maddr);
+
+/** The first CPU's; it outlives the boot code. */
+extern struct pcpu boot_pcpu;
+/** C begins here: head.S gives the addresses of the boot information and of the image. */
+noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr);
+
+/* ---- traps ---- */
+
+/** C side of entry.S; regs is the guest's frame or, from ring 0, a frame on the stack. */
+void trap_from_guest(struct cpu_user_regs *regs);
+void trap_from_hv(struct cpu_user_regs *regs);
+void trap_ist_from_hv(struct cpu_user_regs *regs);
+void syscall_from_guest(struct cpu_user_regs *regs);
+void syscall32_from_guest(struct cpu_user_regs *regs);
+void sysenter_from_guest(struct cpu_user_regs *regs);
+void iret_fault(struct cpu_user_regs *regs);
+void deliver_pending(struct vcpu *v);
+noreturn void double_fault(struct cpu_user_regs *regs);
+
+/* Addresses in the entry slot: too far from C for the linker, so entry.S has them in a table. */
+struct entry_points { uint64_t syscall, syscall32, sysenter, irq_stubs; };
+extern const struct entry_points entry_points;
+extern const uint64_t exception_stubs[32];
+#define IRQ_STUB_BYTES 16
+void nmi_unblock(void);
+
+/** Load a data segment register; true: the selector faulted and 0 was loaded. */
+bool load_segment_ds(uint16_t sel);
+bool load_segment_es(uint16_t sel);
+bool load_segment_fs(uint16_t sel);
+/** Load the guest's GS selector: returns its base as the CPU found it, keeps ours. *faulted as above. */
+uint64_t load_segment_gs(uint16_t sel, bool *faulted);
+
+/** Switch v (current) between its kernel and user mode: GS base and root. */
+void vcpu_toggle_mode(struct vcpu *v);
+void bounce_failsafe(struct vcpu *v);
+
+/* ---- FPU ---- */
+void fpu_init(void);
+int fpu_create(struct vcpu *v);
+void fpu_switch_to(struct vcpu *next);
+void fpu_release(struct vcpu *v);
+void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
+
+static inline uint64_t read_cr0(void) { uint64_t x; __asm__ volatile("mov %%cr0, %0" : "=r"(x)); return x; }
+static inline void write_cr0(uint64_t x) { __asm__ volatile("mov %0, %%cr0" ::"r"(x) : "memory"); }
+static inline uint64_t read_cr2(void) { uint64_t x; __asm__ volatile("mov %%cr2, %0" : "=r"(x)); return x; }
+static inline uint64_t read_cr3(void) { uint64_t x; __asm__ volatile("mov %%cr3, %0" : "=r"(x)); return x; }
+static inline void write_cr3(uint64_t x) { __asm__ volatile("mov %0, %%cr3" ::"r"(x) : "memory"); }
+static inline uint64_t read_cr4(void) { uint64_t x; __asm__ volatile("mov %%cr4, %0" : "=r"(x)); return x; }
+static inline void write_cr4(uint64_t x) { __asm__ volatile("mov %0, %%cr4" ::"r"(x) : "memory"); }
+static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
+static inline uint64_t rdmsr(uint32_t msr)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+    return (uint64_t)hi << 32 | lo;
+}
+static inline void wrmsr(uint32_t msr, uint64_t v)
+{
+    __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+#define MSR_EFER 0xc0000080
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_CSTAR 0xc0000083
+#define MSR_SFMASK 0xc0000084
+#define MSR_FS_BASE 0xc0000100
+#define MSR_GS_BASE 0xc0000101
+#define MSR_KERNEL_GS_BASE 0xc0000102
+#define MSR_TSC_AUX 0xc0000103
+#define MSR_PAT 0x277
+#define MSR_SYSENTER_CS 0x174
+#define MSR_SYSENTER_ESP 0x175
+#define MSR_SYSENTER_EIP 0x176
+
+#define CR0_TS (1ULL << 3)
+#define CR4_TSD (1ULL << 2)
+#define CR4_DE (1ULL << 3)
+#define CR4_PAE (1ULL << 5)
+#define CR4_MCE (1ULL << 6)
+#define CR4_PGE (1ULL << 7)
+#define CR4_OSFXSR (1ULL << 9)
+#define CR4_OSXMMEXCPT (1ULL << 10)
+#define CR4_UMIP (1ULL << 11)
+#define CR4_FSGSBASE (1ULL << 16)
+#define CR4_OSXSAVE (1ULL << 18)
+#define CR4_SMEP (1ULL << 20)
+#define CR4_SMAP (1ULL << 21)

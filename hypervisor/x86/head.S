@@ -1,0 +1,206 @@
+/*
+ * From GRUB's hand-over (Multiboot2, i386 machine state: protected mode, paging off, eax = magic,
+ * ebx = address of the boot information) to boot_start() in boot.c. GRUB may load the image at any
+ * 2 MiB boundary (relocatable header tag), so 32-bit code reaches everything through %ebp, the
+ * physical address of the image's first byte.
+ */
+#include "x86/asm.h"
+
+#define MB2_HEADER_MAGIC 0xe85250d6
+#define PHYS(sym) (sym - IMAGE_VIRT)(%ebp)
+
+        .section .boot.header, "a"
+        .balign 8
+mb2_header:
+        .long   MB2_HEADER_MAGIC, 0, mb2_end - mb2_header
+        .long   -(MB2_HEADER_MAGIC + (mb2_end - mb2_header))
+        /* information wanted: memory map and the load base */
+        .balign 8
+        .word   1, 0
+        .long   16, 6, 21
+        /* entry address (physical, as linked) */
+        .balign 8
+        .word   3, 0
+        .long   12, start32 - IMAGE_VIRT + IMAGE_PHYS
+        /* modules page aligned, so that a ramdisk's frames can be handed over whole */
+        .balign 8
+        .word   6, 0
+        .long   8
+        /* relocatable: 1 MiB .. 4 GiB, 2 MiB aligned, lowest preferred */
+        .balign 8
+        .word   10, 0
+        .long   24, 0x00100000, 0xffffffff, 0x00200000, 1
+        .balign 8
+        .word   0, 0
+        .long   8
+mb2_end:
+
+        .section .boot.text, "ax"
+        .code32
+        .globl  start32
+start32:
+        cli
+        cld
+        mov     %eax, %edi
+        /* the boot information's second word is reserved: room to ask where we are */
+        lea     8(%ebx), %esp
+        call    1f
+1:      pop     %ebp
+        sub     $(1b - IMAGE_VIRT), %ebp
+        lea     PHYS(boot_stack_top), %esp
+        mov     %ebx, PHYS(boot_mbi)
+        mov     %ebp, PHYS(boot_phys)
+
+        lea     PHYS(msg_magic), %esi
+        cmp     $0x36d76289, %edi
+        jne     die32
+        lea     PHYS(msg_long_mode), %esi
+        mov     $0x80000000, %eax
+        cpuid
+        cmp     $0x80000001, %eax
+        jb      die32
+        mov     $0x80000001, %eax
+        cpuid
+        bt      $29, %edx
+        jnc     die32
+        lea     PHYS(msg_nx), %esi
+        bt      $20, %edx
+        jnc     die32
+
+        /* boot page tables: the first 4 GiB at 0 and in the direct map, and the image */
+        lea     PHYS(boot_l2_id), %edi
+        mov     $0x83, %eax                     /* present, writable, 2 MiB */
+        mov     $2048, %ecx
+        call    fill_2m
+        lea     PHYS(boot_l2_img), %edi
+        lea     0x83(%ebp), %eax
+        mov     $8, %ecx
+        call    fill_2m
+        lea     PHYS(boot_l3_id), %edi
+        lea     PHYS(boot_l2_id + 3), %eax
+        mov     $4, %ecx
+2:      mov     %eax, (%edi)
+        add     $0x1000, %eax
+        add     $8, %edi
+        loop    2b
+        lea     PHYS(boot_l2_img + 3), %eax
+        mov     %eax, PHYS(boot_l3_img)
+        lea     PHYS(boot_l3_id + 3), %eax
+        mov     %eax, PHYS(boot_l4)
+        mov     %eax, PHYS(boot_l4 + 262 * 8)
+        lea     PHYS(boot_l3_img + 3), %eax
+        mov     %eax, PHYS(boot_l4 + 258 * 8)
+
+        mov     $0x6a0, %eax                    /* CR4: PAE, PGE, OSFXSR, OSXMMEXCPT */
+        mov     %eax, %cr4
+        lea     PHYS(boot_l4), %eax
+        mov     %eax, %cr3
+        mov     $0xc0000080, %ecx               /* EFER: LME, NXE, SCE */
+        rdmsr
+        or      $0x901, %eax
+        wrmsr
+        mov     $0x80010033, %eax               /* CR0: PG, WP, NE, ET, MP, PE */
+        mov     %eax, %cr0
+        lea     PHYS(boot_gdt), %eax
+        mov     %eax, PHYS(boot_gdtr + 2)
+        lgdt    PHYS(boot_gdtr)
+        lea     PHYS(start64), %eax
+        push    $8
+        push    %eax
+        lret
+
+fill_2m:
+        mov     %eax, (%edi)
+        movl    $0, 4(%edi)
+        add     $0x200000, %eax
+        add     $8, %edi
+        loop    fill_2m
+        ret
+
+/* Say %esi on COM1 (115200 8n1) and on the text screen, and stop. */
+die32:
+        lea     PHYS(uart_init), %edi
+        mov     $6, %ecx
+1:      movzbl  (%edi), %edx
+        add     $0x3f8, %edx
+        mov     1(%edi), %al
+        out     %al, %dx
+        add     $2, %edi
+        loop    1b
+        mov     $0xb8000, %edi
+2:      lodsb
+        test    %al, %al
+        jz      5f
+        mov     %al, (%edi)
+        movb    $7, 1(%edi)
+        add     $2, %edi
+        mov     %al, %ah
+        mov     $100000, %ecx
+3:      mov     $0x3fd, %dx
+        in      %dx, %al
+        test    $0x20, %al
+        jnz     4f
+        pause
+        loop    3b
+4:      mov     $0x3f8, %dx
+        mov     %ah, %al
+        out     %al, %dx
+        jmp     2b
+5:      cli
+        hlt
+        jmp     5b
+
+        .code64
+start64:
+        xor     %eax, %eax
+        mov     %eax, %ds
+        mov     %eax, %es
+        mov     %eax, %fs
+        mov     %eax, %gs
+        mov     %eax, %ss
+        lea     boot_stack_top(%rip), %rsp
+        movabs  $1f, %rax                       /* from the identity map to where we are linked */
+        jmp     *%rax
+1:      movabs  $boot_stack_top, %rsp
+        mov     boot_mbi(%rip), %edi
+        mov     boot_phys(%rip), %esi
+        xor     %ebp, %ebp
+        call    boot_start
+        ud2
+
+        .section .boot.data, "aw"
+        .balign 8
+boot_gdt:
+        .quad   0, 0x00af9a000000ffff
+boot_gdtr:
+        .word   15
+        .long   0, 0
+boot_mbi:
+        .long   0
+boot_phys:
+        .long   0
+uart_init:                                      /* register, value */
+        .byte   3, 0x80, 0, 1, 1, 0, 3, 3, 2, 7, 1, 0
+msg_magic:
+        .asciz  "(XEN) Panic: not loaded by Multiboot2 (use GRUB's multiboot2 command)\r\n"
+msg_long_mode:
+        .asciz  "(XEN) Panic: CPU without long mode (CPUID 0x80000001 EDX bit 29 is 0): a 64-bit x86 CPU is needed\r\n"
+msg_nx:
+        .asciz  "(XEN) Panic: CPU without NX (CPUID 0x80000001 EDX bit 20 is 0): no-execute pages are needed\r\n"
+
+        .section .boot.bss, "aw", @nobits
+        .balign 4096
+boot_l4:        .skip 4096
+boot_l3_id:     .skip 4096
+boot_l2_id:     .skip 4096 * 4
+boot_l3_img:    .skip 4096
+boot_l2_img:    .skip 4096
+
+        /* the first CPU's stack for good: STACK_SIZE_CHECK */
+        .section .bss.boot_stack, "aw", @nobits
+        .balign 4096
+        .globl  boot_stack, boot_stack_top
+boot_stack:     .skip STACK_SIZE_CHECK
+boot_stack_top:
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,26 @@
+/* The local APIC of this CPU, xAPIC mode. */
+#pragma once
+#include "lib/types.h"
+
+#define LAPIC_REG_EOI 0x0b0
+
+extern volatile uint32_t *lapic_regs; /* the same address shows each CPU its own */
+
+/** On each CPU, the boot CPU first: enable it, with all local sources masked but NMI on the boot CPU. */
+void lapic_init(bool boot_cpu);
+uint32_t lapic_id(void);
+
+static inline void lapic_eoi(void) { lapic_regs[LAPIC_REG_EOI / 4] = 0; }
+/** True while vector is being serviced, so that an EOI is due. */
+bool lapic_in_service(unsigned int vector);
+
+/** VECTOR_LAPIC_TIMER after this many ticks of the undivided timer clock, once; 0 stops it. */
+void lapic_timer_arm(uint32_t ticks);
+/** Ticks left: what calibration reads. */
+uint32_t lapic_timer_remaining(void);
+
+/** Any context; waits until the one before has left. */
+void lapic_send_ipi(uint32_t apic_id, unsigned int vector);
+void lapic_send_init(uint32_t apic_id);
+/** Start an AP in real mode at page << 12. */
+void lapic_send_startup(uint32_t apic_id, unsigned int page);

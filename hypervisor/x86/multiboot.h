@@ -1,0 +1,53 @@
+/* What the boot loader hands over, taken out of the Multiboot2 information and checked. */
+#pragma once
+#include "lib/types.h"
+
+#define BOOT_MAX_RANGES 128u
+#define BOOT_MAX_MODULES 16u
+#define BOOT_CMDLINE_BYTES 1024u
+
+/* As in Multiboot2 and E820. */
+enum boot_mem_type { BOOT_MEM_RAM = 1, BOOT_MEM_RESERVED, BOOT_MEM_ACPI, BOOT_MEM_NVS,
+                     BOOT_MEM_BAD };
+
+struct boot_range { uint64_t start, end; uint32_t type; }; /* [start, end) */
+
+struct boot_module {
+    uint64_t start, end; /* machine addresses, [start, end) */
+    char cmdline[BOOT_CMDLINE_BYTES];
+};
+
+struct boot_framebuffer {
+    uint64_t maddr;
+    uint32_t pitch_bytes, width, height; /* type 2 (text): in characters */
+    uint8_t bpp, type;                   /* 0 indexed, 1 RGB, 2 EGA text */
+    uint8_t red_pos, red_size, green_pos, green_size, blue_pos, blue_size; /* type 1 */
+};
+
+struct boot_info {
+    char cmdline[BOOT_CMDLINE_BYTES];
+    char loader[64];
+    struct boot_range ranges[BOOT_MAX_RANGES]; /* ascending, disjoint; equal neighbours are one */
+    uint32_t nr_ranges;
+    struct boot_module modules[BOOT_MAX_MODULES];
+    uint32_t nr_modules;
+    uint8_t rsdp[36];       /* a copy; acpi.h takes it */
+    uint32_t rsdp_bytes;    /* 0: none, 20: ACPI 1.0 */
+    bool has_framebuffer;
+    struct boot_framebuffer framebuffer;
+    uint32_t load_base;     /* where the image was loaded, 0: as linked */
+    bool is_efi;
+    uint64_t efi_system_table; /* 0: none or 32-bit firmware */
+    char error[160];        /* one line: the thing, its value and what is wrong with it */
+};
+
+#define MULTIBOOT2_MAGIC 0x36d76289u /* in eax at entry */
+
+/**
+ * Fill bi from the information at mbi, of which max_bytes may be read. Lengths and numbers in it
+ * are not trusted. False: bi->error says why. Where kinds of memory overlap, RAM gives way.
+ */
+bool multiboot_parse(struct boot_info *bi, const void *mbi, size_t max_bytes);
+
+/** What this boot was given (machine.c). */
+extern struct boot_info boot_info;

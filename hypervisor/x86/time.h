@@ -1,0 +1,23 @@
+/* Clocks of the machine: TSC, local APIC timer, what they are calibrated against, the RTC. Private to x86/. */
+#pragma once
+#include "x86/arch.h"
+
+/**
+ * On the boot CPU, after the command line, the ACPI tables and the local APIC: calibrate, start
+ * system time, read the RTC. At most 50 ms; a timer that stands still is noticed and left out.
+ */
+void time_init(void);
+
+/** TSC ticks spent waiting for time to pass; printed, as the boot's figures want them apart. */
+extern uint64_t timed_wait_ticks;
+
+/* ---- calibrate.c; pure but for ports, MMIO, CPUID, TSC and APIC timer, which tests play ---- */
+
+struct clock_rates { uint64_t tsc_khz, lapic_khz; const char *by; };
+
+/** The first of HPET, ACPI PM timer, PIT, CPUID (prefer, an enum clocksource, before all) that will do. */
+bool calibrate(struct clock_rates *rates, unsigned int prefer);
+/** mul and shift for a TSC of khz, rounded down; base is left alone. */
+void tsc_scale_init(struct tsc_scale *s, uint64_t khz);
+/** Seconds since 1970, 0 if the RTC shows nothing sensible. */
+uint64_t rtc_read(uint8_t century_index);

@@ -1,0 +1,173 @@
+/*
+ * Exceptions and interrupts: from a guest they are emulated, handled or bounced; from ring 0 they
+ * are a fix-up (an access that may fault) or our own bug, which stops the machine.
+ */
+#include "lib/lib.h"
+#include "lib/print.h"
+#include "x86/arch.h"
+#include "x86/cpu.h"
+#include "x86/lapic.h"
+#include "x86/upcalls.h"
+#include "x86/vectors.h"
+
+enum {
+    X_DE = 0, X_DB = 1, X_NMI = 2, X_BP = 3, X_OF = 4, X_UD = 6, X_NM = 7, X_DF = 8,
+    X_TS = 10, X_NP = 11, X_SS = 12, X_GP = 13, X_PF = 14, X_MF = 16, X_AC = 17, X_MC = 18, X_XM = 19
+};
+
+#define RFLAGS_TF (1ULL << 8)
+#define DR6_DEFAULT 0xffff0ff0ULL
+
+struct ex_entry { uint64_t from, to; };
+extern const struct ex_entry ex_table_start[], ex_table_end[];
+
+static uint64_t fixup_find(uint64_t rip)
+{
+    for (const struct ex_entry *e = ex_table_start; e < ex_table_end; e++)
+        if (e->from == rip)
+            return e->to;
+    return 0;
+}
+
+static void interrupt(unsigned int vector)
+{
+    struct pcpu *c = this_pcpu();
+
+    c->nr_irqs++;
+    c->in_irq++;
+    if (vector == VECTOR_LAPIC_TIMER) {
+        lapic_eoi();
+        softirq_raise(SOFTIRQ_TIMER);
+    } else if (vector == VECTOR_IPI_KICK) {
+        lapic_eoi(); /* being here is the point: the exit path looks at the softirqs */
+    } else if (vector != VECTOR_SPURIOUS) {
+        irq_interrupt(vector);
+    }
+    c->in_irq--;
+}
+
+/* A hardware NMI: nobody knows its source; the hardware domain gets to see it, as on Xen. */
+static void hardware_nmi(void)
+{
+    struct vcpu *v;
+
+    if (hardware_domain == NULL || (v = hardware_domain->vcpu[0]) == NULL)
+        return;
+    atomic_store(&v->nmi_pending, true);
+}
+
+/* Debug registers belong to the guest; DR6's news goes into its copy. */
+static void guest_debug(struct vcpu *v)
+{
+    uint64_t dr6;
+
+    __asm__ volatile("mov %%dr6, %0; mov %1, %%dr6" : "=&r"(dr6) : "r"(DR6_DEFAULT));
+    v->arch.dr[6] |= dr6 & ~DR6_DEFAULT;
+    arch_inject_exception(v, X_DB, 0);
+}
+
+static void guest_no_device(struct vcpu *v)
+{
+    /* only a TS that the guest asked for is ever set; the ABI clears it on delivery */
+    v->arch.cr0 &= ~CR0_TS;
+    arch_vcpu_crs_changed(v);
+    arch_inject_exception(v, X_NM, 0);
+}
+
+void trap_from_guest(struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current;
+    unsigned int vector = regs->entry_vector;
+    uint64_t cr2;
+
+    if (vector >= 32) {
+        if (vector == VECTOR_GUEST_INT80)
+            arch_inject_soft_interrupt(v, vector);
+        else
+            interrupt(vector);
+        return;
+    }
+    this_pcpu()->nr_exceptions++;
+    switch (vector) {
+    case X_PF:
+        cr2 = read_cr2();
+        arch_irq_enable();
+        if (!guest_page_fault(v, regs, cr2))
+            arch_inject_page_fault(v, cr2, regs->error_code);
+        return;
+    case X_GP:
+        arch_irq_enable();
+        if (!guest_general_protection(v, regs))
+            arch_inject_exception(v, X_GP, regs->error_code);
+        return;
+    case X_UD:
+        arch_irq_enable();
+        if (!guest_invalid_opcode(v, regs))
+            arch_inject_exception(v, X_UD, 0);
+        return;
+    case X_NM:
+        guest_no_device(v);
+        return;
+    case X_DB:
+        guest_debug(v);
+        return;
+    case X_NMI:
+        hardware_nmi();
+        nmi_unblock();
+        return;
+    case X_MC:
+        panic("machine check while a guest ran");
+    default:
+        arch_inject_exception(v, vector, regs->error_code);
+        return;
+    }
+}
+
+static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what)
+{
+    print(LOG_ERR, "Fatal trap in the hypervisor: %s, vector %u, error code %x, cr2 %lx\n", what,
+          regs->entry_vector, regs->error_code, read_cr2());
+    arch_print_regs(regs);
+    arch_backtrace(regs);
+    panic("fatal trap %u at %pS", regs->entry_vector, (void *)(uintptr_t)regs->rip);
+}
+
+void trap_from_hv(struct cpu_user_regs *regs)
+{
+    uint64_t to;
+
+    if (regs->entry_vector >= 32) {
+        interrupt(regs->entry_vector);
+        return;
+    }
+    this_pcpu()->nr_exceptions++;
+    to = fixup_find(regs->rip);
+    if (to == 0)
+        fatal_trap(regs, "no fix-up");
+    regs->rip = to;
+}
+
+/*
+ * NMI, #MC, #DB while ring 0 ran. A #DB is a guest's doing (a breakpoint on data that a copy
+ * touched, MOV SS before SYSCALL, TF before SYSENTER) and is dropped: TF is cleared, nothing else.
+ */
+void trap_ist_from_hv(struct cpu_user_regs *regs)
+{
+    switch (regs->entry_vector) {
+    case X_DB:
+        regs->rflags &= ~RFLAGS_TF;
+        __asm__ volatile("mov %0, %%dr6" ::"r"(DR6_DEFAULT));
+        return;
+    case X_NMI:
+        hardware_nmi();
+        return;
+    default:
+        fatal_trap(regs, "machine check");
+    }
+}
+
+void double_fault(struct cpu_user_regs *regs)
+{
+    regs->entry_vector = X_DF;
+    fatal_trap(regs, "double fault");
+}

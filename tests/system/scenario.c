@@ -1,0 +1,252 @@
+#define _GNU_SOURCE
+#include "scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "machine.h"
+
+#define CONSOLE_CMDLINE "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all"
+
+/* Lines that no machine may say unless its test is about them. */
+#define HYPERVISOR_BROKE "\\(XEN\\) (\\[[^]]*\\] )?(Panic|BUG|Assertion)|audit: (d[0-9]|[1-9])"
+#define KERNEL_BROKE \
+    "Kernel panic|Oops|BUG:|Call Trace|Bad page|XL-JOB-RC [1-9n]|crashed on cpu|domain_crash"
+
+static const char PANIC_LINE[] = "(XEN) Panic:";
+
+/* Xen's escape: three times, then the next key is the hypervisor's. */
+static const char CONSOLE_SWITCH[] = "\001\001\001";
+
+static const char *or_default(const char *value, const char *fallback)
+{
+    return value != NULL ? value : fallback;
+}
+
+static unsigned int timeout_s(const struct scenario *s)
+{
+    return s->timeout_s != 0 ? s->timeout_s : 60;
+}
+
+/* A value of one of QEMU's options: commas are doubled. SMBIOS has no empty strings. */
+static void append_value(char *to, size_t size, const char *key, const char *value)
+{
+    size_t n = strlen(to);
+
+    n += (size_t)snprintf(to + n, size - n, ",%s=", key);
+    if (*value == '\0')
+        value = " ";
+    for (; *value != '\0' && n + 3 < size; value++) {
+        if (*value == ',')
+            to[n++] = ',';
+        to[n++] = *value;
+    }
+    to[n] = '\0';
+}
+
+struct command {
+    char memory[16], smp[16], drive[512], choice[2048], kernel_cmdline[512],
+        hypervisor_cmdline[512];
+    char log_path[512], forbidden[512];
+    const char *argv[32];
+};
+
+/* The ISO's grub.cfg reads the choice from the SMBIOS table (mkiso.sh -t). */
+static void choose(struct command *c, const struct scenario *s)
+{
+    snprintf(c->hypervisor_cmdline, sizeof(c->hypervisor_cmdline), "%s %s", CONSOLE_CMDLINE,
+             or_default(s->hypervisor_cmdline, ""));
+    snprintf(c->kernel_cmdline, sizeof(c->kernel_cmdline), "console=hvc0 %s%s",
+             or_default(s->kernel_cmdline, ""),
+             s->kernel_cmdline != NULL && strstr(s->kernel_cmdline, "xl_job=") ? " xl_hold" : "");
+    snprintf(c->choice, sizeof(c->choice), "type=2");
+    append_value(c->choice, sizeof(c->choice), "manufacturer", "xen-like-test");
+    append_value(c->choice, sizeof(c->choice), "product", or_default(s->kernel, "vmlinux"));
+    append_value(c->choice, sizeof(c->choice), "version", c->hypervisor_cmdline);
+    append_value(c->choice, sizeof(c->choice), "serial", c->kernel_cmdline);
+    append_value(c->choice, sizeof(c->choice), "asset", or_default(s->ramdisk, "small.gz"));
+    append_value(c->choice, sizeof(c->choice), "location", or_default(s->acpi_table, "none"));
+}
+
+static void make_command(struct command *c, const struct scenario *s,
+                         const struct scenario_options *o)
+{
+    /* clang-format off */
+    const char *argv[] = {
+        "-accel", "tcg", "-machine", "pc", "-cpu", or_default(s->cpu, "qemu64"), "-smp", c->smp,
+        "-m", c->memory, "-nodefaults", "-display", "none", "-no-reboot",
+        "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd", "-drive", c->drive,
+        "-smbios", c->choice, NULL,
+    };
+    /* clang-format on */
+
+    memset(c, 0, sizeof(*c));
+    snprintf(c->memory, sizeof(c->memory), "%u", s->memory_mib != 0 ? s->memory_mib : 512);
+    snprintf(c->smp, sizeof(c->smp), "%u", s->smp != 0 ? s->smp : 1);
+    snprintf(c->drive, sizeof(c->drive), "if=none,id=cd,media=cdrom,format=raw,readonly=on,file=%s",
+             o->iso);
+    snprintf(c->log_path, sizeof(c->log_path), "%s/%s.log", o->log_dir, s->name);
+    if (s->end != END_STOPPED && !s->kernel_crash)
+        snprintf(c->forbidden, sizeof(c->forbidden), "%s|%s", HYPERVISOR_BROKE, KERNEL_BROKE);
+    else if (s->end != END_STOPPED)
+        snprintf(c->forbidden, sizeof(c->forbidden), "%s", HYPERVISOR_BROKE);
+    if (s->forbidden != NULL) {
+        size_t n = strlen(c->forbidden);
+
+        snprintf(c->forbidden + n, sizeof(c->forbidden) - n, "%s%s", n ? "|" : "", s->forbidden);
+    }
+    choose(c, s);
+    memcpy(c->argv, argv, sizeof(argv));
+}
+
+static struct machine *start(struct command *c, const struct scenario *s,
+                             const struct scenario_options *o)
+{
+    struct machine_config config;
+
+    make_command(c, s, o);
+    config = (struct machine_config){
+        .name = s->name,
+        .log_path = c->log_path,
+        .argv = c->argv,
+        .forbidden = c->forbidden[0] != '\0' ? c->forbidden : NULL,
+        .output_max_bytes = 4 << 20,
+    };
+    return machine_start(&config);
+}
+
+/* Ask the hypervisor whether its books are right. $XL_AUDIT_KEY: another key; "off": do not ask. */
+static bool audit(struct machine *m)
+{
+    const char *key = or_default(getenv("XL_AUDIT_KEY"), "A");
+
+    if (strcmp(key, "off") == 0)
+        return true;
+    return machine_send(m, CONSOLE_SWITCH, strlen(CONSOLE_SWITCH)) &&
+           machine_expect(m, "Serial input to", 10) && machine_send(m, key, 1) &&
+           machine_expect(m, "audit: 0 errors", 60) &&
+           machine_send(m, CONSOLE_SWITCH, strlen(CONSOLE_SWITCH)) &&
+           machine_expect(m, "Serial input to DOM0", 10);
+}
+
+static unsigned int count(const char *text, const char *what)
+{
+    unsigned int n = 0;
+
+    for (const char *p = strstr(text, what); p != NULL; p = strstr(p + 1, what))
+        n++;
+    return n;
+}
+
+static bool step(struct machine *m, const struct scenario *s, const char *text)
+{
+    if (text[0] == '>')
+        return machine_send_paced(m, text + 1, strlen(text + 1));
+    return machine_expect(m, text, timeout_s(s));
+}
+
+static bool check_end(struct machine *m, const struct scenario *s, struct result *result)
+{
+    switch (s->end) {
+    case END_POWEROFF: return machine_expect_end(m, MACHINE_POWERED_OFF, 30);
+    case END_RESET: return machine_expect_end(m, MACHINE_RESET, 30);
+    case END_RUNNING:
+    case END_STOPPED: break;
+    }
+    if (!machine_expect_alive(m, 1.5))
+        return false;
+    if (s->end == END_STOPPED && count(machine_output(m, NULL), PANIC_LINE) != 1) {
+        result->outcome = OUTCOME_FAIL;
+        snprintf(result->message, sizeof(result->message), "%u lines \"%s\", expected one",
+                 count(machine_output(m, NULL), PANIC_LINE), PANIC_LINE);
+    }
+    return true;
+}
+
+/* A job of the ramdisk waits for a line before it ends (xl_hold): time for the audit. */
+static bool is_job(const struct scenario *s)
+{
+    return s->kernel_cmdline != NULL && strstr(s->kernel_cmdline, "xl_job=") != NULL;
+}
+
+static bool play(struct machine *m, const struct scenario *s, struct result *result)
+{
+    bool audited = s->no_audit || s->end == END_STOPPED;
+
+    for (unsigned int i = 0; i < SCENARIO_STEPS && s->steps[i] != NULL; i++) {
+        /* What is sent last is what ends the machine. */
+        bool last_send = s->steps[i][0] == '>' && s->steps[i + 1] == NULL;
+
+        if (last_send && !audited && (audited = true, !audit(m)))
+            return false;
+        if (!step(m, s, s->steps[i]))
+            return false;
+    }
+    if (!audited && !audit(m))
+        return false;
+    if (is_job(s) && !s->no_audit && !machine_send(m, "\n", 1))
+        return false;
+    return check_end(m, s, result);
+}
+
+void scenario_run(const struct scenario *s, const struct scenario_options *o, struct result *result)
+{
+    struct command command;
+    struct machine *m = start(&command, s, o);
+
+    if (m == NULL || !play(m, s, result)) {
+        result->outcome = OUTCOME_FAIL;
+        snprintf(result->message, sizeof(result->message), "%s",
+                 m != NULL ? machine_error(m) : "QEMU could not be started");
+    }
+    machine_destroy(m);
+}
+
+/* The rest of the line behind the verdict, and what it says. */
+static enum outcome read_verdict(const char *line, struct result *result)
+{
+    size_t len = strcspn(line, "\n");
+
+    snprintf(result->message, sizeof(result->message), "%.*s", (int)len, line);
+    if (strncmp(line, "SUCCESS", 7) == 0)
+        return OUTCOME_PASS;
+    return strncmp(line, "SKIP", 4) == 0 ? OUTCOME_SKIP : OUTCOME_FAIL;
+}
+
+static bool play_guest(struct machine *m, const struct scenario *s, struct result *result)
+{
+    int name_len = (int)strcspn(s->kernel, ".");
+    char regex[256], verdict[128];
+    const char *line;
+
+    snprintf(regex, sizeof(regex), "(VERDICT|EXPECT) %.*s [^\n]*\n", name_len, s->kernel);
+    snprintf(verdict, sizeof(verdict), "VERDICT %.*s ", name_len, s->kernel);
+    if (!machine_expect(m, regex, timeout_s(s)))
+        return false;
+    if (strstr(machine_output(m, NULL), verdict) == NULL) { /* EXPECT name CRASH */
+        if (!machine_expect(m, "VERDICT|Dom(ain)? ?0 .*(crashed|unknown reason)", timeout_s(s)))
+            return false;
+    }
+    line = strstr(machine_output(m, NULL), verdict);
+    if (line != NULL)
+        result->outcome = read_verdict(line + strlen(verdict), result);
+    if (result->outcome == OUTCOME_FAIL)
+        return true;
+    /* Without drivers it cannot switch the machine off: the hypervisor halts it, and says so. */
+    return machine_expect(m, line != NULL ? "halting machine" : "noreboot", 20) &&
+           machine_expect_alive(m, 0.2);
+}
+
+void scenario_run_guest(const struct scenario *s, const struct scenario_options *o,
+                        struct result *result)
+{
+    struct command command;
+    struct machine *m = start(&command, s, o);
+
+    if (m == NULL || !play_guest(m, s, result)) {
+        result->outcome = OUTCOME_FAIL;
+        snprintf(result->message, sizeof(result->message), "%s",
+                 m != NULL ? machine_error(m) : "QEMU could not be started");
+    }
+    machine_destroy(m);
+}

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <stdbool.h>
+#include "pool.h"
+
+/* How a test's machine is to end. */
+enum scenario_end {
+    END_POWEROFF, /* switched off by the guest, QEMU's status is 0 */
+    END_RESET,
+    END_STOPPED, /* the hypervisor stopped: one panic line, no reset, QEMU runs on */
+    END_RUNNING, /* it runs on, and was not reset */
+};
+
+enum { SCENARIO_STEPS = 8 };
+
+/* One boot of a machine. What is not given has a default (see scenario.c). */
+struct scenario {
+    const char *group, *name;
+    unsigned int memory_mib, smp;
+    const char *cpu;
+    const char *hypervisor_cmdline; /* after the console's */
+    const char *kernel;             /* a file of the image; "none" */
+    const char *kernel_cmdline;
+    const char *ramdisk;
+    const char *acpi_table; /* SIGNATURE/file: put in place of the firmware's */
+    /* In order: an extended regular expression to be seen on the console; with '>' as the first
+     * character, text to be sent. */
+    const char *steps[SCENARIO_STEPS];
+    const char *forbidden; /* further lines that must not be seen */
+    enum scenario_end end;
+    bool kernel_crash;      /* a crash of the kernel is expected */
+    bool no_audit;          /* the machine cannot be asked for an audit at the end */
+    unsigned int timeout_s; /* for each step */
+};
+
+struct scenario_options {
+    const char *iso, *log_dir;
+};
+
+/* The whole life of the machine, into result. */
+void scenario_run(const struct scenario *s, const struct scenario_options *o,
+                  struct result *result);
+
+/* A PV test kernel: the console says VERDICT name SUCCESS|SKIP|ERROR|FAILURE, or EXPECT name CRASH
+ * before the domain is crashed by intention. Silence is a failure. */
+void scenario_run_guest(const struct scenario *s, const struct scenario_options *o,
+                        struct result *result);

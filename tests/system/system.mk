@@ -1,0 +1,103 @@
+# Booting images through GRUB in QEMU: `make run`, the system tests and the PV test kernels.
+BUILD ?= build
+HV ?= $(BUILD)/xen-like.gz# the Multiboot2 image to be booted
+SYSTEM := $(BUILD)/system
+DEBIAN := $(BUILD)/debian
+GRUB_PLATFORMS ?= i386-pc# folders of /usr/lib/grub
+TEST_JOBS ?= 2# machines at a time
+TEST_NAME ?=# only tests with this in their name
+
+# What `make run` boots with; see also the environment of tests/system/run.sh.
+RUN_HV_CMDLINE ?= com1=115200,8n1 console=com1 loglvl=info guest_loglvl=info
+RUN_KERNEL_CMDLINE ?= console=hvc0
+
+SYSTEM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -MMD -MP
+MKISO := tests/system/mkiso.sh $(GRUB_PLATFORMS:%=-p %)
+
+BAD_ELFS := no-notes 32-bit other-machine short headers-beyond-file notes-beyond-file note-too-long \
+    entry-out-of-range base-out-of-range p2m-out-of-range other-version segment-beyond-file \
+    segment-wraps too-large good
+BAD_ACPI := apic-checksum apic-short apic-entry
+TEST_FILES := $(SYSTEM)/small.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
+    $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
+
+.PHONY: deps run run-image test-system test-system-image test-guests soak system-programs FORCE
+
+#: deps           install the Debian packages that all of this needs, those that are missing
+deps:
+	$(Q)tests/system/deps.sh </dev/null
+
+#: run            boot Debian's kernel on the hypervisor to a BusyBox shell (from a terminal or a script)
+run: deps
+	+$(Q)$(MAKE) --no-print-directory run-image </dev/null
+	$(Q)tests/system/run.sh $(SYSTEM)/drive $(SYSTEM)/run.iso
+run-image: $(SYSTEM)/run.iso $(SYSTEM)/drive
+
+#: test-system    boot machines through GRUB, good and bad, and watch their consoles
+test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/test.iso test
+
+#: soak           the stress tests, longer and broader
+soak: $(SYSTEM)/system_tests $(SYSTEM)/test.iso
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/test.iso soak
+
+#: test-guests    boot each of build/guests/*.elf and read its verdict
+test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso $(GUEST_ELFS)
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso \
+	    guests $(GUEST_ELFS)
+
+# The images are built anew when what they are made of, or booted with, changes.
+$(SYSTEM)/settings: FORCE
+	@mkdir -p $(@D)
+	@echo '$(HV)|$(RUN_HV_CMDLINE)|$(RUN_KERNEL_CMDLINE)|$(GRUB_PLATFORMS)' | cmp -s - $@ || \
+	    echo '$(HV)|$(RUN_HV_CMDLINE)|$(RUN_KERNEL_CMDLINE)|$(GRUB_PLATFORMS)' >$@
+
+$(SYSTEM)/run.iso: $(HV) $(DEBIAN)/vmlinux $(SYSTEM)/full.gz tests/system/mkiso.sh $(SYSTEM)/settings
+	@echo "  ISO     $@"
+	$(Q)$(MKISO) -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
+	    -m "$(DEBIAN)/vmlinux $(RUN_KERNEL_CMDLINE)" -m $(SYSTEM)/full.gz
+
+$(SYSTEM)/test.iso: $(HV) $(DEBIAN)/vmlinux $(SYSTEM)/full.gz $(TEST_FILES) tests/system/mkiso.sh \
+        $(SYSTEM)/settings
+	@echo "  ISO     $@"
+	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
+	    -m "$(DEBIAN)/vmlinux $(RUN_KERNEL_CMDLINE)" -m $(SYSTEM)/full.gz $(TEST_FILES:%=-f %)
+
+$(SYSTEM)/guests.iso: $(HV) $(GUEST_ELFS) tests/system/mkiso.sh $(SYSTEM)/settings
+	@echo "  ISO     $@"
+	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" $(GUEST_ELFS:%=-f %)
+
+# Debian's packages: fetched and unpacked once; nothing is installed.
+$(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
+	$(Q)tests/system/fetch.sh $(DEBIAN) </dev/null
+$(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
+
+INITRAMFS := $(shell find tests/system/initramfs -type f)
+$(SYSTEM)/full.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp
+	@mkdir -p $(@D)
+	@echo "  CPIO    $@"
+	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(DEBIAN)/stress-ng $(SYSTEM)/small.gz $@
+$(SYSTEM)/small.gz: $(SYSTEM)/full.gz ;
+
+$(SYSTEM)/bad/vmlinux-truncated: $(DEBIAN)/vmlinux
+	@mkdir -p $(@D)
+	$(Q)head -c 4M $< >$@
+$(BAD_ELFS:%=$(SYSTEM)/bad/%): $(SYSTEM)/bad/%: $(SYSTEM)/bad_elf
+	@mkdir -p $(@D)
+	$(Q)$(SYSTEM)/bad_elf $* $@
+$(SYSTEM)/bad/acpi.stamp: tests/system/bad-acpi.sh
+	@mkdir -p $(@D)
+	$(Q)tests/system/bad-acpi.sh $(@D) && touch $@
+$(BAD_ACPI:%=$(SYSTEM)/bad/%): $(SYSTEM)/bad/acpi.stamp ;
+
+$(SYSTEM)/obj/%.o: tests/system/%.c tests/system/system.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SYSTEM_CFLAGS) -c -o $@ $<
+$(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
+	$(Q)$(CC) -o $@ $^
+$(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
+	$(Q)$(CC) -o $@ $^
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o scenario.o pool.o machine.o)
+	$(Q)$(CC) -o $@ $^ -lcunit
+system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests
+-include $(wildcard $(SYSTEM)/obj/*.d)

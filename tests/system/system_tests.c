@@ -1,0 +1,428 @@
+/*
+ * The system tests: each boots a machine in QEMU through GRUB and watches its console.
+ *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO GROUP...
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO guests KERNEL.elf...
+ * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
+ */
+#define _GNU_SOURCE
+#include <CUnit/Basic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "pool.h"
+#include "scenario.h"
+
+enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30 };
+
+#define SMALL "dom0_mem=256M"
+
+/* clang-format off: tables */
+/* The longest first, so that the processors are busy to the end. */
+static const struct scenario scenarios[] = {
+    /* Debian's kernel under load, on machines of every kind. */
+    { .group = "test",
+      .name = "stress-512M-qemu64",
+      .memory_mib = 512,
+      .cpu = "qemu64",
+      .hypervisor_cmdline = "dom0_mem=400M",
+      .kernel_cmdline = "xl_job=stress",
+      .ramdisk = "full.gz",
+      .steps = { "XL-JOB-START stress", "XL-JOB-RC 0" },
+      .timeout_s = 120 },
+    { .group = "test",
+      .name = "stress-2G-max",
+      .memory_mib = 2048,
+      .cpu = "max,-smap",
+      .hypervisor_cmdline = "dom0_mem=1024M",
+      .kernel_cmdline = "xl_job=stress",
+      .ramdisk = "full.gz",
+      .steps = { "XL-JOB-START stress", "XL-JOB-RC 0" },
+      .timeout_s = 120 },
+    { .group = "test",
+      .name = "stress-8G-haswell",
+      .memory_mib = 8192,
+      .cpu = "Haswell-noTSX,-smap",
+      .kernel_cmdline = "xl_job=stress",
+      .ramdisk = "full.gz",
+      .steps = { "XL-JOB-START stress", "XL-JOB-RC 0" },
+      .timeout_s = 120 },
+    { .group = "soak",
+      .name = "soak-512M-qemu64",
+      .memory_mib = 512,
+      .cpu = "qemu64",
+      .hypervisor_cmdline = "dom0_mem=400M",
+      .kernel_cmdline = "xl_job=soak",
+      .ramdisk = "full.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 900 },
+    { .group = "soak",
+      .name = "soak-2G-max",
+      .memory_mib = 2048,
+      .cpu = "max,-smap",
+      .kernel_cmdline = "xl_job=soak",
+      .ramdisk = "full.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 900 },
+    { .group = "soak",
+      .name = "soak-8G-haswell",
+      .memory_mib = 8192,
+      .cpu = "Haswell-noTSX,-smap",
+      .kernel_cmdline = "xl_job=soak",
+      .ramdisk = "full.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 900 },
+
+    { .group = "test",
+      .name = "smoke",
+      .kernel_cmdline = "xl_job=smoke",
+      .steps = { "XL-JOB-START smoke", "XL-JOB-RC 0" } },
+    { .group = "test",
+      .name = "info",
+      .kernel_cmdline = "xl_job=info",
+      .steps = { "==== cat /proc/cpuinfo", "==== dmesg", "XL-JOB-RC 0" } },
+
+    /* The ends of a machine. */
+    { .group = "test",
+      .name = "shell-poweroff",
+      .steps = { "XL-SHELL-READY", "/ # ", ">echo $((6 * 7))\n", "^42\n", "/ # ", ">poweroff\n" } },
+    { .group = "test",
+      .name = "reboot",
+      .kernel_cmdline = "xl_job=reboot",
+      .no_audit = true,
+      .steps = { "XL-JOB-START reboot" },
+      .end = END_RESET },
+    { .group = "test",
+      .name = "crash",
+      .kernel_cmdline = "xl_job=crash",
+      .no_audit = true,
+      .kernel_crash = true,
+      .steps = { "XL-JOB-START crash", "Kernel panic", "crashed" },
+      .end = END_RESET },
+    { .group = "test",
+      .name = "crash-noreboot",
+      .kernel_cmdline = "xl_job=crash",
+      .no_audit = true,
+      .kernel_crash = true,
+      .hypervisor_cmdline = "noreboot",
+      .steps = { "XL-JOB-START crash", "Kernel panic", "crashed", "noreboot" },
+      .end = END_RUNNING },
+
+    /* The command line. */
+    { .group = "test",
+      .name = "cmdline-malformed",
+      .hypervisor_cmdline = "dom0_max_vcpus=many loglvl=loud nonsense=1 noreboot=perhaps =",
+      .steps = { "ommand line: .*dom0_max_vcpus.*many", "ommand line: .*loglvl.*loud",
+                 "ommand line: .*nonsense", "ommand line: .*noreboot.*perhaps", "/ # ",
+                 ">poweroff\n" } },
+
+#define REFUSED(file, text)                                                                      \
+    {                                                                                            \
+        .group = "test", .name = "refused-" file, .kernel = file, .ramdisk = "none",             \
+        .hypervisor_cmdline = "noreboot " SMALL, .steps = { "Panic: .*" text }, .timeout_s = 20, \
+        .end = END_STOPPED                                                                       \
+    }
+
+    /* Kernels to be refused. */
+    { .group = "test",
+      .name = "refused-no-module",
+      .kernel = "none",
+      .ramdisk = "none",
+      .hypervisor_cmdline = "noreboot",
+      .steps = { "Panic: .*(module|kernel)" },
+      .timeout_s = 20,
+      .end = END_STOPPED },
+    REFUSED("vmlinux-truncated", "kernel"),
+    REFUSED("vmlinuz", "bzImage"),
+    REFUSED("no-notes", "note"),
+    REFUSED("32-bit", "(32|64)-bit"),
+    REFUSED("other-machine", "(machine|x86-64)"),
+    REFUSED("short", "kernel"),
+    REFUSED("headers-beyond-file", "kernel"),
+    REFUSED("notes-beyond-file", "note"),
+    REFUSED("note-too-long", "note"),
+    REFUSED("entry-out-of-range", "(entry|ENTRY)"),
+    REFUSED("base-out-of-range", "(base|BASE)"),
+    REFUSED("p2m-out-of-range", "(p2m|P2M)"),
+    REFUSED("other-version", "xen-9.9"),
+    REFUSED("segment-beyond-file", "segment"),
+    REFUSED("segment-wraps", "segment"),
+    REFUSED("too-large", "memory"),
+    { .group = "test",
+      .name = "refused-vmlinux-too-large",
+      .hypervisor_cmdline = "noreboot dom0_mem=48M",
+      .steps = { "Panic: .*(memory|too large)" },
+      .timeout_s = 20,
+      .end = END_STOPPED },
+    /* Nothing else is wrong with the kernels above. */
+    { .group = "test",
+      .name = "accepted-good",
+      .kernel = "good",
+      .ramdisk = "none",
+      .hypervisor_cmdline = SMALL,
+      .steps = { "Freed|freed|DOM0" },
+      .end = END_RUNNING },
+
+    /* Machines to be refused. */
+    { .group = "test",
+      .name = "refused-64M",
+      .memory_mib = 64,
+      .kernel = "good",
+      .ramdisk = "none",
+      .hypervisor_cmdline = "noreboot",
+      .steps = { "Panic: .*memory" },
+      .timeout_s = 20,
+      .end = END_STOPPED },
+    { .group = "test",
+      .name = "refused-no-long-mode",
+      .cpu = "qemu32",
+      .kernel = "good",
+      .ramdisk = "none",
+      .hypervisor_cmdline = "noreboot",
+      .steps = { "Panic: .*long mode" },
+      .timeout_s = 20,
+      .end = END_STOPPED },
+    { .group = "test",
+      .name = "refused-no-nx",
+      .cpu = "qemu64,-nx",
+      .kernel = "good",
+      .ramdisk = "none",
+      .hypervisor_cmdline = "noreboot",
+      .steps = { "Panic: .*NX" },
+      .timeout_s = 20,
+      .end = END_STOPPED },
+
+#define BAD_TABLE(file, text)                                                                  \
+    {                                                                                          \
+        .group = "test", .name = "acpi-" file, .kernel = "good", .ramdisk = "none",            \
+        .acpi_table = "APIC/" file, .hypervisor_cmdline = "noreboot " SMALL,                   \
+        .steps = { "ACPI: APIC: .*" text }, .forbidden = "fatal trap|BUG at", .timeout_s = 20, \
+        .end = END_STOPPED                                                                     \
+    }
+
+    BAD_TABLE("apic-checksum", "checksum"),
+    BAD_TABLE("apic-short", "length"),
+    BAD_TABLE("apic-entry", "length"),
+};
+
+#define GUEST_CRASH(way)                                                   \
+    {                                                                      \
+        .kernel = "crash.elf", .name = "crash-" way, .kernel_cmdline = way \
+    }
+
+/* How PV test kernels are booted: one line for each boot. One without a line is booted once, with
+ * the defaults. */
+static const struct scenario guest_settings[] = {
+    { .kernel = "fpu.elf", .name = "fpu" },
+    { .kernel = "fpu.elf",
+      .name = "fpu-max",
+      .cpu = "max,-smap",
+      .hypervisor_cmdline = "dom0_max_vcpus=2" },
+    { .kernel = "hello.elf", .name = "hello" },
+    { .kernel = "hello.elf", .name = "hello-max", .cpu = "max,-smap" },
+    { .kernel = "hello.elf",
+      .name = "hello-haswell",
+      .cpu = "Haswell-noTSX,-smap",
+      .memory_mib = 8192 },
+    { .kernel = "vcpus.elf", .name = "vcpus", .hypervisor_cmdline = "dom0_max_vcpus=2" },
+    { .kernel = "xsave_leak.elf",
+      .name = "xsave_leak",
+      .cpu = "max,-smap",
+      .hypervisor_cmdline = "dom0_max_vcpus=2" },
+    GUEST_CRASH("no_handler"),
+    GUEST_CRASH("handler_unmapped_stack"),
+    GUEST_CRASH("handler_stack_in_hypervisor"),
+    GUEST_CRASH("kernel_stack_in_hypervisor"),
+    GUEST_CRASH("kernel_stack_noncanonical"),
+    GUEST_CRASH("kernel_stack_read_only"),
+    GUEST_CRASH("iret_unmapped_stack"),
+    GUEST_CRASH("iret_stack_in_hypervisor"),
+    GUEST_CRASH("iret_no_user_root"),
+    GUEST_CRASH("no_event_callback"),
+    GUEST_CRASH("shutdown_crash"),
+    GUEST_CRASH("shutdown_bad_reason"),
+    GUEST_CRASH("endless_faults"),
+};
+/* clang-format on */
+
+struct test {
+    struct scenario scenario;
+    char name[64], kernel[80], hypervisor_cmdline[256];
+    bool guest;
+};
+
+static struct test tests[MAX_TESTS];
+static size_t nr_tests;
+static struct scenario_options options = { .log_dir = "build/logs" };
+static struct pool *pool;
+static unsigned int nr_outcomes[3];
+
+static struct test *add_test(const struct scenario *s, const char *name)
+{
+    struct test *t = &tests[nr_tests];
+
+    if (nr_tests == MAX_TESTS) {
+        fprintf(stderr, "system_tests: more than %d tests\n", MAX_TESTS);
+        exit(2);
+    }
+    nr_tests++;
+    t->scenario = *s;
+    snprintf(t->name, sizeof(t->name), "%s", name);
+    t->scenario.name = t->name;
+    return t;
+}
+
+static void add_group(const char *group, const char *name_part)
+{
+    size_t before = nr_tests;
+
+    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        const struct scenario *s = &scenarios[i];
+
+        if (strcmp(s->group, group) == 0 && strstr(s->name, name_part) != NULL)
+            add_test(s, s->name);
+    }
+    if (before == nr_tests)
+        fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
+}
+
+static void add_guest_boot(const struct scenario *s, const char *name, const char *file)
+{
+    struct test *t = add_test(s, name);
+
+    t->guest = true;
+    snprintf(t->kernel, sizeof(t->kernel), "%s", file);
+    snprintf(t->hypervisor_cmdline, sizeof(t->hypervisor_cmdline), "noreboot " SMALL " %s",
+             s->hypervisor_cmdline != NULL ? s->hypervisor_cmdline : "");
+    t->scenario.kernel = t->kernel;
+    t->scenario.hypervisor_cmdline = t->hypervisor_cmdline;
+    t->scenario.ramdisk = "none";
+    t->scenario.kernel_crash = true; /* see EXPECT name CRASH */
+    if (s->timeout_s == 0)
+        t->scenario.timeout_s = 30;
+}
+
+static void add_guest(const char *path, const char *name_part)
+{
+    static const struct scenario defaults;
+    const char *slash = strrchr(path, '/');
+    const char *file = slash != NULL ? slash + 1 : path;
+    bool listed = false;
+    char name[64];
+
+    for (size_t i = 0; i < sizeof(guest_settings) / sizeof(guest_settings[0]); i++) {
+        const struct scenario *s = &guest_settings[i];
+
+        if (strcmp(s->kernel, file) != 0)
+            continue;
+        listed = true;
+        if (strstr(s->name, name_part) != NULL)
+            add_guest_boot(s, s->name, file);
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(file, "."), file);
+    if (!listed && strstr(name, name_part) != NULL)
+        add_guest_boot(&defaults, name, file);
+}
+
+static void run_job(size_t index, struct result *result)
+{
+    const struct test *t = &tests[index];
+
+    (t->guest ? scenario_run_guest : scenario_run)(&t->scenario, &options, result);
+}
+
+static void print_log_tail(const char *name)
+{
+    char path[512], line[1000];
+    long lines = 0, skip;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s.log", options.log_dir, name);
+    f = fopen(path, "re");
+    if (f == NULL)
+        return;
+    while (fgets(line, sizeof(line), f) != NULL)
+        lines++;
+    rewind(f);
+    skip = lines - LOG_TAIL_LINES;
+    printf("---- the end of %s\n", path);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        if (--skip < 0)
+            printf("%s", line);
+    }
+    printf("\n----\n");
+    fclose(f);
+}
+
+/* The body of every test: which one it is, CUnit knows. */
+static void test_machine(void)
+{
+    static const char *const words[] = { "ok  ", "skip", "FAIL" };
+    const char *name = CU_get_current_test()->pName;
+    const struct result *r;
+    size_t index = 0;
+
+    while (strcmp(tests[index].name, name) != 0)
+        index++;
+    r = pool_wait(pool, index);
+    nr_outcomes[r->outcome]++;
+    printf("%s %-28s %5.1f s  %s\n", words[r->outcome], name, r->seconds, r->message);
+    if (r->outcome == OUTCOME_FAIL)
+        print_log_tail(name);
+    CU_assertImplementation(r->outcome != OUTCOME_FAIL, __LINE__, r->message, name, "", CU_FALSE);
+}
+
+static int run_tests(unsigned int nr_parallel)
+{
+    CU_pSuite suite;
+
+    if (CU_initialize_registry() != CUE_SUCCESS ||
+        (suite = CU_add_suite("system", NULL, NULL)) == NULL) {
+        fprintf(stderr, "system_tests: CUnit: %s\n", CU_get_error_msg());
+        return 2;
+    }
+    for (size_t i = 0; i < nr_tests; i++)
+        CU_add_test(suite, tests[i].name, test_machine);
+    pool = pool_start(run_job, nr_tests, nr_parallel);
+    CU_basic_set_mode(CU_BRM_SILENT);
+    CU_basic_run_tests();
+    pool_destroy(pool);
+    CU_cleanup_registry();
+    if (nr_outcomes[OUTCOME_SKIP] != 0)
+        printf("%u skipped\n", nr_outcomes[OUTCOME_SKIP]);
+    printf("%u passed, %u failed\n", nr_outcomes[OUTCOME_PASS], nr_outcomes[OUTCOME_FAIL]);
+    return nr_outcomes[OUTCOME_FAIL] != 0 || nr_outcomes[OUTCOME_PASS] == 0;
+}
+
+int main(int argc, char *argv[])
+{
+    const char *name_part = "";
+    unsigned int nr_parallel = 2;
+    int option;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while ((option = getopt(argc, argv, "j:l:n:")) != -1) {
+        switch (option) {
+        case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
+        case 'l': options.log_dir = optarg; break;
+        case 'n': name_part = optarg; break;
+        default: return 2;
+        }
+    }
+    if (argc - optind < 2 || nr_parallel == 0) {
+        fprintf(stderr, "usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO GROUP...\n");
+        return 2;
+    }
+    options.iso = argv[optind++];
+    mkdir(options.log_dir, 0777);
+    if (strcmp(argv[optind], "guests") == 0) {
+        for (int i = optind + 1; i < argc; i++)
+            add_guest(argv[i], name_part);
+    } else {
+        for (int i = optind; i < argc; i++)
+            add_group(argv[i], name_part);
+    }
+    return run_tests(nr_parallel);
+}

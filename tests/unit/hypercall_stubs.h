@@ -1,0 +1,95 @@
+/* What hypercall/ needs of other folders, for tests that link hypercall/ and memory/ alone. */
+#pragma once
+#include "fake.h"
+
+#include <xen/sched.h>
+
+#include "console/console.h"
+#include "domain/domain.h"
+#include "emulate/emulate.h"
+#include "event/evtchn.h"
+#include "hypercall/hypercall.h"
+#include "irq/irq.h"
+#include "lib/errno.h"
+#include "memory/heap.h"
+#include "paging/paging.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+#include "x86/acpi.h"
+#include "x86/multiboot.h"
+#include "x86/upcalls.h"
+
+struct boot_info boot_info;
+struct acpi_info acpi_info;
+
+/* ---- hypercalls of other folders: their number comes back ---- */
+#define STUB_HC(name, rc)                                                                          \
+    long name(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) { return rc; }
+STUB_HC(hc_mmu_update, 1)
+STUB_HC(hc_mmuext_op, 26)
+STUB_HC(hc_update_va_mapping, 14)
+STUB_HC(hc_update_va_mapping_otherdomain, 22)
+STUB_HC(hc_console_io, 18)
+STUB_HC(hc_event_channel_op, 32)
+STUB_HC(hc_event_channel_op_compat, 16)
+STUB_HC(hc_physdev_op, 33)
+STUB_HC(hc_iret, -ERESTART) /* a guest's rax may be that number */
+
+/* ---- preemption: every n-th question is answered with yes ---- */
+static unsigned int preempt_every, preempt_asked;
+bool vcpu_has_events(const struct vcpu *v)
+{
+    return preempt_every && ++preempt_asked % preempt_every == 0;
+}
+
+/* ---- what was asked of other folders ---- */
+static unsigned int nr_blocked, nr_yielded, nr_shutdowns, last_code;
+static uint64_t last_timer, last_wallclock;
+static int frames_rc; /* what the functions that take references on frames answer */
+static struct vcpu *gdt_of, *ldt_of, *root_of, *user_root_of;
+
+void vcpu_block(void) { nr_blocked++; }
+void vcpu_yield(void) { nr_yielded++; }
+void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }
+void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_flags, ~f); }
+void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out) { *out = v->runstate; }
+void vcpu_runstate_update_area(struct vcpu *v) {}
+void vcpu_time_update(struct vcpu *v) {}
+int vcpu_set_singleshot(struct vcpu *v, uint64_t t, uint32_t flags) { last_timer = t; return 0; }
+void vcpu_stop_singleshot(struct vcpu *v) { last_timer = 0; }
+int vcpu_set_periodic(struct vcpu *v, uint64_t ns) { return ns < MILLISECS(1) ? -EINVAL : 0; }
+void vcpu_stop_periodic(struct vcpu *v) {}
+void vcpu_set_timer(struct vcpu *v, uint64_t t) { last_timer = t; }
+void wallclock_set(uint64_t s, uint32_t ns, uint64_t t) { last_wallclock = s; }
+long evtchn_poll(guest_va_t arg) { return -EINVAL; }
+int vcpu_info_register(struct vcpu *v, mfn_t m, uint32_t offset) { return offset % 8 ? -EINVAL : 0; }
+bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
+void page_put_writable(mfn_t m) { page_put(mfn_to_page(m)); }
+int desc_update(struct domain *d, uint64_t maddr, uint64_t desc) { return frames_rc; }
+int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
+{
+    v->arch.dr[n] = value;
+    return 0;
+}
+int vcpu_set_gdt(struct vcpu *v, const uint64_t *f, unsigned int n) { gdt_of = v; return 0; }
+void vcpu_drop_gdt(struct vcpu *v) { gdt_of = NULL; }
+int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int n) { ldt_of = v; return 0; }
+void vcpu_drop_ldt(struct vcpu *v) { ldt_of = NULL; }
+int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
+{
+    if (frames_rc)
+        return frames_rc;
+    *(user ? &user_root_of : &root_of) = v;
+    return 0;
+}
+int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    return va_is_canonical(c->user_regs.rip) ? 0 : -EINVAL;
+}
+void console_drain(void) {}
+int arch_acpi_power_off(uint16_t a, uint16_t b) { return -EIO; }
+void domain_shutdown(struct domain *d, uint32_t code) { nr_shutdowns++; last_code = code; }
+int policy_target(const struct domain *caller, const struct domain *d)
+{
+    return caller == d || caller->is_privileged ? 0 : -EPERM;
+}

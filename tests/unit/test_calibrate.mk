@@ -1,0 +1,2 @@
+UNIT_TESTS += calibrate
+UNIT_SRCS_calibrate := hypervisor/x86/calibrate.c

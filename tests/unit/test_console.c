@@ -1,0 +1,483 @@
+/* console/: log ring, levels, rate limit, transmit queue, the escape, debug keys and console_io. */
+#include <CUnit/Basic.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "console/console.h"
+#include "irq/irq.h"
+#include "lib/cmdline.h"
+#include "lib/print.h"
+#include "sched/timer.h"
+#include "x86/serial.h"
+#include "x86/upcalls.h"
+
+/* ---- a serial port, its interrupt and a timer ---- */
+static char out[65536], in[4096];
+static size_t out_len, in_pos, in_len;
+static bool port_there, port_stuck, tx_irq, irq_refused;
+static unsigned int room, waits;
+static void (*irq_handler)(void);
+static struct timer *armed;
+
+bool serial_open(const struct uart_option *o) { return port_there && o->given; }
+uint16_t serial_io_base(void) { return port_there ? 0x3f8 : 0; }
+unsigned int serial_tx_room(void) { return port_stuck ? 0 : room; }
+unsigned int serial_tx_wait(void)
+{
+    waits++;
+    room = port_stuck ? 0 : 16;
+    return room;
+}
+void serial_tx(char c)
+{
+    CU_ASSERT_TRUE_FATAL(room > 0);
+    room--;
+    if (port_there && out_len < sizeof(out) - 1)
+        out[out_len++] = c;
+    out[out_len] = 0;
+}
+void serial_tx_drain(void) {}
+int serial_rx(void) { return in_pos < in_len ? (uint8_t)in[in_pos++] : -1; }
+void serial_irq_enable(bool tx) { tx_irq = tx; }
+bool serial_irq_pending(void) { return in_pos < in_len || (tx_irq && room); }
+int irq_request_hv(uint32_t gsi, void (*handler)(void))
+{
+    CU_ASSERT_EQUAL(gsi, 4);
+    if (irq_refused)
+        return -EBUSY;
+    irq_handler = handler;
+    return 0;
+}
+void timer_init(struct timer *t, void (*fn)(void *), void *data, uint32_t cpu)
+{
+    t->fn = fn;
+    t->data = data;
+}
+void timer_set(struct timer *t, uint64_t expires_ns) { armed = t; }
+static jmp_buf ended;
+static uint64_t time_step;
+static unsigned int stopped;
+static bool fault_in_backtrace;
+uint64_t arch_time_ns(void) { return fake_now_ns += time_step; }
+noreturn void arch_reboot(void) { longjmp(ended, 1); }
+noreturn void arch_halt_forever(void) { longjmp(ended, 2); }
+void arch_stop_other_cpus(void) { stopped++; }
+void arch_backtrace(const struct cpu_user_regs *regs)
+{
+    if (fault_in_backtrace)
+        panic("once more");
+}
+
+static void type(const char *s)
+{
+    in_pos = in_len = 0;
+    for (; *s; s++)
+        in[in_len++] = *s;
+    console_interrupt();
+    CU_ASSERT_TRUE(fake_pcpu->softirqs & 1u << SOFTIRQ_SERIAL);
+    fake_pcpu->softirqs = 0;
+    console_softirq();
+    CU_ASSERT_EQUAL(fake_locks_held(), 0);
+}
+
+static char log_text[20000];
+static const char *log_since(uint64_t from)
+{
+    size_t n = 0, got;
+
+    while ((got = console_ring_read(&from, log_text + n, 1000)) > 0)
+        n += got;
+    log_text[n] = 0;
+    return log_text;
+}
+static uint64_t log_now(void)
+{
+    uint64_t pos = UINT64_MAX;
+
+    console_ring_read(&pos, log_text, 0);
+    return pos;
+}
+static void out_clear(void) { out[out_len = 0] = 0; }
+
+static struct domain *dom0, *domu;
+struct domain *hardware_domain;
+static char guest_buf[1000];
+
+static void setup(void)
+{
+    fake_reset(1);
+    fake_guest_unmap_all();
+    fake_guest_map(guest_buf, sizeof(guest_buf), FAKE_READ_WRITE);
+    fake_current(dom0->vcpu[0]);
+    fake_now_ns = 1000000000ULL * 1000 * (unsigned int)(rand() % 1000 + 1);
+    port_there = true;
+    port_stuck = false;
+    room = 16;
+    options.loglvl = LOG_INFO + 1;
+    options.guest_loglvl = LOG_WARN + 1;
+    console_drain();
+    room = 16;
+    out_clear();
+}
+
+/* Runs first: nothing is open yet. */
+static void test_early_messages_are_replayed_once_a_port_is_open(void)
+{
+    setup();
+    port_there = false;
+    console_early_init();
+    print(LOG_INFO, "early %d", 1);
+    options.com[0].given = true;
+    console_options();
+    CU_ASSERT_STRING_EQUAL(log_since(0), "(XEN) early 1\n(XEN) com1: no serial port at 0x3f8\n");
+    console_irq_init(); /* no port: nothing to do */
+    CU_ASSERT_PTR_NULL(irq_handler);
+    port_there = true;
+    console_options();
+    CU_ASSERT_STRING_EQUAL(out, "(XEN) early 1\r\n(XEN) com1: no serial port at 0x3f8\r\n");
+}
+
+static void test_without_interrupt_the_port_is_polled(void)
+{
+    setup();
+    irq_refused = true;
+    console_irq_init();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(armed);
+    in[0] = 'x';
+    in_pos = 0;
+    in_len = 1;
+    armed->fn(armed->data);
+    CU_ASSERT_TRUE(fake_pcpu->softirqs & 1u << SOFTIRQ_SERIAL);
+    console_softirq();
+    CU_ASSERT_EQUAL(fake_last_virq, VIRQ_CONSOLE);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)guest_buf, 0, 0), 1);
+    irq_refused = false;
+    console_irq_init();
+    CU_ASSERT_PTR_EQUAL(irq_handler, console_interrupt);
+}
+
+static void test_lines_are_prefixed_and_levels_filter(void)
+{
+    uint64_t pos;
+
+    setup();
+    pos = log_now();
+    print(LOG_INFO, "one\ntwo\n");
+    print(LOG_DEBUG, "not this");
+    gprint(LOG_INFO, "nor this");
+    gprint(LOG_WARN, "d%d: three", 5);
+    print(LOG_ERR, "%s", "");
+    print(LOG_ERR, "\x1b[2J\r\t\x01");
+    CU_ASSERT_STRING_EQUAL(log_since(pos), "(XEN) one\n(XEN) two\n(XEN) d5: three\n(XEN) \n(XEN) ?[2J?\t?\n");
+    options.loglvl = 0;
+    pos = log_now();
+    print(LOG_ERR, "silence");
+    CU_ASSERT_EQUAL(log_now(), pos);
+}
+
+static void test_guest_messages_are_rate_limited_and_counted(void)
+{
+    unsigned int lines = 0;
+    uint64_t pos;
+
+    setup();
+    pos = log_now();
+    for (int i = 0; i < 1000; i++)
+        gprint(LOG_ERR, "spam");
+    for (const char *p = log_since(pos); (p = strstr(p, "spam")) != NULL; p++)
+        lines++;
+    CU_ASSERT_EQUAL(lines, 20);
+    pos = log_now();
+    fake_now_ns += 99999999;
+    gprint(LOG_ERR, "early");
+    CU_ASSERT_EQUAL(log_now(), pos);
+    fake_now_ns += 1;
+    gprint(LOG_ERR, "again");
+    CU_ASSERT_STRING_EQUAL(log_since(pos), "(XEN) 981 guest messages suppressed\n(XEN) again\n");
+    pos = log_now();
+    gprint(LOG_ERR, "no");
+    fake_now_ns -= 5000000000; /* time must not run backwards, and gives nothing if it does */
+    gprint(LOG_ERR, "no");
+    CU_ASSERT_EQUAL(log_now(), pos);
+    print(LOG_ERR, "ours are not limited");
+    CU_ASSERT_NOT_EQUAL(log_now(), pos);
+}
+
+static void test_ring_wraps_and_readers_find_the_oldest(void)
+{
+    uint64_t pos = 0, end;
+    char buf[100];
+
+    setup();
+    for (int i = 0; i < 3000; i++)
+        print(LOG_ERR, "line %d", i);
+    end = log_now();
+    CU_ASSERT_EQUAL(console_ring_read(&pos, buf, sizeof(buf)), sizeof(buf));
+    CU_ASSERT_EQUAL(pos, end - 16384 + sizeof(buf));
+    CU_ASSERT_EQUAL(strlen(log_since(0)), 16384);
+    CU_ASSERT_STRING_EQUAL(log_text + 16384 - 16, "(XEN) line 2999\n");
+    pos = end + 1;
+    CU_ASSERT_EQUAL(console_ring_read(&pos, buf, sizeof(buf)), 0);
+    CU_ASSERT_EQUAL(pos, end);
+    console_ring_clear();
+    pos = 0;
+    CU_ASSERT_EQUAL(console_ring_read(&pos, buf, sizeof(buf)), 0);
+    CU_ASSERT_EQUAL(log_now(), end);
+}
+
+static void test_output_goes_on_by_interrupt(void)
+{
+    setup();
+    waits = 0;
+    print(LOG_ERR, "0123456789012345678901234567890123456789");
+    CU_ASSERT_EQUAL(out_len, 16); /* one FIFO, nobody waited */
+    CU_ASSERT_TRUE(tx_irq);
+    CU_ASSERT_EQUAL(waits, 0);
+    for (int i = 0; i < 3; i++) {
+        room = 16;
+        console_interrupt();
+    }
+    CU_ASSERT_STRING_EQUAL(out, "(XEN) 0123456789012345678901234567890123456789\r\n");
+    CU_ASSERT_FALSE(tx_irq);
+    options.sync_console = true;
+    out_clear();
+    print(LOG_ERR, "all of it at once");
+    CU_ASSERT_STRING_EQUAL(out, "(XEN) all of it at once\r\n");
+    options.sync_console = false;
+}
+
+static void test_stuck_port_costs_one_wait_a_second(void)
+{
+    setup();
+    console_drain();
+    port_stuck = true;
+    waits = 0;
+    for (int i = 0; i < 2000; i++)
+        print(LOG_ERR, "nobody reads this line, nor the one after it");
+    CU_ASSERT_EQUAL(waits, 1);
+    port_stuck = false;
+    room = 16;
+    fake_now_ns += 1000000001;
+    console_drain();
+    out_clear();
+    options.sync_console = true;
+    print(LOG_ERR, "back");
+    options.sync_console = false;
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "(XEN) back\r\n"));
+}
+
+static unsigned int key_runs;
+static void key(void) { key_runs++; }
+
+static void test_escape_switches_between_dom0_and_debug_keys(void)
+{
+    static const struct debug_key k = { '~', "a test", key };
+    char *g = guest_buf;
+    uint64_t pos;
+
+    setup();
+    while (hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0) > 0)
+        ;
+    debug_key_register(&k);
+    fake_virqs = 0;
+    type("ab~");
+    CU_ASSERT_EQUAL(fake_virqs, 1);
+    CU_ASSERT_EQUAL(fake_last_virq, VIRQ_CONSOLE);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 3);
+    CU_ASSERT_EQUAL(memcmp(g, "ab~", 3), 0);
+    type("\1x\1\1y"); /* escapes that were none reach domain 0, in order */
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 5);
+    CU_ASSERT_EQUAL(memcmp(g, "\1x\1\1y", 5), 0);
+    pos = log_now();
+    type("\1\1");
+    type("\1~?\r~"); /* unknown keys are ignored */
+    CU_ASSERT_EQUAL(key_runs, 2);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_since(pos), "Serial input to the hypervisor"));
+    pos = log_now();
+    type("h");
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_since(pos), " ~  a test"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_text, " R  reboot"));
+    type("\1\1\1z");
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_since(pos), "*** Serial input to DOM0 (type 'CTRL-a' three times to switch input)"));
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 1);
+    CU_ASSERT_EQUAL(key_runs, 2);
+    CU_ASSERT_EQUAL(debug_key_run('\xff'), -EINVAL);
+}
+
+static void test_full_input_drops_the_newest(void)
+{
+    char many[601];
+
+    setup();
+    memset(many, 'm', 600);
+    many[600] = 0;
+    type(many);
+    type("last");
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 1000, (uint64_t)guest_buf, 0, 0), 256);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 1000, (uint64_t)guest_buf, 0, 0), 0);
+}
+
+static void test_console_io_refuses_and_changes_nothing(void)
+{
+    setup();
+    out_clear();
+    fake_current(domu->vcpu[0]);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 5, (uint64_t)guest_buf, 0, 0), -EPERM);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 5, (uint64_t)guest_buf, 0, 0), -EPERM);
+    CU_ASSERT_EQUAL(out_len, 0);
+    fake_current(dom0->vcpu[0]);
+    CU_ASSERT_EQUAL(hc_console_io(2, 5, (uint64_t)guest_buf, 0, 0), -ENOSYS);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 5, 0, 0, 0), -EFAULT);
+    CU_ASSERT_EQUAL(out_len, 0);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 0, 0, 0, 0), 0);
+    type("abc");
+    fake_guest_unmap_all();
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 5, (uint64_t)guest_buf, 0, 0), -EFAULT);
+    fake_guest_map(guest_buf, sizeof(guest_buf), FAKE_READ_WRITE);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 2, (uint64_t)guest_buf, 0, 0), 2);
+    CU_ASSERT_EQUAL(memcmp(guest_buf, "ab", 2), 0);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 2, (uint64_t)guest_buf, 0, 0), 1);
+    CU_ASSERT_EQUAL(guest_buf[0], 'c');
+}
+
+static void test_domain_0s_output_is_unprefixed_and_preempted(void)
+{
+    uint64_t pos;
+    char want[2000];
+
+    setup();
+    options.sync_console = true;
+    print(LOG_ERR, "x");
+    out_clear();
+    pos = log_now();
+    memset(guest_buf, 'o', 300);
+    memcpy(guest_buf, "login:\n\r\n", 9);
+    fake_preempt_every = 2;
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, (1ULL << 32) | 300, (uint64_t)guest_buf, 0, 0), -85);
+    CU_ASSERT_EQUAL(fake_continued_nr, __HYPERVISOR_console_io);
+    CU_ASSERT_EQUAL(fake_continued_args[0], CONSOLEIO_write);
+    CU_ASSERT_EQUAL(fake_continued_args[1], 300 - 128);
+    CU_ASSERT_EQUAL(fake_continued_args[2], (uint64_t)guest_buf + 128);
+    fake_preempt_every = 0;
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, fake_continued_args[1], fake_continued_args[2], 0, 0), 0);
+    CU_ASSERT_EQUAL(log_now(), pos); /* the log is the hypervisor's */
+    print(LOG_ERR, "in between");
+    memset(want, 'o', sizeof(want));
+    memcpy(want, "login:\r\n\r\n", 10);
+    strcpy(want + 301, "\r\n(XEN) in between\r\n");
+    CU_ASSERT_STRING_EQUAL(out, want);
+    options.sync_console = false;
+}
+
+static void test_random_traffic_loses_nothing(void)
+{
+    setup();
+    for (unsigned int n = 0, sent = 0; n < 3000; n++) {
+        switch (rand() % 4) {
+        case 0: print(LOG_ERR, "p%u", n); sent++; break;
+        case 1:
+            memcpy(guest_buf, "guest\n", 6);
+            CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 6, (uint64_t)guest_buf, 0, 0), 0);
+            break;
+        case 2: room = 16; console_interrupt(); break;
+        case 3: console_drain(); break;
+        }
+        CU_ASSERT_EQUAL(fake_locks_held(), 0);
+        CU_ASSERT_TRUE(fake_irqs_on);
+        if (out_len > sizeof(out) / 2) {
+            console_drain();
+            out_clear();
+            sent = 0;
+        }
+        if (n % 100 == 99) {
+            unsigned int seen = 0;
+
+            console_drain();
+            for (const char *p = out; (p = strstr(p, "(XEN) p")) != NULL; p++)
+                seen++;
+            CU_ASSERT_EQUAL(seen, sent);
+        }
+    }
+}
+
+/* Last: nothing goes back from here. */
+static void test_after_force_locks_and_levels_do_not_count(void)
+{
+    setup();
+    options.loglvl = 0;
+    console_drain();
+    out_clear();
+    fake_irqs_on = false;
+    console_force();
+    print(LOG_ERR, "Panic: it is over, and this is a longer line than a FIFO");
+    CU_ASSERT_STRING_EQUAL(out, "(XEN) Panic: it is over, and this is a longer line than a FIFO\r\n");
+    fake_cpu(1);
+    print(LOG_ERR, "another CPU");
+    fake_cpu(0);
+    CU_ASSERT_PTR_NULL(strstr(out, "another"));
+}
+
+static void test_panic_says_why_and_ends_the_machine(void)
+{
+    int how;
+
+    setup();
+    options.loglvl = 0;
+    options.noreboot = false;
+    time_step = 1000000;
+    how = setjmp(ended);
+    if (how == 0) {
+        fault_in_backtrace = true;
+        BUG_ON(out_len == 0);
+    }
+    CU_ASSERT_EQUAL(how, 1);
+    CU_ASSERT_EQUAL(stopped, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "(XEN) Panic: BUG at tests/unit/test_console.c:"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, ": out_len == 0\r\n(XEN) CPU 0, running d0v0\r\n(XEN) Reboot in five seconds"));
+    CU_ASSERT_FALSE(fake_irqs_on);
+    options.noreboot = true;
+    how = setjmp(ended);
+    if (how == 0)
+        panic("the same CPU again");
+    CU_ASSERT_EQUAL(how, 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "Manual reset required"));
+    out_clear();
+    fake_cpu(1);
+    how = setjmp(ended);
+    if (how == 0)
+        panic("another CPU: halts without a word");
+    CU_ASSERT_EQUAL(how, 2);
+    CU_ASSERT_EQUAL(out_len, 0);
+    fake_cpu(0);
+}
+
+int main(void)
+{
+    CU_initialize_registry();
+    CU_pSuite s = CU_add_suite("console", NULL, NULL);
+    fake_reset(2);
+    dom0 = hardware_domain = fake_domain(0, 1);
+    dom0->is_privileged = true;
+    domu = fake_domain(1, 1);
+#define T(f) CU_add_test(s, #f, f)
+    T(test_early_messages_are_replayed_once_a_port_is_open);
+    T(test_without_interrupt_the_port_is_polled);
+    T(test_lines_are_prefixed_and_levels_filter);
+    T(test_guest_messages_are_rate_limited_and_counted);
+    T(test_ring_wraps_and_readers_find_the_oldest);
+    T(test_output_goes_on_by_interrupt);
+    T(test_stuck_port_costs_one_wait_a_second);
+    T(test_escape_switches_between_dom0_and_debug_keys);
+    T(test_full_input_drops_the_newest);
+    T(test_console_io_refuses_and_changes_nothing);
+    T(test_domain_0s_output_is_unprefixed_and_preempted);
+    T(test_random_traffic_loses_nothing);
+    T(test_after_force_locks_and_levels_do_not_count);
+    T(test_panic_says_why_and_ends_the_machine);
+    CU_basic_run_tests();
+    return CU_get_number_of_failures() || CU_get_error();
+}

@@ -1,0 +1,1075 @@
+/* Event channels: each sub-operation, faults at each step, delivery, poll, and a random walk. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/Basic.h>
+
+#include "event/internal.h"
+#include "fake.h"
+#include "irq/irq.h"
+#include "lib/errno.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+
+#include <xen/sched.h>
+
+#define NR_DOMS 3
+#define NR_VCPUS 2
+
+extern struct domain *domain_list;
+static struct domain *dom[NR_DOMS];
+
+/* ---- what the code under test calls in irq/ and sched/ ---- */
+
+static struct domain *pirq_owner[NR_PIRQS];
+static int pirq_rc;
+static uint64_t poll_timer_ns;
+
+int pirq_bind_locked(struct domain *d, uint32_t pirq, bool will_share)
+{
+    (void)will_share;
+    CU_ASSERT(!arch_irq_enabled());
+    if (pirq_rc)
+        return pirq_rc;
+    if (pirq_owner[pirq])
+        return -EBUSY;
+    pirq_owner[pirq] = d;
+    return 0;
+}
+void pirq_unbind_locked(struct domain *d, uint32_t pirq)
+{
+    if (pirq_owner[pirq] == d)
+        pirq_owner[pirq] = NULL;
+}
+void vcpu_pause_set(struct vcpu *v, uint32_t flags) { atomic_fetch_or(&v->pause_flags, flags); }
+void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) { (void)v; poll_timer_ns = t; }
+void vcpu_stop_poll_timer(struct vcpu *v) { (void)v; poll_timer_ns = 0; }
+
+/* ---- set up ---- */
+
+static void setup(void)
+{
+    fake_reset(2);
+    domain_list = NULL;
+    pirq_rc = 0;
+    poll_timer_ns = 0;
+    memset(pirq_owner, 0, sizeof(pirq_owner));
+    for (int i = NR_DOMS - 1; i >= 0; i--) {
+        dom[i] = fake_domain((domid_t)i, NR_VCPUS);
+        dom[i]->is_privileged = dom[i]->is_hwdom = i == 0;
+        CU_ASSERT_EQUAL_FATAL(evtchn_domain_create(dom[i]), 0);
+        dom[i]->next = domain_list;
+        domain_list = dom[i];
+    }
+    fake_current(dom[0]->vcpu[0]);
+}
+
+static void teardown(void)
+{
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    for (int i = 0; i < NR_DOMS; i++) {
+        dom[i]->is_dying = true;
+        CU_ASSERT_EQUAL(evtchn_domain_relinquish(dom[i]), 0);
+        CU_ASSERT_EQUAL(fake_refs(dom[i]), 1);
+    }
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    for (int i = 0; i < NR_DOMS; i++) {
+        evtchn_domain_destroy(dom[i]);
+        fake_domain_free(dom[i]);
+    }
+    CU_ASSERT_EQUAL(fake_locks_held(), 0);
+    CU_ASSERT(arch_irq_enabled());
+}
+
+/* A hypercall of dom[who]; arg is mapped as given. */
+static long call_rights(int who, unsigned int cmd, void *arg, size_t len, int rights)
+{
+    long rc;
+
+    fake_current(dom[who]->vcpu[0]);
+    fake_guest_unmap_all();
+    if (rights)
+        fake_guest_map(arg, len, rights);
+    rc = hc_event_channel_op(cmd, (uint64_t)(uintptr_t)arg, 0, 0, 0);
+    CU_ASSERT_EQUAL(fake_locks_held(), 0);
+    return rc;
+}
+#define CALL(who, cmd, arg) call_rights(who, cmd, arg, sizeof(*(arg)), FAKE_READ_WRITE)
+
+static long alloc_unbound(int who, domid_t d, domid_t remote, evtchn_port_t *port)
+{
+    struct evtchn_alloc_unbound op = { .dom = d, .remote_dom = remote, .port = 77 };
+    long rc = CALL(who, EVTCHNOP_alloc_unbound, &op);
+
+    *port = op.port;
+    return rc;
+}
+static long bind_interdomain(int who, domid_t remote, evtchn_port_t rport, evtchn_port_t *port)
+{
+    struct evtchn_bind_interdomain op = { .remote_dom = remote, .remote_port = rport, .local_port = 77 };
+    long rc = CALL(who, EVTCHNOP_bind_interdomain, &op);
+
+    *port = op.local_port;
+    return rc;
+}
+static long bind_virq(int who, uint32_t virq, uint32_t vcpu, evtchn_port_t *port)
+{
+    struct evtchn_bind_virq op = { .virq = virq, .vcpu = vcpu, .port = 77 };
+    long rc = CALL(who, EVTCHNOP_bind_virq, &op);
+
+    *port = op.port;
+    return rc;
+}
+static long bind_pirq(int who, uint32_t pirq, evtchn_port_t *port)
+{
+    struct evtchn_bind_pirq op = { .pirq = pirq, .flags = BIND_PIRQ__WILL_SHARE, .port = 77 };
+    long rc = CALL(who, EVTCHNOP_bind_pirq, &op);
+
+    *port = op.port;
+    return rc;
+}
+static long bind_ipi(int who, uint32_t vcpu, evtchn_port_t *port)
+{
+    struct evtchn_bind_ipi op = { .vcpu = vcpu, .port = 77 };
+    long rc = CALL(who, EVTCHNOP_bind_ipi, &op);
+
+    *port = op.port;
+    return rc;
+}
+static long bind_vcpu(int who, evtchn_port_t port, uint32_t vcpu)
+{
+    struct evtchn_bind_vcpu op = { .port = port, .vcpu = vcpu };
+
+    return CALL(who, EVTCHNOP_bind_vcpu, &op);
+}
+static long close_port(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_close, &port); }
+static long send(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_send, &port); }
+static long unmask(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_unmask, &port); }
+static long reset(int who, domid_t d)
+{
+    struct evtchn_reset op = { .dom = d };
+
+    return CALL(who, EVTCHNOP_reset, &op);
+}
+static long status(int who, domid_t d, evtchn_port_t port, struct evtchn_status *op)
+{
+    memset(op, 0, sizeof(*op));
+    op->dom = d;
+    op->port = port;
+    return CALL(who, EVTCHNOP_status, op);
+}
+static uint32_t status_of(int who, evtchn_port_t port)
+{
+    struct evtchn_status op;
+
+    CU_ASSERT_EQUAL(status(0, (domid_t)who, port, &op), 0);
+    return op.status;
+}
+static bool pending(int who, evtchn_port_t port) { return shared_test(dom[who]->shared_info->evtchn_pending, port); }
+static void mask_set(int who, evtchn_port_t port)
+{
+    dom[who]->shared_info->evtchn_mask[port / 64] |= 1ULL << (port % 64);
+}
+static bool upcall(int who, int vcpu) { return dom[who]->vcpu[vcpu]->info->evtchn_upcall_pending; }
+static void guest_clear(int who)
+{
+    memset(dom[who]->shared_info->evtchn_pending, 0, sizeof(dom[who]->shared_info->evtchn_pending));
+    for (int i = 0; i < NR_VCPUS; i++) {
+        dom[who]->vcpu[i]->info->evtchn_upcall_pending = 0;
+        dom[who]->vcpu[i]->info->evtchn_pending_sel = 0;
+    }
+}
+static int ports_in_state(int who, enum evtchn_state s)
+{
+    int n = 0;
+
+    for (evtchn_port_t p = 1; p < NR_EVTCHN_MAX; p++) {
+        struct evtchn *chn = evtchn_find(dom[who], p);
+
+        n += chn && chn->state == s;
+    }
+    return n;
+}
+static int ports_in_use(int who)
+{
+    int n = 0;
+
+    for (evtchn_port_t p = 1; p < NR_EVTCHN_MAX; p++) {
+        struct evtchn *chn = evtchn_find(dom[who], p);
+
+        n += chn && chn->state != ECS_FREE;
+    }
+    return n;
+}
+
+/* ---- sub-operations ---- */
+
+static void test_alloc_unbound_gives_the_lowest_port_and_checks_who_asks(void)
+{
+    struct evtchn_status st;
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
+    CU_ASSERT_EQUAL(p, 1);
+    CU_ASSERT_EQUAL(alloc_unbound(0, 1, 2, &p), 0);
+    CU_ASSERT_EQUAL(p, 2);
+    CU_ASSERT_EQUAL(status(0, 1, 2, &st), 0);
+    CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_unbound);
+    CU_ASSERT_EQUAL(st.u.unbound.dom, 2);
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, DOMID_SELF, &p), 0);
+    CU_ASSERT_EQUAL(status(1, DOMID_SELF, p, &st), 0);
+    CU_ASSERT_EQUAL(st.u.unbound.dom, 1);
+    CU_ASSERT_EQUAL(alloc_unbound(0, 1, DOMID_SELF, &p), 0);
+    CU_ASSERT_EQUAL(status(0, 1, p, &st), 0);
+    CU_ASSERT_EQUAL(st.u.unbound.dom, 0);
+    CU_ASSERT_EQUAL(alloc_unbound(1, 2, 1, &p), -EPERM);
+    CU_ASSERT_EQUAL(p, 77);
+    CU_ASSERT_EQUAL(alloc_unbound(0, 9, 1, &p), -ESRCH);
+    dom[1]->is_dying = true;
+    CU_ASSERT_EQUAL(alloc_unbound(0, 1, 0, &p), -EINVAL);
+    dom[1]->is_dying = false;
+    CU_ASSERT_EQUAL(ports_in_use(1), 4);
+    CU_ASSERT_EQUAL(ports_in_use(2), 0);
+    teardown();
+}
+
+static void test_ports_run_out_at_the_limit(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    for (unsigned int i = 1; i < NR_EVTCHN_MAX; i++) {
+        CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
+        CU_ASSERT_EQUAL(p, i);
+    }
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), -ENOSPC);
+    CU_ASSERT_EQUAL(bind_ipi(1, 0, &p), -ENOSPC);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 0, &p), -ENOSPC);
+    CU_ASSERT_EQUAL(dom[1]->vcpu[0]->virq_port[VIRQ_TIMER], 0);
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    CU_ASSERT_EQUAL(close_port(1, 1000), 0);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    CU_ASSERT_EQUAL(p, 1000);
+    CU_ASSERT_EQUAL(reset(1, DOMID_SELF), 0);
+    CU_ASSERT_EQUAL(ports_in_use(1), 0);
+    evtchn_set_max_port(dom[1], 2);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), -ENOSPC);
+    teardown();
+}
+
+static void test_bind_interdomain_connects_and_marks_the_new_port_pending(void)
+{
+    struct evtchn_status st;
+    evtchn_port_t a, b, c;
+
+    setup();
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &a), 0);
+    CU_ASSERT_EQUAL(bind_interdomain(2, 1, a, &b), -EINVAL); /* meant for 0 */
+    CU_ASSERT_EQUAL(b, 77);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 9, a, &b), -ESRCH);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, 0, &b), -EINVAL);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, 99, &b), -EINVAL);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, NR_EVTCHN_MAX, &b), -EINVAL);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, ~0u, &b), -EINVAL);
+    CU_ASSERT_EQUAL(ports_in_use(0), 0);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, a, &b), 0);
+    CU_ASSERT(pending(0, b));
+    CU_ASSERT(upcall(0, 0));
+    CU_ASSERT(!pending(1, a));
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, a, &c), -EINVAL); /* taken */
+    CU_ASSERT_EQUAL(status(0, DOMID_SELF, b, &st), 0);
+    CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_interdomain);
+    CU_ASSERT_EQUAL(st.u.interdomain.dom, 1);
+    CU_ASSERT_EQUAL(st.u.interdomain.port, a);
+    CU_ASSERT_EQUAL(fake_refs(dom[0]) + fake_refs(dom[1]), 2);
+    teardown();
+}
+
+static void test_loopback_within_one_domain(void)
+{
+    evtchn_port_t a, b;
+
+    setup();
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, DOMID_SELF, &a), 0);
+    CU_ASSERT_EQUAL(bind_interdomain(1, DOMID_SELF, a, &b), 0);
+    guest_clear(1);
+    CU_ASSERT_EQUAL(send(1, a), 0);
+    CU_ASSERT(pending(1, b) && !pending(1, a));
+    CU_ASSERT_EQUAL(send(1, b), 0);
+    CU_ASSERT(pending(1, a));
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    CU_ASSERT_EQUAL(close_port(1, a), 0);
+    CU_ASSERT_EQUAL(status_of(1, b), EVTCHNSTAT_unbound);
+    CU_ASSERT(pending(1, b));
+    teardown();
+}
+
+static void test_a_closed_end_leaves_the_other_unbound_and_pending(void)
+{
+    struct evtchn_status st;
+    evtchn_port_t a, b;
+
+    setup();
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 2, &a), 0);
+    CU_ASSERT_EQUAL(bind_interdomain(2, 1, a, &b), 0);
+    CU_ASSERT_EQUAL(send(2, b), 0);
+    CU_ASSERT_EQUAL(bind_vcpu(1, a, 1), 0);
+    CU_ASSERT_EQUAL(close_port(2, b), 0);
+    CU_ASSERT(pending(1, a));
+    CU_ASSERT(!pending(2, b));
+    CU_ASSERT_EQUAL(status(1, DOMID_SELF, a, &st), 0);
+    CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_unbound);
+    CU_ASSERT_EQUAL(st.u.unbound.dom, 2);
+    CU_ASSERT_EQUAL(st.vcpu, 1);
+    CU_ASSERT_EQUAL(send(1, a), 0); /* nobody hears it */
+    CU_ASSERT_EQUAL(bind_interdomain(2, 1, a, &b), 0);
+    CU_ASSERT_EQUAL(close_port(1, a), 0);
+    CU_ASSERT_EQUAL(close_port(1, a), -EINVAL);
+    CU_ASSERT_EQUAL(close_port(1, 0), -EINVAL);
+    CU_ASSERT_EQUAL(close_port(1, NR_EVTCHN_MAX), -EINVAL);
+    CU_ASSERT_EQUAL(close_port(1, ~0u), -EINVAL);
+    teardown();
+}
+
+static void test_virqs_are_per_vcpu_or_global(void)
+{
+    evtchn_port_t p, q, c;
+    struct evtchn_status st;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 0, &p), 0);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 1, &q), 0);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 1, &c), -EEXIST);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 2, &c), -ENOENT);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, ~0u, &c), -ENOENT);
+    CU_ASSERT_EQUAL(bind_virq(1, NR_VIRQS, 0, &c), -EINVAL);
+    CU_ASSERT_EQUAL(bind_virq(0, VIRQ_CONSOLE, 1, &c), -EINVAL);
+    CU_ASSERT_EQUAL(bind_virq(0, VIRQ_CONSOLE, 0, &c), 0);
+    virq_send_vcpu(dom[1]->vcpu[1], VIRQ_TIMER);
+    CU_ASSERT(pending(1, q) && !pending(1, p) && upcall(1, 1) && !upcall(1, 0));
+    CU_ASSERT_EQUAL(bind_vcpu(1, q, 0), -EINVAL);
+    CU_ASSERT_EQUAL(bind_vcpu(0, c, 1), 0);
+    CU_ASSERT_EQUAL(bind_vcpu(0, c, 2), -ENOENT);
+    virq_send_global(dom[0], VIRQ_CONSOLE);
+    CU_ASSERT(pending(0, c) && upcall(0, 1) && !upcall(0, 0));
+    CU_ASSERT_EQUAL(status(0, DOMID_SELF, c, &st), 0);
+    CU_ASSERT(st.status == EVTCHNSTAT_virq && st.u.virq == VIRQ_CONSOLE && st.vcpu == 1);
+    CU_ASSERT_EQUAL(send(0, c), -EINVAL);
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    CU_ASSERT_EQUAL(close_port(0, c), 0);
+    CU_ASSERT_EQUAL(dom[0]->vcpu[0]->virq_port[VIRQ_CONSOLE], 0);
+    virq_send_global(dom[0], VIRQ_CONSOLE);
+    CU_ASSERT(!pending(0, c));
+    CU_ASSERT_EQUAL(close_port(1, q), 0);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 1, &q), 0);
+    virq_send_global(NULL, VIRQ_CONSOLE);
+    teardown();
+}
+
+static void test_pirqs_go_through_irq(void)
+{
+    struct evtchn_status st;
+    evtchn_port_t p, q;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_pirq(1, 5, &p), -EPERM);
+    CU_ASSERT_EQUAL(bind_pirq(0, NR_PIRQS, &p), -EINVAL);
+    pirq_rc = -EINVAL;
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &p), -EINVAL);
+    CU_ASSERT_EQUAL(p, 77);
+    CU_ASSERT_EQUAL(ports_in_use(0), 0);
+    pirq_rc = 0;
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &p), 0);
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &q), -EEXIST);
+    CU_ASSERT(pirq_owner[5] == dom[0]);
+    CU_ASSERT_EQUAL(bind_vcpu(0, p, 1), 0);
+    evtchn_send_pirq(dom[0], 5);
+    evtchn_send_pirq(dom[0], 6);
+    CU_ASSERT(pending(0, p) && upcall(0, 1));
+    CU_ASSERT_EQUAL(status(0, DOMID_SELF, p, &st), 0);
+    CU_ASSERT(st.status == EVTCHNSTAT_pirq && st.u.pirq == 5 && st.vcpu == 1);
+    CU_ASSERT_EQUAL(send(0, p), -EINVAL);
+    CU_ASSERT_EQUAL(close_port(0, p), 0);
+    CU_ASSERT(pirq_owner[5] == NULL);
+    evtchn_send_pirq(dom[0], 5);
+    CU_ASSERT(!pending(0, p));
+    teardown();
+}
+
+static void test_ipis_notify_their_vcpu_for_good(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_ipi(1, 2, &p), -ENOENT);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    CU_ASSERT_EQUAL(bind_vcpu(1, p, 0), -EINVAL);
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT(pending(1, p) && upcall(1, 1) && !upcall(1, 0));
+    CU_ASSERT_EQUAL(dom[1]->vcpu[1]->info->evtchn_pending_sel, 1);
+    CU_ASSERT_EQUAL(send(1, 0), -EINVAL);
+    CU_ASSERT_EQUAL(send(1, 9), -EINVAL);
+    CU_ASSERT_EQUAL(send(1, NR_EVTCHN_MAX), -EINVAL);
+    teardown();
+}
+
+static void test_status_needs_the_right_to_ask(void)
+{
+    struct evtchn_status st;
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    CU_ASSERT_EQUAL(status(0, 1, p, &st), 0);
+    CU_ASSERT(st.status == EVTCHNSTAT_ipi && st.vcpu == 1);
+    CU_ASSERT_EQUAL(status(2, 1, p, &st), -EPERM);
+    CU_ASSERT_EQUAL(status(2, 9, p, &st), -ESRCH);
+    CU_ASSERT_EQUAL(status(1, 1, p + 1, &st), 0);
+    CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
+    CU_ASSERT_EQUAL(status(1, 1, 0, &st), 0);
+    CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
+    CU_ASSERT_EQUAL(status(1, 1, NR_EVTCHN_MAX, &st), -EINVAL);
+    CU_ASSERT_EQUAL(status(2, 2, 0, &st), 0);
+    CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
+    CU_ASSERT_EQUAL(status(2, 2, EVTCHNS_PER_PAGE, &st), -EINVAL); /* never given out */
+    CU_ASSERT_EQUAL(fake_refs(dom[1]), 1);
+    teardown();
+}
+
+static void test_masked_events_stay_pending_until_unmasked(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    mask_set(1, p);
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT(pending(1, p) && !upcall(1, 1));
+    CU_ASSERT_EQUAL(unmask(1, p), 0);
+    CU_ASSERT(upcall(1, 1));
+    CU_ASSERT_EQUAL(dom[1]->shared_info->evtchn_mask[0], 0);
+    guest_clear(1);
+    CU_ASSERT_EQUAL(unmask(1, p), 0); /* not masked: nothing happens */
+    dom[1]->shared_info->evtchn_pending[0] = 1ULL << p;
+    CU_ASSERT_EQUAL(unmask(1, p), 0);
+    CU_ASSERT(!upcall(1, 1));
+    CU_ASSERT_EQUAL(unmask(1, NR_EVTCHN_MAX), -EINVAL);
+    CU_ASSERT_EQUAL(unmask(1, p + 1), 0); /* as Xen: not in use, not an error */
+    teardown();
+}
+
+static void test_delivery_wakes_blocked_and_kicks_running_vcpus(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    vcpu_pause_set(dom[1]->vcpu[1], VPF_BLOCKED);
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT_EQUAL(fake_unblocked, 1);
+    CU_ASSERT_EQUAL(send(1, p), 0); /* pending already */
+    CU_ASSERT_EQUAL(fake_unblocked, 1);
+    guest_clear(1);
+    dom[1]->vcpu[1]->running = true;
+    dom[1]->vcpu[1]->processor = 1;
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT_EQUAL(fake_kicked, 2);
+    guest_clear(1);
+    dom[1]->vcpu[1]->info->evtchn_upcall_mask = 1;
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT(!vcpu_has_events(dom[1]->vcpu[1]));
+    dom[1]->vcpu[1]->info->evtchn_upcall_mask = 0;
+    CU_ASSERT(vcpu_has_events(dom[1]->vcpu[1]));
+    /* the current vCPU on its way to sleep is woken as well, and never kicked */
+    fake_kicked = fake_unblocked = 0;
+    guest_clear(1);
+    fake_current(dom[1]->vcpu[1]);
+    vcpu_pause_set(dom[1]->vcpu[1], VPF_BLOCKED);
+    vcpu_mark_events_pending(dom[1]->vcpu[1]);
+    CU_ASSERT_EQUAL(fake_unblocked, 1);
+    CU_ASSERT_EQUAL(fake_kicked, 0);
+    dom[1]->vcpu[1]->running = false;
+    teardown();
+}
+
+static void test_events_for_a_vcpu_that_does_not_exist_yet_stay_pending(void)
+{
+    evtchn_port_t a, b;
+    struct vcpu *v;
+
+    setup();
+    v = dom[1]->vcpu[0];
+    CU_ASSERT_EQUAL(alloc_unbound(0, 1, 0, &a), 0);
+    dom[1]->vcpu[0] = NULL;
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, a, &b), 0);
+    CU_ASSERT_EQUAL(send(0, b), 0);
+    CU_ASSERT(pending(1, a));
+    virq_send_global(dom[1], VIRQ_CONSOLE);
+    dom[1]->vcpu[0] = v;
+    teardown();
+}
+
+static void test_reset_closes_all_and_only_what_it_may(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    for (int i = 0; i < 100; i++)
+        CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
+    CU_ASSERT_EQUAL(reset(2, 1), -EPERM);
+    CU_ASSERT_EQUAL(reset(0, 9), -ESRCH);
+    CU_ASSERT_EQUAL(reset(0, 1), -EINVAL); /* not paused */
+    CU_ASSERT_EQUAL(ports_in_use(1), 100);
+    dom[1]->pause_count = 1;
+    fake_preempt_every = 1;
+    CU_ASSERT_EQUAL(reset(0, 1), -ERESTART);
+    CU_ASSERT_EQUAL(fake_continued_nr, __HYPERVISOR_event_channel_op);
+    CU_ASSERT_EQUAL(fake_continued_args[0], EVTCHNOP_reset);
+    CU_ASSERT(ports_in_use(1) > 0 && ports_in_use(1) < 100);
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    for (int n = 0; n < 10 && reset(0, 1) == -ERESTART; n++)
+        ;
+    CU_ASSERT_EQUAL(ports_in_use(1), 0);
+    CU_ASSERT_EQUAL(fake_refs(dom[1]), 1);
+    fake_preempt_every = 0;
+    teardown();
+}
+
+static void test_fifo_is_not_there(void)
+{
+    struct evtchn_init_control c = { 0 };
+    struct evtchn_op op = { .cmd = EVTCHNOP_bind_ipi };
+
+    setup();
+    CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_init_control, &c), -ENOSYS);
+    CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_expand_array, &c), -ENOSYS);
+    CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_set_priority, &c), -ENOSYS);
+    CU_ASSERT_EQUAL(CALL(1, 14, &c), -ENOSYS);
+    CU_ASSERT_EQUAL(CALL(1, ~0u, &c), -ENOSYS);
+    /* the old form of the call */
+    fake_guest_map(&op, sizeof(op), FAKE_READ_WRITE);
+    CU_ASSERT_EQUAL(hc_event_channel_op_compat((uintptr_t)&op, 0, 0, 0, 0), 0);
+    CU_ASSERT_EQUAL(op.u.bind_ipi.port, 1);
+    op.cmd = EVTCHNOP_init_control;
+    CU_ASSERT_EQUAL(hc_event_channel_op_compat((uintptr_t)&op, 0, 0, 0, 0), -ENOSYS);
+    fake_guest_unmap_all();
+    CU_ASSERT_EQUAL(hc_event_channel_op_compat((uintptr_t)&op, 0, 0, 0, 0), -EFAULT);
+    teardown();
+}
+
+/* ---- faults ---- */
+
+static void test_copy_faults_leave_nothing_behind(void)
+{
+    struct evtchn_alloc_unbound au = { .dom = DOMID_SELF, .remote_dom = 2, .port = 77 };
+    struct evtchn_bind_virq bv = { .virq = VIRQ_DEBUG, .vcpu = 1, .port = 77 };
+    struct evtchn_bind_pirq bp = { .pirq = 9, .port = 77 };
+    struct evtchn_bind_ipi bi = { .vcpu = 0, .port = 77 };
+    struct evtchn_bind_interdomain id = { .remote_dom = 1, .local_port = 77 };
+    struct evtchn_status st = { .dom = DOMID_SELF, .status = 99 };
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
+    id.remote_port = p;
+#define FAULT(cmd, arg)                                                                            \
+    CU_ASSERT_EQUAL(call_rights(0, cmd, &(arg), sizeof(arg), FAKE_READ_ONLY), -EFAULT);            \
+    CU_ASSERT_EQUAL(call_rights(0, cmd, &(arg), sizeof(arg), 0), -EFAULT);                         \
+    CU_ASSERT_EQUAL(ports_in_use(0), 0);                                                           \
+    CU_ASSERT_EQUAL(evtchn_audit(), 0)
+    FAULT(EVTCHNOP_alloc_unbound, au);
+    CU_ASSERT_EQUAL(au.port, 77);
+    FAULT(EVTCHNOP_bind_virq, bv);
+    CU_ASSERT_EQUAL(bv.port, 77);
+    CU_ASSERT_EQUAL(dom[0]->vcpu[1]->virq_port[VIRQ_DEBUG], 0);
+    FAULT(EVTCHNOP_bind_pirq, bp);
+    CU_ASSERT_EQUAL(bp.port, 77);
+    CU_ASSERT(pirq_owner[9] == NULL);
+    FAULT(EVTCHNOP_bind_ipi, bi);
+    FAULT(EVTCHNOP_bind_interdomain, id);
+    CU_ASSERT_EQUAL(id.local_port, 77);
+    CU_ASSERT_EQUAL(status_of(1, p), EVTCHNSTAT_unbound);
+    CU_ASSERT_EQUAL(fake_refs(dom[1]), 1);
+    FAULT(EVTCHNOP_status, st);
+    CU_ASSERT_EQUAL(st.status, 99);
+    for (unsigned int cmd = 0; cmd <= EVTCHNOP_reset; cmd++)
+        CU_ASSERT_EQUAL(call_rights(0, cmd, &au, sizeof(au), 0), -EFAULT);
+    teardown();
+}
+
+static void test_a_failed_allocation_leaves_nothing_behind(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    for (uint32_t i = 1; i < EVTCHNS_PER_PAGE; i++) { /* the next ports need another page */
+        CU_ASSERT_EQUAL(bind_ipi(0, 0, &p), 0);
+        CU_ASSERT_EQUAL(bind_ipi(1, 0, &p), 0);
+    }
+    fake_fail_alloc(1);
+    CU_ASSERT_EQUAL(bind_ipi(1, 0, &p), -ENOMEM);
+    fake_fail_alloc(1);
+    CU_ASSERT_EQUAL(bind_pirq(0, 3, &p), -ENOMEM);
+    CU_ASSERT(pirq_owner[3] == NULL);
+    fake_fail_alloc(1);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 0, &p), -ENOMEM);
+    CU_ASSERT_EQUAL(dom[1]->vcpu[0]->virq_port[VIRQ_TIMER], 0);
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    fake_fail_alloc(0);
+    CU_ASSERT_EQUAL(bind_pirq(0, 3, &p), 0);
+    CU_ASSERT_EQUAL(p, EVTCHNS_PER_PAGE);
+    for (unsigned int n = 1; n <= 3; n++) {
+        struct domain *d = fake_domain(7, 1);
+
+        d->is_hwdom = true;
+        fake_fail_alloc(n);
+        CU_ASSERT_EQUAL(evtchn_domain_create(d), -ENOMEM);
+        if (d->evtchn)
+            evtchn_domain_destroy(d);
+        fake_domain_free(d);
+    }
+    fake_fail_alloc(0);
+    teardown();
+}
+
+/* ---- vcpu_info ---- */
+
+static void test_vcpu_info_moves_and_nothing_is_lost(void)
+{
+    struct vcpu *v;
+    vcpu_info_t *info;
+    evtchn_port_t p;
+
+    setup();
+    fake_ram_create(8);
+    v = dom[1]->vcpu[1];
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    v->info->evtchn_upcall_mask = 1;
+    v->info->arch.cr2 = 0x1234;
+    vcpu_pause_set(v, VPF_DOWN);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), PAGE_SIZE - sizeof(*info) + 8), -EINVAL);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), 4), -EINVAL);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), ~7u), -EINVAL);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), PAGE_SIZE - sizeof(*info)), 0);
+    info = (vcpu_info_t *)(fake_ram + 4 * PAGE_SIZE) - 1;
+    CU_ASSERT(v->info == info);
+    CU_ASSERT(info->evtchn_upcall_pending == 1 && info->evtchn_upcall_mask == 1);
+    CU_ASSERT(info->evtchn_pending_sel == ~0UL && info->arch.cr2 == 0x1234);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(4), 0), -EINVAL); /* twice */
+    memset(info, 0, sizeof(*info));
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT_EQUAL(info->evtchn_upcall_pending, 1);
+    CU_ASSERT_EQUAL(mfn_x(vcpu_info_release(v)), 3);
+    CU_ASSERT_EQUAL(mfn_x(vcpu_info_release(v)), mfn_x(INVALID_MFN));
+    CU_ASSERT(v->info == &dom[1]->shared_info->vcpu_info[1]);
+    atomic_store(&v->pause_flags, 0);
+    fake_current(dom[0]->vcpu[0]);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), 0), -EINVAL); /* neither down nor current */
+    fake_current(v);
+    CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), 0), 0);
+    CU_ASSERT_EQUAL(mfn_x(vcpu_info_release(v)), 3);
+    teardown();
+}
+
+/* ---- poll ---- */
+
+static long poll(int who, evtchn_port_t *ports, unsigned int nr, uint64_t timeout)
+{
+    struct sched_poll op = { .nr_ports = nr, .timeout = timeout };
+
+    op.ports.p = ports;
+    fake_current(dom[who]->vcpu[0]);
+    fake_guest_unmap_all();
+    fake_guest_map(&op, sizeof(op), FAKE_READ_ONLY);
+    if (ports)
+        fake_guest_map(ports, (nr < 200 ? nr : 200) * sizeof(*ports), FAKE_READ_ONLY);
+    return evtchn_poll(fake_va(&op));
+}
+
+static void test_poll_returns_at_once_or_sleeps(void)
+{
+    evtchn_port_t p[200] = { 0 }, other;
+    struct vcpu *v;
+
+    setup();
+    v = dom[1]->vcpu[0];
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p[0]), 0);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &other), 0);
+    mask_set(1, p[0]);
+    mask_set(1, other);
+    CU_ASSERT_EQUAL(poll(1, p, 129, 0), -EINVAL);
+    CU_ASSERT_EQUAL(poll(1, NULL, 1, 0), -EFAULT);
+    p[1] = NR_EVTCHN_MAX;
+    CU_ASSERT_EQUAL(poll(1, p, 2, 0), -EINVAL);
+    CU_ASSERT_EQUAL(v->pause_flags, 0);
+
+    CU_ASSERT_EQUAL(poll(1, p, 1, 5000), 0);
+    CU_ASSERT_EQUAL(v->pause_flags, VPF_BLOCKED | VPF_POLL);
+    CU_ASSERT_EQUAL(poll_timer_ns, 5000);
+    fake_current(dom[1]->vcpu[1]);
+    fake_guest_unmap_all();
+    fake_guest_map(&other, sizeof(other), FAKE_READ_ONLY);
+    CU_ASSERT_EQUAL(hc_event_channel_op(EVTCHNOP_send, (uintptr_t)&other, 0, 0, 0), 0);
+    CU_ASSERT_EQUAL(v->pause_flags, VPF_BLOCKED | VPF_POLL); /* not what it waits for */
+    fake_guest_map(p, sizeof(*p), FAKE_READ_ONLY);
+    CU_ASSERT_EQUAL(hc_event_channel_op(EVTCHNOP_send, (uintptr_t)p, 0, 0, 0), 0);
+    CU_ASSERT_EQUAL(v->pause_flags, 0); /* though masked, and bound to another vCPU */
+
+    CU_ASSERT_EQUAL(poll(1, p, 1, 5000), 0); /* still pending */
+    CU_ASSERT_EQUAL(v->pause_flags, 0);
+    CU_ASSERT_EQUAL(poll_timer_ns, 0);
+    guest_clear(1);
+    p[1] = other;
+    CU_ASSERT_EQUAL(poll(1, p, 2, 0), 0);
+    CU_ASSERT_EQUAL(v->pause_flags, VPF_BLOCKED | VPF_POLL);
+    CU_ASSERT_EQUAL(poll_timer_ns, 0);
+    fake_guest_map(&other, sizeof(other), FAKE_READ_ONLY);
+    CU_ASSERT_EQUAL(hc_event_channel_op(EVTCHNOP_send, (uintptr_t)&other, 0, 0, 0), 0);
+    CU_ASSERT_EQUAL(v->pause_flags, 0);
+    CU_ASSERT_EQUAL(atomic_load(&dom[1]->evtchn->pollers), 0);
+
+    guest_clear(1); /* something else ended the poll: the next one starts afresh */
+    CU_ASSERT_EQUAL(poll(1, p, 1, 0), 0);
+    vcpu_unblock(v);
+    CU_ASSERT_EQUAL(atomic_load(&dom[1]->evtchn->pollers), 1);
+    CU_ASSERT_EQUAL(send(1, p[0]), 0);
+    guest_clear(1);
+    v->info->evtchn_upcall_pending = 1;
+    CU_ASSERT_EQUAL(poll(1, p, 1, 0), 0);
+    CU_ASSERT_EQUAL(v->pause_flags, 0);
+    CU_ASSERT_EQUAL(atomic_load(&dom[1]->evtchn->pollers), 0);
+    teardown();
+}
+
+/* ---- death ---- */
+
+static void test_domains_die_in_any_order(void)
+{
+    static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+
+    for (int o = 0; o < 6; o++) {
+        evtchn_port_t p, q;
+
+        setup();
+        for (int i = 0; i < 9; i++) {
+            int a = i / 3, b = i % 3;
+
+            CU_ASSERT_EQUAL(alloc_unbound(a, DOMID_SELF, (domid_t)b, &p), 0);
+            CU_ASSERT_EQUAL(bind_interdomain(b, (domid_t)a, p, &q), 0);
+            CU_ASSERT_EQUAL(send(b, q), 0);
+        }
+        for (int i = 0; i < 3; i++) {
+            struct domain *d = dom[orders[o][i]];
+
+            d->is_dying = true;
+            fake_preempt_every = 2;
+            while (evtchn_domain_relinquish(d) == -ERESTART)
+                ;
+            fake_preempt_every = 0;
+            CU_ASSERT_EQUAL(ports_in_use(orders[o][i]), 0);
+            CU_ASSERT_EQUAL(evtchn_audit(), 0);
+            for (int j = i + 1; j < 3; j++) /* what is left of the living: nothing points at the dead */
+                CU_ASSERT_EQUAL(ports_in_state(orders[o][j], ECS_UNBOUND), 2 * (i + 1));
+        }
+        teardown();
+    }
+}
+
+static void test_relinquish_waits_for_ports_in_flight(void)
+{
+    struct evtchn *chn;
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(bind_ipi(1, 0, &p), 0);
+    chn = evtchn_find(dom[1], p);
+    chn->state = ECS_RESERVED; /* as if another CPU were between reserve and commit */
+    dom[1]->evtchn->nr_reserved = 1;
+    dom[1]->is_dying = true;
+    CU_ASSERT_EQUAL(evtchn_domain_relinquish(dom[1]), -ERESTART);
+    chn->state = ECS_IPI;
+    dom[1]->evtchn->nr_reserved = 0;
+    CU_ASSERT_EQUAL(evtchn_domain_relinquish(dom[1]), 0);
+    teardown();
+}
+
+static void test_the_audit_finds_what_is_broken(void)
+{
+    evtchn_port_t a, b, p;
+
+    setup();
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 2, &a), 0);
+    CU_ASSERT_EQUAL(bind_interdomain(2, 1, a, &b), 0);
+    CU_ASSERT_EQUAL(bind_virq(1, VIRQ_TIMER, 0, &p), 0);
+    evtchn_print();
+    CU_ASSERT_EQUAL(evtchn_audit(), 0);
+    evtchn_find(dom[2], b)->num = 9;
+    CU_ASSERT_EQUAL(evtchn_audit(), 2);
+    evtchn_find(dom[2], b)->num = a;
+    dom[1]->vcpu[0]->virq_port[VIRQ_TIMER] = a;
+    CU_ASSERT_EQUAL(evtchn_audit(), 2);
+    dom[1]->vcpu[0]->virq_port[VIRQ_TIMER] = p;
+    dom[1]->evtchn->free[0] |= 1ULL << p;
+    CU_ASSERT_EQUAL(evtchn_audit(), 1);
+    dom[1]->evtchn->free[0] &= ~(1ULL << p);
+    dom[1]->evtchn->nr_reserved = 1;
+    CU_ASSERT_EQUAL(evtchn_audit(), 1);
+    dom[1]->evtchn->nr_reserved = 0;
+    teardown();
+}
+
+/* ---- a random walk of three domains against a model ---- */
+
+#define MODEL_PORTS 24 /* the limit is set so that ports run out */
+struct model_port { enum evtchn_state state; int dom; uint32_t num, vcpu; bool pending; };
+static struct model_port model[NR_DOMS][MODEL_PORTS];
+static uint32_t rnd_state;
+
+static uint32_t rnd(uint32_t n)
+{
+    rnd_state = rnd_state * 1664525u + 1013904223u;
+    return (rnd_state >> 8) % n;
+}
+
+static int model_free_port(int d)
+{
+    for (int p = 1; p < MODEL_PORTS; p++)
+        if (model[d][p].state == ECS_FREE)
+            return p;
+    return -ENOSPC;
+}
+
+static bool model_has_source(int d, enum evtchn_state s, uint32_t num, uint32_t vcpu)
+{
+    for (int p = 1; p < MODEL_PORTS; p++)
+        if (model[d][p].state == s && model[d][p].num == num &&
+            (s != ECS_VIRQ || virq_is_global(num) || model[d][p].vcpu == vcpu))
+            return true;
+    return false;
+}
+
+static void model_close(int d, uint32_t p)
+{
+    struct model_port *m = &model[d][p];
+
+    if (m->state == ECS_INTERDOMAIN) {
+        struct model_port *o = &model[m->dom][m->num];
+
+        o->state = ECS_UNBOUND;
+        o->dom = d;
+        o->num = 0;
+    }
+    *m = (struct model_port){ 0 };
+}
+
+static void model_check(void)
+{
+    CU_ASSERT_EQUAL_FATAL(evtchn_audit(), 0);
+    for (int d = 0; d < NR_DOMS; d++)
+        for (evtchn_port_t p = 1; p < MODEL_PORTS; p++) {
+            const struct model_port *m = &model[d][p];
+            struct evtchn *c = evtchn_find(dom[d], p);
+
+            CU_ASSERT_EQUAL_FATAL(c ? c->state : ECS_FREE, m->state);
+            CU_ASSERT_EQUAL_FATAL(pending(d, p), m->pending);
+            if (m->state == ECS_FREE)
+                continue;
+            CU_ASSERT_EQUAL_FATAL(c->vcpu, m->vcpu);
+            if (m->state == ECS_UNBOUND)
+                CU_ASSERT_EQUAL_FATAL(c->remote_domid, m->dom);
+            if (m->state == ECS_INTERDOMAIN)
+                CU_ASSERT_FATAL(c->remote == dom[m->dom] && c->num == m->num);
+        }
+}
+
+/* The new port that the model expects, or the error. fault: the copy that fails (0 none, 1 in, 2 out). */
+static long model_new(int d, int fault, enum evtchn_state s, int other, uint32_t num, uint32_t vcpu)
+{
+    int p = model_free_port(d);
+
+    if (p < 0)
+        return p;
+    if (fault == 2)
+        return -EFAULT;
+    model[d][p] = (struct model_port){ s, other, num, vcpu, false };
+    return p;
+}
+
+#define EXPECT(rc, port, want)                                                                     \
+    do {                                                                                           \
+        long want_ = (want);                                                                       \
+        CU_ASSERT_EQUAL_FATAL(rc, want_ < 0 ? want_ : 0);                                          \
+        if (want_ >= 0)                                                                            \
+            CU_ASSERT_EQUAL_FATAL((long)(port), want_);                                            \
+    } while (0)
+
+static void walk_create(int a, int b, int fault)
+{
+    evtchn_port_t p, rp = rnd(MODEL_PORTS);
+    uint32_t vcpu = rnd(NR_VCPUS), virq = rnd(4);
+    bool bindable;
+    long rc;
+
+    switch (rnd(5)) {
+    case 0:
+        rc = alloc_unbound(a, DOMID_SELF, (domid_t)b, &p);
+        EXPECT(rc, p, fault == 1 ? -EFAULT : model_new(a, fault, ECS_UNBOUND, b, 0, 0));
+        break;
+    case 1:
+        rc = bind_interdomain(a, (domid_t)b, rp, &p);
+        bindable = model[b][rp].state == ECS_UNBOUND && model[b][rp].dom == a;
+        EXPECT(rc, p, fault == 1 ? -EFAULT : !bindable ? -EINVAL
+                      : model_new(a, fault, ECS_INTERDOMAIN, b, rp, 0));
+        if (rc == 0) {
+            model[a][p].pending = true;
+            model[b][rp].state = ECS_INTERDOMAIN;
+            model[b][rp].dom = a;
+            model[b][rp].num = p;
+        }
+        break;
+    case 2:
+        if (virq_is_global(virq))
+            vcpu = 0;
+        rc = bind_virq(a, virq, vcpu, &p);
+        EXPECT(rc, p, fault == 1 ? -EFAULT : model_has_source(a, ECS_VIRQ, virq, vcpu) ? -EEXIST
+                      : model_new(a, fault, ECS_VIRQ, 0, virq, vcpu));
+        break;
+    case 3:
+        rc = bind_pirq(0, virq, &p);
+        EXPECT(rc, p, fault == 1 ? -EFAULT : model_has_source(0, ECS_PIRQ, virq, 0) ? -EEXIST
+                      : model_new(0, fault, ECS_PIRQ, 0, virq, 0));
+        break;
+    default:
+        rc = bind_ipi(a, vcpu, &p);
+        EXPECT(rc, p, fault == 1 ? -EFAULT : model_new(a, fault, ECS_IPI, 0, 0, vcpu));
+        break;
+    }
+}
+
+static void walk_use(int a, int fault)
+{
+    uint32_t p = rnd(MODEL_PORTS), vcpu = rnd(NR_VCPUS);
+    struct model_port *m = &model[a][p], *to = m;
+    bool in_use = m->state != ECS_FREE;
+
+    switch (rnd(4)) {
+    case 0:
+        CU_ASSERT_EQUAL_FATAL(close_port(a, p), fault == 1 ? -EFAULT : in_use ? 0 : -EINVAL);
+        if (fault != 1 && in_use)
+            model_close(a, p);
+        break;
+    case 1:
+        if (m->state == ECS_INTERDOMAIN)
+            to = &model[m->dom][m->num];
+        CU_ASSERT_EQUAL_FATAL(send(a, p), fault == 1 ? -EFAULT
+                              : m->state == ECS_INTERDOMAIN || m->state == ECS_IPI || m->state == ECS_UNBOUND
+                              ? 0 : -EINVAL);
+        if (fault != 1 && (m->state == ECS_INTERDOMAIN || m->state == ECS_IPI))
+            to->pending = true;
+        break;
+    case 2: {
+        bool movable = m->state == ECS_UNBOUND || m->state == ECS_INTERDOMAIN || m->state == ECS_PIRQ ||
+                       (m->state == ECS_VIRQ && virq_is_global(m->num));
+
+        CU_ASSERT_EQUAL_FATAL(bind_vcpu(a, p, vcpu), fault == 1 ? -EFAULT : movable ? 0 : -EINVAL);
+        if (fault != 1 && movable)
+            m->vcpu = vcpu;
+        break;
+    }
+    default:
+        virq_send_global(dom[a], VIRQ_CONSOLE);
+        for (uint32_t i = 1; i < MODEL_PORTS; i++)
+            model[a][i].pending |= model[a][i].state == ECS_VIRQ && model[a][i].num == VIRQ_CONSOLE;
+        evtchn_send_pirq(dom[0], 1);
+        for (uint32_t i = 1; i < MODEL_PORTS; i++)
+            model[0][i].pending |= model[0][i].state == ECS_PIRQ && model[0][i].num == 1;
+        break;
+    }
+}
+
+static void walk_rare(int a)
+{
+    if (rnd(2)) { /* the guest handles its events */
+        guest_clear(a);
+        for (int p = 0; p < MODEL_PORTS; p++)
+            model[a][p].pending = false;
+    } else if (rnd(8) == 0) {
+        CU_ASSERT_EQUAL_FATAL(reset(a, DOMID_SELF), 0);
+        for (uint32_t p = 1; p < MODEL_PORTS; p++)
+            model_close(a, p);
+    }
+}
+
+static void test_a_random_walk_agrees_with_the_model(void)
+{
+    for (uint32_t seed = 1; seed <= 20; seed++) {
+        setup();
+        rnd_state = seed;
+        memset(model, 0, sizeof(model));
+        for (int d = 0; d < NR_DOMS; d++) {
+            evtchn_port_t p;
+
+            evtchn_set_max_port(dom[d], MODEL_PORTS - 1);
+            CU_ASSERT_EQUAL(bind_ipi(d, 0, &p), 0); /* so that no port is "never given out" */
+            CU_ASSERT_EQUAL(close_port(d, p), 0);
+        }
+        bind_pirq(0, 7, &(evtchn_port_t){ 0 });
+        CU_ASSERT_EQUAL(close_port(0, 1), 0);
+        for (int step = 0; step < 500; step++) {
+            int a = (int)rnd(NR_DOMS), b = (int)rnd(NR_DOMS), fault = rnd(8) ? 0 : 1 + (int)rnd(2);
+
+            fake_fail_copy((unsigned int)fault);
+            if (rnd(2))
+                walk_create(a, b, fault);
+            else
+                walk_use(a, fault);
+            fake_fail_copy(0);
+            if (rnd(20) == 0)
+                walk_rare(a);
+            model_check();
+        }
+        teardown();
+    }
+}
+
+int main(void)
+{
+    static CU_TestInfo tests[] = {
+#define T(name) { #name, name }
+        T(test_alloc_unbound_gives_the_lowest_port_and_checks_who_asks),
+        T(test_ports_run_out_at_the_limit),
+        T(test_bind_interdomain_connects_and_marks_the_new_port_pending),
+        T(test_loopback_within_one_domain),
+        T(test_a_closed_end_leaves_the_other_unbound_and_pending),
+        T(test_virqs_are_per_vcpu_or_global),
+        T(test_pirqs_go_through_irq),
+        T(test_ipis_notify_their_vcpu_for_good),
+        T(test_status_needs_the_right_to_ask),
+        T(test_masked_events_stay_pending_until_unmasked),
+        T(test_delivery_wakes_blocked_and_kicks_running_vcpus),
+        T(test_events_for_a_vcpu_that_does_not_exist_yet_stay_pending),
+        T(test_reset_closes_all_and_only_what_it_may),
+        T(test_fifo_is_not_there),
+        T(test_copy_faults_leave_nothing_behind),
+        T(test_a_failed_allocation_leaves_nothing_behind),
+        T(test_vcpu_info_moves_and_nothing_is_lost),
+        T(test_poll_returns_at_once_or_sleeps),
+        T(test_domains_die_in_any_order),
+        T(test_relinquish_waits_for_ports_in_flight),
+        T(test_the_audit_finds_what_is_broken),
+        T(test_a_random_walk_agrees_with_the_model),
+        CU_TEST_INFO_NULL,
+    };
+    CU_SuiteInfo suites[] = { { "evtchn", NULL, NULL, NULL, NULL, tests }, CU_SUITE_INFO_NULL };
+    unsigned int failed;
+
+    CU_initialize_registry();
+    CU_register_suites(suites);
+    CU_basic_run_tests();
+    failed = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,549 @@
+/* Interrupts, pirqs and physdev_op against fake I/O APICs: what arrives, is masked, and to whom. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/Basic.h>
+
+#include "event/evtchn.h"
+#include "fake.h"
+#include "irq/internal.h"
+#include "lib/errno.h"
+#include "x86/ioapic.h"
+#include "x86/lapic.h"
+#include "x86/upcalls.h"
+#include "x86/vectors.h"
+
+#include <xen/physdev.h>
+
+#define NR_PINS 48
+#define HOLE 30 /* a GSI that no I/O APIC has */
+
+/* ---- the machine ---- */
+
+static struct pin { bool masked, level, low; unsigned int vector; int level_line; } pins[NR_PINS];
+static uint32_t lapic_page[256];
+volatile uint32_t *lapic_regs = lapic_page;
+static unsigned int in_service; /* vector, 0: none */
+static unsigned int sent, sent_pirq, ports_written;
+static uint32_t port_cf8, port_data, last_cf8;
+static uint16_t data_port;
+
+uint32_t ioapic_init(void)
+{
+    for (unsigned int i = 0; i < NR_PINS; i++)
+        pins[i] = (struct pin){ .masked = true };
+    return NR_PINS;
+}
+bool ioapic_has(uint32_t gsi) { return gsi < NR_PINS && gsi != HOLE; }
+void ioapic_gsi_defaults(uint32_t gsi, bool *level, bool *low) { *level = *low = gsi >= 16 || gsi == 9; }
+uint32_t ioapic_isa_gsi(uint32_t irq) { return irq == 0 ? 2 : irq; }
+void ioapic_route(uint32_t gsi, unsigned int vector, uint32_t apic_id, bool level, bool low)
+{
+    CU_ASSERT_EQUAL(apic_id, 3);
+    CU_ASSERT(ioapic_has(gsi));
+    pins[gsi] = (struct pin){ .masked = true, .level = level, .low = low, .vector = vector };
+}
+void ioapic_set_mask(uint32_t gsi, bool masked)
+{
+    CU_ASSERT(ioapic_has(gsi));
+    CU_ASSERT(masked || pins[gsi].vector);
+    pins[gsi].masked = masked;
+}
+bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value)
+{
+    *value = 0x170020;
+    return maddr == 0xfec00000 && reg < 0x40;
+}
+uint32_t lapic_id(void) { return 3; }
+bool lapic_in_service(unsigned int vector) { return vector == in_service; }
+
+void evtchn_send_pirq(struct domain *d, uint32_t pirq)
+{
+    CU_ASSERT(d == hardware_domain);
+    sent++;
+    sent_pirq = pirq;
+}
+uint32_t arch_port_in(uint16_t port, unsigned int bytes)
+{
+    data_port = port;
+    last_cf8 = port_cf8;
+    return port_data & (~0u >> (32 - 8 * bytes));
+}
+void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value)
+{
+    (void)bytes;
+    ports_written++;
+    if (port == 0xcf8) {
+        port_cf8 = value;
+    } else {
+        data_port = port;
+        last_cf8 = port_cf8;
+        port_data = value;
+    }
+}
+
+/* ---- helpers ---- */
+
+static struct domain *dom0, *domu;
+static bool initialised;
+
+static void setup(void)
+{
+    fake_reset(1);
+    if (!initialised)
+        irq_init(); /* GSIs stay as the tests before left them: each uses its own */
+    initialised = true;
+    dom0 = fake_domain(0, 1);
+    domu = fake_domain(1, 1);
+    dom0->next = domu;
+    domain_list = hardware_domain = dom0;
+    dom0->is_hwdom = dom0->is_privileged = true;
+    CU_ASSERT_EQUAL_FATAL(irq_domain_create(dom0), 0);
+    CU_ASSERT_EQUAL_FATAL(irq_domain_create(domu), 0);
+    fake_current(dom0->vcpu[0]);
+    sent = ports_written = in_service = 0;
+}
+
+static void teardown(void)
+{
+    CU_ASSERT_EQUAL(fake_locks_held(), 0);
+    CU_ASSERT(arch_irq_enabled());
+    CU_ASSERT_EQUAL(fake_refs(dom0) + fake_refs(domu), 2);
+    irq_domain_destroy(dom0);
+    irq_domain_destroy(domu);
+    fake_domain_free(dom0);
+    fake_domain_free(domu);
+    domain_list = NULL;
+}
+
+static long call_rights(struct domain *d, unsigned int cmd, void *arg, size_t len, int rights)
+{
+    fake_current(d->vcpu[0]);
+    fake_guest_unmap_all();
+    if (rights)
+        fake_guest_map(arg, len, rights);
+    return hc_physdev_op(cmd, (uintptr_t)arg, 0, 0, 0);
+}
+#define CALL(d, cmd, arg) call_rights(d, cmd, arg, sizeof(*(arg)), FAKE_READ_WRITE)
+
+static long map(struct domain *d, int gsi, int *pirq)
+{
+    struct physdev_map_pirq op = { .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_GSI, .index = gsi, .pirq = *pirq };
+    long rc = CALL(d, PHYSDEVOP_map_pirq, &op);
+
+    *pirq = op.pirq;
+    return rc;
+}
+static void map_same(int gsi)
+{
+    int pirq = gsi;
+
+    CU_ASSERT_EQUAL(map(dom0, gsi, &pirq), 0);
+    CU_ASSERT_EQUAL(pirq, gsi);
+}
+static int bind(struct domain *d, uint32_t pirq)
+{
+    unsigned long flags = spin_lock_irqsave(&d->event_lock);
+    int rc = pirq_bind_locked(d, pirq, true);
+
+    spin_unlock_irqrestore(&d->event_lock, flags);
+    return rc;
+}
+static void unbind(struct domain *d, uint32_t pirq)
+{
+    unsigned long flags = spin_lock_irqsave(&d->event_lock);
+
+    pirq_unbind_locked(d, pirq);
+    spin_unlock_irqrestore(&d->event_lock, flags);
+}
+static void interrupt(unsigned int vector)
+{
+    unsigned long flags = arch_irq_save();
+
+    lapic_page[LAPIC_REG_EOI / 4] = 0xdead;
+    in_service = vector;
+    irq_interrupt(vector);
+    CU_ASSERT_EQUAL(lapic_page[LAPIC_REG_EOI / 4], 0); /* acknowledged in any case */
+    in_service = 0;
+    arch_irq_restore(flags);
+}
+static long eoi(struct domain *d, uint32_t pirq)
+{
+    struct physdev_eoi op = { .irq = pirq };
+
+    return CALL(d, PHYSDEVOP_eoi, &op);
+}
+static long setup_gsi(struct domain *d, int gsi, int trig, int pol)
+{
+    struct physdev_setup_gsi op = { .gsi = gsi, .triggering = (uint8_t)trig, .polarity = (uint8_t)pol };
+
+    return CALL(d, PHYSDEVOP_setup_gsi, &op);
+}
+
+/* ---- tests ---- */
+
+static void test_an_edge_interrupt_is_acknowledged_and_sent(void)
+{
+    setup();
+    map_same(4);
+    CU_ASSERT_EQUAL(bind(dom0, 4), 0);
+    CU_ASSERT(!pins[4].masked && !pins[4].level);
+    CU_ASSERT(pins[4].vector >= VECTOR_DEVICE_FIRST && pins[4].vector <= VECTOR_DEVICE_LAST);
+    interrupt(pins[4].vector);
+    interrupt(pins[4].vector);
+    CU_ASSERT_EQUAL(sent, 2);
+    CU_ASSERT_EQUAL(sent_pirq, 4);
+    CU_ASSERT(!pins[4].masked);
+    CU_ASSERT_EQUAL(eoi(dom0, 4), 0);
+    unbind(dom0, 4);
+    CU_ASSERT(pins[4].masked);
+    teardown();
+}
+
+static void test_a_level_interrupt_is_masked_until_the_guests_eoi(void)
+{
+    struct physdev_irq_status_query q = { .irq = 20 };
+
+    setup();
+    map_same(20);
+    CU_ASSERT_EQUAL(setup_gsi(dom0, 20, 1, 1), 0);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_irq_status_query, &q), 0);
+    CU_ASSERT_EQUAL(q.flags, XENIRQSTAT_needs_eoi);
+    CU_ASSERT_EQUAL(bind(dom0, 20), 0);
+    CU_ASSERT(pins[20].level && pins[20].low);
+    CU_ASSERT_EQUAL(setup_gsi(dom0, 20, 0, 0), -EEXIST);
+    interrupt(pins[20].vector);
+    CU_ASSERT(pins[20].masked);
+    CU_ASSERT_EQUAL(sent, 1);
+    CU_ASSERT_EQUAL(eoi(domu, 20), -EINVAL); /* not its own */
+    CU_ASSERT(pins[20].masked);
+    CU_ASSERT_EQUAL(eoi(dom0, 20), 0);
+    CU_ASSERT(!pins[20].masked);
+    interrupt(pins[20].vector);
+    unbind(dom0, 20); /* while in flight */
+    CU_ASSERT(pins[20].masked);
+    CU_ASSERT_EQUAL(eoi(dom0, 20), 0); /* late: nothing is unmasked */
+    CU_ASSERT(pins[20].masked);
+    CU_ASSERT_EQUAL(bind(dom0, 20), 0);
+    CU_ASSERT(!pins[20].masked);
+    unbind(dom0, 20);
+    q.irq = 5;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_irq_status_query, &q), 0);
+    CU_ASSERT_EQUAL(q.flags, 0);
+    q.irq = NR_PIRQS;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_irq_status_query, &q), -EINVAL);
+    teardown();
+}
+
+static void test_an_interrupt_that_nobody_wants_is_masked_with_one_message(void)
+{
+    unsigned int vector;
+
+    setup();
+    map_same(5);
+    CU_ASSERT_EQUAL(bind(dom0, 5), 0);
+    vector = pins[5].vector;
+    unbind(dom0, 5);
+    pins[5].masked = false; /* hardware that does not obey */
+    for (int i = 0; i < 99; i++)
+        interrupt(vector);
+    CU_ASSERT(!pins[5].masked);
+    for (int i = 0; i < 1000; i++)
+        interrupt(vector);
+    CU_ASSERT(pins[5].masked);
+    CU_ASSERT_EQUAL(sent, 0);
+    CU_ASSERT(strstr(fake_printed, "GSI 5") != NULL);
+    CU_ASSERT(strstr(strstr(fake_printed, "GSI 5") + 1, "GSI 5") == NULL);
+    interrupt(VECTOR_DEVICE_FIRST); /* on nobody's vector */
+    interrupt(0xe5);
+    lapic_page[LAPIC_REG_EOI / 4] = 7;
+    arch_irq_disable();
+    irq_interrupt(0x27); /* a PIC's spurious one is not the APIC's */
+    arch_irq_enable();
+    CU_ASSERT_EQUAL(lapic_page[LAPIC_REG_EOI / 4], 7);
+    teardown();
+}
+
+static unsigned int handled;
+static void handler(void) { handled++; }
+
+static void test_the_hypervisor_takes_a_line_for_itself(void)
+{
+    int pirq = 3;
+
+    setup();
+    CU_ASSERT_EQUAL(irq_request_hv(0, handler), 0); /* ISA 0 is GSI 2 */
+    CU_ASSERT(!pins[2].masked);
+    CU_ASSERT_EQUAL(irq_request_hv(HOLE, handler), -ENODEV);
+    CU_ASSERT_EQUAL(irq_request_hv(2, handler), -EBUSY);
+    interrupt(pins[2].vector);
+    CU_ASSERT_EQUAL(handled, 1);
+    CU_ASSERT_EQUAL(sent, 0);
+    CU_ASSERT_EQUAL(irq_request_hv(3, handler), 0);
+    CU_ASSERT_EQUAL(map(dom0, 3, &pirq), 0);
+    CU_ASSERT_EQUAL(bind(dom0, 3), -EBUSY);
+    CU_ASSERT(!pins[3].masked);
+    unbind(dom0, 3);
+    CU_ASSERT(!pins[3].masked);
+    CU_ASSERT_EQUAL(setup_gsi(dom0, 3, 1, 1), -EEXIST);
+    irq_print();
+    teardown();
+}
+
+static void test_map_pirq_keeps_one_number_for_each_gsi(void)
+{
+    struct physdev_map_pirq op = { .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_MSI_SEG, .pirq = -1 };
+    struct physdev_unmap_pirq un = { .domid = DOMID_SELF, .pirq = 40 };
+    struct physdev_get_free_pirq fr = { .type = MAP_PIRQ_TYPE_GSI };
+    int pirq = -1;
+
+    setup();
+    CU_ASSERT_EQUAL(map(dom0, 21, &pirq), 0);
+    CU_ASSERT_EQUAL(pirq, 21);
+    pirq = -1;
+    CU_ASSERT_EQUAL(map(dom0, 21, &pirq), 0);
+    CU_ASSERT_EQUAL(pirq, 21);
+    pirq = 40;
+    CU_ASSERT_EQUAL(map(dom0, 21, &pirq), -EEXIST);
+    CU_ASSERT_EQUAL(map(dom0, 22, &pirq), 0);
+    CU_ASSERT_EQUAL(map(dom0, 23, &pirq), -EEXIST);
+    pirq = NR_PIRQS;
+    CU_ASSERT_EQUAL(map(dom0, 23, &pirq), -EINVAL);
+    pirq = -1;
+    CU_ASSERT_EQUAL(map(dom0, 40, &pirq), 0); /* its own number is taken */
+    CU_ASSERT_EQUAL(pirq, 16);
+    pirq = -1;
+    CU_ASSERT_EQUAL(map(dom0, HOLE, &pirq), -EINVAL);
+    CU_ASSERT_EQUAL(map(dom0, NR_PINS, &pirq), -EINVAL);
+    CU_ASSERT_EQUAL(map(dom0, -1, &pirq), -EINVAL);
+    CU_ASSERT_EQUAL(map(dom0, 0x7fffffff, &pirq), -EINVAL);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_map_pirq, &op), -EOPNOTSUPP);
+    op.type = MAP_PIRQ_TYPE_UNKNOWN;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_map_pirq, &op), -EINVAL);
+    op.type = MAP_PIRQ_TYPE_GSI;
+    op.domid = 9;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_map_pirq, &op), -ESRCH);
+    op.domid = 1;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_map_pirq, &op), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_get_free_pirq, &fr), 0);
+    CU_ASSERT_EQUAL(fr.pirq, 17);
+    fr.type = MAP_PIRQ_TYPE_MSI;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_get_free_pirq, &fr), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_unmap_pirq, &un), 0);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_unmap_pirq, &un), -EINVAL);
+    un.pirq = -1;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_unmap_pirq, &un), -EINVAL);
+    un.domid = 1;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_unmap_pirq, &un), -EOPNOTSUPP);
+    teardown();
+}
+
+static void test_an_unmapped_binding_gets_no_interrupts(void)
+{
+    struct physdev_unmap_pirq un = { .domid = DOMID_SELF, .pirq = 24 };
+    unsigned int vector;
+
+    setup();
+    CU_ASSERT_EQUAL(bind(dom0, 24), -EINVAL);
+    CU_ASSERT_EQUAL(bind(domu, 24), -EINVAL);
+    map_same(24);
+    CU_ASSERT_EQUAL(bind(dom0, 24), 0);
+    CU_ASSERT_EQUAL(bind(dom0, 24), -EBUSY);
+    vector = pins[24].vector;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_unmap_pirq, &un), 0);
+    CU_ASSERT(pins[24].masked);
+    interrupt(vector);
+    CU_ASSERT_EQUAL(sent, 0);
+    unbind(dom0, 24); /* the event channel closes later */
+    map_same(24);
+    CU_ASSERT_EQUAL(bind(dom0, 24), 0);
+    CU_ASSERT_EQUAL(pins[24].vector, vector);
+    unbind(dom0, 24);
+    teardown();
+}
+
+static void test_physdev_arguments_and_rights(void)
+{
+    struct physdev_set_iopl iopl = { .iopl = 4 };
+    struct physdev_set_iobitmap bm = { .nr_ports = 65537 };
+    struct physdev_apic apic = { .apic_physbase = 0xfec00000, .reg = 1 };
+    struct physdev_irq irq = { .irq = 9 };
+    struct physdev_pci_device_add add = { .bus = 1 };
+    struct physdev_manage_pci mp = { .bus = 1 };
+    static const unsigned int hw[] = {
+        PHYSDEVOP_apic_read, PHYSDEVOP_apic_write, PHYSDEVOP_alloc_irq_vector, PHYSDEVOP_map_pirq,
+        PHYSDEVOP_unmap_pirq, PHYSDEVOP_setup_gsi, PHYSDEVOP_get_free_pirq, PHYSDEVOP_pci_device_add,
+        PHYSDEVOP_pci_device_remove, PHYSDEVOP_manage_pci_add, PHYSDEVOP_manage_pci_remove,
+        PHYSDEVOP_restore_msi, PHYSDEVOP_prepare_msix,
+    };
+    static const unsigned int none[] = {
+        0, PHYSDEVOP_pirq_eoi_gmfn_v1, PHYSDEVOP_pirq_eoi_gmfn_v2, PHYSDEVOP_pci_mmcfg_reserved,
+        PHYSDEVOP_dbgp_op, PHYSDEVOP_free_irq_vector, 32, 1000, ~0u,
+    };
+    uint8_t buf[64] = { 0 };
+
+    setup();
+    for (unsigned int i = 0; i < ARRAY_SIZE(hw); i++) {
+        CU_ASSERT_EQUAL(call_rights(domu, hw[i], buf, sizeof(buf), FAKE_READ_WRITE), -EPERM);
+        CU_ASSERT_EQUAL(call_rights(dom0, hw[i], buf, sizeof(buf), 0), -EFAULT);
+    }
+    for (unsigned int i = 0; i < ARRAY_SIZE(none); i++)
+        CU_ASSERT_EQUAL(call_rights(domu, none[i], buf, sizeof(buf), FAKE_READ_WRITE), -ENOSYS);
+    CU_ASSERT_EQUAL(CALL(domu, PHYSDEVOP_set_iopl, &iopl), -EINVAL);
+    iopl.iopl = 1;
+    CU_ASSERT_EQUAL(CALL(domu, PHYSDEVOP_set_iopl, &iopl), 0);
+    CU_ASSERT_EQUAL(domu->vcpu[0]->arch.iopl, 1);
+    CU_ASSERT_EQUAL(CALL(domu, PHYSDEVOP_set_iobitmap, &bm), -EINVAL);
+    bm.nr_ports = 65536;
+    bm.bitmap.p = buf;
+    CU_ASSERT_EQUAL(CALL(domu, PHYSDEVOP_set_iobitmap, &bm), 0);
+    CU_ASSERT_EQUAL(domu->vcpu[0]->iobitmap_ports, 65536);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_apic_read, &apic), 0);
+    CU_ASSERT_EQUAL(apic.value, 0x170020);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_apic_write, &apic), -EOPNOTSUPP);
+    apic.apic_physbase = 0xfee00000;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_apic_read, &apic), -EINVAL);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_alloc_irq_vector, &irq), 0);
+    CU_ASSERT_EQUAL(irq.vector, 9);
+    CU_ASSERT_EQUAL(call_rights(dom0, PHYSDEVOP_alloc_irq_vector, &irq, sizeof(irq), FAKE_READ_ONLY), -EFAULT);
+    port_data = 0x12348086;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_pci_device_add, &add), 0);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_manage_pci_add, &mp), 0);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_manage_pci_remove, &mp), 0);
+    port_data = ~0u;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_pci_device_add, &add), -ENODEV);
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_manage_pci_add, &mp), -ENODEV);
+    add.flags = XEN_PCI_DEV_VIRTFN;
+    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_pci_device_add, &add), 0);
+    CU_ASSERT_EQUAL(setup_gsi(dom0, -1, 1, 1), -EINVAL);
+    CU_ASSERT_EQUAL(setup_gsi(dom0, HOLE, 1, 1), -EINVAL);
+    for (unsigned int n = 1; n <= 2; n++) {
+        struct domain *d = fake_domain(5, 1);
+
+        d->is_hwdom = true;
+        fake_fail_alloc(n);
+        CU_ASSERT_EQUAL(irq_domain_create(d), -ENOMEM);
+        fake_fail_alloc(0);
+        if (d->irq)
+            irq_domain_destroy(d);
+        fake_domain_free(d);
+    }
+    teardown();
+}
+
+static void test_pci_configuration_ports(void)
+{
+    uint32_t v = 0x80001234 + 3;
+
+    setup();
+    CU_ASSERT(!pci_conf_port(dom0, 0xcf9, 1, true, &v)); /* reset control is another register */
+    CU_ASSERT(!pci_conf_port(dom0, 0xcf8, 1, true, &v));
+    CU_ASSERT(!pci_conf_port(dom0, 0xcf8, 2, true, &v));
+    CU_ASSERT(!pci_conf_port(dom0, 0xcfe, 4, false, &v));
+    CU_ASSERT(!pci_conf_port(dom0, 0xd00, 1, false, &v));
+    v = 0x12345678; /* not enabled */
+    CU_ASSERT(pci_conf_port(dom0, 0xcf8, 4, true, &v));
+    CU_ASSERT(pci_conf_port(dom0, 0xcfc, 2, false, &v));
+    CU_ASSERT_EQUAL(v, 0xffff);
+    CU_ASSERT_EQUAL(ports_written, 0);
+    v = 0x80001237;
+    CU_ASSERT(pci_conf_port(dom0, 0xcf8, 4, true, &v));
+    CU_ASSERT_EQUAL(ports_written, 0);
+    v = 0;
+    CU_ASSERT(pci_conf_port(dom0, 0xcf8, 4, false, &v));
+    CU_ASSERT_EQUAL(v, 0x80001237);
+    port_data = 0xabcd;
+    CU_ASSERT(pci_conf_port(dom0, 0xcfe, 2, false, &v));
+    CU_ASSERT_EQUAL(v, 0xabcd);
+    CU_ASSERT_EQUAL(last_cf8, 0x80001234);
+    CU_ASSERT_EQUAL(data_port, 0xcfe);
+    v = 0x55;
+    CU_ASSERT(pci_conf_port(dom0, 0xcff, 1, true, &v));
+    CU_ASSERT_EQUAL(port_data, 0x55);
+    ports_written = 0; /* a domain without devices */
+    v = 0x80000000;
+    CU_ASSERT(pci_conf_port(domu, 0xcf8, 4, true, &v));
+    CU_ASSERT(pci_conf_port(domu, 0xcfc, 4, false, &v));
+    CU_ASSERT_EQUAL(v, 0xffffffff);
+    CU_ASSERT(pci_conf_port(domu, 0xcfc, 4, true, &v));
+    CU_ASSERT_EQUAL(ports_written, 0);
+    teardown();
+}
+
+/* Random maps, binds, arrivals and EOIs: a pin is open exactly when it is bound and not in flight. */
+static void test_a_random_walk_keeps_pins_and_bindings_in_step(void)
+{
+    enum { FIRST = 32 };
+    struct { bool mapped, bound, in_flight; } m[NR_PINS] = { 0 };
+
+    setup();
+    srand(1);
+    for (int step = 0; step < 20000; step++) {
+        int g = FIRST + rand() % (NR_PINS - FIRST), pirq = g;
+        struct physdev_unmap_pirq un = { .domid = DOMID_SELF, .pirq = g };
+        unsigned int before = sent;
+
+        switch (rand() % 7) {
+        case 0:
+            CU_ASSERT_EQUAL_FATAL(map(dom0, g, &pirq), 0);
+            m[g].mapped = true;
+            break;
+        case 1:
+            CU_ASSERT_EQUAL_FATAL(CALL(dom0, PHYSDEVOP_unmap_pirq, &un), m[g].mapped ? 0 : -EINVAL);
+            m[g].mapped = m[g].bound = m[g].in_flight = false;
+            break;
+        case 2:
+            CU_ASSERT_EQUAL_FATAL(bind(dom0, (uint32_t)g), !m[g].mapped ? -EINVAL : m[g].bound ? -EBUSY : 0);
+            m[g].bound = m[g].mapped;
+            break;
+        case 3:
+            unbind(dom0, (uint32_t)g);
+            m[g].bound = m[g].in_flight = false;
+            break;
+        case 4:
+        case 5:
+            if (pins[g].masked)
+                break;
+            interrupt(pins[g].vector);
+            CU_ASSERT_EQUAL_FATAL(sent, before + 1);
+            CU_ASSERT_EQUAL_FATAL(sent_pirq, g);
+            m[g].in_flight = true;
+            break;
+        default:
+            CU_ASSERT_EQUAL_FATAL(eoi(dom0, (uint32_t)g), m[g].mapped ? 0 : -EINVAL);
+            m[g].in_flight = false;
+            break;
+        }
+        for (int i = FIRST; i < NR_PINS; i++)
+            CU_ASSERT_EQUAL_FATAL(pins[i].masked, !m[i].bound || m[i].in_flight);
+    }
+    for (int i = FIRST; i < NR_PINS; i++)
+        unbind(dom0, (uint32_t)i);
+    teardown();
+}
+
+int main(void)
+{
+    static CU_TestInfo tests[] = {
+#define T(name) { #name, name }
+        T(test_an_edge_interrupt_is_acknowledged_and_sent),
+        T(test_a_level_interrupt_is_masked_until_the_guests_eoi),
+        T(test_an_interrupt_that_nobody_wants_is_masked_with_one_message),
+        T(test_the_hypervisor_takes_a_line_for_itself),
+        T(test_map_pirq_keeps_one_number_for_each_gsi),
+        T(test_an_unmapped_binding_gets_no_interrupts),
+        T(test_physdev_arguments_and_rights),
+        T(test_pci_configuration_ports),
+        T(test_a_random_walk_keeps_pins_and_bindings_in_step),
+        CU_TEST_INFO_NULL,
+    };
+    CU_SuiteInfo suites[] = { { "irq", NULL, NULL, NULL, NULL, tests }, CU_SUITE_INFO_NULL };
+    unsigned int failed;
+
+    CU_initialize_registry();
+    CU_register_suites(suites);
+    CU_basic_run_tests();
+    failed = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failed ? 1 : 0;
+}

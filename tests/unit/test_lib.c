@@ -1,0 +1,199 @@
+/* lib/: string.c under other names beside the host's own, format.c against printf, symbols.c. */
+#include <CUnit/Basic.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define memcpy our_memcpy
+#define memmove our_memmove
+#define memset our_memset
+#define memcmp our_memcmp
+#define strlen our_strlen
+#define strnlen our_strnlen
+#define strcmp our_strcmp
+#define strncmp our_strncmp
+#define strchr our_strchr
+#include "../../hypervisor/lib/string.c"
+#undef memcpy
+#undef memmove
+#undef memset
+#undef memcmp
+#undef strlen
+#undef strnlen
+#undef strcmp
+#undef strncmp
+#undef strchr
+
+#include "lib/symbols.h"
+
+static int sign(int x) { return (x > 0) - (x < 0); }
+
+static void test_copies_and_fills_touch_exactly_their_bytes(void)
+{
+    uint8_t a[96], b[96], want[96];
+
+    for (size_t len = 0; len <= 40; len++)
+        for (size_t to = 0; to <= 40; to += 1 + (len > 20))
+            for (size_t from = 0; from <= 40; from++) {
+                for (size_t i = 0; i < sizeof(a); i++)
+                    a[i] = b[i] = want[i] = (uint8_t)(i * 7 + 1);
+                memmove(want + to, want + from, len);
+                our_memmove(a + to, a + from, len);
+                CU_ASSERT_EQUAL_FATAL(memcmp(a, want, sizeof(a)), 0);
+                if (to + len <= from || from + len <= to) {
+                    CU_ASSERT_PTR_EQUAL(our_memcpy(b + to, b + from, len), b + to);
+                    CU_ASSERT_EQUAL_FATAL(memcmp(b, want, sizeof(b)), 0);
+                }
+            }
+    for (size_t len = 0; len <= 64; len++)
+        for (size_t at = 0; at < 16; at++) {
+            memset(a, 1, sizeof(a));
+            memset(want, 1, sizeof(want));
+            memset(want + at, 0xa5, len);
+            our_memset(a + at, 0x1a5, len);
+            CU_ASSERT_EQUAL_FATAL(memcmp(a, want, sizeof(a)), 0);
+        }
+}
+
+static void test_comparisons_agree_with_the_hosts(void)
+{
+    for (unsigned int i = 0; i < 20000; i++) {
+        size_t len = (size_t)rand() % 24;
+        char *a = malloc(len + 1), *b = malloc(len + 1);
+
+        for (size_t j = 0; j < len; j++)
+            a[j] = b[j] = (char)(rand() % 3 + 'a');
+        a[len] = b[len] = 0;
+        if (len && rand() % 2)
+            b[(size_t)rand() % len] = (char)rand();
+        CU_ASSERT_EQUAL(sign(our_memcmp(a, b, len)), sign(memcmp(a, b, len)));
+        CU_ASSERT_EQUAL(sign(our_strcmp(a, b)), sign(strcmp(a, b)));
+        CU_ASSERT_EQUAL(sign(our_strncmp(a, b, len / 2)), sign(strncmp(a, b, len / 2)));
+        CU_ASSERT_EQUAL(our_strlen(b), strlen(b));
+        CU_ASSERT_EQUAL(our_strnlen(b, len / 2), strnlen(b, len / 2));
+        CU_ASSERT_PTR_EQUAL(our_strchr(a, 'b'), strchr(a, 'b'));
+        CU_ASSERT_PTR_EQUAL(our_strchr(a, 0), strchr(a, 0));
+        free(a);
+        free(b);
+    }
+}
+
+static void same(const char *fmt, ...)
+{
+    char ours[128], theirs[128];
+    va_list ap, ap2;
+    int n;
+
+    va_start(ap, fmt);
+    va_copy(ap2, ap);
+    n = vsnprintf(theirs, sizeof(theirs), fmt, ap);
+    CU_ASSERT_EQUAL(xl_vsnprintf(ours, sizeof(ours), fmt, ap2), n);
+    if (strcmp(ours, theirs) != 0) {
+        printf("\n%s: \"%s\" should be \"%s\"\n", fmt, ours, theirs);
+        CU_FAIL("format");
+    }
+    va_end(ap2);
+    va_end(ap);
+}
+
+static void test_formats_agree_with_the_hosts(void)
+{
+    static const char *const flags[] = { "", "-", "0", "-0", "8", "-8", "08", "20", ".0", ".3", "9.4", "-9.4", "09.4" };
+    static const int64_t values[] = { 0, 1, -1, 42, -12345, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
+    char fmt[32];
+
+    for (unsigned int f = 0; f < ARRAY_SIZE(flags); f++)
+        for (unsigned int v = 0; v < ARRAY_SIZE(values); v++)
+            for (const char *c = "diuxX"; *c; c++) {
+                static const char *const sizes[] = { "hh", "h", "", "l", "ll", "z" };
+
+                for (unsigned int s = 0; s < 6; s++) {
+                    snprintf(fmt, sizeof(fmt), "<%%%s%s%c>", flags[f], sizes[s], *c);
+                    if (s < 3)
+                        same(fmt, (int)values[v]);
+                    else
+                        same(fmt, values[v]);
+                }
+            }
+    same("%s|%10s|%-10s|%.2s|%*s|%-*s|%.*s|%c%c|%%|%s", "abc", "abc", "abc", "abc", 6, "x", 4, "y", 1, "zz", 'a', 'b', "");
+    same("no conversion");
+    same("%*d", -6, 5);
+}
+
+static void test_output_is_bounded_and_always_ended(void)
+{
+    char b[8];
+
+    for (size_t size = 1; size <= sizeof(b); size++) {
+        char *p = malloc(size);
+
+        CU_ASSERT_EQUAL(xl_snprintf(p, size, "%s-%d", "abcdef", 1234), 11);
+        CU_ASSERT_EQUAL(strlen(p), size - 1);
+        free(p);
+    }
+    CU_ASSERT_EQUAL(xl_snprintf(NULL, 0, "%08x", 1), 8);
+    CU_ASSERT_EQUAL(xl_strlcpy(b, "0123456789", sizeof(b)), 10);
+    CU_ASSERT_STRING_EQUAL(b, "0123456");
+    CU_ASSERT_EQUAL(xl_strlcpy(b, "", 1), 0);
+    xl_snprintf(b, sizeof(b), "%s", (char *)(uintptr_t)(strlen(b) ? 1 : 0));
+    CU_ASSERT_STRING_EQUAL(b, "(null)");
+}
+
+static void test_numbers_are_parsed_and_saturate(void)
+{
+    static const struct { const char *s; uint64_t v; size_t used; } t[] = {
+        { "0", 0, 1 }, { "123x", 123, 3 }, { "0x1fG", 0x1f, 4 }, { "0X", 0, 1 }, { "0xg", 0, 1 }, { "", 0, 0 }, { "-1", 0, 0 },
+        { " 1", 0, 0 }, { "18446744073709551615", UINT64_MAX, 20 }, { "18446744073709551616", UINT64_MAX, 20 },
+        { "99999999999999999999999", UINT64_MAX, 23 }, { "0x10000000000000000", UINT64_MAX, 19 }, { "010", 10, 3 },
+    };
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
+        const char *end;
+
+        CU_ASSERT_EQUAL(xl_strtoull(t[i].s, &end), t[i].v);
+        CU_ASSERT_EQUAL((size_t)(end - t[i].s), t[i].used);
+    }
+}
+
+/* As hypervisor/symbols.sh makes it: 0xffff810000001000 first, 0xffff810000001080 second, third at +5. */
+__asm__(".pushsection .rodata\n.globl symbol_table, symbol_table_end\nsymbol_table:\n"
+        ".uleb128 0xffff810000001000 - 0x0\n.asciz \"first\"\n"
+        ".uleb128 0xffff810000001080 - 0xffff810000001000\n.asciz \"second\"\n"
+        ".uleb128 0xffff810000001085 - 0xffff810000001080\n.asciz \"third\"\n"
+        "symbol_table_end:\n.popsection\n");
+
+static void test_addresses_become_symbols(void)
+{
+    uint64_t off = 0;
+    char b[64];
+
+    CU_ASSERT_PTR_NULL(symbol_lookup(0xffff810000000fff, &off));
+    CU_ASSERT_STRING_EQUAL(symbol_lookup(0xffff810000001000, &off), "first");
+    CU_ASSERT_EQUAL(off, 0);
+    CU_ASSERT_STRING_EQUAL(symbol_lookup(0xffff81000000107f, &off), "first");
+    CU_ASSERT_EQUAL(off, 0x7f);
+    CU_ASSERT_STRING_EQUAL(symbol_lookup(0xffff810000001084, &off), "second");
+    CU_ASSERT_STRING_EQUAL(symbol_lookup(0xffff810000001090, &off), "third");
+    CU_ASSERT_PTR_NULL(symbol_lookup(UINT64_MAX, &off));
+    CU_ASSERT_PTR_NULL(symbol_lookup(0, &off));
+    xl_snprintf(b, sizeof(b), "[%pS] %p", (void *)0xffff810000001083, (void *)0x1234);
+    CU_ASSERT_STRING_EQUAL(b, "[second+0x3] 0000000000001234");
+    xl_snprintf(b, sizeof(b), "%pS", (void *)0x1234);
+    CU_ASSERT_STRING_EQUAL(b, "0000000000001234");
+}
+
+int main(void)
+{
+    CU_initialize_registry();
+    CU_pSuite s = CU_add_suite("lib", NULL, NULL);
+#define T(f) CU_add_test(s, #f, f)
+    T(test_copies_and_fills_touch_exactly_their_bytes);
+    T(test_comparisons_agree_with_the_hosts);
+    T(test_formats_agree_with_the_hosts);
+    T(test_output_is_bounded_and_always_ended);
+    T(test_numbers_are_parsed_and_saturate);
+    T(test_addresses_become_symbols);
+    CU_basic_run_tests();
+    return CU_get_number_of_failures() || CU_get_error();
+}

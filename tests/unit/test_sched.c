@@ -1,0 +1,439 @@
+/* vCPU states, run queues of several CPUs and switching, with the real policy and timers. */
+#include <CUnit/Basic.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "sched/sched.c" /* its private structures are what the audit looks at */
+#include "sched_audit.h"
+#include "x86/upcalls.h"
+
+#define NR_TEST_CPUS 3
+#define NR_TEST_VCPUS 9
+#define ALL_CPUS 7ULL
+
+static struct domain *d, *idle_d;
+static uint64_t deadline[NR_TEST_CPUS], created_ns;
+static unsigned int rng = 1, nr_switches;
+
+void arch_timer_program(uint64_t ns) { deadline[this_pcpu()->id] = ns; }
+void arch_context_switch(struct vcpu *prev, struct vcpu *next)
+{
+    CU_ASSERT_FATAL(!fake_irqs_on && this_pcpu()->locks_held == 0);
+    CU_ASSERT_PTR_EQUAL_FATAL(current, prev);
+    CU_ASSERT_FATAL(next->is_idle || atomic_load(&next->processor) == this_pcpu()->id);
+    this_pcpu()->running = next;
+    nr_switches++;
+}
+
+static unsigned int rnd(void) { return rng = rng * 1103515245u + 12345u, rng >> 8; }
+
+static void setup(unsigned int nr_cpus, unsigned int nr_vcpus)
+{
+    fake_reset(nr_cpus);
+    fake_now_ns = created_ns = 5000;
+    memset(deadline, 0, sizeof(deadline));
+    nr_switches = 0;
+    for (unsigned int i = 0; i < nr_cpus; i++) {
+        timers_init_cpu(i);
+        sched_init_cpu(i);
+    }
+    idle_d = fake_domain(DOMID_IDLE, nr_cpus);
+    for (unsigned int i = 0; i < nr_cpus; i++) {
+        struct vcpu *v = idle_d->vcpu[i];
+
+        v->is_idle = true;
+        atomic_store(&v->processor, i);
+        CU_ASSERT_EQUAL_FATAL(sched_vcpu_create(v), 0);
+        atomic_store(&v->running, true);
+        fake_cpu(i);
+        this_pcpu()->idle = this_pcpu()->running = v;
+    }
+    fake_cpu(0);
+    d = fake_domain(1, nr_vcpus);
+    for (unsigned int i = 0; i < nr_vcpus; i++) {
+        CU_ASSERT_EQUAL_FATAL(sched_vcpu_create(d->vcpu[i]), 0);
+        CU_ASSERT_EQUAL_FATAL(vcpu_timers_create(d->vcpu[i]), 0);
+    }
+}
+
+static void cpu_run(unsigned int cpu)
+{
+    fake_cpu(cpu);
+    if (deadline[cpu] && deadline[cpu] <= fake_now_ns)
+        softirq_raise(SOFTIRQ_TIMER);
+    softirq_run();
+    CU_ASSERT_FATAL(!fake_irqs_on && this_pcpu()->softirqs == 0);
+    fake_irqs_on = true;
+}
+
+static struct vcpu *runs_on(unsigned int cpu)
+{
+    fake_cpu(cpu);
+    return current;
+}
+
+static void settle(void)
+{
+    for (unsigned int round = 0; round < 3; round++)
+        for (unsigned int i = 0; i < NR_TEST_CPUS && (arch_cpus_online() >> i & 1); i++)
+            cpu_run(i);
+    fake_cpu(0);
+}
+
+static void teardown(void)
+{
+    for (unsigned int i = 0; i < d->max_vcpus; i++)
+        vcpu_pause_set(d->vcpu[i], VPF_PAUSED);
+    settle();
+    for (unsigned int i = 0; i < d->max_vcpus; i++) {
+        vcpu_timers_destroy(d->vcpu[i]);
+        sched_vcpu_destroy(d->vcpu[i]);
+    }
+    for (unsigned int i = 0; i < idle_d->max_vcpus; i++)
+        xfree(idle_d->vcpu[i]->sched);
+    fake_domain_free(d);
+    fake_domain_free(idle_d);
+}
+
+static uint64_t sum(const struct vcpu_runstate_info *r)
+{
+    return r->time[0] + r->time[1] + r->time[2] + r->time[3];
+}
+
+/* What must hold between any two calls, whatever is pending. */
+static void audit(void)
+{
+    unsigned int live[NR_TEST_CPUS] = { 0 };
+
+    for (unsigned int i = 0; i < d->max_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        struct sched_vcpu *s = v->sched;
+        struct sched_pcpu *q = &queues[v->processor];
+        bool pending = arch_pcpu(v->processor)->softirqs & 1u << SOFTIRQ_SCHEDULE;
+
+        live[v->processor]++;
+        CU_ASSERT_EQUAL_FATAL(v->runstate.state_entry_time - created_ns, sum(&v->runstate));
+        CU_ASSERT_FATAL(v->runstate.state_entry_time <= fake_now_ns);
+        CU_ASSERT_EQUAL_FATAL(v->running, arch_pcpu(v->processor)->running == v);
+        CU_ASSERT_EQUAL_FATAL(v->running, s->entity.state == ENTITY_RUNNING);
+        CU_ASSERT_EQUAL_FATAL(v->running, q->queue.curr == &s->entity);
+        CU_ASSERT_EQUAL_FATAL(v->running, v->runstate.state == RUNSTATE_running);
+        CU_ASSERT_FATAL(!s->leaving);
+        if (!v->running) { /* no wake-up is ever lost */
+            CU_ASSERT_EQUAL_FATAL(v->pause_flags == 0, s->entity.state != ENTITY_OUT);
+            CU_ASSERT_EQUAL_FATAL(v->runstate.state, runstate_not_running(v));
+            CU_ASSERT_FATAL(s->hard >> v->processor & 1);
+        } else {
+            CU_ASSERT_FATAL(v->pause_flags == 0 || pending);
+            CU_ASSERT_FATAL((s->hard >> v->processor & 1) || pending);
+        }
+    }
+    for (unsigned int i = 0; arch_cpus_online() >> i & 1; i++) {
+        struct sched_pcpu *q = &queues[i];
+        const char *wrong = policy_audit(&q->queue);
+        bool pending = arch_pcpu(i)->softirqs & 1u << SOFTIRQ_SCHEDULE;
+
+        if (wrong)
+            fprintf(stderr, "CPU %u violates: %s\n", i, wrong);
+        CU_ASSERT_FATAL(wrong == NULL);
+        CU_ASSERT_EQUAL_FATAL(q->nr_vcpus, live[i]);
+        CU_ASSERT_EQUAL_FATAL(arch_pcpu(i)->locks_held, 0);
+        CU_ASSERT_FATAL(q->queue.nr == 0 || q->queue.curr || pending);
+        CU_ASSERT_FATAL(q->queue.nr < 2 || timer_armed(&q->again) || pending);
+        CU_ASSERT_FATAL(!q->queue.parked.min || timer_armed(&q->again) || pending);
+    }
+}
+
+static void test_a_new_vcpu_is_down_and_runs_when_it_comes_up(void)
+{
+    struct vcpu_runstate_info r;
+    struct vcpu *v;
+
+    setup(1, 1);
+    v = d->vcpu[0];
+    CU_ASSERT_EQUAL(v->pause_flags, VPF_DOWN);
+    cpu_run(0);
+    CU_ASSERT(current->is_idle);
+    fake_now_ns += 100;
+    vcpu_pause_clear(v, VPF_DOWN);
+    audit();
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    CU_ASSERT_EQUAL(deadline[0], 0); /* alone: no timer */
+    fake_now_ns += 40;
+    vcpu_runstate_get(v, &r);
+    CU_ASSERT_EQUAL(r.state, RUNSTATE_running);
+    CU_ASSERT(r.time[RUNSTATE_offline] == 100 && r.time[RUNSTATE_running] == 40);
+    teardown();
+}
+
+static void test_blocking_races_with_events(void)
+{
+    struct vcpu *v;
+
+    setup(1, 1);
+    v = d->vcpu[0];
+    vcpu_pause_clear(v, VPF_DOWN);
+    cpu_run(0);
+    v->info->evtchn_upcall_pending = 1; /* came before: does not block */
+    vcpu_block();
+    CU_ASSERT_EQUAL(v->pause_flags, 0);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    v->info->evtchn_upcall_mask = 1; /* masked: does not count */
+    vcpu_block();
+    CU_ASSERT_EQUAL(v->pause_flags, VPF_BLOCKED);
+    vcpu_unblock(v); /* came after the check, before the switch */
+    audit();
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    CU_ASSERT_EQUAL(nr_switches, 1);
+    v->info->evtchn_upcall_pending = 0;
+    vcpu_block();
+    cpu_run(0);
+    CU_ASSERT(current->is_idle);
+    CU_ASSERT_EQUAL(v->runstate.state, RUNSTATE_blocked);
+    vcpu_unblock(v); /* came when it was asleep */
+    vcpu_unblock(v);
+    CU_ASSERT_EQUAL(v->runstate.state, RUNSTATE_runnable);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    teardown();
+}
+
+static void test_it_runs_only_when_no_reason_against_it_is_left(void)
+{
+    struct vcpu *v;
+
+    setup(1, 1);
+    v = d->vcpu[0];
+    vcpu_pause_clear(v, VPF_DOWN);
+    cpu_run(0);
+    vcpu_pause_set(v, VPF_BLOCKED | VPF_POLL);
+    vcpu_pause_set(v, VPF_PAUSED);
+    cpu_run(0);
+    CU_ASSERT(current->is_idle);
+    CU_ASSERT_EQUAL(v->runstate.state, RUNSTATE_blocked); /* dominates */
+    vcpu_unblock(v);
+    CU_ASSERT_EQUAL(v->runstate.state, RUNSTATE_offline);
+    cpu_run(0);
+    CU_ASSERT(current->is_idle);
+    vcpu_pause_clear(v, VPF_PAUSED);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    vcpu_pause_set(v, VPF_PAUSED);
+    CU_ASSERT_EQUAL(v->runstate.state, RUNSTATE_running); /* until it has stopped */
+    vcpu_pause_clear(v, VPF_PAUSED);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    teardown();
+}
+
+static void test_waking_on_another_cpu_kicks_it(void)
+{
+    setup(2, 2);
+    CU_ASSERT_EQUAL(d->vcpu[0]->processor, 0);
+    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 1); /* where there were fewer */
+    fake_kicked = 0;
+    vcpu_pause_clear(d->vcpu[1], VPF_DOWN);
+    CU_ASSERT_EQUAL(fake_kicked, 2);
+    fake_kicked = 0;
+    vcpu_pause_set(d->vcpu[1], VPF_PAUSED);
+    vcpu_pause_clear(d->vcpu[1], VPF_PAUSED);
+    CU_ASSERT_EQUAL(fake_kicked, 0); /* is still pending there */
+    cpu_run(1);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[1]);
+    teardown();
+}
+
+static void test_two_share_by_slices(void)
+{
+    struct vcpu_runstate_info a, b;
+
+    setup(1, 2);
+    vcpu_pause_clear(d->vcpu[0], VPF_DOWN);
+    vcpu_pause_clear(d->vcpu[1], VPF_DOWN);
+    CU_ASSERT_EQUAL(sched_set_params(d->vcpu[0], 768, 0), 0);
+    while (fake_now_ns < SECONDS(2)) {
+        cpu_run(0);
+        audit();
+        CU_ASSERT_FATAL(deadline[0] > fake_now_ns && deadline[0] <= fake_now_ns + SCHED_SLICE_NS + 1);
+        fake_now_ns = deadline[0] + rnd() % 20000;
+    }
+    vcpu_runstate_get(d->vcpu[0], &a);
+    vcpu_runstate_get(d->vcpu[1], &b);
+    CU_ASSERT(a.time[0] > SECONDS(1) * 147 / 100 && a.time[0] < SECONDS(1) * 153 / 100);
+    CU_ASSERT_EQUAL(a.time[0], b.time[1]);
+    CU_ASSERT(sum(&a) == sum(&b) && sum(&a) == fake_now_ns - created_ns);
+    CU_ASSERT_EQUAL(sched_set_params(d->vcpu[0], 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(sched_set_params(d->vcpu[0], 65536, 0), -EINVAL);
+    teardown();
+}
+
+static void test_affinity_places_again(void)
+{
+    struct sched_params p;
+    struct vcpu *v;
+
+    setup(3, 3);
+    v = d->vcpu[0];
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 8, ~0ULL), -EINVAL);
+    vcpu_pause_clear(v, VPF_DOWN);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 4, ~0ULL), 0); /* while it runs here */
+    audit();
+    CU_ASSERT_EQUAL(v->processor, 0);
+    cpu_run(0);
+    CU_ASSERT(current->is_idle);
+    CU_ASSERT_EQUAL(v->processor, 2);
+    audit();
+    cpu_run(2);
+    CU_ASSERT_PTR_EQUAL(current, v);
+    fake_cpu(0);
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 1, 1), 0); /* while it runs there */
+    sched_get(v, &p);
+    CU_ASSERT(p.hard == 1 && p.soft == 1 && p.weight == SCHED_WEIGHT_DEFAULT && p.cap == 0);
+    settle();
+    audit();
+    CU_ASSERT_PTR_EQUAL(runs_on(0), v);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], ALL_CPUS, 4), 0); /* asleep: at once */
+    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 2);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 1, 4), 0); /* soft cannot be had: hard rules */
+    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 0);
+    teardown();
+}
+
+static void test_the_runstate_area_follows_the_protocol(void)
+{
+    struct vcpu_runstate_info area = { .state = 77 };
+
+    setup(1, 2);
+    fake_guest_map(&area, sizeof(area), FAKE_READ_WRITE);
+    d->vcpu[0]->runstate_area = fake_va(&area);
+    d->vm_assist = 1ULL << VMASST_TYPE_runstate_update_flag;
+    fake_now_ns += 10;
+    vcpu_pause_clear(d->vcpu[0], VPF_DOWN);
+    cpu_run(0);
+    CU_ASSERT_EQUAL(area.state, RUNSTATE_running);
+    CU_ASSERT_EQUAL(area.state_entry_time, fake_now_ns);
+    fake_fail_copy(2); /* the guest unmaps it in between: it stays marked */
+    vcpu_runstate_update_area(d->vcpu[0]);
+    CU_ASSERT_EQUAL(area.state_entry_time, fake_now_ns | XEN_RUNSTATE_UPDATE);
+    fake_fail_copy(1);
+    vcpu_runstate_update_area(d->vcpu[0]);
+    vcpu_runstate_update_area(d->vcpu[0]);
+    CU_ASSERT_EQUAL(area.state_entry_time, fake_now_ns);
+    vcpu_pause_clear(d->vcpu[1], VPF_DOWN); /* preempted: the siblings see it */
+    cpu_run(0);
+    fake_now_ns += MILLISECS(20);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[1]);
+    CU_ASSERT_EQUAL(area.state, RUNSTATE_runnable);
+    CU_ASSERT_EQUAL(sum(&area), fake_now_ns - created_ns);
+    teardown();
+}
+
+static void test_creation_without_memory_leaves_nothing(void)
+{
+    struct domain *x;
+
+    setup(1, 0);
+    x = fake_domain(2, 1);
+    fake_fail_alloc(1);
+    CU_ASSERT_EQUAL(sched_vcpu_create(x->vcpu[0]), -ENOMEM);
+    CU_ASSERT_PTR_NULL(x->vcpu[0]->sched);
+    CU_ASSERT_EQUAL(queues[0].nr_vcpus, 0);
+    sched_vcpu_destroy(x->vcpu[0]);
+    fake_domain_free(x);
+    teardown();
+}
+
+static jmp_buf left;
+static bool idled;
+void arch_idle(void) { idled = true; vcpu_pause_clear(d->vcpu[0], VPF_DOWN); fake_irqs_on = true; }
+noreturn void exit_to_guest(void) { longjmp(left, 1); }
+
+static void test_the_idle_loop_leaves_for_whoever_wakes(void)
+{
+    setup(1, 1);
+    idled = false;
+    if (setjmp(left) == 0)
+        idle_loop();
+    CU_ASSERT(idled);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[0]);
+    fake_irqs_on = true;
+    teardown();
+}
+
+static void random_step(void)
+{
+    unsigned int cpu = rnd() % NR_TEST_CPUS;
+    struct vcpu *v = d->vcpu[rnd() % NR_TEST_VCPUS], *here = runs_on(cpu);
+    uint32_t flag = 1u << rnd() % 3;
+
+    switch (rnd() % 12) {
+    case 0:
+        if (!here->is_idle)
+            vcpu_block();
+        break;
+    case 1: vcpu_unblock(v); break;
+    case 2: vcpu_pause_set(v, flag); break;
+    case 3: case 4: vcpu_pause_clear(v, flag); break;
+    case 5:
+        if (!here->is_idle)
+            vcpu_yield();
+        break;
+    case 6: sched_set_affinity(v, 1 + rnd() % ALL_CPUS, rnd() % 8); break;
+    case 7: sched_set_params(v, 1 + rnd() % 1000, rnd() % 3 ? 0 : rnd() % 120); break;
+    case 8: fake_now_ns += rnd() % MILLISECS(10); break;
+    case 9: fake_now_ns += rnd() % 1000; break;
+    default: cpu_run(cpu); break;
+    }
+}
+
+static void test_random_calls_on_three_cpus(void)
+{
+    for (unsigned int seed = 1; seed <= 25; seed++) {
+        rng = seed;
+        setup(NR_TEST_CPUS, NR_TEST_VCPUS);
+        for (unsigned int i = 0; i < 4000; i++) {
+            random_step();
+            audit();
+        }
+        for (unsigned int i = 0; i < NR_TEST_VCPUS; i++) {
+            struct vcpu_runstate_info r;
+
+            vcpu_runstate_get(d->vcpu[i], &r);
+            CU_ASSERT_EQUAL(sum(&r), fake_now_ns - created_ns);
+        }
+        teardown();
+    }
+}
+
+int main(void)
+{
+    CU_pSuite s;
+    unsigned int failed;
+
+    CU_initialize_registry();
+    s = CU_add_suite("sched", NULL, NULL);
+    CU_ADD_TEST(s, test_a_new_vcpu_is_down_and_runs_when_it_comes_up);
+    CU_ADD_TEST(s, test_blocking_races_with_events);
+    CU_ADD_TEST(s, test_it_runs_only_when_no_reason_against_it_is_left);
+    CU_ADD_TEST(s, test_waking_on_another_cpu_kicks_it);
+    CU_ADD_TEST(s, test_two_share_by_slices);
+    CU_ADD_TEST(s, test_affinity_places_again);
+    CU_ADD_TEST(s, test_the_runstate_area_follows_the_protocol);
+    CU_ADD_TEST(s, test_creation_without_memory_leaves_nothing);
+    CU_ADD_TEST(s, test_the_idle_loop_leaves_for_whoever_wakes);
+    CU_ADD_TEST(s, test_random_calls_on_three_cpus);
+    CU_basic_set_mode(CU_BRM_NORMAL);
+    CU_basic_run_tests();
+    failed = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failed != 0;
+}

@@ -1,0 +1,631 @@
+/*
+ * The scheduling policy in a simulation of one CPU: shares against weights, caps, and what sleepers,
+ * yielders and players of games get.
+ */
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "sched_audit.h"
+
+#define MAX_TASKS 300
+
+struct task {
+    struct entity e;
+    uint64_t run_ns, sleep_ns;   /* runs so much, sleeps so long; run_ns 0: never sleeps */
+    bool jitter;                 /* both vary between half and one and a half */
+    uint64_t yields_every_ns;    /* 0: never */
+    /* now */
+    bool asleep;
+    uint64_t left_ns, yield_left_ns, wake_at, woke_at;
+    bool waiting;                /* for the first time on the CPU since it woke */
+    uint64_t used, latency_max, nr_wakes, latency_sum;
+};
+
+static struct sched_queue q;
+static struct task *tasks;
+static unsigned int nr_tasks;
+static uint64_t now, idle_ns, nr_switches;
+static uint64_t timer_late_ns;   /* the hardware is that late at most */
+static unsigned int rng = 1;
+static bool audit = true;
+
+static unsigned int rnd(void) { return rng = rng * 1103515245u + 12345u, rng >> 8; }
+
+static void check(void)
+{
+    const char *wrong = audit ? policy_audit(&q) : NULL;
+
+    if (wrong) {
+        fprintf(stderr, "at %llu ns violated: %s\n", (unsigned long long)now, wrong);
+        CU_FAIL_FATAL("audit");
+    }
+}
+
+static void sim_reset(void)
+{
+    free(tasks);
+    tasks = calloc(MAX_TASKS, sizeof(*tasks));
+    nr_tasks = 0;
+    now = 1000;
+    idle_ns = nr_switches = timer_late_ns = 0;
+    audit = true;
+    policy_init(&q);
+}
+
+static uint64_t vary(const struct task *t, uint64_t ns)
+{
+    return t->jitter ? ns / 2 + rnd() % (ns + 1) : ns;
+}
+
+static struct task *add(uint32_t weight, uint64_t run_ns, uint64_t sleep_ns)
+{
+    struct task *t = &tasks[nr_tasks++];
+
+    policy_entity_init(&t->e, weight);
+    t->run_ns = run_ns;
+    t->sleep_ns = sleep_ns;
+    t->asleep = true;
+    t->wake_at = now + rnd() % 1000;
+    return t;
+}
+
+static void charge(uint64_t until)
+{
+    struct task *t = (struct task *)q.curr;
+
+    if (t == NULL) {
+        idle_ns += until - now;
+    } else {
+        t->used += until - now;
+        t->left_ns -= t->run_ns ? until - now : 0;
+        t->yield_left_ns -= t->yields_every_ns ? until - now : 0;
+    }
+    now = until;
+}
+
+static uint64_t pick(void)
+{
+    struct entity *before = q.curr;
+    uint64_t again;
+    struct task *t = (struct task *)policy_pick(&q, now, &again);
+
+    nr_switches += q.curr != before;
+    if (t && t->waiting) {
+        uint64_t latency = now - t->woke_at;
+
+        t->waiting = false;
+        t->latency_max = latency > t->latency_max ? latency : t->latency_max;
+        t->latency_sum += latency;
+    }
+    if (again)
+        again += timer_late_ns ? rnd() % timer_late_ns : 0;
+    return again;
+}
+
+static bool wake_due(void)
+{
+    bool choose = false;
+
+    for (unsigned int i = 0; i < nr_tasks; i++) {
+        struct task *t = &tasks[i];
+
+        if (!t->asleep || t->wake_at > now)
+            continue;
+        t->asleep = false;
+        t->waiting = true;
+        t->woke_at = now;
+        t->nr_wakes++;
+        t->left_ns = t->run_ns ? vary(t, t->run_ns) : 0;
+        t->yield_left_ns = t->yields_every_ns;
+        choose |= policy_wake(&q, &t->e, now);
+        check();
+    }
+    return choose;
+}
+
+/* The running task is at its end, or yields. */
+static bool run_ends(void)
+{
+    struct task *t = (struct task *)q.curr;
+
+    if (t && t->run_ns && t->left_ns == 0) {
+        policy_sleep(&q, &t->e, now);
+        t->asleep = true;
+        t->wake_at = now + vary(t, t->sleep_ns);
+        return true;
+    }
+    if (t && t->yields_every_ns && t->yield_left_ns == 0) {
+        policy_yield(&q, now);
+        t->yield_left_ns = t->yields_every_ns;
+        return true;
+    }
+    return false;
+}
+
+static void sim_run(uint64_t ns)
+{
+    static uint64_t again;
+    uint64_t end = now + ns;
+
+    again = pick();
+    while (now < end) {
+        struct task *t = (struct task *)q.curr;
+        uint64_t next = end;
+        bool choose;
+
+        if (again && again < next)
+            next = again;
+        if (t && t->run_ns && now + t->left_ns < next)
+            next = now + t->left_ns;
+        if (t && t->yields_every_ns && now + t->yield_left_ns < next)
+            next = now + t->yield_left_ns;
+        for (unsigned int i = 0; i < nr_tasks; i++)
+            if (tasks[i].asleep && tasks[i].wake_at < next)
+                next = tasks[i].wake_at;
+        charge(next > now ? next : now);
+        choose = run_ends();
+        choose |= wake_due();
+        if (choose || (again && now >= again))
+            again = pick();
+        check();
+    }
+    policy_account(&q, now);
+}
+
+static uint64_t min64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static void forget(void)
+{
+    for (unsigned int i = 0; i < nr_tasks; i++)
+        tasks[i].used = tasks[i].latency_max = tasks[i].nr_wakes = tasks[i].latency_sum = 0;
+    idle_ns = nr_switches = 0;
+}
+
+/* Every task has its share of ns, to within part of it and slack_ns, whichever is more. */
+static void expect_shares(uint64_t ns, double part, uint64_t slack_ns)
+{
+    double weights = 0;
+
+    for (unsigned int i = 0; i < nr_tasks; i++)
+        weights += tasks[i].e.weight;
+    for (unsigned int i = 0; i < nr_tasks; i++) {
+        double want = ns * (tasks[i].e.weight / weights), off = fabs(tasks[i].used - want);
+
+        if (off > want * part && off > slack_ns) {
+            fprintf(stderr, "task %u, weight %u: %.3f ms, not %.3f ms\n", i, tasks[i].e.weight,
+                    tasks[i].used / 1e6, want / 1e6);
+            CU_FAIL("share");
+        }
+    }
+}
+
+static void test_a_hundred_hogs_share_one_cpu(void)
+{
+    sim_reset();
+    for (unsigned int i = 0; i < 100; i++)
+        add(256, 0, 0);
+    sim_run(SECONDS(10));
+    expect_shares(SECONDS(10), 0.02, POLICY_SLICE_NS);
+    CU_ASSERT_EQUAL(idle_ns < 2000, true);
+    CU_ASSERT(nr_switches < 11000);
+}
+
+static void test_a_hundred_hogs_of_many_weights_share_one_cpu(void)
+{
+    sim_reset();
+    timer_late_ns = MICROSECS(30);
+    for (unsigned int i = 0; i < 100; i++)
+        add(1 + rnd() % (i % 3 ? 1000 : 65535), 0, 0);
+    sim_run(SECONDS(10));
+    expect_shares(SECONDS(10), 0.02, POLICY_SLICE_NS);
+}
+
+static void test_up_to_four_hogs_are_right_within_a_second(void)
+{
+    static const uint32_t weights[][4] = {
+        { 256 }, { 256, 256 }, { 256, 512 }, { 256, 256, 256 }, { 100, 200, 300 },
+        { 256, 256, 256, 256 }, { 100, 200, 300, 400 }, { 256, 512, 1024, 2048 }, { 64, 64, 256, 512 },
+    };
+
+    for (unsigned int w = 0; w < ARRAY_SIZE(weights); w++) {
+        sim_reset();
+        timer_late_ns = MICROSECS(20);
+        for (unsigned int i = 0; i < 4 && weights[w][i]; i++)
+            add(weights[w][i], 0, 0);
+        sim_run(MILLISECS(100 + rnd() % 100));
+        for (unsigned int second = 0; second < 5; second++) { /* any second, not only the first */
+            forget();
+            sim_run(SECONDS(1));
+            expect_shares(SECONDS(1), 0.02, 0);
+        }
+    }
+}
+
+static void test_extreme_weights_neither_overflow_nor_starve(void)
+{
+    struct task *low;
+
+    sim_reset();
+    low = add(1, 0, 0);
+    add(65535, 0, 0);
+    sim_run(SECONDS(120));
+    CU_ASSERT(low->used > 0 && low->used < MILLISECS(5));
+    /* alone for a year, without a timer: virtual time wraps */
+    sim_reset();
+    low = add(1, 0, 0);
+    sim_run(SECONDS(1));
+    for (unsigned int i = 0; i < 365; i++)
+        sim_run(SECONDS(86400));
+    add(1, 0, 0);
+    add(2, 0, 0);
+    sim_run(MILLISECS(1));
+    forget();
+    sim_run(SECONDS(4));
+    expect_shares(SECONDS(4), 0.02, 0);
+}
+
+static void test_one_alone_has_no_timer(void)
+{
+    uint64_t again = 1;
+
+    sim_reset();
+    add(256, 0, 0);
+    sim_run(SECONDS(1));
+    policy_pick(&q, now, &again);
+    CU_ASSERT_EQUAL(again, 0);
+    CU_ASSERT_EQUAL(nr_switches, 1);
+    policy_sleep(&q, q.curr, now);
+    CU_ASSERT_PTR_NULL(policy_pick(&q, now, &again));
+    CU_ASSERT_EQUAL(again, 0);
+}
+
+/* The bound of sched.h, for who has had no more than its share. */
+static uint64_t latency_bound(const struct task *t)
+{
+    uint64_t weights = 0;
+
+    for (unsigned int i = 0; i < nr_tasks; i++)
+        weights += tasks[i].e.weight;
+    return POLICY_WAKE_NS * weights / t->e.weight + POLICY_SLICE_NS + timer_late_ns;
+}
+
+static void test_an_interactive_one_runs_at_once_beside_hogs(void)
+{
+    static const unsigned int hogs[] = { 1, 3, 10, 99 };
+
+    for (unsigned int k = 0; k < ARRAY_SIZE(hogs); k++) {
+        struct task *t;
+
+        sim_reset();
+        for (unsigned int i = 0; i < hogs[k]; i++)
+            add(256, 0, 0);
+        t = add(256, MICROSECS(30), MILLISECS(10)); /* 0.3 %: always less than its share */
+        t->jitter = true;
+        sim_run(SECONDS(5));
+        CU_ASSERT(t->nr_wakes > 150);
+        CU_ASSERT(t->latency_max <= latency_bound(t));
+        CU_ASSERT(t->latency_sum / t->nr_wakes <= POLICY_RATELIMIT_NS + POLICY_WAKE_NS * hogs[k] / 4);
+        if (k < 2) /* few: it preempts whoever runs */
+            CU_ASSERT(t->latency_max <= POLICY_RATELIMIT_NS + POLICY_MIN_NS);
+    }
+}
+
+static void test_many_that_wake_at_once_keep_the_latency_bound(void)
+{
+    sim_reset();
+    for (unsigned int i = 0; i < 20; i++)
+        add(256 * (1 + i % 4), 0, 0);
+    for (unsigned int i = 0; i < 40; i++)
+        add(256 * (1 + i % 3), MICROSECS(40), MILLISECS(20) - MICROSECS(40));
+    for (unsigned int round = 0; round < 100; round++) {
+        for (unsigned int i = 20; i < nr_tasks; i++)
+            if (tasks[i].asleep)
+                tasks[i].wake_at = now;
+        sim_run(MILLISECS(20));
+    }
+    for (unsigned int i = 20; i < nr_tasks; i++)
+        CU_ASSERT(tasks[i].latency_max <= latency_bound(&tasks[i]));
+}
+
+/* Beside a hog of equal weight nobody gets more than half, whatever pattern it sleeps in. */
+static void test_no_pattern_of_sleep_gains_share(void)
+{
+    static const uint64_t lengths[] = { 1000, 20000, 99000, 101000, 249000, 260000, 490000, 1000000,
+                                        2400000, 4900000, 5000000, 9900000, 20000000 };
+
+    for (unsigned int r = 0; r < ARRAY_SIZE(lengths); r++)
+        for (unsigned int s = 0; s < ARRAY_SIZE(lengths); s += 2) {
+            struct task *hog, *player;
+
+            sim_reset();
+            audit = false;
+            hog = add(256, 0, 0);
+            player = add(256, lengths[r], lengths[s]);
+            player->jitter = r & 1;
+            sim_run(SECONDS(2));
+            if (hog->used < SECONDS(2) / 2 - MILLISECS(10)) {
+                fprintf(stderr, "run %llu sleep %llu: the hog had only %.1f ms\n",
+                        (unsigned long long)lengths[r], (unsigned long long)lengths[s], hog->used / 1e6);
+                CU_FAIL("a sleeper gained");
+            }
+        }
+}
+
+/* And it loses nothing: who asks for less than its share gets what it asks for. */
+static void test_who_needs_less_than_its_share_gets_it(void)
+{
+    for (unsigned int hogs = 1; hogs <= 9; hogs += 4) {
+        struct task *t;
+        double duty = 0.8 / (hogs + 1);
+
+        sim_reset();
+        for (unsigned int i = 0; i < hogs; i++)
+            add(256, 0, 0);
+        t = add(256, MILLISECS(1), (uint64_t)(MILLISECS(1) / duty - MILLISECS(1)));
+        sim_run(SECONDS(10));
+        /* waiting stretches its cycle; in a cycle of c it waits one request of each other at most */
+        CU_ASSERT(t->used > SECONDS(10) * duty * 0.55);
+        CU_ASSERT(t->used < SECONDS(10) / (hogs + 1) + MILLISECS(10));
+    }
+}
+
+static void test_one_that_slept_long_comes_back_as_an_equal(void)
+{
+    struct task *t;
+
+    sim_reset();
+    add(256, 0, 0);
+    t = add(256, MILLISECS(1), SECONDS(60));
+    sim_run(SECONDS(61));
+    t->run_ns = 0; /* a hog from now on */
+    sim_run(MILLISECS(1));
+    while (t->asleep)
+        sim_run(MILLISECS(1));
+    forget();
+    sim_run(SECONDS(1));
+    expect_shares(SECONDS(1), 0.02, 0);
+}
+
+static void test_yielding_gains_nothing_and_starves_nobody(void)
+{
+    static const uint64_t every[] = { 1000, 50000, 400000, 3000000 };
+
+    for (unsigned int k = 0; k < ARRAY_SIZE(every); k++) {
+        struct task *hog, *yielder;
+
+        sim_reset();
+        hog = add(256, 0, 0);
+        yielder = add(256, 0, 0);
+        yielder->yields_every_ns = every[k];
+        sim_run(SECONDS(2));
+        CU_ASSERT(hog->used >= SECONDS(1) - MILLISECS(10));
+        CU_ASSERT(yielder->used > 0);
+        yielder->yields_every_ns = 0; /* all that it gave away does not come back at once */
+        sim_run(MILLISECS(20));
+        forget();
+        sim_run(SECONDS(1));
+        expect_shares(SECONDS(1), 0.02, 0);
+    }
+}
+
+static void test_a_yield_lets_the_other_run(void)
+{
+    struct task *t[3];
+    uint64_t again;
+
+    sim_reset();
+    for (unsigned int i = 0; i < 3; i++)
+        t[i] = add(256, 0, 0);
+    sim_run(MILLISECS(50));
+    for (unsigned int i = 0; i < 100; i++) {
+        struct entity *was = q.curr;
+
+        now += rnd() % 50000;
+        policy_yield(&q, now);
+        CU_ASSERT(policy_pick(&q, now, &again) != was);
+        check();
+    }
+    CU_ASSERT_PTR_NOT_NULL(t[0]);
+    policy_sleep(&q, &t[0]->e, now); /* alone in the end: goes on */
+    policy_sleep(&q, &t[1]->e, now);
+    policy_pick(&q, now, &again);
+    policy_yield(&q, now);
+    CU_ASSERT_PTR_EQUAL(policy_pick(&q, now, &again), &t[2]->e);
+}
+
+static void set_cap(struct task *t, uint32_t cap) { policy_set(&q, &t->e, t->e.weight, cap, now); }
+
+static void test_caps_hold_in_any_second(void)
+{
+    static const uint32_t caps[] = { 1, 5, 10, 33, 50, 80, 99 };
+
+    for (unsigned int busy = 0; busy < 2; busy++)
+        for (unsigned int k = 0; k < ARRAY_SIZE(caps); k++) {
+            double most = SECONDS(1) * caps[k] / 100.0, least = most;
+            struct task *t;
+
+            sim_reset();
+            timer_late_ns = MICROSECS(20);
+            t = add(256, 0, 0);
+            set_cap(t, caps[k]);
+            if (busy) {
+                add(256, 0, 0);
+                add(512, 0, 0);
+                least = min64((uint64_t)most, SECONDS(1) / 4);
+            }
+            sim_run(MILLISECS(500 + rnd() % 20));
+            for (unsigned int i = 0; i < 4; i++) {
+                forget();
+                sim_run(SECONDS(1) + MILLISECS(0));
+                CU_ASSERT(t->used <= most * 1.02);
+                CU_ASSERT(t->used >= least * (least == most || !busy ? 0.98 : 0.96));
+                sim_run(rnd() % MILLISECS(20));
+            }
+        }
+}
+
+static void test_a_cap_cannot_be_saved_up_by_sleeping(void)
+{
+    struct task *t;
+
+    sim_reset();
+    t = add(256, MILLISECS(3), MILLISECS(70));
+    set_cap(t, 20); /* 2 ms in 10 ms */
+    sim_run(SECONDS(3));
+    set_cap(t, 20);
+    t->run_ns = 0;
+    while (t->asleep)
+        sim_run(MILLISECS(1));
+    forget();
+    sim_run(SECONDS(1));
+    CU_ASSERT(t->used <= MILLISECS(204));
+}
+
+static void test_the_uncapped_get_what_a_capped_one_may_not_use(void)
+{
+    struct task *capped, *hog;
+
+    sim_reset();
+    capped = add(4096, 0, 0);
+    hog = add(256, 0, 0);
+    set_cap(capped, 30);
+    sim_run(SECONDS(2));
+    CU_ASSERT(capped->used >= MILLISECS(588) && capped->used <= MILLISECS(612));
+    CU_ASSERT(hog->used >= MILLISECS(1380));
+    CU_ASSERT(idle_ns < MICROSECS(10));
+}
+
+static void test_a_new_weight_counts_from_now_on(void)
+{
+    sim_reset();
+    add(256, 0, 0);
+    add(256, 0, 0);
+    sim_run(SECONDS(1));
+    for (unsigned int i = 0; i < 6; i++) {
+        policy_set(&q, &tasks[0].e, i & 1 ? 65535 : 1, 0, now);
+        check();
+        sim_run(MILLISECS(100));
+    }
+    policy_set(&q, &tasks[0].e, 768, 0, now);
+    sim_run(MILLISECS(20));
+    forget();
+    sim_run(SECONDS(1));
+    expect_shares(SECONDS(1), 0.02, 0);
+}
+
+/* Random calls in any order; after each the queue is audited, and whoever is runnable gets to run. */
+static void test_random_sequences_keep_the_invariants(void)
+{
+    for (unsigned int seed = 1; seed <= 40; seed++) {
+        struct sched_queue other;
+        uint64_t again, longest = 0;
+
+        rng = seed;
+        sim_reset();
+        policy_init(&other);
+        for (unsigned int i = 0; i < 12; i++) {
+            struct task *t = add(rnd() % 3 ? 256 : 1 + rnd() % 65535, 0, 0);
+
+            if (rnd() % 3 == 0)
+                set_cap(t, 1 + rnd() % 99);
+        }
+        for (unsigned int step = 0; step < 4000; step++) {
+            struct task *t = &tasks[rnd() % nr_tasks];
+
+            now += rnd() % 8 ? rnd() % 300000 : rnd() % 20000000;
+            switch (rnd() % 8) {
+            case 0: case 1:
+                if (t->e.state == ENTITY_OUT) {
+                    policy_wake(&q, &t->e, now);
+                    t->woke_at = now;
+                }
+                break;
+            case 2: policy_sleep(&q, &t->e, now); break;
+            case 3: policy_yield(&q, now); break;
+            case 4:
+                policy_set(&q, &t->e, 1 + rnd() % (rnd() % 2 ? 300 : 65535),
+                           rnd() % 4 ? t->e.cap : rnd() % 100, now);
+                break;
+            case 5:
+                if (t->e.state == ENTITY_OUT) {
+                    policy_move(&q, &other, &t->e);
+                    policy_move(&other, &q, &t->e);
+                }
+                break;
+            default: break;
+            }
+            check();
+            policy_pick(&q, now, &again);
+            check();
+            CU_ASSERT_FATAL((q.curr != NULL) == (q.nr != 0));
+            CU_ASSERT_FATAL(q.nr < 2 || again > now);
+            CU_ASSERT_FATAL(again == 0 || again > now);
+            if (q.curr)
+                ((struct task *)q.curr)->woke_at = now;
+            longest = longest > now ? longest : now;
+        }
+        for (unsigned int i = 0; i < nr_tasks; i++) /* and all can be taken out again */
+            policy_sleep(&q, &tasks[i].e, now);
+        CU_ASSERT(q.nr == 0 && q.weights == 0 && q.sum == 0 && q.curr == NULL);
+        CU_ASSERT(!q.ready.min && !q.later.min && !q.parked.min);
+    }
+}
+
+static void test_the_priority_queue_sorts(void)
+{
+    static struct pq_node n[500];
+    bool in[500] = { false };
+    struct pq p = { NULL };
+
+    for (unsigned int step = 0; step < 50000; step++) {
+        unsigned int i = rnd() % 500, least = 500;
+
+        if (in[i])
+            pq_remove(&p, &n[i]);
+        else
+            pq_insert(&p, &n[i], ~0ULL - 100 + rnd() % 1000); /* over the wrap */
+        in[i] = !in[i];
+        if (step % 16)
+            continue;
+        for (unsigned int k = 0; k < 500; k++)
+            if (in[k] && (least == 500 || key_before(n[k].key, n[least].key)))
+                least = k;
+        CU_ASSERT_FATAL(least == 500 ? p.min == NULL : p.min->key == n[least].key);
+    }
+}
+
+int main(void)
+{
+    CU_pSuite s;
+    unsigned int failed;
+
+    CU_initialize_registry();
+    s = CU_add_suite("sched_sim", NULL, NULL);
+    CU_ADD_TEST(s, test_the_priority_queue_sorts);
+    CU_ADD_TEST(s, test_a_hundred_hogs_share_one_cpu);
+    CU_ADD_TEST(s, test_a_hundred_hogs_of_many_weights_share_one_cpu);
+    CU_ADD_TEST(s, test_up_to_four_hogs_are_right_within_a_second);
+    CU_ADD_TEST(s, test_extreme_weights_neither_overflow_nor_starve);
+    CU_ADD_TEST(s, test_one_alone_has_no_timer);
+    CU_ADD_TEST(s, test_an_interactive_one_runs_at_once_beside_hogs);
+    CU_ADD_TEST(s, test_many_that_wake_at_once_keep_the_latency_bound);
+    CU_ADD_TEST(s, test_no_pattern_of_sleep_gains_share);
+    CU_ADD_TEST(s, test_who_needs_less_than_its_share_gets_it);
+    CU_ADD_TEST(s, test_one_that_slept_long_comes_back_as_an_equal);
+    CU_ADD_TEST(s, test_yielding_gains_nothing_and_starves_nobody);
+    CU_ADD_TEST(s, test_a_yield_lets_the_other_run);
+    CU_ADD_TEST(s, test_caps_hold_in_any_second);
+    CU_ADD_TEST(s, test_a_cap_cannot_be_saved_up_by_sleeping);
+    CU_ADD_TEST(s, test_the_uncapped_get_what_a_capped_one_may_not_use);
+    CU_ADD_TEST(s, test_a_new_weight_counts_from_now_on);
+    CU_ADD_TEST(s, test_random_sequences_keep_the_invariants);
+    CU_basic_set_mode(CU_BRM_NORMAL);
+    CU_basic_run_tests();
+    failed = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failed != 0;
+}

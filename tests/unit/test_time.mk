@@ -1,0 +1,2 @@
+UNIT_TESTS += time
+UNIT_SRCS_time := hypervisor/sched/time.c hypervisor/sched/timer.c hypervisor/sched/pq.c hypervisor/sched/softirq.c

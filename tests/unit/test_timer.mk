@@ -1,0 +1,2 @@
+UNIT_TESTS += timer
+UNIT_SRCS_timer := hypervisor/sched/timer.c hypervisor/sched/pq.c hypervisor/sched/softirq.c
