@@ -119,7 +119,7 @@ static void lay_out(void)
     bool p2m_apart = b.k.init_p2m != ELF_NONE;
     uint64_t pfn = DIV_ROUND_UP(b.k.phys_end, PAGE_SIZE);
 
-    b.nr_p2m = DIV_ROUND_UP(b.nr_pages, P2M_PER_FRAME);
+    b.nr_p2m = DIV_ROUND_UP(MAX(b.nr_pages, 1UL), P2M_PER_FRAME);
     if (!b.k.mod_start_pfn) {
         b.initrd_pfn = pfn;
         pfn += b.nr_initrd;
@@ -500,7 +500,11 @@ static bool next_forbidden(uint64_t from, uint64_t *start, uint64_t *end)
 static void permit_iomem(struct domain *d)
 {
     uint64_t limit = 1UL << (arch_paddr_bits - PAGE_SHIFT), at = 0, s, e;
+    uint32_t r[4];
 
+    arch_cpuid(0, 0, r);
+    if (r[1] == 0x68747541) /* "Auth": AMD's HyperTransport owns the last 12 GiB */
+        limit -= GIB(12) >> PAGE_SHIFT;
     while (at < limit && next_forbidden(at, &s, &e)) {
         iomem_add(d, at, MIN(s, limit));
         at = e;

@@ -52,9 +52,9 @@ struct insn {
 };
 
 /**
- * Decode one instruction at regs->rip from its first nr bytes (at most 15; what follows them in the
- * buffer is initialised, no more). 0; -EINVAL not one that we emulate, or malformed; -EFAULT it goes
- * on beyond nr bytes.
+ * Decode one instruction at regs->rip from its first nr bytes (at most 15; what follows them in
+ * the buffer is initialised, no more). 0; -EINVAL not one that we emulate, or malformed; -EFAULT it
+ * goes on beyond nr bytes.
  */
 int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int nr,
                 const struct cpu_user_regs *regs);

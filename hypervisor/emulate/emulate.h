@@ -14,7 +14,7 @@ int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 /** True if d may use bytes ports from port on. */
 bool ioport_permitted(const struct domain *d, uint16_t port, unsigned int bytes);
-/** DRn of v, sanitised: 0; -EPERM an address or mode a guest may not have; -EINVAL no such register. */
+/** Set DRn of v, sanitised: 0; -EPERM not for guests; -EINVAL no such register. */
 int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value);
 /** Write the stubs of all hypercalls, 32 bytes each, into a frame. */
 void hypercall_page_fill(void *page);

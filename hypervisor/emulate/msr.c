@@ -43,7 +43,7 @@ static const struct simple_msr {
     { 0x140, 0x140, INTEL, 0, 0 },                            /* MISC_FEATURES_ENABLES */
     { 0x179, 0x179, ALL | NOWR, 0, 0 },                       /* MCG_CAP: no banks, */
     { 0x17a, 0x17a, ALL | WIGN, 0, 0 },                       /* machine checks are the host's */
-    { 0x1a0, 0x1a0, INTEL, ~0x40080ULL, 0x801800 },           /* MISC_ENABLE: no MONITOR, counters */
+    { 0x1a0, 0x1a0, INTEL, ~0x40080ULL, 0x801800 },           /* MISC_ENABLE: no MONITOR, PMU */
     { 0x277, 0x277, ALL, 0, 0x050100070406ULL },              /* PAT, fixed by the ABI */
     { 0x400, 0x47f, ALL | WIGN, 0, 0 },                       /* machine check banks */
     { 0xc0000080, 0xc0000080, ALL | NOWR, 0, 0xd01 },         /* EFER: SCE LME LMA NXE */

@@ -104,7 +104,7 @@ static void find_limits(void)
     arch_cpuid(0, 0, r);
     max_basic = MIN(r[EAX], BASIC_MAX);
     cpu_vendor = r[EBX] == 0x756e6547 ? VENDOR_INTEL                             /* "Genu" */
-               : r[EBX] == 0x68747541 || r[EBX] == 0x6f677948 ? VENDOR_AMD       /* "Auth", "Hygo" */
+               : r[EBX] == 0x68747541 || r[EBX] == 0x6f677948 ? VENDOR_AMD /* "Auth", "Hygo" */
                : VENDOR_OTHER;
     arch_cpuid(0x80000000, 0, r);
     max_extended = MIN(r[EAX], cpu_vendor == VENDOR_AMD ? EXTENDED_MAX_AMD : EXTENDED_MAX);

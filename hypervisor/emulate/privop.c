@@ -167,6 +167,8 @@ static enum verdict write_cr(struct vcpu *v, unsigned int n, uint64_t value)
 
 int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
 {
+    if (n >= 4 && value >> 32)
+        return -EINVAL;
     if (n < 4) {
         if (!guest_range_ok(value, 1)) /* a breakpoint on our own data would be a covert channel */
             return -EPERM;
@@ -260,8 +262,10 @@ static void cpuid(const struct vcpu *v, struct cpu_user_regs *regs)
 /* What only the guest's kernel may execute. */
 static enum verdict kernel_insn(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
 {
-    uint64_t *r = reg_whole(regs, i->rm); /* whatever ModRM's mode is: a register */
+    uint64_t *r = reg_whole(regs, i->rm);
 
+    if (i->mem) /* MOV CR and DR would ignore that, and be shorter than decoded */
+        return REFUSE;
     switch (i->op) {
     case OP_0F(0x01):
         if (i->modrm != 0xd1)

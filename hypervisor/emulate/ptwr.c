@@ -34,8 +34,8 @@ struct guest_walk {
 };
 
 /*
- * One level down: the entry for va in the table that e points to. Another vCPU may free tables under
- * us, though not the root, so what is read may be anything: each step is checked.
+ * One level down: the entry for va in the table that e points to. Another vCPU may free tables
+ * under us, though not the root, so what is read may be anything: each step is checked.
  */
 static inline bool walk_level(pte_t *e, uint64_t va, unsigned int level, struct guest_walk *w)
 {
@@ -247,8 +247,8 @@ static void commit(struct cpu_user_regs *regs, const struct insn *i, const struc
 }
 
 /*
- * What nearly all such writes are: MOV or XCHG of a 64-bit register and memory at base register plus
- * displacement. In a third of the time that it takes the general way, which is gone on false.
+ * What nearly all such writes are: MOV or XCHG of a 64-bit register and memory at base register
+ * plus displacement. Half the time of the general way, which is gone on false.
  */
 static bool emulate_mov_xchg(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2, mfn_t table)
 {
@@ -317,7 +317,7 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
     mfn_t m;
     bool done;
 
-    /* nothing is cached of what is not present; other bits are of features that guests do not have */
+    /* nothing is cached of what is not present; further bits: features that guests do not have */
     if ((ec & ~(PFEC_WRITE | PFEC_USER | PFEC_FETCH)) != PFEC_PRESENT || !guest_range_ok(cr2, 1) ||
         !guest_walk(v, cr2, &w))
         return false;

@@ -369,7 +369,7 @@ static long op_reservation_size(unsigned int cmd, guest_va_t arg)
 
 static long op_machphys_mapping(guest_va_t arg)
 {
-    const struct xen_machphys_mapping map = { M2P_RO_VIRT, L4_SLOT(257), max_mfn - 1 };
+    const struct xen_machphys_mapping map = { M2P_RO_VIRT, MACH2PHYS_VIRT_END, max_mfn - 1 };
 
     return copy_to_guest(arg, &map, sizeof(map));
 }

@@ -91,24 +91,30 @@ long hc_sched_op_compat(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, ui
 
 /* ---- vcpu_op ---- */
 
-/* All that the context names frames for; on failure v holds none of them. d->lock is held. */
+static int set_root(struct vcpu *v, uint64_t cr3, bool user)
+{
+    return vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(cr3 >> PAGE_SHIFT)), user);
+}
+
+/*
+ * All that the context names frames for (the LDT is found through the kernel's root). On failure v
+ * holds none of them, but maybe the root: there is no vCPU without one.
+ */
 static int vcpu_set_frames(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     int rc = -EINVAL;
 
     if (c->gdt_ents <= MAX_GDT_ENTRIES && c->ldt_ents <= 8192)
         rc = vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
+    if (rc == 0 && c->ctrlreg[1])
+        rc = set_root(v, c->ctrlreg[1], true);
+    if (rc == 0)
+        rc = set_root(v, c->ctrlreg[3], false);
     if (rc == 0)
         rc = vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
-    if (rc == 0 && c->ctrlreg[1])
-        rc = vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(c->ctrlreg[1] >> PAGE_SHIFT)), true);
-    if (rc == 0)
-        rc = vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(c->ctrlreg[3] >> PAGE_SHIFT)), false);
     if (rc) {
         vcpu_drop_gdt(v);
-        vcpu_drop_ldt(v);
-        if (v->arch.cr3_user)
-            vcpu_set_root(v, _mfn(0), true);
+        vcpu_set_root(v, _mfn(0), true);
     }
     return rc;
 }
@@ -147,7 +153,7 @@ static long op_initialise(struct vcpu *v, uint64_t arg)
         spin_unlock(&v->domain->lock);
     }
     xfree_pages(c, sizeof(*c));
-    return rc == -ERESTART || rc == -EAGAIN ? hypercall_continue(__HYPERVISOR_vcpu_op, 3, again) : rc;
+    return try_again(rc) ? hypercall_continue(__HYPERVISOR_vcpu_op, 3, again) : rc;
 }
 
 static long op_up(struct vcpu *v)
@@ -184,7 +190,7 @@ static long op_down(struct vcpu *v)
 
 static long op_get_runstate(struct vcpu *v, guest_va_t arg)
 {
-    struct vcpu_runstate_info info;
+    struct vcpu_runstate_info info = { 0 }; /* padding too */
 
     vcpu_runstate_get(v, &info);
     return copy_to_guest(arg, &info, sizeof(info));

@@ -57,6 +57,8 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
 long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     uint64_t list[MAX_GDT_ENTRIES / GDT_ENTS_PER_FRAME];
+    const uint64_t again[] = { frames, nr_ents };
+    long rc;
 
     nr_ents = (uint32_t)nr_ents;
     if (nr_ents > MAX_GDT_ENTRIES)
@@ -64,7 +66,8 @@ long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uin
     if (copy_from_guest(list, _gva(frames),
                         DIV_ROUND_UP(nr_ents, GDT_ENTS_PER_FRAME) * sizeof(list[0])))
         return -EFAULT;
-    return vcpu_set_gdt(current, list, (unsigned int)nr_ents);
+    rc = vcpu_set_gdt(current, list, (unsigned int)nr_ents);
+    return try_again(rc) ? hypercall_continue(__HYPERVISOR_set_gdt, 2, again) : rc;
 }
 
 /** HYPERVISOR_stack_switch: the kernel's stack for entries from user mode. Returns 0. */
@@ -208,9 +211,7 @@ long hc_update_descriptor(uint64_t maddr, uint64_t desc, uint64_t a3, uint64_t a
     const uint64_t again[] = { maddr, desc };
     int rc = maddr % sizeof(desc) ? -EINVAL : desc_update(current->domain, maddr, desc);
 
-    return rc == -EAGAIN || rc == -ERESTART
-               ? hypercall_continue(__HYPERVISOR_update_descriptor, 2, again)
-               : rc;
+    return try_again(rc) ? hypercall_continue(__HYPERVISOR_update_descriptor, 2, again) : rc;
 }
 
 /* ---- debug registers ---- */

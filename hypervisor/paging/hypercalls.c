@@ -89,53 +89,71 @@ static int upper_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t v
     return 1;
 }
 
-/* 0 or 1 done, 1 if it took long; else an error, and nothing changed. d->mmu_lock is held. */
-static int mmu_update_one(struct domain *d, struct domain *owner, uint64_t ptr, uint64_t val)
-{
-    unsigned int cmd = ptr & 3;
-    mfn_t m = gfn_to_mfn(d, _gfn(ptr >> PAGE_SHIFT));
-    struct page_info *pg = mfn_to_page(m);
-    pte_t *p = maddr_to_virt(ptr & ~3ULL);
-    uint64_t x;
-    int rc;
+/* Lists go through a table entry by entry: the reference on the last request's frame is kept. */
+struct target { struct page_info *pg; uint64_t mfn; };
 
-    if (unlikely((cmd != MMU_MACHPHYS_UPDATE && (ptr & 4)) || !page_get_inline(m, d->domain_id)))
+static bool target_set(struct target *t, struct domain *d, mfn_t m)
+{
+    struct page_info *pg = mfn_to_page_checked(m);
+
+    if (pg == NULL || !page_get_owned(pg, d->domain_id))
+        return false;
+    if (t->pg)
+        page_put_inline(t->pg);
+    *t = (struct target){ pg, mfn_x(m) };
+    return true;
+}
+
+/* 0 or 1 done, 1 if it took long; else an error, and nothing changed. d->mmu_lock is held. */
+static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, struct target *t, uint64_t ptr,
+                                 uint64_t val)
+{
+    unsigned int cmd = ptr & 7;
+    mfn_t m = gfn_to_mfn(d, _gfn(ptr >> PAGE_SHIFT));
+    pte_t *p = maddr_to_virt(ptr & ~7ULL);
+    uint64_t x;
+
+    if (unlikely(t->mfn != mfn_x(m)) && !target_set(t, d, m))
         return -EINVAL;
-    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+    x = atomic_load_explicit(&t->pg->type_info, memory_order_relaxed);
+    if (likely(IS_VALID_AS(x, PGT_L1) && cmd != MMU_MACHPHYS_UPDATE && cmd <= MMU_PT_UPDATE_NO_TRANSLATE))
+        return cmd == MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, p, val, PTE_KEEP_AD, NULL)
+                                                : l1_update(d, owner, p, val, PTE_SET, NULL);
     if (cmd == MMU_MACHPHYS_UPDATE) {
         m2p_set(m, val);
-        rc = 0;
-    } else if (likely(IS_VALID_AS(x, PGT_L1))) {
-        rc = l1_update(d, owner, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD ? PTE_KEEP_AD : PTE_SET, NULL);
-    } else if ((x & PGT_VALID) && PGT_TYPE(x) <= PGT_L4) {
-        rc = owner == d ? upper_write(d, pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD) : -EINVAL;
-    } else {
-        rc = plain_write(d, pg, p, val);
+        return 0;
     }
-    page_put_inline(pg);
-    return rc;
+    if (cmd > MMU_PT_UPDATE_NO_TRANSLATE)
+        return -ENOSYS;
+    if ((x & PGT_VALID) && PGT_TYPE(x) <= PGT_L4)
+        return owner == d ? upper_write(d, t->pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD) : -EINVAL;
+    return plain_write(d, t->pg, p, val);
 }
 
 /* As many of the copied requests as time allows; *i counts those done. */
 static int mmu_update_batch(struct domain *d, struct domain *owner, const struct mmu_update *req,
                             uint32_t nr, uint32_t *i)
 {
+    struct target t = { NULL, ~0ULL };
+    uint32_t k;
     int rc = 0;
 
     spin_lock(&d->mmu_lock);
-    for (uint32_t k = 0; k < nr && rc == 0; k++) {
-        rc = mmu_update_one(d, owner, req[k].ptr, req[k].val);
+    for (k = 0; k < nr && rc == 0; k++) {
+        rc = mmu_update_one(d, owner, &t, req[k].ptr, req[k].val);
         if (unlikely(rc < 0))
             break;
-        ++*i;
         if (unlikely(d->dead_tables))
             rc = tables_drain_locked(d);
         else if (unlikely(rc))
             rc = hypercall_preempt_check() ? -ERESTART : 0;
     }
+    *i += k;
     if (rc < 0 && rc != -ERESTART)
         (void)tables_drain_locked(d);
     spin_unlock(&d->mmu_lock);
+    if (t.pg)
+        page_put_inline(t.pg);
     return rc;
 }
 
@@ -213,25 +231,39 @@ static void flush_va(uint64_t va, uint64_t flags, uint64_t cpus)
     }
 }
 
-static int va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t new, uint64_t flags)
+/* Always 0, for the tail call. */
+static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t cpus)
 {
-    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, cpus = 0;
-    pte_t *p;
-    int rc;
+    flush_va(va, flags, (flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_ALL ? atomic_load(&d->dirty_cpus) : cpus);
+    return 0;
+}
 
-    if (where == UVMF_ALL)
-        cpus = atomic_load(&d->dirty_cpus);
-    else if (unlikely(where != UVMF_LOCAL) && vcpumask_copy(d, where, &cpus))
+static hot_inline long va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t new, uint64_t flags)
+{
+    uint64_t cpus = 0;
+    pte_t *p;
+    int rc = 0;
+
+    if (unlikely((flags & ~UVMF_FLUSHTYPE_MASK) > UVMF_ALL) &&
+        vcpumask_copy(d, flags & ~UVMF_FLUSHTYPE_MASK, &cpus))
         return -EFAULT;
     spin_lock(&d->mmu_lock);
-    rc = unlikely(d->dead_tables) ? tables_drain_locked(d) : 0;
+    if (unlikely(d->dead_tables))
+        rc = tables_drain_locked(d);
     p = walk_l1(current->arch.cr3_kernel, va);
     if (likely(rc == 0))
         rc = likely(p != NULL) ? l1_update(d, owner, p, new, PTE_SET, NULL) : -EINVAL;
     spin_unlock(&d->mmu_lock);
-    if (rc == 0)
-        flush_va(va, flags, cpus);
+    if (rc == 0 && (flags & UVMF_FLUSHTYPE_MASK))
+        return va_flush(d, va, flags, cpus);
     return rc;
+}
+
+static noinline long va_update_again(uint64_t va, pte_t pte, uint64_t flags)
+{
+    const uint64_t args[] = { va, pte, flags };
+
+    return hypercall_continue(__HYPERVISOR_update_va_mapping, 3, args);
 }
 
 /**
@@ -244,10 +276,9 @@ static int va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t 
  */
 long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4, uint64_t a5)
 {
-    const uint64_t args[] = { va, pte, flags };
     long rc = va_update(current->domain, current->domain, va, pte, flags);
 
-    return unlikely(rc == -ERESTART) ? hypercall_continue(__HYPERVISOR_update_va_mapping, 3, args) : rc;
+    return unlikely(rc == -ERESTART) ? va_update_again(va, pte, flags) : rc;
 }
 
 /** The same with the frame of another domain: see frame_owner(). */

@@ -7,6 +7,8 @@
 #include "lib/lib.h"
 #include "paging/paging.h"
 
+#define hot_inline inline __attribute__((always_inline)) /* once for each constant argument */
+
 #define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
 #define IS_VALID_AS(x, t) (((x) & (PGT_TYPE_MASK | PGT_VALID)) == TYPE_VALID(t))
 
@@ -18,6 +20,7 @@ enum pte_how { PTE_SET, PTE_KEEP_AD, PTE_CMPXCHG };
 
 /* ---- types.c ---- */
 bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
+void type_put_writable_slow(struct page_info *pg);
 int table_validate(struct domain *d, struct page_info *pg, enum page_type type);
 void table_last_put(struct domain *d, struct page_info *pg);
 /** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
@@ -34,10 +37,13 @@ int table_get_entries(struct domain *d, struct page_info *pg, enum page_type typ
 /** Drop those of entries *done - 1 downwards, until a child table dies; false: time is up. */
 bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done);
 int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e);
+/** The frame cannot be writable: drop the general reference; why. */
+int l1e_get_refused(struct domain *d, struct domain *owner, struct page_info *pg);
 /** Replace an entry of a valid L2..L4 table, index i; 0 or an error that changed nothing. */
 int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new, bool keep_ad);
-/** Replace an L1 entry. PTE_CMPXCHG: 1 if it is not *expect, which then has its value. */
-int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new, enum pte_how how, pte_t *expect);
+/** Of l1_update(): old and new differ in PTE_RW only. */
+int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new, enum pte_how how,
+                 pte_t *expect);
 /** Make a descriptor harmless (DPL 3); false: it cannot be. */
 bool desc_fix(uint64_t *desc);
 
@@ -49,7 +55,7 @@ static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
     uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
     do {
-        if (unlikely(!IS_VALID_AS(x, PGT_WRITABLE) || PGT_COUNT(x) >= PGC_COUNT_MAX))
+        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >= PGC_COUNT_MAX - 1)) /* not so, or too many */
             return type_get_writable_slow(owner, pg);
     } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
     return true;
@@ -58,24 +64,25 @@ static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
 /* The entry that gave the right to write is gone by now, by a locked instruction: see pte_store(). */
 static inline void type_put_writable(struct page_info *pg)
 {
-    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed), nx;
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
     do {
-        BUG_ON(!IS_VALID_AS(x, PGT_WRITABLE));
-        nx = PGT_COUNT(x) > 1 ? x - 1 : PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock));
-    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, nx)));
+        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 2) >= PGC_COUNT_MAX)) { /* the last one */
+            type_put_writable_slow(pg);
+            return;
+        }
+    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x - 1)));
 }
 
 /* A general and a type reference on d's table or descriptor frame; d->mmu_lock is held. */
 static inline int table_get(struct domain *d, mfn_t m, enum page_type type)
 {
-    struct page_info *pg;
+    struct page_info *pg = mfn_to_page_checked(m);
     uint64_t x;
     int rc;
 
-    if (unlikely(!page_get_inline(m, d->domain_id)))
+    if (unlikely(pg == NULL || !page_get_owned(pg, d->domain_id)))
         return -EINVAL;
-    pg = mfn_to_page(m);
     x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
     if (likely(IS_VALID_AS(x, type) && PGT_COUNT(x) < PGC_COUNT_MAX)) {
         atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
@@ -99,29 +106,26 @@ static inline void table_put(struct domain *d, struct page_info *pg)
     page_put_inline(pg);
 }
 
-static inline int l1e_get(struct domain *d, struct domain *owner, pte_t e)
+static hot_inline int l1e_get(struct domain *d, struct domain *owner, pte_t e)
 {
-    mfn_t m = _mfn(pte_mfn(e));
-    struct page_info *pg = mfn_to_page(m);
+    struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
 
-    if (unlikely((e & PTE_CACHE) || !page_get_inline(m, owner->domain_id)))
+    if (unlikely((e & PTE_CACHE) || pg == NULL || !page_get_owned(pg, owner->domain_id)))
         return l1e_get_slow(d, owner, e);
     if (likely(!(e & PTE_RW) || type_get_writable(owner, pg)))
         return 0;
-    page_put_inline(pg);
-    return owner == d ? table_abandon(d, pg) : -EBUSY;
+    return l1e_get_refused(d, owner, pg);
 }
 
 static inline void l1e_put(pte_t e)
 {
     mfn_t m = _mfn(pte_mfn(e));
-    struct page_info *pg = mfn_to_page(m);
 
     if (unlikely(!mfn_valid(m)))
         return; /* MMIO, which has no references */
     if (e & PTE_RW)
-        type_put_writable(pg);
-    page_put_inline(pg);
+        type_put_writable(mfn_to_page(m));
+    page_put_inline(mfn_to_page(m));
 }
 
 /* What a non-present entry may hold on a CPU that speculates with its address (L1TF). */
@@ -151,23 +155,64 @@ static inline bool pte_store(pte_t *p, pte_t *old, pte_t new, enum pte_how how)
     return true;
 }
 
+/*
+ * Replace an L1 entry: 0, or an error that changed nothing. PTE_CMPXCHG: 1 if the entry is not
+ * *expect, which then has its value.
+ */
+static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new,
+                                enum pte_how how, pte_t *expect)
+{
+    pte_t old = READ_ONCE(*p), diff = PTE_P;
+    int rc;
+
+    if (how == PTE_CMPXCHG && old != *expect) {
+        *expect = old;
+        return 1;
+    }
+    if (new & PTE_P) {
+        if (unlikely(new & L1E_BAD))
+            return -EINVAL;
+        new = (new | PTE_US) & ~PTE_G;
+        diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
+        if (diff == PTE_RW)
+            return l1_update_rw(d, owner, p, old, new, how, expect);
+        if (diff && (rc = l1e_get(d, owner, new)) != 0)
+            return rc;
+    } else if (unlikely(!l1tf_safe(new))) {
+        return -EINVAL;
+    }
+    if (unlikely(!pte_store(p, &old, new, how))) { /* the CPU set A or D meanwhile */
+        *expect = old;
+        if (diff && (new & PTE_P))
+            l1e_put(new);
+        return 1;
+    }
+    if (diff && (old & PTE_P))
+        l1e_put(old);
+    return 0;
+}
+
 /* Rule 12: domains with devices. */
 static inline bool may_map_uncached(const struct domain *d) { return d->is_hwdom || d->nr_iomem; }
 
 static inline bool va_is_hv(uint64_t va) { return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START; }
 
-/* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
-static inline pte_t *walk_l1(uint64_t root, uint64_t va)
+/* The table below t's entry for va, or NULL. */
+static hot_inline pte_t *walk_step(const pte_t *t, uint64_t va, unsigned int level)
 {
-    pte_t *t = maddr_to_virt(root), e;
+    pte_t e = t[pt_index(va, level)];
+
+    return likely(e & PTE_P) ? maddr_to_virt(e & PTE_ADDR_MASK) : NULL;
+}
+
+/* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
+static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)
+{
+    pte_t *t = maddr_to_virt(root);
 
     if (unlikely(root == 0 || va_is_hv(va) || !va_is_canonical(va)))
         return NULL;
-    for (unsigned int level = 4; level > 1; level--) {
-        e = t[pt_index(va, level)];
-        if (unlikely(!(e & PTE_P)))
-            return NULL;
-        t = maddr_to_virt(e & PTE_ADDR_MASK);
-    }
+    if (!(t = walk_step(t, va, 4)) || !(t = walk_step(t, va, 3)) || !(t = walk_step(t, va, 2)))
+        return NULL;
     return &t[pt_index(va, 1)];
 }

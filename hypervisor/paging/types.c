@@ -55,6 +55,16 @@ noinline bool type_get_writable_slow(struct domain *owner, struct page_info *pg)
     }
 }
 
+noinline void type_put_writable_slow(struct page_info *pg)
+{
+    uint64_t x = atomic_load(&pg->type_info), nx;
+
+    do {
+        BUG_ON(!IS_VALID_AS(x, PGT_WRITABLE) || PGT_COUNT(x) == 0);
+        nx = PGT_COUNT(x) > 1 ? x - 1 : PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock));
+    } while (!atomic_compare_exchange_weak(&pg->type_info, &x, nx));
+}
+
 /* ---- tables and descriptors; d->mmu_lock is held ---- */
 
 /* The reference that the caller has on pg becomes the dead table's own. */

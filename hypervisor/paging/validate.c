@@ -8,6 +8,8 @@
  */
 #include "paging/internal.h"
 
+#define SKIP 16u
+
 #define DESC_P (1ULL << 47)
 #define DESC_S (1ULL << 44)   /* code or data; else a gate, TSS or LDT */
 #define DESC_DPL3 (3ULL << 45)
@@ -56,21 +58,27 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
         page_put_inline(pg);
         return -EACCES;
     }
-    if ((e & PTE_RW) && !type_get_writable(owner, pg)) {
-        page_put_inline(pg);
-        return owner == d ? table_abandon(d, pg) : -EBUSY;
-    }
+    if ((e & PTE_RW) && !type_get_writable(owner, pg))
+        return l1e_get_refused(d, owner, pg);
     if (e & PTE_CACHE)
         page_set_uncached(owner, pg, e);
     return 0;
+}
+
+noinline int l1e_get_refused(struct domain *d, struct domain *owner, struct page_info *pg)
+{
+    int rc = owner == d ? table_abandon(d, pg) : -EBUSY;
+
+    page_put_inline(pg);
+    return rc;
 }
 
 /*
  * The two entries map the same thing but for who may write: move only the writable reference. The
  * old entry's general one keeps the owner what it is.
  */
-static int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
-                        enum pte_how how, pte_t *expect)
+int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new, enum pte_how how,
+                 pte_t *expect)
 {
     mfn_t m = _mfn(pte_mfn(new));
     struct page_info *pg = mfn_to_page(m);
@@ -91,36 +99,11 @@ static int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t 
     return 1;
 }
 
-int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new, enum pte_how how, pte_t *expect)
+/* True if none of SKIP entries from t on is present; most tables are nearly empty. */
+static inline bool none_present(const pte_t *t)
 {
-    pte_t old = READ_ONCE(*p), diff = PTE_P;
-    int rc;
-
-    if (how == PTE_CMPXCHG && old != *expect) {
-        *expect = old;
-        return 1;
-    }
-    if (new & PTE_P) {
-        if (unlikely(new & L1E_BAD))
-            return -EINVAL;
-        new = (new | PTE_US) & ~PTE_G;
-        diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
-        if (diff == PTE_RW)
-            return l1_update_rw(d, owner, p, old, new, how, expect);
-        if (diff && (rc = l1e_get(d, owner, new)) != 0)
-            return rc;
-    } else if (unlikely(!l1tf_safe(new))) {
-        return -EINVAL;
-    }
-    if (unlikely(!pte_store(p, &old, new, how))) { /* the CPU set A or D meanwhile */
-        *expect = old;
-        if (diff && (new & PTE_P))
-            l1e_put(new);
-        return 1;
-    }
-    if (diff && (old & PTE_P))
-        l1e_put(old);
-    return 0;
+    return !((t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7] | t[8] | t[9] | t[10] | t[11] | t[12] |
+              t[13] | t[14] | t[15]) & PTE_P);
 }
 
 static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
@@ -128,12 +111,10 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
     const bool check_all = arch_l1tf_affected;
     int rc = 0;
 
-    for (unsigned int i = *done & ~7u; i < PTES_PER_TABLE; i += 8) { /* most are empty */
-        pte_t any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] | t[i + 4] | t[i + 5] | t[i + 6] | t[i + 7];
-
-        if (!(any & PTE_P) && !check_all)
+    for (unsigned int i = *done & ~(SKIP - 1); i < PTES_PER_TABLE; i += SKIP) {
+        if (none_present(t + i) && !check_all)
             continue;
-        for (unsigned int k = MAX(i, *done); k < i + 8; k++) {
+        for (unsigned int k = MAX(i, *done); k < i + SKIP; k++) {
             pte_t e = t[k], adjusted = (e | PTE_US) & ~PTE_G;
 
             if (e & PTE_P)
@@ -259,9 +240,15 @@ bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type ty
     const uint32_t head = d->dead_tables;
 
     while (*done > 0) {
-        unsigned int i = --*done;
-        pte_t e = t[i];
+        unsigned int i;
+        pte_t e;
 
+        if (*done % SKIP == 0 && none_present(t + *done - SKIP)) {
+            *done -= SKIP;
+            continue;
+        }
+        i = --*done;
+        e = t[i];
         if (!(e & PTE_P) || is_hv_slot(type, i))
             continue;
         if (type == PGT_L1)

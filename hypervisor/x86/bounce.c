@@ -164,7 +164,7 @@ void bounce_failsafe(struct vcpu *v) { bounce_callback(v, &v->arch.failsafe_cb, 
 /* Events and NMIs at the exit to the guest. An upcall always masks further ones. */
 void deliver_pending(struct vcpu *v)
 {
-    const struct guest_callback *nmi = &v->arch.nmi_cb;
+    struct guest_callback nmi = { v->arch.nmi_cb.address, true };
 
     if (atomic_load(&v->mce_pending)) {
         atomic_store(&v->mce_pending, false);
@@ -173,10 +173,10 @@ void deliver_pending(struct vcpu *v)
     }
     if (atomic_load(&v->nmi_pending) && !v->arch.nmi_masked) {
         atomic_store(&v->nmi_pending, false);
-        if (nmi->address || v->arch.traps[2].address) {
+        if (nmi.address || v->arch.traps[2].address) {
             v->arch.nmi_masked = true;
-            if (nmi->address)
-                bounce_callback(v, nmi, false, "NMI");
+            if (nmi.address)
+                bounce_callback(v, &nmi, false, "NMI");
             else
                 bounce_trap(v, 2, false, 0);
         }
@@ -188,28 +188,30 @@ void deliver_pending(struct vcpu *v)
     }
 }
 
+/* SYSCALL from user mode; where the kernel wants none it is an undefined instruction. */
+static void user_syscall(struct vcpu *v, const struct guest_callback *cb, struct cpu_user_regs *regs)
+{
+    if (cb->address) {
+        bounce_callback(v, cb, false, "SYSCALL");
+    } else {
+        regs->rip -= 2;
+        arch_inject_exception(v, 6, 0);
+    }
+}
+
 void syscall_from_guest(struct cpu_user_regs *regs)
 {
     struct vcpu *v = current;
 
     if (likely(v->arch.kernel_mode))
         hypercall_dispatch(regs);
-    else if (v->arch.syscall_cb.address)
-        bounce_callback(v, &v->arch.syscall_cb, false, "SYSCALL");
     else
-        arch_inject_exception(v, 6, 0);
+        user_syscall(v, &v->arch.syscall_cb, regs);
 }
 
 void syscall32_from_guest(struct cpu_user_regs *regs)
 {
-    struct vcpu *v = current;
-
-    if (v->arch.syscall32_cb.address) {
-        bounce_callback(v, &v->arch.syscall32_cb, false, "SYSCALL");
-    } else {
-        regs->rip -= 2;
-        arch_inject_exception(v, 6, 0);
-    }
+    user_syscall(current, &current->arch.syscall32_cb, regs);
 }
 
 void sysenter_from_guest(struct cpu_user_regs *regs)

@@ -74,6 +74,14 @@ static void guest_no_device(struct vcpu *v)
     arch_inject_exception(v, X_NM, 0);
 }
 
+/* A selector of an LDT page that we could not map: to the guest its own address faulted. */
+static uint64_t ldt_fault(const struct vcpu *v, uint64_t cr2)
+{
+    uint64_t offset = cr2 - (CPU_AREA(this_pcpu()->id) + CPU_AREA_PAGE_LDT * PAGE_SIZE);
+
+    return offset < NR_LDT_FRAMES * PAGE_SIZE ? v->arch.ldt_base + offset : cr2;
+}
+
 void trap_from_guest(struct cpu_user_regs *regs)
 {
     struct vcpu *v = current;
@@ -90,7 +98,7 @@ void trap_from_guest(struct cpu_user_regs *regs)
     this_pcpu()->nr_exceptions++;
     switch (vector) {
     case X_PF:
-        cr2 = read_cr2();
+        cr2 = ldt_fault(v, read_cr2());
         arch_irq_enable();
         if (!guest_page_fault(v, regs, cr2))
             arch_inject_page_fault(v, cr2, regs->error_code);

@@ -161,21 +161,31 @@ void arch_vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c)
     c->gs_base_user = a->gs_base_user;
 }
 
+/* Pages without a frame show `hole`. */
 static void load_window(unsigned int first_page, const mfn_t *frames, unsigned int nr_frames,
-                        unsigned int nr_ents)
+                        unsigned int nr_ents, mfn_t hole)
 {
     uint32_t cpu = this_pcpu()->id;
 
     for (unsigned int i = 0; i < nr_frames; i++)
-        cpu_area_map(cpu, first_page + i, i * 512 < nr_ents ? frames[i] : INVALID_MFN,
-                     PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
+        if (i * 512 < nr_ents && mfn_x(frames[i]) != mfn_x(INVALID_MFN))
+            cpu_area_map(cpu, first_page + i, frames[i], PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
+        else
+            cpu_area_map(cpu, first_page + i, hole, PTE_P | PTE_A | PTE_NX);
+}
+
+static const uint8_t zero_page[PAGE_SIZE] __attribute__((aligned(4096)));
+
+static mfn_t zero_page_mfn(void)
+{
+    return _mfn((image_phys + ((uint64_t)(uintptr_t)zero_page - IMAGE_VIRT)) >> PAGE_SHIFT);
 }
 
 void arch_vcpu_gdt_changed(struct vcpu *v)
 {
     if (v == current)
         load_window(CPU_AREA_PAGE_GDT, v->arch.gdt_frames, ARRAY_SIZE(v->arch.gdt_frames),
-                    v->arch.nr_gdt_ents);
+                    v->arch.nr_gdt_ents, zero_page_mfn()); /* null descriptors: #GP */
 }
 
 void arch_vcpu_ldt_changed(struct vcpu *v)
@@ -185,7 +195,7 @@ void arch_vcpu_ldt_changed(struct vcpu *v)
 
     if (v != current)
         return;
-    load_window(CPU_AREA_PAGE_LDT, v->arch.ldt_frames, NR_LDT_FRAMES, n);
+    load_window(CPU_AREA_PAGE_LDT, v->arch.ldt_frames, NR_LDT_FRAMES, n, INVALID_MFN);
     cpu_load_ldt(n ? CPU_AREA(cpu) + CPU_AREA_PAGE_LDT * PAGE_SIZE : 0, n);
 }
 

@@ -22,6 +22,7 @@ install -m 755 "$busybox" "$tree/small/bin/busybox"
 for name in $("$busybox" --list); do
     [ "$name" = busybox ] || ln -s busybox "$tree/small/bin/$name"
 done
+ln -s ../bin/busybox "$tree/small/sbin/init"
 install -m 755 "$source/init" "$tree/small/init"
 cp -r "$source/jobs" "$tree/small/jobs"
 printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/tmp:/bin/sh \

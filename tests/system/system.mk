@@ -42,9 +42,9 @@ soak: $(SYSTEM)/system_tests $(SYSTEM)/test.iso
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/test.iso soak
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
-test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso $(GUEST_ELFS)
+test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso \
-	    guests $(GUEST_ELFS)
+	    guests tests/guests/guests.tsv $(GUEST_ELFS)
 
 # The images are built anew when what they are made of, or booted with, changes.
 $(SYSTEM)/settings: FORCE

@@ -1,7 +1,7 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
  *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO GROUP...
- *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO guests KERNEL.elf...
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO guests TABLE.tsv KERNEL.elf...
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
 #define _GNU_SOURCE
@@ -19,7 +19,6 @@ enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30 };
 
 #define SMALL "dom0_mem=256M"
 
-/* clang-format off: tables */
 /* The longest first, so that the processors are busy to the end. */
 static const struct scenario scenarios[] = {
     /* Debian's kernel under load, on machines of every kind. */
@@ -207,49 +206,9 @@ static const struct scenario scenarios[] = {
     BAD_TABLE("apic-entry", "length"),
 };
 
-#define GUEST_CRASH(way)                                                   \
-    {                                                                      \
-        .kernel = "crash.elf", .name = "crash-" way, .kernel_cmdline = way \
-    }
-
-/* How PV test kernels are booted: one line for each boot. One without a line is booted once, with
- * the defaults. */
-static const struct scenario guest_settings[] = {
-    { .kernel = "fpu.elf", .name = "fpu" },
-    { .kernel = "fpu.elf",
-      .name = "fpu-max",
-      .cpu = "max,-smap",
-      .hypervisor_cmdline = "dom0_max_vcpus=2" },
-    { .kernel = "hello.elf", .name = "hello" },
-    { .kernel = "hello.elf", .name = "hello-max", .cpu = "max,-smap" },
-    { .kernel = "hello.elf",
-      .name = "hello-haswell",
-      .cpu = "Haswell-noTSX,-smap",
-      .memory_mib = 8192 },
-    { .kernel = "vcpus.elf", .name = "vcpus", .hypervisor_cmdline = "dom0_max_vcpus=2" },
-    { .kernel = "xsave_leak.elf",
-      .name = "xsave_leak",
-      .cpu = "max,-smap",
-      .hypervisor_cmdline = "dom0_max_vcpus=2" },
-    GUEST_CRASH("no_handler"),
-    GUEST_CRASH("handler_unmapped_stack"),
-    GUEST_CRASH("handler_stack_in_hypervisor"),
-    GUEST_CRASH("kernel_stack_in_hypervisor"),
-    GUEST_CRASH("kernel_stack_noncanonical"),
-    GUEST_CRASH("kernel_stack_read_only"),
-    GUEST_CRASH("iret_unmapped_stack"),
-    GUEST_CRASH("iret_stack_in_hypervisor"),
-    GUEST_CRASH("iret_no_user_root"),
-    GUEST_CRASH("no_event_callback"),
-    GUEST_CRASH("shutdown_crash"),
-    GUEST_CRASH("shutdown_bad_reason"),
-    GUEST_CRASH("endless_faults"),
-};
-/* clang-format on */
-
 struct test {
     struct scenario scenario;
-    char name[64], kernel[80], hypervisor_cmdline[256];
+    char name[128], kernel[80], cpu[64], hypervisor_cmdline[320];
     bool guest;
 };
 
@@ -288,42 +247,77 @@ static void add_group(const char *group, const char *name_part)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
 }
 
-static void add_guest_boot(const struct scenario *s, const char *name, const char *file)
-{
-    struct test *t = add_test(s, name);
+/* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU. */
+struct guest_line {
+    char name[64], arguments[256], cpu[64];
+    unsigned int timeout_s, memory_mib;
+};
 
+/* False: the line is empty or a comment. A wrong one ends the program. */
+static bool parse_guest_line(const char *line, struct guest_line *g)
+{
+    if (line[0] == '#' || line[strspn(line, " \t\n")] == '\0')
+        return false;
+    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s", g->name, g->arguments, &g->timeout_s,
+               &g->memory_mib, g->cpu) != 5) {
+        fprintf(stderr, "system_tests: not five columns: %s", line);
+        exit(2);
+    }
+    return true;
+}
+
+/* The test's name is the kernel's and the CPU's. */
+static void add_guest(const struct guest_line *g, const char *name_part)
+{
+    struct scenario s = { .memory_mib = g->memory_mib, .timeout_s = g->timeout_s };
+    char name[128];
+    struct test *t;
+
+    snprintf(name, sizeof(name), "%s-%.*s", g->name, (int)strcspn(g->cpu, ","), g->cpu);
+    if (strstr(name, name_part) == NULL)
+        return;
+    t = add_test(&s, name);
     t->guest = true;
-    snprintf(t->kernel, sizeof(t->kernel), "%s", file);
-    snprintf(t->hypervisor_cmdline, sizeof(t->hypervisor_cmdline), "noreboot " SMALL " %s",
-             s->hypervisor_cmdline != NULL ? s->hypervisor_cmdline : "");
+    snprintf(t->kernel, sizeof(t->kernel), "%s.elf", g->name);
+    snprintf(t->cpu, sizeof(t->cpu), "%s", g->cpu);
+    snprintf(t->hypervisor_cmdline, sizeof(t->hypervisor_cmdline), "noreboot %s",
+             strcmp(g->arguments, "-") != 0 ? g->arguments : "");
     t->scenario.kernel = t->kernel;
+    t->scenario.cpu = t->cpu;
     t->scenario.hypervisor_cmdline = t->hypervisor_cmdline;
     t->scenario.ramdisk = "none";
     t->scenario.kernel_crash = true; /* see EXPECT name CRASH */
-    if (s->timeout_s == 0)
-        t->scenario.timeout_s = 30;
 }
 
-static void add_guest(const char *path, const char *name_part)
+static void add_guests(const char *table, const char *name_part)
 {
-    static const struct scenario defaults;
+    FILE *f = fopen(table, "re");
+    struct guest_line g;
+    char line[512];
+
+    if (f == NULL) {
+        perror(table);
+        exit(2);
+    }
+    while (fgets(line, sizeof(line), f) != NULL) {
+        if (parse_guest_line(line, &g))
+            add_guest(&g, name_part);
+    }
+    fclose(f);
+}
+
+/* A kernel without a line in the table would never run. */
+static void check_listed(const char *path)
+{
     const char *slash = strrchr(path, '/');
     const char *file = slash != NULL ? slash + 1 : path;
-    bool listed = false;
-    char name[64];
 
-    for (size_t i = 0; i < sizeof(guest_settings) / sizeof(guest_settings[0]); i++) {
-        const struct scenario *s = &guest_settings[i];
-
-        if (strcmp(s->kernel, file) != 0)
-            continue;
-        listed = true;
-        if (strstr(s->name, name_part) != NULL)
-            add_guest_boot(s, s->name, file);
+    for (size_t i = 0; i < nr_tests; i++) {
+        if (strcmp(tests[i].kernel, file) == 0)
+            return;
     }
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(file, "."), file);
-    if (!listed && strstr(name, name_part) != NULL)
-        add_guest_boot(&defaults, name, file);
+    fprintf(stderr, "system_tests: %s has no line in the table\n", file);
+    exit(2);
 }
 
 static void run_job(size_t index, struct result *result)
@@ -418,8 +412,10 @@ int main(int argc, char *argv[])
     options.iso = argv[optind++];
     mkdir(options.log_dir, 0777);
     if (strcmp(argv[optind], "guests") == 0) {
-        for (int i = optind + 1; i < argc; i++)
-            add_guest(argv[i], name_part);
+        if (optind + 1 < argc)
+            add_guests(argv[optind + 1], name_part);
+        for (int i = optind + 2; i < argc && name_part[0] == '\0'; i++)
+            check_listed(argv[i]);
     } else {
         for (int i = optind; i < argc; i++)
             add_group(argv[i], name_part);

@@ -654,6 +654,7 @@ static void test_control_registers(void)
     CU_ASSERT_TRUE(GP("\x0f\x22\xe3")); /* cr4: only what is the guest's */
     CU_ASSERT_EQUAL(v->arch.cr4 & ~(uint64_t)(CR4_TSD | CR4_DE | CR4_FSGSBASE | CR4_OSXSAVE), 0x6a0);
     CU_ASSERT_FALSE(GP("\x44\x0f\x20\xc3")); /* cr8 */
+    CU_ASSERT_FALSE(GP("\x0f\x20\x03"));     /* ModRM of a memory operand */
     v->arch.kernel_mode = false;
     CU_ASSERT_FALSE(GP("\x0f\x20\xc3"));
     CU_ASSERT_FALSE(GP("\x0f\x22\xe3"));

@@ -743,7 +743,6 @@ static void test_vcpu_op_initialise_up_down(void)
     frames_rc = -EINVAL;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, va(c)), -EINVAL);
     CU_ASSERT_PTR_NULL(gdt_of);
-    CU_ASSERT_PTR_NULL(ldt_of);
     CU_ASSERT(!v1->is_initialised);
     frames_rc = 0;
     c->ctrlreg[1] = 0x5000;

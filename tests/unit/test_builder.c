@@ -1,0 +1,492 @@
+/*
+ * domain/builder.c: a synthetic kernel and ramdisk become a domain in the fake machine's RAM, with
+ * the real memory/ and paging/. Each case runs in a process of its own: there is one domain 0.
+ */
+#include <CUnit/Basic.h>
+#include <elf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake.h"
+
+#include <xen/elfnote.h>
+#include <xen/sched.h>
+
+#include "console/console.h"
+#include "domain/domain.h"
+#include "event/evtchn.h"
+#include "emulate/emulate.h"
+#include "irq/irq.h"
+#include "lib/cmdline.h"
+#include "lib/errno.h"
+#include "memory/heap.h"
+#include "paging/paging.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+#include "sched/timer.h"
+#include "x86/acpi.h"
+#include "x86/multiboot.h"
+
+#define RAM_FRAMES 16384u /* 64 MiB */
+#define HEAP_START MIB(1)
+#define HEAP_END MIB(48)
+#define KERNEL_AT MIB(48)
+#define INITRD_AT MIB(56)
+#define INITRD_BYTES 0x5123u
+#define BASE 0xffffffff80000000ULL
+#define P2M_VA 0x8000000000ULL
+
+struct boot_info boot_info;
+struct acpi_info acpi_info;
+
+/* What is to be built, and what went wrong last. */
+static struct {
+    bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted;
+    uint64_t kernel_memsz;
+} c;
+static struct vcpu_guest_context context;
+static char panic_text[256];
+
+/* ---- folders that only count ---- */
+int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *x)
+{
+    context = *x;
+    return 0;
+}
+int sched_vcpu_create(struct vcpu *v) { return 0; }
+void sched_vcpu_destroy(struct vcpu *v) {}
+int vcpu_timers_create(struct vcpu *v) { return 0; }
+void vcpu_timers_destroy(struct vcpu *v) {}
+int evtchn_domain_create(struct domain *d) { return 0; }
+void evtchn_domain_destroy(struct domain *d) {}
+int evtchn_domain_relinquish(struct domain *d) { return 0; }
+int irq_domain_create(struct domain *d) { return 0; }
+void irq_domain_destroy(struct domain *d) {}
+void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }
+void vcpu_pause_sync(struct vcpu *v, uint32_t f) { vcpu_pause_set(v, f); }
+void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_flags, ~f); }
+mfn_t vcpu_info_release(struct vcpu *v) { return INVALID_MFN; }
+void vcpu_stop_singleshot(struct vcpu *v) {}
+void vcpu_stop_periodic(struct vcpu *v) {}
+void vcpu_set_timer(struct vcpu *v, uint64_t t) {}
+void vcpu_stop_poll_timer(struct vcpu *v) {}
+void timer_init(struct timer *t, void (*fn)(void *), void *data, uint32_t cpu) {}
+void timer_set(struct timer *t, uint64_t when) {}
+void timer_kill(struct timer *t) {}
+void console_drain(void) {}
+void domain_wallclock_update(struct domain *d) {}
+int domain_set_tsc_mode(struct domain *d, uint32_t mode) { return 0; }
+void hypercall_page_fill(void *page) { memset(page, 0xcc, PAGE_SIZE); }
+void arch_print_regs(const struct cpu_user_regs *regs) {}
+noreturn void arch_reboot(void) { abort(); }
+noreturn void arch_halt_forever(void) { abort(); }
+
+/* ---- a process per case ---- */
+
+#define PANICKED 7
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int result_pipe[2];
+
+noreturn void panic(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(panic_text, sizeof(panic_text), fmt, ap);
+    va_end(ap);
+    if (write(result_pipe[1], panic_text, sizeof(panic_text)) < 0)
+        _exit(1);
+    _exit(PANICKED);
+}
+
+/* 0: all checks hold; PANICKED with panic_text; else failed. */
+static int in_child(void (*fn)(void))
+{
+    int status;
+
+    CU_ASSERT_EQUAL_FATAL(pipe(result_pipe), 0);
+    if (fork() == 0) {
+        fn();
+        _exit(0);
+    }
+    wait(&status);
+    panic_text[0] = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == PANICKED)
+        CU_ASSERT(read(result_pipe[0], panic_text, sizeof(panic_text)) > 0);
+    close(result_pipe[0]);
+    close(result_pipe[1]);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* ---- the modules ---- */
+
+static size_t notes_len;
+
+static void note(uint8_t *image, uint32_t type, const void *desc, uint32_t len)
+{
+    uint8_t *p = image + 0x400 + notes_len;
+    Elf64_Nhdr n = { 4, len, type };
+
+    memcpy(p, &n, sizeof(n));
+    memcpy(p + 12, "Xen", 4);
+    memcpy(p + 16, desc, len);
+    notes_len += 16 + ROUND_UP(len, 4u);
+}
+static void note_text(uint8_t *image, uint32_t type, const char *s)
+{
+    note(image, type, s, (uint32_t)strlen(s) + 1);
+}
+static void note_num(uint8_t *image, uint32_t type, uint64_t v) { note(image, type, &v, 8); }
+
+/* Text of two pages and a bit at 2 MiB, data with zeros behind it at 2 MiB + 0x4010. */
+static void write_kernel(void)
+{
+    uint8_t *image = (uint8_t *)fake_ram + KERNEL_AT;
+    Elf64_Ehdr *eh = (Elf64_Ehdr *)image;
+    Elf64_Phdr *ph = (Elf64_Phdr *)(eh + 1);
+
+    memcpy(eh->e_ident, "\177ELF\2\1\1", 7);
+    eh->e_type = ET_EXEC;
+    eh->e_machine = EM_X86_64;
+    eh->e_version = 1;
+    eh->e_phoff = sizeof(*eh);
+    eh->e_ehsize = sizeof(*eh);
+    eh->e_phentsize = sizeof(*ph);
+    eh->e_phnum = 3;
+    eh->e_entry = BASE + 0x200000;
+    ph[0] = (Elf64_Phdr){ PT_LOAD, PF_R | PF_X, 0x1000, BASE + 0x200000, 0x200000, 0x2100, 0x2100, 0x1000 };
+    ph[1] = (Elf64_Phdr){ PT_LOAD, PF_R | PF_W, 0x4010, BASE + 0x204010, 0x204010, 0x30, c.kernel_memsz, 0x10 };
+    notes_len = 0;
+    note_text(image, XEN_ELFNOTE_GUEST_OS, "test");
+    note_text(image, XEN_ELFNOTE_XEN_VERSION, "xen-3.0");
+    note_num(image, XEN_ELFNOTE_VIRT_BASE, BASE);
+    note_num(image, XEN_ELFNOTE_PADDR_OFFSET, 0);
+    note_num(image, XEN_ELFNOTE_ENTRY, BASE + 0x200040);
+    note_text(image, XEN_ELFNOTE_LOADER, "generic");
+    if (c.init_p2m)
+        note_num(image, XEN_ELFNOTE_INIT_P2M, P2M_VA);
+    if (c.mod_pfn) {
+        uint32_t one = 1;
+
+        note(image, XEN_ELFNOTE_MOD_START_PFN, &one, 4);
+    }
+    if (c.hypercall_page)
+        note_num(image, XEN_ELFNOTE_HYPERCALL_PAGE, BASE + 0x201000);
+    ph[2] = (Elf64_Phdr){ PT_NOTE, PF_R, 0x400, 0, 0, notes_len, notes_len, 4 };
+    for (unsigned int i = 0; i < 0x2100; i++)
+        image[0x1000 + i] = (uint8_t)(i * 7 + 1);
+    memset(image + 0x4010, 0xda, 0x30);
+    boot_info.modules[0].start = KERNEL_AT;
+    boot_info.modules[0].end = KERNEL_AT + 0x4040;
+    strcpy(boot_info.modules[0].cmdline, "placeholder root=/dev/xvda");
+    boot_info.nr_modules = 1;
+}
+
+static uint64_t initrd_at(void) { return INITRD_AT + (c.initrd_shifted ? 0x80 : 0); }
+static uint8_t initrd_byte(uint64_t i) { return (uint8_t)(i * 13 + 5); }
+
+static void write_initrd(void)
+{
+    uint8_t *p = (uint8_t *)fake_ram + initrd_at();
+
+    memset((uint8_t *)fake_ram + INITRD_AT, 0xee, ROUND_UP(INITRD_BYTES, PAGE_SIZE) + PAGE_SIZE);
+    for (uint64_t i = 0; i < INITRD_BYTES; i++)
+        p[i] = initrd_byte(i);
+    boot_info.modules[1].start = initrd_at();
+    boot_info.modules[1].end = initrd_at() + INITRD_BYTES;
+    boot_info.nr_modules = 2;
+}
+
+static void machine(void)
+{
+    fake_reset(1);
+    fake_ram_create(RAM_FRAMES);
+    memset((uint8_t *)fake_ram + HEAP_START, 0x5a, HEAP_END - HEAP_START); /* what others left */
+    heap_add_ram(0, RAM_FRAMES * PAGE_SIZE);
+    heap_free_range(HEAP_START, HEAP_END);
+    boot_info.nr_ranges = 3;
+    boot_info.ranges[0] = (struct boot_range){ 0, 0x9fc00, BOOT_MEM_RAM };
+    boot_info.ranges[1] = (struct boot_range){ 0xf0000, 0x100000, BOOT_MEM_RESERVED };
+    boot_info.ranges[2] = (struct boot_range){ MIB(1), RAM_FRAMES * PAGE_SIZE, BOOT_MEM_RAM };
+    acpi_info.nr_ioapics = 1;
+    acpi_info.ioapics[0].maddr = 0xfec00000;
+    options.console_com = 0;
+    idle_domain_create();
+    fake_current(idle_vcpu_create(0));
+    write_kernel();
+    if (c.initrd)
+        write_initrd();
+}
+
+/* ---- what must hold ---- */
+
+static struct domain *d;
+static const struct start_info *si;
+static const uint64_t *p2m_virt(uint64_t pfn);
+
+/* The entry for va in the domain's own tables, 0 if there is none. */
+static pte_t walk(uint64_t va)
+{
+    pte_t e = d->vcpu[0]->arch.cr3_kernel;
+
+    for (unsigned int level = 4; level; level--) {
+        const pte_t *t = mfn_to_virt(_mfn(pte_mfn(e)));
+
+        e = t[pt_index(va, level)];
+        if (!(e & PTE_P))
+            return 0;
+        CHECK(e & PTE_US);
+    }
+    return e;
+}
+
+static void *at(uint64_t va)
+{
+    pte_t e = walk(va);
+
+    CHECK(e != 0);
+    return (uint8_t *)mfn_to_virt(_mfn(pte_mfn(e))) + va % PAGE_SIZE;
+}
+
+static const uint64_t *p2m_virt(uint64_t pfn) { return at(si->mfn_list + pfn * 8); }
+
+static void check_p2m(void)
+{
+    for (uint64_t pfn = 0; pfn < si->nr_pages; pfn++) {
+        uint64_t m = *p2m_virt(pfn);
+        uint64_t x = mfn_to_page(_mfn(m))->count_info;
+
+        CHECK(m != 0 && mfn_valid(_mfn(m)));
+        CHECK(m2p_get(_mfn(m)) == pfn);
+        CHECK((x & PGC_ALLOCATED) && PGC_OWNER(x) == 0);
+    }
+    CHECK(d->nr_pages == si->nr_pages);
+}
+
+static void check_region(void)
+{
+    uint64_t pt_pfn = (si->pt_base - BASE) >> PAGE_SHIFT, end;
+
+    for (end = 0; walk(BASE + (end << PAGE_SHIFT)); end++) {
+        pte_t e = walk(BASE + (end << PAGE_SHIFT));
+        bool table = end >= pt_pfn && end < pt_pfn + si->nr_pt_frames;
+
+        CHECK(pte_mfn(e) == *p2m_virt(end));
+        CHECK(!(e & PTE_RW) == table);
+    }
+    CHECK((end << PAGE_SHIFT) % MIB(4) == 0);
+    CHECK((end << PAGE_SHIFT) + BASE >= context.user_regs.rsp + KIB(512));
+    CHECK(pte_mfn(d->vcpu[0]->arch.cr3_kernel) == pte_mfn(walk(si->pt_base)));
+}
+
+static void check_kernel(void)
+{
+    const uint8_t *image = (uint8_t *)fake_ram + KERNEL_AT;
+
+    for (uint64_t i = 0; i < 0x2100; i++) {
+        bool hc = c.hypercall_page && i >= 0x1000 && i < 0x2000;
+
+        CHECK(*(uint8_t *)at(BASE + 0x200000 + i) == (hc ? 0xcc : image[0x1000 + i]));
+    }
+    for (uint64_t i = 0; i < c.kernel_memsz; i++)
+        CHECK(*(uint8_t *)at(BASE + 0x204010 + i) == (i < 0x30 ? 0xda : 0));
+}
+
+static void check_initrd(void)
+{
+    uint64_t end = ROUND_UP(INITRD_BYTES, PAGE_SIZE);
+
+    CHECK(si->mod_len == (c.initrd ? INITRD_BYTES : 0));
+    CHECK(!(si->flags & SIF_MOD_START_PFN) == !(c.initrd && c.mod_pfn));
+    for (uint64_t i = 0; c.initrd && i < end; i++) {
+        uint64_t pfn = (c.mod_pfn ? si->mod_start : (si->mod_start - BASE) >> PAGE_SHIFT) + i / PAGE_SIZE;
+        mfn_t m = _mfn(*p2m_virt(pfn));
+
+        CHECK(((uint8_t *)mfn_to_virt(m))[i % PAGE_SIZE] == (i < INITRD_BYTES ? initrd_byte(i) : 0));
+        CHECK(c.initrd_shifted || mfn_x(m) == (INITRD_AT + i) >> PAGE_SHIFT);
+        CHECK(c.mod_pfn || *(uint8_t *)at(si->mod_start + i) == (i < INITRD_BYTES ? initrd_byte(i) : 0));
+    }
+}
+
+static void check_start_info(void)
+{
+    const dom0_vga_console_info_t *vga = (const void *)((const char *)si + si->console.dom0.info_off);
+
+    CHECK(strcmp(si->magic, "xen-3.0-x86_64p") == 0);
+    CHECK((si->flags & ~8u) == 0x303);
+    CHECK(si->shared_info == mfn_x(d->shared_info_mfn) << PAGE_SHIFT);
+    CHECK(si->console.dom0.info_off == 0x490 && si->console.dom0.info_size == 0x28);
+    CHECK(vga->video_type == 3 && vga->u.text_mode_3.columns == 80);
+    CHECK(strcmp((const char *)si->cmd_line, "placeholder root=/dev/xvda") == 0);
+    CHECK(si->mfn_list == (c.init_p2m ? P2M_VA : si->mfn_list));
+    if (c.init_p2m) {
+        uint64_t frames = DIV_ROUND_UP(si->nr_pages, 512);
+
+        CHECK(si->nr_p2m_frames == frames + 3);
+        for (uint64_t i = 0; i < frames; i++)
+            CHECK(pte_mfn(walk(P2M_VA + i * PAGE_SIZE)) == *p2m_virt(si->first_p2m_pfn + i));
+    }
+    CHECK(context.user_regs.rip == BASE + 0x200040);
+    CHECK(context.user_regs.cs == FLAT_KERNEL_CS && context.user_regs.ss == FLAT_KERNEL_SS);
+    CHECK(context.user_regs.rsp % PAGE_SIZE == 0 && walk(context.user_regs.rsp - 8));
+    CHECK(context.flags & VGCF_in_kernel);
+}
+
+static bool port_denied(uint16_t p) { return d->io_bitmap[p / 8] >> (p % 8) & 1; }
+
+static bool iomem_permitted(uint64_t mfn)
+{
+    for (unsigned int i = 0; i < d->nr_iomem; i++)
+        if (mfn >= d->iomem[i].first && mfn <= d->iomem[i].last)
+            return true;
+    return false;
+}
+
+static void check_policy(void)
+{
+    CHECK(port_denied(0x20) && port_denied(0x3f8) && port_denied(0x3ff) && port_denied(0xcfc));
+    CHECK(port_denied(0x43) && !port_denied(0x2f8) && !port_denied(0x60) && !port_denied(0x400));
+    for (uint64_t m = 0; m < RAM_FRAMES; m++)
+        CHECK(iomem_permitted(m) == (m >= 0x9f && m < 0x100));
+    CHECK(!iomem_permitted(0xfec00) && iomem_permitted(0xfec01));
+    CHECK(!iomem_permitted(0xfee00) && !iomem_permitted(0xfeeff) && iomem_permitted(0xfef00));
+    CHECK(iomem_permitted(0xfed00) && iomem_permitted((1ULL << (arch_paddr_bits - 12)) - 1));
+    CHECK(!iomem_permitted(1ULL << (arch_paddr_bits - 12)));
+}
+
+static void build_and_check(void)
+{
+    uint64_t free_before;
+
+    machine();
+    free_before = heap_free_pages();
+    d = dom0_build();
+    CHECK(d == hardware_domain && d->is_privileged && d->vcpu[0]->is_initialised);
+    CHECK(!(d->vcpu[0]->pause_flags & VPF_DOWN) && (d->vcpu[0]->pause_flags & VPF_PAUSED));
+    si = at(context.user_regs.rsi);
+    check_p2m();
+    check_region();
+    check_start_info();
+    check_policy();
+    check_initrd();
+    /* the kernel module's frames are free now; look at what was copied before they are used */
+    check_kernel();
+    if (paging_audit())
+        fprintf(stderr, "%s\n", fake_printed);
+    CHECK(paging_audit() == 0);
+    CHECK(heap_audit() == 0);
+    CHECK(heap_free_pages() < free_before);
+    /* and all of it comes back */
+    hardware_domain = NULL;
+    while (domain_kill(d) == -ERESTART)
+        ;
+    CHECK(domain_list == NULL);
+    CHECK(heap_audit() == 0);
+    free_before += 5 + (c.initrd ? 6 : 0) + (c.initrd && c.initrd_shifted ? -1 : 0);
+    if (heap_free_pages() + 8 < free_before || heap_free_pages() > free_before)
+        fprintf(stderr, "free: %lu, expected %lu\n", heap_free_pages(), free_before);
+    CHECK(heap_free_pages() + 8 >= free_before && heap_free_pages() <= free_before);
+}
+
+static void defaults(void)
+{
+    memset(&c, 0, sizeof(c));
+    memset(&options.dom0_mem, 0, sizeof(options.dom0_mem));
+    c.init_p2m = c.mod_pfn = c.initrd = true;
+    c.kernel_memsz = 0x9000;
+}
+
+static void test_every_kind_of_kernel_is_built(void)
+{
+    for (unsigned int i = 0; i < 32; i++) {
+        defaults();
+        c.init_p2m = i & 1;
+        c.mod_pfn = i & 2;
+        c.hypercall_page = i & 4;
+        c.initrd = i & 8;
+        c.initrd_shifted = i & 16;
+        CU_ASSERT_EQUAL(in_child(build_and_check), 0);
+    }
+}
+
+static void test_sizes(void)
+{
+    static const struct { int64_t mib; int rc; } sizes[] = {
+        { 1, PANICKED }, { 4, PANICKED }, { 5, 0 }, { 6, 0 }, { 7, 0 }, { 16, 0 }, { 33, 0 }, { 100, 0 }, { -20, 0 }, { -100, PANICKED },
+    };
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+        defaults();
+        options.dom0_mem.given = true;
+        options.dom0_mem.negative = sizes[i].mib < 0;
+        options.dom0_mem.bytes = MIB(sizes[i].mib < 0 ? -sizes[i].mib : sizes[i].mib);
+        CU_ASSERT_EQUAL(in_child(build_and_check), sizes[i].rc);
+        if (sizes[i].rc == PANICKED) {
+            CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: "));
+            CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "need "));
+        }
+    }
+}
+
+static void build(void)
+{
+    machine();
+    dom0_build();
+}
+
+static void build_without_modules(void)
+{
+    machine();
+    boot_info.nr_modules = 0;
+    dom0_build();
+}
+
+static void build_from_garbage(void)
+{
+    machine();
+    memset((uint8_t *)fake_ram + KERNEL_AT, 'x', 64);
+    dom0_build();
+}
+
+static void test_what_cannot_be_built_is_named(void)
+{
+    defaults();
+    CU_ASSERT_EQUAL(in_child(build_without_modules), PANICKED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: no kernel"));
+    CU_ASSERT_EQUAL(in_child(build_from_garbage), PANICKED);
+    CU_ASSERT_EQUAL(strncmp(panic_text, "dom0 kernel: ", 13), 0);
+    defaults();
+    c.kernel_memsz = MIB(100);
+    CU_ASSERT_EQUAL(in_child(build), PANICKED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "need"));
+    c.kernel_memsz = 0x7fdfb000; /* up to the end of the address space */
+    CU_ASSERT_EQUAL(in_child(build), PANICKED);
+}
+
+int main(void)
+{
+    unsigned int failed;
+
+    CU_initialize_registry();
+    CU_pSuite s = CU_add_suite("builder", NULL, NULL);
+
+    CU_ADD_TEST(s, test_every_kind_of_kernel_is_built);
+    CU_ADD_TEST(s, test_sizes);
+    CU_ADD_TEST(s, test_what_cannot_be_built_is_named);
+    CU_basic_set_mode(CU_BRM_NORMAL);
+    CU_basic_run_tests();
+    failed = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failed != 0;
+}
