@@ -50,11 +50,6 @@ static struct vcpu *vcpu_alloc(struct domain *d, uint32_t id)
     v->is_idle = d == idle_domain;
     v->info_mfn = INVALID_MFN;
     v->info = &no_info;
-    v->arch.kernel_mode = true;
-    for (unsigned int i = 0; i < ARRAY_SIZE(v->arch.gdt_frames); i++)
-        v->arch.gdt_frames[i] = INVALID_MFN;
-    for (unsigned int i = 0; i < NR_LDT_FRAMES; i++)
-        v->arch.ldt_frames[i] = INVALID_MFN;
     atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
     return v;
 }
@@ -118,21 +113,6 @@ static void vcpu_destroy(struct vcpu *v)
     xfree(v);
 }
 
-void idle_domain_create(void)
-{
-    idle_domain = xmalloc(sizeof(*idle_domain));
-    if (idle_domain == NULL)
-        panic("idle domain: out of memory");
-    idle_domain->domain_id = DOMID_IDLE;
-    idle_domain->max_vcpus = MAX_VCPUS;
-    idle_domain->shared_info_mfn = INVALID_MFN;
-    atomic_store(&idle_domain->refs, 1);
-    spin_lock_init(&idle_domain->lock, L_DOMAIN);
-    spin_lock_init(&idle_domain->page_lock, L_HEAP);
-    spin_lock_init(&idle_domain->mmu_lock, L_PAGE);
-    spin_lock_init(&idle_domain->event_lock, L_EVENT);
-}
-
 struct vcpu *idle_vcpu_create(uint32_t cpu)
 {
     struct vcpu *v = vcpu_alloc(idle_domain, cpu);
@@ -193,6 +173,13 @@ static struct domain *domain_alloc(domid_t id, uint32_t flags, uint32_t max_vcpu
     spin_lock_init(&d->mmu_lock, L_PAGE);
     spin_lock_init(&d->event_lock, L_EVENT);
     return d;
+}
+
+void idle_domain_create(void)
+{
+    idle_domain = domain_alloc(DOMID_IDLE, 0, MAX_VCPUS, 0);
+    if (idle_domain == NULL)
+        panic("idle domain: out of memory");
 }
 
 /* What a domain needs beside its structure; on failure domain_free() takes back what there is. */
@@ -381,27 +368,21 @@ static noreturn void reboot_unless_told_not_to(void)
 
 noreturn void hwdom_shutdown(uint32_t code)
 {
-    domid_t id = hardware_domain->domain_id;
+    static const char *const what[] = {
+        [SHUTDOWN_poweroff] = "halted: halting machine",
+        [SHUTDOWN_reboot] = "shutdown: rebooting machine",
+        [SHUTDOWN_crash] = "crashed",
+        [SHUTDOWN_watchdog] = "shutdown: watchdog fired",
+    };
+    const char *text = code < ARRAY_SIZE(what) ? what[code] : NULL;
 
-    switch (code) {
-    case SHUTDOWN_poweroff:
-        print(LOG_ERR, "Hardware Dom%u halted: halting machine", id);
-        console_drain();
+    print(LOG_ERR, "Hardware Dom%u %s (reason %u)", hardware_domain->domain_id,
+          text ? text : "shutdown for an unknown reason", code);
+    console_drain();
+    if (code == SHUTDOWN_poweroff)
         arch_halt_forever();
-    case SHUTDOWN_reboot:
-        print(LOG_ERR, "Hardware Dom%u shutdown: rebooting machine", id);
-        console_drain();
+    if (code == SHUTDOWN_reboot)
         arch_reboot();
-    case SHUTDOWN_crash:
-        print(LOG_ERR, "Hardware Dom%u crashed", id);
-        break;
-    case SHUTDOWN_watchdog:
-        print(LOG_ERR, "Hardware Dom%u shutdown: watchdog fired", id);
-        break;
-    default:
-        print(LOG_ERR, "Hardware Dom%u shutdown (unknown reason %u)", id, code);
-        break;
-    }
     reboot_unless_told_not_to();
 }
 

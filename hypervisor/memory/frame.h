@@ -77,7 +77,7 @@ static inline bool mfn_valid(mfn_t m)
            (atomic_load_explicit(&mfn_to_page(m)->count_info, memory_order_relaxed) & PGC_RAM);
 }
 
-/** The frame table's entry for any number; NULL if there is none: no RAM. (There may be no RAM yet.) */
+/** The frame table's entry for any number, or NULL. It need not be RAM. */
 static inline struct page_info *mfn_to_page_checked(mfn_t m)
 {
     uint64_t i = array_index_nospec(mfn_x(m), max_mfn), g = i >> FRAME_GROUP_SHIFT;
@@ -87,14 +87,14 @@ static inline struct page_info *mfn_to_page_checked(mfn_t m)
     return &frame_table[i];
 }
 
-/* page_get() and page_put() for paging/'s inner loops. */
-static inline bool page_get_owned(struct page_info *pg, domid_t owner)
+/* page_get() and page_put() for paging/'s inner loops. page_key(): count_info of id's with count 1. */
+static inline uint64_t page_key(domid_t id) { return (PGC_RAM | (uint64_t)id << PGC_OWNER_SHIFT) + 1; }
+static inline bool page_get_owned(struct page_info *pg, uint64_t key)
 {
-    const uint64_t first = (PGC_RAM | (uint64_t)owner << PGC_OWNER_SHIFT) + 1;
     uint64_t x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
 
     do { /* one comparison for all: RAM, that owner, and a count neither 0 nor at its limit */
-        if (unlikely((x & (PGC_RAM | PGC_OWNER_MASK | PGC_COUNT_MASK)) - first >= PGC_COUNT_MAX))
+        if (unlikely((x & (PGC_RAM | PGC_OWNER_MASK | PGC_COUNT_MASK)) - key >= PGC_COUNT_MAX))
             return false;
     } while (unlikely(!atomic_compare_exchange_weak(&pg->count_info, &x, x + 1)));
     return true;
@@ -103,7 +103,7 @@ static inline bool page_get_inline(mfn_t m, domid_t owner)
 {
     struct page_info *pg = mfn_to_page_checked(m);
 
-    return likely(pg != NULL) && page_get_owned(pg, owner);
+    return likely(pg != NULL) && page_get_owned(pg, page_key(owner));
 }
 void page_free(struct page_info *pg);
 static inline void page_put_inline(struct page_info *pg)

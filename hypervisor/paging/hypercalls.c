@@ -96,7 +96,7 @@ static bool target_set(struct target *t, struct domain *d, mfn_t m)
 {
     struct page_info *pg = mfn_to_page_checked(m);
 
-    if (pg == NULL || !page_get_owned(pg, d->domain_id))
+    if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
         return false;
     if (t->pg)
         page_put_inline(t->pg);

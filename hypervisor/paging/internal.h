@@ -81,7 +81,7 @@ static inline int table_get(struct domain *d, mfn_t m, enum page_type type)
     uint64_t x;
     int rc;
 
-    if (unlikely(pg == NULL || !page_get_owned(pg, d->domain_id)))
+    if (unlikely(pg == NULL || !page_get_owned(pg, page_key(d->domain_id))))
         return -EINVAL;
     x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
     if (likely(IS_VALID_AS(x, type) && PGT_COUNT(x) < PGC_COUNT_MAX)) {
@@ -106,11 +106,12 @@ static inline void table_put(struct domain *d, struct page_info *pg)
     page_put_inline(pg);
 }
 
-static hot_inline int l1e_get(struct domain *d, struct domain *owner, pte_t e)
+/* References for a present entry; key is page_key() of owner. */
+static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
 {
     struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
 
-    if (unlikely((e & PTE_CACHE) || pg == NULL || !page_get_owned(pg, owner->domain_id)))
+    if (unlikely((e & (PTE_CACHE | L1E_BAD)) || pg == NULL || !page_get_owned(pg, key)))
         return l1e_get_slow(d, owner, e);
     if (likely(!(e & PTE_RW) || type_get_writable(owner, pg)))
         return 0;
@@ -176,7 +177,7 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p
         diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
         if (diff == PTE_RW)
             return l1_update_rw(d, owner, p, old, new, how, expect);
-        if (diff && (rc = l1e_get(d, owner, new)) != 0)
+        if (diff && (rc = l1e_get(d, owner, page_key(owner->domain_id), new)) != 0)
             return rc;
     } else if (unlikely(!l1tf_safe(new))) {
         return -EINVAL;

@@ -8,7 +8,7 @@
  */
 #include "paging/internal.h"
 
-#define SKIP 16u
+#define SKIP 32u
 
 #define DESC_P (1ULL << 47)
 #define DESC_S (1ULL << 44)   /* code or data; else a gate, TSS or LDT */
@@ -48,6 +48,8 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
     mfn_t m = _mfn(pte_mfn(e));
     struct page_info *pg = mfn_to_page(m);
 
+    if (e & L1E_BAD)
+        return -EINVAL;
     if (!mfn_valid(m))
         return mmio_permitted(d, m) ? 0 : -EPERM;
     if ((e & PTE_CACHE) && !may_map_uncached(d))
@@ -100,14 +102,19 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
 }
 
 /* True if none of SKIP entries from t on is present; most tables are nearly empty. */
-static inline bool none_present(const pte_t *t)
+static hot_inline bool none_present(const pte_t *t)
 {
-    return !((t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7] | t[8] | t[9] | t[10] | t[11] | t[12] |
-              t[13] | t[14] | t[15]) & PTE_P);
+    pte_t any = 0;
+
+#pragma GCC unroll 32
+    for (unsigned int i = 0; i < SKIP; i++)
+        any |= t[i];
+    return !(any & PTE_P);
 }
 
 static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 {
+    const uint64_t key = page_key(d->domain_id);
     const bool check_all = arch_l1tf_affected;
     int rc = 0;
 
@@ -115,18 +122,18 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
         if (none_present(t + i) && !check_all)
             continue;
         for (unsigned int k = MAX(i, *done); k < i + SKIP; k++) {
-            pte_t e = t[k], adjusted = (e | PTE_US) & ~PTE_G;
+            pte_t e = t[k];
 
             if (e & PTE_P)
-                rc = unlikely(e & L1E_BAD) ? -EINVAL : l1e_get(d, d, adjusted);
+                rc = l1e_get(d, d, key, e);
             else if (unlikely(!l1tf_safe(e)))
                 rc = -EINVAL;
             if (unlikely(rc)) {
                 *done = k;
                 return rc;
             }
-            if ((e & PTE_P) && e != adjusted)
-                WRITE_ONCE(t[k], adjusted);
+            if ((e & (PTE_P | PTE_US | PTE_G)) != (PTE_P | PTE_US) && (e & PTE_P))
+                WRITE_ONCE(t[k], (e | PTE_US) & ~PTE_G);
         }
     }
     return 0;

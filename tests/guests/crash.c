@@ -88,14 +88,6 @@ WAY(shutdown_crash)
     hc(sched_op, SCHEDOP_shutdown, &s);
 }
 
-WAY(shutdown_bad_reason)
-{
-    struct sched_shutdown s = { .reason = 77 };
-
-    CHECK(hc(sched_op, SCHEDOP_shutdown, &s) < 0);
-    shutdown_crash();
-}
-
 /* The handler faults at its first instruction, for ever: the stack runs out, and that ends it. */
 WAY(endless_faults)
 {

@@ -22,7 +22,7 @@ $(BUILD)/guests/common/%.o: tests/guests/common/%.c tests/guests/guests.mk | $(B
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -c -o $@ $<
 
-$(BUILD)/guests/%.start.o: tests/guests/common/start.S tests/guests/guests.mk | $(BUILD)/include
+$(BUILD)/guests/start/%.o: tests/guests/common/start.S tests/guests/guests.mk | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CPPFLAGS) -D__ASSEMBLY__ $(GUEST_NOTES_$*) -c -o $@ $<
 
@@ -34,12 +34,12 @@ $(BUILD)/guests/%.o: tests/guests/%.c tests/guests/guests.mk | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -DGUEST_NAME='"$*"' -c -o $@ $<
 
-$(BUILD)/guests/%.elf: $(BUILD)/guests/%.o $(BUILD)/guests/%.start.o $(GUEST_COMMON) tests/guests/common/guests.lds
+$(BUILD)/guests/%.elf: $(BUILD)/guests/%.o $(BUILD)/guests/start/%.o $(GUEST_COMMON) tests/guests/common/guests.lds
 	@echo "  GUEST   $@"
 	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack -T tests/guests/common/guests.lds \
 	    -o $@ $(filter %.o,$^)
 
 .PHONY: guests
-.SECONDARY: $(GUEST_COMMON) $(GUESTS:%=$(BUILD)/guests/%.o) $(GUESTS:%=$(BUILD)/guests/%.start.o)
+.SECONDARY: $(GUEST_COMMON) $(GUESTS:%=$(BUILD)/guests/%.o) $(GUESTS:%=$(BUILD)/guests/start/%.o)
 guests: $(GUEST_ELFS)
--include $(wildcard $(BUILD)/guests/*.d $(BUILD)/guests/common/*.d)
+-include $(wildcard $(BUILD)/guests/*.d $(BUILD)/guests/*/*.d)

@@ -50,7 +50,7 @@ static void updates(void)
     CHECK_EQ(mmu_update(l1_maddr | MMU_NORMAL_PT_UPDATE, PTE(a, PTE_FLAGS)), 0);
     CHECK_EQ(*at, 0xa);
     CHECK(l1[0] & PTE_A);
-    CHECK_EQ(update_va(SCRATCH + (void *)0, PTE(b, PTE_FLAGS & ~(PTE_A | PTE_D)), UVMF_INVLPG), 0);
+    CHECK_EQ(update_va((void *)SCRATCH, PTE(b, PTE_FLAGS & ~(PTE_A | PTE_D)), UVMF_INVLPG), 0);
     *at = 0xbb;
     CHECK_EQ(*b, 0xbb);
     CHECK_EQ(l1[0] & (PTE_A | PTE_D), PTE_A | PTE_D);
@@ -170,7 +170,7 @@ static void pins(void)
     for (unsigned int l = 1; l <= 4; l++)
         page_set_rw(t[l]);
     /* a tree with one bad entry is refused whole, and leaves no reference behind */
-    t[1][5] = 0xfffffff000 | PTE_FLAGS;
+    t[1][5] = 0xffffffffff000 | PTE_FLAGS;
     for (unsigned int l = 1; l <= 4; l++)
         page_set_ro(t[l]);
     CHECK(pin(4, t[4]) < 0);

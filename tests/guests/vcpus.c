@@ -1,7 +1,7 @@
 /* A second vCPU: made, up, down, up again; events and IPIs between the two. dom0_max_vcpus=2. */
 #include "guest.h"
 
-static volatile unsigned int started, pinged, entry_id;
+static volatile unsigned int started, pinged;
 static unsigned int ipi0, ipi1;
 static volatile bool quit;
 static char spare_stack[PAGE_SIZE] __attribute__((aligned(4096)));

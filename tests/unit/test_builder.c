@@ -78,6 +78,7 @@ void timer_init(struct timer *t, void (*fn)(void *), void *data, uint32_t cpu) {
 void timer_set(struct timer *t, uint64_t when) {}
 void timer_kill(struct timer *t) {}
 void console_drain(void) {}
+void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) { memset(out, 0, 16); }
 void domain_wallclock_update(struct domain *d) {}
 int domain_set_tsc_mode(struct domain *d, uint32_t mode) { return 0; }
 void hypercall_page_fill(void *page) { memset(page, 0xcc, PAGE_SIZE); }

@@ -297,7 +297,7 @@ static void test_shutdown_of_the_hardware_domain_ends_the_machine(void)
     expect_end(SHUTDOWN_crash, true, HALTED, "'noreboot' set - not rebooting");
     expect_end(SHUTDOWN_watchdog, false, REBOOTED, "watchdog");
     expect_end(SHUTDOWN_watchdog, true, HALTED, "not rebooting");
-    expect_end(SHUTDOWN_suspend, false, REBOOTED, "unknown reason 2");
+    expect_end(SHUTDOWN_suspend, false, REBOOTED, "unknown reason (reason 2)");
     if (setjmp(end) == 0) { /* and so from a hypercall */
         domain_shutdown(dom0, SHUTDOWN_reboot);
         armed->fn(armed->data);
