@@ -1,24 +1,32 @@
 # xen-like: one flat Makefile, out of tree in build/. `make help` lists the targets.
 BUILD := build
-CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-DEBUG ?= y# n: no ASSERT
-Q := $(if $(V),,@)# V=1: show commands
+DEBUG ?= y# n: without ASSERT
+Q := $(if $(V),,@)# V=1 shows the commands
 
-.PHONY: help all clean
+.PHONY: help all test clean
 .DEFAULT_GOAL := all
 
+#: all            build build/xen-like.gz, build/hypervisor/xen-like and build/guests/*.elf
+all: hypervisor guests
+
+#: help           this list
 help:
 	@sed -n 's/^#: *//p' $(MAKEFILE_LIST)
 
-#: all            build build/xen-like.gz, build/hypervisor/xen-like and build/guests/*.elf
-all: hypervisor
-
 include hypervisor/hypervisor.mk
 include tests/unit/unit.mk
--include tests/guests/guests.mk tests/system/system.mk
+include tests/guests/guests.mk
+include tests/system/system.mk
+include tests/lint.mk
+
+#: test           all tests: test-unit, test-guests, test-system
+test: deps
+	+$(Q)$(MAKE) --no-print-directory test-unit
+	+$(Q)$(MAKE) --no-print-directory test-guests
+	+$(Q)$(MAKE) --no-print-directory test-system
 
 #: clean          remove build/
 clean:

@@ -43,7 +43,7 @@ $(BUILD)/hypervisor/x86/offsets_check.o: hypervisor/x86/offsets.c $(BUILD)/hyper
 
 # Linked twice: the second time with the symbols of the first, for backtraces. The table lies behind
 # all code, so that no address changes by it.
-HV_LDFLAGS := -static -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none -T hypervisor/xen-like.lds
+HV_LDFLAGS := -static -nostdlib -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 --build-id=none -T hypervisor/xen-like.lds
 $(BUILD)/hypervisor/symbols_none.o: hypervisor/symbols.sh
 	@mkdir -p $(@D)
 	$(Q)sh hypervisor/symbols.sh < /dev/null | $(CC) -x assembler -c -o $@ -

@@ -3,15 +3,13 @@
  *
  * A handler that has run long enough calls hypercall_continue() with the arguments to go on with
  * and returns -ERESTART. Outside a multicall that rewinds the guest to its SYSCALL instruction;
- * inside, the entry is rewritten and the multicall itself continued (multicall.c).
+ * inside, the entry is rewritten and the multicall itself continued.
  */
-#include "hypercall/ops.h"
+#include "hypercall/hypercall.h"
 
 #include "console/console.h"
 #include "event/evtchn.h"
 #include "irq/irq.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "paging/paging.h"
 #include "x86/upcalls.h"
 
@@ -27,7 +25,7 @@ const struct hypercall hypercall_table[NR_HYPERCALLS] = {
     HC(stack_switch, hc_stack_switch, 2, NULL),
     HC(set_callbacks, hc_set_callbacks, 3, NULL),
     HC(fpu_taskswitch, hc_fpu_taskswitch, 1, NULL),
-    HC(sched_op_compat, hc_sched_op_compat, 2, NULL),
+    NONE(sched_op_compat, "superseded since Xen 3.1.1"),
     HC(platform_op, hc_platform_op, 1, "firmware_info: -ESRCH, as without EDD and DDC; EFI -ENOSYS"),
     HC(set_debugreg, hc_set_debugreg, 2, NULL),
     HC(get_debugreg, hc_get_debugreg, 1, NULL),
@@ -71,33 +69,21 @@ const struct hypercall hypercall_table[NR_HYPERCALLS] = {
 /* The entry of the multicall that this CPU is in, or NULL: a hypercall never changes CPUs. */
 static struct multicall_entry *mc_entry[NR_CPUS];
 
-struct multicall_entry *hypercall_set_multicall(struct multicall_entry *e)
-{
-    struct multicall_entry **slot = &mc_entry[this_pcpu()->id], *old = *slot;
-
-    *slot = e;
-    return old;
-}
-
 long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
 {
     struct multicall_entry *e = mc_entry[this_pcpu()->id];
-    struct cpu_user_regs *regs;
-
-    if (e) {
-        e->op = nr;
-        for (unsigned int i = 0; i < nr_args; i++)
-            e->args[i] = args[i];
-        return -ERESTART;
-    }
-    regs = arch_guest_regs();
+    struct cpu_user_regs *regs = arch_guest_regs();
     uint64_t *const slots[] = { &regs->rdi, &regs->rsi, &regs->rdx, &regs->r10, &regs->r8 };
 
     BUG_ON(nr_args > ARRAY_SIZE(slots));
-    regs->rax = nr;
-    regs->rip -= SYSCALL_BYTES;
     for (unsigned int i = 0; i < nr_args; i++)
-        *slots[i] = args[i];
+        *(e ? &e->args[i] : slots[i]) = args[i];
+    if (e) {
+        e->op = nr;
+    } else {
+        regs->rax = nr;
+        regs->rip -= SYSCALL_BYTES;
+    }
     return -ERESTART;
 }
 
@@ -107,32 +93,69 @@ bool hypercall_preempt_check(void)
            vcpu_has_events(current);
 }
 
-long hypercall_call(uint64_t nr, const uint64_t a[5])
+static inline long call(uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    hypercall_fn *fn;
+    hypercall_fn *fn = hypercall_table[array_index_nospec(nr, NR_HYPERCALLS)].fn;
 
-    if (nr >= NR_HYPERCALLS)
-        return -ENOSYS;
-    fn = hypercall_table[array_index_nospec(nr, NR_HYPERCALLS)].fn;
-    return fn ? fn(a[0], a[1], a[2], a[3], a[4]) : -ENOSYS;
+    return likely(nr < NR_HYPERCALLS && fn) ? fn(a1, a2, a3, a4, a5) : -ENOSYS;
 }
 
 void hypercall_dispatch(struct cpu_user_regs *regs)
 {
     uint64_t nr = regs->rax;
-    hypercall_fn *fn = NULL;
     long rc;
 
     this_pcpu()->nr_hypercalls++;
-    if (likely(nr < NR_HYPERCALLS))
-        fn = hypercall_table[array_index_nospec(nr, NR_HYPERCALLS)].fn;
-    if (unlikely(fn == NULL)) {
-        regs->rax = (uint64_t)-ENOSYS;
-        return;
-    }
-    rc = fn(regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
+    rc = call(nr, regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
     ASSERT(this_pcpu()->locks_held == 0);
     /* A continuation has set up rax itself; what IRET returns is the guest's, any number. */
     if (likely(rc != -ERESTART) || nr == __HYPERVISOR_iret)
         regs->rax = (uint64_t)rc;
+}
+
+/* ---- multicall ---- */
+
+/*
+ * Run a private copy of the entry at va. Of the guest's only the result is written; or all of it,
+ * to go on later, when the entry stopped half way: -ERESTART.
+ */
+static long multicall_entry_run(guest_va_t va)
+{
+    struct multicall_entry e;
+    long rc;
+
+    if (copy_from_guest(&e, va, sizeof(e)))
+        return -EFAULT;
+    if (e.op == __HYPERVISOR_iret || e.op == __HYPERVISOR_multicall) {
+        rc = -EINVAL; /* would leave the kernel's context, or nest without bound */
+    } else {
+        mc_entry[this_pcpu()->id] = &e;
+        rc = call(e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
+        mc_entry[this_pcpu()->id] = NULL;
+    }
+    if (rc == -ERESTART)
+        return copy_to_guest(va, &e, sizeof(e)) ?: rc;
+    va = _gva(gva_x(va) + offsetof(struct multicall_entry, result));
+    return copy_to_guest(va, &rc, sizeof(rc));
+}
+
+/**
+ * HYPERVISOR_multicall: a list of hypercalls in one.
+ * @list  guest address of nr struct multicall_entry; result is OUT, the rest IN (changed when an
+ *        entry is preempted). iret and multicall as entries answer -EINVAL in their result.
+ * Returns 0, or -EFAULT when an entry cannot be read or its result not written (those before it
+ * have been executed). Preemptible between and inside entries.
+ */
+long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    uint32_t left = (uint32_t)nr;
+    long rc = 0;
+
+    for (; left && rc == 0; left--, list += sizeof(struct multicall_entry)) {
+        rc = left != (uint32_t)nr && hypercall_preempt_check() ? -ERESTART
+                                                               : multicall_entry_run(_gva(list));
+        if (rc == -ERESTART)
+            return hypercall_continue(__HYPERVISOR_multicall, 2, (uint64_t[]){ list, left });
+    }
+    return rc;
 }

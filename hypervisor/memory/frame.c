@@ -21,16 +21,6 @@ static struct domain *owners[DOMID_FIRST_RESERVED];
 
 bool page_get(mfn_t m, const struct domain *d) { return page_get_inline(m, d->domain_id); }
 
-bool page_get_any(mfn_t m)
-{
-    uint64_t x;
-
-    if (!mfn_valid(m))
-        return false;
-    x = atomic_load(&mfn_to_page(m)->count_info);
-    return !(x & PGC_HV) && PGC_OWNER(x) < DOMID_FIRST_RESERVED && page_get_inline(m, PGC_OWNER(x));
-}
-
 void page_get_more(struct page_info *pg)
 {
     uint64_t x = atomic_fetch_add(&pg->count_info, 1);
@@ -40,14 +30,14 @@ void page_get_more(struct page_info *pg)
 
 void page_put(struct page_info *pg) { page_put_inline(pg); }
 
-void tlb_flush_since(uint64_t cpus, uint32_t stamp)
+void tlb_flush_since(uint64_t cpus, uint64_t stamp)
 {
     uint64_t need = 0;
 
     for (; cpus; cpus &= cpus - 1) {
         uint32_t id = ffs64(cpus) - 1;
 
-        if ((int32_t)(READ_ONCE(arch_pcpu(id)->tlb_flush_time) - stamp) <= 0)
+        if (!tlb_stamp_after(READ_ONCE(arch_pcpu(id)->tlb_flush_time), stamp))
             need |= 1ULL << id;
     }
     if (need)
@@ -171,7 +161,7 @@ int domain_assign_page(struct domain *d, mfn_t m)
 
     BUG_ON(!mfn_valid(m) || !(atomic_load(&pg->count_info) & PGC_HV));
     if (rc == 0 && x) /* it was stolen from a domain */
-        tlb_flush_since(arch_cpus_online(), (uint32_t)x);
+        tlb_flush_since(arch_cpus_online(), x);
     if (rc == 0 && !pages_give(d, m, 1))
         rc = -ENOMEM;
     return rc;
@@ -187,7 +177,8 @@ bool domain_steal_page(struct domain *d, mfn_t m)
             (PGC_ALLOCATED | PGC_RAM | OWNER(d->domain_id) | 2))
             return false;
     } while (!atomic_compare_exchange_weak(&pg->count_info, &x,
-                                           PGC_RAM | PGC_HV | PGC_DIRTY | OWNER(DOMID_INVALID) | 1));
+                                           PGC_RAM | PGC_HV | PGC_DIRTY | OWNER(DOMID_INVALID) |
+                                               1));
     atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
     if (x & PGC_CACHE_MASK) {
         arch_cache_flush(mfn_to_virt(m), PAGE_SIZE);
@@ -207,8 +198,7 @@ noinline void page_free(struct page_info *pg)
     uint64_t x = atomic_load(&pg->count_info);
     mfn_t m = page_to_mfn(pg);
 
-    BUG_ON(PGC_COUNT(x) != 0 || (x & PGC_ALLOCATED) ||
-           (atomic_load(&pg->type_info) & PGT_IN_USE));
+    BUG_ON(PGC_COUNT(x) != 0 || (x & PGC_ALLOCATED) || (atomic_load(&pg->type_info) & PGT_IN_USE));
     if (x & PGC_CACHE_MASK) /* rule 12: others will read it through the caches */
         arch_cache_flush(mfn_to_virt(m), PAGE_SIZE);
     atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
@@ -233,7 +223,8 @@ bool page_put_allocated(struct page_info *pg)
 
     spin_lock(&d->page_lock);
     x = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED);
-    if ((x & PGC_ALLOCATED) && PGC_COUNT(x) > 1) { /* stays for now, behind those that are ALLOCATED */
+    if ((x & PGC_ALLOCATED) &&
+        PGC_COUNT(x) > 1) { /* stays for now, behind those that are ALLOCATED */
         list_remove(d, pg);
         list_insert(d, pg, false);
     }
@@ -253,7 +244,8 @@ int domain_relinquish_pages(struct domain *d)
         spin_lock(&d->page_lock);
         pg = domain_first_page(d);
         more = pg && (atomic_load(&pg->count_info) & PGC_ALLOCATED);
-        got = more && page_get_inline(page_to_mfn(pg), d->domain_id); /* not to go before the lock */
+        got =
+            more && page_get_inline(page_to_mfn(pg), d->domain_id); /* not to go before the lock */
         spin_unlock(&d->page_lock);
         if (!more)
             return 0;
@@ -281,6 +273,7 @@ void page_share_with_domain(mfn_t m, struct domain *d)
 {
     BUG_ON(!(atomic_load(&mfn_to_page(m)->count_info) & PGC_HV));
     atomic_store(&mfn_to_page(m)->type_info, 0);
+    owners[d->domain_id] = d;
     set_owner(m, d->domain_id);
 }
 

@@ -13,7 +13,7 @@
  * type_info   what the frame may be used as (rule 1; paging/types.c has the invariants):
  *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57:48] entries done (PARTIAL, DEAD), or the
  *   order of a free block  [47] BUSY  [46] DEAD  [31:0] type references if VALID, link if DEAD
- *   With no flag set the frame is used as nothing: [31:0] is the TLB clock at its last use as `type`
+ *   With no flag set the frame is used as nothing: [45:0] is the TLB clock at its last use as `type`
  *   (or, for a free frame, at its freeing); 0 as a whole if there was no such use.
  * next, prev  indices: the owner's list (circular; ALLOCATED frames first), or the free list.
  */
@@ -58,15 +58,20 @@ enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABL
 #define PGT_COUNT_MASK 0xffffffffULL
 #define PGT_TYPE(x) ((enum page_type)((x) >> PGT_TYPE_SHIFT))
 #define PGT_COUNT(x) ((uint32_t)(x))
-#define PGT_STAMP(type, clock) ((uint64_t)(type) << PGT_TYPE_SHIFT | (uint32_t)(clock))
+#define PGT_STAMP_BITS 46 /* no CPU goes without a flush for half of 2^46 flushes of others */
+#define PGT_STAMP(type, clock) \
+    ((uint64_t)(type) << PGT_TYPE_SHIFT | ((clock) & ((1ULL << PGT_STAMP_BITS) - 1)))
 #define PGT_DONE(x) ((unsigned int)((x) >> PGT_DONE_SHIFT) & 0x3ff)
 
-extern uint64_t max_mfn;            /* frames are 0..max_mfn - 1 */
+extern uint64_t max_mfn;             /* frames are 0..max_mfn - 1 */
 extern uint64_t frame_group_valid[]; /* bit per group of frames with a frame table */
-#define FRAME_GROUP_SHIFT 15        /* 32,768 frames, 128 MiB */
+#define FRAME_GROUP_SHIFT 15         /* 32,768 frames, 128 MiB */
 
 static inline struct page_info *mfn_to_page(mfn_t m) { return &frame_table[mfn_x(m)]; }
-static inline mfn_t page_to_mfn(const struct page_info *pg) { return _mfn((uint64_t)(pg - frame_table)); }
+static inline mfn_t page_to_mfn(const struct page_info *pg)
+{
+    return _mfn((uint64_t)(pg - frame_table));
+}
 
 /** True if m is a frame of RAM, so that mfn_to_page() and mfn_to_virt() may be used. Any value. */
 static inline bool mfn_valid(mfn_t m)
@@ -88,7 +93,10 @@ static inline struct page_info *mfn_to_page_checked(mfn_t m)
 }
 
 /* page_get() and page_put() for paging/'s inner loops. page_key(): count_info of id's with count 1. */
-static inline uint64_t page_key(domid_t id) { return (PGC_RAM | (uint64_t)id << PGC_OWNER_SHIFT) + 1; }
+static inline uint64_t page_key(domid_t id)
+{
+    return (PGC_RAM | (uint64_t)id << PGC_OWNER_SHIFT) + 1;
+}
 static inline bool page_get_owned(struct page_info *pg, uint64_t key)
 {
     uint64_t x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
@@ -122,11 +130,10 @@ static inline mfn_t gfn_to_mfn(const struct domain *d, gfn_t g)
 }
 
 /**
- * Take a general reference if m is RAM that d owns (page_get) or anybody but the hypervisor owns
- * (page_get_any). False: not so, or the count is at its limit; nothing changed.
+ * Take a general reference if m is RAM that d owns, or that is shared with it. False: not so, or the
+ * count is at its limit; nothing changed.
  */
 bool page_get(mfn_t m, const struct domain *d);
-bool page_get_any(mfn_t m);
 /** Another reference on a frame on which the caller holds one. Never fails below 2^32 - 1: BUG. */
 void page_get_more(struct page_info *pg);
 /** Drop one; the last one frees the frame (marked DIRTY). Takes L_HEAP. */
@@ -142,11 +149,15 @@ bool page_put_allocated(struct page_info *pg);
 void page_share_with_domain(mfn_t m, struct domain *d);
 void page_unshare(mfn_t m);
 
+static inline bool tlb_stamp_after(uint64_t a, uint64_t b)
+{
+    return (int64_t)((a - b) << (64 - PGT_STAMP_BITS)) > 0;
+}
 /**
- * Make sure that each of these CPUs has flushed its TLB since the TLB clock read `stamp`. May wait
- * for other CPUs: interrupts are on, or only one CPU is online.
+ * Make sure that each of these CPUs has flushed its TLB since the TLB clock read `stamp` (a
+ * type_info will do). May wait for other CPUs: interrupts are on, or only one CPU is online.
  */
-void tlb_flush_since(uint64_t cpus, uint32_t stamp);
+void tlb_flush_since(uint64_t cpus, uint64_t stamp);
 
 /** Note a write by ring 0 into a guest's frame (rule 14); log-dirty hooks in here. */
 static inline void page_mark_dirty(struct domain *d, mfn_t m)

@@ -33,8 +33,10 @@ static void block_link(uint64_t mfn, unsigned int order)
 
     atomic_store_explicit(&pg->count_info, COUNT_INFO_FREE | PGC_FREE, memory_order_relaxed);
     atomic_store_explicit(&pg->type_info,
-                          (atomic_load_explicit(&pg->type_info, memory_order_relaxed) & ~PGT_DONE_MASK) |
-                              (uint64_t)order << PGT_DONE_SHIFT, memory_order_relaxed);
+                          (atomic_load_explicit(&pg->type_info, memory_order_relaxed) &
+                           ~PGT_DONE_MASK) |
+                              (uint64_t)order << PGT_DONE_SHIFT,
+                          memory_order_relaxed);
     pg->prev = 0;
     pg->next = free_head[z][order];
     if (pg->next)
@@ -104,7 +106,8 @@ void heap_add_ram(uint64_t start, uint64_t end)
 
     for (uint64_t m = first; m < last; m++)
         atomic_store_explicit(&frame_table[m].count_info, COUNT_INFO_FREE, memory_order_relaxed);
-    for (uint64_t g = first >> FRAME_GROUP_SHIFT; first < last && g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
+    for (uint64_t g = first >> FRAME_GROUP_SHIFT;
+         first < last && g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
         frame_group_valid[g / 64] |= 1ULL << (g % 64);
     if (first < last)
         max_mfn = MAX(max_mfn, last);
@@ -140,9 +143,7 @@ static uint64_t block_take(unsigned int order, unsigned int max_zone)
 mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
 {
     unsigned int bits = addr_bits ? MIN(addr_bits, PADDR_BITS_MAX) : PADDR_BITS_MAX;
-    uint32_t latest = 0;
-    bool stamped = false;
-    uint64_t mfn;
+    uint64_t latest = 0, mfn;
 
     if (order > HEAP_MAX_ORDER || bits < ZONE0_BITS)
         return INVALID_MFN;
@@ -154,13 +155,12 @@ mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
     for (struct page_info *pg = &frame_table[mfn]; pg < &frame_table[mfn + (1ULL << order)]; pg++) {
         uint64_t t = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
-        if (PGT_TYPE(t) != PGT_NONE && (!stamped || (int32_t)((uint32_t)t - latest) > 0))
-            latest = (uint32_t)t;
-        stamped |= PGT_TYPE(t) != PGT_NONE;
+        if (PGT_TYPE(t) != PGT_NONE && (!latest || tlb_stamp_after(t, latest)))
+            latest = t;
         atomic_store_explicit(&pg->type_info, 0, memory_order_relaxed);
         atomic_store_explicit(&pg->count_info, COUNT_INFO_FREE | 1, memory_order_relaxed);
     }
-    if (stamped) /* whoever had it last may still have it in a TLB */
+    if (latest) /* whoever had it last may still have it in a TLB */
         tlb_flush_since(arch_cpus_online(), latest);
     return _mfn(mfn);
 }
@@ -173,8 +173,9 @@ void heap_free(mfn_t m, unsigned int order)
         struct page_info *pg = &frame_table[i];
         uint64_t x = atomic_load(&pg->count_info);
 
-        BUG_ON(!mfn_valid(_mfn(i)) || (x & PGC_FREE));
-        if (PGC_OWNER(x) != DOMID_INVALID) /* else no guest can have it in a TLB, or it is stamped */
+        BUG_ON(!mfn_valid(_mfn(i)) || (x & PGC_FREE) || PGC_COUNT(x) > 1);
+        if (PGC_OWNER(x) !=
+            DOMID_INVALID) /* else no guest can have it in a TLB, or it is stamped */
             atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
         atomic_store(&pg->count_info, COUNT_INFO_FREE);
     }
@@ -227,20 +228,12 @@ void heap_print(void)
 {
     print(LOG_INFO, "heap: %llu of %llu pages free", (unsigned long long)nr_free,
           (unsigned long long)nr_total);
-    for (unsigned int z = 0; z < NR_ZONES; z++) {
-        uint64_t pages = 0;
-
-        for (unsigned int o = 0; o < NR_ORDERS; o++)
-            for (uint32_t i = free_head[z][o]; i; i = frame_table[i].next)
-                pages += 1ULL << o;
-        if (pages)
-            print(LOG_INFO, "  below 2^%u: %llu pages free", z + ZONE0_BITS, (unsigned long long)pages);
-    }
 }
 
 static unsigned int complain(const char *what, uint64_t a, uint64_t b)
 {
-    print(LOG_ERR, "heap audit: %s (%llx, %llx)", what, (unsigned long long)a, (unsigned long long)b);
+    print(LOG_ERR, "heap audit: %s (%llx, %llx)", what, (unsigned long long)a,
+          (unsigned long long)b);
     return 1;
 }
 

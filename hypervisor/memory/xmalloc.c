@@ -6,8 +6,8 @@
 #include "memory/heap.h"
 
 struct slab {
-    struct slab *next, *prev;  /* slabs of this class with a free object */
-    void *free;                /* first free object; each holds the next one's address */
+    struct slab *next, *prev; /* slabs of this class with a free object */
+    void *free;               /* first free object; each holds the next one's address */
     uint32_t class, nr_used;
 };
 #define SLAB_HEAD 64u
@@ -58,7 +58,7 @@ void *xmalloc(size_t bytes)
     void *o;
 
     while (class < ARRAY_SIZE(class_size) && class_size[class] < bytes)
-        class++;
+        class ++;
     if (class == ARRAY_SIZE(class_size))
         return bytes <= PAGE_SIZE ? alloc_page() : NULL;
     spin_lock(&slab_lock);

@@ -6,7 +6,9 @@
 #include "memory/heap.h"
 #include "paging/internal.h"
 
-struct expected { uint32_t refs, types; };
+struct expected {
+    uint32_t refs, types;
+};
 
 static struct expected *want; /* by frame; of one audit at a time */
 static unsigned int nr_bad;
@@ -23,7 +25,8 @@ static void expect(mfn_t m, enum page_type type)
 {
     if (!mfn_valid(m)) {
         nr_bad++;
-        print(LOG_ERR, "paging audit: reference to %llx, which is no RAM", (unsigned long long)mfn_x(m));
+        print(LOG_ERR, "paging audit: reference to %llx, which is no RAM",
+              (unsigned long long)mfn_x(m));
         return;
     }
     want[mfn_x(m)].refs++;
@@ -124,7 +127,7 @@ unsigned int paging_audit(void)
             expect(_mfn(m), PGT_TYPE(x));
     }
     for (struct domain *d = domain_list; d; d = d->next) /* all stand still: no lock */
-        for_each_vcpu(d, v)
+        for_each_vcpu (d, v)
             audit_vcpu(v);
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)))

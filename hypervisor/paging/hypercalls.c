@@ -79,7 +79,8 @@ static int plain_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t v
 static int upper_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t val, bool keep_ad)
 {
     enum page_type type = PGT_TYPE(atomic_load(&pg->type_info));
-    int rc = upper_update(d, p, type, (unsigned int)(((uintptr_t)p & ~PAGE_MASK) / sizeof(*p)), val, keep_ad);
+    int rc = upper_update(d, p, type, (unsigned int)(((uintptr_t)p & ~PAGE_MASK) / sizeof(*p)), val,
+                          keep_ad);
     uint64_t maddr = mfn_x(page_to_mfn(pg)) << PAGE_SHIFT;
 
     if (rc)
@@ -90,7 +91,11 @@ static int upper_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t v
 }
 
 /* Lists go through a table entry by entry: the reference on the last request's frame is kept. */
-struct target { struct page_info *pg; uint64_t mfn; };
+struct target {
+    struct page_info *pg;
+    uint64_t mfn;
+    char *va;
+};
 
 static bool target_set(struct target *t, struct domain *d, mfn_t m)
 {
@@ -100,23 +105,25 @@ static bool target_set(struct target *t, struct domain *d, mfn_t m)
         return false;
     if (t->pg)
         page_put_inline(t->pg);
-    *t = (struct target){ pg, mfn_x(m) };
+    *t = (struct target){ pg, mfn_x(m), mfn_to_virt(_mfn(array_index_nospec(mfn_x(m), max_mfn))) };
     return true;
 }
 
 /* 0 or 1 done, 1 if it took long; else an error, and nothing changed. d->mmu_lock is held. */
-static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, struct target *t, uint64_t ptr,
-                                 uint64_t val)
+static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, struct target *t,
+                                     uint64_t ptr, uint64_t val)
 {
     unsigned int cmd = ptr & 7;
     mfn_t m = gfn_to_mfn(d, _gfn(ptr >> PAGE_SHIFT));
-    pte_t *p = maddr_to_virt(ptr & ~7ULL);
     uint64_t x;
+    pte_t *p;
 
     if (unlikely(t->mfn != mfn_x(m)) && !target_set(t, d, m))
         return -EINVAL;
+    p = (pte_t *)(t->va + (ptr & ~PAGE_MASK & ~7ULL));
     x = atomic_load_explicit(&t->pg->type_info, memory_order_relaxed);
-    if (likely(IS_VALID_AS(x, PGT_L1) && cmd != MMU_MACHPHYS_UPDATE && cmd <= MMU_PT_UPDATE_NO_TRANSLATE))
+    if (likely(IS_VALID_AS(x, PGT_L1) && cmd != MMU_MACHPHYS_UPDATE &&
+               cmd <= MMU_PT_UPDATE_NO_TRANSLATE))
         return cmd == MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, p, val, PTE_KEEP_AD, NULL)
                                                 : l1_update(d, owner, p, val, PTE_SET, NULL);
     if (cmd == MMU_MACHPHYS_UPDATE) {
@@ -126,7 +133,8 @@ static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, str
     if (cmd > MMU_PT_UPDATE_NO_TRANSLATE)
         return -ENOSYS;
     if ((x & PGT_VALID) && PGT_TYPE(x) <= PGT_L4)
-        return owner == d ? upper_write(d, t->pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD) : -EINVAL;
+        return owner == d ? upper_write(d, t->pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD)
+                          : -EINVAL;
     return plain_write(d, t->pg, p, val);
 }
 
@@ -134,7 +142,7 @@ static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, str
 static int mmu_update_batch(struct domain *d, struct domain *owner, const struct mmu_update *req,
                             uint32_t nr, uint32_t *i)
 {
-    struct target t = { NULL, ~0ULL };
+    struct target t = { NULL, ~0ULL, NULL };
     uint32_t k;
     int rc = 0;
 
@@ -187,7 +195,8 @@ long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t fo
     while (rc == 0 && i < nr) {
         uint32_t n = MIN(nr - i, BATCH);
 
-        if (unlikely(copy_from_guest(req, gva_index(_gva(reqs), i, sizeof(*req)), n * sizeof(*req)))) {
+        if (unlikely(copy_from_guest(req, gva_index(_gva(reqs), i, sizeof(*req)),
+                                     n * sizeof(*req)))) {
             rc = -EFAULT;
             break;
         }
@@ -195,7 +204,8 @@ long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t fo
         if (rc == 0 && i < nr && hypercall_preempt_check())
             rc = -ERESTART;
     }
-    const uint64_t again[] = { reqs + i * sizeof(*req), (nr - i) | LIST_PREEMPTED, done_out, foreign };
+    const uint64_t again[] = { reqs + i * sizeof(*req), (nr - i) | LIST_PREEMPTED, done_out,
+                               foreign };
     return list_end(__HYPERVISOR_mmu_update, again, done + i, rc);
 }
 
@@ -210,7 +220,7 @@ static int vcpumask_copy(struct domain *d, uint64_t bitmap, uint64_t *cpus)
     if (copy_from_guest(&vcpus, _gva(bitmap), DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EFAULT;
     *cpus = 0;
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         if (vcpus >> v->vcpu_id & 1)
             *cpus |= 1ULL << atomic_load(&v->processor);
     *cpus &= atomic_load(&d->dirty_cpus);
@@ -222,9 +232,7 @@ static void flush_va(uint64_t va, uint64_t flags, uint64_t cpus)
     bool local = (flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_LOCAL;
 
     switch (flags & UVMF_FLUSHTYPE_MASK) {
-    case UVMF_TLB_FLUSH:
-        local ? arch_flush_tlb_local() : arch_flush_tlb_mask(cpus);
-        break;
+    case UVMF_TLB_FLUSH: local ? arch_flush_tlb_local() : arch_flush_tlb_mask(cpus); break;
     case UVMF_INVLPG:
         local ? arch_flush_tlb_page_local(va) : arch_flush_tlb_page_mask(cpus, va);
         break;
@@ -234,11 +242,13 @@ static void flush_va(uint64_t va, uint64_t flags, uint64_t cpus)
 /* Always 0, for the tail call. */
 static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t cpus)
 {
-    flush_va(va, flags, (flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_ALL ? atomic_load(&d->dirty_cpus) : cpus);
+    flush_va(va, flags,
+             (flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_ALL ? atomic_load(&d->dirty_cpus) : cpus);
     return 0;
 }
 
-static hot_inline long va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t new, uint64_t flags)
+static hot_inline long va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t new,
+                                 uint64_t flags)
 {
     uint64_t cpus = 0;
     pte_t *p;
@@ -282,7 +292,8 @@ long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4
 }
 
 /** The same with the frame of another domain: see frame_owner(). */
-long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid, uint64_t a5)
+long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid,
+                                      uint64_t a5)
 {
     const uint64_t args[] = { va, pte, flags, domid };
     struct domain *d = current->domain, *owner;
@@ -290,7 +301,8 @@ long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags,
 
     if (rc == 0)
         rc = va_update(d, owner, va, pte, flags);
-    return rc == -ERESTART ? hypercall_continue(__HYPERVISOR_update_va_mapping_otherdomain, 4, args) : rc;
+    return rc == -ERESTART ? hypercall_continue(__HYPERVISOR_update_va_mapping_otherdomain, 4, args)
+                           : rc;
 }
 
 /* ---- mmuext_op ---- */
@@ -360,7 +372,8 @@ static int op_copy_page(struct domain *d, mfn_t m, mfn_t src)
 static int op_flush(struct domain *d, const struct mmuext_op *op)
 {
     uint64_t va = op->arg1.linear_addr, cpus = atomic_load(&d->dirty_cpus);
-    bool is_page = op->cmd == MMUEXT_INVLPG_LOCAL || op->cmd == MMUEXT_INVLPG_MULTI || op->cmd == MMUEXT_INVLPG_ALL;
+    bool is_page = op->cmd == MMUEXT_INVLPG_LOCAL || op->cmd == MMUEXT_INVLPG_MULTI ||
+                   op->cmd == MMUEXT_INVLPG_ALL;
     bool local = op->cmd == MMUEXT_INVLPG_LOCAL || op->cmd == MMUEXT_TLB_FLUSH_LOCAL;
 
     if ((op->cmd == MMUEXT_INVLPG_MULTI || op->cmd == MMUEXT_TLB_FLUSH_MULTI) &&
@@ -378,44 +391,31 @@ static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn));
 
     switch (op->cmd) {
-    case MMUEXT_PIN_L1_TABLE:
-        return paging_pin(d, m, PGT_L1);
-    case MMUEXT_PIN_L2_TABLE:
-        return paging_pin(d, m, PGT_L2);
-    case MMUEXT_PIN_L3_TABLE:
-        return paging_pin(d, m, PGT_L3);
-    case MMUEXT_PIN_L4_TABLE:
-        return paging_pin(d, m, PGT_L4);
-    case MMUEXT_UNPIN_TABLE:
-        return op_unpin(d, m);
-    case MMUEXT_NEW_BASEPTR:
-        return vcpu_set_root(v, m, false);
-    case MMUEXT_NEW_USER_BASEPTR:
-        return vcpu_set_root(v, m, true);
+    case MMUEXT_PIN_L1_TABLE: return paging_pin(d, m, PGT_L1);
+    case MMUEXT_PIN_L2_TABLE: return paging_pin(d, m, PGT_L2);
+    case MMUEXT_PIN_L3_TABLE: return paging_pin(d, m, PGT_L3);
+    case MMUEXT_PIN_L4_TABLE: return paging_pin(d, m, PGT_L4);
+    case MMUEXT_UNPIN_TABLE: return op_unpin(d, m);
+    case MMUEXT_NEW_BASEPTR: return vcpu_set_root(v, m, false);
+    case MMUEXT_NEW_USER_BASEPTR: return vcpu_set_root(v, m, true);
     case MMUEXT_TLB_FLUSH_LOCAL:
     case MMUEXT_INVLPG_LOCAL:
     case MMUEXT_TLB_FLUSH_MULTI:
     case MMUEXT_INVLPG_MULTI:
     case MMUEXT_TLB_FLUSH_ALL:
-    case MMUEXT_INVLPG_ALL:
-        return op_flush(d, op);
+    case MMUEXT_INVLPG_ALL: return op_flush(d, op);
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
         if (!may_map_uncached(d))
             return -EACCES;
         arch_cache_writeback_all();
         return 0;
-    case MMUEXT_SET_LDT:
-        return vcpu_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
-    case MMUEXT_CLEAR_PAGE:
-        return op_clear_page(d, m);
-    case MMUEXT_COPY_PAGE:
-        return op_copy_page(d, m, gfn_to_mfn(d, _gfn(op->arg2.src_mfn)));
+    case MMUEXT_SET_LDT: return vcpu_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
+    case MMUEXT_CLEAR_PAGE: return op_clear_page(d, m);
+    case MMUEXT_COPY_PAGE: return op_copy_page(d, m, gfn_to_mfn(d, _gfn(op->arg2.src_mfn)));
     case MMUEXT_MARK_SUPER:
-    case MMUEXT_UNMARK_SUPER:
-        return -EOPNOTSUPP;
-    default:
-        return -ENOSYS;
+    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
+    default: return -ENOSYS;
     }
 }
 
@@ -474,6 +474,7 @@ long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t fore
         if (rc == 0 && i < nr && hypercall_preempt_check())
             rc = -ERESTART;
     }
-    const uint64_t again[] = { ops + i * sizeof(*op), (nr - i) | LIST_PREEMPTED, done_out, foreign };
+    const uint64_t again[] = { ops + i * sizeof(*op), (nr - i) | LIST_PREEMPTED, done_out,
+                               foreign };
     return list_end(__HYPERVISOR_mmuext_op, again, done + i, rc);
 }

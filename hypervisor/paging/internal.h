@@ -33,17 +33,20 @@ int table_abandon(struct domain *d, struct page_info *pg);
 
 /* ---- validate.c ---- */
 /** Take the references of a table's entries from *done on, or check descriptors; *done as reached. */
-int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done);
-/** Drop those of entries *done - 1 downwards, until a child table dies; false: time is up. */
-bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done);
+int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type,
+                      unsigned int *done);
+/** Drop those of entries *done - 1 downwards; child tables may die. False: time is up. */
+bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type,
+                       unsigned int *done);
 int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e);
 /** The frame cannot be writable: drop the general reference; why. */
 int l1e_get_refused(struct domain *d, struct domain *owner, struct page_info *pg);
 /** Replace an entry of a valid L2..L4 table, index i; 0 or an error that changed nothing. */
-int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new, bool keep_ad);
+int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new,
+                 bool keep_ad);
 /** Of l1_update(): old and new differ in PTE_RW only. */
-int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new, enum pte_how how,
-                 pte_t *expect);
+int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
+                 enum pte_how how, pte_t *expect);
 /** Make a descriptor harmless (DPL 3); false: it cannot be. */
 bool desc_fix(uint64_t *desc);
 
@@ -55,7 +58,8 @@ static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
     uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
     do {
-        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >= PGC_COUNT_MAX - 1)) /* not so, or too many */
+        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >=
+                     PGC_COUNT_MAX - 1)) /* not so, or too many */
             return type_get_writable_slow(owner, pg);
     } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
     return true;
@@ -132,7 +136,8 @@ static inline void l1e_put(pte_t e)
 /* What a non-present entry may hold on a CPU that speculates with its address (L1TF). */
 static inline bool l1tf_safe(pte_t e)
 {
-    uint64_t a = e & PTE_ADDR_MASK & ((1ULL << MIN(arch_paddr_bits, 44)) - 1); /* what the L1D sees */
+    uint64_t a =
+        e & PTE_ADDR_MASK & ((1ULL << MIN(arch_paddr_bits, 44)) - 1); /* what the L1D sees */
 
     return likely(!arch_l1tf_affected) || a == 0 || a >= max_mfn << PAGE_SHIFT;
 }
@@ -170,8 +175,8 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p
         *expect = old;
         return 1;
     }
-    if (new & PTE_P) {
-        if (unlikely(new & L1E_BAD))
+    if (new &PTE_P) {
+        if (unlikely(new &L1E_BAD))
             return -EINVAL;
         new = (new | PTE_US) & ~PTE_G;
         diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
@@ -184,7 +189,7 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p
     }
     if (unlikely(!pte_store(p, &old, new, how))) { /* the CPU set A or D meanwhile */
         *expect = old;
-        if (diff && (new & PTE_P))
+        if (diff && (new &PTE_P))
             l1e_put(new);
         return 1;
     }
@@ -196,7 +201,10 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p
 /* Rule 12: domains with devices. */
 static inline bool may_map_uncached(const struct domain *d) { return d->is_hwdom || d->nr_iomem; }
 
-static inline bool va_is_hv(uint64_t va) { return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START; }
+static inline bool va_is_hv(uint64_t va)
+{
+    return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START;
+}
 
 /* The table below t's entry for va, or NULL. */
 static hot_inline pte_t *walk_step(const pte_t *t, uint64_t va, unsigned int level)

@@ -26,13 +26,8 @@ void page_put_writable(mfn_t m);
 long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5);
 long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5);
 long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4, uint64_t a5);
-long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid, uint64_t a5);
-
-/**
- * Walk v's kernel (or present, for faults) root to the L1 entry for va.
- * Fills *l1_mfn (the table's frame) and *pte (its present value); false if a level is not present.
- */
-bool guest_walk_l1(struct vcpu *v, uint64_t va, mfn_t *l1_mfn, pte_t *pte);
+long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid,
+                                      uint64_t a5);
 
 /**
  * A guest kernel wrote to a page-table frame: replace the entry at va by compare-and-exchange.

@@ -24,7 +24,7 @@
 static void flush_former_use(const struct domain *owner, uint64_t x, enum page_type type)
 {
     if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type)
-        tlb_flush_since(atomic_load(&owner->dirty_cpus), (uint32_t)x);
+        tlb_flush_since(atomic_load(&owner->dirty_cpus), x);
 }
 
 /* For what is not in use as writable already. Without mmu_lock, perhaps. */
@@ -68,7 +68,8 @@ noinline void type_put_writable_slow(struct page_info *pg)
 /* ---- tables and descriptors; d->mmu_lock is held ---- */
 
 /* The reference that the caller has on pg becomes the dead table's own. */
-static void table_die(struct domain *d, struct page_info *pg, enum page_type type, unsigned int done)
+static void table_die(struct domain *d, struct page_info *pg, enum page_type type,
+                      unsigned int done)
 {
     atomic_store(&pg->type_info, (uint64_t)type << PGT_TYPE_SHIFT | PGT_DEAD |
                                      (uint64_t)done << PGT_DONE_SHIFT | d->dead_tables);
@@ -88,7 +89,8 @@ int table_abandon(struct domain *d, struct page_info *pg)
 }
 
 /* From free of use, or PARTIAL, to BUSY, with the self-reference of I4. */
-static int table_begin(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done)
+static int table_begin(struct domain *d, struct page_info *pg, enum page_type type,
+                       unsigned int *done)
 {
     const uint64_t busy = (uint64_t)type << PGT_TYPE_SHIFT | PGT_BUSY;
     uint64_t x = atomic_load(&pg->type_info);
@@ -108,7 +110,8 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
     page_get_more(pg);
     flush_former_use(d, x, type);
     if (atomic_load(&pg->count_info) & PGC_CACHE_MASK)
-        arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE); /* what we check is what is there */
+        arch_cache_flush(mfn_to_virt(page_to_mfn(pg)),
+                         PAGE_SIZE); /* what we check is what is there */
     return 0;
 }
 
@@ -139,7 +142,8 @@ noinline void table_last_put(struct domain *d, struct page_info *pg)
 {
     uint64_t x = atomic_load(&pg->type_info);
 
-    BUG_ON(!(x & PGT_VALID) || PGT_COUNT(x) != 1 || PGT_TYPE(x) == PGT_WRITABLE || (x & PGT_PINNED));
+    BUG_ON(!(x & PGT_VALID) || PGT_COUNT(x) != 1 || PGT_TYPE(x) == PGT_WRITABLE ||
+           (x & PGT_PINNED));
     table_die(d, pg, PGT_TYPE(x), PGT_TYPE(x) == PGT_DESC ? 0 : PTES_PER_TABLE);
 }
 

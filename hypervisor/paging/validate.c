@@ -11,7 +11,7 @@
 #define SKIP 32u
 
 #define DESC_P (1ULL << 47)
-#define DESC_S (1ULL << 44)   /* code or data; else a gate, TSS or LDT */
+#define DESC_S (1ULL << 44) /* code or data; else a gate, TSS or LDT */
 #define DESC_DPL3 (3ULL << 45)
 
 /* ---- L1 ---- */
@@ -79,21 +79,21 @@ noinline int l1e_get_refused(struct domain *d, struct domain *owner, struct page
  * The two entries map the same thing but for who may write: move only the writable reference. The
  * old entry's general one keeps the owner what it is.
  */
-int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new, enum pte_how how,
-                 pte_t *expect)
+int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
+                 enum pte_how how, pte_t *expect)
 {
     mfn_t m = _mfn(pte_mfn(new));
     struct page_info *pg = mfn_to_page(m);
     bool ram = mfn_valid(m), stored;
 
-    if (ram && (new & PTE_RW)) {
+    if (ram && (new &PTE_RW)) {
         if (PGC_OWNER(atomic_load(&pg->count_info)) != owner->domain_id)
             return -EBUSY;
         if (!type_get_writable(owner, pg))
             return owner == d ? table_abandon(d, pg) : -EBUSY;
     }
     stored = pte_store(p, &old, new, how);
-    if (ram && stored == !(new & PTE_RW))
+    if (ram && stored == !(new &PTE_RW))
         type_put_writable(pg);
     if (stored)
         return 0;
@@ -175,7 +175,8 @@ static int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, un
     return 0;
 }
 
-int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new, bool keep_ad)
+int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new,
+                 bool keep_ad)
 {
     pte_t old = READ_ONCE(*p);
     bool same = false;
@@ -183,8 +184,8 @@ int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i
 
     if (is_hv_slot(type, i))
         return -EINVAL;
-    if (new & PTE_P) {
-        if (new & UPPER_BAD)
+    if (new &PTE_P) {
+        if (new &UPPER_BAD)
             return -EINVAL;
         new |= PTE_US;
         same = (old & PTE_P) && pte_mfn(old) == pte_mfn(new);
@@ -230,7 +231,8 @@ static int desc_check_all(uint64_t *t)
 
 /* ---- whole tables ---- */
 
-int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done)
+int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type,
+                      unsigned int *done)
 {
     void *t = mfn_to_virt(page_to_mfn(pg));
 
@@ -241,10 +243,10 @@ int table_get_entries(struct domain *d, struct page_info *pg, enum page_type typ
     return upper_get_entries(d, t, type, done);
 }
 
-bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type, unsigned int *done)
+bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type,
+                       unsigned int *done)
 {
     const pte_t *t = mfn_to_virt(page_to_mfn(pg));
-    const uint32_t head = d->dead_tables;
 
     while (*done > 0) {
         unsigned int i;
@@ -262,8 +264,6 @@ bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type ty
             l1e_put(e);
         else
             table_put(d, mfn_to_page(_mfn(pte_mfn(e))));
-        if (d->dead_tables != head)
-            return true;
         if ((type != PGT_L1 || i % 64 == 0) && hypercall_preempt_check())
             return *done == 0;
     }

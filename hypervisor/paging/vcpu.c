@@ -29,7 +29,8 @@ static int set_root_locked(struct vcpu *v, mfn_t m, uint64_t *root)
     } else {
         old = 0;
     }
-    arch_vcpu_roots_changed(v); /* the CPU leaves the old root before that may become something else */
+    if (root == &v->arch.cr3_kernel || !v->arch.kernel_mode) /* else no CPU has it loaded now */
+        arch_vcpu_roots_changed(v); /* leaves the old one before that may become something else */
     if (old)
         table_put(d, mfn_to_page(root_mfn(old)));
     return 0;
@@ -123,7 +124,8 @@ int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents)
     mfn_t list[NR_LDT_FRAMES];
     int rc = 0;
 
-    if (nr_ents > LDT_MAX_ENTRIES || (nr_ents && ((va & ~PAGE_MASK) || !va_is_canonical(va) || va_is_hv(va))))
+    if (nr_ents > LDT_MAX_ENTRIES ||
+        (nr_ents && ((va & ~PAGE_MASK) || !va_is_canonical(va) || va_is_hv(va))))
         return -EINVAL;
     for (unsigned int i = 0; i < DIV_ROUND_UP(nr_ents, DESCS_PER_FRAME); i++) {
         pte_t *p;
@@ -172,22 +174,7 @@ int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)
     return rc;
 }
 
-/* ---- walks ---- */
-
-bool guest_walk_l1(struct vcpu *v, uint64_t va, mfn_t *l1_mfn, pte_t *pte)
-{
-    struct domain *d = v->domain;
-    pte_t *p;
-
-    spin_lock(&d->mmu_lock);
-    p = walk_l1(v->arch.kernel_mode ? v->arch.cr3_kernel : v->arch.cr3_user, va);
-    if (p) {
-        *l1_mfn = virt_to_mfn(p);
-        *pte = READ_ONCE(*p);
-    }
-    spin_unlock(&d->mmu_lock);
-    return p != NULL;
-}
+/* ---- page faults ---- */
 
 int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte_t old, pte_t new,
                           bool cmpxchg, pte_t *seen)
@@ -245,7 +232,7 @@ int paging_relinquish(struct domain *d)
     struct vcpu *v;
     int rc;
 
-    for_each_vcpu(d, v) {
+    for_each_vcpu (d, v) {
         vcpu_drop_gdt(v);
         vcpu_drop_ldt(v);
         vcpu_drop_roots(v);

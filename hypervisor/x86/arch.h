@@ -14,9 +14,15 @@ struct domain;
 /* ---- memory ---- */
 
 /** Where frame m is seen by ring 0 (the direct map). Any RAM frame. */
-static inline void *mfn_to_virt(mfn_t m) { return (void *)(DIRECTMAP_BASE + (mfn_x(m) << PAGE_SHIFT)); }
+static inline void *mfn_to_virt(mfn_t m)
+{
+    return (void *)(DIRECTMAP_BASE + (mfn_x(m) << PAGE_SHIFT));
+}
 static inline void *maddr_to_virt(uint64_t maddr) { return (void *)(DIRECTMAP_BASE + maddr); }
-static inline uint64_t virt_to_maddr(const void *p) { return (uint64_t)(uintptr_t)p - DIRECTMAP_BASE; }
+static inline uint64_t virt_to_maddr(const void *p)
+{
+    return (uint64_t)(uintptr_t)p - DIRECTMAP_BASE;
+}
 static inline mfn_t virt_to_mfn(const void *p) { return _mfn(virt_to_maddr(p) >> PAGE_SHIFT); }
 
 /**
@@ -48,7 +54,7 @@ void arch_flush_tlb_page_local(uint64_t va);
 void arch_flush_tlb_mask(uint64_t mask);
 void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va);
 /** The TLB clock: advances with each full flush on any CPU; see tlb_flush_needed(). */
-extern _Atomic uint32_t arch_tlb_clock;
+extern _Atomic uint64_t arch_tlb_clock;
 /** The data of CPU id, which is online. */
 struct pcpu *arch_pcpu(uint32_t id);
 
@@ -68,12 +74,13 @@ struct cpu_user_regs *arch_guest_regs(void);
 /** Allocate and free the machine's part of v. 0 or -ENOMEM. */
 int arch_vcpu_create(struct vcpu *v);
 void arch_vcpu_destroy(struct vcpu *v);
+/** v does not run: make every CPU leave its root and state, which one may still have loaded. */
+void arch_vcpu_unload(struct vcpu *v);
 /**
  * Fill v's state from a guest-supplied context (copied and hostile). 0 or -EINVAL, nothing changed.
  * Frame references (GDT, root) are the caller's business; this sanitizes selectors and flags.
  */
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
-void arch_vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c);
 /** Save prev's registers, load next's, and go on as next. Called with interrupts off. */
 void arch_context_switch(struct vcpu *prev, struct vcpu *next);
 /** Reload GDT/LDT window, debug registers, segment bases... of v if it is current. */
@@ -115,7 +122,11 @@ uint64_t arch_time_ns(void);
 uint64_t arch_tsc(void);
 uint64_t arch_tsc_khz(void);
 /** How arch_time_ns() follows from the TSC; guests are told the same. Constant after boot. */
-struct tsc_scale { uint64_t base; uint32_t mul; int8_t shift; };
+struct tsc_scale {
+    uint64_t base;
+    uint32_t mul;
+    int8_t shift;
+};
 extern struct tsc_scale arch_tsc_scale;
 static inline uint64_t tsc_scale_ns(const struct tsc_scale *s, uint64_t tsc)
 {

@@ -23,9 +23,10 @@
 extern char text_end[], rodata_start[], data_start[], init_start[], init_end[], image_end[],
     boot_stack_top[];
 
-
 /* RAM that nobody has yet, ascending. */
-static struct { uint64_t start, end; } free_ram[MAX_FREE];
+static struct {
+    uint64_t start, end;
+} free_ram[MAX_FREE];
 static unsigned int nr_free;
 /* Before our own direct map is loaded only the first 4 GiB can be reached. */
 static uint64_t reachable_end = GIB(4);
@@ -124,7 +125,7 @@ static void map_new(uint64_t va, uint64_t bytes, uint64_t flags)
 
 /* ---- the address space ---- */
 
-#define OFFSET_OF(symbol) ((uint64_t)(uintptr_t)(symbol) - IMAGE_VIRT)
+#define OFFSET_OF(symbol) ((uint64_t)(uintptr_t)(symbol)-IMAGE_VIRT)
 
 /* Each part of the image with its own rights, where it is linked. */
 static void map_image(void)
@@ -153,7 +154,8 @@ static void map_ram(uint64_t start, uint64_t end)
         uint64_t stop = MIN(MAX(cuts[i], start), end);
 
         if (stop > start)
-            boot_map(DIRECTMAP_VIRT + start, start, stop - start, i == 1 ? PTE_NX : PTE_RW | PTE_NX);
+            boot_map(DIRECTMAP_VIRT + start, start, stop - start,
+                     i == 1 ? PTE_NX : PTE_RW | PTE_NX);
         start = stop;
     }
 }
@@ -209,8 +211,8 @@ static void map_tables(void)
             bool big = l2 & PTE_PS;
             uint64_t size = big ? MIB(2) : PAGE_SIZE;
 
-            boot_map(M2P_RO_VIRT + (va - M2P_RW_VIRT), (big ? l2 : *hv_entry(va, 1, 0)) & PTE_ADDR_MASK,
-                     size, PTE_US | PTE_NX);
+            boot_map(M2P_RO_VIRT + (va - M2P_RW_VIRT),
+                     (big ? l2 : *hv_entry(va, 1, 0)) & PTE_ADDR_MASK, size, PTE_US | PTE_NX);
             b += size;
         }
     }
@@ -219,7 +221,16 @@ static void map_tables(void)
 static void map_cpu_area(uint32_t cpu)
 {
     static const uint8_t pages[] = {
-        CPU_AREA_PAGE_ENTRY, CPU_AREA_PAGE_STACK, 4, 5, 7, 8, 10, 11, 13, 14,
+        CPU_AREA_PAGE_ENTRY,
+        CPU_AREA_PAGE_STACK,
+        4,
+        5,
+        7,
+        8,
+        10,
+        11,
+        13,
+        14,
         CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE,
     };
 
@@ -282,7 +293,8 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
         panic("%s", boot_info.error);
     cmdline_parse(boot_info.cmdline);
     console_options();
-    print(LOG_INFO, "xen-like " XL_VERSION " (loaded by %s at %x)\n", boot_info.loader, image_maddr);
+    print(LOG_INFO, "xen-like " XL_VERSION " (loaded by %s at %x)\n", boot_info.loader,
+          image_maddr);
     print(LOG_INFO, "Command line: %s\n", boot_info.cmdline);
     cpu_detect();
     if (!acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, acpi_map))

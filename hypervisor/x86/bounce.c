@@ -47,10 +47,12 @@ void vcpu_toggle_mode(struct vcpu *v)
     this_pcpu()->nr_cr3_loads++;
 }
 
-static uint16_t segment_ds(void) { uint16_t s; __asm__("mov %%ds, %0" : "=r"(s)); return s; }
-static uint16_t segment_es(void) { uint16_t s; __asm__("mov %%es, %0" : "=r"(s)); return s; }
-static uint16_t segment_fs(void) { uint16_t s; __asm__("mov %%fs, %0" : "=r"(s)); return s; }
-static uint16_t segment_gs(void) { uint16_t s; __asm__("mov %%gs, %0" : "=r"(s)); return s; }
+#define SEGMENT(seg)                               \
+    ({                                             \
+        uint64_t sel;                              \
+        __asm__("mov %%" #seg ", %0" : "=r"(sel)); \
+        sel & 0xffff;                              \
+    })
 
 /* Build the frame and point the guest at the handler. A guest whose stack cannot take it is over. */
 static void bounce(struct vcpu *v, const struct bounce *b)
@@ -70,18 +72,18 @@ static void bounce(struct vcpu *v, const struct bounce *b)
     frame[n++] = regs->rcx;
     frame[n++] = regs->r11;
     if (b->failsafe) {
-        frame[n++] = segment_ds();
-        frame[n++] = segment_es();
-        frame[n++] = segment_fs();
-        frame[n++] = segment_gs();
+        frame[n++] = SEGMENT(ds);
+        frame[n++] = SEGMENT(es);
+        frame[n++] = SEGMENT(fs);
+        frame[n++] = SEGMENT(gs);
     }
     if (b->has_error)
         frame[n++] = b->error_code;
     frame[n++] = regs->rip;
     frame[n++] = cs | (mask & 0xff) << 32;
-    frame[n++] = (regs->rflags & ~RFLAGS_IF) | (mask ? 0 : RFLAGS_IF) |
-                 (v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1
-                      ? (uint64_t)a->iopl << 12 : 0);
+    frame[n++] =
+        (regs->rflags & ~RFLAGS_IF) | (mask ? 0 : RFLAGS_IF) |
+        (v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1 ? (uint64_t)a->iopl << 12 : 0);
     frame[n++] = regs->rsp;
     frame[n++] = regs->ss;
     rsp = (rsp & ~15ULL) - n * 8;
@@ -104,8 +106,11 @@ static void bounce_trap(struct vcpu *v, unsigned int vector, bool has_error, uin
 {
     const struct guest_trap *t = &v->arch.traps[vector];
     struct bounce b = {
-        .address = t->address, .cs = t->cs, .mask_events = t->flags & 4, /* TI_GET_IF */
-        .has_error = has_error, .error_code = error_code,
+        .address = t->address,
+        .cs = t->cs,
+        .mask_events = t->flags & 4, /* TI_GET_IF */
+        .has_error = has_error,
+        .error_code = error_code,
     };
 
     if (t->address == 0) {
@@ -147,7 +152,9 @@ static void bounce_callback(struct vcpu *v, const struct guest_callback *cb, boo
                             const char *what)
 {
     struct bounce b = {
-        .address = cb->address, .cs = GUEST_CS64, .mask_events = cb->mask_events,
+        .address = cb->address,
+        .cs = GUEST_CS64,
+        .mask_events = cb->mask_events,
         .failsafe = failsafe,
     };
 
@@ -181,7 +188,7 @@ void deliver_pending(struct vcpu *v)
                 bounce_trap(v, 2, false, 0);
         }
     }
-    if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask && v->arch.event_cb.address) {
+    if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask) {
         struct guest_callback cb = { v->arch.event_cb.address, true };
 
         bounce_callback(v, &cb, false, "event");
@@ -189,7 +196,8 @@ void deliver_pending(struct vcpu *v)
 }
 
 /* SYSCALL from user mode; where the kernel wants none it is an undefined instruction. */
-static void user_syscall(struct vcpu *v, const struct guest_callback *cb, struct cpu_user_regs *regs)
+static void user_syscall(struct vcpu *v, const struct guest_callback *cb,
+                         struct cpu_user_regs *regs)
 {
     if (cb->address) {
         bounce_callback(v, cb, false, "SYSCALL");
@@ -226,10 +234,7 @@ void sysenter_from_guest(struct cpu_user_regs *regs)
 }
 
 /* IRETQ to the guest faulted: bad selector, address or flags. It is told by the failsafe callback. */
-void iret_fault(struct cpu_user_regs *regs)
-{
-    bounce_failsafe(current);
-}
+void iret_fault(struct cpu_user_regs *regs) { bounce_failsafe(current); }
 
 /*
  * HYPERVISOR_iret: struct iret_context on the guest's stack; VGCF_in_syscall: leave by SYSRET and

@@ -106,8 +106,11 @@ _Static_assert(sizeof(struct idt_gate) == 16, "hardware");
 static void gate_set(unsigned int n, uint64_t target, enum ist ist, unsigned int dpl)
 {
     idt[n] = (struct idt_gate){
-        .offset_low = (uint16_t)target, .selector = HV_CS, .ist = (uint8_t)ist,
-        .type = (uint8_t)(0x8e | dpl << 5), .offset_mid = (uint16_t)(target >> 16),
+        .offset_low = (uint16_t)target,
+        .selector = HV_CS,
+        .ist = (uint8_t)ist,
+        .type = (uint8_t)(0x8e | dpl << 5),
+        .offset_mid = (uint16_t)(target >> 16),
         .offset_high = (uint32_t)(target >> 32),
     };
 }
@@ -155,7 +158,10 @@ void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top)
     struct cpu_entry *e = (struct cpu_entry *)(CPU_AREA(id) + CPU_AREA_PAGE_ENTRY * PAGE_SIZE);
     uint64_t *gdt = gdt_page(id);
     uint64_t entry_top = CPU_AREA(id) + (CPU_AREA_PAGE_STACK + 1) * PAGE_SIZE;
-    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) table;
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) table;
 
     _Static_assert(sizeof(struct cpu_user_regs) == 200, "the frame's place in the entry stack");
     e->pcpu = pcpu;
@@ -167,18 +173,18 @@ void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top)
         e->tss.ist[n - 1] = IST_TOP(CPU_AREA(id), n);
         *(uint64_t *)IST_TOP(CPU_AREA(id), n) = (uint64_t)(uintptr_t)e;
     }
-    gdt[1] = 0x00af9b000000ffff;  /* e008: hypervisor's code */
-    gdt[2] = 0x00cf93000000ffff;  /* e010: hypervisor's data */
-    gdt[4] = 0x00cffb000000ffff;  /* e023: ring 3, 32-bit code */
-    gdt[5] = 0x00cff3000000ffff;  /* e02b: ring 3, data */
-    gdt[6] = 0x00affb000000ffff;  /* e033: ring 3, 64-bit code */
+    gdt[1] = 0x00af9b000000ffff; /* e008: hypervisor's code */
+    gdt[2] = 0x00cf93000000ffff; /* e010: hypervisor's data */
+    gdt[4] = 0x00cffb000000ffff; /* e023: ring 3, 32-bit code */
+    gdt[5] = 0x00cff3000000ffff; /* e02b: ring 3, data */
+    gdt[6] = 0x00affb000000ffff; /* e033: ring 3, 64-bit code */
     system_descriptor(&gdt[(TSS_SELECTOR & 0xfff) / 8], 9, (uint64_t)(uintptr_t)&e->tss,
                       sizeof(struct tss) - 1);
     table.limit = (FIRST_RESERVED_GDT_PAGE + 1) * PAGE_SIZE - 1;
     table.base = CPU_AREA(id) + CPU_AREA_PAGE_GDT * PAGE_SIZE;
     __asm__ volatile("lgdt %0" ::"m"(table));
-    __asm__ volatile("push %0; lea 1f(%%rip), %%rax; push %%rax; lretq; 1:"
-                     ::"i"(HV_CS) : "rax", "memory");
+    __asm__ volatile("push %0; lea 1f(%%rip), %%rax; push %%rax; lretq; 1:" ::"i"(HV_CS)
+                     : "rax", "memory");
     __asm__ volatile("mov %0, %%ss" ::"r"(HV_DS));
     __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0));
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)e);

@@ -31,9 +31,9 @@ struct tss {
  * guests on CPUs with Meltdown maps it (rule 11).
  */
 struct cpu_entry {
-    struct pcpu *pcpu;              /* first: this_pcpu() */
-    struct cpu_user_regs *regs;     /* the guest's register frame, at the entry stack's top */
-    uint64_t stack_top;             /* the execution stack */
+    struct pcpu *pcpu;          /* first: this_pcpu() */
+    struct cpu_user_regs *regs; /* the guest's register frame, at the entry stack's top */
+    uint64_t stack_top;         /* the execution stack */
     uint64_t scratch, scratch2;
     struct tss tss __attribute__((aligned(64)));
 };
@@ -41,25 +41,25 @@ struct cpu_entry {
 /* A CPU's entry area: 64 pages, most of them not mapped. Page numbers: */
 #define CPU_AREA_BYTES (64 * PAGE_SIZE)
 #define CPU_AREA_PAGE_ENTRY 0
-#define CPU_AREA_PAGE_STACK 2  /* the entry stack; an unmapped page lies below each stack */
-#define CPU_AREA_PAGE_IST 4    /* IST stack n (1..4): pages 4+3(n-1), two pages each, then a hole */
+#define CPU_AREA_PAGE_STACK 2 /* the entry stack; an unmapped page lies below each stack */
+#define CPU_AREA_PAGE_IST 4   /* IST stack n (1..4): pages 4+3(n-1), two pages each, then a hole */
 #define NR_IST 4
-#define CPU_AREA_PAGE_GDT 16   /* 16 pages: 14 of the guest, 14 is ours */
-#define CPU_AREA_PAGE_LDT 32   /* 16 pages */
+#define CPU_AREA_PAGE_GDT 16 /* 16 pages: 14 of the guest, 14 is ours */
+#define CPU_AREA_PAGE_LDT 32 /* 16 pages */
 #define IDT_VIRT (ENTRY_VIRT + MIB(512))
 #define CPU_AREAS_VIRT (ENTRY_VIRT + GIB(1))
-#define CPU_AREA(cpu) (CPU_AREAS_VIRT + (uint64_t)(cpu) * CPU_AREA_BYTES)
+#define CPU_AREA(cpu) (CPU_AREAS_VIRT + (uint64_t)(cpu)*CPU_AREA_BYTES)
 
 enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
 /* The top of IST stack n holds the CPU's cpu_entry pointer, for entries that cannot trust GS. */
-#define IST_TOP(area, n) ((area) + (CPU_AREA_PAGE_IST + 3 * ((n) - 1) + 2) * PAGE_SIZE - 16)
+#define IST_TOP(area, n) ((area) + (CPU_AREA_PAGE_IST + 3 * ((n)-1) + 2) * PAGE_SIZE - 16)
 
 /* What was found at boot. */
 struct cpu_features {
     bool smep, smap, umip, fsgsbase, xsave, xsaveopt, pge, page1gb, rdtscp;
-    uint64_t cr4;              /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
-    uint32_t fpu_bytes;        /* size of an FPU image */
+    uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
+    uint32_t fpu_bytes; /* size of an FPU image */
 };
 extern struct cpu_features cpu_features;
 
@@ -108,7 +108,9 @@ void deliver_pending(struct vcpu *v);
 noreturn void double_fault(struct cpu_user_regs *regs);
 
 /* Addresses in the entry slot: too far from C for the linker, so entry.S has them in a table. */
-struct entry_points { uint64_t syscall, syscall32, sysenter, irq_stubs; };
+struct entry_points {
+    uint64_t syscall, syscall32, sysenter, irq_stubs;
+};
 extern const struct entry_points entry_points;
 extern const uint64_t exception_stubs[32];
 #define IRQ_STUB_BYTES 16
@@ -132,13 +134,22 @@ void fpu_switch_to(struct vcpu *next);
 void fpu_release(struct vcpu *v);
 void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
 
-static inline uint64_t read_cr0(void) { uint64_t x; __asm__ volatile("mov %%cr0, %0" : "=r"(x)); return x; }
-static inline void write_cr0(uint64_t x) { __asm__ volatile("mov %0, %%cr0" ::"r"(x) : "memory"); }
-static inline uint64_t read_cr2(void) { uint64_t x; __asm__ volatile("mov %%cr2, %0" : "=r"(x)); return x; }
-static inline uint64_t read_cr3(void) { uint64_t x; __asm__ volatile("mov %%cr3, %0" : "=r"(x)); return x; }
-static inline void write_cr3(uint64_t x) { __asm__ volatile("mov %0, %%cr3" ::"r"(x) : "memory"); }
-static inline uint64_t read_cr4(void) { uint64_t x; __asm__ volatile("mov %%cr4, %0" : "=r"(x)); return x; }
-static inline void write_cr4(uint64_t x) { __asm__ volatile("mov %0, %%cr4" ::"r"(x) : "memory"); }
+#define CR_ACCESSORS(n)                                         \
+    static inline uint64_t read_cr##n(void)                     \
+    {                                                           \
+        uint64_t x;                                             \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(x));       \
+        return x;                                               \
+    }                                                           \
+    static inline void write_cr##n(uint64_t x)                  \
+    {                                                           \
+        __asm__ volatile("mov %0, %%cr" #n::"r"(x) : "memory"); \
+    }
+CR_ACCESSORS(0)
+CR_ACCESSORS(2)
+CR_ACCESSORS(3)
+CR_ACCESSORS(4)
+
 static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
 static inline uint64_t rdmsr(uint32_t msr)
 {

@@ -11,7 +11,7 @@ pte_t *hv_root;
 uint64_t image_phys;
 struct pcpu boot_pcpu;
 pte_t *(*hv_table_alloc)(void);
-_Atomic uint32_t arch_tlb_clock = 1;
+_Atomic uint64_t arch_tlb_clock = 1;
 
 pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user)
 {

@@ -92,7 +92,8 @@ void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value)
 
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
                      : "0"(leaf), "2"(subleaf));
 }
 
@@ -102,7 +103,8 @@ void arch_idle(void)
 
     arch_irq_disable();
     if (atomic_load(&c->softirqs) == 0)
-        __asm__ volatile("sti; hlt" ::: "memory"); /* STI holds interrupts off for one instruction */
+        __asm__ volatile("sti; hlt" ::
+                             : "memory"); /* STI holds interrupts off for one instruction */
     else
         arch_irq_enable();
 }
@@ -144,7 +146,10 @@ static void acpi_reset(void)
 
 void arch_reboot(void)
 {
-    struct { uint16_t limit; uint64_t base; } __attribute__((packed)) none = { 0, 0 };
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) none = { 0, 0 };
 
     arch_irq_disable();
     acpi_reset();
@@ -181,7 +186,8 @@ void arch_backtrace(const struct cpu_user_regs *regs)
     print(LOG_ERR, "Backtrace:\n");
     if (regs)
         print(LOG_ERR, "   %pS\n", (void *)(uintptr_t)regs->rip);
-    for (unsigned int i = 0; i < 24 && rbp >= HV_VIRT_START && rbp < HV_VIRT_END && !(rbp & 7); i++) {
+    for (unsigned int i = 0; i < 24 && rbp >= HV_VIRT_START && rbp < HV_VIRT_END && !(rbp & 7);
+         i++) {
         if (copy_guest(frame, (const void *)rbp, sizeof(frame)) || frame[1] < IMAGE_VIRT)
             return;
         print(LOG_ERR, "   %pS\n", (void *)(uintptr_t)frame[1]);

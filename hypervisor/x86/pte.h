@@ -14,7 +14,7 @@ typedef uint64_t pte_t; /* an entry of any level */
 #define PTE_PS (1ULL << 7)  /* L2, L3: superpage */
 #define PTE_PAT (1ULL << 7) /* L1 */
 #define PTE_G (1ULL << 8)
-#define PTE_AVAIL (7ULL << 9)          /* software: the guest's */
+#define PTE_AVAIL (7ULL << 9)           /* software: the guest's */
 #define PTE_AVAIL_HIGH (0x7ffULL << 52) /* software: the guest's */
 #define PTE_NX (1ULL << 63)
 #define PTE_CACHE (PTE_PWT | PTE_PCD | PTE_PAT)
@@ -40,13 +40,16 @@ static inline unsigned int pt_index(uint64_t va, unsigned int level) /* level 1.
 #define HV_VIRT_START L4_SLOT(256) /* 0xffff800000000000 */
 #define HV_VIRT_END L4_SLOT(272)   /* 0xffff880000000000, the first address above */
 
-#define M2P_RO_VIRT L4_SLOT(256)   /* what guests read */
-#define ENTRY_VIRT L4_SLOT(257)    /* entry code, descriptor tables, entry stacks */
-#define IMAGE_VIRT L4_SLOT(258)    /* the rest of the image */
+#define M2P_RO_VIRT L4_SLOT(256) /* what guests read */
+#define ENTRY_VIRT L4_SLOT(257)  /* entry code, descriptor tables, entry stacks */
+#define IMAGE_VIRT L4_SLOT(258)  /* the rest of the image */
 #define FRAMETABLE_VIRT L4_SLOT(259)
-#define M2P_RW_VIRT L4_SLOT(260)   /* where we write it */
-#define MMIO_VIRT L4_SLOT(261)     /* devices that we drive ourselves, uncached */
+#define M2P_RW_VIRT L4_SLOT(260)    /* where we write it */
+#define MMIO_VIRT L4_SLOT(261)      /* devices that we drive ourselves, uncached */
 #define DIRECTMAP_VIRT L4_SLOT(262) /* all RAM, slots 262..271: 5 TiB */
 #define DIRECTMAP_BYTES (HV_VIRT_END - DIRECTMAP_VIRT)
 
-static inline bool va_is_canonical(uint64_t va) { return (uint64_t)((int64_t)(va << 16) >> 16) == va; }
+static inline bool va_is_canonical(uint64_t va)
+{
+    return (uint64_t)((int64_t)(va << 16) >> 16) == va;
+}

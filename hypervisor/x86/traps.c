@@ -11,14 +11,31 @@
 #include "x86/vectors.h"
 
 enum {
-    X_DE = 0, X_DB = 1, X_NMI = 2, X_BP = 3, X_OF = 4, X_UD = 6, X_NM = 7, X_DF = 8,
-    X_TS = 10, X_NP = 11, X_SS = 12, X_GP = 13, X_PF = 14, X_MF = 16, X_AC = 17, X_MC = 18, X_XM = 19
+    X_DE = 0,
+    X_DB = 1,
+    X_NMI = 2,
+    X_BP = 3,
+    X_OF = 4,
+    X_UD = 6,
+    X_NM = 7,
+    X_DF = 8,
+    X_TS = 10,
+    X_NP = 11,
+    X_SS = 12,
+    X_GP = 13,
+    X_PF = 14,
+    X_MF = 16,
+    X_AC = 17,
+    X_MC = 18,
+    X_XM = 19
 };
 
 #define RFLAGS_TF (1ULL << 8)
 #define DR6_DEFAULT 0xffff0ff0ULL
 
-struct ex_entry { uint64_t from, to; };
+struct ex_entry {
+    uint64_t from, to;
+};
 extern const struct ex_entry ex_table_start[], ex_table_end[];
 
 static uint64_t fixup_find(uint64_t rip)
@@ -113,21 +130,14 @@ void trap_from_guest(struct cpu_user_regs *regs)
         if (!guest_invalid_opcode(v, regs))
             arch_inject_exception(v, X_UD, 0);
         return;
-    case X_NM:
-        guest_no_device(v);
-        return;
-    case X_DB:
-        guest_debug(v);
-        return;
+    case X_NM: guest_no_device(v); return;
+    case X_DB: guest_debug(v); return;
     case X_NMI:
         hardware_nmi();
         nmi_unblock();
         return;
-    case X_MC:
-        panic("machine check while a guest ran");
-    default:
-        arch_inject_exception(v, vector, regs->error_code);
-        return;
+    case X_MC: panic("machine check while a guest ran");
+    default: arch_inject_exception(v, vector, regs->error_code); return;
     }
 }
 
@@ -166,11 +176,8 @@ void trap_ist_from_hv(struct cpu_user_regs *regs)
         regs->rflags &= ~RFLAGS_TF;
         __asm__ volatile("mov %0, %%dr6" ::"r"(DR6_DEFAULT));
         return;
-    case X_NMI:
-        hardware_nmi();
-        return;
-    default:
-        fatal_trap(regs, "machine check");
+    case X_NMI: hardware_nmi(); return;
+    default: fatal_trap(regs, "machine check");
     }
 }
 

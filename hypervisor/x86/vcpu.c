@@ -42,14 +42,20 @@ int arch_vcpu_create(struct vcpu *v)
     return 0;
 }
 
+void arch_vcpu_unload(struct vcpu *v)
+{
+    struct pcpu *c = this_pcpu();
+
+    if (loaded[c->id] != v)
+        return;
+    BUG_ON(c->running == v);
+    loaded[c->id] = NULL;
+    write_cr3(virt_to_maddr(hv_root));
+}
+
 void arch_vcpu_destroy(struct vcpu *v)
 {
-    for (unsigned int i = 0; i < NR_CPUS; i++)
-        if (loaded[i] == v) {
-            BUG_ON(i != this_pcpu()->id); /* stopping other CPUs comes with SMP */
-            loaded[i] = NULL;
-            write_cr3(virt_to_maddr(hv_root));
-        }
+    arch_vcpu_unload(v);
     fpu_release(v);
     free_page(v->arch.traps);
     v->arch.traps = NULL;
@@ -78,7 +84,10 @@ void arch_vcpu_roots_changed(struct vcpu *v)
 }
 
 /* Selectors a guest may have: null, ours for ring 3, or its own tables' with RPL 3. */
-static uint16_t guest_selector(uint64_t sel) { return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3); }
+static uint16_t guest_selector(uint64_t sel)
+{
+    return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3);
+}
 
 static bool bases_ok(const struct vcpu_guest_context *c)
 {
@@ -103,13 +112,14 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     a->regs.es = guest_selector(a->regs.es);
     a->regs.fs = guest_selector(a->regs.fs);
     a->regs.gs = guest_selector(a->regs.gs);
+    a->iopl = a->regs.rflags >> 12 & 3;
     a->regs.rflags = (a->regs.rflags & RFLAGS_GUEST) | RFLAGS_IF | 2;
     a->regs.entry_vector = 0;
     a->kernel_mode = c->flags & VGCF_in_kernel;
     for (unsigned int i = 0; i < 256; i++)
-        a->traps[i] = (struct guest_trap){ c->trap_ctxt[i].address,
-                                           guest_selector(c->trap_ctxt[i].cs),
-                                           c->trap_ctxt[i].flags };
+        a->traps[i] =
+            (struct guest_trap){ c->trap_ctxt[i].address, guest_selector(c->trap_ctxt[i].cs),
+                                 c->trap_ctxt[i].flags };
     a->kernel_sp = c->kernel_sp;
     a->kernel_ss = guest_selector(c->kernel_ss);
     a->fs_base = c->fs_base;
@@ -118,47 +128,11 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     a->event_cb.address = c->event_callback_eip;
     a->failsafe_cb = (struct guest_callback){ c->failsafe_callback_eip,
                                               c->flags & VGCF_failsafe_disables_events };
-    a->syscall_cb = (struct guest_callback){ c->syscall_callback_eip,
-                                             c->flags & VGCF_syscall_disables_events };
+    a->syscall_cb =
+        (struct guest_callback){ c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events };
     a->cr0 = c->ctrlreg[0] & CR0_TS ? a->cr0 | CR0_TS : a->cr0 & ~CR0_TS;
     fpu_set_context(v, c);
     return 0;
-}
-
-void arch_vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c)
-{
-    const struct arch_vcpu *a = &v->arch;
-
-    memset(c, 0, sizeof(*c));
-    c->user_regs = a->regs;
-    c->flags = VGCF_online | (a->kernel_mode ? VGCF_in_kernel : 0) |
-               (a->failsafe_cb.mask_events ? VGCF_failsafe_disables_events : 0) |
-               (a->syscall_cb.mask_events ? VGCF_syscall_disables_events : 0);
-    for (unsigned int i = 0; i < 256; i++) {
-        c->trap_ctxt[i].vector = (uint8_t)i;
-        c->trap_ctxt[i].flags = a->traps[i].flags;
-        c->trap_ctxt[i].cs = a->traps[i].cs;
-        c->trap_ctxt[i].address = a->traps[i].address;
-    }
-    c->ldt_base = a->ldt_base;
-    c->ldt_ents = a->nr_ldt_ents;
-    for (unsigned int i = 0; i < ARRAY_SIZE(a->gdt_frames) && i * 512 < a->nr_gdt_ents; i++)
-        c->gdt_frames[i] = mfn_x(a->gdt_frames[i]);
-    c->gdt_ents = a->nr_gdt_ents;
-    c->kernel_ss = a->kernel_ss;
-    c->kernel_sp = a->kernel_sp;
-    c->ctrlreg[0] = a->cr0;
-    c->ctrlreg[1] = a->cr3_user;
-    c->ctrlreg[3] = a->cr3_kernel;
-    c->ctrlreg[4] = a->cr4;
-    for (unsigned int i = 0; i < 8; i++)
-        c->debugreg[i] = a->dr[i];
-    c->event_callback_eip = a->event_cb.address;
-    c->failsafe_callback_eip = a->failsafe_cb.address;
-    c->syscall_callback_eip = a->syscall_cb.address;
-    c->fs_base = a->fs_base;
-    c->gs_base_kernel = a->gs_base_kernel;
-    c->gs_base_user = a->gs_base_user;
 }
 
 /* Pages without a frame show `hole`. */
@@ -249,7 +223,8 @@ void arch_vcpu_crs_changed(struct vcpu *v)
         return;
     cr0 = (read_cr0() & ~CR0_TS) | (v->arch.cr0 & CR0_TS);
     cr4 = cpu_features.cr4 | (v->arch.cr4 & (CR4_TSD | CR4_DE)) |
-          (cpu_features.fsgsbase ? v->arch.cr4 & CR4_FSGSBASE : 0) | (v->domain->vtsc ? CR4_TSD : 0);
+          (cpu_features.fsgsbase ? v->arch.cr4 & CR4_FSGSBASE : 0) |
+          (v->domain->vtsc ? CR4_TSD : 0);
     if (cr0 != read_cr0())
         write_cr0(cr0);
     if (cr4 != read_cr4())

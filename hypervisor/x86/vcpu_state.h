@@ -12,48 +12,48 @@
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)
 #define NR_LDT_FRAMES 16u
 
-struct guest_trap {       /* a guest's handler; cs == 0: none */
+struct guest_trap { /* a guest's handler; cs == 0: none */
     uint64_t address;
     uint16_t cs;
-    uint8_t flags;        /* TI_GET_DPL and TI_GET_IF of struct trap_info */
+    uint8_t flags; /* TI_GET_DPL and TI_GET_IF of struct trap_info */
 };
 
 /* Bounce flags of a callback: mask events on entry (CALLBACKF_mask_events). */
 struct guest_callback {
-    uint64_t address;     /* 0: none */
+    uint64_t address; /* 0: none */
     bool mask_events;
 };
 
 struct arch_vcpu {
-    struct cpu_user_regs regs;      /* valid while the vCPU is not current on a CPU */
+    struct cpu_user_regs regs; /* valid while the vCPU is not current on a CPU */
 
     /* roots; each holds a type reference (L4) and is INVALID_MFN / 0 when not set */
-    uint64_t cr3_kernel;            /* what the hardware gets in kernel mode: root maddr */
-    uint64_t cr3_user;              /* same for user mode, 0: none set */
-    bool kernel_mode;               /* the guest is in kernel mode (TF_kernel_mode) */
+    uint64_t cr3_kernel; /* what the hardware gets in kernel mode: root maddr */
+    uint64_t cr3_user;   /* same for user mode, 0: none set */
+    bool kernel_mode;    /* the guest is in kernel mode (TF_kernel_mode) */
 
-    uint64_t kernel_sp;             /* stack_switch */
+    uint64_t kernel_sp; /* stack_switch */
     uint16_t kernel_ss;
-    uint8_t iopl;                   /* virtual IOPL, 0..3, PHYSDEVOP_set_iopl */
-    bool nmi_masked;                /* between NMI delivery and the next iret */
+    uint8_t iopl;    /* virtual IOPL, 0..3, PHYSDEVOP_set_iopl */
+    bool nmi_masked; /* between NMI delivery and the next iret */
 
     uint64_t fs_base, gs_base_kernel, gs_base_user; /* canonical; live in MSRs while running */
 
     struct guest_callback event_cb, failsafe_cb, syscall_cb, syscall32_cb, sysenter_cb, nmi_cb;
-    struct guest_trap *traps;       /* 256 entries */
+    struct guest_trap *traps; /* 256 entries */
 
-    uint64_t cr0, cr4;              /* what the guest sees; bits outside its policy are ours */
-    uint64_t cr2;                   /* only for mov from cr2: also in vcpu_info */
-    uint64_t dr[8];                 /* 0-3, 6, 7 */
+    uint64_t cr0, cr4; /* what the guest sees; bits outside its policy are ours */
+    uint64_t cr2;      /* only for mov from cr2: also in vcpu_info */
+    uint64_t dr[8];    /* 0-3, 6, 7 */
 
-    mfn_t gdt_frames[14];           /* type references (descriptor); INVALID_MFN: empty */
+    mfn_t gdt_frames[14]; /* type references (descriptor); INVALID_MFN: empty */
     uint32_t nr_gdt_ents;
-    uint64_t ldt_base;              /* guest VA, for those who ask */
+    uint64_t ldt_base; /* guest VA, for those who ask */
     uint32_t nr_ldt_ents;
     mfn_t ldt_frames[NR_LDT_FRAMES];
 
-    void *fpu;                      /* XSAVE or FXSAVE image, 64-byte aligned */
-    uint64_t xcr0;                  /* the guest's XCR0 */
+    void *fpu;     /* XSAVE or FXSAVE image, 64-byte aligned */
+    uint64_t xcr0; /* the guest's XCR0 */
     uint64_t tsc_aux;
     uint32_t last_cpu, last_fpu_cpu; /* where its state was loaded last */
 };

@@ -15,19 +15,19 @@ WAY(no_handler)
 {
     struct trap_info none[1] = { { 0 } };
 
-    hc(set_trap_table, 0);                              /* a null table takes every handler away */
+    hc(set_trap_table, 0); /* a null table takes every handler away */
     hc(set_trap_table, none);
     __asm__ volatile("ud2");
 }
 
-WAY(handler_unmapped_stack)
-{
-    __asm__ volatile("mov $0x10000, %%rsp\n ud2" ::: "memory");
-}
+WAY(handler_unmapped_stack) { __asm__ volatile("mov $0x10000, %%rsp\n ud2" ::: "memory"); }
 
 WAY(handler_stack_in_hypervisor)
 {
-    __asm__ volatile("mov %0, %%rsp\n ud2" : : "r"(HYPERVISOR_VIRT_START + 0x30000001000) : "memory");
+    __asm__ volatile("mov %0, %%rsp\n ud2"
+                     :
+                     : "r"(HYPERVISOR_VIRT_START + 0x30000001000)
+                     : "memory");
 }
 
 WAY(kernel_stack_in_hypervisor)
@@ -56,12 +56,18 @@ WAY(kernel_stack_read_only)
 
 WAY(iret_unmapped_stack)
 {
-    __asm__ volatile("mov $0x10000, %%rsp\n syscall" : : "a"(__HYPERVISOR_iret) : "memory", "rcx", "r11");
+    __asm__ volatile("mov $0x10000, %%rsp\n syscall"
+                     :
+                     : "a"(__HYPERVISOR_iret)
+                     : "memory", "rcx", "r11");
 }
 
 WAY(iret_stack_in_hypervisor)
 {
-    __asm__ volatile("mov %1, %%rsp\n syscall" : : "a"(__HYPERVISOR_iret), "r"(HYPERVISOR_VIRT_START + 0x30000001000) : "memory", "rcx", "r11");
+    __asm__ volatile("mov %1, %%rsp\n syscall"
+                     :
+                     : "a"(__HYPERVISOR_iret), "r"(HYPERVISOR_VIRT_START + 0x30000001000)
+                     : "memory", "rcx", "r11");
 }
 
 WAY(iret_no_user_root)
@@ -95,7 +101,10 @@ WAY(endless_faults)
 
     update_va(bottom, 0, UVMF_INVLPG);
     set_trap(TRAP_PF, 0, 0x20000);
-    __asm__ volatile("mov %0, %%rsp\n jmp *%1" : : "r"(stack + PAGE_SIZE), "r"(0x20000UL) : "memory");
+    __asm__ volatile("mov %0, %%rsp\n jmp *%1"
+                     :
+                     : "r"(stack + PAGE_SIZE), "r"(0x20000UL)
+                     : "memory");
 }
 
 void test_main(void)

@@ -19,7 +19,7 @@ static void values(void)
     CHECK(hc(set_debugreg, 8, 0) < 0);
     CHECK(hc(get_debugreg, 8) < 0);
     CHECK_EQ(hc(set_debugreg, 6, 0xffff0ff0), 0);
-    CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 << 13), -EPERM);     /* GD would fault in the hypervisor */
+    CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 << 13), -EPERM); /* GD would fault in the hypervisor */
     CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 | 2 << 16), -EPERM); /* I/O breakpoint without CR4.DE */
     CHECK(hc(set_debugreg, 7, 0x100000400) < 0);
     CHECK_EQ(hc(get_debugreg, 7) & 0xffff2bff, 0);
@@ -33,7 +33,7 @@ static void breakpoints(void)
 
     hc(set_debugreg, 6, 0xffff0ff0);
     CHECK_EQ(hc(set_debugreg, 0, &watched), 0);
-    CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 | 1 << 16 | 3 << 18), 0);    /* 4-byte write */
+    CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 | 1 << 16 | 3 << 18), 0); /* 4-byte write */
     CHECK_EQ(watched, 0);
     TRY("movq $5, %0\n bp_here:", : "+m"(watched) : : "memory");
     CHECK(trapped(TRAP_DB));
@@ -52,7 +52,7 @@ static void breakpoints(void)
     user_regs_init(&r, u_nop);
     CHECK_EQ(user_run(&r), TRAP_DB);
     CHECK_EQ(r.rip, USER_ADDR(u_nop) + 1);
-    r.rflags |= 0x10000;                                /* RF: past it */
+    r.rflags |= 0x10000; /* RF: past it */
     CHECK_EQ(user_run(&r), ENTRY_SYSCALL);
     CHECK_EQ(hc(set_debugreg, 7, 0), 0);
     user_regs_init(&r, u_nop);

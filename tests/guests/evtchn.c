@@ -26,8 +26,8 @@ static void states(void)
     CHECK_EQ(status_of(port_a), EVTCHNSTAT_interdomain);
     CHECK_EQ(hc(event_channel_op, EVTCHNOP_alloc_unbound, &u), 0);
     CHECK_EQ(status_of(u.port), EVTCHNSTAT_unbound);
-    CHECK_EQ(port_send(u.port), 0);                     /* nobody there: no event, no error */
-    bad.remote_port = u.port;                           /* reserved for domain 77 */
+    CHECK_EQ(port_send(u.port), 0); /* nobody there: no event, no error */
+    bad.remote_port = u.port;       /* reserved for domain 77 */
     CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_interdomain, &bad), -EINVAL);
     CHECK_EQ(port_close(u.port), 0);
     CHECK_EQ(status_of(u.port), EVTCHNSTAT_closed);
@@ -50,7 +50,7 @@ static void states(void)
     virq.virq = VIRQ_TIMER;
     CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_virq, &virq), -EEXIST);
     rebind = (struct evtchn_bind_vcpu){ .port = i, .vcpu = 0 };
-    CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_vcpu, &rebind), -EINVAL);       /* an IPI stays */
+    CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_vcpu, &rebind), -EINVAL); /* an IPI stays */
     rebind = (struct evtchn_bind_vcpu){ .port = port_a, .vcpu = 0 };
     CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_vcpu, &rebind), 0);
     rebind.vcpu = 77;
@@ -63,14 +63,14 @@ static void delivery(void)
 {
     unsigned int ipi = (unsigned int)bind_ipi(0), before;
 
-    CHECK_EQ(port_send(port_a), 0);                     /* arrives at b, masked on the CPU */
+    CHECK_EQ(port_send(port_a), 0); /* arrives at b, masked on the CPU */
     CHECK(port_pending(port_b) && !port_pending(port_a));
     CHECK_EQ(vcpu_info(0)->evtchn_upcall_pending, 1);
     CHECK_EQ(event_counts[port_b], 0);
     events_on();
-    hc(xen_version, XENVER_version, 0);                 /* the way out of a hypercall delivers it */
+    hc(xen_version, XENVER_version, 0); /* the way out of a hypercall delivers it */
     CHECK_EQ(event_counts[port_b], 1);
-    CHECK_EQ(port_send(port_a), 0);                     /* unmasked: before send returns */
+    CHECK_EQ(port_send(port_a), 0); /* unmasked: before send returns */
     CHECK_EQ(event_counts[port_b], 2);
     CHECK_EQ(port_send(port_b), 0);
     CHECK_EQ(event_counts[port_a], 1);
@@ -109,7 +109,7 @@ static void nesting_hook(unsigned int port)
         max_depth = depth;
     if (nested++ < 4) {
         vcpu_info(0)->evtchn_upcall_mask = 0;
-        port_send(port_a);                              /* to ourselves again */
+        port_send(port_a); /* to ourselves again */
         vcpu_info(0)->evtchn_upcall_mask = 1;
     }
     depth--;
@@ -151,7 +151,7 @@ static void upcall_frame(void)
     CHECK(seen.rflags & EFLAGS_IF);
     CHECK_EQ(seen.cs & 3, 0);
     CHECK(mask_in_upcall);
-    CHECK_EQ(vcpu_info(0)->evtchn_upcall_mask, 0);      /* iret brought it back */
+    CHECK_EQ(vcpu_info(0)->evtchn_upcall_mask, 0); /* iret brought it back */
     events_off();
     trap_hooks[ENTRY_EVENT] = upcall;
 }
@@ -165,28 +165,28 @@ static void block_and_poll(void)
 
     CHECK_EQ(hc(set_timer_op, t0 + 20000000), 0);
     before = event_counts[timer];
-    CHECK_EQ(hc(sched_op, SCHEDOP_block, 0), 0);        /* unmasks, sleeps, is woken by the VIRQ */
+    CHECK_EQ(hc(sched_op, SCHEDOP_block, 0), 0); /* unmasks, sleeps, is woken by the VIRQ */
     CHECK(now_ns(0) - t0 >= 20000000);
     CHECK_EQ(event_counts[timer], before + 1);
     CHECK_EQ(vcpu_info(0)->evtchn_upcall_mask, 0);
     events_off();
     CHECK_EQ(port_send(port_a), 0);
-    CHECK_EQ(hc(sched_op, SCHEDOP_block, 0), 0);        /* something pending: no sleep */
+    CHECK_EQ(hc(sched_op, SCHEDOP_block, 0), 0); /* something pending: no sleep */
     events_off();
 
     port_mask(port_b);
     set_xen_guest_handle(poll.ports, ports);
     poll.timeout = t0 = now_ns(0);
     poll.timeout += 10000000;
-    CHECK_EQ(hc(sched_op, SCHEDOP_poll, &poll), 0);     /* the timeout ends it */
+    CHECK_EQ(hc(sched_op, SCHEDOP_poll, &poll), 0); /* the timeout ends it */
     CHECK(now_ns(0) - t0 >= 10000000);
     port_send(port_a);
     t0 = now_ns(0);
     poll.timeout = t0 + 5000000000;
-    CHECK_EQ(hc(sched_op, SCHEDOP_poll, &poll), 0);     /* pending: at once */
+    CHECK_EQ(hc(sched_op, SCHEDOP_poll, &poll), 0); /* pending: at once */
     CHECK(now_ns(0) - t0 < 3000000000);
     port_clear_pending(port_b);
-    poll.timeout = 1;                                   /* long past */
+    poll.timeout = 1; /* long past */
     CHECK_EQ(hc(sched_op, SCHEDOP_poll, &poll), 0);
     ports[0] = 0xfffff;
     CHECK_EQ(hc(sched_op, SCHEDOP_poll, &poll), -EINVAL);

@@ -13,10 +13,7 @@ static uint64_t xmm_get(void)
     return v;
 }
 
-static void xmm_set(uint64_t v)
-{
-    __asm__ volatile("movq %0, %%xmm5" : : "r"(v));
-}
+static void xmm_set(uint64_t v) { __asm__ volatile("movq %0, %%xmm5" : : "r"(v)); }
 
 static void ts_tests(void)
 {
@@ -24,12 +21,12 @@ static void ts_tests(void)
     TRY0("fninit");
     CHECK(trapped(TRAP_NM));
     TRY("movq %%xmm0, %%rax", : : : "rax");
-    CHECK(trapped(-1));                                 /* the bounce itself has cleared TS */
+    CHECK(trapped(-1)); /* the bounce itself has cleared TS */
     CHECK_EQ(hc(fpu_taskswitch, 0), 0);
     TRY0("fninit");
     CHECK(trapped(-1));
     CHECK_EQ(hc(fpu_taskswitch, 1), 0);
-    TRY0("clts\n fninit");                              /* emulated */
+    TRY0("clts\n fninit"); /* emulated */
     CHECK(trapped(-1));
     __asm__ volatile("" ::: "memory");
 }
@@ -113,15 +110,18 @@ static void two_vcpus(void)
 /* Unmasked exceptions come as #MF and #XM. */
 static void exceptions(void)
 {
-    uint16_t cw = 0x37b;                                /* zero divide unmasked */
+    uint16_t cw = 0x37b; /* zero divide unmasked */
     uint32_t mxcsr = 0x1f80 & ~0x200u;
 
     TRY("fninit\n fldcw %0\n fldz\n fld1\n fdivp\n fwait", : : "m"(cw) : "memory");
     print("fpu: divide: entry %d\n", last_trap.vector);
     CHECK(trapped(TRAP_MF));
     __asm__ volatile("fninit");
-    TRY("ldmxcsr %0\n xorps %%xmm1, %%xmm1\n cvtsi2ss %1, %%xmm2\n divss %%xmm1, %%xmm2", : : "m"(mxcsr), "r"(1) : "memory");
-    CHECK(trapped(TRAP_XM) || trapped(-1));             /* QEMU's TCG knows no #XM */
+    TRY("ldmxcsr %0\n xorps %%xmm1, %%xmm1\n cvtsi2ss %1, %%xmm2\n divss %%xmm1, %%xmm2",
+        :
+        : "m"(mxcsr), "r"(1)
+        : "memory");
+    CHECK(trapped(TRAP_XM) || trapped(-1)); /* QEMU's TCG knows no #XM */
     __asm__ volatile("ldmxcsr %0" : : "m"((uint32_t){ 0x1f80 }));
 }
 

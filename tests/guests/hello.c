@@ -1,13 +1,14 @@
 /* Console, both ways into the hypervisor, xen_version, start_info. */
 #include "guest.h"
 
-
 static long by_page(unsigned int nr, uint64_t a, uint64_t b)
 {
     long rc;
 
-    __asm__ volatile("call *%5" : "=a"(rc), "+D"(a), "+S"(b)
-                     : "0"(0), "d"(0), "r"(hypercall_page + nr * 32) : "rcx", "r11", "r10", "r8", "memory");
+    __asm__ volatile("call *%5"
+                     : "=a"(rc), "+D"(a), "+S"(b)
+                     : "0"(0), "d"(0), "r"(hypercall_page + nr * 32)
+                     : "rcx", "r11", "r10", "r8", "memory");
     return rc;
 }
 
@@ -50,9 +51,10 @@ void test_main(void)
     CHECK_EQ(start_info->shared_info & 4095, 0);
     CHECK(start_info->nr_pages > 1024);
     CHECK_EQ(start_info->mod_len, 0);
-    print("hello: %lu pages, pt_base 0x%lx (%lu frames), mfn_list 0x%lx, flags 0x%x, command line '%s'\n",
-          start_info->nr_pages, start_info->pt_base, start_info->nr_pt_frames, start_info->mfn_list, start_info->flags,
-          (const char *)start_info->cmd_line);
+    print(
+        "hello: %lu pages, pt_base 0x%lx (%lu frames), mfn_list 0x%lx, flags 0x%x, command line '%s'\n",
+        start_info->nr_pages, start_info->pt_base, start_info->nr_pt_frames, start_info->mfn_list,
+        start_info->flags, (const char *)start_info->cmd_line);
     CHECK_EQ(shared_info->vcpu_info[0].evtchn_upcall_mask, 1);
     CHECK_EQ(virt_to_pfn(mfn_to_virt(virt_to_mfn(hypercall_page))), virt_to_pfn(hypercall_page));
 }

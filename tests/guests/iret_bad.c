@@ -26,22 +26,27 @@ static int try_iret(struct iret_context c)
 
 static struct iret_context to_user(const void *label)
 {
-    return (struct iret_context){ .rip = USER_ADDR(label), .cs = USER_CS, .rflags = 0x202, .rsp = USER_STACK_TOP, .ss = USER_SS };
+    return (struct iret_context){ .rip = USER_ADDR(label),
+                                  .cs = USER_CS,
+                                  .rflags = 0x202,
+                                  .rsp = USER_STACK_TOP,
+                                  .ss = USER_SS };
 }
 
 static int expect(int line, const char *what, struct iret_context c, int want1, int want2)
 {
     int v = try_iret(c);
 
-    print("iret_bad: %s: entry %d, error 0x%x, cs 0x%x, rip 0x%lx, ss 0x%x\n", what, v, came.error_code, came.cs, came.rip, came.ss);
+    print("iret_bad: %s: entry %d, error 0x%x, cs 0x%x, rip 0x%lx, ss 0x%x\n", what, v,
+          came.error_code, came.cs, came.rip, came.ss);
     if (v != want1 && v != want2)
         check_failed(line, "%s: entry %d, not %d or %d", what, v, want1, want2);
     return v;
 }
-#define EXPECT(what, change, want1, want2) \
-    do { \
+#define EXPECT(what, change, want1, want2)       \
+    do {                                         \
         struct iret_context c = to_user(u_loop); \
-        change; \
+        change;                                  \
         expect(__LINE__, what, c, want1, want2); \
     } while (0)
 
@@ -57,13 +62,19 @@ static void addresses(void)
     still_alive();
     EXPECT("rip not canonical", c.rip = NONCANONICAL, ENTRY_FAILSAFE, TRAP_GP);
     still_alive();
-    EXPECT("rip in the hypervisor", c.rip = HYPERVISOR_VIRT_START + 0x10000000000, TRAP_PF, TRAP_GP);
-    EXPECT("rip in the hypervisor, sysret", (c.rip = HYPERVISOR_VIRT_START + 0x10000000000, c.flags = VGCF_in_syscall), TRAP_PF, TRAP_GP);
-    EXPECT("rip not canonical, sysret", (c.rip = 1UL << 47, c.flags = VGCF_in_syscall), ENTRY_FAILSAFE, TRAP_GP);
+    EXPECT("rip in the hypervisor", c.rip = HYPERVISOR_VIRT_START + 0x10000000000, TRAP_PF,
+           TRAP_GP);
+    EXPECT("rip in the hypervisor, sysret",
+           (c.rip = HYPERVISOR_VIRT_START + 0x10000000000, c.flags = VGCF_in_syscall), TRAP_PF,
+           TRAP_GP);
+    EXPECT("rip not canonical, sysret", (c.rip = 1UL << 47, c.flags = VGCF_in_syscall),
+           ENTRY_FAILSAFE, TRAP_GP);
     still_alive();
     EXPECT("rsp not canonical", c.rsp = NONCANONICAL, ENTRY_SYSCALL, ENTRY_FAILSAFE);
-    EXPECT("rsp not canonical, sysret", (c.rsp = NONCANONICAL, c.flags = VGCF_in_syscall), ENTRY_SYSCALL, ENTRY_FAILSAFE);
-    EXPECT("rsp in the hypervisor", c.rsp = HYPERVISOR_VIRT_START + 0x10000000100, ENTRY_SYSCALL, ENTRY_SYSCALL);
+    EXPECT("rsp not canonical, sysret", (c.rsp = NONCANONICAL, c.flags = VGCF_in_syscall),
+           ENTRY_SYSCALL, ENTRY_FAILSAFE);
+    EXPECT("rsp in the hypervisor", c.rsp = HYPERVISOR_VIRT_START + 0x10000000100, ENTRY_SYSCALL,
+           ENTRY_SYSCALL);
     still_alive();
 }
 
@@ -95,10 +106,10 @@ static void flags(void)
     print("iret_bad: with NT: flags 0x%lx\n", came.rax);
     c.rflags = 0x202 | 3 << 12;
     CHECK_EQ(try_iret(c), ENTRY_SYSCALL);
-    CHECK_EQ(came.rax & (3 << 12), 0);                  /* IOPL is not for the asking */
+    CHECK_EQ(came.rax & (3 << 12), 0); /* IOPL is not for the asking */
     c.rflags = 0x202 | 1 << 17;
     CHECK_EQ(try_iret(c), ENTRY_SYSCALL);
-    CHECK_EQ(came.rax & (1 << 17), 0);                  /* nor VM */
+    CHECK_EQ(came.rax & (1 << 17), 0); /* nor VM */
     c.rflags = 0x202 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 16;
     CHECK_EQ(try_iret(c), ENTRY_SYSCALL);
     print("iret_bad: with RF AC VIF VIP: flags 0x%lx\n", came.rax);
@@ -107,7 +118,7 @@ static void flags(void)
     print("iret_bad: with all but TF: flags 0x%lx\n", came.rax);
     CHECK_EQ(came.rax & (3 << 12 | 1 << 17), 0);
     CHECK(came.rax & EFLAGS_IF);
-    c.rflags = 0;                                       /* IF off: the event mask, not the CPU */
+    c.rflags = 0; /* IF off: the event mask, not the CPU */
     CHECK_EQ(try_iret(c), ENTRY_SYSCALL);
     CHECK(came.rax & EFLAGS_IF);
     still_alive();
@@ -126,8 +137,11 @@ static void to_kernel(void)
     static const uint16_t all_cs[] = { 0xe030, 0xe031, 0xe032 };
 
     for (unsigned int i = 0; i < 3; i++) {
-        struct iret_context c = { .rip = (uint64_t)in_kernel, .cs = all_cs[i], .rflags = 2,
-                                  .rsp = (uint64_t)in_kernel_stack + sizeof(in_kernel_stack) - 8, .ss = 0xe028 };
+        struct iret_context c = { .rip = (uint64_t)in_kernel,
+                                  .cs = all_cs[i],
+                                  .rflags = 2,
+                                  .rsp = (uint64_t)in_kernel_stack + sizeof(in_kernel_stack) - 8,
+                                  .ss = 0xe028 };
 
         CHECK_EQ(try_iret(c), TRAP_BP);
         CHECK_EQ(came.cs & 3, 0);

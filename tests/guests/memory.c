@@ -1,12 +1,10 @@
 /* memory_op: the reservation up and down, exchange, and what the machine and the M2P tell. */
 #include "guest.h"
 
-static uint64_t *p2m(void)
-{
-    return (uint64_t *)start_info->mfn_list;
-}
+static uint64_t *p2m(void) { return (uint64_t *)start_info->mfn_list; }
 
-static long reservation(unsigned int cmd, xen_pfn_t *list, uint64_t nr, unsigned int order, domid_t dom)
+static long reservation(unsigned int cmd, xen_pfn_t *list, uint64_t nr, unsigned int order,
+                        domid_t dom)
 {
     struct xen_memory_reservation r = { .nr_extents = nr, .extent_order = order, .domid = dom };
 
@@ -51,8 +49,8 @@ static void facts(void)
     CHECK_EQ(hc(memory_op, XENMEM_current_reservation, &none), -ESRCH);
     set_xen_guest_handle(e820.buffer, (void *)entries);
     CHECK_EQ(hc(memory_op, XENMEM_machine_memory_map, &e820), 0);
-    print("memory: %u entries in the machine's map, last frame 0x%lx, M2P 0x%lx..0x%lx\n", e820.nr_entries, max_page,
-          (uint64_t)map.v_start, (uint64_t)map.v_end);
+    print("memory: %u entries in the machine's map, last frame 0x%lx, M2P 0x%lx..0x%lx\n",
+          e820.nr_entries, max_page, (uint64_t)map.v_start, (uint64_t)map.v_end);
     CHECK(e820.nr_entries >= 2);
     CHECK_EQ(hc(memory_op, 63, 0), -ENOSYS);
     /* the M2P beyond memory: readable or a fault, never more */
@@ -72,7 +70,8 @@ static void down_and_up(void)
     CHECK_EQ(reservation(XENMEM_decrease_reservation, &mfn, 1, 0, DOMID_SELF), 1);
     CHECK_EQ(current_pages(), pages - 1);
     CHECK(!can_map(mfn));
-    CHECK_EQ(reservation(XENMEM_decrease_reservation, &mfn, 1, 0, DOMID_SELF), 0);      /* not ours now */
+    CHECK_EQ(reservation(XENMEM_decrease_reservation, &mfn, 1, 0, DOMID_SELF),
+             0); /* not ours now */
     CHECK_EQ(reservation(XENMEM_populate_physmap, &out, 1, 0, DOMID_SELF), 1);
     CHECK(out != pfn);
     CHECK_EQ(machine_to_phys_mapping[out], pfn);
@@ -81,7 +80,9 @@ static void down_and_up(void)
     CHECK_EQ(current_pages(), pages);
     /* up to the maximum and no further */
     out = pfn;
-    CHECK_EQ(reservation(XENMEM_decrease_reservation, &(xen_pfn_t){ 0xfffffffff }, 1, 0, DOMID_SELF), 0);
+    CHECK_EQ(reservation(XENMEM_decrease_reservation, &(xen_pfn_t){ 0xfffffffff }, 1, 0,
+                         DOMID_SELF),
+             0);
     CHECK(reservation(XENMEM_decrease_reservation, (xen_pfn_t *)0x1000, 1, 0, DOMID_SELF) <= 0);
     CHECK(reservation(XENMEM_populate_physmap, &out, 1, 30, DOMID_SELF) <= 0);
     CHECK(reservation(XENMEM_populate_physmap, &out, 1, 64, DOMID_SELF) <= 0);
@@ -123,7 +124,10 @@ static void exchange(void)
     uint64_t first = (start_info->nr_pages - 64) & ~63UL;
     struct xen_memory_exchange x = {
         .in = { .nr_extents = 1 << ORDER, .domid = DOMID_SELF },
-        .out = { .nr_extents = 1, .extent_order = ORDER, .mem_flags = XENMEMF_address_bits(32), .domid = DOMID_SELF },
+        .out = { .nr_extents = 1,
+                 .extent_order = ORDER,
+                 .mem_flags = XENMEMF_address_bits(32),
+                 .domid = DOMID_SELF },
     };
     long pages = current_pages(), rc;
 

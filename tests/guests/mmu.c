@@ -1,14 +1,14 @@
 /* Page tables: types, pins, roots, every update command, emulated writes, flushes. INIT_P2M is set. */
 #include "guest.h"
 
-#define SCRATCH 0x10000000000UL                         /* a top-level slot of its own */
+#define SCRATCH 0x10000000000UL /* a top-level slot of its own */
 #define PTE(page, flags) (virt_to_mfn(page) << 12 | (flags))
 #define PTE_RO (PTE_FLAGS & ~PTE_RW)
 /* Entries compare without what the hypervisor may add: the global bit and the software bits on top. */
 #define PTE_CMP(v) ((v) & ~(0x100UL | 0x7ffUL << 52))
 #define CHECK_PTE(got, want) CHECK_EQ(PTE_CMP(got), PTE_CMP(want))
 
-static uint64_t *l1;                                    /* of SCRATCH, once scratch_tree() ran */
+static uint64_t *l1; /* of SCRATCH, once scratch_tree() ran */
 
 static void p2m_and_m2p(void)
 {
@@ -32,7 +32,8 @@ static void scratch_tree(void)
     l2[0] = PTE(l1, PTE_FLAGS);
     page_set_ro(l3);
     page_set_ro(l2);
-    CHECK(pte_write(&kernel_root[SCRATCH >> 39], PTE(l3, PTE_FLAGS)) < 0);      /* l1 is still writable */
+    CHECK(pte_write(&kernel_root[SCRATCH >> 39], PTE(l3, PTE_FLAGS)) <
+          0); /* l1 is still writable */
     CHECK_EQ(kernel_root[SCRATCH >> 39], 0);
     page_set_ro(l1);
     CHECK_EQ(pte_write(&kernel_root[SCRATCH >> 39], PTE(l3, PTE_FLAGS)), 0);
@@ -67,7 +68,8 @@ static void updates(void)
     CHECK_EQ(*at, 0xa);
     CHECK_EQ(update_va((void *)SCRATCH, PTE(b, PTE_FLAGS), UVMF_INVLPG | (uint64_t)&cpus), 0);
     CHECK_EQ(*at, 0xbb);
-    CHECK_EQ(hc(update_va_mapping_otherdomain, SCRATCH, PTE(a, PTE_FLAGS), UVMF_INVLPG, DOMID_SELF), 0);
+    CHECK_EQ(hc(update_va_mapping_otherdomain, SCRATCH, PTE(a, PTE_FLAGS), UVMF_INVLPG, DOMID_SELF),
+             0);
     CHECK_EQ(*at, 0xa);
     CHECK_EQ(update_va((void *)SCRATCH, 0, UVMF_INVLPG), 0);
     TRY("mov (%0), %%rax", : : "r"(SCRATCH) : "rax");
@@ -85,28 +87,31 @@ static void updates_refused(void)
 {
     uint64_t *a = page_alloc();
     uint64_t l1_maddr = virt_to_maddr(l1), before = *pte_of(kernel_root, (uint64_t)a, 1);
-    struct mmu_update u[3] = { { l1_maddr, PTE(a, PTE_FLAGS) }, { l1_maddr + 8, 0xffffffffff000 | PTE_FLAGS }, { l1_maddr + 16, 0 } };
+    struct mmu_update u[3] = { { l1_maddr, PTE(a, PTE_FLAGS) },
+                               { l1_maddr + 8, 0xffffffffff000 | PTE_FLAGS },
+                               { l1_maddr + 16, 0 } };
     unsigned int done = 99;
 
     CHECK(hc(mmu_update, u, 3, &done, DOMID_SELF) < 0);
-    CHECK_EQ(done, 1);                                  /* those before the bad one stay */
+    CHECK_EQ(done, 1); /* those before the bad one stay */
     CHECK_PTE(l1[0], PTE(a, PTE_FLAGS));
     CHECK_EQ(l1[1], 0);
     CHECK_EQ(hc(mmu_update, u, 1, &done, DOMID_SELF), 0);
     CHECK_EQ(done, 1);
-    CHECK_EQ(mmu_update(l1_maddr | 4, PTE(a, PTE_FLAGS)), -ENOSYS);     /* no such command */
+    CHECK_EQ(mmu_update(l1_maddr | 4, PTE(a, PTE_FLAGS)), -ENOSYS); /* no such command */
     CHECK(mmu_update(~0xfffUL & 0xfffffffffffff, 0) < 0);
-    CHECK(mmu_update(l1_maddr, PTE(l1, PTE_FLAGS)) < 0);                /* a table, writable */
+    CHECK(mmu_update(l1_maddr, PTE(l1, PTE_FLAGS)) < 0); /* a table, writable */
     CHECK_EQ(mmu_update(l1_maddr, PTE(l1, PTE_RO)), 0);
     CHECK(mmu_update(l1_maddr, PTE(kernel_root, PTE_FLAGS)) < 0);
     CHECK_EQ(mmu_update(l1_maddr, PTE(kernel_root, PTE_RO)), 0);
     CHECK_EQ(mmu_update(l1_maddr, 0), 0);
-    CHECK(mmu_update(l1_maddr, PTE(a, PTE_FLAGS) | 1UL << 51) < 0);     /* frame beyond memory */
-    CHECK(mmu_update(l1_maddr, PTE_MFN(*pte_of(kernel_root, HYPERVISOR_VIRT_START, 4)) << 12 | PTE_RO) < 0);
+    CHECK(mmu_update(l1_maddr, PTE(a, PTE_FLAGS) | 1UL << 51) < 0); /* frame beyond memory */
+    CHECK(mmu_update(l1_maddr,
+                     PTE_MFN(*pte_of(kernel_root, HYPERVISOR_VIRT_START, 4)) << 12 | PTE_RO) < 0);
     CHECK(update_va((void *)HYPERVISOR_VIRT_START, PTE(a, PTE_FLAGS), 0) < 0);
     CHECK(update_va((void *)(HYPERVISOR_VIRT_END - PAGE_SIZE), PTE(a, PTE_FLAGS), 0) < 0);
     CHECK(update_va((void *)NONCANONICAL, PTE(a, PTE_FLAGS), 0) < 0);
-    CHECK(update_va((void *)0x70000000, PTE(a, PTE_FLAGS), 0) < 0);     /* no table there */
+    CHECK(update_va((void *)0x70000000, PTE(a, PTE_FLAGS), 0) < 0); /* no table there */
     CHECK_EQ(hc(update_va_mapping_otherdomain, SCRATCH, PTE(a, PTE_FLAGS), 0, 77), -ESRCH);
     /* the hypervisor's slots in a root */
     for (unsigned int i = 256; i < 272; i++)
@@ -114,7 +119,8 @@ static void updates_refused(void)
     CHECK(pte_write(&kernel_root[256], 0) < 0);
     /* a superpage is not for guests */
     CHECK(pte_write(pte_of(kernel_root, SCRATCH, 2) + 1, PTE_FLAGS | PTE_PS) < 0);
-    CHECK(pte_write(pte_of(kernel_root, SCRATCH, 2) + 1, PTE(a, PTE_FLAGS)) < 0);  /* writable elsewhere */
+    CHECK(pte_write(pte_of(kernel_root, SCRATCH, 2) + 1, PTE(a, PTE_FLAGS)) <
+          0); /* writable elsewhere */
     CHECK(pte_write(pte_of(kernel_root, SCRATCH, 3) + 1, PTE(l1, PTE_FLAGS)) < 0); /* L1 as L2 */
     CHECK_EQ(*pte_of(kernel_root, (uint64_t)a, 1), before);
     CHECK_EQ(mmu_update(l1_maddr, 0), 0);
@@ -142,13 +148,13 @@ static void pins(void)
         t[l][0] = PTE(t[l - 1], PTE_FLAGS);
     t[1][3] = PTE(data, PTE_FLAGS);
     for (unsigned int l = 1; l <= 4; l++)
-        CHECK(pin(l, t[l]) < 0);                        /* writable mappings exist */
+        CHECK(pin(l, t[l]) < 0); /* writable mappings exist */
     for (unsigned int l = 1; l <= 4; l++)
         page_set_ro(t[l]);
     for (unsigned int l = 1; l <= 4; l++) {
         CHECK_EQ(pin(l, t[l]), 0);
-        CHECK_EQ(pin(l, t[l]), -EINVAL);                /* twice */
-        CHECK(pin(l == 1 ? 2 : 1, t[l]) < 0);           /* as another type */
+        CHECK_EQ(pin(l, t[l]), -EINVAL);      /* twice */
+        CHECK(pin(l == 1 ? 2 : 1, t[l]) < 0); /* as another type */
         CHECK(update_va(t[l], PTE(t[l], PTE_FLAGS), UVMF_INVLPG) < 0);
         CHECK(!(*pte_of(kernel_root, (uint64_t)t[l], 1) & PTE_RW));
     }
@@ -156,7 +162,7 @@ static void pins(void)
         CHECK_EQ(unpin(t[l]), 0);
     CHECK_EQ(unpin(t[4]), -EINVAL);
     for (unsigned int l = 1; l <= 4; l++)
-        page_set_rw(t[l]);                              /* plain memory again */
+        page_set_rw(t[l]); /* plain memory again */
     t[4][0] = 0;
     /* the root alone holds the tree under it */
     t[4][0] = PTE(t[3], PTE_FLAGS);
@@ -190,7 +196,7 @@ static void new_root(void)
     for (unsigned int i = 0; i < 512; i++)
         if (i < 256 || i >= 272)
             root[i] = kernel_root[i];
-    CHECK_EQ(mmuext(MMUEXT_NEW_BASEPTR, virt_to_mfn(root), 0) < 0, 1);  /* still writable */
+    CHECK_EQ(mmuext(MMUEXT_NEW_BASEPTR, virt_to_mfn(root), 0) < 0, 1); /* still writable */
     page_set_ro(root);
     CHECK_EQ(pin(4, root), 0);
     CHECK_EQ(mmuext(MMUEXT_NEW_BASEPTR, virt_to_mfn(root), 0), 0);
@@ -199,10 +205,13 @@ static void new_root(void)
     CHECK_EQ(mmuext(MMUEXT_TLB_FLUSH_LOCAL, 0, 0), 0);
     TRY("mov (%0), %%rax", : : "r"(SCRATCH) : "rax");
     CHECK(trapped(TRAP_PF));
-    CHECK(unpin(root) == 0 && pin(4, root) == 0);       /* in use as root: the type stays */
+    CHECK(unpin(root) == 0 && pin(4, root) == 0); /* in use as root: the type stays */
     CHECK(update_va(root, PTE(root, PTE_FLAGS), UVMF_INVLPG) < 0);
     CHECK_EQ(mmuext(MMUEXT_NEW_BASEPTR, virt_to_mfn(spare), 0) < 0, 1);
-    __asm__ volatile("mov %0, %%cr3" : : "r"(virt_to_maddr(old)) : "memory");   /* emulated: the same */
+    __asm__ volatile("mov %0, %%cr3"
+                     :
+                     : "r"(virt_to_maddr(old))
+                     : "memory"); /* emulated: the same */
     kernel_root = old;
     __asm__ volatile("mov %%cr3, %0" : "=r"(user));
     CHECK_EQ(user, virt_to_maddr(old));
@@ -212,7 +221,7 @@ static void new_root(void)
     CHECK_EQ(mmuext(MMUEXT_NEW_USER_BASEPTR, 0, 0), 0); /* none */
     CHECK_EQ(mmuext(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(spare), 0) < 0, 1);
     CHECK_EQ(unpin(user_root), 0);
-    page_set_rw(user_root);                             /* nobody holds it any more */
+    page_set_rw(user_root); /* nobody holds it any more */
 }
 
 /* Stores to a live L1 through its read-only mapping: done for us by the hypervisor. */
@@ -220,7 +229,6 @@ static void emulated_writes(void)
 {
     char *page = page_alloc();
     uint64_t good = PTE(page, PTE_FLAGS), old = 0, rax;
-
 
     l1 = pte_of(kernel_root, SCRATCH, 1);
     TRY("mov %1, (%0)", : : "r"(l1), "r"(good) : "memory");
@@ -239,7 +247,7 @@ static void emulated_writes(void)
     CHECK_PTE(l1[0], good);
     good = l1[0];
     rax = 0x123;
-    TRY("lock cmpxchg %2, (%1)", : "+a"(rax) : "r"(l1), "r"(0UL) : "memory");   /* does not match */
+    TRY("lock cmpxchg %2, (%1)", : "+a"(rax) : "r"(l1), "r"(0UL) : "memory"); /* does not match */
     CHECK(trapped(-1));
     CHECK_PTE(rax, good);
     CHECK_PTE(l1[0], good);
@@ -286,7 +294,7 @@ static void flushes_and_copies(void)
     CHECK(mmuext(MMUEXT_INVLPG_LOCAL, NONCANONICAL, 0) == 0);
     CHECK_EQ(mmuext(MMUEXT_FLUSH_CACHE, 0, 0), 0);
     CHECK_EQ(mmuext(MMUEXT_FLUSH_CACHE_GLOBAL, 0, 0), 0);
-    TRY("invlpg (%0)", : : "r"(SCRATCH) : "memory");    /* Xen does not emulate it */
+    TRY("invlpg (%0)", : : "r"(SCRATCH) : "memory"); /* Xen does not emulate it */
     CHECK(trapped(-1) || trapped(TRAP_GP));
     a[1] = 0x1111;
     CHECK_EQ(mmuext(MMUEXT_COPY_PAGE, virt_to_mfn(b), virt_to_mfn(a)), 0);

@@ -21,7 +21,8 @@ static void results(void)
 
     calls[0] = call(__HYPERVISOR_xen_version, XENVER_version, 0, 0);
     calls[1] = call(__HYPERVISOR_xen_version, XENVER_get_features, (uint64_t)&feat, 0);
-    calls[2] = call(__HYPERVISOR_update_va_mapping, (uint64_t)page, virt_to_mfn(page) << 12 | (PTE_FLAGS & ~PTE_RW), UVMF_INVLPG);
+    calls[2] = call(__HYPERVISOR_update_va_mapping, (uint64_t)page,
+                    virt_to_mfn(page) << 12 | (PTE_FLAGS & ~PTE_RW), UVMF_INVLPG);
     calls[3] = call(__HYPERVISOR_stack_switch, FLAT_KERNEL_SS, (uint64_t)trap_stack_top, 0);
     calls[4] = call(63, 0, 0, 0);
     calls[5] = call(__HYPERVISOR_update_va_mapping, NONCANONICAL, 0, 0);
@@ -36,7 +37,7 @@ static void results(void)
     CHECK(trapped(TRAP_PF));
     CHECK_EQ(calls[3].result, 0);
     CHECK_EQ(calls[4].result, -ENOSYS);
-    CHECK((long)calls[5].result < 0);                   /* and the batch goes on */
+    CHECK((long)calls[5].result < 0); /* and the batch goes on */
     CHECK_EQ(calls[6].result, 4096);
     CHECK_EQ(calls[7].result, -ENOSYS);
     page_set_rw(page);
@@ -44,7 +45,8 @@ static void results(void)
 
 static void refused(void)
 {
-    uint64_t *last = (uint64_t *)((char *)page_alloc() + PAGE_SIZE - sizeof(struct multicall_entry));
+    uint64_t *last =
+        (uint64_t *)((char *)page_alloc() + PAGE_SIZE - sizeof(struct multicall_entry));
 
     CHECK_EQ(hc(multicall, calls, 0), 0);
     CHECK_EQ(hc(multicall, 0x1000, 1), -EFAULT);
@@ -92,7 +94,8 @@ static void long_batch(void)
     ticks = 0;
     for (unsigned int round = 0; round < 4; round++)
         CHECK_EQ(hc(multicall, calls, NR), 0);
-    print("multicall: 4 batches of %u in %lu us, %u ticks inside\n", NR, (now_ns(0) - t0) / 1000, ticks);
+    print("multicall: 4 batches of %u in %lu us, %u ticks inside\n", NR, (now_ns(0) - t0) / 1000,
+          ticks);
     CHECK(ticks >= 2);
     for (unsigned int i = 0; i < NR; i++)
         bad += (long)calls[i].result != (i & 1 ? 4096 : -ENOSYS);

@@ -28,7 +28,7 @@ static void end(const char *what)
     unsigned int n = ticks - ticks0;
 
     print("preempt: %s: %lu us, %u ticks\n", what, us, n);
-    if (n < us / 20000)                                 /* one a millisecond is due; the machine may be busy */
+    if (n < us / 20000) /* one a millisecond is due; the machine may be busy */
         check_failed(__LINE__, "%s: %u ticks in %lu us", what, n, us);
 }
 
@@ -39,7 +39,8 @@ static void long_mmu_update(void)
     unsigned int done = 0;
 
     for (unsigned int i = 0; i < NR; i++)
-        updates[i] = (struct mmu_update){ maddr, mfn << 12 | (i & 1 ? PTE_FLAGS : PTE_FLAGS & ~PTE_RW) };
+        updates[i] =
+            (struct mmu_update){ maddr, mfn << 12 | (i & 1 ? PTE_FLAGS : PTE_FLAGS & ~PTE_RW) };
     begin();
     for (unsigned int round = 0; round < 2; round++) {
         CHECK_EQ(hc(mmu_update, updates, NR, &done, DOMID_SELF), 0);
@@ -47,7 +48,7 @@ static void long_mmu_update(void)
     }
     end("mmu_update");
     p[0] = 1;
-    updates[NR - 1].ptr = ~7UL;                         /* the last one fails, far into the batch */
+    updates[NR - 1].ptr = ~7UL; /* the last one fails, far into the batch */
     CHECK(hc(mmu_update, updates, NR, &done, DOMID_SELF) < 0);
     CHECK_EQ(done, NR - 1);
 }
@@ -98,7 +99,7 @@ static void big_tree(void)
     }
     end("pin and unpin");
     for (unsigned int i = 0; i < 293; i++)
-        page_set_rw(tables[i]);                         /* all types gone */
+        page_set_rw(tables[i]); /* all types gone */
     /* the same with a bad entry at the very end: refused, and all undone */
     ((uint64_t *)tables[292])[511] = 0xffffffffff000 | PTE_FLAGS;
     for (unsigned int i = 0; i < 293; i++)

@@ -4,7 +4,8 @@
  */
 #include "guest.h"
 
-extern char u_step[], u_stepped[], u_int3[], u_icebp[], u_movss_syscall[], u_movss_int3[], u_movss_int80[];
+extern char u_step[], u_stepped[], u_int3[], u_icebp[], u_movss_syscall[], u_movss_int3[],
+    u_movss_int80[];
 __asm__(".pushsection .user, \"ax\"\n"
         ".globl u_step, u_stepped, u_int3, u_icebp, u_movss_syscall, u_movss_int3, u_movss_int80\n"
         "u_step: nop\n syscall\n u_stepped: nop\n ud2\n"
@@ -26,10 +27,7 @@ static void on_db(struct cpu_user_regs *regs)
         regs->rflags &= ~(uint64_t)EFLAGS_TF;
 }
 
-static void on_bp(struct cpu_user_regs *regs)
-{
-    nr_bp++;
-}
+static void on_bp(struct cpu_user_regs *regs) { nr_bp++; }
 
 /* The kernel steps over hypercalls of its own. */
 static void kernel_steps(void)
@@ -41,14 +39,17 @@ static void kernel_steps(void)
     __asm__ volatile("pushfq\n orl $0x100, (%%rsp)\n popfq\n"
                      "mov %1, %%eax\n xor %%edi, %%edi\n syscall\n nop\n nop\n"
                      "pushfq\n andl $~0x100, (%%rsp)\n popfq\n"
-                     : "=&a"(rc) : "i"(__HYPERVISOR_xen_version) : "rcx", "r11", "rdi", "memory");
+                     : "=&a"(rc)
+                     : "i"(__HYPERVISOR_xen_version)
+                     : "rcx", "r11", "rdi", "memory");
     print("step: kernel, hypercall: %u traps\n", nr_db);
     CHECK_EQ(rc, 4 << 16 | 17);
     CHECK(nr_db >= 3 && nr_db < 20);
     nr_db = 0;
     __asm__ volatile("pushfq\n orl $0x100, (%%rsp)\n popfq\n"
                      "int3\n nop\n"
-                     "pushfq\n andl $~0x100, (%%rsp)\n popfq\n" ::: "memory");
+                     "pushfq\n andl $~0x100, (%%rsp)\n popfq\n" ::
+                         : "memory");
     print("step: kernel, int3: %u debug traps, %u breakpoints\n", nr_db, nr_bp);
     CHECK_EQ(nr_bp, 1);
     CHECK(nr_db >= 1 && nr_db < 20);
@@ -56,7 +57,7 @@ static void kernel_steps(void)
     trap_hooks[TRAP_DB] = NULL;
     trap_hooks[TRAP_BP] = NULL;
     TRY0(".byte 0xf1\n nop");
-    CHECK(trapped(TRAP_DB) || trapped(TRAP_UD));        /* QEMU's TCG has no ICEBP */
+    CHECK(trapped(TRAP_DB) || trapped(TRAP_UD)); /* QEMU's TCG has no ICEBP */
 }
 
 static void user_steps(void)
@@ -70,9 +71,9 @@ static void user_steps(void)
     CHECK(r.rflags & EFLAGS_TF);
     CHECK_EQ(user_run(&r), ENTRY_SYSCALL);
     CHECK_EQ(r.rip, USER_ADDR(u_stepped));
-    CHECK(r.r11 & EFLAGS_TF);                           /* the user's own flags */
+    CHECK(r.r11 & EFLAGS_TF); /* the user's own flags */
     CHECK_EQ(r.cs, USER_CS);
-    CHECK_EQ(user_run(&r), TRAP_DB);                    /* and it goes on stepping behind it */
+    CHECK_EQ(user_run(&r), TRAP_DB); /* and it goes on stepping behind it */
     CHECK_EQ(r.rip, USER_ADDR(u_stepped) + 1);
     user_regs_init(&r, u_int3);
     r.rflags |= EFLAGS_TF;
@@ -101,7 +102,7 @@ static void held_back(void)
     *(uint16_t *)user_stack = USER_SS;
     CHECK_EQ(set_trap(0x80, 3, (uint64_t)trap_stubs + 0x80 * 32), 0);
     CHECK_EQ(hc(set_debugreg, 0, USER_STACK_TOP - 2 * PAGE_SIZE), 0);
-    CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 | 3 << 16 | 1 << 18), 0);    /* 2 bytes, read or write */
+    CHECK_EQ(hc(set_debugreg, 7, 0x400 | 1 | 3 << 16 | 1 << 18), 0); /* 2 bytes, read or write */
     for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
         int v;
 
@@ -111,7 +112,7 @@ static void held_back(void)
         print("step: mov ss, %s: entry %d at %x:0x%lx\n", cases[i].name, v, r.cs, r.rip);
         CHECK(v == cases[i].entry || v == TRAP_DB);
         CHECK_EQ(r.cs, USER_CS);
-        user_regs_init(&r, cases[i].label);             /* the same, single-stepped */
+        user_regs_init(&r, cases[i].label); /* the same, single-stepped */
         r.rdi = USER_STACK_TOP - 2 * PAGE_SIZE;
         r.rflags |= EFLAGS_TF;
         v = user_run(&r);

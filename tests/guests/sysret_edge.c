@@ -14,7 +14,7 @@ static void code_page(void)
 {
     code = page_alloc();
     memset(code, 0x90, PAGE_SIZE);
-    code[4094] = 0x0f;                                  /* syscall */
+    code[4094] = 0x0f; /* syscall */
     code[4095] = 0x05;
 }
 
@@ -30,12 +30,18 @@ static void from_user(void)
     CHECK_EQ(r.rcx, EDGE);
     /* back to where it came from, by both kinds of iret */
     for (unsigned int i = 0; i < 2; i++) {
-        c = (struct iret_context){ .rcx = EDGE, .flags = i ? VGCF_in_syscall : 0, .rip = EDGE, .cs = USER_CS,
-                                   .rflags = 0x202, .rsp = USER_STACK_TOP, .ss = USER_SS };
+        c = (struct iret_context){ .rcx = EDGE,
+                                   .flags = i ? VGCF_in_syscall : 0,
+                                   .rip = EDGE,
+                                   .cs = USER_CS,
+                                   .rflags = 0x202,
+                                   .rsp = USER_STACK_TOP,
+                                   .ss = USER_SS };
         last_trap.vector = -1;
         user_regs = &r;
         iret_raw(&c);
-        print("sysret_edge: user, flags 0x%lx: entry %d at %x:0x%lx\n", c.flags, last_trap.vector, r.cs, r.rip);
+        print("sysret_edge: user, flags 0x%lx: entry %d at %x:0x%lx\n", c.flags, last_trap.vector,
+              r.cs, r.rip);
         CHECK(trapped(TRAP_GP) || trapped(ENTRY_FAILSAFE));
     }
     /* running off the end without a SYSCALL */
@@ -67,11 +73,15 @@ static void from_kernel(void)
     page_set_ro(l2);
     page_set_ro(l3);
     CHECK_EQ(pte_write(&kernel_root[255], virt_to_maddr(l3) | PTE_FLAGS), 0);
-    TRY("xor %%edi, %%edi\n mov %1, %%rcx\n jmp *%%rcx", : "+a"(rc) : "r"(LAST_PAGE + 4094) : "rcx", "r11", "rdi", "memory");
-    print("sysret_edge: kernel: entry %d at %x:0x%lx\n", last_trap.vector, last_trap.regs.cs, last_trap.regs.rip);
+    TRY("xor %%edi, %%edi\n mov %1, %%rcx\n jmp *%%rcx",
+        : "+a"(rc)
+        : "r"(LAST_PAGE + 4094)
+        : "rcx", "r11", "rdi", "memory");
+    print("sysret_edge: kernel: entry %d at %x:0x%lx\n", last_trap.vector, last_trap.regs.cs,
+          last_trap.regs.rip);
     CHECK(trapped(TRAP_GP) || trapped(ENTRY_FAILSAFE));
     CHECK_EQ(last_trap.regs.rip, EDGE);
-    CHECK_EQ(rc, 4 << 16 | 17);                         /* the call was done */
+    CHECK_EQ(rc, 4 << 16 | 17); /* the call was done */
     CHECK_EQ(hc(xen_version, XENVER_version, 0), 4 << 16 | 17);
 }
 

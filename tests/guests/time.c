@@ -24,16 +24,16 @@ static void single_shot(void)
     CHECK_EQ(event_counts[timer], before + 1);
     CHECK(now_ns(0) >= t.timeout_abs_ns);
     spin_ns(10 * MS);
-    CHECK_EQ(event_counts[timer], before + 1);          /* once only */
+    CHECK_EQ(event_counts[timer], before + 1); /* once only */
 
-    t.timeout_abs_ns = now_ns(0) - MS;                  /* past: at once */
+    t.timeout_abs_ns = now_ns(0) - MS; /* past: at once */
     CHECK_EQ(hc(vcpu_op, VCPUOP_set_singleshot_timer, 0, &t), 0);
     wait_timer(before + 2);
     CHECK_EQ(event_counts[timer], before + 2);
-    t.flags = VCPU_SSHOTTMR_future;                     /* past, and only the future is wanted */
+    t.flags = VCPU_SSHOTTMR_future; /* past, and only the future is wanted */
     t.timeout_abs_ns = now_ns(0) - MS;
     rc = hc(vcpu_op, VCPUOP_set_singleshot_timer, 0, &t);
-    CHECK(rc == -ETIME || rc == 0);                     /* Xen since 4.17 ignores the flag */
+    CHECK(rc == -ETIME || rc == 0); /* Xen since 4.17 ignores the flag */
     spin_ns(2 * MS);
     CHECK_EQ(event_counts[timer], before + (rc ? 2 : 3));
     before = event_counts[timer] - 2;
@@ -45,7 +45,7 @@ static void single_shot(void)
     CHECK_EQ(event_counts[timer], before + 2);
     CHECK_EQ(hc(vcpu_op, VCPUOP_set_singleshot_timer, 0, 0x1000), -EFAULT);
     CHECK_EQ(hc(vcpu_op, VCPUOP_set_singleshot_timer, 77, &t), -ENOENT);
-    t.timeout_abs_ns = ~0ULL;                           /* never */
+    t.timeout_abs_ns = ~0ULL; /* never */
     CHECK_EQ(hc(vcpu_op, VCPUOP_set_singleshot_timer, 0, &t), 0);
     CHECK_EQ(hc(vcpu_op, VCPUOP_stop_singleshot_timer, 0, 0), 0);
 }
@@ -60,7 +60,7 @@ static void timer_op(void)
     CHECK_EQ(event_counts[timer], before + 1);
     CHECK(now_ns(0) - t0 >= 5 * MS);
     CHECK_EQ(hc(set_timer_op, t0 + 50 * MS), 0);
-    CHECK_EQ(hc(set_timer_op, 0), 0);                   /* zero stops it */
+    CHECK_EQ(hc(set_timer_op, 0), 0); /* zero stops it */
     spin_ns(60 * MS);
     CHECK_EQ(event_counts[timer], before + 1);
 }
@@ -79,7 +79,7 @@ static void periodic(void)
     before = event_counts[timer];
     spin_ns(30 * MS);
     CHECK(event_counts[timer] - before <= 1);
-    p.period_ns = 1000;                                 /* under the least period */
+    p.period_ns = 1000; /* under the least period */
     CHECK_EQ(hc(vcpu_op, VCPUOP_set_periodic_timer, 0, &p), -EINVAL);
 }
 
@@ -98,11 +98,13 @@ static void clocks(void)
     }
     CHECK_EQ(back, 0);
     CHECK(rdtsc() > tsc);
-    print("time: system time %lu ns, wall clock %u s + %u ns\n", last, shared_info->wc_sec, shared_info->wc_nsec);
+    print("time: system time %lu ns, wall clock %u s + %u ns\n", last, shared_info->wc_sec,
+          shared_info->wc_nsec);
     CHECK_EQ(shared_info->wc_version & 1, 0);
     CHECK(shared_info->wc_nsec < 1000000000);
     /* system time at boot: between the day this was written and 2100 */
-    CHECK(shared_info->wc_sec_hi == 0 && shared_info->wc_sec > 1577836800u && shared_info->wc_sec < 4102444800u);
+    CHECK(shared_info->wc_sec_hi == 0 && shared_info->wc_sec > 1577836800u &&
+          shared_info->wc_sec < 4102444800u);
 }
 
 static void runstates(void)
@@ -151,7 +153,7 @@ void test_main(void)
     events_init();
     timer = (unsigned int)bind_virq(VIRQ_TIMER, 0);
     events_on();
-    hc(vcpu_op, VCPUOP_stop_periodic_timer, 0, 0);      /* it starts at 100 Hz */
+    hc(vcpu_op, VCPUOP_stop_periodic_timer, 0, 0); /* it starts at 100 Hz */
     clocks();
     single_shot();
     timer_op();

@@ -1,8 +1,8 @@
 /* Each exception comes back to the kernel with the right frame, error code, cr2 and event mask. */
 #include "guest.h"
 
-extern char de_at[], bp_at[], of_at[], ud_at[], gp_at[], db_after[], pf_at[], int_at[], int_after[], user_ok[], user_int3[],
-    user_int31[], user_int33[], user_ud[], user_hlt[];
+extern char de_at[], bp_at[], of_at[], ud_at[], gp_at[], db_after[], pf_at[], int_at[], int_after[],
+    user_ok[], user_int3[], user_int31[], user_int33[], user_ud[], user_hlt[];
 
 __asm__(".pushsection .user, \"ax\"\n"
         ".globl user_int3, user_int31, user_int33, user_ud, user_hlt\n"
@@ -29,7 +29,8 @@ static void check_frame(int line, int vector, const char *rip, unsigned int erro
     if ((r->ss & ~3u) != (FLAT_KERNEL_SS & ~3u))
         check_failed(line, "vector %d: ss 0x%x", vector, r->ss);
     if (!!(r->rflags & EFLAGS_IF) == r->saved_upcall_mask)
-        check_failed(line, "vector %d: IF and saved_upcall_mask 0x%x disagree", vector, r->saved_upcall_mask);
+        check_failed(line, "vector %d: IF and saved_upcall_mask 0x%x disagree", vector,
+                     r->saved_upcall_mask);
     if (r->saved_upcall_mask != vcpu_info(0)->evtchn_upcall_mask)
         check_failed(line, "vector %d: saved mask 0x%x", vector, r->saved_upcall_mask);
 }
@@ -39,7 +40,10 @@ static void exceptions(void)
 {
     uint64_t sp;
 
-    TRY("mov %%rsp, %0\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n mov $1, %%eax\n de_at: divl %%ecx", : "=&r"(sp) : : "rax", "rcx", "rdx");
+    TRY("mov %%rsp, %0\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n mov $1, %%eax\n de_at: divl %%ecx",
+        : "=&r"(sp)
+        :
+        : "rax", "rcx", "rdx");
     CHECK_FRAME(TRAP_DE, de_at, 0);
     CHECK_EQ(last_trap.regs.rsp, sp);
     CHECK_EQ(last_trap.regs.rcx, 0);
@@ -65,7 +69,7 @@ static void page_faults(void)
     uint64_t mfn = virt_to_mfn(p);
 
     TRY("mov $0x1234567, %%eax\n pf_at: mov (%%rax), %%eax", : : : "rax");
-    CHECK_FRAME(TRAP_PF, pf_at, 0);                     /* the kernel's faults count as a supervisor's */
+    CHECK_FRAME(TRAP_PF, pf_at, 0); /* the kernel's faults count as a supervisor's */
     CHECK_EQ(last_trap.cr2, 0x1234567);
     TRY("mov $0x1234567, %%eax\n movl $1, (%%rax)", : : : "rax");
     CHECK_EQ(last_trap.regs.error_code, 0x2);
@@ -79,7 +83,7 @@ static void page_faults(void)
     CHECK(trapped(TRAP_PF));
     CHECK_EQ(last_trap.regs.error_code, 0x11);
     CHECK_EQ(last_trap.cr2, (uint64_t)p);
-    __asm__ volatile("add $8, %%rsp" ::: "memory");     /* the return address of that call */
+    __asm__ volatile("add $8, %%rsp" ::: "memory"); /* the return address of that call */
     CHECK_EQ(update_va(p, 0, UVMF_INVLPG), 0);
     TRY("movb (%0), %%al", : : "r"(p) : "rax");
     CHECK(trapped(TRAP_PF));
@@ -104,10 +108,7 @@ static void set_int(uint8_t n, uint8_t flags)
     CHECK_EQ(set_trap((uint8_t)(2 * n), flags, (uint64_t)trap_stubs + (uint8_t)(2 * n) * 32), 0);
 }
 
-static bool int_came(int vector, uint8_t n)
-{
-    return vector == n || vector == (uint8_t)(2 * n);
-}
+static bool int_came(int vector, uint8_t n) { return vector == n || vector == (uint8_t)(2 * n); }
 
 static bool int_denied(const struct cpu_user_regs *r, int vector, uint8_t n)
 {
@@ -123,12 +124,12 @@ static void software_ints(void)
     CHECK(int_came(last_trap.vector, 0x31));
     CHECK_EQ(last_trap.regs.rip, (uint64_t)int_after);
     CHECK_EQ(last_trap.regs.error_code, 0);
-    TRY0("int_at: int $0x32");                          /* DPL 0: nobody may */
+    TRY0("int_at: int $0x32"); /* DPL 0: nobody may */
     CHECK(int_denied(&last_trap.regs, last_trap.vector, 0x32));
     CHECK_EQ(last_trap.regs.rip, (uint64_t)int_at);
-    TRY0("int $0x34");                                  /* no handler */
+    TRY0("int $0x34"); /* no handler */
     CHECK(int_denied(&last_trap.regs, last_trap.vector, 0x34));
-    TRY0("int $0x33");                                  /* kernel may; event mask set on entry */
+    TRY0("int $0x33"); /* kernel may; event mask set on entry */
     CHECK(int_came(last_trap.vector, 0x33));
     CHECK(last_trap.mask_inside);
     TRY0("int $0x80");
@@ -171,7 +172,7 @@ static void from_user(void)
     CHECK_EQ(r.rsp, USER_STACK_TOP);
     user_regs_init(&r, user_int31);
     CHECK(int_came(user_run(&r), 0x31));
-    user_regs_init(&r, user_int33);                     /* DPL 1: the kernel only */
+    user_regs_init(&r, user_int33); /* DPL 1: the kernel only */
     CHECK(int_denied(&r, user_run(&r), 0x33));
     CHECK_EQ(r.rip, USER_ADDR(user_int33));
     user_regs_init(&r, user_ud);
@@ -190,9 +191,9 @@ static void bad_tables(void)
     CHECK_EQ(hc(set_trap_table, 0x1000), -EFAULT);
     CHECK_EQ(hc(set_trap_table, HYPERVISOR_VIRT_START + 0x10000000000), -EFAULT);
     bad[0] = (struct trap_info){ 0x90, 0, 0xe030 & ~3, (uint64_t)trap_stubs + 0x90 * 32 };
-    CHECK_EQ(hc(set_trap_table, bad), 0);               /* RPL is fixed up */
+    CHECK_EQ(hc(set_trap_table, bad), 0); /* RPL is fixed up */
     TRY0("int $0x90");
-    CHECK(trapped(TRAP_GP));                            /* DPL 0 */
+    CHECK(trapped(TRAP_GP)); /* DPL 0 */
 }
 
 void test_main(void)

@@ -1,20 +1,22 @@
 /* Ring-3 user mode: the second root, SYSCALL and faults from there, and what must stay apart. */
 #include "guest.h"
 
-extern char u_syscall[], u_after[], u_fault[], u_kernel[], u_m2p[], u_gs[], u_gs_end[], u_loop[], u_cli[], u_sti[], u_stack[];
+extern char u_syscall[], u_after[], u_fault[], u_kernel[], u_m2p[], u_gs[], u_gs_end[], u_loop[],
+    u_cli[], u_sti[], u_stack[];
 
-__asm__(".pushsection .user, \"ax\"\n"
-        ".globl u_syscall, u_after, u_fault, u_kernel, u_m2p, u_gs, u_gs_end, u_loop, u_cli, u_sti, u_stack\n"
-        "u_syscall: syscall\n u_after: mov $0x51, %ebx\n syscall\n ud2\n"
-        "u_fault: movl $1, (%rdi)\n ud2\n"
-        "u_kernel: mov (%rdi), %rax\n ud2\n"
-        "u_m2p: mov (%rdi), %rax\n ud2\n"
-        "u_gs: mov %gs:0, %rax\n mov %fs:0, %rbx\n syscall\n ud2\n"
-        "u_loop: 1: incq %rax\n pause\n jmp 1b\n"
-        "u_cli: cli\n ud2\n"
-        "u_sti: sti\n ud2\n"
-        "u_stack: push %rdi\n pop %rsi\n syscall\n ud2\n"
-        ".popsection");
+__asm__(
+    ".pushsection .user, \"ax\"\n"
+    ".globl u_syscall, u_after, u_fault, u_kernel, u_m2p, u_gs, u_gs_end, u_loop, u_cli, u_sti, u_stack\n"
+    "u_syscall: syscall\n u_after: mov $0x51, %ebx\n syscall\n ud2\n"
+    "u_fault: movl $1, (%rdi)\n ud2\n"
+    "u_kernel: mov (%rdi), %rax\n ud2\n"
+    "u_m2p: mov (%rdi), %rax\n ud2\n"
+    "u_gs: mov %gs:0, %rax\n mov %fs:0, %rbx\n syscall\n ud2\n"
+    "u_loop: 1: incq %rax\n pause\n jmp 1b\n"
+    "u_cli: cli\n ud2\n"
+    "u_sti: sti\n ud2\n"
+    "u_stack: push %rdi\n pop %rsi\n syscall\n ud2\n"
+    ".popsection");
 
 static void syscalls(void)
 {
@@ -36,7 +38,7 @@ static void syscalls(void)
     CHECK_EQ(r.cs & 3, 3);
     CHECK_EQ(r.ss & 3, 3);
     CHECK_EQ(r.rsp, USER_STACK_TOP);
-    CHECK_EQ(user_run(&r), ENTRY_SYSCALL);              /* and on from there */
+    CHECK_EQ(user_run(&r), ENTRY_SYSCALL); /* and on from there */
     CHECK_EQ(r.rbx, 0x51);
     user_regs_init(&r, u_stack);
     r.rdi = 0xdeadbeef;
@@ -48,8 +50,15 @@ static void syscalls(void)
 /* iret with VGCF_in_syscall: rcx, r11, cs and ss are not restored. */
 static void sysret_return(void)
 {
-    struct iret_context c = { .rax = 7, .r11 = 1, .rcx = 2, .flags = VGCF_in_syscall, .rip = USER_ADDR(u_syscall),
-                              .cs = USER_CS, .rflags = 0x202, .rsp = USER_STACK_TOP, .ss = USER_SS };
+    struct iret_context c = { .rax = 7,
+                              .r11 = 1,
+                              .rcx = 2,
+                              .flags = VGCF_in_syscall,
+                              .rip = USER_ADDR(u_syscall),
+                              .cs = USER_CS,
+                              .rflags = 0x202,
+                              .rsp = USER_STACK_TOP,
+                              .ss = USER_SS };
     extern struct cpu_user_regs *user_regs;
     static struct cpu_user_regs r;
 
@@ -71,7 +80,7 @@ static void faults(void)
     CHECK_EQ(r.error_code, 6);
     CHECK_EQ(r.rip, USER_ADDR(u_fault));
     CHECK_EQ(r.cs, USER_CS);
-    user_regs_init(&r, u_fault);                        /* its own code is read-only */
+    user_regs_init(&r, u_fault); /* its own code is read-only */
     r.rdi = USER_CODE;
     CHECK_EQ(user_run(&r), TRAP_PF);
     CHECK_EQ(r.error_code, 7);
@@ -80,13 +89,13 @@ static void faults(void)
     CHECK_EQ(user_run(&r), TRAP_PF);
     CHECK_EQ(last_trap.cr2, (uint64_t)&start_info);
     CHECK_EQ(r.error_code & ~1u, 4);
-    user_regs_init(&r, u_kernel);                       /* the hypervisor itself */
+    user_regs_init(&r, u_kernel); /* the hypervisor itself */
     r.rdi = 0xffff830000000000UL;
     CHECK_EQ(user_run(&r), TRAP_PF);
     user_regs_init(&r, u_kernel);
     r.rdi = NONCANONICAL;
     CHECK_EQ(user_run(&r), TRAP_GP);
-    user_regs_init(&r, u_m2p);                          /* strict M2P or not, never writable */
+    user_regs_init(&r, u_m2p); /* strict M2P or not, never writable */
     r.rip = USER_ADDR(u_fault);
     r.rdi = MACH2PHYS_VIRT_START;
     CHECK_EQ(user_run(&r), TRAP_PF);
@@ -130,14 +139,14 @@ static void interrupted(void)
     struct vcpu_set_singleshot_timer t = { 0 };
     unsigned int port;
 
-    events_off();                                       /* a SYSCALL leaves the mask as the user had it */
+    events_off(); /* a SYSCALL leaves the mask as the user had it */
     hc(vcpu_op, VCPUOP_stop_periodic_timer, 0, 0);
     port = (unsigned int)bind_virq(VIRQ_TIMER, 0);
-    for (unsigned int i = 0; i < 20; i++) {             /* again if it was due before we got there */
+    for (unsigned int i = 0; i < 20; i++) { /* again if it was due before we got there */
         t.timeout_abs_ns = now_ns(0) + 2000000;
         port_clear_pending(port);
         CHECK_EQ(hc(vcpu_op, VCPUOP_set_singleshot_timer, 0, &t), 0);
-        user_regs_init(&r, u_loop);                     /* IF set: the iret unmasks events */
+        user_regs_init(&r, u_loop); /* IF set: the iret unmasks events */
         CHECK_EQ(user_run(&r), ENTRY_EVENT);
         if (r.rax > 0)
             break;
@@ -176,7 +185,7 @@ static void roots(void)
 
     CHECK_EQ(mmuext(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(user_stack), 0), -EINVAL);
     user_regs_init(&r, u_syscall);
-    CHECK_EQ(user_run(&r), ENTRY_SYSCALL);              /* the refusal changed nothing */
+    CHECK_EQ(user_run(&r), ENTRY_SYSCALL); /* the refusal changed nothing */
 }
 
 void test_main(void)

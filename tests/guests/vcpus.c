@@ -6,10 +6,7 @@ static unsigned int ipi0, ipi1;
 static volatile bool quit;
 static char spare_stack[PAGE_SIZE] __attribute__((aligned(4096)));
 
-static void on_event(struct cpu_user_regs *regs)
-{
-    events_handle(0);
-}
+static void on_event(struct cpu_user_regs *regs) { events_handle(0); }
 
 static void second(void)
 {
@@ -20,7 +17,7 @@ static void second(void)
     set_xen_guest_handle(poll.ports, &port);
     while (!quit) {
         poll.timeout = now_ns(1) + 500000000;
-        hc(sched_op, SCHEDOP_poll, &poll);              /* its own upcall stays masked */
+        hc(sched_op, SCHEDOP_poll, &poll); /* its own upcall stays masked */
         if (port_pending(ipi1)) {
             port_clear_pending(ipi1);
             pinged++;
@@ -28,7 +25,7 @@ static void second(void)
         }
     }
     hc(vcpu_op, VCPUOP_down, 1, 0);
-    started += 100;                                     /* up again goes on behind the call */
+    started += 100; /* up again goes on behind the call */
     for (;;)
         hc(sched_op, SCHEDOP_block, 0);
 }
@@ -51,22 +48,22 @@ static void refusals(void)
     CHECK_EQ(hc(vcpu_op, VCPUOP_is_up, 2, 0), -ENOENT);
     CHECK_EQ(hc(vcpu_op, VCPUOP_is_up, 8191, 0), -ENOENT);
     CHECK_EQ(hc(vcpu_op, VCPUOP_is_up, ~0u, 0), -ENOENT);
-    CHECK_EQ(hc(vcpu_op, VCPUOP_up, 1, 0), -EINVAL);    /* not initialised */
+    CHECK_EQ(hc(vcpu_op, VCPUOP_up, 1, 0), -EINVAL); /* not initialised */
     CHECK_EQ(hc(vcpu_op, VCPUOP_initialise, 1, 0x1000), -EFAULT);
     CHECK_EQ(hc(vcpu_op, 99, 0, 0), -ENOSYS);
     secondary_context(&ctx, second, spare_stack);
-    ctx.ctrlreg[3] = virt_to_maddr(&ctx) & ~4095UL;     /* no table at all */
+    ctx.ctrlreg[3] = virt_to_maddr(&ctx) & ~4095UL; /* no table at all */
     CHECK(hc(vcpu_op, VCPUOP_initialise, 1, &ctx) < 0);
     ctx.ctrlreg[3] = 0xfffffffff000;
     CHECK(hc(vcpu_op, VCPUOP_initialise, 1, &ctx) < 0);
     secondary_context(&ctx, second, spare_stack);
-    ctx.gdt_ents = 512;                                 /* a descriptor table that is none */
+    ctx.gdt_ents = 512; /* a descriptor table that is none */
     ctx.gdt_frames[0] = PTE_MFN(ctx.ctrlreg[3]);
     CHECK(hc(vcpu_op, VCPUOP_initialise, 1, &ctx) < 0);
     secondary_context(&ctx, second, spare_stack);
     ctx.fs_base = NONCANONICAL;
     CHECK(hc(vcpu_op, VCPUOP_initialise, 1, &ctx) < 0);
-    CHECK_EQ(hc(vcpu_op, VCPUOP_up, 1, 0), -EINVAL);    /* still not initialised */
+    CHECK_EQ(hc(vcpu_op, VCPUOP_up, 1, 0), -EINVAL); /* still not initialised */
 }
 
 void test_main(void)
@@ -112,21 +109,21 @@ void test_main(void)
     while (hc(vcpu_op, VCPUOP_is_up, 1, 0) != 0 && now_ns(0) < end)
         hc(sched_op, SCHEDOP_yield, 0);
     CHECK_EQ(hc(vcpu_op, VCPUOP_is_up, 1, 0), 0);
-    do {                                                /* it may still be on its way out of the other CPU */
+    do { /* it may still be on its way out of the other CPU */
         CHECK_EQ(hc(vcpu_op, VCPUOP_get_runstate_info, 1, &run), 0);
     } while (run.state != RUNSTATE_offline && now_ns(0) < end);
     CHECK_EQ(run.state, RUNSTATE_offline);
     CHECK_EQ(started, 1);
     CHECK_EQ(hc(vcpu_op, VCPUOP_up, 1, 0), 0);
     CHECK(wait_for(&started, 101));
-    CHECK_EQ(hc(vcpu_op, VCPUOP_down, 1, 0), 0);        /* by another vCPU */
+    CHECK_EQ(hc(vcpu_op, VCPUOP_down, 1, 0), 0); /* by another vCPU */
     CHECK_EQ(hc(vcpu_op, VCPUOP_is_up, 1, 0), 0);
     /* vcpu_info elsewhere: once, inside one page, writable */
     info.mfn = virt_to_mfn(kernel_root);
     CHECK(hc(vcpu_op, VCPUOP_register_vcpu_info, 1, &info) < 0);
     info.mfn = virt_to_mfn(page_alloc());
     info.offset = 4096 - 8;
-    CHECK(hc(vcpu_op, VCPUOP_register_vcpu_info, 1, &info) < 0);        /* Xen 4.17: -ENXIO */
+    CHECK(hc(vcpu_op, VCPUOP_register_vcpu_info, 1, &info) < 0); /* Xen 4.17: -ENXIO */
     info.offset = 64;
     CHECK_EQ(hc(vcpu_op, VCPUOP_register_vcpu_info, 1, &info), 0);
     CHECK_EQ(hc(vcpu_op, VCPUOP_register_vcpu_info, 1, &info), -EINVAL);

@@ -29,8 +29,9 @@ static void check_clean(const char *who, const struct fxsave *f)
 
     for (unsigned int i = 0; i < 8; i++)
         st += dirty_bytes(f->st[i], 10);
-    print("xsave_leak: %s: fcw 0x%x fsw 0x%x ftw 0x%x fop 0x%x fip 0x%lx fdp 0x%lx mxcsr 0x%x, %u + %u bytes\n", who,
-          f->fcw, f->fsw, f->ftw, f->fop, f->fip, f->fdp, f->mxcsr, st, xmm);
+    print(
+        "xsave_leak: %s: fcw 0x%x fsw 0x%x ftw 0x%x fop 0x%x fip 0x%lx fdp 0x%lx mxcsr 0x%x, %u + %u bytes\n",
+        who, f->fcw, f->fsw, f->ftw, f->fop, f->fip, f->fdp, f->mxcsr, st, xmm);
     CHECK_EQ(st, 0);
     CHECK_EQ(xmm, 0);
     CHECK_EQ(f->mxcsr, 0x1f80);
@@ -44,13 +45,17 @@ static void check_clean(const char *who, const struct fxsave *f)
 static void pollute(void)
 {
     static const double pattern = 3.14159;
-    static const uint8_t bytes[32] = { 0x5a, 0xa5, 0x5a, 0xa5, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 1, 2, 3, 4,
-                                       5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20 };
+    static const uint8_t bytes[32] = { 0x5a, 0xa5, 0x5a, 0xa5, 0x11, 0x22, 0x33, 0x44,
+                                       0x55, 0x66, 0x77, 0x88, 1,    2,    3,    4,
+                                       5,    6,    7,    8,    9,    10,   11,   12,
+                                       13,   14,   15,   16,   17,   18,   19,   20 };
 
     for (unsigned int i = 0; i < 8; i++)
         __asm__ volatile("fldl %0" : : "m"(pattern));
     if (have_avx)
-        __asm__ volatile("vmovdqu %0, %%ymm0\n vmovdqu %0, %%ymm7\n vmovdqu %0, %%ymm15" : : "m"(bytes));
+        __asm__ volatile("vmovdqu %0, %%ymm0\n vmovdqu %0, %%ymm7\n vmovdqu %0, %%ymm15"
+                         :
+                         : "m"(bytes));
     __asm__ volatile("movups %0, %%xmm1\n movups %0, %%xmm9\n movups %0, %%xmm14" : : "m"(bytes));
 }
 

@@ -20,6 +20,7 @@ endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 
 .PHONY: test-unit
+#: test-unit      the hypervisor's logic on the host, under sanitizers
 test-unit: $(UNIT_BINS)
 	@for t in $^; do echo "== $$t"; $$t || exit 1; done
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

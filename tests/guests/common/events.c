@@ -6,17 +6,26 @@ volatile unsigned int event_counts[4096];
 
 void port_mask(unsigned int p)
 {
-    __asm__ volatile("lock btsq %1, %0" : "+m"(*(uint64_t (*)[64])shared_info->evtchn_mask) : "r"((uint64_t)p) : "memory");
+    __asm__ volatile("lock btsq %1, %0"
+                     : "+m"(*(uint64_t(*)[64])shared_info->evtchn_mask)
+                     : "r"((uint64_t)p)
+                     : "memory");
 }
 
 void port_clear_mask(unsigned int p)
 {
-    __asm__ volatile("lock btrq %1, %0" : "+m"(*(uint64_t (*)[64])shared_info->evtchn_mask) : "r"((uint64_t)p) : "memory");
+    __asm__ volatile("lock btrq %1, %0"
+                     : "+m"(*(uint64_t(*)[64])shared_info->evtchn_mask)
+                     : "r"((uint64_t)p)
+                     : "memory");
 }
 
 void port_clear_pending(unsigned int p)
 {
-    __asm__ volatile("lock btrq %1, %0" : "+m"(*(uint64_t (*)[64])shared_info->evtchn_pending) : "r"((uint64_t)p) : "memory");
+    __asm__ volatile("lock btrq %1, %0"
+                     : "+m"(*(uint64_t(*)[64])shared_info->evtchn_pending)
+                     : "r"((uint64_t)p)
+                     : "memory");
 }
 
 void events_handle(unsigned int vcpu)
@@ -51,10 +60,7 @@ static void upcall(struct cpu_user_regs *regs)
     events_handle(0);
 }
 
-void events_init(void)
-{
-    trap_hooks[ENTRY_EVENT] = upcall;
-}
+void events_init(void) { trap_hooks[ENTRY_EVENT] = upcall; }
 
 static int opened(long rc, unsigned int port, const char *what)
 {

@@ -9,10 +9,7 @@ uint64_t *kernel_root, *user_root;
 char *user_stack;
 
 void mm_init(void);
-void mm_init(void)
-{
-    kernel_root = (uint64_t *)start_info->pt_base;
-}
+void mm_init(void) { kernel_root = (uint64_t *)start_info->pt_base; }
 
 void *page_alloc(void)
 {
@@ -21,20 +18,11 @@ void *page_alloc(void)
     return pool[pool_used++];
 }
 
-uint64_t pfn_to_mfn(uint64_t pfn)
-{
-    return ((uint64_t *)start_info->mfn_list)[pfn];
-}
+uint64_t pfn_to_mfn(uint64_t pfn) { return ((uint64_t *)start_info->mfn_list)[pfn]; }
 
-uint64_t virt_to_mfn(const void *p)
-{
-    return pfn_to_mfn(virt_to_pfn(p));
-}
+uint64_t virt_to_mfn(const void *p) { return pfn_to_mfn(virt_to_pfn(p)); }
 
-uint64_t virt_to_maddr(const void *p)
-{
-    return virt_to_mfn(p) << 12 | ((uint64_t)p & 4095);
-}
+uint64_t virt_to_maddr(const void *p) { return virt_to_mfn(p) << 12 | ((uint64_t)p & 4095); }
 
 void *mfn_to_virt(uint64_t mfn)
 {
@@ -81,15 +69,9 @@ static void page_set(const void *p, uint64_t flags)
         error("cannot remap %p: %ld", p, rc);
 }
 
-void page_set_ro(const void *p)
-{
-    page_set(p, PTE_FLAGS & ~PTE_RW);
-}
+void page_set_ro(const void *p) { page_set(p, PTE_FLAGS & ~PTE_RW); }
 
-void page_set_rw(const void *p)
-{
-    page_set(p, PTE_FLAGS);
-}
+void page_set_rw(const void *p) { page_set(p, PTE_FLAGS); }
 
 long mmuext(unsigned int cmd, uint64_t arg1, uint64_t arg2)
 {
@@ -105,10 +87,7 @@ long pin(unsigned int level, const void *table)
     return mmuext(MMUEXT_PIN_L1_TABLE + level - 1, virt_to_mfn(table), 0);
 }
 
-long unpin(const void *table)
-{
-    return mmuext(MMUEXT_UNPIN_TABLE, virt_to_mfn(table), 0);
-}
+long unpin(const void *table) { return mmuext(MMUEXT_UNPIN_TABLE, virt_to_mfn(table), 0); }
 
 void map_in(uint64_t *root, uint64_t va, uint64_t mfn, uint64_t flags)
 {
@@ -129,15 +108,9 @@ static void table_set_ro(uint64_t *table, unsigned int level)
     page_set_ro(table);
 }
 
-void tree_set_ro(uint64_t *root)
-{
-    table_set_ro(root, 4);
-}
+void tree_set_ro(uint64_t *root) { table_set_ro(root, 4); }
 
-void user_init(void)
-{
-    user_init_with(0, 0);
-}
+void user_init(void) { user_init_with(0, 0); }
 
 void user_init_with(uint64_t va, uint64_t mfn)
 {
@@ -149,7 +122,8 @@ void user_init_with(uint64_t va, uint64_t mfn)
     for (uint64_t off = 0; user_code_start + off < user_code_end; off += PAGE_SIZE)
         map_in(user_root, USER_CODE + off, virt_to_mfn(user_code_start + off), PTE_FLAGS & ~PTE_RW);
     for (uint64_t off = 0; off < 2 * PAGE_SIZE; off += PAGE_SIZE)
-        map_in(user_root, USER_STACK_TOP - 2 * PAGE_SIZE + off, virt_to_mfn(user_stack + off), PTE_FLAGS);
+        map_in(user_root, USER_STACK_TOP - 2 * PAGE_SIZE + off, virt_to_mfn(user_stack + off),
+               PTE_FLAGS);
     if (mfn)
         map_in(user_root, va, mfn, PTE_FLAGS);
     tree_set_ro(user_root);

@@ -75,7 +75,9 @@ static size_t format(char *buf, size_t size, const char *fmt, va_list args)
             buf[n++] = '%';
             continue;
         }
-        v = wide || *fmt == 'p' ? va_arg(args, uint64_t) : *fmt == 'd' ? (uint64_t)(int64_t)va_arg(args, int) : va_arg(args, unsigned int);
+        v = wide || *fmt == 'p' ? va_arg(args, uint64_t)
+            : *fmt == 'd'       ? (uint64_t)(int64_t)va_arg(args, int)
+                                : va_arg(args, unsigned int);
         if (*fmt == 'c')
             buf[n++] = (char)v;
         else if (*fmt == 'd')
@@ -146,17 +148,17 @@ void verdict(const char *what, const char *fmt, ...)
         cpu_relax();
 }
 
-void expect_crash(void)
-{
-    print("EXPECT %s CRASH\n", guest_name);
-}
+void expect_crash(void) { print("EXPECT %s CRASH\n", guest_name); }
 
 bool on_xen(void)
 {
     xen_extraversion_t extra = { 0 };
 
     hc(xen_version, XENVER_extraversion, extra);
-    return extra[0] == '.' && extra[1] >= '0' && extra[1] <= '9';
+    for (unsigned int i = 0; i + 8 <= sizeof(extra); i++)
+        if (memcmp(extra + i, "xen-like", 8) == 0)
+            return false;
+    return true;
 }
 
 /* start.c's last step. */

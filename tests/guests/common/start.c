@@ -47,7 +47,8 @@ void secondary_context(struct vcpu_guest_context *ctx, void (*fn)(void), void *s
     ctx->failsafe_callback_eip = (uint64_t)failsafe_entry;
     ctx->syscall_callback_eip = (uint64_t)syscall_entry;
     for (unsigned int v = 0; v < 32; v++)
-        ctx->trap_ctxt[v] = (struct trap_info){ v, 0, FLAT_KERNEL_CS, (uint64_t)trap_stubs + v * 32 };
+        ctx->trap_ctxt[v] =
+            (struct trap_info){ v, 0, FLAT_KERNEL_CS, (uint64_t)trap_stubs + v * 32 };
 }
 
 long vcpu_start(unsigned int vcpu, void (*fn)(void))

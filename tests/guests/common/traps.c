@@ -1,7 +1,7 @@
 /* Entries from the hypervisor: trap table, callbacks, and where they go. */
 #include "guest.h"
 
-#define REGS_BYTES offsetof(struct cpu_user_regs, es)   /* what lies on the stack */
+#define REGS_BYTES offsetof(struct cpu_user_regs, es) /* what lies on the stack */
 
 trap_fn trap_hooks[NR_ENTRIES];
 struct trap_record last_trap = { .vector = -1 };
@@ -58,7 +58,7 @@ void trap_entry(struct cpu_user_regs *regs)
         trap_hooks[vector](regs);
         return;
     }
-    if (user_regs) {                                    /* inside user_run() */
+    if (user_regs) { /* inside user_run() */
         record(regs);
         memcpy(user_regs, regs, REGS_BYTES);
         user_regs = NULL;
@@ -70,8 +70,8 @@ void trap_entry(struct cpu_user_regs *regs)
         regs->rflags &= ~(uint64_t)EFLAGS_TF;
         return;
     }
-    failure("unexpected entry %u, error 0x%x, at %x:0x%lx, rsp 0x%lx, cr2 0x%lx", vector, regs->error_code,
-            regs->cs, regs->rip, regs->rsp, vcpu_info(0)->arch.cr2);
+    failure("unexpected entry %u, error 0x%x, at %x:0x%lx, rsp 0x%lx, cr2 0x%lx", vector,
+            regs->error_code, regs->cs, regs->rip, regs->rsp, vcpu_info(0)->arch.cr2);
 }
 
 int user_run(struct cpu_user_regs *regs)

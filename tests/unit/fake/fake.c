@@ -154,7 +154,7 @@ WEAK size_t arch_copy_to_guest(uint64_t va, const void *src, size_t len)
 
 WEAK bool arch_l1tf_affected;
 WEAK unsigned int arch_paddr_bits = 40;
-WEAK _Atomic uint32_t arch_tlb_clock;
+WEAK _Atomic uint64_t arch_tlb_clock;
 WEAK uint64_t arch_xcr0_mask;
 WEAK struct pcpu *arch_pcpu(uint32_t id) { return &cpus[id]; }
 WEAK void arch_clear_page(void *p) { memset(p, 0, PAGE_SIZE); }
@@ -320,3 +320,4 @@ WEAK void free_page(void *p) { free(p); }
 WEAK void arch_inject_soft_interrupt(struct vcpu *v, unsigned int n) { (void)v; (void)n; }
 WEAK void arch_vcpu_save_bases(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel) { (void)v; (void)sel; }
+WEAK void arch_vcpu_unload(struct vcpu *v) { (void)v; }
