@@ -4,6 +4,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 DEBUG ?= y# n: without ASSERT
+JOBS := $(shell nproc)
 Q := $(if $(V),,@)# V=1 shows the commands
 
 .PHONY: help all test clean
@@ -24,6 +25,7 @@ include tests/lint.mk
 
 #: test           all tests: test-unit, test-guests, test-system
 test: deps
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	+$(Q)$(MAKE) --no-print-directory test-unit
 	+$(Q)$(MAKE) --no-print-directory test-guests
 	+$(Q)$(MAKE) --no-print-directory test-system

@@ -1,73 +1,59 @@
 /*
  * Messages are formatted under console_lock into the log ring and the transmit queue. The queue
  * goes to the serial port at once (early, sync_console, after console_force()) or by its interrupt.
- * What is received waits in raw_rx until SOFTIRQ_SERIAL, which gives it to domain 0 or to the
- * debug keys.
+ * The interrupt only turns itself off and raises SOFTIRQ_SERIAL; that serves the port, gives what
+ * was received to domain 0 or to the debug keys, and turns the interrupt on again.
  */
 #include "console/console.h"
 
 #include <stdarg.h>
 
-#include "console/debug_key.h"
 #include "event/evtchn.h"
 #include "irq/irq.h"
 #include "lib/cmdline.h"
 #include "lib/errno.h"
 #include "lib/lib.h"
 #include "lib/print.h"
-#include "sched/timer.h"
 #include "x86/serial.h"
 #include "x86/upcalls.h"
 
-#define LOG_BYTES 16384u       /* the ring sizes are powers of two */
+#define LOG_BYTES 16384u /* the sizes of rings are powers of two */
 #define TX_BYTES 8192u
 #define RX_BYTES 256u
 #define MESSAGE_BYTES 512u
-#define WRITE_CHUNK 64u        /* of a console_io write: bounds the time with interrupts off */
-#define TX_DEAD_NS SECONDS(1)  /* a stuck port is tried again after this */
-#define RX_POLL_NS MILLISECS(10)
+#define WRITE_CHUNK 64u       /* of a console_io write: bounds the time with interrupts off */
+#define TX_DEAD_NS SECONDS(1) /* a stuck port is tried again after this */
 
 #define GPRINT_BURST 20u
 #define GPRINT_PERIOD_NS MILLISECS(100)
 
+#define ESCAPE '\1' /* CTRL-a; three of them switch the input */
+
 static struct spinlock console_lock = SPINLOCK_INIT(L_CONSOLE);
 
 /* All below: console_lock. Positions are free-running. */
-static char log_ring[LOG_BYTES], tx_ring[TX_BYTES], raw_rx[RX_BYTES], dom0_rx[RX_BYTES];
-static uint64_t log_begin, log_end;
-static uint32_t tx_begin, tx_end, raw_begin, raw_end, dom0_begin, dom0_end;
+static char log_ring[LOG_BYTES], tx_ring[TX_BYTES], dom0_rx[RX_BYTES], message[MESSAGE_BYTES];
+static uint64_t log_end;
+static uint32_t tx_begin, tx_end, dom0_begin, dom0_end;
 static char tx_last = '\n';
 static uint64_t tx_dead_until;
-static char message[MESSAGE_BYTES];
-static uint64_t gprint_credit_ns = GPRINT_BURST * GPRINT_PERIOD_NS, gprint_last_ns;
+static uint64_t gprint_paid_ns; /* each guest message moves it on by a period */
 static uint32_t gprint_suppressed;
-static bool irq_driven;
-
-static bool forced;            /* locks do not count any more, see console_force() */
-static uint32_t forced_cpu;
-
-/* console_softirq() only, which one CPU at a time runs */
-static atomic_flag rx_busy = ATOMIC_FLAG_INIT;
-static bool input_is_ours;
+static bool port_open, irq_driven, input_is_ours;
 static unsigned int escapes_held;
 
-static struct timer poll_timer;
-
-static unsigned long lock_console(void) { return forced ? 0 : spin_lock_irqsave(&console_lock); }
-
-static void unlock_console(unsigned long flags)
-{
-    if (!forced)
-        spin_unlock_irqrestore(&console_lock, flags);
-}
+static const struct pcpu *forced_by; /* the only one to say something, see console_force() */
 
 /* ---- output ---- */
 
 /* Move up to one FIFO of the queue to the port. A port that stays busy loses the queue. */
 static bool tx_fill_fifo(bool wait)
 {
-    unsigned int room = wait ? serial_tx_wait() : serial_tx_room();
+    unsigned int room;
 
+    if (tx_begin == tx_end)
+        return false;
+    room = serial_tx_room(wait);
     if (room == 0 && wait) {
         tx_dead_until = arch_time_ns() + TX_DEAD_NS;
         tx_begin = tx_end;
@@ -77,42 +63,37 @@ static bool tx_fill_fifo(bool wait)
     return tx_begin != tx_end;
 }
 
-static void tx_byte(char c)
+static void tx_start(void)
 {
-    if (tx_end - tx_begin == TX_BYTES)
-        tx_fill_fifo(true);
-    tx_ring[tx_end++ % TX_BYTES] = c;
-    tx_last = c;
+    bool wait = !irq_driven || forced_by || options.sync_console;
+
+    if (arch_time_ns() < tx_dead_until)
+        tx_begin = tx_end;
+    while (tx_fill_fifo(wait) && wait)
+        ;
+    if (irq_driven)
+        serial_irq_enable(SERIAL_IRQ_RX | (tx_begin != tx_end ? SERIAL_IRQ_TX : 0));
 }
 
 static void tx_char(char c)
 {
     if (c == '\n' && tx_last != '\r')
-        tx_byte('\r');
-    tx_byte(c);
-}
-
-static void tx_start(void)
-{
-    if (tx_dead_until && arch_time_ns() < tx_dead_until) {
-        tx_begin = tx_end;
+        tx_char('\r');
+    tx_last = c;
+    if (!port_open)
         return;
-    }
-    tx_dead_until = 0;
-    if (irq_driven && !forced && !options.sync_console) {
-        serial_irq_enable(tx_fill_fifo(false));
-        return;
-    }
-    while (tx_fill_fifo(true))
-        ;
+    if (tx_end - tx_begin == TX_BYTES)
+        tx_fill_fifo(true);
+    tx_ring[tx_end++ % TX_BYTES] = c;
 }
 
 static void log_char(char c)
 {
     log_ring[log_end++ % LOG_BYTES] = c;
-    log_begin = MAX(log_begin, log_end < LOG_BYTES ? 0 : log_end - LOG_BYTES);
     tx_char(c);
 }
+
+static uint64_t log_begin(void) { return log_end - MIN(log_end, LOG_BYTES); }
 
 /* One message: whole lines, each with the prefix. It may quote a guest: no control characters. */
 static void emit_locked(const char *text)
@@ -129,247 +110,173 @@ static void emit_locked(const char *text)
     tx_start();
 }
 
-static void vprint_locked(const char *fmt, va_list ap)
+/* GPRINT_BURST messages at once, then one a period. */
+static bool gprint_permitted_locked(void)
 {
-    xl_vsnprintf(message, sizeof(message), fmt, ap);
-    emit_locked(message);
+    uint64_t now = arch_time_ns();
+
+    gprint_paid_ns = MAX(gprint_paid_ns, now);
+    if (gprint_paid_ns - now > (GPRINT_BURST - 1) * GPRINT_PERIOD_NS) {
+        gprint_suppressed++;
+        return false;
+    }
+    gprint_paid_ns += GPRINT_PERIOD_NS;
+    if (gprint_suppressed) {
+        xl_snprintf(message, sizeof(message), "%u guest messages suppressed", gprint_suppressed);
+        emit_locked(message);
+        gprint_suppressed = 0;
+    }
+    return true;
 }
 
-/* After console_force() only the CPU that called it has something to say. */
-static bool silent(enum log_level level, uint32_t threshold)
+static void vprint(enum log_level level, uint32_t threshold, bool limited, const char *fmt,
+                   va_list ap)
 {
-    return forced ? this_pcpu()->id != forced_cpu : (uint32_t)level >= threshold;
+    unsigned long flags;
+
+    if (forced_by ? forced_by != this_pcpu() : (uint32_t)level >= threshold)
+        return;
+    flags = spin_lock_irqsave(&console_lock);
+    if (!limited || gprint_permitted_locked()) {
+        xl_vsnprintf(message, sizeof(message), fmt, ap);
+        emit_locked(message);
+    }
+    spin_unlock_irqrestore(&console_lock, flags);
 }
 
 void print(enum log_level level, const char *fmt, ...)
 {
-    unsigned long flags;
     va_list ap;
 
-    if (silent(level, options.loglvl))
-        return;
     va_start(ap, fmt);
-    flags = lock_console();
-    vprint_locked(fmt, ap);
-    unlock_console(flags);
+    vprint(level, options.loglvl, false, fmt, ap);
     va_end(ap);
-}
-
-/* A bucket of GPRINT_BURST messages, refilled by one per period. */
-static bool gprint_permitted_locked(void)
-{
-    uint64_t now = arch_time_ns(), passed = now > gprint_last_ns ? now - gprint_last_ns : 0;
-    uint64_t limit = GPRINT_BURST * GPRINT_PERIOD_NS;
-
-    gprint_last_ns = MAX(now, gprint_last_ns);
-    gprint_credit_ns = passed < limit ? MIN(gprint_credit_ns + passed, limit) : limit;
-    if (gprint_credit_ns < GPRINT_PERIOD_NS) {
-        gprint_suppressed++;
-        return false;
-    }
-    gprint_credit_ns -= GPRINT_PERIOD_NS;
-    return true;
 }
 
 void gprint(enum log_level level, const char *fmt, ...)
 {
-    unsigned long flags;
     va_list ap;
 
-    if (silent(level, options.guest_loglvl))
-        return;
     va_start(ap, fmt);
-    flags = lock_console();
-    if (gprint_permitted_locked()) {
-        if (gprint_suppressed) {
-            xl_snprintf(message, sizeof(message), "%u guest messages suppressed",
-                        gprint_suppressed);
-            gprint_suppressed = 0;
-            emit_locked(message);
-        }
-        vprint_locked(fmt, ap);
-    }
-    unlock_console(flags);
+    vprint(level, options.guest_loglvl, true, fmt, ap);
     va_end(ap);
 }
 
 size_t console_ring_read(uint64_t *pos, char *buf, size_t len)
 {
-    unsigned long flags = lock_console();
+    unsigned long flags = spin_lock_irqsave(&console_lock);
     size_t n = 0;
 
-    if (*pos < log_begin || *pos > log_end)
-        *pos = *pos > log_end ? log_end : log_begin;
+    *pos = MIN(MAX(*pos, log_begin()), log_end);
     while (n < len && *pos != log_end)
         buf[n++] = log_ring[(*pos)++ % LOG_BYTES];
-    unlock_console(flags);
+    spin_unlock_irqrestore(&console_lock, flags);
     return n;
-}
-
-void console_ring_clear(void)
-{
-    unsigned long flags = lock_console();
-
-    log_begin = log_end;
-    unlock_console(flags);
 }
 
 void console_force(void)
 {
-    forced_cpu = this_pcpu()->id;
-    forced = true;
+    forced_by = this_pcpu();
+    this_pcpu()->locks_held = 0;
+    spin_lock_init(&console_lock, L_CONSOLE); /* whoever held it does not go on */
 }
 
 void console_drain(void)
 {
-    unsigned long flags = lock_console();
+    unsigned long flags = spin_lock_irqsave(&console_lock);
 
     while (tx_fill_fifo(true))
         ;
-    serial_tx_drain();
-    unlock_console(flags);
+    if (port_open)
+        serial_tx_drain();
+    spin_unlock_irqrestore(&console_lock, flags);
 }
 
 /* ---- input ---- */
 
-static char escape_char(void) { return options.conswitch & 0x1f; }
-
-static void dom0_input(char c)
+/* What a full ring has no room for is lost. */
+static void dom0_put_locked(char c)
 {
-    unsigned long flags = lock_console();
-
-    if (dom0_end - dom0_begin < RX_BYTES)
+    if (!input_is_ours && dom0_end - dom0_begin < RX_BYTES)
         dom0_rx[dom0_end++ % RX_BYTES] = c;
-    unlock_console(flags);
 }
 
-/* Returns true if domain 0 has something to read. */
-static bool input_deliver(char c)
+/* True if c is for us. Escapes wait until it is clear that they are not the three of the switch. */
+static bool input_locked(char c)
 {
-    if (input_is_ours)
-        debug_key_run(c);
-    else
-        dom0_input(c);
-    return !input_is_ours;
-}
-
-/* Escape characters wait until it is clear that they are not the three of the switch. */
-static bool input_char(char c)
-{
-    bool sent = false;
-
-    if (c == escape_char() && ++escapes_held == 3) {
+    if (c == ESCAPE && ++escapes_held < 3)
+        return false;
+    if (c == ESCAPE) {
         escapes_held = 0;
         input_is_ours = !input_is_ours;
-        print(LOG_ERR, "*** Serial input to %s (type 'CTRL-%c' three times to switch input)",
-              input_is_ours ? "the hypervisor: h lists the debug keys" : "DOM0", options.conswitch);
-    } else if (c != escape_char()) {
-        for (; escapes_held; escapes_held--)
-            sent |= input_deliver(escape_char());
-        sent |= input_deliver(c);
+        return true;
     }
-    return sent;
-}
-
-static bool raw_next(char *c)
-{
-    unsigned long flags = lock_console();
-    bool have = raw_begin != raw_end;
-
-    if (have)
-        *c = raw_rx[raw_begin++ % RX_BYTES];
-    unlock_console(flags);
-    return have;
+    for (; escapes_held; escapes_held--)
+        dom0_put_locked(ESCAPE);
+    dom0_put_locked(c);
+    return input_is_ours;
 }
 
 void console_softirq(void)
 {
-    bool sent = false;
-    char c;
+    uint32_t dom0_end_before = READ_ONCE(dom0_end);
+    unsigned long flags;
+    int c = 0;
 
-    if (atomic_flag_test_and_set(&rx_busy))
-        return; /* the CPU that is at it looks once more when it is done */
-    for (unsigned int i = 0; i < RX_BYTES && raw_next(&c); i++)
-        sent |= input_char(c);
-    atomic_flag_clear(&rx_busy);
-    if (READ_ONCE(raw_begin) != READ_ONCE(raw_end))
-        softirq_raise(SOFTIRQ_SERIAL);
-    if (sent && hardware_domain)
+    for (unsigned int i = 0; i < RX_BYTES && c >= 0; i++) {
+        bool ours;
+
+        flags = spin_lock_irqsave(&console_lock);
+        c = serial_rx();
+        ours = c >= 0 && input_locked((char)c);
+        spin_unlock_irqrestore(&console_lock, flags);
+        if (ours && c == ESCAPE)
+            print(LOG_ERR, "*** Serial input to %s (type 'CTRL-a' three times to switch input)",
+                  input_is_ours ? "the hypervisor: h lists the debug keys" : "DOM0");
+        else if (ours)
+            debug_key_run((char)c);
+    }
+    flags = spin_lock_irqsave(&console_lock);
+    irq_driven = true;
+    tx_start();
+    spin_unlock_irqrestore(&console_lock, flags);
+    if (READ_ONCE(dom0_end) != dom0_end_before && hardware_domain)
         virq_send_global(hardware_domain, VIRQ_CONSOLE);
 }
 
-/* Serve the port until it is content: an edge-triggered interrupt comes again only then. */
 void console_interrupt(void)
 {
-    unsigned long flags = lock_console();
-    bool more = true, received = false;
-
-    for (unsigned int i = 0; i < 16 && more; i++) {
-        for (int c, n = 0; n < 64 && (c = serial_rx()) >= 0; n++) {
-            received = true;
-            if (raw_end - raw_begin < RX_BYTES)
-                raw_rx[raw_end++ % RX_BYTES] = (char)c;
-        }
-        if (irq_driven)
-            serial_irq_enable(tx_fill_fifo(false));
-        more = serial_irq_pending();
-    }
-    unlock_console(flags);
-    if (received)
-        softirq_raise(SOFTIRQ_SERIAL);
-}
-
-static void poll(void *unused)
-{
-    console_interrupt();
-    timer_set(&poll_timer, arch_time_ns() + RX_POLL_NS);
+    serial_irq_enable(SERIAL_IRQ_NONE);
+    softirq_raise(SOFTIRQ_SERIAL);
 }
 
 /* ---- setup ---- */
 
-void console_early_init(void)
-{
-    debug_keys_init();
-}
-
 void console_options(void)
 {
     int com = options.console_com;
-    const struct uart_option *u = &options.com[MAX(com, 0)];
     unsigned long flags;
-    bool ok;
 
-    input_is_ours = options.conswitch_stays;
-    if (com < 0 || !u->given)
+    if (com < 0 || !options.com[com].given)
         return;
-    flags = lock_console();
-    tx_begin = tx_end = 0;
-    ok = serial_open(u);
-    for (uint64_t pos = log_begin; ok && pos != log_end; pos++)
+    flags = spin_lock_irqsave(&console_lock);
+    port_open = serial_open(&options.com[com]);
+    for (uint64_t pos = log_begin(); port_open && pos != log_end; pos++)
         tx_char(log_ring[pos % LOG_BYTES]);
     tx_start();
-    unlock_console(flags);
-    if (!ok)
-        print(LOG_ERR, "com%d: no serial port at 0x%x", com + 1, u->io_base);
+    spin_unlock_irqrestore(&console_lock, flags);
+    if (!port_open)
+        print(LOG_ERR, "com%d: no serial port at 0x%x", com + 1, options.com[com].io_base);
 }
 
 void console_irq_init(void)
 {
-    unsigned long flags;
-    bool irq;
-
-    if (serial_io_base() == 0)
+    if (!port_open)
         return;
-    irq = irq_request_hv(options.com[options.console_com].irq, console_interrupt) == 0;
-    if (!irq) {
-        timer_init(&poll_timer, poll, NULL, this_pcpu()->id);
-        poll(NULL);
-        return;
-    }
-    flags = lock_console();
-    irq_driven = true;
-    serial_irq_enable(tx_begin != tx_end);
-    unlock_console(flags);
+    if (irq_request_hv(options.com[options.console_com].irq, console_interrupt) == 0)
+        softirq_raise(SOFTIRQ_SERIAL);
+    else
+        print(LOG_ERR, "The serial port's interrupt is not to be had: no input");
 }
 
 /* ---- HYPERVISOR_console_io ---- */
@@ -384,11 +291,11 @@ static long console_write(uint64_t count, uint64_t buffer)
 
         if (copy_from_guest(chunk, _gva(buffer), len))
             return -EFAULT;
-        flags = lock_console();
+        flags = spin_lock_irqsave(&console_lock);
         for (size_t i = 0; i < len; i++)
             tx_char(chunk[i]);
         tx_start();
-        unlock_console(flags);
+        spin_unlock_irqrestore(&console_lock, flags);
         count -= len;
         buffer += len;
         if (count && hypercall_preempt_check())
@@ -401,19 +308,19 @@ static long console_write(uint64_t count, uint64_t buffer)
 /* Characters leave the ring only after the guest has them. */
 static long console_read(uint64_t count, uint64_t buffer)
 {
-    unsigned long flags = lock_console();
+    unsigned long flags = spin_lock_irqsave(&console_lock);
     uint32_t begin = dom0_begin, n = (uint32_t)MIN(count, dom0_end - begin);
     char chunk[RX_BYTES];
 
     for (uint32_t i = 0; i < n; i++)
         chunk[i] = dom0_rx[(begin + i) % RX_BYTES];
-    unlock_console(flags);
+    spin_unlock_irqrestore(&console_lock, flags);
     if (copy_to_guest(_gva(buffer), chunk, n))
         return -EFAULT;
-    flags = lock_console();
+    flags = spin_lock_irqsave(&console_lock);
     if (dom0_begin == begin) /* else another vCPU has read them as well: its problem */
         dom0_begin += n;
-    unlock_console(flags);
+    spin_unlock_irqrestore(&console_lock, flags);
     return (long)n;
 }
 

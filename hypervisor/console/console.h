@@ -1,6 +1,6 @@
 /*
- * Console: log ring, levels and rate limits, the 16550's queue, input with the escape to debug
- * keys, and console_io.
+ * Console: log ring, levels and rate limits, the serial port's queue, input with the escape to
+ * debug keys, and console_io.
  */
 #pragma once
 #include "memory/guest_copy.h"
@@ -9,7 +9,7 @@
 /** Before anything can be printed; then options (loglvl=, guest_loglvl=, com1=, console=). */
 void console_early_init(void);
 void console_options(void);
-/** Interrupt-driven from now on (or polled by a timer, if the port's interrupt is not to be had). */
+/** Input, and output driven by interrupts, as soon as softirqs are served. */
 void console_irq_init(void);
 /** SOFTIRQ_SERIAL: what was received goes to domain 0 or to the debug keys. No lock held. */
 void console_softirq(void);
@@ -22,13 +22,15 @@ void console_force(void);
 /** Wait (bounded) until all output left the UART. */
 void console_drain(void);
 
-/** Copy len bytes of the ring from absolute position *pos on; returns bytes copied, moves *pos. */
+/** Copy len bytes of the log from absolute position *pos on; returns bytes copied, moves *pos. */
 size_t console_ring_read(uint64_t *pos, char *buf, size_t len);
-/** Forget what the ring holds (XEN_SYSCTL_readconsole's clear). */
-void console_ring_clear(void);
 
 /** A debug key: prints with print(); help is one line. Registered at boot; keys are ASCII. */
-struct debug_key { char key; const char *help; void (*fn)(void); };
+struct debug_key {
+    char key;
+    const char *help;
+    void (*fn)(void);
+};
 void debug_key_register(const struct debug_key *k);
 /** As if typed after the escape; -EINVAL for an unknown key. */
 int debug_key_run(char key);

@@ -1,8 +1,9 @@
 /* Debug keys: registered at boot by the folders that own what they show, constant afterwards. */
-#include "console/debug_key.h"
+#include "console/console.h"
 
 #include "lib/errno.h"
 #include "lib/print.h"
+#include "x86/upcalls.h"
 
 #define NR_KEYS 128u
 
@@ -38,13 +39,11 @@ static void reboot(void)
     arch_reboot();
 }
 
-void debug_keys_init(void)
+void console_early_init(void)
 {
-    static const struct debug_key own[] = {
-        { 'h', "show this help", print_help },
-        { 'R', "reboot the machine", reboot },
-    };
+    static const struct debug_key help_key = { 'h', "show this help", print_help };
+    static const struct debug_key reboot_key = { 'R', "reboot the machine", reboot };
 
-    for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
-        debug_key_register(&own[i]);
+    debug_key_register(&help_key);
+    debug_key_register(&reboot_key);
 }

@@ -29,20 +29,23 @@ static noreturn void stop_machine(void)
     arch_reboot();
 }
 
-static noreturn void vpanic(const char *fmt, va_list ap)
+void panic(const char *fmt, ...)
 {
     uint32_t me = this_pcpu()->id + 1, first = 0;
     static char reason[256];
+    va_list ap;
 
     arch_irq_disable();
-    if (!atomic_compare_exchange_strong(&panicking, &first, me)) {
-        if (first == me)
-            stop_machine(); /* a second fault while telling of the first */
+    if (!atomic_compare_exchange_strong(&panicking, &first, me) && first != me)
         arch_halt_forever();
-    }
-    arch_stop_other_cpus(); /* no guest goes on with a broken invariant */
+    if (first != me)
+        arch_stop_other_cpus(); /* no guest goes on with a broken invariant */
     console_force();
+    if (first == me)
+        stop_machine(); /* a second fault while telling of the first */
+    va_start(ap, fmt);
     xl_vsnprintf(reason, sizeof(reason), fmt, ap);
+    va_end(ap);
     print(LOG_ERR, "Panic: %s", reason);
     if (current && current->domain)
         print(LOG_ERR, "CPU %u, running d%uv%u", me - 1, current->domain->domain_id,
@@ -51,14 +54,6 @@ static noreturn void vpanic(const char *fmt, va_list ap)
         print(LOG_ERR, "CPU %u", me - 1);
     arch_backtrace(NULL);
     stop_machine();
-}
-
-void panic(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vpanic(fmt, ap);
 }
 
 void bug_at(const char *file, int line, const char *what)

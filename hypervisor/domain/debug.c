@@ -4,28 +4,21 @@
 #include "console/console.h"
 #include "event/evtchn.h"
 #include "irq/irq.h"
-#include "lib/lib.h"
 #include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
-#include "x86/arch.h"
 
 static void print_vcpu(const struct vcpu *v)
 {
-    uint32_t flags = atomic_load(&v->pause_flags);
-
-    print(LOG_INFO, "  vcpu%u: cpu %u%s%s%s%s%s events %s", v->vcpu_id, atomic_load(&v->processor),
-          atomic_load(&v->running) ? " running" : "", flags & VPF_BLOCKED ? " blocked" : "",
-          flags & VPF_DOWN ? " down" : "", flags & VPF_PAUSED ? " paused" : "",
-          flags & VPF_POLL ? " polling" : "",
-          READ_ONCE(v->info->evtchn_upcall_mask)      ? "masked"
-          : READ_ONCE(v->info->evtchn_upcall_pending) ? "pending"
-                                                      : "none");
+    print(LOG_INFO, "  vcpu%u: cpu %u%s, paused for 0x%x, upcall mask %u pending %u", v->vcpu_id,
+          atomic_load(&v->processor), atomic_load(&v->running) ? " running" : "",
+          atomic_load(&v->pause_flags), READ_ONCE(v->info->evtchn_upcall_mask),
+          READ_ONCE(v->info->evtchn_upcall_pending));
 }
 
 /* For each domain, with a lock held that callbacks may have to live with: they only print. */
-static void for_each_domain(void (*fn)(struct domain *d))
+static void print_all(void (*fn)(struct domain *d))
 {
     spin_lock(&domain_list_lock);
     for (struct domain *d = domain_list; d; d = d->next)
@@ -43,13 +36,15 @@ static void print_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    print(LOG_INFO, "d%u: refs %u pauses %u%s%s%s%s%s shutdown code %d assist %lx", d->domain_id,
-          atomic_load(&d->refs), d->pause_count, d->is_privileged ? " privileged" : "",
-          d->is_hwdom ? " hardware" : "", d->is_dying ? " dying" : "",
-          d->is_shut_down ? " shut down" : "", d->is_crashed ? " crashed" : "",
-          (int)d->shutdown_code, d->vm_assist);
+    print(LOG_INFO,
+          "d%u:%s%s%s%s%s shutdown code %d, refs %u, pauses %u, assist 0x%lx; 0x1 blocked, "
+          "0x2 down, 0x4 paused, 0x8 polling",
+          d->domain_id, d->is_privileged ? " privileged" : "", d->is_hwdom ? " hardware" : "",
+          d->is_dying ? " dying" : "", d->is_shut_down ? " shut down" : "",
+          d->is_crashed ? " crashed" : "", (int)d->shutdown_code, atomic_load(&d->refs),
+          d->pause_count, d->vm_assist);
     print_pages(d);
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         print_vcpu(v);
 }
 
@@ -57,7 +52,7 @@ static void print_domain_regs(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu(d, v) {
+    for_each_vcpu (d, v) {
         if (!v->is_initialised)
             continue;
         print(LOG_INFO, "d%uv%u, %s mode:", d->domain_id, v->vcpu_id,
@@ -71,12 +66,12 @@ static void print_domain_regs(struct domain *d)
     }
 }
 
-static void key_domains(void) { for_each_domain(print_domain); }
-static void key_registers(void) { for_each_domain(print_domain_regs); }
+static void key_domains(void) { print_all(print_domain); }
+static void key_registers(void) { print_all(print_domain_regs); }
 static void key_memory(void)
 {
     heap_print();
-    for_each_domain(print_pages);
+    print_all(print_pages);
 }
 
 static void key_audit(void)

@@ -12,21 +12,24 @@
 #include "irq/irq.h"
 #include "lib/cmdline.h"
 #include "lib/errno.h"
-#include "lib/lib.h"
 #include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "sched/timer.h"
-#include "x86/arch.h"
 
 #define SHUTDOWN_NONE (~0u)
 #define IO_BITMAP_BYTES (NR_IOPORTS / 8)
-#define EXTRA_VCPUS (MAX_VCPUS - XEN_LEGACY_MAX_VCPUS)
+#define EXTRA_INFO_BYTES ((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t))
 
-/* How far domain_kill() has come; the steps are done in this order. */
-enum { ALIVE, STOPPED, CHANNELS_CLOSED, TABLES_DROPPED, RELINQUISHED, REAPED };
+/* What domain_kill() does, in this order; domain->relinquish_step counts what was done. */
+static int stop(struct domain *d), release_vcpus(struct domain *d);
+static int (*const relinquish_steps[])(struct domain *d) = { stop, evtchn_domain_relinquish,
+                                                             release_vcpus, paging_relinquish,
+                                                             domain_relinquish_pages };
+#define RELINQUISHED ARRAY_SIZE(relinquish_steps)
+#define REAPED (RELINQUISHED + 1)
 
 struct domain *domain_list;
 struct spinlock domain_list_lock = SPINLOCK_INIT(L_DOMLIST);
@@ -34,6 +37,7 @@ struct domain *hardware_domain;
 struct domain *idle_domain;
 
 static void shutdown_work(void *data);
+static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for all domains */
 
 static vcpu_info_t no_info = { .evtchn_upcall_mask = 1 }; /* of idle vCPUs: never an event */
 
@@ -54,57 +58,7 @@ static struct vcpu *vcpu_alloc(struct domain *d, uint32_t id)
     return v;
 }
 
-static void vcpu_init_info(struct domain *d, struct vcpu *v)
-{
-    if (v->vcpu_id < XEN_LEGACY_MAX_VCPUS)
-        v->info = &d->shared_info->vcpu_info[v->vcpu_id];
-    else
-        v->info = &d->extra_vcpu_info[v->vcpu_id - XEN_LEGACY_MAX_VCPUS];
-    v->info->evtchn_upcall_mask = 1;
-}
-
-int vcpu_create(struct domain *d, uint32_t id)
-{
-    struct vcpu *v;
-    int rc;
-
-    if (id >= d->max_vcpus)
-        return -EINVAL;
-    if (d->vcpu[id])
-        return -EEXIST;
-    v = vcpu_alloc(d, id);
-    if (v == NULL)
-        return -ENOMEM;
-    vcpu_init_info(d, v);
-    rc = arch_vcpu_create(v);
-    if (rc)
-        goto out_free;
-    rc = sched_vcpu_create(v);
-    if (rc)
-        goto out_arch;
-    rc = vcpu_timers_create(v);
-    if (rc)
-        goto out_sched;
-    spin_lock(&d->lock);
-    if (d->pause_count || d->is_shut_down)
-        vcpu_pause_set(v, VPF_PAUSED);
-    if (d->vcpu[id] == NULL)
-        __atomic_store_n(&d->vcpu[id], v, __ATOMIC_SEQ_CST);
-    else
-        rc = -EEXIST;
-    spin_unlock(&d->lock);
-    if (rc == 0)
-        return 0;
-    vcpu_timers_destroy(v);
-out_sched:
-    sched_vcpu_destroy(v);
-out_arch:
-    arch_vcpu_destroy(v);
-out_free:
-    xfree(v);
-    return rc;
-}
-
+/* Also when it was created in part. */
 static void vcpu_destroy(struct vcpu *v)
 {
     vcpu_timers_destroy(v);
@@ -113,14 +67,46 @@ static void vcpu_destroy(struct vcpu *v)
     xfree(v);
 }
 
+static int vcpu_create_locked(struct domain *d, uint32_t id)
+{
+    struct vcpu *v = vcpu_alloc(d, id);
+    int rc;
+
+    if (v == NULL)
+        return -ENOMEM;
+    v->info = id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id]
+                                        : &d->extra_vcpu_info[id - XEN_LEGACY_MAX_VCPUS];
+    v->info->evtchn_upcall_mask = 1;
+    rc = arch_vcpu_create(v) ?: sched_vcpu_create(v) ?: vcpu_timers_create(v);
+    if (rc) {
+        vcpu_destroy(v);
+        return rc;
+    }
+    if (d->pause_count || d->is_shut_down)
+        vcpu_pause_set(v, VPF_PAUSED);
+    __atomic_store_n(&d->vcpu[id], v, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+int vcpu_create(struct domain *d, uint32_t id)
+{
+    int rc;
+
+    if (id >= d->max_vcpus)
+        return -EINVAL;
+    spin_lock(&d->lock);
+    rc = d->vcpu[id] ? -EEXIST : vcpu_create_locked(d, id);
+    spin_unlock(&d->lock);
+    return rc;
+}
+
 struct vcpu *idle_vcpu_create(uint32_t cpu)
 {
     struct vcpu *v = vcpu_alloc(idle_domain, cpu);
 
-    if (v == NULL)
-        panic("idle vCPU %u: out of memory", cpu);
-    atomic_store(&v->processor, cpu);
-    if (arch_vcpu_create(v) || sched_vcpu_create(v))
+    if (v)
+        atomic_store(&v->processor, cpu);
+    if (v == NULL || arch_vcpu_create(v) || sched_vcpu_create(v))
         panic("idle vCPU %u: out of memory", cpu);
     idle_domain->vcpu[cpu] = v;
     return v;
@@ -133,15 +119,12 @@ static void domain_free(struct domain *d)
     struct vcpu *v;
 
     ASSERT(d->nr_pages == 0);
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         vcpu_destroy(v);
     if (d->irq)
         irq_domain_destroy(d);
     if (d->evtchn)
         evtchn_domain_destroy(d);
-    if (d->shutdown_timer)
-        timer_kill(d->shutdown_timer);
-    xfree(d->shutdown_timer);
     if (d->io_bitmap)
         xfree_pages(d->io_bitmap, IO_BITMAP_BYTES);
     xfree(d->extra_vcpu_info);
@@ -185,57 +168,63 @@ void idle_domain_create(void)
 /* What a domain needs beside its structure; on failure domain_free() takes back what there is. */
 static int domain_alloc_parts(struct domain *d)
 {
+    bool extra = d->max_vcpus > XEN_LEGACY_MAX_VCPUS;
+
     d->shared_info = alloc_page();
-    d->shutdown_timer = xmalloc(sizeof(*d->shutdown_timer));
-    if (d->max_vcpus > XEN_LEGACY_MAX_VCPUS)
-        d->extra_vcpu_info = xmalloc(EXTRA_VCPUS * sizeof(*d->extra_vcpu_info));
-    if (d->shutdown_timer)
-        timer_init(d->shutdown_timer, shutdown_work, d, this_pcpu()->id);
-    if (d->shared_info == NULL || d->shutdown_timer == NULL ||
-        (d->max_vcpus > XEN_LEGACY_MAX_VCPUS && d->extra_vcpu_info == NULL))
+    d->extra_vcpu_info = extra ? xmalloc(EXTRA_INFO_BYTES) : NULL;
+    if (d->shared_info == NULL || (extra && d->extra_vcpu_info == NULL))
         return -ENOMEM;
     d->shared_info_mfn = virt_to_mfn(d->shared_info);
     page_share_with_domain(d->shared_info_mfn, d);
     return evtchn_domain_create(d) ?: irq_domain_create(d);
 }
 
+/* ---- the list, in the order of ids ---- */
+
+/* Where the domain with this id stands, or would stand. */
+static struct domain **list_place_locked(domid_t id)
+{
+    struct domain **p = &domain_list;
+
+    while (*p && (*p)->domain_id < id)
+        p = &(*p)->next;
+    return p;
+}
+
 static int domain_list_add(struct domain *d)
 {
     struct domain **p;
-    int rc = 0;
+    bool taken;
 
     spin_lock(&domain_list_lock);
-    for (p = &domain_list; *p && (*p)->domain_id < d->domain_id; p = &(*p)->next)
-        ;
-    if (*p && (*p)->domain_id == d->domain_id) {
-        rc = -EEXIST;
-    } else {
+    p = list_place_locked(d->domain_id);
+    taken = *p && (*p)->domain_id == d->domain_id;
+    if (!taken) {
         d->next = *p;
         *p = d;
     }
     spin_unlock(&domain_list_lock);
-    return rc;
+    return taken ? -EEXIST : 0;
 }
 
 /* A killed domain keeps its creation reference while others hold its frames: look for such. */
 void domain_reap(void)
 {
-    struct domain *d, *gone;
+    struct domain *d;
 
     do {
-        gone = NULL;
         spin_lock(&domain_list_lock);
-        for (d = domain_list; d && !gone; d = d->next)
-            if (READ_ONCE(d->relinquish_step) == RELINQUISHED && READ_ONCE(d->nr_pages) == 0) {
-                d->relinquish_step = REAPED;
-                gone = d;
-                spin_lock(&d->page_lock); /* let him finish who put the last frame */
-                spin_unlock(&d->page_lock);
-            }
+        for (d = domain_list; d && (d->relinquish_step != RELINQUISHED || READ_ONCE(d->nr_pages));)
+            d = d->next;
+        if (d) {
+            d->relinquish_step = REAPED;
+            spin_lock(&d->page_lock); /* let him finish who put the last frame */
+            spin_unlock(&d->page_lock);
+        }
         spin_unlock(&domain_list_lock);
-        if (gone)
-            domain_put(gone);
-    } while (gone);
+        if (d)
+            domain_put(d);
+    } while (d);
 }
 
 int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_pages,
@@ -265,39 +254,31 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 {
     struct domain *d;
 
-    if (id == DOMID_SELF || id == caller->domain_id) {
-        domain_get(caller);
-        return caller;
-    }
+    if (id == DOMID_SELF)
+        id = caller->domain_id;
     spin_lock(&domain_list_lock);
-    for (d = domain_list; d && d->domain_id != id; d = d->next)
-        ;
-    if (d) {
-        uint32_t refs = atomic_load(&d->refs);
-
-        while (refs && !atomic_compare_exchange_weak(&d->refs, &refs, refs + 1))
-            ;
-        if (refs == 0)
-            d = NULL; /* its last holder is about to take it out of the list */
-    }
+    d = *list_place_locked(id);
+    if (d && d->domain_id == id)
+        domain_get(d);
+    else
+        d = NULL;
     spin_unlock(&domain_list_lock);
     return d;
 }
 
+/* The list is locked so that nobody finds a domain whose last reference goes. */
 void domain_put(struct domain *d)
 {
-    struct domain **p;
-    uint32_t before = atomic_fetch_sub(&d->refs, 1);
+    uint32_t before;
 
-    BUG_ON(before == 0);
-    if (before > 1)
-        return;
     spin_lock(&domain_list_lock);
-    for (p = &domain_list; *p != d; p = &(*p)->next)
-        ;
-    *p = d->next;
+    before = atomic_fetch_sub(&d->refs, 1);
+    BUG_ON(before == 0);
+    if (before == 1)
+        *list_place_locked(d->domain_id) = d->next;
     spin_unlock(&domain_list_lock);
-    domain_free(d);
+    if (before == 1)
+        domain_free(d);
 }
 
 int policy_target(const struct domain *caller, const struct domain *d)
@@ -311,7 +292,7 @@ static void domain_stop_vcpus(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         vcpu_pause_set(v, VPF_PAUSED);
 }
 
@@ -323,7 +304,7 @@ void domain_pause(struct domain *d)
     d->pause_count++;
     domain_stop_vcpus(d);
     spin_unlock(&d->lock);
-    for_each_vcpu(d, v) /* waits, so without the lock: the vCPU may want it in order to stop */
+    for_each_vcpu (d, v) /* waits, so without the lock: the vCPU may want it in order to stop */
         vcpu_pause_sync(v, VPF_PAUSED);
 }
 
@@ -333,8 +314,8 @@ void domain_unpause(struct domain *d)
 
     spin_lock(&d->lock);
     BUG_ON(d->pause_count == 0);
-    if (--d->pause_count == 0 && !READ_ONCE(d->is_shut_down))
-        for_each_vcpu(d, v)
+    if (--d->pause_count == 0 && !d->is_dying && !READ_ONCE(d->is_shut_down))
+        for_each_vcpu (d, v)
             vcpu_pause_clear(v, VPF_PAUSED);
     /* A shutdown takes no lock: it either saw its flag cleared before it set it, or is seen here. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -345,69 +326,50 @@ void domain_unpause(struct domain *d)
 
 /* ---- shutdown and crash ---- */
 
-static void wait_seconds(unsigned int s)
-{
-    uint64_t end = arch_time_ns() + SECONDS(s);
-
-    while (arch_time_ns() < end)
-        cpu_relax();
-}
-
-static noreturn void reboot_unless_told_not_to(void)
-{
-    if (options.noreboot) {
-        print(LOG_ERR, "'noreboot' set - not rebooting.");
-        console_drain();
-        arch_halt_forever();
-    }
-    print(LOG_ERR, "rebooting machine in 5 seconds.");
-    console_drain();
-    wait_seconds(5);
-    arch_reboot();
-}
-
 noreturn void hwdom_shutdown(uint32_t code)
 {
     static const char *const what[] = {
         [SHUTDOWN_poweroff] = "halted: halting machine",
         [SHUTDOWN_reboot] = "shutdown: rebooting machine",
+        [SHUTDOWN_suspend] = "shutdown for an unknown reason",
         [SHUTDOWN_crash] = "crashed",
         [SHUTDOWN_watchdog] = "shutdown: watchdog fired",
     };
-    const char *text = code < ARRAY_SIZE(what) ? what[code] : NULL;
+    bool asked = code == SHUTDOWN_poweroff || code == SHUTDOWN_reboot;
 
     print(LOG_ERR, "Hardware Dom%u %s (reason %u)", hardware_domain->domain_id,
-          text ? text : "shutdown for an unknown reason", code);
+          what[code < ARRAY_SIZE(what) ? code : SHUTDOWN_suspend], code);
+    if (!asked)
+        print(LOG_ERR, options.noreboot ? "'noreboot' set - not rebooting."
+                                        : "rebooting machine in 5 seconds.");
     console_drain();
-    if (code == SHUTDOWN_poweroff)
+    if (code == SHUTDOWN_poweroff || (!asked && options.noreboot))
         arch_halt_forever();
-    if (code == SHUTDOWN_reboot)
-        arch_reboot();
-    reboot_unless_told_not_to();
+    for (uint64_t end = arch_time_ns() + SECONDS(5); !asked && arch_time_ns() < end;)
+        cpu_relax();
+    arch_reboot();
 }
 
 /* From SOFTIRQ_TIMER: no lock is held. */
 static void shutdown_work(void *data)
 {
-    struct domain *d = data;
-
-    if (d == hardware_domain)
-        hwdom_shutdown(d->shutdown_code);
-    if (hardware_domain)
-        virq_send_global(hardware_domain, VIRQ_DOM_EXC);
+    if (hardware_domain && READ_ONCE(hardware_domain->is_shut_down))
+        hwdom_shutdown(hardware_domain->shutdown_code);
+    virq_send_global(hardware_domain, VIRQ_DOM_EXC);
 }
 
 void domain_shutdown(struct domain *d, uint32_t code)
 {
     uint32_t none = SHUTDOWN_NONE;
 
-    if (!__atomic_compare_exchange_n(&d->shutdown_code, &none, code, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST))
-        return; /* the first reason counts */
-    d->is_crashed = code == SHUTDOWN_crash;
-    __atomic_store_n(&d->is_shut_down, true, __ATOMIC_SEQ_CST);
-    domain_stop_vcpus(d);
-    timer_set(d->shutdown_timer, arch_time_ns());
+    if (__atomic_compare_exchange_n(&d->shutdown_code, &none, code, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_SEQ_CST)) { /* the first reason counts */
+        if (code == SHUTDOWN_crash)
+            d->is_crashed = true;
+        __atomic_store_n(&d->is_shut_down, true, __ATOMIC_SEQ_CST);
+        timer_set(&shutdown_timer, arch_time_ns());
+    }
+    domain_stop_vcpus(d); /* also when another CPU has not come so far yet: ours does not go on */
 }
 
 void domain_crash(struct domain *d, const char *fmt, ...)
@@ -415,66 +377,41 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     char why[160];
     va_list ap;
 
-    if (READ_ONCE(d->is_crashed))
-        return;
     va_start(ap, fmt);
     xl_vsnprintf(why, sizeof(why), fmt, ap);
     va_end(ap);
     if (d == idle_domain)
         panic("idle domain: %s", why);
-    if (d->is_hwdom)
-        print(LOG_ERR, "d%u crashed: %s", d->domain_id, why);
-    else
-        gprint(LOG_ERR, "d%u crashed: %s", d->domain_id, why);
-    if (current->domain == d && (d->is_hwdom || current->domain->is_privileged))
-        arch_print_regs(arch_guest_regs());
+    if (!__atomic_exchange_n(&d->is_crashed, true, __ATOMIC_SEQ_CST)) {
+        (d->is_hwdom ? print : gprint)(LOG_ERR, "d%u crashed: %s", d->domain_id, why);
+        if (current->domain == d && d->is_privileged)
+            arch_print_regs(arch_guest_regs());
+    }
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
 /* ---- death ---- */
 
-static void release_vcpu(struct vcpu *v)
+static int stop(struct domain *d)
 {
-    mfn_t m = vcpu_info_release(v);
-
-    if (mfn_x(m) != mfn_x(INVALID_MFN))
-        page_put_writable(m);
-    vcpu_stop_singleshot(v);
-    vcpu_stop_periodic(v);
-    vcpu_set_timer(v, 0);
-    vcpu_stop_poll_timer(v);
-    v->runstate_area = v->time_area = _gva(0);
+    domain_pause(d); /* for ever */
+    return 0;
 }
 
-static int relinquish(struct domain *d)
+static int release_vcpus(struct domain *d)
 {
     struct vcpu *v;
-    int rc = 0;
 
-    if (d->relinquish_step == ALIVE) {
-        domain_pause(d); /* for ever */
-        d->relinquish_step = STOPPED;
-    }
-    if (d->relinquish_step == STOPPED) {
-        rc = evtchn_domain_relinquish(d);
-        if (rc)
-            return rc;
-        for_each_vcpu(d, v)
-            release_vcpu(v);
-        d->relinquish_step = CHANNELS_CLOSED;
-    }
-    if (d->relinquish_step == CHANNELS_CLOSED) {
-        rc = paging_relinquish(d);
-        if (rc)
-            return rc;
-        d->relinquish_step = TABLES_DROPPED;
-    }
-    if (d->relinquish_step == TABLES_DROPPED) {
-        rc = domain_relinquish_pages(d);
-        if (rc)
-            return rc;
-        d->relinquish_step = RELINQUISHED;
-        virq_send_global(hardware_domain, VIRQ_DOM_EXC);
+    for_each_vcpu (d, v) {
+        mfn_t m = vcpu_info_release(v);
+
+        if (mfn_x(m) != mfn_x(INVALID_MFN))
+            page_put_writable(m);
+        vcpu_stop_singleshot(v);
+        vcpu_stop_periodic(v);
+        vcpu_stop_poll_timer(v);
+        v->runstate_area = v->time_area = _gva(0);
+        arch_vcpu_unload(v);
     }
     return 0;
 }
@@ -482,7 +419,7 @@ static int relinquish(struct domain *d)
 int domain_kill(struct domain *d)
 {
     bool busy;
-    int rc;
+    int rc = 0;
 
     if (d == current->domain || d == hardware_domain)
         return -EINVAL;
@@ -493,9 +430,14 @@ int domain_kill(struct domain *d)
     spin_unlock(&d->lock);
     if (busy)
         return -ERESTART;
-    rc = relinquish(d);
+    while (rc == 0 && d->relinquish_step < RELINQUISHED) {
+        rc = relinquish_steps[d->relinquish_step](d);
+        d->relinquish_step += rc == 0;
+    }
     __atomic_store_n(&d->relinquish_busy, false, __ATOMIC_RELEASE);
-    if (rc == 0)
-        domain_reap();
-    return rc;
+    if (rc)
+        return rc;
+    virq_send_global(hardware_domain, VIRQ_DOM_EXC);
+    domain_reap();
+    return 0;
 }

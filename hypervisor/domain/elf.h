@@ -9,10 +9,9 @@
 #define ELF_NONE UINT64_MAX /* a note that is not there */
 
 struct elf_segment {
-    uint64_t paddr;      /* pseudo-physical, PADDR_OFFSET applied */
+    uint64_t paddr; /* pseudo-physical, PADDR_OFFSET applied */
     uint64_t mem_bytes, file_bytes;
     uint64_t file_offset;
-    uint32_t flags;      /* 1 x, 2 w, 4 r */
 };
 
 struct elf_kernel {
@@ -26,13 +25,10 @@ struct elf_kernel {
     uint64_t entry;                /* ENTRY, or the file's */
     uint64_t init_p2m;             /* INIT_P2M or ELF_NONE: the p2m list follows the kernel */
     uint64_t hypercall_page;       /* HYPERCALL_PAGE or ELF_NONE; page aligned, inside virt range */
-    uint64_t hv_start_low;         /* HV_START_LOW or ELF_NONE */
-    bool mod_start_pfn;            /* the ramdisk is passed as a PFN and not mapped */
-    bool suspend_cancel;
-    uint64_t features_supported;   /* bit per XENFEAT_*, FEATURES and SUPPORTED_FEATURES */
-    uint64_t features_required;
+    uint64_t paddr_offset;         /* PADDR_OFFSET */
+    uint64_t mod_start_pfn;        /* not 0: the ramdisk is passed as a PFN and not mapped */
     char guest_os[16], guest_version[16];
-    char error[160];               /* one line */
+    char error[160]; /* one line */
 };
 
 /**

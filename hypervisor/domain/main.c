@@ -10,28 +10,20 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "sched/timer.h"
-#include "x86/arch.h"
 #include "x86/upcalls.h"
 
-/* From here on `current` is a vCPU and the scheduler may be asked. */
-static void start_scheduling(void)
+noreturn void hypervisor_main(void)
 {
     struct pcpu *c = this_pcpu();
+    struct domain *dom0;
 
     timers_init_cpu(c->id);
     sched_init_cpu(c->id);
     time_register_virq(virq_send_vcpu);
     idle_domain_create();
     c->idle = idle_vcpu_create(c->id);
-    c->running = c->idle;
+    c->running = c->idle; /* from here on `current` is a vCPU and the scheduler may be asked */
     atomic_store(&c->idle->running, true);
-}
-
-noreturn void hypervisor_main(void)
-{
-    struct domain *dom0;
-
-    start_scheduling();
     softirq_register(SOFTIRQ_SERIAL, console_softirq);
     irq_init();
     console_irq_init();

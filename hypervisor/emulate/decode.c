@@ -1,7 +1,8 @@
 /*
  * The decoder. It reads a private copy of the instruction, so what is decoded is what is emulated,
- * whatever other vCPUs write meanwhile; an instruction that is not in the tables is refused and the
- * guest gets the exception that the hardware raised.
+ * whatever other vCPUs write meanwhile; an instruction that is not in the table is refused and the
+ * guest gets the exception that the hardware raised. Addresses are not computed: of an instruction
+ * that faulted on memory the CPU tells the address, the others use none.
  */
 #include "emulate/decode.h"
 
@@ -10,167 +11,102 @@
 #include "memory/frame.h"
 #include "memory/guest_copy.h"
 
-/* What follows an opcode */
-#define F_KNOWN 0x01
-#define F_MODRM 0x02
-#define F_IMM8 0x04
-#define F_IMMZ 0x08  /* 2 or 4 bytes */
-#define F_MOFFS 0x10 /* an address in place of ModRM */
-#define F_BYTE 0x20  /* 8-bit operand */
-#define F_LOCK 0x40  /* may have LOCK with a memory operand */
-#define F_STORE 0x80 /* stores whatever was there */
-
+/* What a byte is, and what follows it. F_LOCK: the prefix, or an opcode that may have it. */
+enum { F_PREFIX = 1, F_REX = 2, F_SIZE16 = 4, F_LOCK = 8 };
+enum { F_KNOWN = 16, F_BYTE = 32, F_IMM8 = 64, F_IMMZ = 128, F_MODRM = 256 };
 #define RM (F_KNOWN | F_MODRM)
-#define ALU(b) [b] = RM | F_LOCK | F_BYTE, [(b) + 1] = RM | F_LOCK
+#define KIND(kind) ((kind) << 12)
+#define MOV (RM | KIND(INSN_MOV))
+#define LOGIC (RM | F_LOCK | KIND(INSN_LOGIC))
+#define BIT (RM | F_LOCK | KIND(INSN_BIT))
 
-static const uint8_t one_byte[256] = {
-    ALU(0x00), ALU(0x08), ALU(0x20), ALU(0x28), ALU(0x30),
-    [0x6c] = F_KNOWN | F_BYTE, [0x6d] = F_KNOWN, [0x6e] = F_KNOWN | F_BYTE, [0x6f] = F_KNOWN,
-    [0x80] = RM | F_LOCK | F_IMM8 | F_BYTE, [0x81] = RM | F_LOCK | F_IMMZ,
-    [0x83] = RM | F_LOCK | F_IMM8,
-    ALU(0x86),
-    [0x88] = RM | F_STORE | F_BYTE, [0x89] = RM | F_STORE,
-    [0xa2] = F_KNOWN | F_STORE | F_MOFFS | F_BYTE, [0xa3] = F_KNOWN | F_STORE | F_MOFFS,
-    [0xaa] = F_KNOWN | F_STORE | F_BYTE, [0xab] = F_KNOWN | F_STORE,
-    [0xc6] = RM | F_STORE | F_IMM8 | F_BYTE, [0xc7] = RM | F_STORE | F_IMMZ,
+/* clang-format off */
+static const uint16_t opcodes[512] = {
+    [0x26] = F_PREFIX, [0x2e] = F_PREFIX, [0x36] = F_PREFIX, [0x3e] = F_PREFIX,
+    [0x40 ... 0x4f] = F_PREFIX | F_REX, [0x64 ... 0x65] = F_PREFIX,
+    [0x66] = F_PREFIX | F_SIZE16, [0x67] = F_PREFIX,
+    [0xf0] = F_PREFIX | F_LOCK, [0xf2 ... 0xf3] = F_PREFIX,
+    /* OR AND XOR, XCHG, MOV; of 8 bits only with an immediate, so there is no AH to BH */
+    [0x09] = LOGIC, [0x21] = LOGIC, [0x31] = LOGIC,
+    [0x80] = LOGIC | F_IMM8 | F_BYTE, [0x81] = LOGIC | F_IMMZ, [0x83] = LOGIC | F_IMM8,
+    [0x87] = RM | F_LOCK | KIND(INSN_XCHG),
+    [0x89] = MOV, [0xc6] = MOV | F_IMM8 | F_BYTE, [0xc7] = MOV | F_IMMZ,
+    /* BTS BTR BTC, CMPXCHG */
+    [OP_0F(0xab)] = BIT, [OP_0F(0xb3)] = BIT, [OP_0F(0xbb)] = BIT, [OP_0F(0xba)] = BIT | F_IMM8,
+    [OP_0F(0xb1)] = RM | F_LOCK | KIND(INSN_CMPXCHG),
+    /* IN, OUT, CLI, STI */
     [0xe4] = F_KNOWN | F_IMM8 | F_BYTE, [0xe5] = F_KNOWN | F_IMM8,
     [0xe6] = F_KNOWN | F_IMM8 | F_BYTE, [0xe7] = F_KNOWN | F_IMM8,
     [0xec] = F_KNOWN | F_BYTE, [0xed] = F_KNOWN, [0xee] = F_KNOWN | F_BYTE, [0xef] = F_KNOWN,
-    [0xfa] = F_KNOWN, [0xfb] = F_KNOWN,
-    ALU(0xf6), /* only NOT and NEG: TEST's immediate is not decoded */
-    ALU(0xfe),
+    [0xfa ... 0xfb] = F_KNOWN,
+    /* RDTSCP and XSETBV; CLTS, INVD WBINVD; MOV CR DR; WRMSR RDTSC RDMSR */
+    [OP_0F(0x01)] = RM, [OP_0F(0x06)] = F_KNOWN, [OP_0F(0x08) ... OP_0F(0x09)] = F_KNOWN,
+    [OP_0F(0x20) ... OP_0F(0x23)] = RM, [OP_0F(0x30) ... OP_0F(0x32)] = F_KNOWN,
 };
+/* clang-format on */
 
-static const uint8_t two_byte[256] = {
-    [0x01] = RM, [0x06] = F_KNOWN, [0x08] = F_KNOWN, [0x09] = F_KNOWN,
-    [0x20] = RM, [0x21] = RM, [0x22] = RM, [0x23] = RM,
-    [0x30] = F_KNOWN, [0x31] = F_KNOWN, [0x32] = F_KNOWN,
-    [0xa2] = F_KNOWN,
-    [0xab] = RM | F_LOCK, [0xb3] = RM | F_LOCK, [0xbb] = RM | F_LOCK, /* BTS BTR BTC */
-    [0xba] = RM | F_LOCK | F_IMM8,
-    ALU(0xb0), /* CMPXCHG */
-    [0xc3] = RM | F_STORE, /* MOVNTI */
-};
-
-/* n bytes (1, 2, 4, 8), sign-extended */
-static int64_t number_at(const uint8_t *p, unsigned int n)
+/* The bytes of a memory operand behind its ModRM: SIB and displacement. */
+static unsigned int operand_bytes(uint8_t modrm, uint8_t sib)
 {
-    unsigned int unused = 64 - 8 * n;
-    uint64_t x;
+    unsigned int mod = modrm >> 6, base = modrm & 7, n = 0;
 
-    memcpy(&x, p, sizeof(x));
-    return (int64_t)(x << unused) >> unused;
+    if (base == GPR_RSP) {
+        n = 1;
+        base = sib & 7;
+    }
+    return mod == 1 ? n + 1 : mod == 2 || base == GPR_RBP ? n + 4 : n;
 }
 
-/* The prefixes and the opcode; returns the opcode's flags, 0 if it is unknown. */
-static unsigned int decode_opcode(struct insn *i, const uint8_t **p, bool *opsize16)
-{
-    for (const uint8_t *end = *p + INSN_BYTES_MAX; *p < end;) {
-        uint8_t b = *(*p)++;
-
-        if ((b & 0xf0) == 0x40) {
-            i->rex = b;
-            b = *(*p)++; /* counts only right before the opcode */
-        }
-        switch (b) {
-        case 0x66: *opsize16 = true; break;
-        case 0x67: i->addr32 = true; break;
-        case 0xf0: i->lock = true; break;
-        case 0xf2: case 0xf3: i->rep = true; break;
-        case 0x64: i->segment = SEG_FS; break;
-        case 0x65: i->segment = SEG_GS; break;
-        case 0x26: case 0x2e: case 0x36: case 0x3e: break; /* no meaning in 64-bit code */
-        case 0x0f:
-            b = *(*p)++;
-            i->op = OP_0F(b);
-            return two_byte[b];
-        default:
-            i->op = OP(b);
-            return one_byte[b];
-        }
-        i->rex = 0;
-    }
-    return 0;
-}
-
-/* ModRM, SIB and displacement. True: ea still lacks the address of the next instruction. */
-static bool decode_modrm(struct insn *i, const uint8_t **p, const struct cpu_user_regs *regs)
-{
-    struct cpu_user_regs *r = (struct cpu_user_regs *)(uintptr_t)regs; /* only read */
-    unsigned int mod, base, index;
-    bool rip_relative = false;
-    uint8_t sib;
-
-    i->modrm = *(*p)++;
-    mod = i->modrm >> 6;
-    i->reg = (i->modrm >> 3 & 7) | (i->rex & 4) << 1;
-    i->rm = (i->modrm & 7) | (i->rex & 1) << 3;
-    i->mem = mod != 3;
-    if (!i->mem)
-        return false;
-    base = i->rm;
-    if ((i->modrm & 7) == 4) {
-        sib = *(*p)++;
-        base = (sib & 7) | (i->rex & 1) << 3;
-        index = (sib >> 3 & 7) | (i->rex & 2) << 2;
-        if (index != GPR_RSP)
-            i->ea = *reg_whole(r, index) << (sib >> 6);
-    }
-    if (mod != 0 || (base & 7) != GPR_RBP) {
-        i->ea += *reg_whole(r, base);
-    } else { /* no base but a 32-bit displacement */
-        mod = 2;
-        rip_relative = (i->modrm & 7) != 4;
-    }
-    if (mod != 0) {
-        i->ea += (uint64_t)number_at(*p, mod == 1 ? 1 : 4);
-        *p += mod == 1 ? 1 : 4;
-    }
-    return rip_relative;
-}
-
-int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int nr,
-                const struct cpu_user_regs *regs)
+int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int nr)
 {
     const uint8_t *p = bytes;
-    bool opsize16 = false, rip_relative;
-    unsigned int flags, n;
+    unsigned int flags, n, prefixes = 0;
+    uint32_t imm;
+    uint8_t rex = 0;
 
-    *i = (struct insn){ 0 };
-    flags = decode_opcode(i, &p, &opsize16);
-    i->bytes = flags & F_BYTE ? 1 : i->rex & 8 ? 8 : opsize16 ? 2 : 4;
-    i->blind = flags & F_STORE;
-    rip_relative = (flags & F_MODRM) && decode_modrm(i, &p, regs);
-    if (flags & F_MOFFS) {
-        n = i->addr32 ? 4 : 8;
-        i->ea = (uint64_t)number_at(p, n);
-        i->mem = true;
-        p += n;
+    while (((flags = opcodes[*p]) & F_PREFIX) && p < bytes + INSN_BYTES_MAX) {
+        prefixes = (prefixes & ~F_REX) | flags; /* REX counts only right before the opcode */
+        rex = *p++;
+    }
+    if (!(prefixes & F_REX))
+        rex = 0;
+    *i = (struct insn){ .op = *p++ };
+    if (i->op == 0x0f) {
+        i->op = OP_0F(*p++);
+        flags = opcodes[i->op];
+    }
+    i->kind = (uint8_t)(flags >> 12);
+    i->bytes = flags & F_BYTE ? 1 : rex & 8 ? 8 : prefixes & F_SIZE16 ? 2 : 4;
+    if (flags & F_MODRM) {
+        i->modrm = *p++;
+        i->reg = (i->modrm >> 3 & 7) | (rex & 4) << 1;
+        i->rm = (i->modrm & 7) | (rex & 1) << 3;
+        i->mem = i->modrm < 0xc0;
+        p += i->mem ? operand_bytes(i->modrm, *p) : 0;
     }
     if (flags & (F_IMM8 | F_IMMZ)) {
+        i->has_imm = true;
+        memcpy(&imm, p, sizeof(imm));
         n = flags & F_IMM8 ? 1 : i->bytes == 2 ? 2 : 4;
-        i->imm = number_at(p, n);
+        i->imm = (int32_t)(imm << (32 - 8 * n)) >> (32 - 8 * n);
         p += n;
     }
     i->len = (uint8_t)(p - bytes);
     if (i->len > nr && nr < INSN_BYTES_MAX)
         return -EFAULT; /* of what was decoded, some was not there */
-    if (i->len > nr || flags == 0 || (i->lock && !((flags & F_LOCK) && i->mem)))
+    if (i->len > INSN_BYTES_MAX || !(flags & F_KNOWN) || (prefixes & ~flags & F_LOCK))
         return -EINVAL;
-    if (rip_relative)
-        i->ea += regs->rip + i->len;
-    if (i->addr32)
-        i->ea &= 0xffffffff;
-    return 0;
+    return (prefixes & F_LOCK) && !i->mem ? -EINVAL : 0;
 }
 
-bool code_is_64bit(const struct vcpu *v, uint16_t cs)
+/* The decoder knows 64-bit code only: look cs up as the CPU did. */
+static bool code_is_64bit(const struct vcpu *v, uint16_t cs)
 {
     unsigned int n = cs >> 3;
     bool ldt = cs & 4;
     mfn_t m;
 
-    if ((cs | 3) == FLAT_RING3_CS64)
+    if (likely((cs | 3) == FLAT_RING3_CS64))
         return true;
     if (n >= (ldt ? v->arch.nr_ldt_ents : v->arch.nr_gdt_ents))
         return false;
@@ -179,29 +115,36 @@ bool code_is_64bit(const struct vcpu *v, uint16_t cs)
     return mfn_valid(m) && (READ_ONCE(((uint64_t *)mfn_to_virt(m))[n % 512]) >> 53 & 1);
 }
 
+/* What each CPU decoded last, and of which bytes: kernels write page tables in loops. */
+static struct recent {
+    uint64_t bytes[2];
+    struct insn insn;
+} recent[NR_CPUS];
+
 int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i)
 {
-    uint64_t rip = regs->rip;
-    unsigned int in_page = PAGE_SIZE - (rip & ~PAGE_MASK), nr = MIN(in_page, INSN_BYTES_MAX), rest;
-    uint8_t buf[INSN_BUFFER] = { 0 };
+    unsigned int nr = 0, want = MIN(PAGE_SIZE - (regs->rip & ~PAGE_MASK), sizeof(recent->bytes));
+    struct recent *r = &recent[this_pcpu()->id];
+    uint64_t buf[INSN_BUFFER / 8] = { 0 };
+    uint8_t *p = (uint8_t *)buf;
     int rc;
 
-    if (!guest_range_ok(rip, nr) || !code_is_64bit(v, regs->cs))
+    if (!code_is_64bit(v, regs->cs))
         return -EINVAL;
-    nr -= (unsigned int)MIN(arch_copy_from_guest(buf, rip, nr), nr);
-    rc = insn_decode(i, buf, nr, regs);
-    if (rc != -EFAULT)
-        return rc;
-    rest = nr == in_page ? INSN_BYTES_MAX - nr : 0; /* the other page */
-    if (!guest_range_ok(rip + nr, rest + 1))
-        return -EINVAL;
-    if (rest) {
-        nr += rest - (unsigned int)MIN(arch_copy_from_guest(buf + nr, rip + nr, rest), rest);
-        rc = insn_decode(i, buf, nr, regs);
+    for (; copy_from_guest(p + nr, _gva(regs->rip + nr), want - nr) == 0; want = INSN_BYTES_MAX) {
+        nr = want;
+        *i = r->insn;
+        if (i->len && buf[0] == r->bytes[0] && buf[1] == r->bytes[1] && nr == sizeof(r->bytes))
+            return 0;
+        rc = insn_decode(i, p, nr);
+        if (rc == 0 && nr == sizeof(r->bytes))
+            *r = (struct recent){ { buf[0], buf[1] }, *i };
         if (rc != -EFAULT)
             return rc;
-    }
-    arch_inject_page_fault(v, rip + nr, PFEC_USER | PFEC_FETCH);
+    } /* and now the other page */
+    if (!guest_range_ok(regs->rip + nr, 1))
+        return -EINVAL;
+    arch_inject_page_fault(v, regs->rip + nr, PFEC_USER | PFEC_FETCH);
     return -EFAULT;
 }
 
@@ -215,16 +158,6 @@ void insn_retire(struct vcpu *v, struct cpu_user_regs *regs, unsigned int len)
     }
 }
 
-uint64_t insn_linear(struct vcpu *v, const struct insn *i, uint64_t ea)
-{
-    if (i->segment == SEG_FLAT)
-        return ea;
-    arch_vcpu_save_bases(v);
-    if (i->segment == SEG_FS)
-        return ea + v->arch.fs_base;
-    return ea + (v->arch.kernel_mode ? v->arch.gs_base_kernel : v->arch.gs_base_user);
-}
-
 uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n)
 {
 #define REG(r) offsetof(struct cpu_user_regs, r)
@@ -234,26 +167,9 @@ uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n)
     return (uint64_t *)((char *)regs + offset[n & 15]);
 }
 
-static bool is_high_byte(const struct insn *i, unsigned int n)
+void reg_write(struct cpu_user_regs *regs, unsigned int n, unsigned int bytes, uint64_t value)
 {
-    return i->bytes == 1 && !i->rex && n >= 4; /* AH CH DH BH */
-}
+    uint64_t *r = reg_whole(regs, n), mask = size_mask(bytes);
 
-uint64_t reg_read(const struct cpu_user_regs *regs, const struct insn *i, unsigned int n)
-{
-    struct cpu_user_regs *r = (struct cpu_user_regs *)(uintptr_t)regs; /* only read */
-
-    if (is_high_byte(i, n))
-        return *reg_whole(r, n - 4) >> 8 & 0xff;
-    return *reg_whole(r, n) & size_mask(i->bytes);
-}
-
-void reg_write(struct cpu_user_regs *regs, const struct insn *i, unsigned int n, uint64_t value)
-{
-    unsigned int shift = is_high_byte(i, n) ? 8 : 0;
-    uint64_t *r = reg_whole(regs, shift ? n - 4 : n);
-    uint64_t mask = (i->bytes == 4 ? ~0ULL : size_mask(i->bytes)) << shift;
-
-    /* a 32-bit result clears the upper half */
-    *r = (*r & ~mask) | ((value & size_mask(i->bytes)) << shift);
+    *r = (bytes == 4 ? 0 : *r & ~mask) | (value & mask);
 }

@@ -1,6 +1,6 @@
 /*
  * Private to emulate/: the decoder for the x86-64 instructions that we emulate, and the guest's
- * registers and memory as an instruction names them.
+ * registers as an instruction names them.
  */
 #pragma once
 #include "memory/objects.h"
@@ -9,55 +9,42 @@
 #define INSN_BYTES_MAX 15
 #define INSN_BUFFER 32 /* the decoder may look at what follows, but never uses it */
 
-#define OP(b) (b)            /* one-byte opcode */
+#define OP(b) (b) /* one-byte opcode */
 #define OP_0F(b) (0x100 | (b))
 
 enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI };
 
-#define RFLAGS_CF (1u << 0)
-#define RFLAGS_PF (1u << 2)
-#define RFLAGS_AF (1u << 4)
-#define RFLAGS_ZF (1u << 6)
-#define RFLAGS_SF (1u << 7)
-#define RFLAGS_TF (1u << 8)
-#define RFLAGS_DF (1u << 10)
-#define RFLAGS_OF (1u << 11)
-#define RFLAGS_RF (1u << 16)
+enum { RFLAGS_CF = 1, RFLAGS_PF = 1 << 2, RFLAGS_AF = 1 << 4, RFLAGS_ZF = 1 << 6 };
+enum { RFLAGS_SF = 1 << 7, RFLAGS_TF = 1 << 8, RFLAGS_OF = 1 << 11, RFLAGS_RF = 1 << 16 };
 #define RFLAGS_ARITH (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
 #define DR6_SINGLE_STEP (1u << 14)
-#define VECTOR_DB 1
-#define VECTOR_GP 13
+enum { VECTOR_DB = 1, VECTOR_GP = 13 };
 
 /* page-fault error code */
-#define PFEC_PRESENT 1u
-#define PFEC_WRITE 2u
-#define PFEC_USER 4u
-#define PFEC_FETCH 16u
+enum { PFEC_PRESENT = 1, PFEC_WRITE = 2, PFEC_USER = 4, PFEC_FETCH = 16 };
 
-enum insn_segment { SEG_FLAT, SEG_FS, SEG_GS };
+/* What writes to page tables is emulated by kind, all others by opcode. */
+enum insn_kind { INSN_OTHER, INSN_MOV, INSN_XCHG, INSN_LOGIC, INSN_BIT, INSN_CMPXCHG };
 
 struct insn {
-    uint16_t op;             /* OP() or OP_0F() */
-    uint8_t len;             /* all of it, 1..15 */
-    uint8_t bytes;           /* operand size: 1, 2, 4, 8 */
-    uint8_t rex, modrm;
-    uint8_t reg, rm;         /* ModRM fields with their REX bits */
-    uint8_t segment;         /* enum insn_segment: override */
-    bool lock, rep, addr32;
-    bool blind;              /* a plain store: what was there does not matter */
-    bool mem;                /* ModRM or moffs names memory, at ea */
-    int64_t imm;             /* sign-extended */
-    uint64_t ea;             /* without the segment's base */
+    uint16_t op;   /* OP() or OP_0F() */
+    uint8_t len;   /* all of it, 1..15 */
+    uint8_t bytes; /* operand size: 1, 2, 4, 8 */
+    uint8_t kind;  /* enum insn_kind */
+    uint8_t modrm;
+    uint8_t reg, rm; /* ModRM fields with their REX bits */
+    bool mem;        /* ModRM names memory; where, the CPU has told us */
+    bool has_imm;
+    int32_t imm; /* sign-extended */
 };
 
 /**
- * Decode one instruction at regs->rip from its first nr bytes (at most 15; what follows them in
- * the buffer is initialised, no more). 0; -EINVAL not one that we emulate, or malformed; -EFAULT it
- * goes on beyond nr bytes.
+ * Decode one instruction from its first nr bytes (at most 15; what follows them in the buffer is
+ * initialised, no more). 0; -EINVAL not one that we emulate, or malformed; -EFAULT it goes on
+ * beyond nr bytes.
  */
-int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int nr,
-                const struct cpu_user_regs *regs);
+int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int nr);
 
 /**
  * Fetch the instruction at regs->rip once, and decode it. 0; -EINVAL as above, or not 64-bit code;
@@ -65,19 +52,13 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
  */
 int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i);
 
-/** The decoder knows 64-bit code only: look cs up as the CPU did. */
-bool code_is_64bit(const struct vcpu *v, uint16_t cs);
-
 /** The instruction is done: go behind it, and single-step if the guest wants that. */
 void insn_retire(struct vcpu *v, struct cpu_user_regs *regs, unsigned int len);
 
-/** The address that i's memory operand at offset ea has with its segment. */
-uint64_t insn_linear(struct vcpu *v, const struct insn *i, uint64_t ea);
-
-/* General register n: the whole, and as an operand of i's size (old AH..BH forms included). */
+/** General register n. */
 uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n);
-uint64_t reg_read(const struct cpu_user_regs *regs, const struct insn *i, unsigned int n);
-void reg_write(struct cpu_user_regs *regs, const struct insn *i, unsigned int n, uint64_t value);
+/** Write the operand of 1 to 8 bytes that is register n; one of 4 clears the upper half. */
+void reg_write(struct cpu_user_regs *regs, unsigned int n, unsigned int bytes, uint64_t value);
 
 static inline uint64_t size_mask(unsigned int bytes) { return ~0ULL >> (64 - 8 * bytes); }
 

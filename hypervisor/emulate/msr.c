@@ -11,33 +11,22 @@
 #include "paging/paging.h"
 #include "sched/time.h"
 
-#define MSR_TSC 0x10
-#define MSR_APIC_BASE 0x1b
-#define MSR_ARCH_CAPABILITIES 0x10a
-#define MSR_XEN_HYPERCALL_PAGE 0x40000000
-#define MSR_FS_BASE 0xc0000100
-#define MSR_GS_BASE 0xc0000101
-#define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX 0xc0000103
+enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_ARCH_CAPABILITIES = 0x10a };
+enum { MSR_XEN_HYPERCALL_PAGE = 0x40000000 };
+enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
-#define APIC_BASE_VALUE 0xfee00800ULL /* enabled */
-#define APIC_BASE_BSP 0x100
-
-/* Who has it, and what becomes of a write: refused unless it changes nothing, or ignored */
-#define INTEL (1u << VENDOR_INTEL)
-#define AMD (1u << VENDOR_AMD)
-#define ALL (INTEL | AMD | 1u << VENDOR_OTHER)
-#define HWDOM 0x10u  /* only the domain that sets up PCI */
-#define WIGN 0x20u
-#define NOWR 0x40u
+/* Who has it; HWDOM: only the domain that sets up PCI. */
+enum { INTEL = 1 << VENDOR_INTEL, AMD = 1 << VENDOR_AMD, ALL = 7, HWDOM = 0x10 };
+/* What becomes of a write: ignored; refused; else refused unless it changes nothing. */
+enum { WIGN = 0x20, NOWR = 0x40 };
 
 /* Reading first..last gives (hardware's & keep) | set; keep 0: the hardware is not asked. */
 static const struct simple_msr {
     uint32_t first, last, flags;
     uint64_t keep, set;
 } simple_msrs[] = {
-    { 0x3a, 0x3a, INTEL | NOWR, 0, 1 },                       /* FEATURE_CONTROL: locked */
-    { 0x8b, 0x8b, INTEL | WIGN, ~0ULL, 0 },                   /* microcode: written before a read */
+    { 0x3a, 0x3a, INTEL | NOWR, 0, 1 },     /* FEATURE_CONTROL: locked */
+    { 0x8b, 0x8b, INTEL | WIGN, ~0ULL, 0 }, /* microcode: written before a read */
     { 0x8b, 0x8b, AMD | NOWR, ~0ULL, 0 },
     { 0xce, 0xce, INTEL | NOWR, 0, 0 },                       /* PLATFORM_INFO: no CPUID faulting */
     { 0x140, 0x140, INTEL, 0, 0 },                            /* MISC_FEATURES_ENABLES */
@@ -68,16 +57,6 @@ static const struct simple_msr *find_simple(const struct vcpu *v, uint32_t msr)
     return NULL;
 }
 
-static int rdmsr_simple(const struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-    const struct simple_msr *s = find_simple(v, msr);
-
-    if (s == NULL || (s->keep && arch_rdmsr_safe(msr, value)))
-        return -EPERM;
-    *value = (*value & s->keep) | s->set;
-    return 0;
-}
-
 static uint64_t *base_of(struct vcpu *v, uint32_t msr)
 {
     if (msr == MSR_FS_BASE)
@@ -87,41 +66,40 @@ static uint64_t *base_of(struct vcpu *v, uint32_t msr)
     return &v->arch.gs_base_user; /* the other GS base: only the kernel gets here */
 }
 
-static bool has_tsc_aux(void)
-{
-    return cpuid_policy_has(XEN_X86_FEATURE_RDTSCP) || cpuid_policy_has(XEN_X86_FEATURE_RDPID);
-}
-
 int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
+    const struct simple_msr *s;
+
     *value = 0;
     switch (msr) {
-    case MSR_FS_BASE: case MSR_GS_BASE: case MSR_KERNEL_GS_BASE:
+    case MSR_FS_BASE ... MSR_KERNEL_GS_BASE:
         arch_vcpu_save_bases(v);
         *value = *base_of(v, msr);
         return 0;
-    case MSR_TSC:
-        *value = v->domain->vtsc ? guest_tsc(v) : arch_tsc();
-        return 0;
+    case MSR_TSC: *value = guest_tsc(v); return 0;
     case MSR_TSC_AUX:
         *value = v->arch.tsc_aux;
-        return has_tsc_aux() ? 0 : -EPERM;
+        return cpuid_policy_has(XEN_X86_FEATURE_RDTSCP) ? 0 : -EPERM;
     case MSR_APIC_BASE:
-        *value = APIC_BASE_VALUE | (v->vcpu_id == 0 ? APIC_BASE_BSP : 0);
+        *value = 0xfee00800 | (v->vcpu_id == 0 ? 0x100 : 0); /* enabled; boot CPU */
         return 0;
     case MSR_ARCH_CAPABILITIES:
-        *value = cpuid_policy_word(16) | (uint64_t)cpuid_policy_word(17) << 32;
+        *value = cpuid_policy[16] | (uint64_t)cpuid_policy[17] << 32;
         return cpuid_policy_has(XEN_X86_FEATURE_ARCH_CAPS) ? 0 : -EPERM;
     default:
-        return rdmsr_simple(v, msr, value);
+        s = find_simple(v, msr);
+        if (s == NULL || (s->keep && arch_rdmsr_safe(msr, value)))
+            return -EPERM;
+        *value = (*value & s->keep) | s->set;
+        return 0;
     }
 }
 
 /* Each slot: save what SYSCALL destroys, call, restore. iret does not return: its frame goes on. */
 void hypercall_page_fill(void *page)
 {
-    static const uint8_t call[] = { 0x51, 0x41, 0x53, 0xb8, 0, 0, 0, 0, 0x0f, 0x05,
-                                    0x41, 0x5b, 0x59, 0xc3 };
+    static const uint8_t call[] = { 0x51, 0x41, 0x53, 0xb8, 0,    0,    0,
+                                    0,    0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3 };
     static const uint8_t iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, 0, 0, 0, 0, 0x0f, 0x05 };
 
     memset(page, 0xcc, PAGE_SIZE);
@@ -153,7 +131,7 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     uint64_t now;
 
     switch (msr) {
-    case MSR_FS_BASE: case MSR_GS_BASE: case MSR_KERNEL_GS_BASE:
+    case MSR_FS_BASE ... MSR_KERNEL_GS_BASE:
         if (!va_is_canonical(value))
             return -EPERM;
         arch_vcpu_save_bases(v); /* all of them are loaded again */
@@ -161,12 +139,11 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
         arch_vcpu_bases_changed(v);
         return 0;
     case MSR_TSC_AUX:
-        if (value >> 32 || !has_tsc_aux())
+        if (value >> 32 || !cpuid_policy_has(XEN_X86_FEATURE_RDTSCP))
             return -EPERM;
         v->arch.tsc_aux = value;
         return v == current && arch_wrmsr_safe(msr, value) ? -EPERM : 0;
-    case MSR_XEN_HYPERCALL_PAGE:
-        return wrmsr_hypercall_page(v, value);
+    case MSR_XEN_HYPERCALL_PAGE: return wrmsr_hypercall_page(v, value);
     default:
         s = find_simple(v, msr);
         if (s == NULL || (s->flags & NOWR))

@@ -4,16 +4,17 @@
 
 #include <xen/arch-x86/cpufeatureset.h>
 
-#define CR4_TSD (1u << 2)
-#define CR4_DE (1u << 3)
-#define CR4_FSGSBASE (1u << 16)
-#define CR4_OSXSAVE (1u << 18)
+enum { CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_FSGSBASE = 1 << 16, CR4_OSXSAVE = 1 << 18 };
 
 enum cpu_vendor { VENDOR_OTHER, VENDOR_INTEL, VENDOR_AMD };
 
 /** The machine's; AMD includes Hygon. */
 extern enum cpu_vendor cpu_vendor;
-/** True if the machine has the feature (XEN_X86_FEATURE_*) and guests may see it. */
-bool cpuid_policy_has(unsigned int feature);
-/** One word of the policy, as cpufeatureset.h numbers them. */
-uint32_t cpuid_policy_word(unsigned int word);
+/** What the machine has and guests may see, in words as cpufeatureset.h numbers them. */
+extern uint32_t cpuid_policy[19];
+
+/** The feature (XEN_X86_FEATURE_*) is in the policy. */
+static inline bool cpuid_policy_has(unsigned int feature)
+{
+    return cpuid_policy[feature / 32] >> (feature % 32) & 1;
+}

@@ -16,7 +16,8 @@
 
 /* ---- marking ---- */
 
-void vcpu_mark_events_pending(struct vcpu *v)
+/* Mark v for an upcall and wake it. */
+static void vcpu_mark_events_pending(struct vcpu *v)
 {
     vcpu_info_t *info = READ_ONCE(v->info);
 
@@ -91,40 +92,31 @@ bool vcpu_has_events(const struct vcpu *v)
 
 /* ---- sources ---- */
 
-static void virq_send(struct vcpu *bound_at, uint32_t virq)
+void virq_send_vcpu(struct vcpu *v, uint32_t virq)
 {
-    struct domain *d = bound_at->domain;
+    struct domain *d = v->domain;
     unsigned long flags;
     evtchn_port_t port;
 
-    if (READ_ONCE(bound_at->virq_port[virq]) == 0)
+    ASSERT(virq < NR_VIRQS);
+    if (READ_ONCE(v->virq_port[virq]) == 0)
         return;
     flags = spin_lock_irqsave(&d->event_lock);
-    port = bound_at->virq_port[virq];
+    port = v->virq_port[virq];
     if (port)
         port_set_pending(d, port, d->vcpu[evtchn_find(d, port)->vcpu]);
     spin_unlock_irqrestore(&d->event_lock, flags);
 }
 
-void virq_send_vcpu(struct vcpu *v, uint32_t virq)
-{
-    ASSERT(virq < NR_VIRQS && !virq_is_global(virq));
-    virq_send(v, virq);
-}
-
 void virq_send_global(struct domain *d, uint32_t virq)
 {
-    ASSERT(virq < NR_VIRQS && virq_is_global(virq));
-    if (d != NULL && d->vcpu[0] != NULL)
-        virq_send(d->vcpu[0], virq);
+    if (d && d->vcpu[0])
+        virq_send_vcpu(d->vcpu[0], virq); /* where it is bound, whomever it notifies */
 }
 
-void evtchn_send_pirq(struct domain *d, uint32_t pirq)
+void evtchn_send_pirq(struct domain *d, evtchn_port_t port)
 {
-    evtchn_port_t port = READ_ONCE(d->evtchn->pirq_port[pirq]);
-
-    if (port)
-        port_set_pending(d, port, d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)]);
+    port_set_pending(d, port, d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)]);
 }
 
 /* ---- SCHEDOP_poll ---- */
@@ -176,14 +168,6 @@ long evtchn_poll(guest_va_t arg)
 
 /* ---- where vcpu_info lives ---- */
 
-static vcpu_info_t *vcpu_info_default(const struct vcpu *v)
-{
-    struct domain *d = v->domain;
-
-    return v->vcpu_id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[v->vcpu_id]
-                                             : &d->extra_vcpu_info[v->vcpu_id - XEN_LEGACY_MAX_VCPUS];
-}
-
 int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
 {
     struct domain *d = v->domain;
@@ -218,11 +202,12 @@ int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
 
 mfn_t vcpu_info_release(struct vcpu *v)
 {
+    static vcpu_info_t nowhere; /* written by whoever still has an event for a dead vCPU */
     unsigned long flags = spin_lock_irqsave(&v->domain->event_lock);
     mfn_t mfn = v->info_mfn;
 
     v->info_mfn = INVALID_MFN;
-    __atomic_store_n(&v->info, vcpu_info_default(v), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->info, &nowhere, __ATOMIC_SEQ_CST);
     spin_unlock_irqrestore(&v->domain->event_lock, flags);
     return mfn;
 }

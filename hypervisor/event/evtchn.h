@@ -6,19 +6,14 @@
 #include "memory/guest_copy.h"
 #include "memory/objects.h"
 
-/** 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is reserved for ever. */
+/** 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is never given out. */
 int evtchn_domain_create(struct domain *d);
-/** Close all ports (preemptible: -ERESTART to call again). */
+/** Close all ports (preemptible: -ERESTART to call again); nobody binds new ones if d is dying. */
 int evtchn_domain_relinquish(struct domain *d);
 void evtchn_domain_destroy(struct domain *d);
 
-/** XEN_DOMCTL_set_max_evtchn: no port above max_port is given out from now on. */
-void evtchn_set_max_port(struct domain *d, uint32_t max_port);
-
 /** HYPERVISOR_event_channel_op: cmd EVTCHNOP_*, arg its structure. */
 long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5);
-/** HYPERVISOR_event_channel_op_compat: arg is a struct evtchn_op. */
-long hc_event_channel_op_compat(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 
 /**
  * Raise a per-vCPU VIRQ (timer, debug, xenoprof); no-op if not bound. This and the next: any
@@ -28,13 +23,11 @@ void virq_send_vcpu(struct vcpu *v, uint32_t virq);
 /** Raise a global VIRQ of d (console, dom_exc, ...). */
 void virq_send_global(struct domain *d, uint32_t virq);
 
-/** A physical interrupt that d bound to a pirq arrived; L_IRQ held, interrupts off. */
-void evtchn_send_pirq(struct domain *d, uint32_t pirq);
+/** A physical interrupt that d bound to this port arrived; L_IRQ held, interrupts off. */
+void evtchn_send_pirq(struct domain *d, evtchn_port_t port);
 
 /** True if v has an event pending that is not masked at the vCPU. */
 bool vcpu_has_events(const struct vcpu *v);
-/** Mark v for an upcall and wake it (used after vcpu_info moved). */
-void vcpu_mark_events_pending(struct vcpu *v);
 
 /**
  * VCPUOP_register_vcpu_info: from now on v's vcpu_info is at offset in frame mfn, on which the
@@ -43,13 +36,13 @@ void vcpu_mark_events_pending(struct vcpu *v);
  */
 int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset);
 /**
- * Back to the place of the start, when v's ports are closed and v runs no more. Returns the frame
- * whose reference the caller drops (page_put_writable()), or INVALID_MFN.
+ * Its end, when v runs no more: nobody sees the events of v from now on. Returns the frame whose
+ * reference the caller drops (page_put_writable()), or INVALID_MFN.
  */
 mfn_t vcpu_info_release(struct vcpu *v);
 
 /** SCHEDOP_poll of the current vCPU; copies arg. */
 long evtchn_poll(guest_va_t arg);
 
-void evtchn_print(void);          /* debug key */
-unsigned int evtchn_audit(void);  /* prints and counts what does not hold together */
+void evtchn_print(void);         /* debug key */
+unsigned int evtchn_audit(void); /* prints and counts what does not hold together */

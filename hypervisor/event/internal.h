@@ -1,44 +1,39 @@
 /*
  * Ports and their storage; private to event/.
  *
- *   FREE -> RESERVED            a hypercall in progress has the number; no operation sees the port
- *   RESERVED -> UNBOUND | INTERDOMAIN | PIRQ | VIRQ | IPI (commit) | FREE (release)
+ *   FREE -> UNBOUND | INTERDOMAIN | PIRQ | VIRQ | IPI   an operation that creates a port
  *   UNBOUND <-> INTERDOMAIN     bound by, or orphaned by, the domain at the other end (rule 15)
- *   any but RESERVED -> FREE    close
+ *   any -> FREE                 close
  *
  * All of it is guarded by the event_lock of the port's domain, taken with interrupts off. A link
  * between two domains changes under both locks, so holding one end's lock pins the link and the
- * other domain: that is all EVTCHNOP_send needs. Beyond that, evtchn_send_pirq() reads a binding
- * under L_IRQ alone: pirq_unbind_locked() takes it before the binding goes.
+ * other domain: that is all EVTCHNOP_send needs. Beyond that, evtchn_send_pirq() uses a port under
+ * L_IRQ alone: pirq_unbind_locked() takes it before the port goes.
  */
 #pragma once
 #include "event/evtchn.h"
 #include "lib/lib.h"
 
-enum evtchn_state {
-    ECS_FREE, ECS_RESERVED, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_PIRQ, ECS_VIRQ, ECS_IPI,
-};
+/* As the ABI numbers them: EVTCHNSTAT_*. */
+enum evtchn_state { ECS_FREE, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_PIRQ, ECS_VIRQ, ECS_IPI };
+_Static_assert(ECS_FREE == EVTCHNSTAT_closed && ECS_IPI == EVTCHNSTAT_ipi, "ABI: status");
 
 struct evtchn {
     uint8_t state;
-    uint8_t vcpu;              /* whom an event of this port notifies */
-    domid_t remote_domid;      /* UNBOUND: who may bind */
-    uint32_t num;              /* INTERDOMAIN: the other port; PIRQ, VIRQ: which */
-    struct domain *remote;     /* INTERDOMAIN */
+    uint8_t vcpu;          /* whom an event of this port notifies */
+    domid_t remote_domid;  /* UNBOUND: who may bind */
+    uint32_t num;          /* INTERDOMAIN: the other port; PIRQ, VIRQ: which */
+    struct domain *remote; /* INTERDOMAIN, else NULL */
 };
 
 #define EVTCHNS_PER_PAGE ((uint32_t)(PAGE_SIZE / sizeof(struct evtchn)))
-_Static_assert(NR_EVTCHN_MAX % (PAGE_SIZE / sizeof(struct evtchn)) == 0, "whole pages of ports");
+_Static_assert(EVTCHN_2L_NR_CHANNELS == NR_EVTCHN_MAX, "ABI: two-level ports");
 _Static_assert(MAX_VCPUS <= 64, "pollers is one word, evtchn.vcpu one byte");
 
 struct evtchn_domain {
-    struct evtchn *page[NR_EVTCHN_MAX / (PAGE_SIZE / sizeof(struct evtchn))]; /* only ever grows */
-    uint64_t free_words;       /* bit w: free[w] is not zero */
-    uint64_t free[NR_EVTCHN_MAX / 64];
-    uint32_t max_port;
-    uint32_t nr_reserved;      /* ports in state RESERVED but port 0 */
-    _Atomic uint64_t pollers;  /* bit per vCPU that is, or was, in SCHEDOP_poll */
-    uint16_t *pirq_port;       /* by pirq; the hardware domain only */
+    struct evtchn *page[NR_EVTCHN_MAX / EVTCHNS_PER_PAGE]; /* only ever grows */
+    evtchn_port_t first_free;                              /* no port from 1 to below it is free */
+    _Atomic uint64_t pollers; /* bit per vCPU that is, or was, in SCHEDOP_poll */
 };
 
 /** d's port, or NULL: the number is out of range or was never given out. Needs no lock. */
@@ -55,8 +50,7 @@ static inline struct evtchn *evtchn_find(const struct domain *d, evtchn_port_t p
 
 static inline bool virq_is_global(uint32_t virq)
 {
-    return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF &&
-           virq != VIRQ_XENPMU;
+    return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU;
 }
 
 /* Bits in pages that the guest writes too: one locked instruction, never a retry loop. */

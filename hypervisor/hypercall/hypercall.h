@@ -15,8 +15,11 @@ struct hypercall {
 #define NR_HYPERCALLS 64
 extern const struct hypercall hypercall_table[NR_HYPERCALLS];
 
-/** True for the two answers of paging/ that mean: the guest executes the hypercall again. */
-static inline bool try_again(long rc) { return rc == -ERESTART || rc == -EAGAIN; }
+/** rc, or if that is paging/'s way to say so: the guest executes the hypercall again. */
+static inline long or_again(long rc, unsigned int nr, unsigned int nr_args, const uint64_t *args)
+{
+    return rc == -ERESTART || rc == -EAGAIN ? hypercall_continue(nr, nr_args, args) : rc;
+}
 
 hypercall_fn hc_set_trap_table, hc_set_gdt, hc_stack_switch, hc_set_callbacks, hc_fpu_taskswitch,
     hc_platform_op, hc_set_debugreg, hc_get_debugreg, hc_update_descriptor, hc_memory_op,

@@ -1,91 +1,37 @@
 /* sched_op and vcpu_op: what a guest does with its vCPUs as a whole. */
-#include "hypercall/ops.h"
+#include "hypercall/hypercall.h"
 
 #include <xen/sched.h>
 
 #include "domain/domain.h"
 #include "event/evtchn.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
-#include "x86/arch.h"
-
-/* ---- sched_op ---- */
-
-static long op_block(void)
-{
-    WRITE_ONCE(current->info->evtchn_upcall_mask, 0);
-    vcpu_block();
-    return 0;
-}
-
-static long op_shutdown(uint64_t code)
-{
-    domain_shutdown(current->domain, (uint8_t)code);
-    return 0;
-}
-
-static long op_remote_shutdown(guest_va_t arg)
-{
-    struct sched_remote_shutdown op;
-    struct domain *d;
-    long rc;
-
-    if (copy_from_guest(&op, arg, sizeof(op)))
-        return -EFAULT;
-    if (!current->domain->is_privileged)
-        return -EPERM;
-    d = domain_get_by_id(current->domain, op.domain_id);
-    if (d == NULL)
-        return -ESRCH;
-    rc = d->is_dying ? -EINVAL : 0;
-    if (rc == 0)
-        domain_shutdown(d, (uint8_t)op.reason);
-    domain_put(d);
-    return rc;
-}
 
 /**
  * HYPERVISOR_sched_op.
- * Returns 0; -EFAULT; -EPERM, -ESRCH, -EINVAL (dying) for remote_shutdown; what evtchn_poll() says;
- *   -ENOSYS for shutdown_code, watchdog, pin_override and unknown commands.
+ * Returns 0; -EFAULT; what evtchn_poll() says; -ENOSYS for remote_shutdown, shutdown_code, watchdog,
+ *   pin_override and unknown commands.
  */
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct sched_shutdown op;
 
     switch (cmd) {
-    case SCHEDOP_yield:
-        vcpu_yield();
+    case SCHEDOP_yield: vcpu_yield(); return 0;
+    case SCHEDOP_block:
+        WRITE_ONCE(current->info->evtchn_upcall_mask, 0);
+        vcpu_block();
         return 0;
-    case SCHEDOP_block:
-        return op_block();
     case SCHEDOP_shutdown:
-        return copy_from_guest(&op, _gva(arg), sizeof(op)) ? -EFAULT : op_shutdown(op.reason);
-    case SCHEDOP_poll:
-        return evtchn_poll(_gva(arg));
-    case SCHEDOP_remote_shutdown:
-        return op_remote_shutdown(_gva(arg));
-    default:
-        return -ENOSYS;
-    }
-}
-
-/** The form before Xen 3.1.1: yield, block, and shutdown with the reason as its argument. */
-long hc_sched_op_compat(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
-{
-    switch (cmd) {
-    case SCHEDOP_yield:
-    case SCHEDOP_block:
-        return hc_sched_op(cmd, 0, 0, 0, 0);
-    case SCHEDOP_shutdown:
-        return op_shutdown(arg);
-    default:
-        return -ENOSYS;
+        if (copy_from_guest(&op, _gva(arg), sizeof(op)))
+            return -EFAULT;
+        domain_shutdown(current->domain, (uint8_t)op.reason);
+        return 0;
+    case SCHEDOP_poll: return evtchn_poll(_gva(arg));
+    default: return -ENOSYS;
     }
 }
 
@@ -97,39 +43,24 @@ static int set_root(struct vcpu *v, uint64_t cr3, bool user)
 }
 
 /*
- * All that the context names frames for (the LDT is found through the kernel's root). On failure v
- * holds none of them, but maybe the root: there is no vCPU without one.
+ * With all that the context names frames for (the LDT is found through the kernel's root). After a
+ * failure v may hold roots: valid tables, which the next attempt replaces.
  */
-static int vcpu_set_frames(struct vcpu *v, const struct vcpu_guest_context *c)
-{
-    int rc = -EINVAL;
-
-    if (c->gdt_ents <= MAX_GDT_ENTRIES && c->ldt_ents <= 8192)
-        rc = vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
-    if (rc == 0 && c->ctrlreg[1])
-        rc = set_root(v, c->ctrlreg[1], true);
-    if (rc == 0)
-        rc = set_root(v, c->ctrlreg[3], false);
-    if (rc == 0)
-        rc = vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
-    if (rc) {
-        vcpu_drop_gdt(v);
-        vcpu_set_root(v, _mfn(0), true);
-    }
-    return rc;
-}
-
 static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     int rc;
 
     if (v->is_initialised)
         return -EEXIST;
-    rc = arch_vcpu_set_context(v, c);
-    if (rc == 0)
-        rc = vcpu_set_frames(v, c);
-    if (rc)
+    if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192)
+        return -EINVAL;
+    rc = arch_vcpu_set_context(v, c) ?: vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
+    rc = rc ?: set_root(v, c->ctrlreg[1], true) ?: set_root(v, c->ctrlreg[3], false);
+    rc = rc ?: vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
+    if (rc) {
+        vcpu_drop_gdt(v);
         return rc;
+    }
     v->info->evtchn_upcall_mask = 1;
     v->is_initialised = true;
     if (c->flags & VGCF_online)
@@ -145,15 +76,14 @@ static long op_initialise(struct vcpu *v, uint64_t arg)
 
     if (c == NULL)
         return -ENOMEM;
-    if (copy_from_guest(c, _gva(arg), sizeof(*c))) {
-        rc = -EFAULT;
-    } else {
+    rc = copy_from_guest(c, _gva(arg), sizeof(*c));
+    if (rc == 0) {
         spin_lock(&v->domain->lock);
         rc = vcpu_initialise_locked(v, c);
         spin_unlock(&v->domain->lock);
     }
     xfree_pages(c, sizeof(*c));
-    return try_again(rc) ? hypercall_continue(__HYPERVISOR_vcpu_op, 3, again) : rc;
+    return or_again(rc, __HYPERVISOR_vcpu_op, 3, again);
 }
 
 static long op_up(struct vcpu *v)
@@ -177,9 +107,8 @@ static long op_down(struct vcpu *v)
     bool last = true;
 
     spin_lock(&d->lock);
-    for_each_vcpu(d, other)
-        if (other != v && !(atomic_load(&other->pause_flags) & VPF_DOWN))
-            last = false;
+    for_each_vcpu (d, other)
+        last &= other == v || (atomic_load(&other->pause_flags) & VPF_DOWN);
     if (!last)
         vcpu_pause_set(v, VPF_DOWN);
     spin_unlock(&d->lock);
@@ -197,62 +126,40 @@ static long op_get_runstate(struct vcpu *v, guest_va_t arg)
 }
 
 /* The area is tried first, so that a bad address is refused and not found out at each switch. */
-static long op_register_runstate(struct vcpu *v, guest_va_t arg)
+static long op_register_area(struct vcpu *v, bool is_time, guest_va_t arg)
 {
-    uint64_t area;
-    long rc;
-
-    if (copy_from_guest(&area, arg, sizeof(area)))
-        return -EFAULT;
-    rc = area ? op_get_runstate(v, _gva(area)) : 0;
-    if (rc)
-        return rc;
-    v->runstate_area = _gva(area);
-    if (v == current)
-        vcpu_runstate_update_area(v);
-    return 0;
-}
-
-static long op_register_time(struct vcpu *v, guest_va_t arg)
-{
-    struct vcpu_time_info t;
+    struct vcpu_time_info t = v->info->time;
     uint64_t area;
 
     if (copy_from_guest(&area, arg, sizeof(area)))
         return -EFAULT;
-    t = v->info->time;
-    if (area && copy_to_guest(_gva(area), &t, sizeof(t)))
+    if (area &&
+        (is_time ? copy_to_guest(_gva(area), &t, sizeof(t)) : op_get_runstate(v, _gva(area))))
         return -EFAULT;
-    v->time_area = _gva(area);
+    *(is_time ? &v->time_area : &v->runstate_area) = _gva(area);
     if (v == current)
-        vcpu_time_update(v);
+        (is_time ? vcpu_time_update : vcpu_runstate_update_area)(v);
     return 0;
 }
 
-static long op_set_timer(struct vcpu *v, uint64_t cmd, guest_va_t arg)
+static long op_periodic(struct vcpu *v, guest_va_t arg)
 {
-    struct vcpu_set_singleshot_timer single;
-    struct vcpu_set_periodic_timer periodic;
+    struct vcpu_set_periodic_timer op;
 
-    if (cmd == VCPUOP_set_periodic_timer)
-        return copy_from_guest(&periodic, arg, sizeof(periodic))
-                   ? -EFAULT
-                   : vcpu_set_periodic(v, periodic.period_ns);
+    return copy_from_guest(&op, arg, sizeof(op)) ?: vcpu_set_periodic(v, op.period_ns);
+}
+
+/* The singleshot timer; it is set by its vCPU only. */
+static long op_singleshot(struct vcpu *v, bool set, guest_va_t arg)
+{
+    struct vcpu_set_singleshot_timer op;
+
     if (v != current)
         return -EINVAL;
-    if (copy_from_guest(&single, arg, sizeof(single)))
-        return -EFAULT;
-    return vcpu_set_singleshot(v, single.timeout_abs_ns, single.flags);
-}
-
-static long op_stop_timer(struct vcpu *v, uint64_t cmd)
-{
-    if (cmd == VCPUOP_stop_periodic_timer)
-        vcpu_stop_periodic(v);
-    else if (v != current)
-        return -EINVAL;
-    else
-        vcpu_stop_singleshot(v);
+    if (set)
+        return copy_from_guest(&op, arg, sizeof(op))
+                   ?: vcpu_set_singleshot(v, op.timeout_abs_ns, op.flags);
+    vcpu_stop_singleshot(v);
     return 0;
 }
 
@@ -303,15 +210,15 @@ long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a
     case VCPUOP_down: return op_down(v);
     case VCPUOP_is_up: return !(atomic_load(&v->pause_flags) & VPF_DOWN);
     case VCPUOP_get_runstate_info: return op_get_runstate(v, _gva(arg));
-    case VCPUOP_register_runstate_memory_area: return op_register_runstate(v, _gva(arg));
-    case VCPUOP_set_periodic_timer:
-    case VCPUOP_set_singleshot_timer: return op_set_timer(v, cmd, _gva(arg));
-    case VCPUOP_stop_periodic_timer:
-    case VCPUOP_stop_singleshot_timer: return op_stop_timer(v, cmd);
+    case VCPUOP_register_runstate_memory_area: return op_register_area(v, false, _gva(arg));
+    case VCPUOP_register_vcpu_time_memory_area: return op_register_area(v, true, _gva(arg));
+    case VCPUOP_set_periodic_timer: return op_periodic(v, _gva(arg));
+    case VCPUOP_stop_periodic_timer: vcpu_stop_periodic(v); return 0;
+    case VCPUOP_set_singleshot_timer: return op_singleshot(v, true, _gva(arg));
+    case VCPUOP_stop_singleshot_timer: return op_singleshot(v, false, _gva(arg));
     case VCPUOP_register_vcpu_info: return op_register_info(v, _gva(arg));
     case VCPUOP_send_nmi: return op_send_nmi(v);
     case VCPUOP_get_physid: return -EINVAL;
-    case VCPUOP_register_vcpu_time_memory_area: return op_register_time(v, _gva(arg));
     default: return -ENOSYS;
     }
 }

@@ -26,7 +26,8 @@ const struct hypercall hypercall_table[NR_HYPERCALLS] = {
     HC(set_callbacks, hc_set_callbacks, 3, NULL),
     HC(fpu_taskswitch, hc_fpu_taskswitch, 1, NULL),
     NONE(sched_op_compat, "superseded since Xen 3.1.1"),
-    HC(platform_op, hc_platform_op, 1, "firmware_info: -ESRCH, as without EDD and DDC; EFI -ENOSYS"),
+    HC(platform_op, hc_platform_op, 1,
+       "firmware_info: -ESRCH, as without EDD and DDC; EFI -ENOSYS"),
     HC(set_debugreg, hc_set_debugreg, 2, NULL),
     HC(get_debugreg, hc_get_debugreg, 1, NULL),
     HC(update_descriptor, hc_update_descriptor, 2, NULL),
@@ -34,7 +35,7 @@ const struct hypercall hypercall_table[NR_HYPERCALLS] = {
     HC(multicall, hc_multicall, 2, NULL),
     HC(update_va_mapping, hc_update_va_mapping, 3, NULL),
     HC(set_timer_op, hc_set_timer_op, 1, NULL),
-    HC(event_channel_op_compat, hc_event_channel_op_compat, 1, NULL),
+    NONE(event_channel_op_compat, "superseded since Xen 3.2"),
     HC(xen_version, hc_xen_version, 2, NULL),
     HC(console_io, hc_console_io, 3, NULL),
     NONE(physdev_op_compat, "superseded since Xen 3.2.2"),
@@ -93,7 +94,8 @@ bool hypercall_preempt_check(void)
            vcpu_has_events(current);
 }
 
-static inline long call(uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+static inline long call(uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                        uint64_t a5)
 {
     hypercall_fn *fn = hypercall_table[array_index_nospec(nr, NR_HYPERCALLS)].fn;
 

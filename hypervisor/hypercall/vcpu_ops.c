@@ -1,21 +1,21 @@
 /* What a guest kernel sets up for its own vCPU: traps, callbacks, segments, debug registers. */
-#include "hypercall/ops.h"
+#include "hypercall/hypercall.h"
 
 #include <xen/callback.h>
 #include <xen/nmi.h>
 
 #include "emulate/emulate.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "paging/paging.h"
 #include "sched/time.h"
-#include "x86/arch.h"
 
 #define CR0_TS (1ULL << 3)
 #define GDT_ENTS_PER_FRAME 512u
 
 /* Null, or with the privilege level that guests run at. */
-static uint16_t guest_selector(uint64_t sel) { return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3); }
+static uint16_t guest_selector(uint64_t sel)
+{
+    return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3);
+}
 
 /**
  * HYPERVISOR_set_trap_table: handlers of exceptions and of `int n`.
@@ -28,8 +28,7 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
     struct trap_info t;
 
     if (list == 0) {
-        for (unsigned int i = 0; i < 256; i++)
-            traps[i] = (struct guest_trap){ 0 };
+        memset(traps, 0, 256 * sizeof(*traps));
         return 0;
     }
     for (unsigned int n = 1;; n++, list += sizeof(t)) {
@@ -41,9 +40,8 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
             return -EINVAL;
         traps[t.vector] = (struct guest_trap){ t.address, guest_selector(t.cs), t.flags & 7 };
         if (n % 16 == 0 && hypercall_preempt_check()) {
-            const uint64_t args[] = { list + sizeof(t) };
-
-            return hypercall_continue(__HYPERVISOR_set_trap_table, 1, args);
+            list += sizeof(t);
+            return hypercall_continue(__HYPERVISOR_set_trap_table, 1, &list);
         }
     }
 }
@@ -58,16 +56,13 @@ long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uin
 {
     uint64_t list[MAX_GDT_ENTRIES / GDT_ENTS_PER_FRAME];
     const uint64_t again[] = { frames, nr_ents };
-    long rc;
+    unsigned int n = (uint32_t)nr_ents;
 
-    nr_ents = (uint32_t)nr_ents;
-    if (nr_ents > MAX_GDT_ENTRIES)
+    if (n > MAX_GDT_ENTRIES)
         return -EINVAL;
-    if (copy_from_guest(list, _gva(frames),
-                        DIV_ROUND_UP(nr_ents, GDT_ENTS_PER_FRAME) * sizeof(list[0])))
+    if (copy_from_guest(list, _gva(frames), DIV_ROUND_UP(n, GDT_ENTS_PER_FRAME) * sizeof(list[0])))
         return -EFAULT;
-    rc = vcpu_set_gdt(current, list, (unsigned int)nr_ents);
-    return try_again(rc) ? hypercall_continue(__HYPERVISOR_set_gdt, 2, again) : rc;
+    return or_again(vcpu_set_gdt(current, list, n), __HYPERVISOR_set_gdt, 2, again);
 }
 
 /** HYPERVISOR_stack_switch: the kernel's stack for entries from user mode. Returns 0. */
@@ -103,18 +98,12 @@ long hc_set_callbacks(uint64_t event, uint64_t failsafe, uint64_t syscall, uint6
     return 0;
 }
 
-static struct guest_callback *callback_of(struct arch_vcpu *a, uint16_t type)
+static long callback_set(struct guest_callback *cb, uint64_t address, bool mask_events)
 {
-    switch (type) {
-    case CALLBACKTYPE_event: return &a->event_cb;
-    case CALLBACKTYPE_failsafe: return &a->failsafe_cb;
-    case CALLBACKTYPE_syscall: return &a->syscall_cb;
-    case CALLBACKTYPE_syscall32: return &a->syscall32_cb;
-    case CALLBACKTYPE_sysenter_deprecated:
-    case CALLBACKTYPE_sysenter: return &a->sysenter_cb;
-    case CALLBACKTYPE_nmi: return &a->nmi_cb;
-    default: return NULL;
-    }
+    if (!va_is_canonical(address))
+        return -EINVAL;
+    *cb = (struct guest_callback){ address, mask_events };
+    return 0;
 }
 
 /**
@@ -124,48 +113,42 @@ static struct guest_callback *callback_of(struct arch_vcpu *a, uint16_t type)
  */
 long hc_callback_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    struct callback_register r; /* CALLBACKOP_unregister's is its first four bytes */
+    struct arch_vcpu *a = &current->arch;
+    struct guest_callback *const of_type[] = {
+        [CALLBACKTYPE_event] = &a->event_cb,
+        [CALLBACKTYPE_failsafe] = &a->failsafe_cb,
+        [CALLBACKTYPE_syscall] = &a->syscall_cb,
+        [CALLBACKTYPE_sysenter_deprecated] = &a->sysenter_cb,
+        [CALLBACKTYPE_nmi] = &a->nmi_cb,
+        [CALLBACKTYPE_sysenter] = &a->sysenter_cb,
+        [CALLBACKTYPE_syscall32] = &a->syscall32_cb,
+    };
+    struct callback_register r = { 0 }; /* CALLBACKOP_unregister's is its first four bytes */
+    size_t bytes = cmd == CALLBACKOP_register ? sizeof(r) : sizeof(struct callback_unregister);
     struct guest_callback *cb;
 
     if (cmd != CALLBACKOP_register && cmd != CALLBACKOP_unregister)
         return -ENOSYS;
-    if (copy_from_guest(&r, _gva(arg), cmd == CALLBACKOP_register ? sizeof(r) : sizeof(struct callback_unregister)))
+    if (copy_from_guest(&r, _gva(arg), bytes))
         return -EFAULT;
-    cb = callback_of(&current->arch, r.type);
-    if (cb == NULL)
+    cb = of_type[array_index_nospec(r.type, ARRAY_SIZE(of_type))];
+    if (r.type >= ARRAY_SIZE(of_type) || cb == NULL)
         return -ENOSYS;
-    if (cmd == CALLBACKOP_unregister) {
-        if (r.type != CALLBACKTYPE_nmi)
-            return -EINVAL;
-        *cb = (struct guest_callback){ 0 };
-        return 0;
-    }
-    if (!va_is_canonical(r.address))
+    if (cmd == CALLBACKOP_unregister && r.type != CALLBACKTYPE_nmi)
         return -EINVAL;
-    cb->mask_events = r.flags & CALLBACKF_mask_events;
-    cb->address = r.address;
-    return 0;
+    return callback_set(cb, r.address, r.flags & CALLBACKF_mask_events);
 }
 
 /** HYPERVISOR_nmi_op: 0; -EFAULT; -EINVAL not canonical; -ENOSYS. */
 long hc_nmi_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    struct xennmi_callback op;
+    struct xennmi_callback op = { 0 };
 
-    switch (cmd) {
-    case XENNMI_register_callback:
-        if (copy_from_guest(&op, _gva(arg), sizeof(op)))
-            return -EFAULT;
-        if (!va_is_canonical(op.handler_address))
-            return -EINVAL;
-        current->arch.nmi_cb = (struct guest_callback){ .address = op.handler_address };
-        return 0;
-    case XENNMI_unregister_callback:
-        current->arch.nmi_cb = (struct guest_callback){ 0 };
-        return 0;
-    default:
+    if (cmd != XENNMI_register_callback && cmd != XENNMI_unregister_callback)
         return -ENOSYS;
-    }
+    if (cmd == XENNMI_register_callback && copy_from_guest(&op, _gva(arg), sizeof(op)))
+        return -EFAULT;
+    return callback_set(&current->arch.nmi_cb, op.handler_address, false);
 }
 
 /* ---- segments and descriptors ---- */
@@ -179,23 +162,14 @@ long hc_set_segment_base(uint64_t which, uint64_t base, uint64_t a3, uint64_t a4
         arch_vcpu_load_gs_user(v, (uint16_t)base);
         return 0;
     }
-    if (!va_is_canonical(base))
+    if (which > SEGBASE_GS_KERNEL || !va_is_canonical(base))
         return -EINVAL;
-    switch (which) {
-    case SEGBASE_FS:
-        arch_vcpu_save_bases(v); /* the others may have changed without our seeing it */
-        v->arch.fs_base = base;
-        break;
-    case SEGBASE_GS_USER: /* only loaded on the way to user mode */
+    if (which == SEGBASE_GS_USER) { /* only loaded on the way to user mode */
         v->arch.gs_base_user = base;
         return 0;
-    case SEGBASE_GS_KERNEL:
-        arch_vcpu_save_bases(v);
-        v->arch.gs_base_kernel = base;
-        break;
-    default:
-        return -EINVAL;
     }
+    arch_vcpu_save_bases(v); /* the others may have changed without our seeing it */
+    *(which == SEGBASE_FS ? &v->arch.fs_base : &v->arch.gs_base_kernel) = base;
     arch_vcpu_bases_changed(v);
     return 0;
 }
@@ -209,9 +183,9 @@ long hc_set_segment_base(uint64_t which, uint64_t base, uint64_t a3, uint64_t a4
 long hc_update_descriptor(uint64_t maddr, uint64_t desc, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     const uint64_t again[] = { maddr, desc };
-    int rc = maddr % sizeof(desc) ? -EINVAL : desc_update(current->domain, maddr, desc);
 
-    return try_again(rc) ? hypercall_continue(__HYPERVISOR_update_descriptor, 2, again) : rc;
+    return or_again(desc_update(current->domain, maddr, desc), __HYPERVISOR_update_descriptor, 2,
+                    again);
 }
 
 /* ---- debug registers ---- */
@@ -232,25 +206,22 @@ long hc_get_debugreg(uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4, uint64
 
 /* ---- the rest ---- */
 
-#define VM_ASSIST_VALID                                                                            \
-    ((1ULL << VMASST_TYPE_4gb_segments) | (1ULL << VMASST_TYPE_4gb_segments_notify) |              \
-     (1ULL << VMASST_TYPE_writable_pagetables) | (1ULL << VMASST_TYPE_pae_extended_cr3) |          \
+#define VM_ASSIST_VALID                                                                   \
+    ((1ULL << VMASST_TYPE_4gb_segments) | (1ULL << VMASST_TYPE_4gb_segments_notify) |     \
+     (1ULL << VMASST_TYPE_writable_pagetables) | (1ULL << VMASST_TYPE_pae_extended_cr3) | \
      (1ULL << VMASST_TYPE_architectural_iopl) | (1ULL << VMASST_TYPE_runstate_update_flag))
 
 /** HYPERVISOR_vm_assist: 0; -EINVAL unknown type (m2p_strict: later); -ENOSYS unknown command. */
 long hc_vm_assist(uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    uint64_t bit;
-
     if (cmd != VMASST_CMD_enable && cmd != VMASST_CMD_disable)
         return -ENOSYS;
     if (type >= 64 || !(VM_ASSIST_VALID >> type & 1))
         return -EINVAL;
-    bit = 1ULL << type;
     if (cmd == VMASST_CMD_enable)
-        __atomic_fetch_or(&current->domain->vm_assist, bit, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&current->domain->vm_assist, 1ULL << type, __ATOMIC_SEQ_CST);
     else
-        __atomic_fetch_and(&current->domain->vm_assist, ~bit, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&current->domain->vm_assist, ~(1ULL << type), __ATOMIC_SEQ_CST);
     return 0;
 }
 

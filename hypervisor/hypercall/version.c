@@ -4,8 +4,6 @@
 #include <xen/features.h>
 #include <xen/version.h>
 
-#include "lib/lib.h"
-#include "x86/arch.h"
 #include "x86/multiboot.h"
 
 #define VERSION_MAJOR 4
@@ -24,8 +22,14 @@ static const xen_capabilities_info_t capabilities = "xen-3.0-x86_64";
 static const xen_changeset_info_t changeset;
 static const struct xen_platform_parameters platform_parameters = { .virt_start = HV_VIRT_START };
 
-#define ANSWER(x) { &(x), sizeof(x) }
-static const struct { const void *data; size_t bytes; } answers[] = {
+#define ANSWER(x)       \
+    {                   \
+        &(x), sizeof(x) \
+    }
+static const struct {
+    const void *data;
+    size_t bytes;
+} answers[] = {
     [XENVER_extraversion] = ANSWER(extraversion),
     [XENVER_compile_info] = ANSWER(compile_info),
     [XENVER_capabilities] = ANSWER(capabilities),

@@ -2,8 +2,11 @@
  * Interrupts of devices. An edge-triggered one is acknowledged at once. A level-triggered one is
  * masked at its I/O APIC first, and unmasked when the guest says that it has quietened the device,
  * so a guest that never does so loses its own interrupt and delays nobody else's.
+ *
+ * GSIs are the machine's interrupt inputs, pirqs a domain's numbers for them. The pirq of a GSI is
+ * the GSI's number, and only the hardware domain has pirqs.
  */
-#include "irq/internal.h"
+#include "irq/irq.h"
 
 #include "event/evtchn.h"
 #include "lib/errno.h"
@@ -15,41 +18,36 @@
 #include "x86/upcalls.h"
 #include "x86/vectors.h"
 
+#include <xen/physdev.h>
+
 #define UNHANDLED_MAX 100u /* so often may an interrupt come that nobody wants */
 #define NR_ISA_IRQS 16u
 
 struct gsi {
-    struct domain *owner;  /* bound there, or NULL */
-    void (*hv)(void);      /* or bound here */
-    uint32_t pirq;         /* the owner's number */
+    struct domain *mapper; /* who has made a pirq of it, for good, or NULL */
+    evtchn_port_t port;    /* bound to this port of the mapper, or 0 */
+    void (*hv)(void);      /* or the hypervisor handles it */
     uint8_t vector;        /* 0: none yet; kept from the first binding on */
     bool level, active_low;
-    bool in_flight;        /* level, delivered and masked, the guest's EOI is awaited */
+    bool in_flight; /* level, delivered and masked, the guest's EOI is awaited */
     uint32_t nr_unhandled;
     uint64_t nr_seen;
 };
 
+/* L_IRQ, interrupts off; also the I/O APICs' and the PCI configuration ports' lock. */
+static struct spinlock irq_lock = SPINLOCK_INIT(L_IRQ);
 static struct gsi *gsis;
 static uint32_t nr_gsis;
-static uint16_t vector_gsi[VECTOR_DEVICE_LAST + 1]; /* GSI + 1, 0: not given out */
-static uint32_t boot_apic_id;
-static uint64_t nr_strays;
-static struct spinlock irq_lock = SPINLOCK_INIT(L_IRQ);
+static struct gsi *gsi_by_vector[256];
 
 /* ---- GSIs ---- */
 
 void irq_init(void)
 {
-    uint32_t end = ioapic_init();
-
-    end = MIN(end, NR_PIRQS);
-    boot_apic_id = lapic_id();
-    if (end == 0)
-        return;
-    gsis = xmalloc_pages(end * sizeof(*gsis));
-    if (gsis == NULL)
+    nr_gsis = MIN(ioapic_init(), NR_PIRQS);
+    gsis = xmalloc_pages(nr_gsis * sizeof(*gsis));
+    if (gsis == NULL && nr_gsis)
         panic("interrupts: out of memory");
-    nr_gsis = end;
     for (uint32_t i = 0; i < nr_gsis; i++)
         ioapic_gsi_defaults(i, &gsis[i].level, &gsis[i].active_low);
 }
@@ -61,135 +59,87 @@ static struct gsi *gsi_find(uint32_t gsi)
     return &gsis[array_index_nospec(gsi, nr_gsis)];
 }
 
-/* Highest first: the APIC's priority is the vector's, and interrupts of one class queue up. */
-static int vector_assign(struct gsi *g)
+static void gsi_set_mask(const struct gsi *g, bool masked)
 {
-    for (unsigned int v = VECTOR_DEVICE_LAST; g->vector == 0 && v >= VECTOR_DEVICE_FIRST; v--)
-        if (vector_gsi[v] == 0 && v != VECTOR_GUEST_INT80) {
-            vector_gsi[v] = (uint16_t)(g - gsis + 1);
-            g->vector = (uint8_t)v;
+    ioapic_set((uint32_t)(g - gsis), g->vector, g->level, g->active_low, masked);
+}
+
+/* Let it come, to the mapper's port or to hv. With neither, only ask if that can be. */
+static int gsi_start_locked(struct gsi *g, evtchn_port_t port, void (*hv)(void))
+{
+    if (g->port || g->hv)
+        return g->hv ? -EBUSY : -EEXIST;
+    /* Highest first: the APIC's priority is the vector's, and interrupts of one class queue up. */
+    for (uint8_t v = VECTOR_DEVICE_LAST; g->vector == 0 && v >= VECTOR_DEVICE_FIRST; v--)
+        if (gsi_by_vector[v] == NULL && v != VECTOR_GUEST_INT80) {
+            gsi_by_vector[v] = g;
+            g->vector = v;
         }
-    return g->vector ? 0 : -ENOSPC;
-}
-
-static int gsi_start_locked(struct gsi *g)
-{
-    uint32_t gsi = (uint32_t)(g - gsis);
-    int rc = vector_assign(g);
-
-    if (rc)
-        return rc;
-    g->in_flight = false;
-    g->nr_unhandled = 0;
-    ioapic_route(gsi, g->vector, boot_apic_id, g->level, g->active_low);
-    ioapic_set_mask(gsi, false);
+    if (g->vector == 0)
+        return -ENOSPC;
+    if (port || hv) {
+        g->port = port;
+        g->hv = hv;
+        g->nr_unhandled = 0;
+        gsi_set_mask(g, false);
+    }
     return 0;
-}
-
-static void gsi_stop_locked(struct gsi *g)
-{
-    ioapic_set_mask((uint32_t)(g - gsis), true);
-    g->owner = NULL;
-    g->in_flight = false;
 }
 
 int irq_request_hv(uint32_t gsi, void (*handler)(void))
 {
     struct gsi *g = gsi_find(gsi < NR_ISA_IRQS ? ioapic_isa_gsi(gsi) : gsi);
-    unsigned long flags;
-    int rc = -EBUSY;
-
-    if (g == NULL)
-        return -ENODEV;
-    flags = spin_lock_irqsave(&irq_lock);
-    if (g->owner == NULL && g->hv == NULL) {
-        g->hv = handler;
-        rc = gsi_start_locked(g);
-        if (rc)
-            g->hv = NULL;
-    }
-    spin_unlock_irqrestore(&irq_lock, flags);
-    return rc;
-}
-
-int gsi_setup(uint32_t gsi, bool level, bool active_low)
-{
-    struct gsi *g = gsi_find(gsi);
-    unsigned long flags;
-    int rc = 0;
-
-    if (g == NULL)
-        return -EINVAL;
-    flags = spin_lock_irqsave(&irq_lock);
-    if (g->owner || g->hv) {
-        rc = -EEXIST;
-    } else {
-        g->level = level;
-        g->active_low = active_low;
-    }
-    spin_unlock_irqrestore(&irq_lock, flags);
-    return rc;
-}
-
-bool gsi_read_reg(uint64_t ioapic_maddr, uint32_t reg, uint32_t *value)
-{
     unsigned long flags = spin_lock_irqsave(&irq_lock);
-    bool ok = ioapic_read_reg(ioapic_maddr, reg, value);
+    int rc = g ? gsi_start_locked(g, 0, handler) : -ENODEV;
 
     spin_unlock_irqrestore(&irq_lock, flags);
-    return ok;
+    return rc;
+}
+
+void irq_print(void)
+{
+    print(LOG_INFO, "GSI vector trigger port seen unhandled\n");
+    for (uint32_t i = 0; i < nr_gsis; i++) {
+        struct gsi g = gsis[i]; /* may be torn, is only shown */
+
+        if (g.vector)
+            print(LOG_INFO, "%3u %#x %s-%s%s %s%u %llu %u\n", i, g.vector,
+                  g.level ? "level" : "edge", g.active_low ? "low" : "high",
+                  g.in_flight ? " in flight" : "", g.hv ? "hypervisor " : "", g.port,
+                  (unsigned long long)g.nr_seen, g.nr_unhandled);
+    }
 }
 
 /* ---- arrival ---- */
 
-/* A vector that is nobody's: left over from the firmware, or a device writes its own messages. */
-static void stray(unsigned int vector)
-{
-    if (lapic_in_service(vector))
-        lapic_eoi();
-    nr_strays++;
-    gprint(LOG_WARN, "interrupt on vector %#x, which is nobody's\n", vector);
-}
-
-/* It may come once more after it was stopped; one that keeps coming is shut up for good. */
-static void gsi_unhandled_locked(struct gsi *g)
-{
-    uint32_t gsi = (uint32_t)(g - gsis);
-
-    lapic_eoi();
-    if (++g->nr_unhandled != UNHANDLED_MAX)
-        return;
-    ioapic_set_mask(gsi, true);
-    print(LOG_WARN, "GSI %u: %u interrupts that nobody handled, masked\n", gsi, UNHANDLED_MAX);
-}
-
-static void gsi_deliver_locked(struct gsi *g)
-{
-    if (g->level) {
-        g->in_flight = true;
-        ioapic_set_mask((uint32_t)(g - gsis), true);
-    }
-    lapic_eoi();
-    evtchn_send_pirq(g->owner, g->pirq);
-}
-
 void irq_interrupt(unsigned int vector)
 {
     void (*hv)(void) = NULL;
-    struct gsi *g = NULL;
+    struct gsi *g;
 
     spin_lock(&irq_lock);
-    if (vector <= VECTOR_DEVICE_LAST && vector_gsi[vector])
-        g = &gsis[vector_gsi[vector] - 1];
-    if (g == NULL) {
-        stray(vector);
-    } else {
+    g = gsi_by_vector[(uint8_t)vector];
+    if (g == NULL) { /* left over from the firmware, or a device writes its own messages */
+        if (lapic_in_service(vector))
+            lapic_eoi();
+        gprint(LOG_WARN, "interrupt on vector %#x, which is nobody's\n", vector);
+    } else if (g->port) {
+        g->nr_seen++;
+        g->in_flight = g->level;
+        if (g->level)
+            gsi_set_mask(g, true);
+        lapic_eoi();
+        evtchn_send_pirq(g->mapper, g->port);
+    } else if (g->hv) {
         g->nr_seen++;
         hv = g->hv;
-        if (g->owner)
-            gsi_deliver_locked(g);
-        else if (hv == NULL)
-            gsi_unhandled_locked(g);
+    } else { /* may come once more after it was stopped; one that keeps coming is shut up for good */
+        lapic_eoi();
+        if (++g->nr_unhandled == UNHANDLED_MAX) {
+            gsi_set_mask(g, true);
+            print(LOG_WARN, "GSI %u: %u interrupts that nobody handled, masked\n",
+                  (uint32_t)(g - gsis), UNHANDLED_MAX);
+        }
     }
     spin_unlock(&irq_lock);
     if (hv) {
@@ -200,173 +150,237 @@ void irq_interrupt(unsigned int vector)
 
 /* ---- pirqs ---- */
 
-int irq_domain_create(struct domain *d)
+/* The GSI that d has mapped as pirq, or NULL. */
+static struct gsi *pirq_find_locked(const struct domain *d, uint32_t pirq)
 {
-    d->irq = xmalloc(sizeof(*d->irq));
-    if (d->irq == NULL)
-        return -ENOMEM;
-    if (!d->is_hwdom)
-        return 0;
-    d->irq->gsi_of = xmalloc(NR_PIRQS * sizeof(*d->irq->gsi_of));
-    return d->irq->gsi_of ? 0 : -ENOMEM; /* the caller destroys what there is */
+    struct gsi *g = gsi_find(pirq);
+
+    ASSERT(spin_is_held(&irq_lock) && !arch_irq_enabled());
+    return g && g->mapper == d ? g : NULL;
 }
 
-void irq_domain_destroy(struct domain *d)
+int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 {
-    xfree(d->irq->gsi_of);
-    xfree(d->irq);
-    d->irq = NULL;
-}
+    unsigned long flags = spin_lock_irqsave(&irq_lock);
+    struct gsi *g = pirq_find_locked(d, pirq);
+    int rc = g ? gsi_start_locked(g, port, NULL) : -EINVAL;
 
-/* The GSI behind a pirq, or NULL. Needs no lock. */
-static struct gsi *pirq_gsi(const struct domain *d, uint32_t pirq)
-{
-    const uint16_t *map = d->irq->gsi_of;
-    uint16_t n = map && pirq < NR_PIRQS ? READ_ONCE(map[array_index_nospec(pirq, NR_PIRQS)]) : 0;
-
-    return n ? &gsis[n - 1] : NULL;
-}
-
-bool pirq_is_mapped(const struct domain *d, uint32_t pirq) { return pirq_gsi(d, pirq) != NULL; }
-
-bool pirq_needs_eoi(const struct domain *d, uint32_t pirq)
-{
-    const struct gsi *g = pirq_gsi(d, pirq);
-
-    return g && READ_ONCE(g->level);
-}
-
-static int find_free_locked(const struct domain *d)
-{
-    for (uint32_t pirq = NR_ISA_IRQS; pirq < nr_gsis; pirq++)
-        if (d->irq->gsi_of[pirq] == 0)
-            return (int)pirq;
-    return -ENOSPC;
-}
-
-int pirq_find_free(struct domain *d)
-{
-    unsigned long flags = spin_lock_irqsave(&d->event_lock);
-    int rc = find_free_locked(d);
-
-    spin_unlock_irqrestore(&d->event_lock, flags);
+    spin_unlock_irqrestore(&irq_lock, flags);
     return rc;
 }
 
-/* The pirq that d knows gsi by, or -1. */
-static int pirq_of_gsi(const struct domain *d, uint32_t gsi)
+void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 {
-    for (uint32_t pirq = 0; pirq < NR_PIRQS; pirq++)
-        if (d->irq->gsi_of[pirq] == gsi + 1)
-            return (int)pirq;
-    return -1;
-}
+    unsigned long flags = spin_lock_irqsave(&irq_lock);
+    struct gsi *g = pirq_find_locked(d, pirq);
 
-static int pirq_map_locked(struct domain *d, uint32_t gsi, int pirq)
-{
-    int has = pirq_of_gsi(d, gsi);
-
-    if (has >= 0)
-        return pirq < 0 || pirq == has ? has : -EEXIST;
-    if (pirq < 0)
-        pirq = d->irq->gsi_of[gsi] == 0 ? (int)gsi : find_free_locked(d);
-    if (pirq < 0)
-        return pirq;
-    if (d->irq->gsi_of[pirq])
-        return -EEXIST;
-    WRITE_ONCE(d->irq->gsi_of[pirq], (uint16_t)(gsi + 1));
-    return pirq;
-}
-
-int pirq_map(struct domain *d, uint32_t gsi, int pirq)
-{
-    unsigned long flags;
-    int rc;
-
-    if (gsi_find(gsi) == NULL || pirq >= (int)NR_PIRQS)
-        return -EINVAL;
-    flags = spin_lock_irqsave(&d->event_lock);
-    rc = pirq_map_locked(d, gsi, pirq);
-    spin_unlock_irqrestore(&d->event_lock, flags);
-    return rc;
-}
-
-int pirq_unmap(struct domain *d, uint32_t pirq)
-{
-    unsigned long flags = spin_lock_irqsave(&d->event_lock);
-    int rc = -EINVAL;
-
-    if (pirq_is_mapped(d, pirq)) {
-        pirq_unbind_locked(d, pirq);
-        WRITE_ONCE(d->irq->gsi_of[pirq], 0);
-        rc = 0;
-    }
-    spin_unlock_irqrestore(&d->event_lock, flags);
-    return rc;
-}
-
-int pirq_bind_locked(struct domain *d, uint32_t pirq, bool will_share)
-{
-    struct gsi *g = pirq_gsi(d, pirq);
-    int rc = -EBUSY; /* sharing between domains, which will_share would allow, comes later */
-
-    ASSERT(spin_is_held(&d->event_lock) && !arch_irq_enabled());
-    if (g == NULL)
-        return -EINVAL;
-    spin_lock(&irq_lock);
-    if (g->owner == NULL && g->hv == NULL) {
-        g->owner = d;
-        g->pirq = pirq;
-        rc = gsi_start_locked(g);
-        if (rc)
-            g->owner = NULL;
-    }
-    spin_unlock(&irq_lock);
-    return rc;
-}
-
-void pirq_unbind_locked(struct domain *d, uint32_t pirq)
-{
-    struct gsi *g = pirq_gsi(d, pirq);
-
-    ASSERT(spin_is_held(&d->event_lock) && !arch_irq_enabled());
-    if (g == NULL)
-        return; /* unmapped while bound: stopped then */
-    spin_lock(&irq_lock);
-    if (g->owner == d && g->pirq == pirq)
-        gsi_stop_locked(g);
-    spin_unlock(&irq_lock);
-}
-
-void pirq_eoi(struct domain *d, uint32_t pirq)
-{
-    struct gsi *g = pirq_gsi(d, pirq);
-    unsigned long flags;
-
-    if (g == NULL)
-        return;
-    flags = spin_lock_irqsave(&irq_lock);
-    if (g->owner == d && g->pirq == pirq && g->in_flight) {
+    if (g && g->port == port) {
+        gsi_set_mask(g, true);
+        g->port = 0;
         g->in_flight = false;
-        ioapic_set_mask((uint32_t)(g - gsis), false);
     }
     spin_unlock_irqrestore(&irq_lock, flags);
 }
 
-void irq_print(void)
-{
-    print(LOG_INFO, "GSI vector trigger owner/pirq seen unhandled (strays: %llu)\n",
-          (unsigned long long)nr_strays);
-    for (uint32_t i = 0; i < nr_gsis; i++) {
-        unsigned long flags = spin_lock_irqsave(&irq_lock);
-        struct gsi g = gsis[i];
-        int owner = g.owner ? g.owner->domain_id : -1;
+/* ---- PHYSDEVOP_*: what the hardware domain tells and asks; op_*() hold irq_lock ---- */
 
-        spin_unlock_irqrestore(&irq_lock, flags);
-        if (g.vector)
-            print(LOG_INFO, "%3u %#x %s-%s%s %s d%d/%u %llu %u\n", i, g.vector,
-                  g.level ? "level" : "edge", g.active_low ? "low" : "high",
-                  g.in_flight ? " in flight" : "", g.hv ? "hypervisor" : "guest", owner, g.pirq,
-                  (unsigned long long)g.nr_seen, g.nr_unhandled);
+/* The guest's structure: a copy, which goes back after success when the table below says so. */
+union physdev_arg {
+    struct physdev_irq_status_query irq_status_query;
+    struct physdev_eoi eoi;
+    struct physdev_set_iopl set_iopl;
+    struct physdev_set_iobitmap set_iobitmap;
+    struct physdev_apic apic;
+    struct physdev_irq irq;
+    struct physdev_map_pirq map_pirq;
+    struct physdev_setup_gsi setup_gsi;
+};
+
+/** flags OUT: XENIRQSTAT_needs_eoi for level-triggered ones. -EINVAL: out of range. */
+static long op_irq_status_query(struct domain *d, union physdev_arg *a)
+{
+    const struct gsi *g = pirq_find_locked(d, a->irq_status_query.irq);
+
+    a->irq_status_query.flags = g && g->level ? XENIRQSTAT_needs_eoi : 0;
+    return a->irq_status_query.irq < NR_PIRQS ? 0 : -EINVAL;
+}
+
+/** The guest has handled the interrupt. -EINVAL: not mapped. */
+static long op_eoi(struct domain *d, union physdev_arg *a)
+{
+    struct gsi *g = pirq_find_locked(d, a->eoi.irq);
+
+    if (g && g->in_flight) {
+        g->in_flight = false;
+        gsi_set_mask(g, false);
     }
+    return g ? 0 : -EINVAL;
+}
+
+/** The current vCPU's virtual I/O privilege level. -EINVAL: above 3. */
+static long op_set_iopl(struct domain *d, union physdev_arg *a)
+{
+    if (a->set_iopl.iopl > 3)
+        return -EINVAL;
+    current->arch.iopl = (uint8_t)a->set_iopl.iopl;
+    return 0;
+}
+
+/** The current vCPU's bitmap of ports for its user mode, read when it is needed. -EINVAL. */
+static long op_set_iobitmap(struct domain *d, union physdev_arg *a)
+{
+    if (a->set_iobitmap.nr_ports > NR_IOPORTS)
+        return -EINVAL;
+    current->iobitmap = GVA_OF(a->set_iobitmap.bitmap);
+    current->iobitmap_ports = a->set_iobitmap.nr_ports;
+    return 0;
+}
+
+/** -EINVAL: no such I/O APIC or register. */
+static long op_apic_read(struct domain *d, union physdev_arg *a)
+{
+    return ioapic_read_reg(a->apic.apic_physbase, a->apic.reg, &a->apic.value) ? 0 : -EINVAL;
+}
+
+/** The vector is our own business; as Xen, the answer is the number of the interrupt. */
+static long op_alloc_irq_vector(struct domain *d, union physdev_arg *a)
+{
+    a->irq.vector = a->irq.irq;
+    return 0;
+}
+
+/**
+ * Make GSI index (IN) a pirq (OUT) of the caller; IN pirq is -1 or the same. Repeatable, and does
+ * nothing by itself, so it stays when the copy-out faults. -EOPNOTSUPP for message-signalled ones,
+ * other numbers and other domains; -EINVAL no such GSI.
+ */
+static long op_map_pirq(struct domain *d, union physdev_arg *a)
+{
+    struct physdev_map_pirq *op = &a->map_pirq;
+    struct gsi *g = gsi_find((uint32_t)op->index);
+
+    if (op->type != MAP_PIRQ_TYPE_GSI || (op->pirq >= 0 && op->pirq != op->index) ||
+        (op->domid != DOMID_SELF && op->domid != d->domain_id))
+        return -EOPNOTSUPP;
+    if (g == NULL)
+        return -EINVAL;
+    g->mapper = d;
+    op->pirq = op->index;
+    return 0;
+}
+
+/** -EINVAL no such GSI; -EEXIST in use: the caller goes on with it as it is. */
+static long op_setup_gsi(struct domain *d, union physdev_arg *a)
+{
+    struct gsi *g = gsi_find((uint32_t)a->setup_gsi.gsi);
+
+    if (g == NULL)
+        return -EINVAL;
+    if (g->port || g->hv)
+        return -EEXIST;
+    g->level = a->setup_gsi.triggering != 0;
+    g->active_low = a->setup_gsi.polarity != 0;
+    return 0;
+}
+
+/** A PCI function was found. Nothing is kept of it until there is an IOMMU or MSI. */
+static long op_pci_device_add(struct domain *d, union physdev_arg *a) { return 0; }
+
+#define OP_ANYBODY 1 /* else of the hardware domain only: -EPERM */
+#define OP_OUT 2     /* the structure is copied back */
+
+#define OP(name, type, flags) [PHYSDEVOP_##name] = { op_##name, sizeof(struct type), flags }
+
+/*
+ * -ENOSYS, by absence, for what is not here, and where that is what Linux takes quietly:
+ * pirq_eoi_gmfn_v1 and v2 (then it asks irq_status_query which interrupts need an EOI),
+ * pci_mmcfg_reserved, dbgp_op.
+ */
+static const struct physdev_op_entry {
+    long (*fn)(struct domain *d, union physdev_arg *a);
+    uint8_t size, flags;
+} ops[] = {
+    OP(irq_status_query, physdev_irq_status_query, OP_ANYBODY | OP_OUT),
+    OP(eoi, physdev_eoi, OP_ANYBODY),
+    OP(set_iopl, physdev_set_iopl, OP_ANYBODY),
+    OP(set_iobitmap, physdev_set_iobitmap, OP_ANYBODY),
+    OP(apic_read, physdev_apic, OP_OUT),
+    OP(alloc_irq_vector, physdev_irq, OP_OUT),
+    OP(map_pirq, physdev_map_pirq, OP_OUT),
+    OP(setup_gsi, physdev_setup_gsi, 0),
+    OP(pci_device_add, physdev_pci_device_add, 0),
+};
+
+long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    const struct physdev_op_entry *e = &ops[array_index_nospec((uint32_t)cmd, ARRAY_SIZE(ops))];
+    struct domain *d = current->domain;
+    union physdev_arg a;
+    unsigned long flags;
+    long rc;
+
+    if ((uint32_t)cmd >= ARRAY_SIZE(ops) || e->fn == NULL)
+        return -ENOSYS;
+    if (!(e->flags & OP_ANYBODY) && !d->is_hwdom)
+        return -EPERM;
+    if (copy_from_guest(&a, _gva(arg), e->size))
+        return -EFAULT;
+    flags = spin_lock_irqsave(&irq_lock);
+    rc = e->fn(d, &a);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    return rc == 0 && (e->flags & OP_OUT) ? copy_to_guest(_gva(arg), &a, e->size) : rc;
+}
+
+/* ---- PCI configuration space ---- */
+
+#define CF8_ENABLE (1u << 31)
+#define PORT_ADDRESS 0xcf8
+#define PORT_DATA 0xcfc
+
+struct irq_domain {
+    uint32_t cf8; /* what the domain wrote to port cf8 last */
+};
+
+int irq_domain_create(struct domain *d)
+{
+    d->irq = xmalloc(sizeof(*d->irq));
+    return d->irq ? 0 : -ENOMEM;
+}
+
+void irq_domain_destroy(struct domain *d)
+{
+    xfree(d->irq);
+    d->irq = NULL;
+}
+
+/*
+ * A domain's write to cf8 is only noted; with each access to cfc..cff the address goes to the
+ * machine, so domains do not disturb one another or us. Domains without devices see an empty bus.
+ */
+bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write, uint32_t *value)
+{
+    uint32_t cf8 = READ_ONCE(d->irq->cf8);
+    unsigned long flags;
+
+    if (port == PORT_ADDRESS && bytes == 4) {
+        if (write)
+            WRITE_ONCE(d->irq->cf8, *value);
+        else
+            *value = cf8;
+        return true;
+    }
+    if (port < PORT_DATA || port + bytes > PORT_DATA + 4)
+        return false;
+    if (!d->is_hwdom || !(cf8 & CF8_ENABLE)) {
+        *value = ~0u >> (32 - 8 * bytes);
+        return true;
+    }
+    flags = spin_lock_irqsave(&irq_lock);
+    arch_port_out(PORT_ADDRESS, 4, cf8 & ~3u);
+    if (write)
+        arch_port_out(port, bytes, *value);
+    else
+        *value = arch_port_in(port, bytes);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    return true;
 }

@@ -19,13 +19,17 @@ int irq_request_hv(uint32_t gsi, void (*handler)(void));
 /** HYPERVISOR_physdev_op: cmd PHYSDEVOP_*. */
 long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5);
 
-/** For EVTCHNOP_bind_pirq and close; d->event_lock held. 0, -EINVAL not mapped, -EBUSY. */
-int pirq_bind_locked(struct domain *d, uint32_t pirq, bool will_share);
-void pirq_unbind_locked(struct domain *d, uint32_t pirq);
-/** Guest says it has handled the interrupt (EOI or unmask of its port). */
-void pirq_eoi(struct domain *d, uint32_t pirq);
+/**
+ * For EVTCHNOP_bind_pirq and close; d->event_lock held. evtchn_send_pirq() is called for each
+ * interrupt in between. With port 0, only ask: when that gave 0, binding does so too. 0; -EINVAL not mapped by d, -EEXIST bound, -EBUSY the hypervisor's, -ENOSPC
+ * no vector is left.
+ */
+int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port);
+/** No-op if pirq is not bound to this port. */
+void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port);
 
-/** Emulated port cf8/cfc access by the hardware domain; true if it was one. */
-bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write, uint32_t *value);
+/** Emulated port cf8/cfc access by a domain; true if it was one. */
+bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write,
+                   uint32_t *value);
 
 void irq_print(void); /* debug key */

@@ -10,10 +10,10 @@ noreturn void panic(const char *fmt, ...) printf_like(1, 2);
 noreturn void bug_at(const char *file, int line, const char *what);
 
 #define BUG() bug_at(__FILE__, __LINE__, "reached")
-#define BUG_ON(cond)                                                                               \
-    do {                                                                                           \
-        if (unlikely(cond))                                                                        \
-            bug_at(__FILE__, __LINE__, #cond);                                                     \
+#define BUG_ON(cond)                           \
+    do {                                       \
+        if (unlikely(cond))                    \
+            bug_at(__FILE__, __LINE__, #cond); \
     } while (0)
 
 #ifdef NDEBUG

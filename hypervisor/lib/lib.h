@@ -5,7 +5,6 @@
 #include "lib/types.h"
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t len);
-void *memmove(void *dst, const void *src, size_t len);
 void *memset(void *dst, int byte, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
 #if __STDC_HOSTED__ == 0 /* small constant lengths become moves */
@@ -22,23 +21,23 @@ char *strchr(const char *s, int c);
 size_t xl_strlcpy(char *dst, const char *src, size_t size);
 
 /**
- * Formatted output into buf (size bytes, always NUL-ended when size > 0).
- * Knows %d %i %u %x %X %c %s %p %% with -, 0, width, precision, * and the sizes hh h l ll z.
- * %pS prints a code address as symbol+offset. Returns the length the whole text would have.
+ * Formatted output into buf (size bytes, always NUL-ended when size > 0). Knows %c %s %%, %d %u %x
+ * with the flags 0 and # (0x), a width of up to 31 and the sizes l ll z, and %pS, which prints a
+ * code address as symbol+offset; nothing else. Returns the length the whole text would have.
  */
 int xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
 int xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
 
 /**
- * Parse an unsigned number, decimal or with 0x hexadecimal; *end is the first character not used
- * (== s if there was no number). Saturates at UINT64_MAX.
+ * Place, from 0, in the list of words a|b|c of what is at *s up to the separator or the end; -1: it
+ * is not in it. *s moves behind the separator, or to NULL if that was the last.
  */
-uint64_t xl_strtoull(const char *s, const char **end);
+int xl_next_word(const char *words, const char **s, char separator);
 
-/** Place of the first len bytes of s in a list of words a|b|c, from 0; -1: not in it. */
-int xl_word_index(const char *words, const char *s, size_t len);
-
-static inline unsigned int fls64(uint64_t x) { return x ? 64 - (unsigned int)__builtin_clzll(x) : 0; }
+static inline unsigned int fls64(uint64_t x)
+{
+    return x ? 64 - (unsigned int)__builtin_clzll(x) : 0;
+}
 static inline unsigned int ffs64(uint64_t x) { return (unsigned int)__builtin_ffsll((long long)x); }
 
 /* gcc's builtin is a call into libgcc without POPCNT */

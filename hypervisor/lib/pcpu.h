@@ -13,16 +13,16 @@ struct vcpu;
 enum softirq { SOFTIRQ_SCHEDULE, SOFTIRQ_TIMER, SOFTIRQ_SERIAL, NR_SOFTIRQS };
 
 struct pcpu {
-    struct vcpu *running;        /* the vCPU whose registers are loaded; never NULL after boot */
-    _Atomic uint32_t softirqs;   /* bit per enum softirq; another CPU may set bits */
-    uint32_t locks_held;         /* bit per enum lock_level; debug builds */
-    uint32_t id;                 /* index, 0..NR_CPUS-1 */
-    uint32_t in_irq;             /* nesting depth of interrupt handlers */
-    struct vcpu *idle;           /* this CPU's idle vCPU */
-    struct vcpu *fpu_owner;      /* whose FPU state the registers hold, or NULL */
-    struct sched_pcpu *sched;    /* run queue (sched/) */
-    struct timer_pcpu *timers;   /* timer queue (sched/) */
-    uint64_t tlb_flush_time;     /* tlb clock at this CPU's last full flush */
+    struct vcpu *running;      /* the vCPU whose registers are loaded; never NULL after boot */
+    _Atomic uint32_t softirqs; /* bit per enum softirq; another CPU may set bits */
+    uint32_t locks_held;       /* bit per enum lock_level; debug builds */
+    uint32_t id;               /* index, 0..NR_CPUS-1 */
+    uint32_t in_irq;           /* nesting depth of interrupt handlers */
+    struct vcpu *idle;         /* this CPU's idle vCPU */
+    struct vcpu *fpu_owner;    /* whose FPU state the registers hold, or NULL */
+    struct sched_pcpu *sched;  /* run queue (sched/) */
+    struct timer_pcpu *timers; /* timer queue (sched/) */
+    uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
     uint64_t nr_cr3_loads, nr_tlb_flushes, nr_ipis, nr_irqs, nr_hypercalls, nr_exceptions;
 };
 
@@ -30,4 +30,7 @@ struct pcpu {
 
 #define current (this_pcpu()->running)
 
-static inline void softirq_raise(enum softirq s) { atomic_fetch_or(&this_pcpu()->softirqs, 1u << s); }
+static inline void softirq_raise(enum softirq s)
+{
+    atomic_fetch_or(&this_pcpu()->softirqs, 1u << s);
+}

@@ -18,8 +18,7 @@ enum lock_level {
     L_SCHED,
     L_TIMER,
     L_HEAP,
-    L_CONSOLE,
-    NR_LOCK_LEVELS
+    L_CONSOLE
 };
 
 struct spinlock {
@@ -27,11 +26,11 @@ struct spinlock {
     enum lock_level level;
 };
 
-#define SPINLOCK_INIT(lvl) { 0, 0, (lvl) }
+#define SPINLOCK_INIT(lvl) ((struct spinlock){ .level = (lvl) })
 
 static inline void spin_lock_init(struct spinlock *l, enum lock_level level)
 {
-    *l = (struct spinlock)SPINLOCK_INIT(level);
+    *l = SPINLOCK_INIT(level);
 }
 
 static inline void spin_lock_raw(struct spinlock *l)
@@ -44,14 +43,10 @@ static inline void spin_lock_raw(struct spinlock *l)
 
 static inline void spin_lock(struct spinlock *l)
 {
+    ASSERT(!(this_pcpu()->locks_held >> l->level)); /* holds this level, or one to its right */
+    spin_lock_raw(l);
 #ifndef NDEBUG
-    struct pcpu *c = this_pcpu();
-
-    BUG_ON(c->locks_held >> l->level); /* holds this level, or one to its right */
-    spin_lock_raw(l);
-    c->locks_held |= 1u << l->level;
-#else
-    spin_lock_raw(l);
+    this_pcpu()->locks_held |= 1u << l->level;
 #endif
 }
 

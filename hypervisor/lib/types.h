@@ -5,9 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct { uint64_t v; } mfn_t;      /* checked: names a frame that exists */
-typedef struct { uint64_t v; } gfn_t;      /* as received from a guest: unchecked */
-typedef struct { uint64_t v; } guest_va_t; /* a guest's virtual address: hostile */
+typedef struct {
+    uint64_t v;
+} mfn_t; /* checked: names a frame that exists */
+typedef struct {
+    uint64_t v;
+} gfn_t; /* as received from a guest: unchecked */
+typedef struct {
+    uint64_t v;
+} guest_va_t; /* a guest's virtual address: hostile */
 
 static inline mfn_t _mfn(uint64_t v) { return (mfn_t){ v }; }
 static inline uint64_t mfn_x(mfn_t m) { return m.v; }
@@ -29,25 +35,25 @@ static inline uint64_t gva_x(guest_va_t a) { return a.v; }
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
 
-#define MICROSECS(us) ((uint64_t)(us) * 1000ULL)
-#define MILLISECS(ms) ((uint64_t)(ms) * 1000000ULL)
-#define SECONDS(s) ((uint64_t)(s) * 1000000000ULL)
+#define MICROSECS(us) ((uint64_t)(us)*1000ULL)
+#define MILLISECS(ms) ((uint64_t)(ms)*1000000ULL)
+#define SECONDS(s) ((uint64_t)(s)*1000000000ULL)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(p, type, field) ((type *)((char *)(p) - offsetof(type, field)))
+#define container_of(p, type, field) ((type *)((char *)(p)-offsetof(type, field)))
 /* Each argument once, in the common type of both. */
-#define MIN(a, b)                                                                                  \
-    ({                                                                                             \
-        __typeof__(1 ? (a) : (b)) min_a = (a), min_b = (b);                                        \
-        min_a < min_b ? min_a : min_b;                                                             \
+#define MIN(a, b)                                           \
+    ({                                                      \
+        __typeof__(1 ? (a) : (b)) min_a = (a), min_b = (b); \
+        min_a < min_b ? min_a : min_b;                      \
     })
-#define MAX(a, b)                                                                                  \
-    ({                                                                                             \
-        __typeof__(1 ? (a) : (b)) max_a = (a), max_b = (b);                                        \
-        max_a > max_b ? max_a : max_b;                                                             \
+#define MAX(a, b)                                           \
+    ({                                                      \
+        __typeof__(1 ? (a) : (b)) max_a = (a), max_b = (b); \
+        max_a > max_b ? max_a : max_b;                      \
     })
-#define ROUND_UP(x, n) (((x) + (n) - 1) & ~((typeof(x))(n) - 1)) /* n: a power of two */
-#define DIV_ROUND_UP(x, n) (((x) + (n) - 1) / (n))
+#define ROUND_UP(x, n) (((x) + (n)-1) & ~((typeof(x))(n)-1)) /* n: a power of two */
+#define DIV_ROUND_UP(x, n) (((x) + (n)-1) / (n))
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

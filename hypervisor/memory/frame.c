@@ -218,9 +218,12 @@ noinline void page_free(struct page_info *pg)
 
 bool page_put_allocated(struct page_info *pg)
 {
-    struct domain *d = owners[PGC_OWNER(atomic_load(&pg->count_info))];
-    uint64_t x;
+    uint64_t x = atomic_load(&pg->count_info);
+    struct domain *d;
 
+    if (!(x & PGC_ALLOCATED)) /* nor, perhaps, is there an owner */
+        return false;
+    d = owners[PGC_OWNER(x)];
     spin_lock(&d->page_lock);
     x = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED);
     if ((x & PGC_ALLOCATED) &&
@@ -244,8 +247,7 @@ int domain_relinquish_pages(struct domain *d)
         spin_lock(&d->page_lock);
         pg = domain_first_page(d);
         more = pg && (atomic_load(&pg->count_info) & PGC_ALLOCATED);
-        got =
-            more && page_get_inline(page_to_mfn(pg), d->domain_id); /* not to go before the lock */
+        got = more && page_get_inline(page_to_mfn(pg), d->domain_id); /* outlives the lock */
         spin_unlock(&d->page_lock);
         if (!more)
             return 0;
@@ -273,7 +275,6 @@ void page_share_with_domain(mfn_t m, struct domain *d)
 {
     BUG_ON(!(atomic_load(&mfn_to_page(m)->count_info) & PGC_HV));
     atomic_store(&mfn_to_page(m)->type_info, 0);
-    owners[d->domain_id] = d;
     set_owner(m, d->domain_id);
 }
 

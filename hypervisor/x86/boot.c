@@ -21,7 +21,7 @@
 #define MAX_FREE 160u
 
 extern char text_end[], rodata_start[], data_start[], init_start[], init_end[], image_end[],
-    boot_stack_top[];
+    boot_stack_guard[], boot_stack_top[];
 
 /* RAM that nobody has yet, ascending. */
 static struct {
@@ -252,6 +252,7 @@ static void build_address_space(void)
         if (ram_range(i, &s, &e))
             map_ram(s, e);
     map_image();
+    *hv_entry((uint64_t)(uintptr_t)boot_stack_guard, 1, 0) = 0;
     write_cr3(virt_to_maddr(hv_root));
     reachable_end = DIRECTMAP_BYTES;
     map_tables();
@@ -306,7 +307,7 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
     fpu_init();
     start_heap();
     pic_silence();
-    lapic_init(true);
+    lapic_init();
     time_init();
     hypervisor_main();
 }

@@ -175,6 +175,7 @@ void deliver_pending(struct vcpu *v)
 
     if (atomic_load(&v->mce_pending)) {
         atomic_store(&v->mce_pending, false);
+        mce_print();
         if (v->arch.traps[18].address)
             bounce_trap(v, 18, false, 0);
     }

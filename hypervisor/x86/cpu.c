@@ -83,6 +83,8 @@ void cpu_setup_msrs(void)
     wrmsr(MSR_CSTAR, entry_points.syscall32);
     wrmsr(MSR_SFMASK, SFMASK_BITS);
     arch_cpuid(1, 0, r);
+    for (uint64_t i = 0; (r[3] >> 14 & 1) && i < (rdmsr(MSR_MCG_CAP) & 0xff); i++)
+        wrmsr(MSR_MC_STATUS(i) - 1, ~0ULL); /* report all that the bank can */
     if (r[3] >> 11 & 1) {
         wrmsr(MSR_SYSENTER_CS, HV_CS);
         wrmsr(MSR_SYSENTER_EIP, entry_points.sysenter);

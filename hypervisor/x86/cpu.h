@@ -105,7 +105,8 @@ void syscall32_from_guest(struct cpu_user_regs *regs);
 void sysenter_from_guest(struct cpu_user_regs *regs);
 void iret_fault(struct cpu_user_regs *regs);
 void deliver_pending(struct vcpu *v);
-noreturn void double_fault(struct cpu_user_regs *regs);
+/** The machine check that is about to be delivered, for people. */
+void mce_print(void);
 
 /* Addresses in the entry slot: too far from C for the linker, so entry.S has them in a table. */
 struct entry_points {
@@ -173,6 +174,9 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
 #define MSR_PAT 0x277
+#define MSR_MCG_CAP 0x179
+#define MSR_MCG_STATUS 0x17a
+#define MSR_MC_STATUS(bank) (0x401 + 4 * (bank))
 #define MSR_SYSENTER_CS 0x174
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176

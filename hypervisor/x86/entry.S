@@ -74,7 +74,8 @@ END(entry_syscall32)
 
 /*
  * SYSENTER loads no return address: the guest's handler knows it. rsp is the entry stack's top by
- * the MSR. TF is not cleared by the CPU: the #DB at the first instruction is dealt with there.
+ * the MSR. The CPU clears no flag but IF: TF's #DB at the first instruction is dealt with there,
+ * and NT, DF and AC go before C sees them.
  */
 FUNC(entry_sysenter)
         swapgs
@@ -89,7 +90,8 @@ FUNC(entry_sysenter)
         movl    $0, REGS_entry_vector(%rsp)
         mov     %rsp, %rdi
         mov     %gs:ENTRY_stack_top, %rsp
-        sti
+        pushq   $0x202
+        popfq
         CALL_C  sysenter_from_guest
         jmp     entry_exit
 END(entry_sysenter)
@@ -146,7 +148,7 @@ trap_return_hv:
 END(trap_common)
 
 /*
- * NMI, #MC and #DB come on their own stacks, at any instruction of ring 0, so GS cannot be trusted
+ * NMI, #MC, #DB and #DF come on their own stacks, at any instruction of ring 0, so GS cannot be trusted
  * there: the top word of the stack has what it must be. From a guest they are like any other trap.
  */
 FUNC(trap_ist)
@@ -189,22 +191,6 @@ FUNC(trap_ist)
         jmp     trap_return_hv
 END(trap_ist)
 
-FUNC(trap_df)
-        sub     $REGS_error_code, %rsp
-        SAVE_GPRS
-        mov     $MSR_GS_BASE, %ecx
-        mov     %rsp, %rax
-        or      $0xfff, %rax
-        mov     -15(%rax), %rax
-        mov     %rax, %rdx
-        shr     $32, %rdx
-        wrmsr
-        mov     %rsp, %rdi
-        and     $~15, %rsp
-        CALL_C  double_fault
-        ud2
-END(trap_df)
-
 .macro STUB vec, common=trap_common, has_error=0
         .balign 16
 stub_\vec:
@@ -228,7 +214,7 @@ exception_stubs:
         .if     \vec == 1 || \vec == 2 || \vec == 18
         STUB    \vec, trap_ist
         .elseif \vec == 8
-        STUB    \vec, trap_df, 1
+        STUB    \vec, trap_ist, 1
         .else
         STUB    \vec, trap_common, ((1 << \vec) & (0xf << 10 | 1 << 14 | 1 << 17 | 1 << 21 | 3 << 29))
         .endif

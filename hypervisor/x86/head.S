@@ -199,8 +199,9 @@ boot_l2_img:    .skip 4096
         /* the first CPU's stack for good: STACK_SIZE_CHECK */
         .section .bss.boot_stack, "aw", @nobits
         .balign 4096
-        .globl  boot_stack, boot_stack_top
-boot_stack:     .skip STACK_SIZE_CHECK
+        .globl  boot_stack_guard, boot_stack_top
+boot_stack_guard:                               /* boot.c unmaps this page */
+        .skip   4096 + STACK_SIZE_CHECK
 boot_stack_top:
 
         .section .note.GNU-stack, "", @progbits

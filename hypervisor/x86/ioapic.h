@@ -4,7 +4,10 @@
 
 #define NR_GSIS_MAX 1024u
 
-/** Find the I/O APICs of acpi_info and mask all inputs, the PICs' too. Returns 1 + the last GSI; 0: none. */
+/**
+ * Find the I/O APICs of acpi_info and mask all inputs; this CPU is their destination from now on.
+ * Returns 1 + the last GSI; 0: none.
+ */
 uint32_t ioapic_init(void);
 /** True if an input of this number exists. */
 bool ioapic_has(uint32_t gsi);
@@ -13,9 +16,8 @@ void ioapic_gsi_defaults(uint32_t gsi, bool *level, bool *active_low);
 /** The GSI that ISA interrupt irq (0..15) arrives at. */
 uint32_t ioapic_isa_gsi(uint32_t irq);
 
-/** Let gsi raise vector on the CPU with this APIC id; masked until ioapic_set_mask(gsi, false). */
-void ioapic_route(uint32_t gsi, unsigned int vector, uint32_t apic_id, bool level, bool active_low);
-void ioapic_set_mask(uint32_t gsi, bool masked);
+/** What gsi, which exists, raises, and when. */
+void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, bool masked);
 
 /** Register reg of the I/O APIC at maddr; false: there is none. */
 bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value);

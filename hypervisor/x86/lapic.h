@@ -6,8 +6,8 @@
 
 extern volatile uint32_t *lapic_regs; /* the same address shows each CPU its own */
 
-/** On each CPU, the boot CPU first: enable it, with all local sources masked but NMI on the boot CPU. */
-void lapic_init(bool boot_cpu);
+/** Enable it, with all local sources masked but the timer and NMI. */
+void lapic_init(void);
 uint32_t lapic_id(void);
 
 static inline void lapic_eoi(void) { lapic_regs[LAPIC_REG_EOI / 4] = 0; }
@@ -18,9 +18,3 @@ bool lapic_in_service(unsigned int vector);
 void lapic_timer_arm(uint32_t ticks);
 /** Ticks left: what calibration reads. */
 uint32_t lapic_timer_remaining(void);
-
-/** Any context; waits until the one before has left. */
-void lapic_send_ipi(uint32_t apic_id, unsigned int vector);
-void lapic_send_init(uint32_t apic_id);
-/** Start an AP in real mode at page << 12. */
-void lapic_send_startup(uint32_t apic_id, unsigned int page);

@@ -3,111 +3,105 @@
 
 #include "lib/lib.h"
 
-enum { TAG_END = 0, TAG_CMDLINE = 1, TAG_LOADER = 2, TAG_MODULE = 3, TAG_MMAP = 6,
-       TAG_FRAMEBUFFER = 8, TAG_EFI32 = 11, TAG_EFI64 = 12, TAG_RSDP_OLD = 14, TAG_RSDP_NEW = 15,
-       TAG_EFI_BS = 18, TAG_LOAD_BASE = 21 };
+enum { TAG_END = 0, TAG_CMDLINE = 1, TAG_LOADER = 2, TAG_MODULE = 3, TAG_MMAP = 6 };
+enum { TAG_FRAMEBUFFER = 8, TAG_EFI64 = 12, TAG_RSDP_OLD = 14, TAG_RSDP_NEW = 15 };
 
-struct header { uint32_t total_bytes, reserved; };
-struct tag { uint32_t type, bytes; };
-struct tag_module { struct tag tag; uint32_t start, end; };
-struct tag_mmap { struct tag tag; uint32_t entry_bytes, entry_version; };
-struct mmap_entry { uint64_t base, len; uint32_t type, reserved; };
-struct tag_framebuffer {
-    struct tag tag;
-    uint64_t maddr;
-    uint32_t pitch, width, height;
-    uint8_t bpp, type;
-    uint16_t reserved;
-    uint8_t colour[6];
+struct tag {
+    uint32_t type, bytes; /* all that some have */
+    uint32_t start, end;  /* module */
 };
+struct tag_mmap {
+    uint32_t type, bytes, entry_bytes, entry_version;
+};
+struct mmap_entry {
+    uint64_t base, len;
+    uint32_t type, reserved;
+};
+#define HEADER_BYTES 8u /* of each tag: type and length; of the whole: length and 0 */
+#define RSDP_OLD_BYTES 20u
 
 /* Say what is wrong, and be false. */
 #define fail(to, ...) (xl_snprintf((to)->error, sizeof((to)->error), __VA_ARGS__), false)
 
-/* The text of a tag behind its fixed part; it need not have an end mark. */
+/* The text of a tag, which need not have an end mark. */
 static bool take_text(struct boot_info *bi, const struct tag *t, size_t offset, char *to,
                       size_t size)
 {
-    const char *text = (const char *)t + offset;
-    size_t len = strnlen(text, t->bytes - offset);
+    size_t len = strnlen((const char *)t + offset, t->bytes - offset);
 
     if (len >= size)
         return fail(bi, "Multiboot2 tag %u: text of %zu bytes, at most %zu are possible", t->type,
                     len, size - 1);
-    memcpy(to, text, len);
+    memcpy(to, (const char *)t + offset, len);
     to[len] = '\0';
     return true;
 }
 
+/* A structure that is as we keep it; returns how many bytes of it there are. */
+static uint32_t take_bytes(const struct tag *t, void *to, uint32_t size)
+{
+    uint32_t bytes = MIN(t->bytes - HEADER_BYTES, size);
+
+    memcpy(to, &t->start, bytes);
+    return bytes;
+}
+
 static bool take_module(struct boot_info *bi, const struct tag *t)
 {
-    const struct tag_module *m = (const struct tag_module *)t;
     struct boot_module *to = &bi->modules[bi->nr_modules];
 
     if (bi->nr_modules == BOOT_MAX_MODULES)
         return fail(bi, "more than %u modules", BOOT_MAX_MODULES);
-    if (m->start > m->end)
-        return fail(bi, "module %u: starts at 0x%x, but ends at 0x%x", bi->nr_modules, m->start,
-                    m->end);
-    to->start = m->start;
-    to->end = m->end;
+    if (t->start > t->end)
+        return fail(bi, "module %u: starts at 0x%x, but ends at 0x%x", bi->nr_modules, t->start,
+                    t->end);
+    to->start = t->start;
+    to->end = t->end;
     bi->nr_modules++;
-    return take_text(bi, t, sizeof(*m), to->cmdline, sizeof(to->cmdline));
+    return take_text(bi, t, sizeof(*t), to->cmdline, sizeof(to->cmdline));
 }
 
-static uint32_t known_type(uint32_t type)
+/* Behind all others; continues the last one if it can. */
+static bool add_range(struct boot_info *bi, uint64_t start, uint64_t end, uint32_t type)
 {
-    return type >= BOOT_MEM_RAM && type <= BOOT_MEM_BAD ? type : BOOT_MEM_RESERVED;
+    struct boot_range *last = bi->nr_ranges ? &bi->ranges[bi->nr_ranges - 1] : NULL;
+
+    if (last && last->end == start && last->type == type) {
+        last->end = end;
+        return true;
+    }
+    if (bi->nr_ranges == BOOT_MAX_RANGES)
+        return fail(bi, "memory map: more than %u ranges", BOOT_MAX_RANGES);
+    bi->ranges[bi->nr_ranges++] = (struct boot_range){ start, end, type };
+    return true;
 }
 
 static bool take_mmap(struct boot_info *bi, const struct tag *t)
 {
     const struct tag_mmap *m = (const struct tag_mmap *)t;
-    size_t left = t->bytes - sizeof(*m);
     const char *p = (const char *)(m + 1);
 
     if (m->entry_bytes < sizeof(struct mmap_entry) || m->entry_bytes % 8)
         return fail(bi, "memory map: entries of %u bytes", m->entry_bytes);
-    for (; left >= m->entry_bytes; left -= m->entry_bytes, p += m->entry_bytes) {
+    for (size_t left = t->bytes - sizeof(*m); left >= m->entry_bytes; left -= m->entry_bytes) {
         const struct mmap_entry *e = (const struct mmap_entry *)p;
+        bool known = e->type >= BOOT_MEM_RAM && e->type <= BOOT_MEM_BAD;
 
-        if (e->len == 0)
-            continue;
-        if (bi->nr_ranges == BOOT_MAX_RANGES)
-            return fail(bi, "memory map: more than %u entries", BOOT_MAX_RANGES);
-        bi->ranges[bi->nr_ranges++] = (struct boot_range){
-            e->base, e->base + MIN(e->len, UINT64_MAX - e->base), known_type(e->type)
-        };
+        if (e->len && !add_range(bi, e->base, e->base + MIN(e->len, UINT64_MAX - e->base),
+                                 known ? e->type : BOOT_MEM_RESERVED))
+            return false;
+        p += m->entry_bytes;
     }
     return true;
 }
 
-static void take_framebuffer(struct boot_info *bi, const struct tag *t)
-{
-    const struct tag_framebuffer *f = (const struct tag_framebuffer *)t;
-    struct boot_framebuffer *to = &bi->framebuffer;
-
-    bi->has_framebuffer = true;
-    *to = (struct boot_framebuffer){ .maddr = f->maddr, .pitch_bytes = f->pitch, .width = f->width,
-                                     .height = f->height, .bpp = f->bpp, .type = f->type };
-    if (f->type == 1 && t->bytes >= offsetof(struct tag_framebuffer, colour) + sizeof(f->colour))
-        memcpy(&to->red_pos, f->colour, sizeof(f->colour));
-}
-
-static void take_rsdp(struct boot_info *bi, const struct tag *t)
-{
-    if (t->type == TAG_RSDP_OLD && bi->rsdp_bytes > 20)
-        return; /* the new one has more */
-    bi->rsdp_bytes =
-        (uint32_t)MIN(t->bytes - sizeof(*t), t->type == TAG_RSDP_OLD ? 20 : sizeof(bi->rsdp));
-    memcpy(bi->rsdp, t + 1, bi->rsdp_bytes);
-}
-
 /* What a tag needs at least for us to look into it. */
 static const uint8_t tag_min_bytes[] = {
-    [TAG_MODULE] = sizeof(struct tag_module), [TAG_MMAP] = sizeof(struct tag_mmap),
-    [TAG_FRAMEBUFFER] = offsetof(struct tag_framebuffer, reserved), [TAG_EFI64] = 16,
-    [TAG_RSDP_OLD] = 8 + 20, [TAG_RSDP_NEW] = 8 + 36, [TAG_LOAD_BASE] = 12,
+    [TAG_MODULE] = sizeof(struct tag),
+    [TAG_MMAP] = sizeof(struct tag_mmap),
+    [TAG_FRAMEBUFFER] = HEADER_BYTES + offsetof(struct boot_framebuffer, reserved),
+    [TAG_RSDP_OLD] = HEADER_BYTES + RSDP_OLD_BYTES,
+    [TAG_RSDP_NEW] = HEADER_BYTES + sizeof(boot_info.rsdp)
 };
 
 static bool take_tag(struct boot_info *bi, const struct tag *t)
@@ -115,19 +109,21 @@ static bool take_tag(struct boot_info *bi, const struct tag *t)
     if (t->type < sizeof(tag_min_bytes) && t->bytes < tag_min_bytes[t->type])
         return fail(bi, "Multiboot2 tag %u: only %u bytes", t->type, t->bytes);
     switch (t->type) {
-    case TAG_CMDLINE: return take_text(bi, t, sizeof(*t), bi->cmdline, sizeof(bi->cmdline));
-    case TAG_LOADER: return take_text(bi, t, sizeof(*t), bi->loader, sizeof(bi->loader));
+    case TAG_CMDLINE: return take_text(bi, t, HEADER_BYTES, bi->cmdline, sizeof(bi->cmdline));
+    case TAG_LOADER: return take_text(bi, t, HEADER_BYTES, bi->loader, sizeof(bi->loader));
     case TAG_MODULE: return take_module(bi, t);
     case TAG_MMAP: return take_mmap(bi, t);
-    case TAG_FRAMEBUFFER: take_framebuffer(bi, t); break;
-    case TAG_RSDP_OLD: case TAG_RSDP_NEW: take_rsdp(bi, t); break;
-    case TAG_EFI32: bi->is_efi = true; break;
-    case TAG_EFI64:
-        bi->is_efi = true;
-        memcpy(&bi->efi_system_table, t + 1, sizeof(bi->efi_system_table));
+    case TAG_FRAMEBUFFER:
+        bi->has_framebuffer = take_bytes(t, &bi->framebuffer, sizeof(bi->framebuffer)) > 0;
         break;
-    case TAG_EFI_BS: return fail(bi, "the boot loader has not exited UEFI's boot services");
-    case TAG_LOAD_BASE: memcpy(&bi->load_base, t + 1, sizeof(bi->load_base)); break;
+    case TAG_EFI64: bi->is_efi = true; break;
+    case TAG_RSDP_OLD:
+    case TAG_RSDP_NEW: /* the new one has more */
+        if (bi->rsdp_bytes <= RSDP_OLD_BYTES)
+            bi->rsdp_bytes =
+                take_bytes(t, bi->rsdp,
+                           t->type == TAG_RSDP_OLD ? RSDP_OLD_BYTES : sizeof(bi->rsdp));
+        break;
     }
     return true;
 }
@@ -159,50 +155,35 @@ static bool sanitize_ranges(struct boot_info *bi)
     memcpy(in, bi->ranges, sizeof(in));
     bi->nr_ranges = 0;
     for (uint64_t at = 0; at != UINT64_MAX; at = until) {
-        struct boot_range *last = bi->nr_ranges ? &bi->ranges[bi->nr_ranges - 1] : NULL;
         uint32_t type = type_at(in, nr, at, &until);
 
-        if (type == 0)
-            continue;
-        if (last && last->end == at && last->type == type) {
-            last->end = until;
-            continue;
-        }
-        if (bi->nr_ranges == BOOT_MAX_RANGES)
-            return fail(bi, "memory map: more than %u ranges after resolving overlaps",
-                        BOOT_MAX_RANGES);
-        bi->ranges[bi->nr_ranges++] = (struct boot_range){ at, until, type };
+        if (type && !add_range(bi, at, until, type))
+            return false;
     }
     return true;
 }
 
 bool multiboot_parse(struct boot_info *bi, const void *mbi, size_t max_bytes)
 {
-    const struct header *h = mbi;
-    size_t left;
+    size_t left = max_bytes < HEADER_BYTES ? 0 : *(const uint32_t *)mbi;
+    const struct tag *t = (const struct tag *)((const char *)mbi + HEADER_BYTES);
 
     memset(bi, 0, sizeof(*bi));
-    if (max_bytes < sizeof(*h) || h->total_bytes < sizeof(*h) || h->total_bytes > max_bytes)
-        return fail(bi, "Multiboot2 information: %u bytes long, at most %zu are possible",
-                    max_bytes < sizeof(*h) ? 0 : h->total_bytes, max_bytes);
-    left = h->total_bytes - sizeof(*h);
-    for (const char *p = (const char *)(h + 1);;) {
-        const struct tag *t = (const struct tag *)p;
-        size_t step;
+    if (left < HEADER_BYTES || left > max_bytes)
+        return fail(bi, "Multiboot2 information: %zu bytes long, at most %zu are possible", left,
+                    max_bytes);
+    left -= HEADER_BYTES;
+    while (left >= HEADER_BYTES && t->bytes >= HEADER_BYTES && t->bytes <= left &&
+           t->type != TAG_END) {
+        size_t step = MIN(ROUND_UP((size_t)t->bytes, 8UL), left);
 
-        if (left < sizeof(*t))
-            return fail(bi, "Multiboot2 information: no end tag in %u bytes", h->total_bytes);
-        if (t->bytes < sizeof(*t) || t->bytes > left)
-            return fail(bi, "Multiboot2 tag %u: %u bytes, but %zu are left", t->type, t->bytes,
-                        left);
-        if (t->type == TAG_END)
-            break;
         if (!take_tag(bi, t))
             return false;
-        step = ROUND_UP((size_t)t->bytes, (size_t)8);
-        p += MIN(step, left);
-        left -= MIN(step, left);
+        t = (const struct tag *)((const char *)t + step);
+        left -= step;
     }
+    if (left < HEADER_BYTES || t->type != TAG_END)
+        return fail(bi, "Multiboot2 information: malformed %zu bytes before its end", left);
     if (bi->nr_ranges == 0)
         return fail(bi, "the boot loader gave no memory map");
     return sanitize_ranges(bi);

@@ -7,38 +7,37 @@
 #define BOOT_CMDLINE_BYTES 1024u
 
 /* As in Multiboot2 and E820. */
-enum boot_mem_type { BOOT_MEM_RAM = 1, BOOT_MEM_RESERVED, BOOT_MEM_ACPI, BOOT_MEM_NVS,
-                     BOOT_MEM_BAD };
+enum { BOOT_MEM_RAM = 1, BOOT_MEM_RESERVED, BOOT_MEM_ACPI, BOOT_MEM_NVS, BOOT_MEM_BAD };
 
-struct boot_range { uint64_t start, end; uint32_t type; }; /* [start, end) */
+struct boot_range {
+    uint64_t start, end; /* [start, end) */
+    uint32_t type;
+};
 
 struct boot_module {
     uint64_t start, end; /* machine addresses, [start, end) */
     char cmdline[BOOT_CMDLINE_BYTES];
 };
 
-struct boot_framebuffer {
+struct boot_framebuffer { /* as in Multiboot2 */
     uint64_t maddr;
     uint32_t pitch_bytes, width, height; /* type 2 (text): in characters */
     uint8_t bpp, type;                   /* 0 indexed, 1 RGB, 2 EGA text */
+    uint16_t reserved;
     uint8_t red_pos, red_size, green_pos, green_size, blue_pos, blue_size; /* type 1 */
 };
 
 struct boot_info {
-    char cmdline[BOOT_CMDLINE_BYTES];
-    char loader[64];
+    char cmdline[BOOT_CMDLINE_BYTES], loader[64];
     struct boot_range ranges[BOOT_MAX_RANGES]; /* ascending, disjoint; equal neighbours are one */
     uint32_t nr_ranges;
     struct boot_module modules[BOOT_MAX_MODULES];
     uint32_t nr_modules;
-    uint8_t rsdp[36];       /* a copy; acpi.h takes it */
-    uint32_t rsdp_bytes;    /* 0: none, 20: ACPI 1.0 */
-    bool has_framebuffer;
+    uint8_t rsdp[36];    /* a copy; acpi.h takes it */
+    uint32_t rsdp_bytes; /* 0: none, 20: ACPI 1.0 */
+    bool has_framebuffer, is_efi;
     struct boot_framebuffer framebuffer;
-    uint32_t load_base;     /* where the image was loaded, 0: as linked */
-    bool is_efi;
-    uint64_t efi_system_table; /* 0: none or 32-bit firmware */
-    char error[160];        /* one line: the thing, its value and what is wrong with it */
+    char error[160]; /* one line: the thing, its value and what is wrong with it */
 };
 
 #define MULTIBOOT2_MAGIC 0x36d76289u /* in eax at entry */

@@ -10,25 +10,7 @@
 #include "x86/upcalls.h"
 #include "x86/vectors.h"
 
-enum {
-    X_DE = 0,
-    X_DB = 1,
-    X_NMI = 2,
-    X_BP = 3,
-    X_OF = 4,
-    X_UD = 6,
-    X_NM = 7,
-    X_DF = 8,
-    X_TS = 10,
-    X_NP = 11,
-    X_SS = 12,
-    X_GP = 13,
-    X_PF = 14,
-    X_MF = 16,
-    X_AC = 17,
-    X_MC = 18,
-    X_XM = 19
-};
+enum { X_DB = 1, X_NMI = 2, X_UD = 6, X_NM = 7, X_DF = 8, X_GP = 13, X_PF = 14, X_MC = 18 };
 
 #define RFLAGS_TF (1ULL << 8)
 #define DR6_DEFAULT 0xffff0ff0ULL
@@ -73,6 +55,42 @@ static void hardware_nmi(void)
     atomic_store(&v->nmi_pending, true);
 }
 
+/* The last machine check: kept, as the CPU may be inside print() when one comes. */
+static struct {
+    unsigned int bank;
+    uint64_t status, address;
+} last_mce;
+
+void mce_print(void)
+{
+    print(LOG_ERR, "Machine check: bank %u, status %lx, address %lx\n", last_mce.bank,
+          last_mce.status, last_mce.address);
+}
+
+/*
+ * Note what the banks hold and clear them. If the CPU can go on (RIPV) the hardware domain is told,
+ * as by an NMI; if not, nobody knows what is broken and the machine stops.
+ */
+static void machine_check(void)
+{
+    uint64_t cap = rdmsr(MSR_MCG_CAP), mcg = rdmsr(MSR_MCG_STATUS), status;
+
+    for (unsigned int i = 0; i < (cap & 0xff); i++) {
+        status = rdmsr(MSR_MC_STATUS(i));
+        if (!(status >> 63))
+            continue;
+        last_mce.bank = i;
+        last_mce.status = status;
+        last_mce.address = status >> 58 & 1 ? rdmsr(MSR_MC_STATUS(i) + 1) : 0;
+        wrmsr(MSR_MC_STATUS(i), 0);
+    }
+    if (!(mcg & 1) || hardware_domain == NULL)
+        panic("machine check that cannot be survived: MCG_STATUS %lx, bank %u, status %lx", mcg,
+              last_mce.bank, last_mce.status);
+    wrmsr(MSR_MCG_STATUS, 0);
+    atomic_store(&hardware_domain->vcpu[0]->mce_pending, true);
+}
+
 /* Debug registers belong to the guest; DR6's news goes into its copy. */
 static void guest_debug(struct vcpu *v)
 {
@@ -105,6 +123,8 @@ void trap_from_guest(struct cpu_user_regs *regs)
     unsigned int vector = regs->entry_vector;
     uint64_t cr2;
 
+    if (cpu_features.smap)
+        __asm__ volatile("clac" ::: "cc"); /* AC was the guest's */
     if (vector >= 32) {
         if (vector == VECTOR_GUEST_INT80)
             arch_inject_soft_interrupt(v, vector);
@@ -136,7 +156,7 @@ void trap_from_guest(struct cpu_user_regs *regs)
         hardware_nmi();
         nmi_unblock();
         return;
-    case X_MC: panic("machine check while a guest ran");
+    case X_MC: machine_check(); return;
     default: arch_inject_exception(v, vector, regs->error_code); return;
     }
 }
@@ -177,12 +197,7 @@ void trap_ist_from_hv(struct cpu_user_regs *regs)
         __asm__ volatile("mov %0, %%dr6" ::"r"(DR6_DEFAULT));
         return;
     case X_NMI: hardware_nmi(); return;
-    default: fatal_trap(regs, "machine check");
+    case X_DF: fatal_trap(regs, "double fault");
+    default: machine_check();
     }
-}
-
-void double_fault(struct cpu_user_regs *regs)
-{
-    regs->entry_vector = X_DF;
-    fatal_trap(regs, "double fault");
 }

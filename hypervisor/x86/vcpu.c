@@ -78,9 +78,9 @@ void arch_vcpu_roots_changed(struct vcpu *v)
 {
     if (v != current)
         return;
+    this_pcpu()->tlb_flush_time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
     write_cr3(arch_vcpu_root(v));
     this_pcpu()->nr_cr3_loads++;
-    this_pcpu()->tlb_flush_time = arch_tlb_clock;
 }
 
 /* Selectors a guest may have: null, ours for ring 3, or its own tables' with RPL 3. */
@@ -99,6 +99,8 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     struct arch_vcpu *a = &v->arch;
 
+    if (!(c->flags & VGCF_in_kernel) && v->arch.cr3_user == 0)
+        return -EINVAL;
     if (!bases_ok(c) || !va_is_canonical(c->event_callback_eip) ||
         !va_is_canonical(c->failsafe_callback_eip) || !va_is_canonical(c->syscall_callback_eip))
         return -EINVAL;
@@ -249,7 +251,9 @@ static bool load_segments(struct vcpu *v)
     const struct cpu_user_regs *r = &v->arch.regs;
     bool bad_gs, bad;
 
-    bad = load_segment_ds(r->ds) | load_segment_es(r->es) | load_segment_fs(r->fs);
+    bad = load_segment_ds(r->ds);
+    bad |= load_segment_es(r->es);
+    bad |= load_segment_fs(r->fs);
     load_segment_gs(r->gs, &bad_gs);
     arch_vcpu_bases_changed(v);
     return bad || bad_gs;

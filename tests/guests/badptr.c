@@ -1,7 +1,7 @@
 /*
- * Every hypercall that takes a pointer, with pointers that lead nowhere good. The answer is an error
- * (-EFAULT unless the row says otherwise), nothing is written, and the hypervisor lives. What ours does
- * not implement answers -ENOSYS or -EOPNOTSUPP to good pointers as well, and is listed.
+ * Every hypercall that takes a pointer, with pointers that lead nowhere good. The answer is an
+ * error (-EFAULT unless the row says otherwise), nothing is written, and the hypervisor lives. What
+ * ours does not implement answers -ENOSYS or -EOPNOTSUPP to good pointers as well, and is listed.
  */
 #include "guest.h"
 

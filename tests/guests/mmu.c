@@ -1,10 +1,10 @@
-/* Page tables: types, pins, roots, every update command, emulated writes, flushes. INIT_P2M is set. */
+/* Page tables: types, pins, roots, every update command, emulated writes, flushes. */
 #include "guest.h"
 
 #define SCRATCH 0x10000000000UL /* a top-level slot of its own */
 #define PTE(page, flags) (virt_to_mfn(page) << 12 | (flags))
 #define PTE_RO (PTE_FLAGS & ~PTE_RW)
-/* Entries compare without what the hypervisor may add: the global bit and the software bits on top. */
+/* Entries compare without what the hypervisor may add: the global bit, software bits on top. */
 #define PTE_CMP(v) ((v) & ~(0x100UL | 0x7ffUL << 52))
 #define CHECK_PTE(got, want) CHECK_EQ(PTE_CMP(got), PTE_CMP(want))
 

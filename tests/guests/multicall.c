@@ -1,4 +1,4 @@
-/* Multicalls: results written back, errors inside, refusals, and batches long enough to be preempted. */
+/* Multicalls: results written back, errors inside, refusals, batches that are preempted. */
 #include "guest.h"
 
 #define NR 20000

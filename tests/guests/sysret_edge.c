@@ -1,6 +1,6 @@
 /*
- * SYSCALL as the last instruction below the canonical hole: the return address is not canonical, and
- * on Intel a SYSRET to it faults in ring 0 on the guest's stack (XSA-7). From the user and the kernel.
+ * SYSCALL as the last instruction below the canonical hole: the return address is not canonical,
+ * and on Intel a SYSRET to it faults in ring 0 on the guest's stack (XSA-7). From user and kernel.
  */
 #include "guest.h"
 
@@ -60,7 +60,7 @@ static void from_user(void)
     CHECK_EQ(r.rip, EDGE);
 }
 
-/* A hypercall there: the hypervisor must not return by SYSRET. The fault comes back to the kernel. */
+/* A hypercall there: the hypervisor must not return by SYSRET. The fault is the kernel's. */
 static void from_kernel(void)
 {
     uint64_t *l1 = page_alloc(), *l2 = page_alloc(), *l3 = page_alloc();

@@ -99,8 +99,8 @@ static void page_faults(void)
 }
 
 /*
- * QEMU's TCG gives the #GP of an INT n as n * 16 + 2, where the architecture has n * 8 + 2. A hypervisor
- * that goes by the error code then takes n for 2n; so whatever is set for n is set for 2n too.
+ * QEMU's TCG gives the #GP of an INT n as n * 16 + 2, where the architecture has n * 8 + 2. A
+ * hypervisor that goes by the error code then takes n for 2n; so what is set for n is set for 2n.
  */
 static void set_int(uint8_t n, uint8_t flags)
 {

@@ -1,4 +1,4 @@
-/* Register state that is not ours must not be there: at the start, and on a second vCPU. dom0_max_vcpus=2. */
+/* Register state that is not ours must not be there: at the start, and on a second vCPU. */
 #include "guest.h"
 
 struct fxsave {

@@ -462,3 +462,17 @@ void machine_destroy(struct machine *m)
     free(m->qmp.data);
     free(m);
 }
+
+/* QEMU may stop reading when commands are piled up: one at a time. */
+void machine_qmp(struct machine *m, const char *command)
+{
+    size_t before = m->qmp.len;
+
+    if (m->qmp_fd < 0 || send(m->qmp_fd, command, strlen(command), MSG_NOSIGNAL) < 0)
+        return;
+    for (unsigned int i = 0; i < 200; i++) {
+        if (m->qmp.len > before && strstr(m->qmp.data + before, "\"return\"") != NULL)
+            return;
+        machine_poll(m, 0.005, -1);
+    }
+}

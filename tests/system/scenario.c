@@ -142,6 +142,18 @@ static bool step(struct machine *m, const struct scenario *s, const char *text)
 {
     if (text[0] == '>')
         return machine_send_paced(m, text + 1, strlen(text + 1));
+    if (strcmp(text, "!nmi") == 0) {
+        for (unsigned int i = 0; i < 500; i++) {
+            machine_qmp(m, "{\"execute\":\"inject-nmi\"}\n");
+            machine_poll(m, 0.005, -1);
+        }
+        return true;
+    }
+    if (strcmp(text, "!mce") == 0) {
+        machine_qmp(m, "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":"
+                       "\"mce 0 2 0xbd00000000000000 0x5 0x1234000 0x8c\"}}\n");
+        return true;
+    }
     return machine_expect(m, text, timeout_s(s));
 }
 

@@ -24,7 +24,8 @@ struct scenario {
     const char *ramdisk;
     const char *acpi_table; /* SIGNATURE/file: put in place of the firmware's */
     /* In order: an extended regular expression to be seen on the console; with '>' as the first
-     * character, text to be sent. */
+     * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
+     * "!mce" a machine check that the CPU survives. */
     const char *steps[SCENARIO_STEPS];
     const char *forbidden; /* further lines that must not be seen */
     enum scenario_end end;

@@ -83,6 +83,20 @@ static const struct scenario scenarios[] = {
       .kernel_cmdline = "xl_job=info",
       .steps = { "==== cat /proc/cpuinfo", "==== dmesg", "XL-JOB-RC 0" } },
 
+    /* Four virtual CPUs share the one there is. */
+    { .group = "test",
+      .name = "four-vcpus",
+      .hypervisor_cmdline = "dom0_max_vcpus=4",
+      .kernel_cmdline = "xl_job=smoke",
+      .steps = { "smp: Brought up 1 node, 4 CPUs|XL-JOB-START smoke", "XL-JOB-RC 0" } },
+
+    /* NMIs at any instruction, those of the entry code among them. */
+    { .group = "test",
+      .name = "nmi",
+      .kernel_cmdline = "xl_job=smoke",
+      .steps = { "XL-JOB-START smoke", "!nmi", "!mce",
+                 "Machine check: bank 2, status bd00000000000000, address 1234000", "XL-JOB-RC 0" } },
+
     /* The ends of a machine. */
     { .group = "test",
       .name = "shell-poweroff",

@@ -31,7 +31,6 @@ STUB_HC(hc_update_va_mapping, 14)
 STUB_HC(hc_update_va_mapping_otherdomain, 22)
 STUB_HC(hc_console_io, 18)
 STUB_HC(hc_event_channel_op, 32)
-STUB_HC(hc_event_channel_op_compat, 16)
 STUB_HC(hc_physdev_op, 33)
 STUB_HC(hc_iret, -ERESTART) /* a guest's rax may be that number */
 
@@ -65,7 +64,10 @@ long evtchn_poll(guest_va_t arg) { return -EINVAL; }
 int vcpu_info_register(struct vcpu *v, mfn_t m, uint32_t offset) { return offset % 8 ? -EINVAL : 0; }
 bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
 void page_put_writable(mfn_t m) { page_put(mfn_to_page(m)); }
-int desc_update(struct domain *d, uint64_t maddr, uint64_t desc) { return frames_rc; }
+int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)
+{
+    return maddr % sizeof(desc) ? -EINVAL : frames_rc;
+}
 int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
 {
     v->arch.dr[n] = value;

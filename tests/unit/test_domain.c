@@ -42,12 +42,29 @@ static int part(unsigned int *count)
     return 0;
 }
 
-int arch_vcpu_create(struct vcpu *v) { return part(&nr_arch); }
-void arch_vcpu_destroy(struct vcpu *v) { nr_arch--; }
-int sched_vcpu_create(struct vcpu *v) { return part(&nr_sched); }
-void sched_vcpu_destroy(struct vcpu *v) { nr_sched--; }
-int vcpu_timers_create(struct vcpu *v) { return part(&nr_timers); }
-void vcpu_timers_destroy(struct vcpu *v) { nr_timers--; }
+/* A vCPU may be destroyed when only some of its parts exist: each knows by its pointer. */
+static int vcpu_part(unsigned int *count, void *field)
+{
+    int rc = part(count);
+
+    if (rc == 0)
+        memcpy(field, &count, sizeof(count));
+    return rc;
+}
+static void vcpu_part_destroy(unsigned int *count, void *field)
+{
+    void *made;
+
+    memcpy(&made, field, sizeof(made));
+    *count -= made != NULL;
+    memset(field, 0, sizeof(made));
+}
+int arch_vcpu_create(struct vcpu *v) { return vcpu_part(&nr_arch, &v->arch.traps); }
+void arch_vcpu_destroy(struct vcpu *v) { vcpu_part_destroy(&nr_arch, &v->arch.traps); }
+int sched_vcpu_create(struct vcpu *v) { return vcpu_part(&nr_sched, &v->sched); }
+void sched_vcpu_destroy(struct vcpu *v) { vcpu_part_destroy(&nr_sched, &v->sched); }
+int vcpu_timers_create(struct vcpu *v) { return vcpu_part(&nr_timers, &v->timers); }
+void vcpu_timers_destroy(struct vcpu *v) { vcpu_part_destroy(&nr_timers, &v->timers); }
 int evtchn_domain_create(struct domain *d)
 {
     d->evtchn = (void *)d;
@@ -61,7 +78,13 @@ int irq_domain_create(struct domain *d)
     return part(&nr_irq) ? (d->irq = NULL, -ENOMEM) : 0;
 }
 void irq_domain_destroy(struct domain *d) { nr_irq--; }
-int paging_relinquish(struct domain *d) { return paging_left && paging_left-- ? -ERESTART : 0; }
+static unsigned int nr_unloaded; /* vCPUs that no CPU has loaded any more, of the domain that dies */
+void arch_vcpu_unload(struct vcpu *v) { nr_unloaded++; }
+int paging_relinquish(struct domain *d)
+{
+    CU_ASSERT(nr_unloaded >= d->max_vcpus || d->max_vcpus < 40); /* tables may go once no CPU is there */
+    return paging_left && paging_left-- ? -ERESTART : 0;
+}
 void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }
 void vcpu_pause_sync(struct vcpu *v, uint32_t f) { vcpu_pause_set(v, f); }
 void vcpu_pause_clear(struct vcpu *v, uint32_t f)
@@ -78,6 +101,8 @@ mfn_t vcpu_info_release(struct vcpu *v)
     mfn_t m = v->info_mfn;
 
     v->info_mfn = INVALID_MFN;
+    v->info = v->vcpu_id < 32 ? &v->domain->shared_info->vcpu_info[v->vcpu_id]
+                              : &v->domain->extra_vcpu_info[v->vcpu_id - 32];
     return m;
 }
 bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
@@ -86,13 +111,7 @@ void vcpu_stop_singleshot(struct vcpu *v) {}
 void vcpu_stop_periodic(struct vcpu *v) {}
 void vcpu_set_timer(struct vcpu *v, uint64_t t) {}
 void vcpu_stop_poll_timer(struct vcpu *v) {}
-void timer_init(struct timer *t, void (*fn)(void *), void *data, uint32_t cpu) { t->fn = fn, t->data = data; }
 void timer_set(struct timer *t, uint64_t when) { armed = t; }
-void timer_kill(struct timer *t)
-{
-    if (armed == t)
-        armed = NULL;
-}
 void console_drain(void) {}
 void debug_key_register(const struct debug_key *k);
 void sched_print(void) {}
@@ -229,6 +248,17 @@ static void test_pauses_are_counted(void)
     teardown();
 }
 
+static void test_a_dying_domain_is_not_set_going_by_unpause(void)
+{
+    setup();
+    paging_left = 1;
+    CU_ASSERT_EQUAL(domain_kill(guest), -ERESTART);
+    domain_unpause(guest); /* the pause of domain_create() */
+    domain_unpause(guest); /* and the one that death took */
+    CU_ASSERT(guest->vcpu[0]->pause_flags & VPF_PAUSED);
+    teardown();
+}
+
 static void test_a_domain_that_shut_down_is_not_set_going_by_unpause(void)
 {
     setup();
@@ -239,7 +269,7 @@ static void test_a_domain_that_shut_down_is_not_set_going_by_unpause(void)
     CU_ASSERT(guest->vcpu[3]->pause_flags & VPF_PAUSED);
     domain_shutdown(guest, SHUTDOWN_reboot);
     CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_suspend); /* the first reason counts */
-    CU_ASSERT_PTR_EQUAL_FATAL(armed, guest->shutdown_timer);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(armed);
     fake_virqs = 0;
     armed->fn(armed->data);
     CU_ASSERT_EQUAL(fake_virqs, 1);
@@ -270,6 +300,11 @@ static void test_crash_tells_why_once_and_may_hold_locks(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "d5 crashed: bad thing 42"));
     CU_ASSERT_PTR_NULL(strstr(fake_printed, "another"));
     CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_crash);
+    /* the caller does not go on as a guest, though another CPU was first and has not stopped it yet */
+    guest->vcpu[1]->pause_flags = 0;
+    domain_crash(guest, "third");
+    CU_ASSERT(guest->vcpu[1]->pause_flags & VPF_PAUSED);
+    CU_ASSERT_PTR_NULL(strstr(fake_printed, "third"));
     teardown();
 }
 
@@ -317,6 +352,7 @@ static void test_death_is_preemptible_and_takes_everything(void)
     CU_ASSERT(page_get_writable(guest, m));
     guest->vcpu[2]->info_mfn = m;
     evtchn_left = 2, paging_left = 3;
+    nr_unloaded = 0;
     fake_preempt_every = 1;
     fake_current(dom0->vcpu[0]);
     CU_ASSERT_EQUAL(domain_kill(dom0), -EINVAL);
@@ -454,6 +490,7 @@ int main(void)
     CU_ADD_TEST(s, test_create_and_look_up);
     CU_ADD_TEST(s, test_each_failing_allocation_leaves_nothing_behind);
     CU_ADD_TEST(s, test_pauses_are_counted);
+    CU_ADD_TEST(s, test_a_dying_domain_is_not_set_going_by_unpause);
     CU_ADD_TEST(s, test_a_domain_that_shut_down_is_not_set_going_by_unpause);
     CU_ADD_TEST(s, test_crash_while_being_unpaused_stops_the_domain);
     CU_ADD_TEST(s, test_crash_tells_why_once_and_may_hold_locks);

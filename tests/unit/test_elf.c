@@ -7,7 +7,6 @@
 #include "fake.h"
 #include "domain/elf.h"
 #include <xen/elfnote.h>
-#include <xen/features.h>
 
 #define TEXT_OFF 0x1000
 #define IMAGE_BYTES 0x3000
@@ -43,7 +42,8 @@ static void bare(void)
     eh()->e_phentsize = sizeof(Elf64_Phdr);
     eh()->e_phnum = 4;
     eh()->e_entry = BASE + 0x1000040;
-    *ph(0) = (Elf64_Phdr){ PT_LOAD, PF_R | PF_X, TEXT_OFF, BASE + 0x1000000, 0x1000000, 0x1000, 0x1000, 0x1000 };
+    *ph(0) = (Elf64_Phdr){ PT_LOAD,   PF_R | PF_X, TEXT_OFF, BASE + 0x1000000,
+                           0x1000000, 0x1000,      0x1000,   0x1000 };
     *ph(1) = (Elf64_Phdr){ PT_LOAD, PF_R | PF_W, 0x2000, 0, 0x1004000, 0x800, 0x5000, 0x1000 };
     *ph(2) = (Elf64_Phdr){ PT_LOAD, PF_R, 0x2800, 0, 0x1003000, 0, 0, 0x1000 };
     *ph(3) = (Elf64_Phdr){ PT_NOTE, PF_R, notes_at = 0x400, 0, 0, 0, 0, 4 };
@@ -108,10 +108,7 @@ static void test_debians_notes_are_understood(void)
     CU_ASSERT_EQUAL(k.entry, BASE + 0x10001c0);
     CU_ASSERT_EQUAL(k.init_p2m, 0x8000000000);
     CU_ASSERT_EQUAL(k.hypercall_page, ELF_NONE);
-    CU_ASSERT_EQUAL(k.hv_start_low, 0xffff800000000000);
-    CU_ASSERT_TRUE(k.mod_start_pfn && k.suspend_cancel);
-    CU_ASSERT_EQUAL(k.features_supported, 0x8811);
-    CU_ASSERT_EQUAL(k.features_required, 1);
+    CU_ASSERT_TRUE(k.mod_start_pfn);
     CU_ASSERT_STRING_EQUAL(k.guest_os, "linux");
     CU_ASSERT_STRING_EQUAL(k.guest_version, "2.6");
 }
@@ -142,18 +139,21 @@ static void test_other_files_are_named(void)
     refused("is a bzImage; unpack it to ELF first");
     linux_like();
     memcpy(image, "\x1f\x8b\x08", 3);
-    refused("gzip");
+    refused("no ELF file: it begins with 0x1f8b08");
     linux_like();
-    memcpy(image, "\xfd" "7zXZ", 6);
-    refused("xz");
+    memcpy(image,
+           "\xfd"
+           "7zXZ",
+           6);
+    refused("no ELF file: it begins with 0xfd377a58");
     linux_like();
     memcpy(image, "\x28\xb5\x2f\xfd", 4);
-    refused("zstd");
+    refused("no ELF file: it begins with 0x28b52ffd");
     memcpy(image, "#!/b", 4);
     refused("no ELF file: it begins with 0x23212f62");
     linux_like();
     image[4] = 1;
-    refused("32-bit");
+    refused("64-bit x86-64 executable: class 1");
     linux_like();
     image[5] = 2;
     refused("data 2");
@@ -220,8 +220,10 @@ static void test_bad_segments_are_refused(void)
 
 static void test_bad_addresses_are_refused(void)
 {
-    static const uint64_t bad_starts[] = { 0xffff800000000000, 0xffff87ffffff8000, 0x00007fffffff8000, 0x0000800000000000,
-                                           0xffff7fffffff8000, 0xffffffffffff7000, 0xffffffffffff8000 };
+    static const uint64_t bad_starts[] = { 0xffff800000000000, 0xffff87ffffff8000,
+                                           0x00007fffffff8000, 0x0000800000000000,
+                                           0xffff7fffffff8000, 0xffffffffffff7000,
+                                           0xffffffffffff8000 };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(bad_starts); i++) {
         linux_like();
@@ -259,9 +261,6 @@ static void test_bad_addresses_are_refused(void)
     linux_like();
     note_num(XEN_ELFNOTE_INIT_P2M, 0x8000000008);
     refused("INIT_P2M");
-    linux_like();
-    note_num(XEN_ELFNOTE_HV_START_LOW, 0xffff800000000001);
-    refused("HV_START_LOW");
 }
 
 static void test_bad_notes_are_refused(void)
@@ -277,20 +276,19 @@ static void test_bad_notes_are_refused(void)
     refused("LOADER");
     linux_like();
     note_text(XEN_ELFNOTE_FEATURES, "dom0|!warp_drive");
-    refused("requires the feature \"warp_drive\"");
+    refused("does not have: \"warp_drive\"");
     linux_like();
     note_text(XEN_ELFNOTE_FEATURES, "warp_drive||!|dom0");
-    refused("requires the feature \"\"");
+    refused("does not have: \"|dom0\"");
     linux_like();
     note_text(XEN_ELFNOTE_FEATURES, "!supervisor_mode_kernel");
-    refused("requires features 0x8");
+    refused("does not have: \"supervisor_mode_kernel\"");
     linux_like();
     note_text(XEN_ELFNOTE_FEATURES, "!auto_translated_physmap");
-    refused("requires features 0x4");
+    refused("does not have: \"auto_translated_physmap\"");
     linux_like();
     note(XEN_ELFNOTE_FEATURES, "!dom0", 5); /* no NUL */
     CU_ASSERT_TRUE(parse());
-    CU_ASSERT_EQUAL(k.features_required, 1 | 1 << XENFEAT_dom0);
     linux_like();
     ph(3)->p_filesz = IMAGE_BYTES;
     refused("notes at 0x400");
@@ -348,7 +346,8 @@ static void test_mutations_parse_or_fail_but_stay_inside(void)
         }
         if (parse()) {
             ok++;
-            CU_ASSERT_TRUE(k.phys_start < k.phys_end && k.virt_end - k.virt_start == k.phys_end - k.phys_start);
+            CU_ASSERT_TRUE(k.phys_start < k.phys_end &&
+                           k.virt_end - k.virt_start == k.phys_end - k.phys_start);
             CU_ASSERT_TRUE(k.entry >= k.virt_start && k.entry < k.virt_end);
             elf_load(&k, put_check, NULL); /* looks at addresses only */
         }
@@ -377,8 +376,10 @@ static void test_segments_are_loaded_with_their_zeros(void)
     CU_ASSERT_TRUE(elf_parse(&k, image, sizeof(image)));
     memset(memory, 0xee, sizeof(memory));
     CU_ASSERT_EQUAL(elf_load(&k, put_memory, NULL), 0);
-    CU_ASSERT_TRUE(memory[0] == 0x11 && memory[0xfff] == 0x11 && memory[0x1000] == 0xee && memory[0x3fff] == 0xee);
-    CU_ASSERT_TRUE(memory[0x4000] == 0x22 && memory[0x47ff] == 0x22 && memory[0x4800] == 0 && memory[0x8fff] == 0);
+    CU_ASSERT_TRUE(memory[0] == 0x11 && memory[0xfff] == 0x11 && memory[0x1000] == 0xee &&
+                   memory[0x3fff] == 0xee);
+    CU_ASSERT_TRUE(memory[0x4000] == 0x22 && memory[0x47ff] == 0x22 && memory[0x4800] == 0 &&
+                   memory[0x8fff] == 0);
     put_count = 0;
     CU_ASSERT_EQUAL(elf_load(&k, put_check, &rc), -12);
     CU_ASSERT_EQUAL(put_count, 1);

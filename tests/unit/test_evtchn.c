@@ -22,28 +22,49 @@ static struct domain *dom[NR_DOMS];
 /* ---- what the code under test calls in irq/ and sched/ ---- */
 
 static struct domain *pirq_owner[NR_PIRQS];
+static evtchn_port_t pirq_port[NR_PIRQS];
 static int pirq_rc;
+static void (*pirq_hook)(void); /* runs with the lock held, before the second time it is asked */
+static unsigned int pirq_asked;
 static uint64_t poll_timer_ns;
 
-int pirq_bind_locked(struct domain *d, uint32_t pirq, bool will_share)
+int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 {
-    (void)will_share;
     CU_ASSERT(!arch_irq_enabled());
+    if (port == 0 && ++pirq_asked == 2 && pirq_hook)
+        pirq_hook();
+    if (pirq >= NR_PIRQS)
+        return -EINVAL;
     if (pirq_rc)
         return pirq_rc;
     if (pirq_owner[pirq])
-        return -EBUSY;
-    pirq_owner[pirq] = d;
+        return -EEXIST;
+    if (port)
+        pirq_owner[pirq] = d;
+    pirq_port[pirq] = port;
     return 0;
 }
-void pirq_unbind_locked(struct domain *d, uint32_t pirq)
+void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 {
-    if (pirq_owner[pirq] == d)
+    if (pirq_owner[pirq] == d && pirq_port[pirq] == port)
         pirq_owner[pirq] = NULL;
 }
+static void pirq_arrives(uint32_t pirq)
+{
+    if (pirq_owner[pirq])
+        evtchn_send_pirq(pirq_owner[pirq], pirq_port[pirq]);
+}
 void vcpu_pause_set(struct vcpu *v, uint32_t flags) { atomic_fetch_or(&v->pause_flags, flags); }
-void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) { (void)v; poll_timer_ns = t; }
-void vcpu_stop_poll_timer(struct vcpu *v) { (void)v; poll_timer_ns = 0; }
+void vcpu_set_poll_timer(struct vcpu *v, uint64_t t)
+{
+    (void)v;
+    poll_timer_ns = t;
+}
+void vcpu_stop_poll_timer(struct vcpu *v)
+{
+    (void)v;
+    poll_timer_ns = 0;
+}
 
 /* ---- set up ---- */
 
@@ -52,6 +73,7 @@ static void setup(void)
     fake_reset(2);
     domain_list = NULL;
     pirq_rc = 0;
+    pirq_hook = NULL;
     poll_timer_ns = 0;
     memset(pirq_owner, 0, sizeof(pirq_owner));
     for (int i = NR_DOMS - 1; i >= 0; i--) {
@@ -106,7 +128,9 @@ static long alloc_unbound(int who, domid_t d, domid_t remote, evtchn_port_t *por
 }
 static long bind_interdomain(int who, domid_t remote, evtchn_port_t rport, evtchn_port_t *port)
 {
-    struct evtchn_bind_interdomain op = { .remote_dom = remote, .remote_port = rport, .local_port = 77 };
+    struct evtchn_bind_interdomain op = { .remote_dom = remote,
+                                          .remote_port = rport,
+                                          .local_port = 77 };
     long rc = CALL(who, EVTCHNOP_bind_interdomain, &op);
 
     *port = op.local_port;
@@ -165,7 +189,10 @@ static uint32_t status_of(int who, evtchn_port_t port)
     CU_ASSERT_EQUAL(status(0, (domid_t)who, port, &op), 0);
     return op.status;
 }
-static bool pending(int who, evtchn_port_t port) { return shared_test(dom[who]->shared_info->evtchn_pending, port); }
+static bool pending(int who, evtchn_port_t port)
+{
+    return shared_test(dom[who]->shared_info->evtchn_pending, port);
+}
 static void mask_set(int who, evtchn_port_t port)
 {
     dom[who]->shared_info->evtchn_mask[port / 64] |= 1ULL << (port % 64);
@@ -253,10 +280,6 @@ static void test_ports_run_out_at_the_limit(void)
     CU_ASSERT_EQUAL(p, 1000);
     CU_ASSERT_EQUAL(reset(1, DOMID_SELF), 0);
     CU_ASSERT_EQUAL(ports_in_use(1), 0);
-    evtchn_set_max_port(dom[1], 2);
-    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
-    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
-    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), -ENOSPC);
     teardown();
 }
 
@@ -386,15 +409,15 @@ static void test_pirqs_go_through_irq(void)
     CU_ASSERT_EQUAL(bind_pirq(0, 5, &q), -EEXIST);
     CU_ASSERT(pirq_owner[5] == dom[0]);
     CU_ASSERT_EQUAL(bind_vcpu(0, p, 1), 0);
-    evtchn_send_pirq(dom[0], 5);
-    evtchn_send_pirq(dom[0], 6);
+    pirq_arrives(5);
+    pirq_arrives(6);
     CU_ASSERT(pending(0, p) && upcall(0, 1));
     CU_ASSERT_EQUAL(status(0, DOMID_SELF, p, &st), 0);
     CU_ASSERT(st.status == EVTCHNSTAT_pirq && st.u.pirq == 5 && st.vcpu == 1);
     CU_ASSERT_EQUAL(send(0, p), -EINVAL);
     CU_ASSERT_EQUAL(close_port(0, p), 0);
     CU_ASSERT(pirq_owner[5] == NULL);
-    evtchn_send_pirq(dom[0], 5);
+    pirq_arrives(5);
     CU_ASSERT(!pending(0, p));
     teardown();
 }
@@ -488,7 +511,9 @@ static void test_delivery_wakes_blocked_and_kicks_running_vcpus(void)
     guest_clear(1);
     fake_current(dom[1]->vcpu[1]);
     vcpu_pause_set(dom[1]->vcpu[1], VPF_BLOCKED);
-    vcpu_mark_events_pending(dom[1]->vcpu[1]);
+    fake_guest_unmap_all();
+    fake_guest_map(&p, sizeof(p), FAKE_READ_ONLY);
+    CU_ASSERT_EQUAL(hc_event_channel_op(EVTCHNOP_send, (uintptr_t)&p, 0, 0, 0), 0);
     CU_ASSERT_EQUAL(fake_unblocked, 1);
     CU_ASSERT_EQUAL(fake_kicked, 0);
     dom[1]->vcpu[1]->running = false;
@@ -541,7 +566,6 @@ static void test_reset_closes_all_and_only_what_it_may(void)
 static void test_fifo_is_not_there(void)
 {
     struct evtchn_init_control c = { 0 };
-    struct evtchn_op op = { .cmd = EVTCHNOP_bind_ipi };
 
     setup();
     CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_init_control, &c), -ENOSYS);
@@ -549,14 +573,6 @@ static void test_fifo_is_not_there(void)
     CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_set_priority, &c), -ENOSYS);
     CU_ASSERT_EQUAL(CALL(1, 14, &c), -ENOSYS);
     CU_ASSERT_EQUAL(CALL(1, ~0u, &c), -ENOSYS);
-    /* the old form of the call */
-    fake_guest_map(&op, sizeof(op), FAKE_READ_WRITE);
-    CU_ASSERT_EQUAL(hc_event_channel_op_compat((uintptr_t)&op, 0, 0, 0, 0), 0);
-    CU_ASSERT_EQUAL(op.u.bind_ipi.port, 1);
-    op.cmd = EVTCHNOP_init_control;
-    CU_ASSERT_EQUAL(hc_event_channel_op_compat((uintptr_t)&op, 0, 0, 0, 0), -ENOSYS);
-    fake_guest_unmap_all();
-    CU_ASSERT_EQUAL(hc_event_channel_op_compat((uintptr_t)&op, 0, 0, 0, 0), -EFAULT);
     teardown();
 }
 
@@ -575,10 +591,10 @@ static void test_copy_faults_leave_nothing_behind(void)
     setup();
     CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
     id.remote_port = p;
-#define FAULT(cmd, arg)                                                                            \
-    CU_ASSERT_EQUAL(call_rights(0, cmd, &(arg), sizeof(arg), FAKE_READ_ONLY), -EFAULT);            \
-    CU_ASSERT_EQUAL(call_rights(0, cmd, &(arg), sizeof(arg), 0), -EFAULT);                         \
-    CU_ASSERT_EQUAL(ports_in_use(0), 0);                                                           \
+#define FAULT(cmd, arg)                                                                 \
+    CU_ASSERT_EQUAL(call_rights(0, cmd, &(arg), sizeof(arg), FAKE_READ_ONLY), -EFAULT); \
+    CU_ASSERT_EQUAL(call_rights(0, cmd, &(arg), sizeof(arg), 0), -EFAULT);              \
+    CU_ASSERT_EQUAL(ports_in_use(0), 0);                                                \
     CU_ASSERT_EQUAL(evtchn_audit(), 0)
     FAULT(EVTCHNOP_alloc_unbound, au);
     CU_ASSERT_EQUAL(au.port, 77);
@@ -621,7 +637,7 @@ static void test_a_failed_allocation_leaves_nothing_behind(void)
     fake_fail_alloc(0);
     CU_ASSERT_EQUAL(bind_pirq(0, 3, &p), 0);
     CU_ASSERT_EQUAL(p, EVTCHNS_PER_PAGE);
-    for (unsigned int n = 1; n <= 3; n++) {
+    for (unsigned int n = 1; n <= 2; n++) {
         struct domain *d = fake_domain(7, 1);
 
         d->is_hwdom = true;
@@ -664,7 +680,12 @@ static void test_vcpu_info_moves_and_nothing_is_lost(void)
     CU_ASSERT_EQUAL(info->evtchn_upcall_pending, 1);
     CU_ASSERT_EQUAL(mfn_x(vcpu_info_release(v)), 3);
     CU_ASSERT_EQUAL(mfn_x(vcpu_info_release(v)), mfn_x(INVALID_MFN));
-    CU_ASSERT(v->info == &dom[1]->shared_info->vcpu_info[1]);
+    CU_ASSERT(v->info != info);
+    memset(info, 0, sizeof(*info));
+    CU_ASSERT_EQUAL(close_port(1, p), 0);
+    CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
+    CU_ASSERT_EQUAL(send(1, p), 0);
+    CU_ASSERT_EQUAL(info->evtchn_upcall_pending, 0); /* the frame is not written any more */
     atomic_store(&v->pause_flags, 0);
     fake_current(dom[0]->vcpu[0]);
     CU_ASSERT_EQUAL(vcpu_info_register(v, _mfn(3), 0), -EINVAL); /* neither down nor current */
@@ -748,7 +769,8 @@ static void test_poll_returns_at_once_or_sleeps(void)
 
 static void test_domains_die_in_any_order(void)
 {
-    static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+    static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+                                      { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
 
     for (int o = 0; o < 6; o++) {
         evtchn_port_t p, q;
@@ -771,28 +793,59 @@ static void test_domains_die_in_any_order(void)
             fake_preempt_every = 0;
             CU_ASSERT_EQUAL(ports_in_use(orders[o][i]), 0);
             CU_ASSERT_EQUAL(evtchn_audit(), 0);
-            for (int j = i + 1; j < 3; j++) /* what is left of the living: nothing points at the dead */
+            for (int j = i + 1; j < 3;
+                 j++) /* what is left of the living: nothing points at the dead */
                 CU_ASSERT_EQUAL(ports_in_state(orders[o][j], ECS_UNBOUND), 2 * (i + 1));
         }
         teardown();
     }
 }
 
-static void test_relinquish_waits_for_ports_in_flight(void)
+/* What other CPUs may do while the number of a new port is being written to the guest. */
+static evtchn_port_t port_at_hook;
+static void hook_take_port(void)
 {
-    struct evtchn *chn;
+    port_at_hook = dom[0]->evtchn->first_free;
+    *evtchn_find(dom[0], port_at_hook) = (struct evtchn){ .state = ECS_IPI };
+}
+static void hook_die(void) { dom[0]->is_dying = true; }
+
+static void test_a_port_that_another_cpu_takes_meanwhile_is_not_given_twice(void)
+{
     evtchn_port_t p;
 
     setup();
-    CU_ASSERT_EQUAL(bind_ipi(1, 0, &p), 0);
-    chn = evtchn_find(dom[1], p);
-    chn->state = ECS_RESERVED; /* as if another CPU were between reserve and commit */
-    dom[1]->evtchn->nr_reserved = 1;
-    dom[1]->is_dying = true;
-    CU_ASSERT_EQUAL(evtchn_domain_relinquish(dom[1]), -ERESTART);
-    chn->state = ECS_IPI;
-    dom[1]->evtchn->nr_reserved = 0;
-    CU_ASSERT_EQUAL(evtchn_domain_relinquish(dom[1]), 0);
+    pirq_asked = 0;
+    pirq_hook = hook_take_port;
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &p), 0);
+    CU_ASSERT_EQUAL(pirq_asked, 3);
+    CU_ASSERT_EQUAL(port_at_hook, 1);
+    CU_ASSERT_EQUAL(p, 2);
+    CU_ASSERT_EQUAL(status_of(0, 1), EVTCHNSTAT_ipi);
+    CU_ASSERT_EQUAL(status_of(0, 2), EVTCHNSTAT_pirq);
+    CU_ASSERT_EQUAL(pirq_port[5], 2);
+    /* when that happens again and again, others get to run */
+    CU_ASSERT_EQUAL(close_port(0, 2), 0);
+    pirq_asked = 0;
+    fake_preempt_every = 1;
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &p), -ERESTART);
+    CU_ASSERT_EQUAL(fake_continued_nr, __HYPERVISOR_event_channel_op);
+    CU_ASSERT_EQUAL(fake_continued_args[0], EVTCHNOP_bind_pirq);
+    CU_ASSERT(pirq_owner[5] == NULL);
+    fake_preempt_every = 0;
+    teardown();
+}
+
+static void test_a_domain_that_dies_meanwhile_gets_no_port(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    pirq_asked = 0;
+    pirq_hook = hook_die;
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &p), -EINVAL);
+    CU_ASSERT_EQUAL(ports_in_use(0), 0); /* relinquishing, which found none, may be over */
+    CU_ASSERT(pirq_owner[5] == NULL);
     teardown();
 }
 
@@ -812,19 +865,21 @@ static void test_the_audit_finds_what_is_broken(void)
     dom[1]->vcpu[0]->virq_port[VIRQ_TIMER] = a;
     CU_ASSERT_EQUAL(evtchn_audit(), 2);
     dom[1]->vcpu[0]->virq_port[VIRQ_TIMER] = p;
-    dom[1]->evtchn->free[0] |= 1ULL << p;
+    dom[1]->evtchn->first_free = p + 2; /* p + 1 would never be given out */
     CU_ASSERT_EQUAL(evtchn_audit(), 1);
-    dom[1]->evtchn->free[0] &= ~(1ULL << p);
-    dom[1]->evtchn->nr_reserved = 1;
-    CU_ASSERT_EQUAL(evtchn_audit(), 1);
-    dom[1]->evtchn->nr_reserved = 0;
+    dom[1]->evtchn->first_free = p + 1;
     teardown();
 }
 
 /* ---- a random walk of three domains against a model ---- */
 
-#define MODEL_PORTS 24 /* the limit is set so that ports run out */
-struct model_port { enum evtchn_state state; int dom; uint32_t num, vcpu; bool pending; };
+#define MODEL_PORTS 24 /* those above are kept in use, so that ports run out */
+struct model_port {
+    enum evtchn_state state;
+    int dom;
+    uint32_t num, vcpu;
+    bool pending;
+};
 static struct model_port model[NR_DOMS][MODEL_PORTS];
 static uint32_t rnd_state;
 
@@ -865,6 +920,16 @@ static void model_close(int d, uint32_t p)
     *m = (struct model_port){ 0 };
 }
 
+static void take_ports_above_model(int d)
+{
+    evtchn_port_t p;
+
+    while (bind_ipi(d, 0, &p) == 0)
+        ;
+    for (p = 1; p < MODEL_PORTS; p++)
+        CU_ASSERT_EQUAL(close_port(d, p), 0);
+}
+
 static void model_check(void)
 {
     CU_ASSERT_EQUAL_FATAL(evtchn_audit(), 0);
@@ -898,12 +963,12 @@ static long model_new(int d, int fault, enum evtchn_state s, int other, uint32_t
     return p;
 }
 
-#define EXPECT(rc, port, want)                                                                     \
-    do {                                                                                           \
-        long want_ = (want);                                                                       \
-        CU_ASSERT_EQUAL_FATAL(rc, want_ < 0 ? want_ : 0);                                          \
-        if (want_ >= 0)                                                                            \
-            CU_ASSERT_EQUAL_FATAL((long)(port), want_);                                            \
+#define EXPECT(rc, port, want)                            \
+    do {                                                  \
+        long want_ = (want);                              \
+        CU_ASSERT_EQUAL_FATAL(rc, want_ < 0 ? want_ : 0); \
+        if (want_ >= 0)                                   \
+            CU_ASSERT_EQUAL_FATAL((long)(port), want_);   \
     } while (0)
 
 static void walk_create(int a, int b, int fault)
@@ -921,8 +986,10 @@ static void walk_create(int a, int b, int fault)
     case 1:
         rc = bind_interdomain(a, (domid_t)b, rp, &p);
         bindable = model[b][rp].state == ECS_UNBOUND && model[b][rp].dom == a;
-        EXPECT(rc, p, fault == 1 ? -EFAULT : !bindable ? -EINVAL
-                      : model_new(a, fault, ECS_INTERDOMAIN, b, rp, 0));
+        EXPECT(rc, p,
+               fault == 1  ? -EFAULT
+               : !bindable ? -EINVAL
+                           : model_new(a, fault, ECS_INTERDOMAIN, b, rp, 0));
         if (rc == 0) {
             model[a][p].pending = true;
             model[b][rp].state = ECS_INTERDOMAIN;
@@ -934,13 +1001,19 @@ static void walk_create(int a, int b, int fault)
         if (virq_is_global(virq))
             vcpu = 0;
         rc = bind_virq(a, virq, vcpu, &p);
-        EXPECT(rc, p, fault == 1 ? -EFAULT : model_has_source(a, ECS_VIRQ, virq, vcpu) ? -EEXIST
-                      : model_new(a, fault, ECS_VIRQ, 0, virq, vcpu));
+        EXPECT(rc, p,
+               fault == 1 ? -EFAULT
+               : model_has_source(a, ECS_VIRQ, virq, vcpu)
+                   ? -EEXIST
+                   : model_new(a, fault, ECS_VIRQ, 0, virq, vcpu));
         break;
     case 3:
         rc = bind_pirq(0, virq, &p);
-        EXPECT(rc, p, fault == 1 ? -EFAULT : model_has_source(0, ECS_PIRQ, virq, 0) ? -EEXIST
-                      : model_new(0, fault, ECS_PIRQ, 0, virq, 0));
+        EXPECT(rc, p,
+               fault == 1 ? -EFAULT
+               : model_has_source(0, ECS_PIRQ, virq, 0)
+                   ? -EEXIST
+                   : model_new(0, fault, ECS_PIRQ, 0, virq, 0));
         break;
     default:
         rc = bind_ipi(a, vcpu, &p);
@@ -965,14 +1038,16 @@ static void walk_use(int a, int fault)
         if (m->state == ECS_INTERDOMAIN)
             to = &model[m->dom][m->num];
         CU_ASSERT_EQUAL_FATAL(send(a, p), fault == 1 ? -EFAULT
-                              : m->state == ECS_INTERDOMAIN || m->state == ECS_IPI || m->state == ECS_UNBOUND
-                              ? 0 : -EINVAL);
+                                          : m->state == ECS_INTERDOMAIN || m->state == ECS_IPI ||
+                                                  m->state == ECS_UNBOUND
+                                              ? 0
+                                              : -EINVAL);
         if (fault != 1 && (m->state == ECS_INTERDOMAIN || m->state == ECS_IPI))
             to->pending = true;
         break;
     case 2: {
-        bool movable = m->state == ECS_UNBOUND || m->state == ECS_INTERDOMAIN || m->state == ECS_PIRQ ||
-                       (m->state == ECS_VIRQ && virq_is_global(m->num));
+        bool movable = m->state == ECS_UNBOUND || m->state == ECS_INTERDOMAIN ||
+                       m->state == ECS_PIRQ || (m->state == ECS_VIRQ && virq_is_global(m->num));
 
         CU_ASSERT_EQUAL_FATAL(bind_vcpu(a, p, vcpu), fault == 1 ? -EFAULT : movable ? 0 : -EINVAL);
         if (fault != 1 && movable)
@@ -983,7 +1058,7 @@ static void walk_use(int a, int fault)
         virq_send_global(dom[a], VIRQ_CONSOLE);
         for (uint32_t i = 1; i < MODEL_PORTS; i++)
             model[a][i].pending |= model[a][i].state == ECS_VIRQ && model[a][i].num == VIRQ_CONSOLE;
-        evtchn_send_pirq(dom[0], 1);
+        pirq_arrives(1);
         for (uint32_t i = 1; i < MODEL_PORTS; i++)
             model[0][i].pending |= model[0][i].state == ECS_PIRQ && model[0][i].num == 1;
         break;
@@ -1000,6 +1075,7 @@ static void walk_rare(int a)
         CU_ASSERT_EQUAL_FATAL(reset(a, DOMID_SELF), 0);
         for (uint32_t p = 1; p < MODEL_PORTS; p++)
             model_close(a, p);
+        take_ports_above_model(a);
     }
 }
 
@@ -1010,11 +1086,7 @@ static void test_a_random_walk_agrees_with_the_model(void)
         rnd_state = seed;
         memset(model, 0, sizeof(model));
         for (int d = 0; d < NR_DOMS; d++) {
-            evtchn_port_t p;
-
-            evtchn_set_max_port(dom[d], MODEL_PORTS - 1);
-            CU_ASSERT_EQUAL(bind_ipi(d, 0, &p), 0); /* so that no port is "never given out" */
-            CU_ASSERT_EQUAL(close_port(d, p), 0);
+            take_ports_above_model(d);
         }
         bind_pirq(0, 7, &(evtchn_port_t){ 0 });
         CU_ASSERT_EQUAL(close_port(0, 1), 0);
@@ -1058,7 +1130,8 @@ int main(void)
         T(test_vcpu_info_moves_and_nothing_is_lost),
         T(test_poll_returns_at_once_or_sleeps),
         T(test_domains_die_in_any_order),
-        T(test_relinquish_waits_for_ports_in_flight),
+        T(test_a_port_that_another_cpu_takes_meanwhile_is_not_given_twice),
+        T(test_a_domain_that_dies_meanwhile_gets_no_port),
         T(test_the_audit_finds_what_is_broken),
         T(test_a_random_walk_agrees_with_the_model),
         CU_TEST_INFO_NULL,

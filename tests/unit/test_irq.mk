@@ -1,2 +1,2 @@
 UNIT_TESTS += irq
-UNIT_SRCS_irq := hypervisor/irq/irq.c hypervisor/irq/pci.c hypervisor/irq/physdev.c
+UNIT_SRCS_irq := hypervisor/irq/irq.c

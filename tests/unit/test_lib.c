@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define memcpy our_memcpy
-#define memmove our_memmove
 #define memset our_memset
 #define memcmp our_memcmp
 #define strlen our_strlen
@@ -16,7 +15,6 @@
 #define strchr our_strchr
 #include "../../hypervisor/lib/string.c"
 #undef memcpy
-#undef memmove
 #undef memset
 #undef memcmp
 #undef strlen
@@ -31,19 +29,17 @@ static int sign(int x) { return (x > 0) - (x < 0); }
 
 static void test_copies_and_fills_touch_exactly_their_bytes(void)
 {
-    uint8_t a[96], b[96], want[96];
+    uint8_t a[96], want[96];
 
     for (size_t len = 0; len <= 40; len++)
         for (size_t to = 0; to <= 40; to += 1 + (len > 20))
             for (size_t from = 0; from <= 40; from++) {
                 for (size_t i = 0; i < sizeof(a); i++)
-                    a[i] = b[i] = want[i] = (uint8_t)(i * 7 + 1);
+                    a[i] = want[i] = (uint8_t)(i * 7 + 1);
                 memmove(want + to, want + from, len);
-                our_memmove(a + to, a + from, len);
-                CU_ASSERT_EQUAL_FATAL(memcmp(a, want, sizeof(a)), 0);
                 if (to + len <= from || from + len <= to) {
-                    CU_ASSERT_PTR_EQUAL(our_memcpy(b + to, b + from, len), b + to);
-                    CU_ASSERT_EQUAL_FATAL(memcmp(b, want, sizeof(b)), 0);
+                    CU_ASSERT_PTR_EQUAL(our_memcpy(a + to, a + from, len), a + to);
+                    CU_ASSERT_EQUAL_FATAL(memcmp(a, want, sizeof(a)), 0);
                 }
             }
     for (size_t len = 0; len <= 64; len++)
@@ -99,26 +95,26 @@ static void same(const char *fmt, ...)
 
 static void test_formats_agree_with_the_hosts(void)
 {
-    static const char *const flags[] = { "", "-", "0", "-0", "8", "-8", "08", "20", ".0", ".3", "9.4", "-9.4", "09.4" };
-    static const int64_t values[] = { 0, 1, -1, 42, -12345, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
+    static const char *const flags[] = { "", "0", "8", "08", "20", "020", "31" };
+    static const int64_t values[] = { 0,         1,         -1,        42,       -12345,
+                                      INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN };
     char fmt[32];
 
     for (unsigned int f = 0; f < ARRAY_SIZE(flags); f++)
         for (unsigned int v = 0; v < ARRAY_SIZE(values); v++)
-            for (const char *c = "diuxX"; *c; c++) {
-                static const char *const sizes[] = { "hh", "h", "", "l", "ll", "z" };
+            for (const char *c = "dux"; *c; c++) {
+                static const char *const sizes[] = { "", "l", "ll", "z" };
 
-                for (unsigned int s = 0; s < 6; s++) {
+                for (unsigned int s = 0; s < 4; s++) {
                     snprintf(fmt, sizeof(fmt), "<%%%s%s%c>", flags[f], sizes[s], *c);
-                    if (s < 3)
+                    if (s < 1)
                         same(fmt, (int)values[v]);
                     else
                         same(fmt, values[v]);
                 }
             }
-    same("%s|%10s|%-10s|%.2s|%*s|%-*s|%.*s|%c%c|%%|%s", "abc", "abc", "abc", "abc", 6, "x", 4, "y", 1, "zz", 'a', 'b', "");
+    same("%s|%c%c|%%|%s|%#x %#lx", "abc", 'a', 'b', "", 0x1f, 0xfeedbeefcafeUL);
     same("no conversion");
-    same("%*d", -6, 5);
 }
 
 static void test_output_is_bounded_and_always_ended(void)
@@ -138,22 +134,6 @@ static void test_output_is_bounded_and_always_ended(void)
     CU_ASSERT_EQUAL(xl_strlcpy(b, "", 1), 0);
     xl_snprintf(b, sizeof(b), "%s", (char *)(uintptr_t)(strlen(b) ? 1 : 0));
     CU_ASSERT_STRING_EQUAL(b, "(null)");
-}
-
-static void test_numbers_are_parsed_and_saturate(void)
-{
-    static const struct { const char *s; uint64_t v; size_t used; } t[] = {
-        { "0", 0, 1 }, { "123x", 123, 3 }, { "0x1fG", 0x1f, 4 }, { "0X", 0, 1 }, { "0xg", 0, 1 }, { "", 0, 0 }, { "-1", 0, 0 },
-        { " 1", 0, 0 }, { "18446744073709551615", UINT64_MAX, 20 }, { "18446744073709551616", UINT64_MAX, 20 },
-        { "99999999999999999999999", UINT64_MAX, 23 }, { "0x10000000000000000", UINT64_MAX, 19 }, { "010", 10, 3 },
-    };
-
-    for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
-        const char *end;
-
-        CU_ASSERT_EQUAL(xl_strtoull(t[i].s, &end), t[i].v);
-        CU_ASSERT_EQUAL((size_t)(end - t[i].s), t[i].used);
-    }
 }
 
 /* As hypervisor/symbols.sh makes it: 0xffff810000001000 first, 0xffff810000001080 second, third at +5. */
@@ -177,10 +157,8 @@ static void test_addresses_become_symbols(void)
     CU_ASSERT_STRING_EQUAL(symbol_lookup(0xffff810000001090, &off), "third");
     CU_ASSERT_PTR_NULL(symbol_lookup(UINT64_MAX, &off));
     CU_ASSERT_PTR_NULL(symbol_lookup(0, &off));
-    xl_snprintf(b, sizeof(b), "[%pS] %p", (void *)0xffff810000001083, (void *)0x1234);
+    xl_snprintf(b, sizeof(b), "[%pS] %pS", (void *)0xffff810000001083, (void *)0x1234);
     CU_ASSERT_STRING_EQUAL(b, "[second+0x3] 0000000000001234");
-    xl_snprintf(b, sizeof(b), "%pS", (void *)0x1234);
-    CU_ASSERT_STRING_EQUAL(b, "0000000000001234");
 }
 
 int main(void)
@@ -192,7 +170,6 @@ int main(void)
     T(test_comparisons_agree_with_the_hosts);
     T(test_formats_agree_with_the_hosts);
     T(test_output_is_bounded_and_always_ended);
-    T(test_numbers_are_parsed_and_saturate);
     T(test_addresses_become_symbols);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

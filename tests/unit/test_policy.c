@@ -34,7 +34,12 @@ void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         memcpy(&out[ECX], amd ? "cAMD" : "ntel", 4);
     } else if (leaf == 7 && subleaf == 0) {
         out[EAX] = 5;
-    } else if (leaf == 0xd && subleaf > 1) {
+    } else if (leaf == 0xd && subleaf == 0) { /* sizes by XCR0, the current vCPU's */
+        out[EBX] = v->arch.xcr0 > 3 ? 576 + 64 * (fls64(v->arch.xcr0) - 2) : 576;
+        out[ECX] = 4096;
+    } else if (leaf == 0xd && subleaf == 1) {
+        out[EBX] = 576 + 64 * popcount64(v->arch.xcr0 >> 2);
+    } else if (leaf == 0xd) {
         out[EAX] = 64;
         out[EBX] = 576 + 64 * (subleaf - 2);
         out[ECX] = 3;
@@ -47,7 +52,7 @@ int arch_rdmsr_safe(uint32_t msr, uint64_t *value) { (void)msr; *value = hw_msr;
 int arch_wrmsr_safe(uint32_t msr, uint64_t value) { (void)msr; hw_written = value; return 0; }
 void arch_vcpu_save_bases(struct vcpu *x) { (void)x; bases_saved++; }
 void arch_vcpu_bases_changed(struct vcpu *x) { (void)x; bases_loaded++; }
-uint64_t guest_tsc(const struct vcpu *x) { (void)x; return 0x77; }
+uint64_t guest_tsc(const struct vcpu *x) { return x->domain->vtsc ? 0x77 : fake_now_ns; }
 bool page_get_writable(struct domain *x, mfn_t m) { (void)x; return mfn_x(m) == 5; }
 void page_put_writable(mfn_t m) { (void)m; }
 

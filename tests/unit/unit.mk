@@ -19,7 +19,8 @@ $(BUILD)/unit/test_$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/test_$(1).
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 
-.PHONY: test-unit
+.PHONY: test-unit test-programs
+test-programs: $(UNIT_BINS) system-programs
 #: test-unit      the hypervisor's logic on the host, under sanitizers
 test-unit: $(UNIT_BINS)
 	@for t in $^; do echo "== $$t"; $$t || exit 1; done

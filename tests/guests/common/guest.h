@@ -70,7 +70,7 @@ static inline struct cpuid_leaf xen_cpuid(uint32_t leaf, uint32_t sub)
     __asm__ volatile(XEN_CPUID : "+a"(l.a), "=b"(l.b), "+c"(l.c), "=d"(l.d));
     return l;
 }
-/* CR4.OSXSAVE, then XCR0 = features; false if the CPU has no XSAVE or not those features (traps.c). */
+/* CR4.OSXSAVE, then XCR0 = features; false if the CPU has not those features (traps.c). */
 bool xsave_on(uint32_t features);
 #define barrier() __asm__ volatile("" ::: "memory")
 #define PTE_MFN(pte) (((pte)&0x000ffffffffff000UL) >> 12)
@@ -92,7 +92,7 @@ void verdict(const char *what, const char *fmt, ...)
 #define failure(...) verdict("FAILURE", __VA_ARGS__)
 /* A kernel whose right ending is its own crash says so first; guests.tsv expects CRASH of it. */
 void expect_crash(void);
-/* True if the hypervisor is Xen itself, not ours: for the few places that are designed to differ. */
+/* True if the hypervisor is Xen itself: for the few places where ours is designed to differ. */
 bool on_xen(void);
 
 #define CHECK(cond)                              \
@@ -217,7 +217,7 @@ uint64_t pfn_to_mfn(uint64_t pfn);
 uint64_t virt_to_mfn(const void *p);
 uint64_t virt_to_maddr(const void *p);
 void *mfn_to_virt(uint64_t mfn); /* by the M2P */
-/* The entry for va at level (1..4) in the tree under root; NULL if a level above is absent or a superpage. */
+/* The entry for va at level (1..4) under root; NULL if a level above is absent or a superpage. */
 uint64_t *pte_of(uint64_t *root, uint64_t va, unsigned int level);
 extern uint64_t *kernel_root; /* the L4 we run on */
 long mmu_update(uint64_t ptr,
@@ -229,10 +229,10 @@ void page_set_rw(const void *p);
 long mmuext(unsigned int cmd, uint64_t arg1, uint64_t arg2);
 long pin(unsigned int level, const void *table);
 long unpin(const void *table);
-/* Put page behind va in the (unpinned, still writable) tree under root, adding tables from page_alloc(). */
+/* Map mfn at va in the (unpinned, writable) tree under root, adding tables from page_alloc(). */
 void map_in(uint64_t *root, uint64_t va, uint64_t mfn, uint64_t flags);
 void tree_set_ro(uint64_t *root); /* every table of such a tree read-only, ready to pin */
-/* A user root with .user's code at USER_CODE and two pages of stack below USER_STACK_TOP, pinned and set. */
+/* A user root with .user's code at USER_CODE and a stack below USER_STACK_TOP, pinned and set. */
 #define USER_CODE 0x400000UL
 #define USER_STACK_TOP 0x602000UL
 extern char user_code_start[], user_code_end[]; /* around what a kernel puts in .user */

@@ -1,4 +1,4 @@
-/* Page tables by hypercall. The image, and with it every page handed out here, is mapped from the start. */
+/* Page tables by hypercall. The image, with every page handed out here, is mapped at the start. */
 #include "guest.h"
 
 #define NR_POOL 192

@@ -1,6 +1,6 @@
 /*
- * Start of day of the test kernels: ELF notes, first instructions, entry stubs, the way to user mode.
- * Per kernel (guests.mk): NO_HYPERCALL_PAGE drops that note, INIT_P2M puts the p2m outside the image.
+ * Start of day of the test kernels: ELF notes, first instructions, entry stubs, way to user mode.
+ * Per kernel (guests.mk): NO_HYPERCALL_PAGE drops that note, INIT_P2M puts the p2m elsewhere.
  */
 #include <xen/elfnote.h>
 #include <xen/xen.h>
@@ -191,7 +191,7 @@ user_leave:
         pop     %rbx
         ret
 
-/* void iret_raw(const struct iret_context *): the hypercall with exactly these nine words on the stack. */
+/* void iret_raw(const struct iret_context *): the hypercall with these nine words on the stack. */
         .globl  iret_raw
 iret_raw:
         push    %rbx
