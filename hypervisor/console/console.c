@@ -6,14 +6,9 @@
  */
 #include "console/console.h"
 
-#include <stdarg.h>
 
 #include "event/evtchn.h"
 #include "irq/irq.h"
-#include "lib/cmdline.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "x86/serial.h"
 #include "x86/upcalls.h"
 

@@ -4,7 +4,6 @@
  */
 #pragma once
 #include "memory/guest_copy.h"
-#include "memory/objects.h"
 
 /** Before anything can be printed; then options (loglvl=, guest_loglvl=, com1=, console=). */
 void console_early_init(void);

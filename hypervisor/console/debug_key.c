@@ -1,9 +1,6 @@
 /* Debug keys: registered at boot by the folders that own what they show, constant afterwards. */
 #include "console/console.h"
 
-#include "lib/errno.h"
-#include "lib/print.h"
-#include "x86/upcalls.h"
 
 #define NR_KEYS 128u
 

@@ -1,12 +1,8 @@
 /* The end: say why, show where, and reboot or stop. */
-#include "lib/bug.h"
 
-#include <stdarg.h>
 
 #include "console/console.h"
 #include "lib/cmdline.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 
 #define REBOOT_DELAY_NS SECONDS(5)
 #define REBOOT_DELAY_SPINS (1ULL << 30) /* should time stand still */

@@ -11,13 +11,10 @@
  */
 #include "domain/domain.h"
 
-#include <xen/version.h>
 
 #include "domain/elf.h"
 #include "emulate/emulate.h"
 #include "lib/cmdline.h"
-#include "lib/errno.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"

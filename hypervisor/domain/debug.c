@@ -4,7 +4,6 @@
 #include "console/console.h"
 #include "event/evtchn.h"
 #include "irq/irq.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"

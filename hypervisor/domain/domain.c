@@ -11,8 +11,6 @@
 #include "event/evtchn.h"
 #include "irq/irq.h"
 #include "lib/cmdline.h"
-#include "lib/errno.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
@@ -407,9 +405,8 @@ static int release_vcpus(struct domain *d)
 
         if (mfn_x(m) != mfn_x(INVALID_MFN))
             page_put_writable(m);
-        vcpu_stop_singleshot(v);
-        vcpu_stop_periodic(v);
-        vcpu_stop_poll_timer(v);
+        vcpu_set_timer(v, 0);
+        vcpu_set_poll_timer(v, 0);
         v->runstate_area = v->time_area = _gva(0);
         arch_vcpu_unload(v);
     }

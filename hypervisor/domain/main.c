@@ -5,7 +5,6 @@
 #include "emulate/emulate.h"
 #include "event/evtchn.h"
 #include "irq/irq.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "sched/sched.h"
 #include "sched/time.h"

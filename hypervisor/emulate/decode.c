@@ -6,8 +6,6 @@
  */
 #include "emulate/decode.h"
 
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "memory/frame.h"
 #include "memory/guest_copy.h"
 

@@ -4,7 +4,6 @@
  */
 #pragma once
 #include "memory/objects.h"
-#include "x86/pte.h"
 
 #define INSN_BYTES_MAX 15
 #define INSN_BUFFER 32 /* the decoder may look at what follows, but never uses it */

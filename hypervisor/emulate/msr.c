@@ -2,12 +2,8 @@
  * The MSRs that PV guests see. What is not listed is not there: #GP. Linux probes with accesses
  * that survive that, but for the few it reads unprotected, which answer as on Xen 4.17.
  */
-#include "emulate/decode.h"
 #include "emulate/emulate.h"
 #include "emulate/policy.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "memory/frame.h"
 #include "paging/paging.h"
 #include "sched/time.h"
 

@@ -7,15 +7,9 @@
 #include "emulate/policy.h"
 
 #include "emulate/emulate.h"
-#include "lib/lib.h"
 #include "memory/frame.h"
-#include "x86/arch.h"
 
 #include <xen/arch-x86/cpuid.h>
-
-#define BASIC_MAX 0xdu
-#define EXTENDED_MAX 0x80000008u
-#define EXTENDED_MAX_AMD 0x80000021u
 
 #define F(name) XEN_X86_FEATURE_##name
 
@@ -90,12 +84,12 @@ static void find_limits(void)
     uint32_t r[4];
 
     arch_cpuid(0, 0, r);
-    max_basic = MIN(r[EAX], BASIC_MAX);
+    max_basic = MIN(r[EAX], 0xdu);
     cpu_vendor = r[EBX] == 0x756e6547                           ? VENDOR_INTEL /* "Genu" */
                  : r[EBX] == 0x68747541 || r[EBX] == 0x6f677948 ? VENDOR_AMD   /* "Auth", "Hygo" */
                                                                 : VENDOR_OTHER;
     arch_cpuid(0x80000000, 0, r);
-    max_extended = MIN(r[EAX], cpu_vendor == VENDOR_AMD ? EXTENDED_MAX_AMD : EXTENDED_MAX);
+    max_extended = MIN(r[EAX], cpu_vendor == VENDOR_AMD ? 0x80000021 : 0x80000008);
 }
 
 static bool leaf_exists(uint32_t leaf) { return leaf <= (leaf >> 31 ? max_extended : max_basic); }

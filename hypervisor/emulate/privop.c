@@ -8,21 +8,15 @@
 #include "emulate/emulate.h"
 #include "emulate/policy.h"
 #include "irq/irq.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "memory/frame.h"
-#include "memory/guest_copy.h"
 #include "paging/paging.h"
 #include "sched/time.h"
 #include "x86/upcalls.h"
 
 #define PORT_PIT_CHANNEL2 0x42
 
-#define CR0_TS (1u << 3)
-#define CR0_GUEST 0x80050033u /* PG AM WP NE ET MP PE: what every guest sees, beside TS */
-
-#define DR7_GD (1u << 13)
-#define DR7_RW_LOW 0x11110000u /* of the four fields of two bits */
+/* PG AM WP NE ET MP PE: what every guest sees, beside TS. RW_LOW: of the four fields of two bits. */
+enum { CR0_TS = 1 << 3, CR0_GUEST = 0x80050033 };
+enum { DR7_GD = 1 << 13, DR7_RW_LOW = 0x11110000 };
 
 /* ---- ports ---- */
 

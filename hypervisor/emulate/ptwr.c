@@ -6,10 +6,6 @@
  * nothing that it could not do by hypercall.
  */
 #include "emulate/decode.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "lib/print.h"
-#include "memory/frame.h"
 #include "paging/paging.h"
 #include "x86/upcalls.h"
 

@@ -1,7 +1,6 @@
 /* What the debug keys show of event channels, and the self-check of their tables. */
 #include "event/internal.h"
 
-#include "lib/print.h"
 
 void evtchn_print(void)
 {

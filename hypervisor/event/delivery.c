@@ -5,7 +5,6 @@
  */
 #include "event/internal.h"
 
-#include "lib/errno.h"
 #include "memory/frame.h"
 #include "sched/sched.h"
 #include "sched/time.h"
@@ -152,7 +151,7 @@ long evtchn_poll(guest_va_t arg)
     for (unsigned int i = 0; i < poll.nr_ports; i++)
         if (evtchn_find(v->domain, ports[i]) == NULL)
             return -EINVAL;
-    vcpu_stop_poll_timer(v);
+    vcpu_set_poll_timer(v, 0);
     atomic_fetch_and(&v->domain->evtchn->pollers, ~me);
     if (poll_ready(v, ports, poll.nr_ports))
         return 0;
@@ -161,7 +160,7 @@ long evtchn_poll(guest_va_t arg)
     atomic_fetch_or(&v->domain->evtchn->pollers, me);
     if (poll_ready(v, ports, poll.nr_ports)) /* a sender that looked before we were there */
         vcpu_unblock(v);
-    else if (poll.timeout)
+    else
         vcpu_set_poll_timer(v, poll.timeout);
     return 0;
 }

@@ -9,7 +9,6 @@
 #include "event/internal.h"
 
 #include "irq/irq.h"
-#include "lib/errno.h"
 #include "memory/heap.h"
 
 #define CLOSE_BATCH 16u

@@ -4,7 +4,6 @@
  */
 #pragma once
 #include "memory/guest_copy.h"
-#include "memory/objects.h"
 
 /** 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is never given out. */
 int evtchn_domain_create(struct domain *d);

@@ -12,7 +12,6 @@
  */
 #pragma once
 #include "event/evtchn.h"
-#include "lib/lib.h"
 
 /* As the ABI numbers them: EVTCHNSTAT_*. */
 enum evtchn_state { ECS_FREE, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_PIRQ, ECS_VIRQ, ECS_IPI };

@@ -1,8 +1,6 @@
 /* The hypercall table, one array indexed by number, and the handlers of this folder. */
 #pragma once
-#include "lib/errno.h"
 #include "memory/guest_copy.h"
-#include "memory/objects.h"
 
 typedef long hypercall_fn(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 

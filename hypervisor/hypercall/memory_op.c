@@ -9,7 +9,6 @@
 
 #include "domain/domain.h"
 #include "memory/heap.h"
-#include "paging/paging.h"
 #include "x86/multiboot.h"
 
 #define MEMOP_EXTENT_SHIFT 6

@@ -4,7 +4,6 @@
 #include <xen/platform.h>
 
 #include "console/console.h"
-#include "lib/print.h"
 #include "sched/time.h"
 #include "x86/acpi.h"
 

@@ -142,24 +142,18 @@ static long op_register_area(struct vcpu *v, bool is_time, guest_va_t arg)
     return 0;
 }
 
-static long op_periodic(struct vcpu *v, guest_va_t arg)
-{
-    struct vcpu_set_periodic_timer op;
-
-    return copy_from_guest(&op, arg, sizeof(op)) ?: vcpu_set_periodic(v, op.period_ns);
-}
-
 /* The singleshot timer; it is set by its vCPU only. */
 static long op_singleshot(struct vcpu *v, bool set, guest_va_t arg)
 {
-    struct vcpu_set_singleshot_timer op;
+    struct vcpu_set_singleshot_timer op = { 0 };
 
     if (v != current)
         return -EINVAL;
-    if (set)
-        return copy_from_guest(&op, arg, sizeof(op))
-                   ?: vcpu_set_singleshot(v, op.timeout_abs_ns, op.flags);
-    vcpu_stop_singleshot(v);
+    if (set && copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    if ((op.flags & VCPU_SSHOTTMR_future) && op.timeout_abs_ns <= arch_time_ns())
+        return -ETIME;
+    vcpu_set_timer(v, set ? MAX(op.timeout_abs_ns, 1u) : 0); /* even time 0 is only late */
     return 0;
 }
 
@@ -196,6 +190,8 @@ static long op_send_nmi(struct vcpu *v)
  * Returns 0 (is_up: 0 or 1); -ENOENT no such vCPU; -EFAULT; -EINVAL not initialised, another vCPU's
  *   singleshot timer, a vcpu_info that cannot be there, get_physid (vCPUs are not pinned); -EEXIST
  *   initialise twice; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS. initialise is preemptible.
+ * There is no periodic timer (no client of the census sets one): set_periodic_timer is -ENOSYS, and
+ *   stop_periodic_timer, which Linux calls, has nothing to do.
  */
 long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a5)
 {
@@ -212,8 +208,7 @@ long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a
     case VCPUOP_get_runstate_info: return op_get_runstate(v, _gva(arg));
     case VCPUOP_register_runstate_memory_area: return op_register_area(v, false, _gva(arg));
     case VCPUOP_register_vcpu_time_memory_area: return op_register_area(v, true, _gva(arg));
-    case VCPUOP_set_periodic_timer: return op_periodic(v, _gva(arg));
-    case VCPUOP_stop_periodic_timer: vcpu_stop_periodic(v); return 0;
+    case VCPUOP_stop_periodic_timer: return 0;
     case VCPUOP_set_singleshot_timer: return op_singleshot(v, true, _gva(arg));
     case VCPUOP_stop_singleshot_timer: return op_singleshot(v, false, _gva(arg));
     case VCPUOP_register_vcpu_info: return op_register_info(v, _gva(arg));

@@ -1,7 +1,6 @@
 /* xen_version: who we are. Debian's wrappers choose their tools by the version. */
 #include "hypercall/hypercall.h"
 
-#include <xen/features.h>
 #include <xen/version.h>
 
 #include "x86/multiboot.h"

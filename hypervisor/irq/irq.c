@@ -9,9 +9,6 @@
 #include "irq/irq.h"
 
 #include "event/evtchn.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "x86/ioapic.h"
 #include "x86/lapic.h"

@@ -4,7 +4,6 @@
  */
 #pragma once
 #include "memory/guest_copy.h"
-#include "memory/objects.h"
 
 #define NR_PIRQS 1024u /* a guest's numbers of physical interrupts: 0..1023 */
 

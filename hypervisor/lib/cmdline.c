@@ -2,7 +2,6 @@
 #include "lib/cmdline.h"
 
 #include "lib/lib.h"
-#include "lib/print.h"
 
 #define MAX_DOM0_VCPUS 64
 #define WORD_MAX 1024 /* the boot loader's whole line is not longer */

@@ -2,7 +2,9 @@
 #pragma once
 #include <stdarg.h>
 
-#include "lib/types.h"
+#include "lib/bug.h"
+#include "lib/errno.h"
+#include "lib/print.h"
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t len);
 void *memset(void *dst, int byte, size_t len);

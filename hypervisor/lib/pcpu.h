@@ -20,8 +20,6 @@ struct pcpu {
     uint32_t in_irq;           /* nesting depth of interrupt handlers */
     struct vcpu *idle;         /* this CPU's idle vCPU */
     struct vcpu *fpu_owner;    /* whose FPU state the registers hold, or NULL */
-    struct sched_pcpu *sched;  /* run queue (sched/) */
-    struct timer_pcpu *timers; /* timer queue (sched/) */
     uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
     uint64_t nr_cr3_loads, nr_tlb_flushes, nr_ipis, nr_irqs, nr_hypercalls, nr_exceptions;
 };

@@ -3,7 +3,7 @@
  * builds (style: a lock whose order is written once, and checked).
  */
 #pragma once
-#include "lib/bug.h"
+#include "lib/lib.h"
 #include "lib/pcpu.h"
 
 /* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */

@@ -5,7 +5,6 @@
  *   [63] ALLOCATED   the owner's own reference is held (the frame is in the owner's list)
  *   [62] RAM         the entry describes RAM at all (constant after boot)
  *   [61] HV          belongs to the hypervisor, or is shared by it with guests (never on a list)
- *   [60] DIRTY       free or newly allocated, and must be scrubbed before a domain sees it
  *   [59:57] cache attribute: PAT index of the guest's mappings, 0 write-back (rule 12)
  *   [56] FREE        head of a free block; the order is in type_info
  *   [47:32] owner    domain id; DOMID_INVALID when nobody's
@@ -18,8 +17,6 @@
  * next, prev  indices: the owner's list (circular; ALLOCATED frames first), or the free list.
  */
 #pragma once
-#include "lib/lib.h"
-#include "memory/objects.h"
 #include "x86/arch.h"
 
 struct page_info {
@@ -32,13 +29,13 @@ _Static_assert(sizeof(struct page_info) == 24, "24 bytes a frame");
 #define PGC_ALLOCATED (1ULL << 63)
 #define PGC_RAM (1ULL << 62)
 #define PGC_HV (1ULL << 61)
-#define PGC_DIRTY (1ULL << 60)
 #define PGC_CACHE_SHIFT 57
 #define PGC_CACHE_MASK (7ULL << PGC_CACHE_SHIFT)
 #define PGC_FREE (1ULL << 56)
 #define PGC_OWNER_SHIFT 32
 #define PGC_OWNER_MASK (0xffffULL << PGC_OWNER_SHIFT)
 #define PGC_COUNT_MASK 0xffffffffULL
+#define PGC_NOBODYS (PGC_RAM | PGC_HV | (uint64_t)DOMID_INVALID << PGC_OWNER_SHIFT)
 #define PGC_COUNT_MAX 0x7fffffffu /* of what guests can take; the other half is head room */
 #define PGC_OWNER(x) ((domid_t)((x) >> PGC_OWNER_SHIFT))
 #define PGC_COUNT(x) ((uint32_t)(x))
@@ -55,7 +52,6 @@ enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABL
 #define PGT_BUSY (1ULL << 47)
 #define PGT_DEAD (1ULL << 46)
 #define PGT_IN_USE (PGT_VALID | PGT_PARTIAL | PGT_BUSY | PGT_DEAD)
-#define PGT_COUNT_MASK 0xffffffffULL
 #define PGT_TYPE(x) ((enum page_type)((x) >> PGT_TYPE_SHIFT))
 #define PGT_COUNT(x) ((uint32_t)(x))
 #define PGT_STAMP_BITS 46 /* no CPU goes without a flush for half of 2^46 flushes of others */
@@ -73,15 +69,6 @@ static inline mfn_t page_to_mfn(const struct page_info *pg)
     return _mfn((uint64_t)(pg - frame_table));
 }
 
-/** True if m is a frame of RAM, so that mfn_to_page() and mfn_to_virt() may be used. Any value. */
-static inline bool mfn_valid(mfn_t m)
-{
-    uint64_t g = mfn_x(m) >> FRAME_GROUP_SHIFT;
-
-    return mfn_x(m) < max_mfn && (frame_group_valid[g / 64] >> (g % 64) & 1) &&
-           (atomic_load_explicit(&mfn_to_page(m)->count_info, memory_order_relaxed) & PGC_RAM);
-}
-
 /** The frame table's entry for any number, or NULL. It need not be RAM. */
 static inline struct page_info *mfn_to_page_checked(mfn_t m)
 {
@@ -92,7 +79,19 @@ static inline struct page_info *mfn_to_page_checked(mfn_t m)
     return &frame_table[i];
 }
 
-/* page_get() and page_put() for paging/'s inner loops. page_key(): count_info of id's with count 1. */
+/**
+ * True if m is a frame of RAM, so that mfn_to_page() and mfn_to_virt() may be used. Any value; but not
+ * clamped against speculation: what a guest chose freely is for page_get() or mfn_to_page_checked().
+ */
+static inline bool mfn_valid(mfn_t m)
+{
+    uint64_t g = mfn_x(m) >> FRAME_GROUP_SHIFT;
+
+    return mfn_x(m) < max_mfn && (frame_group_valid[g / 64] >> (g % 64) & 1) &&
+           (atomic_load_explicit(&mfn_to_page(m)->count_info, memory_order_relaxed) & PGC_RAM);
+}
+
+/* page_get() for inner loops. page_key(): count_info of id's frames with count 1. */
 static inline uint64_t page_key(domid_t id)
 {
     return (PGC_RAM | (uint64_t)id << PGC_OWNER_SHIFT) + 1;
@@ -107,20 +106,6 @@ static inline bool page_get_owned(struct page_info *pg, uint64_t key)
     } while (unlikely(!atomic_compare_exchange_weak(&pg->count_info, &x, x + 1)));
     return true;
 }
-static inline bool page_get_inline(mfn_t m, domid_t owner)
-{
-    struct page_info *pg = mfn_to_page_checked(m);
-
-    return likely(pg != NULL) && page_get_owned(pg, page_key(owner));
-}
-void page_free(struct page_info *pg);
-static inline void page_put_inline(struct page_info *pg)
-{
-    uint64_t x = atomic_fetch_sub(&pg->count_info, 1);
-
-    if (unlikely(PGC_COUNT(x) <= 1))
-        page_free(pg);
-}
 
 /** The one way from a guest's frame number to ours (rule 14). Not checked: see page_get(). */
 static inline mfn_t gfn_to_mfn(const struct domain *d, gfn_t g)
@@ -133,11 +118,19 @@ static inline mfn_t gfn_to_mfn(const struct domain *d, gfn_t g)
  * Take a general reference if m is RAM that d owns, or that is shared with it. False: not so, or the
  * count is at its limit; nothing changed.
  */
-bool page_get(mfn_t m, const struct domain *d);
-/** Another reference on a frame on which the caller holds one. Never fails below 2^32 - 1: BUG. */
-void page_get_more(struct page_info *pg);
-/** Drop one; the last one frees the frame (marked DIRTY). Takes L_HEAP. */
-void page_put(struct page_info *pg);
+static inline bool page_get(mfn_t m, const struct domain *d)
+{
+    struct page_info *pg = mfn_to_page_checked(m);
+
+    return likely(pg != NULL) && page_get_owned(pg, page_key(d->domain_id));
+}
+/** Drop one; the last one frees the frame. Takes L_HEAP. */
+void page_free(struct page_info *pg);
+static inline void page_put(struct page_info *pg)
+{
+    if (unlikely(PGC_COUNT(atomic_fetch_sub(&pg->count_info, 1)) <= 1))
+        page_free(pg);
+}
 /** Drop the owner's own reference exactly once (it clears ALLOCATED); false if it was gone. */
 bool page_put_allocated(struct page_info *pg);
 
@@ -168,5 +161,8 @@ static inline void page_mark_dirty(struct domain *d, mfn_t m)
 
 #define INVALID_M2P_ENTRY (~0ULL) /* what guests compare with */
 /** M2P: what pfn the guest gave to its frame; INVALID_M2P_ENTRY for none. m is RAM. */
-void m2p_set(mfn_t m, uint64_t pfn);
-uint64_t m2p_get(mfn_t m);
+static inline void m2p_set(mfn_t m, uint64_t pfn) { m2p_table[mfn_x(m)] = pfn; }
+static inline uint64_t m2p_get(mfn_t m) { return m2p_table[mfn_x(m)]; }
+
+/** An audit's finding about m, with its words of the frame table, on the console. */
+void frame_complain(const char *what, mfn_t m);

@@ -6,17 +6,14 @@
  */
 #include "memory/heap.h"
 
-#include "lib/lib.h"
-#include "lib/print.h"
 
 #define ZONE0_BITS 24u
 #define NR_ZONES (PADDR_BITS_MAX - ZONE0_BITS + 1)
 #define NR_ORDERS (HEAP_MAX_ORDER + 1)
-#define COUNT_INFO_FREE (PGC_RAM | PGC_HV | PGC_DIRTY | (uint64_t)DOMID_INVALID << PGC_OWNER_SHIFT)
+#define RELAXED memory_order_relaxed
 
 static struct spinlock heap_lock = SPINLOCK_INIT(L_HEAP); /* guards all below, and free frames */
 static uint32_t free_head[NR_ZONES][NR_ORDERS];           /* 0: none (frame 0 is never free) */
-static uint32_t has_free[NR_ZONES];                       /* bit per order */
 static uint64_t nr_free, nr_total;
 
 static unsigned int zone_of(uint64_t mfn)
@@ -31,18 +28,14 @@ static void block_link(uint64_t mfn, unsigned int order)
     struct page_info *pg = &frame_table[mfn];
     unsigned int z = zone_of(mfn);
 
-    atomic_store_explicit(&pg->count_info, COUNT_INFO_FREE | PGC_FREE, memory_order_relaxed);
-    atomic_store_explicit(&pg->type_info,
-                          (atomic_load_explicit(&pg->type_info, memory_order_relaxed) &
-                           ~PGT_DONE_MASK) |
-                              (uint64_t)order << PGT_DONE_SHIFT,
-                          memory_order_relaxed);
+    atomic_store_explicit(&pg->count_info, PGC_NOBODYS | PGC_FREE, RELAXED);
+    atomic_fetch_and_explicit(&pg->type_info, ~PGT_DONE_MASK, RELAXED);
+    atomic_fetch_or_explicit(&pg->type_info, (uint64_t)order << PGT_DONE_SHIFT, RELAXED);
     pg->prev = 0;
     pg->next = free_head[z][order];
     if (pg->next)
         frame_table[pg->next].prev = (uint32_t)mfn;
     free_head[z][order] = (uint32_t)mfn;
-    has_free[z] |= 1u << order;
     nr_free += 1ULL << order;
 }
 
@@ -57,10 +50,7 @@ static void block_unlink(uint64_t mfn, unsigned int order)
         frame_table[pg->prev].next = pg->next;
     else
         free_head[z][order] = pg->next;
-    if (free_head[z][order] == 0)
-        has_free[z] &= ~(1u << order);
-    atomic_fetch_and_explicit(&pg->count_info, ~PGC_FREE, memory_order_relaxed);
-    pg->next = pg->prev = 0;
+    atomic_fetch_and_explicit(&pg->count_info, ~PGC_FREE, RELAXED);
     nr_free -= 1ULL << order;
 }
 
@@ -102,15 +92,12 @@ static void range_free(uint64_t mfn, uint64_t end)
 
 void heap_add_ram(uint64_t start, uint64_t end)
 {
-    uint64_t first = DIV_ROUND_UP(start, PAGE_SIZE), last = end >> PAGE_SHIFT;
-
-    for (uint64_t m = first; m < last; m++)
-        atomic_store_explicit(&frame_table[m].count_info, COUNT_INFO_FREE, memory_order_relaxed);
-    for (uint64_t g = first >> FRAME_GROUP_SHIFT;
-         first < last && g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
+    for (uint64_t m = DIV_ROUND_UP(start, PAGE_SIZE), g; m < end >> PAGE_SHIFT; m++) {
+        g = m >> FRAME_GROUP_SHIFT;
         frame_group_valid[g / 64] |= 1ULL << (g % 64);
-    if (first < last)
-        max_mfn = MAX(max_mfn, last);
+        atomic_store_explicit(&frame_table[m].count_info, PGC_NOBODYS, RELAXED);
+        max_mfn = MAX(max_mfn, m + 1);
+    }
 }
 
 void heap_free_range(uint64_t start, uint64_t end)
@@ -123,21 +110,21 @@ void heap_free_range(uint64_t start, uint64_t end)
     range_free(first, last);
 }
 
+/* 0: there is none. */
 static uint64_t block_take(unsigned int order, unsigned int max_zone)
 {
-    for (unsigned int z = max_zone + 1; z-- > 0;) {
-        unsigned int have = ffs64(has_free[z] >> order) + order; /* order of a block, plus 1 */
-        uint64_t mfn;
+    for (unsigned int z = max_zone + 1; z-- > 0;)
+        for (unsigned int have = order; have <= HEAP_MAX_ORDER; have++) {
+            uint64_t mfn = free_head[z][have];
 
-        if (!(has_free[z] >> order))
-            continue;
-        mfn = free_head[z][have - 1];
-        block_unlink(mfn, have - 1);
-        while (--have > order)
-            block_link(mfn + (1ULL << (have - 1)), have - 1);
-        return mfn;
-    }
-    return mfn_x(INVALID_MFN);
+            if (mfn == 0)
+                continue;
+            block_unlink(mfn, have);
+            while (have-- > order)
+                block_link(mfn + (1ULL << have), have);
+            return mfn;
+        }
+    return 0;
 }
 
 mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
@@ -150,56 +137,38 @@ mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
     spin_lock(&heap_lock);
     mfn = block_take(order, bits - ZONE0_BITS);
     spin_unlock(&heap_lock);
-    if (mfn == mfn_x(INVALID_MFN))
+    if (mfn == 0)
         return INVALID_MFN;
     for (struct page_info *pg = &frame_table[mfn]; pg < &frame_table[mfn + (1ULL << order)]; pg++) {
-        uint64_t t = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+        uint64_t t = atomic_load_explicit(&pg->type_info, RELAXED);
 
         if (PGT_TYPE(t) != PGT_NONE && (!latest || tlb_stamp_after(t, latest)))
             latest = t;
-        atomic_store_explicit(&pg->type_info, 0, memory_order_relaxed);
-        atomic_store_explicit(&pg->count_info, COUNT_INFO_FREE | 1, memory_order_relaxed);
+        atomic_store_explicit(&pg->type_info, 0, RELAXED);
+        atomic_store_explicit(&pg->count_info, PGC_NOBODYS | 1, RELAXED);
     }
     if (latest) /* whoever had it last may still have it in a TLB */
         tlb_flush_since(arch_cpus_online(), latest);
     return _mfn(mfn);
 }
 
-void heap_free(mfn_t m, unsigned int order)
+static void frames_free(mfn_t m, uint64_t n)
 {
-    uint64_t first = mfn_x(m), n = 1ULL << order;
-
-    for (uint64_t i = first; i < first + n; i++) {
-        struct page_info *pg = &frame_table[i];
-        uint64_t x = atomic_load(&pg->count_info);
+    for (uint64_t i = mfn_x(m); i < mfn_x(m) + n; i++) {
+        uint64_t x = atomic_load(&frame_table[i].count_info);
 
         BUG_ON(!mfn_valid(_mfn(i)) || (x & PGC_FREE) || PGC_COUNT(x) > 1);
-        if (PGC_OWNER(x) !=
-            DOMID_INVALID) /* else no guest can have it in a TLB, or it is stamped */
-            atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
-        atomic_store(&pg->count_info, COUNT_INFO_FREE);
+        if (PGC_OWNER(x) != DOMID_INVALID) /* else no guest has it in a TLB, or it is stamped */
+            atomic_store(&frame_table[i].type_info,
+                         PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
+        atomic_store(&frame_table[i].count_info, PGC_NOBODYS);
     }
-    range_free(first, first + n);
+    range_free(mfn_x(m), mfn_x(m) + n);
 }
 
+void heap_free(mfn_t m, unsigned int order) { frames_free(m, 1ULL << order); }
 uint64_t heap_free_pages(void) { return READ_ONCE(nr_free); }
 uint64_t heap_total_pages(void) { return READ_ONCE(nr_total); }
-
-void *alloc_page(void)
-{
-    mfn_t m = heap_alloc(0, 0);
-
-    if (mfn_x(m) == mfn_x(INVALID_MFN))
-        return NULL;
-    arch_clear_page(mfn_to_virt(m));
-    return mfn_to_virt(m);
-}
-
-void free_page(void *p)
-{
-    if (p)
-        heap_free(virt_to_mfn(p), 0);
-}
 
 void *xmalloc_pages(size_t bytes)
 {
@@ -209,8 +178,7 @@ void *xmalloc_pages(size_t bytes)
 
     if (mfn_x(m) == mfn_x(INVALID_MFN))
         return NULL;
-    for (uint64_t i = n; i < 1ULL << order; i++)
-        heap_free(_mfn(mfn_x(m) + i), 0);
+    frames_free(_mfn(mfn_x(m) + n), (1ULL << order) - n);
     for (uint64_t i = 0; i < n; i++)
         arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
     return mfn_to_virt(m);
@@ -218,38 +186,36 @@ void *xmalloc_pages(size_t bytes)
 
 void xfree_pages(void *p, size_t bytes)
 {
-    for (uint64_t i = 0; p && i < DIV_ROUND_UP(bytes, PAGE_SIZE); i++)
-        heap_free(_mfn(mfn_x(virt_to_mfn(p)) + i), 0);
+    if (p)
+        frames_free(virt_to_mfn(p), DIV_ROUND_UP(bytes, PAGE_SIZE));
 }
+
+void *alloc_page(void) { return xmalloc_pages(PAGE_SIZE); }
+void free_page(void *p) { xfree_pages(p, PAGE_SIZE); }
+void *xmalloc(size_t bytes) { return bytes <= PAGE_SIZE ? alloc_page() : NULL; }
+void xfree(void *p) { free_page(p); }
 
 /* ---- self-checks ---- */
 
-void heap_print(void)
-{
-    print(LOG_INFO, "heap: %llu of %llu pages free", (unsigned long long)nr_free,
-          (unsigned long long)nr_total);
-}
+void heap_print(void) { print(LOG_INFO, "heap: %lu of %lu pages free", nr_free, nr_total); }
 
-static unsigned int complain(const char *what, uint64_t a, uint64_t b)
+static unsigned int complain(const char *what, uint64_t mfn)
 {
-    print(LOG_ERR, "heap audit: %s (%llx, %llx)", what, (unsigned long long)a,
-          (unsigned long long)b);
+    frame_complain(what, _mfn(mfn));
     return 1;
 }
 
 static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pages)
 {
     unsigned int bad = 0;
-    uint32_t prev = 0;
 
-    for (uint32_t i = free_head[z][o]; i; prev = i, i = frame_table[i].next) {
-        struct page_info *pg = &frame_table[i];
-
-        if (pg->prev != prev || i & ((1u << o) - 1) || zone_of(i) != z || block_order(i) != o)
-            return bad + complain("bad free block", i, o);
+    for (uint32_t prev = 0, i = free_head[z][o]; i; prev = i, i = frame_table[i].next) {
+        if (frame_table[i].prev != prev || i & ((1u << o) - 1) || zone_of(i) != z ||
+            block_order(i) != o)
+            return bad + complain("bad free block", i);
         for (uint64_t k = i + 1; k < i + (1ULL << o); k++)
             if (PGC_COUNT(frame_table[k].count_info) || (frame_table[k].count_info & PGC_FREE))
-                bad += complain("frame in a free block is in use", i, k);
+                bad += complain("in use, but in a free block", k);
         *pages += 1ULL << o;
     }
     return bad;
@@ -261,17 +227,17 @@ static unsigned int audit_domain(struct domain *d)
     uint64_t n = 0;
 
     spin_lock(&d->page_lock);
-    for (struct page_info *pg = domain_first_page(d); pg; pg = domain_next_page(d, pg)) {
+    for (uint32_t i = d->page_list; i && n <= d->nr_pages;) {
+        struct page_info *pg = &frame_table[i];
         uint64_t x = pg->count_info;
 
         if (PGC_OWNER(x) != d->domain_id || (x & (PGC_HV | PGC_FREE)) || !PGC_COUNT(x) ||
-            frame_table[pg->next].prev != mfn_x(page_to_mfn(pg)))
-            bad += complain("bad frame on a domain's list", mfn_x(page_to_mfn(pg)), x);
-        if (++n > d->nr_pages)
-            break;
+            frame_table[pg->next].prev != i)
+            bad += complain("bad frame on a domain's list", i);
+        i = pg->next == d->page_list ? 0 : pg->next;
+        n++;
     }
-    if (n != d->nr_pages)
-        bad += complain("frames on a domain's list, and its count", n, d->nr_pages);
+    bad += n != d->nr_pages;
     spin_unlock(&d->page_lock);
     return bad;
 }
@@ -282,14 +248,9 @@ unsigned int heap_audit(void)
     uint64_t pages = 0;
 
     spin_lock(&heap_lock);
-    for (unsigned int z = 0; z < NR_ZONES; z++)
-        for (unsigned int o = 0; o < NR_ORDERS; o++) {
-            bad += audit_free_list(z, o, &pages);
-            if (!(has_free[z] >> o & 1) != !free_head[z][o])
-                bad += complain("wrong bit of orders", z, o);
-        }
-    if (pages != nr_free)
-        bad += complain("free frames, and their count", pages, nr_free);
+    for (unsigned int i = 0; i < NR_ZONES * NR_ORDERS; i++)
+        bad += audit_free_list(i / NR_ORDERS, i % NR_ORDERS, &pages);
+    bad += pages != nr_free;
     spin_unlock(&heap_lock);
     spin_lock(&domain_list_lock);
     for (struct domain *d = domain_list; d; d = d->next)

@@ -1,6 +1,6 @@
 /*
  * The frame allocator: a buddy system over all RAM with zones by address, and the hypervisor's own
- * small objects. Free frames are linked through the frame table.
+ * objects. Free frames are linked through the frame table.
  */
 #pragma once
 #include "memory/frame.h"
@@ -24,7 +24,7 @@ void heap_free_range(uint64_t start, uint64_t end);
  * addresses first). Contents undefined; count_info is HV, count 1. INVALID_MFN if there are none.
  */
 mfn_t heap_alloc(unsigned int order, unsigned int addr_bits);
-/** Free what heap_alloc() gave; marked DIRTY. */
+/** Free what heap_alloc() gave. */
 void heap_free(mfn_t m, unsigned int order);
 uint64_t heap_free_pages(void);
 uint64_t heap_total_pages(void);
@@ -51,13 +51,13 @@ bool domain_steal_page(struct domain *d, mfn_t m);
  * again. What others still map stays on d's list (d->nr_pages) until they let go.
  */
 int domain_relinquish_pages(struct domain *d);
-/** Walk d's frames under d->page_lock: the first one or NULL, and the one after pg or NULL. */
-struct page_info *domain_first_page(struct domain *d);
-struct page_info *domain_next_page(struct domain *d, const struct page_info *pg);
 
-/* ---- small objects ---- */
+/* ---- objects ---- */
 
-/** Zeroed memory for the hypervisor, at most PAGE_SIZE; NULL if there is none. 64-byte aligned from 64 bytes on. */
+/**
+ * Zeroed memory for the hypervisor, at most PAGE_SIZE; NULL if there is none. A frame each: there are
+ * but a few such objects for each domain and vCPU.
+ */
 void *xmalloc(size_t bytes);
 void xfree(void *p);
 /** Zeroed, any size, whole frames; needs the size back. */

@@ -3,28 +3,22 @@
  * domain/'s; each group of fields belongs to the folder named above it.
  */
 #pragma once
-#include "lib/types.h"
 
-#include <xen/xen.h>
+#include "lib/spinlock.h"
+
 #include <xen/event_channel.h>
 #include <xen/vcpu.h>
 
-#include "lib/spinlock.h"
 #include "x86/vcpu_state.h"
 
-#define MAX_VCPUS 64          /* per domain */
-#define NR_EVTCHN_MAX 4096    /* two-level ABI, 64-bit */
+#define MAX_VCPUS 64       /* per domain */
+#define NR_EVTCHN_MAX 4096 /* two-level ABI, 64-bit */
 #define NR_IOPORTS 65536
 
-struct domain;
-struct evtchn_domain;
-struct irq_domain;
-struct sched_vcpu;
-struct timer;
-struct vcpu_timers;
-
 /* [first, last] of machine frames; the sets of MMIO a domain may map. */
-struct mfn_range { uint64_t first, last; };
+struct mfn_range {
+    uint64_t first, last;
+};
 #define NR_IOMEM_RANGES 32
 
 /* Why a vCPU does not run; it may run when the word is zero. */
@@ -34,91 +28,91 @@ struct mfn_range { uint64_t first, last; };
 #define VPF_POLL (1u << 3)    /* beside VPF_BLOCKED: in SCHEDOP_poll */
 
 struct vcpu {
-    struct arch_vcpu arch;         /* x86/: registers and all that the guest set; first for the asm */
+    struct arch_vcpu arch; /* x86/: registers and all that the guest set; first for the asm */
 
-    struct domain *domain;         /* constant after creation */
+    struct domain *domain; /* constant after creation */
     uint32_t vcpu_id;
     bool is_idle;
-    bool is_initialised;           /* has a context (VCPUOP_initialise or the builder) */
+    bool is_initialised; /* has a context (VCPUOP_initialise or the builder) */
 
     /* sched/: guarded by the run queue's lock unless atomic */
-    _Atomic uint32_t pause_flags;  /* VPF_* */
+    _Atomic uint32_t pause_flags; /* VPF_* */
     struct sched_vcpu *sched;
     struct vcpu_timers *timers;
-    _Atomic uint32_t processor;    /* pCPU whose run queue it is on */
-    _Atomic bool running;          /* registers are loaded on a CPU */
+    _Atomic uint32_t processor; /* pCPU whose run queue it is on */
+    _Atomic bool running;       /* registers are loaded on a CPU */
 
     /* runstate: written by sched/ on the vCPU's own CPU */
     struct vcpu_runstate_info runstate;
-    guest_va_t runstate_area;      /* guest's area or 0; registered by VCPUOP */
-    guest_va_t time_area;          /* VCPUOP_register_vcpu_time_memory_area, or 0 */
+    guest_va_t runstate_area; /* guest's area or 0; registered by VCPUOP */
+    guest_va_t time_area;     /* VCPUOP_register_vcpu_time_memory_area, or 0 */
 
     /* event/ */
-    vcpu_info_t *info;             /* in shared_info or where VCPUOP_register_vcpu_info put it */
-    mfn_t info_mfn;                /* frame behind info when registered, else INVALID_MFN */
+    vcpu_info_t *info; /* in shared_info or where VCPUOP_register_vcpu_info put it */
+    mfn_t info_mfn;    /* frame behind info when registered, else INVALID_MFN */
     evtchn_port_t virq_port[NR_VIRQS]; /* 0: not bound. d->event_lock */
-    evtchn_port_t poll_port;       /* SCHEDOP_poll: the only port waited for, 0: see VPF_POLL */
+    evtchn_port_t poll_port;           /* SCHEDOP_poll: the only port waited for, 0: see VPF_POLL */
 
     /* irq/: PHYSDEVOP_set_iobitmap, for emulate/ to consult when user mode does port I/O */
-    guest_va_t iobitmap;           /* a clear bit permits the port */
-    uint32_t iobitmap_ports;       /* length in bits; 0: none */
+    guest_va_t iobitmap;     /* a clear bit permits the port */
+    uint32_t iobitmap_ports; /* length in bits; 0: none */
 
     /* delivery of NMI and machine checks, x86/ */
     _Atomic bool nmi_pending, mce_pending;
 };
 
 struct domain {
-    domid_t domain_id;             /* constant after creation: no lock */
-    bool is_privileged;            /* the control domain */
-    bool is_hwdom;                 /* owns the devices */
+    domid_t domain_id;  /* constant after creation: no lock */
+    bool is_privileged; /* the control domain */
+    bool is_hwdom;      /* owns the devices */
     uint32_t max_vcpus;
-    struct vcpu *vcpu[MAX_VCPUS];  /* NULL until created; pointers never change afterwards */
-    _Atomic uint32_t refs;         /* domain_get()/domain_put() */
-    xen_domain_handle_t handle;    /* UUID */
-    struct domain *next;           /* in the list of domains; L_DOMLIST */
+    struct vcpu *vcpu[MAX_VCPUS]; /* NULL until created; pointers never change afterwards */
+    _Atomic uint32_t refs;        /* domain_get()/domain_put() */
+    xen_domain_handle_t handle;   /* UUID */
+    struct domain *next;          /* in the list of domains; L_DOMLIST */
 
     /* lifecycle, d->lock (L_DOMAIN) */
     struct spinlock lock;
     bool is_dying, is_shut_down, is_crashed;
-    uint32_t shutdown_code;        /* SHUTDOWN_*, valid when is_shut_down */
+    uint32_t shutdown_code; /* SHUTDOWN_*, valid when is_shut_down */
     uint32_t pause_count;
-    bool relinquish_busy;          /* a CPU is inside domain_kill() */
-    uint8_t relinquish_step;       /* how far domain_kill() has come */
-    struct timer *shutdown_timer;  /* carries the reaction to a shutdown to where no lock is held */
-    vcpu_info_t *extra_vcpu_info;  /* of vCPUs for which shared_info has no room, until registered */
+    bool relinquish_busy;         /* a CPU is inside domain_kill() */
+    uint8_t relinquish_step;      /* how far domain_kill() has come */
+    struct timer *shutdown_timer; /* carries the reaction to a shutdown to where no lock is held */
+    vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
     struct spinlock page_lock;
-    uint32_t page_list;            /* first frame owned, index into the frame table; 0: none */
-    uint64_t nr_pages;             /* frames owned */
-    uint64_t max_pages;            /* limit */
+    uint32_t page_list; /* first frame owned, index into the frame table; 0: none */
+    uint64_t nr_pages;  /* frames owned */
+    uint64_t max_pages; /* limit */
     _Atomic uint64_t nr_mapped_uncached; /* frames mapped other than write-back, rule 12 */
     shared_info_t *shared_info;
     mfn_t shared_info_mfn;
-    uint64_t vm_assist;            /* bit per VMASST_TYPE_* */
+    uint64_t vm_assist; /* bit per VMASST_TYPE_* */
 
     /* paging/: page-table updates of one domain are serialized by it (L_PAGE) */
     struct spinlock mmu_lock;
-    uint32_t dead_tables;          /* tables whose contents must be let go (paging/types.c); 0: none */
-    uint32_t relinquish_mfn;       /* how far paging_relinquish() has come */
-    _Atomic uint64_t dirty_cpus;   /* CPUs whose TLBs may hold entries of this domain */
+    uint32_t dead_tables;    /* tables whose contents must be let go (paging/types.c); 0: none */
+    uint32_t relinquish_mfn; /* how far paging_relinquish() has come */
+    _Atomic uint64_t dirty_cpus; /* CPUs whose TLBs may hold entries of this domain */
 
     /* event/ */
-    struct spinlock event_lock;    /* L_EVENT; guards ports and the vCPUs' virq_port */
+    struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
 
     /* irq/: d->event_lock guards the binding, L_IRQ the hardware side */
     struct irq_domain *irq;
 
     /* access policy: constant after the builder */
-    uint8_t *io_bitmap;            /* 8 KiB, a clear bit permits the port; NULL: none permitted */
+    uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */
     struct mfn_range iomem[NR_IOMEM_RANGES]; /* MMIO frames that may be mapped */
     uint32_t nr_iomem;
 
     /* time */
-    int64_t time_offset_s;         /* guest's wall clock against the machine's */
-    uint32_t tsc_mode;             /* TSC_MODE_* of <xen/...>: 0 default, 1 always, 2 never */
-    bool vtsc;                     /* rdtsc is emulated for this domain */
+    int64_t time_offset_s; /* guest's wall clock against the machine's */
+    uint32_t tsc_mode;     /* TSC_MODE_* of <xen/...>: 0 default, 1 always, 2 never */
+    bool vtsc;             /* rdtsc is emulated for this domain */
 };
 
 /** The domain with this id, or NULL; takes a reference. DOMID_SELF is the caller's. */
@@ -133,10 +127,10 @@ void domain_put(struct domain *d);
  */
 void domain_crash(struct domain *d, const char *fmt, ...) printf_like(2, 3);
 
-extern struct domain *domain_list;      /* L_DOMLIST */
+extern struct domain *domain_list; /* L_DOMLIST */
 extern struct spinlock domain_list_lock;
-extern struct domain *hardware_domain;  /* set by the builder */
+extern struct domain *hardware_domain; /* set by the builder */
 
-#define for_each_vcpu(d, v)                                                                        \
-    for (uint32_t i_##v = 0; i_##v < (d)->max_vcpus; i_##v++)                                      \
+#define for_each_vcpu(d, v)                                   \
+    for (uint32_t i_##v = 0; i_##v < (d)->max_vcpus; i_##v++) \
         if (((v) = (d)->vcpu[i_##v]) != NULL)

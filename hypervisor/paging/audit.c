@@ -2,7 +2,6 @@
  * The invariants of types.c, recomputed from nothing but the contents of tables and what domains and
  * vCPUs say that they hold. For the debug key and the tests; nobody else changes anything meanwhile.
  */
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "paging/internal.h"
 
@@ -16,57 +15,60 @@ static unsigned int nr_bad;
 static void complain(const char *what, uint64_t mfn)
 {
     if (nr_bad++ < 20)
-        print(LOG_ERR, "paging audit: %s: frame %llx count_info %016llx type_info %016llx", what,
-              (unsigned long long)mfn, (unsigned long long)frame_table[mfn].count_info,
-              (unsigned long long)frame_table[mfn].type_info);
+        frame_complain(what, _mfn(mfn));
 }
 
-static void expect(mfn_t m, enum page_type type)
+/* A reference that the contents of frame `from`, or a vCPU (0), explain. */
+static void expect(mfn_t m, enum page_type type, uint64_t from)
 {
     if (!mfn_valid(m)) {
-        nr_bad++;
-        print(LOG_ERR, "paging audit: reference to %llx, which is no RAM",
-              (unsigned long long)mfn_x(m));
+        complain("names what is no RAM", from);
         return;
     }
     want[mfn_x(m)].refs++;
-    if (type == PGT_NONE)
-        return;
-    want[mfn_x(m)].types++;
-    if (!IS_VALID_AS(mfn_to_page(m)->type_info, type))
+    want[mfn_x(m)].types += type != PGT_NONE;
+    if (type != PGT_NONE && !IS_VALID_AS(mfn_to_page(m)->type_info, type))
         complain("used as another type than it is", mfn_x(m));
 }
 
 static void audit_entry(enum page_type type, unsigned int i, pte_t e, uint64_t mfn)
 {
-    if (!(e & PTE_P) || (type == PGT_L4 && i >= HV_FIRST_SLOT && i <= HV_LAST_SLOT))
+    if (!(e & PTE_P) || is_hv_slot(type, i))
         return;
     if (!(e & PTE_US) || (e & (type == PGT_L1 ? L1E_BAD | PTE_G : UPPER_BAD)))
         complain("bad entry in this table", mfn);
     if (type != PGT_L1)
-        expect(_mfn(pte_mfn(e)), type - 1);
+        expect(_mfn(pte_mfn(e)), type - 1, mfn);
     else if (mfn_valid(_mfn(pte_mfn(e))))
-        expect(_mfn(pte_mfn(e)), e & PTE_RW ? PGT_WRITABLE : PGT_NONE);
+        expect(_mfn(pte_mfn(e)), e & PTE_RW ? PGT_WRITABLE : PGT_NONE, mfn);
 }
 
-static void audit_table(uint64_t mfn, uint64_t x)
+static void audit_frame(uint64_t mfn, uint64_t x)
 {
     enum page_type type = PGT_TYPE(x);
     unsigned int n = x & PGT_VALID ? PTES_PER_TABLE : PGT_DONE(x);
-    pte_t *t = mfn_to_virt(_mfn(mfn));
+    const pte_t *t = mfn_to_virt(_mfn(mfn));
 
-    if (x & (PGT_PARTIAL | PGT_DEAD))
-        want[mfn].refs++;
-    if (type == PGT_DESC)
-        for (unsigned int i = 0; (x & PGT_VALID) && i < PTES_PER_TABLE; i++) {
-            uint64_t desc = t[i];
+    if (x & PGT_PINNED)
+        expect(_mfn(mfn), type, mfn);
+    if (!(x & (PGT_VALID | PGT_PARTIAL | PGT_DEAD)) || type == PGT_WRITABLE)
+        return;
+    want[mfn].refs += !(x & PGT_VALID);
+    for (unsigned int i = 0; i < n; i++) {
+        uint64_t desc = t[i];
 
-            if (!desc_fix(&desc) || desc != t[i])
-                complain("bad descriptor in this table", mfn);
-        }
-    else
-        for (unsigned int i = 0; i < n; i++)
+        if (type != PGT_DESC)
             audit_entry(type, i, t[i], mfn);
+        else if (!desc_fix(&desc) || desc != t[i])
+            complain("bad descriptor in this table", mfn);
+    }
+}
+
+static void audit_list(const mfn_t *m, unsigned int n)
+{
+    for (unsigned int i = 0; i < n; i++)
+        if (mfn_x(m[i]) != mfn_x(INVALID_MFN))
+            expect(m[i], PGT_DESC, 0);
 }
 
 static void audit_vcpu(const struct vcpu *v)
@@ -74,16 +76,13 @@ static void audit_vcpu(const struct vcpu *v)
     const struct arch_vcpu *a = &v->arch;
 
     if (a->cr3_kernel)
-        expect(_mfn(a->cr3_kernel >> PAGE_SHIFT), PGT_L4);
+        expect(_mfn(a->cr3_kernel >> PAGE_SHIFT), PGT_L4, 0);
     if (a->cr3_user)
-        expect(_mfn(a->cr3_user >> PAGE_SHIFT), PGT_L4);
-    for (unsigned int i = 0; i < DIV_ROUND_UP(a->nr_gdt_ents, 512u); i++)
-        expect(a->gdt_frames[i], PGT_DESC);
-    for (unsigned int i = 0; i < DIV_ROUND_UP(a->nr_ldt_ents, 512u); i++)
-        if (mfn_x(a->ldt_frames[i]) != mfn_x(INVALID_MFN))
-            expect(a->ldt_frames[i], PGT_DESC);
+        expect(_mfn(a->cr3_user >> PAGE_SHIFT), PGT_L4, 0);
+    audit_list(a->gdt_frames, DIV_ROUND_UP(a->nr_gdt_ents, 512u));
+    audit_list(a->ldt_frames, DIV_ROUND_UP(a->nr_ldt_ents, 512u));
     if (mfn_x(v->info_mfn) != mfn_x(INVALID_MFN))
-        expect(v->info_mfn, PGT_WRITABLE);
+        expect(v->info_mfn, PGT_WRITABLE, 0);
 }
 
 static void audit_expectations(uint64_t mfn)
@@ -106,32 +105,21 @@ static void audit_expectations(uint64_t mfn)
 
 unsigned int paging_audit(void)
 {
-    size_t bytes = max_mfn * sizeof(*want);
     struct vcpu *v;
 
-    want = xmalloc_pages(bytes);
     nr_bad = 0;
-    if (want == NULL) {
-        print(LOG_ERR, "paging audit: no memory");
-        return 0;
-    }
-    for (uint64_t m = 1; m < max_mfn; m++) {
-        uint64_t x;
-
-        if (!mfn_valid(_mfn(m)) || !PGC_COUNT(frame_table[m].count_info))
-            continue;
-        x = frame_table[m].type_info;
-        if ((x & (PGT_VALID | PGT_PARTIAL | PGT_DEAD)) && PGT_TYPE(x) <= PGT_DESC)
-            audit_table(m, x);
-        if (x & PGT_PINNED)
-            expect(_mfn(m), PGT_TYPE(x));
-    }
+    want = xmalloc_pages(max_mfn * sizeof(*want));
+    if (want == NULL)
+        return 1;
+    for (uint64_t m = 1; m < max_mfn; m++)
+        if (mfn_valid(_mfn(m)) && PGC_COUNT(frame_table[m].count_info))
+            audit_frame(m, frame_table[m].type_info);
     for (struct domain *d = domain_list; d; d = d->next) /* all stand still: no lock */
         for_each_vcpu (d, v)
             audit_vcpu(v);
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)))
             audit_expectations(m);
-    xfree_pages(want, bytes);
+    xfree_pages(want, max_mfn * sizeof(*want));
     return nr_bad;
 }

@@ -4,11 +4,8 @@
  */
 #include "paging/internal.h"
 
-#define BATCH 16u
+#define BATCH_BYTES 256u
 #define LIST_PREEMPTED (1u << 31) /* in a count that we made: this is a continuation */
-
-_Static_assert(sizeof(struct mmu_update) == 16, "ABI: mmu_update");
-_Static_assert(sizeof(struct mmuext_op) == 24, "ABI: mmuext_op");
 
 /* "Owner" of what a request names with DOMID_IO: no frame has it, so only MMIO can be mapped. */
 static struct domain io_owner = { .domain_id = DOMID_IO };
@@ -19,15 +16,10 @@ static struct domain io_owner = { .domain_id = DOMID_IO };
  */
 static int frame_owner(struct domain *d, domid_t id, struct domain **owner)
 {
-    if (id == DOMID_SELF) {
-        *owner = d;
+    *owner = id == DOMID_IO ? &io_owner : d;
+    if (id == DOMID_SELF || (id == DOMID_IO && may_map_uncached(d)))
         return 0;
-    }
-    if (id == DOMID_IO) {
-        *owner = &io_owner;
-        return d->is_hwdom || d->nr_iomem ? 0 : -EPERM;
-    }
-    return id == DOMID_XEN ? -EPERM : -ESRCH;
+    return id == DOMID_IO || id == DOMID_XEN ? -EPERM : -ESRCH;
 }
 
 /* Finish what earlier operations of d left over. */
@@ -43,29 +35,52 @@ static int drain(struct domain *d)
     return rc;
 }
 
-/*
- * The count of a list may carry LIST_PREEMPTED from ourselves: then *done_out holds what was
- * done before. Both helpers treat done_out as the guest's own affair: it only adds up.
- */
-static int list_begin(uint64_t count, uint64_t done_out, uint32_t *done)
-{
-    *done = 0;
-    if ((count & LIST_PREEMPTED) && done_out)
-        return copy_from_guest(done, _gva(done_out), sizeof(*done));
-    return 0;
-}
+/* As many of nr requests of d's as time allows; *i counts those done. 0 or an error. */
+typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, uint32_t nr,
+                     uint32_t *i);
 
-static long list_end(unsigned int nr, const uint64_t *args, uint32_t done, long rc)
+/*
+ * Requests of `size` bytes from a list in guest memory; args: its address, count, done_out, foreign.
+ * The count may carry LIST_PREEMPTED from ourselves: then *done_out holds what was done before. It
+ * is the guest's own affair: it only adds up.
+ */
+static hot_inline long list_do(unsigned int nr_hypercall, const uint64_t *args, uint32_t size,
+                               batch_fn *fn)
 {
+    uint32_t nr = (uint32_t)args[1] & ~LIST_PREEMPTED, i = 0, done = 0;
+    uint64_t req[BATCH_BYTES / sizeof(uint64_t)], again[4];
+    struct domain *d = current->domain, *owner;
+    guest_va_t done_out = _gva(args[2]);
+    long rc = frame_owner(d, (domid_t)args[3], &owner);
+
+    if (rc == 0 && (args[1] & LIST_PREEMPTED) && args[2])
+        rc = copy_from_guest(&done, done_out, sizeof(done));
+    if (rc)
+        return rc;
+    rc = drain(d);
+    while (rc == 0 && i < nr) {
+        uint32_t n = MIN(nr - i, BATCH_BYTES / size);
+
+        rc = copy_from_guest(req, gva_index(_gva(args[0]), i, size), n * size);
+        if (rc == 0)
+            rc = fn(d, owner, req, n, &i);
+        if (rc == 0 && i < nr && hypercall_preempt_check())
+            rc = -ERESTART;
+    }
+    done += i;
     if (args[2])
-        (void)copy_to_guest(_gva(args[2]), &done, sizeof(done)); /* too late to fail */
-    return rc == -ERESTART ? hypercall_continue(nr, 4, args) : rc;
+        (void)copy_to_guest(done_out, &done, sizeof(done)); /* too late to fail */
+    if (rc != -ERESTART)
+        return rc;
+    memcpy(again, args, sizeof(again));
+    again[0] += (uint64_t)i * size;
+    again[1] = (nr - i) | LIST_PREEMPTED;
+    return hypercall_continue(nr_hypercall, ARRAY_SIZE(again), again);
 }
 
 /* ---- mmu_update ---- */
 
-/* To a frame that is no table: an ordinary write, on the guest's behalf. d->mmu_lock is held. */
-static int plain_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t val)
+int plain_write(struct domain *d, struct page_info *pg, uint64_t *p, uint64_t val)
 {
     if (!type_get_writable(d, pg))
         return table_abandon(d, pg) == -ERESTART ? -ERESTART : -EINVAL;
@@ -73,21 +88,6 @@ static int plain_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t v
     page_mark_dirty(d, page_to_mfn(pg));
     type_put_writable(pg);
     return 0;
-}
-
-/* An entry above L1 changed: a CPU that runs on a copy of an L4 has to see that. */
-static int upper_write(struct domain *d, struct page_info *pg, pte_t *p, pte_t val, bool keep_ad)
-{
-    enum page_type type = PGT_TYPE(atomic_load(&pg->type_info));
-    int rc = upper_update(d, p, type, (unsigned int)(((uintptr_t)p & ~PAGE_MASK) / sizeof(*p)), val,
-                          keep_ad);
-    uint64_t maddr = mfn_x(page_to_mfn(pg)) << PAGE_SHIFT;
-
-    if (rc)
-        return rc;
-    if (type == PGT_L4 && (maddr == current->arch.cr3_kernel || maddr == current->arch.cr3_user))
-        arch_vcpu_roots_changed(current);
-    return 1;
 }
 
 /* Lists go through a table entry by entry: the reference on the last request's frame is kept. */
@@ -104,7 +104,7 @@ static bool target_set(struct target *t, struct domain *d, mfn_t m)
     if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
         return false;
     if (t->pg)
-        page_put_inline(t->pg);
+        page_put(t->pg);
     *t = (struct target){ pg, mfn_x(m), mfn_to_virt(_mfn(array_index_nospec(mfn_x(m), max_mfn))) };
     return true;
 }
@@ -122,26 +122,24 @@ static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, str
         return -EINVAL;
     p = (pte_t *)(t->va + (ptr & ~PAGE_MASK & ~7ULL));
     x = atomic_load_explicit(&t->pg->type_info, memory_order_relaxed);
-    if (likely(IS_VALID_AS(x, PGT_L1) && cmd != MMU_MACHPHYS_UPDATE &&
-               cmd <= MMU_PT_UPDATE_NO_TRANSLATE))
-        return cmd == MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, p, val, PTE_KEEP_AD, NULL)
-                                                : l1_update(d, owner, p, val, PTE_SET, NULL);
-    if (cmd == MMU_MACHPHYS_UPDATE) {
+    if (unlikely(cmd > MMU_PT_UPDATE_NO_TRANSLATE))
+        return -ENOSYS;
+    if (unlikely(cmd == MMU_MACHPHYS_UPDATE)) {
         m2p_set(m, val);
         return 0;
     }
-    if (cmd > MMU_PT_UPDATE_NO_TRANSLATE)
-        return -ENOSYS;
-    if ((x & PGT_VALID) && PGT_TYPE(x) <= PGT_L4)
-        return owner == d ? upper_write(d, t->pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD)
-                          : -EINVAL;
-    return plain_write(d, t->pg, p, val);
+    if (likely(IS_VALID_AS(x, PGT_L1)))
+        return cmd == MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, p, val, PTE_KEEP_AD, NULL)
+                                                : l1_update(d, owner, p, val, PTE_SET, NULL);
+    if (!(x & PGT_VALID) || PGT_TYPE(x) > PGT_L4)
+        return plain_write(d, t->pg, p, val);
+    return owner == d ? upper_update(d, t->pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD) : -EINVAL;
 }
 
-/* As many of the copied requests as time allows; *i counts those done. */
-static int mmu_update_batch(struct domain *d, struct domain *owner, const struct mmu_update *req,
-                            uint32_t nr, uint32_t *i)
+static int mmu_update_batch(struct domain *d, struct domain *owner, const void *reqs, uint32_t nr,
+                            uint32_t *i)
 {
+    const struct mmu_update *req = reqs;
     struct target t = { NULL, ~0ULL, NULL };
     uint32_t k;
     int rc = 0;
@@ -161,7 +159,7 @@ static int mmu_update_batch(struct domain *d, struct domain *owner, const struct
         (void)tables_drain_locked(d);
     spin_unlock(&d->mmu_lock);
     if (t.pg)
-        page_put_inline(t.pg);
+        page_put(t.pg);
     return rc;
 }
 
@@ -180,44 +178,23 @@ static int mmu_update_batch(struct domain *d, struct domain *owner, const struct
  */
 long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    uint32_t nr = (uint32_t)count & ~LIST_PREEMPTED, i = 0, done, pt_dom = (uint32_t)foreign >> 16;
-    struct domain *d = current->domain, *owner;
-    struct mmu_update req[BATCH];
-    long rc = list_begin(count, done_out, &done);
+    const uint64_t args[] = { reqs, count, done_out, foreign };
+    uint32_t pt_dom = (uint32_t)foreign >> 16;
 
-    if (rc == 0 && pt_dom && pt_dom - 1 != d->domain_id && pt_dom - 1 != DOMID_SELF)
-        rc = -ESRCH;
-    if (rc == 0)
-        rc = frame_owner(d, (domid_t)foreign, &owner);
-    if (rc)
-        return rc;
-    rc = drain(d);
-    while (rc == 0 && i < nr) {
-        uint32_t n = MIN(nr - i, BATCH);
-
-        if (unlikely(copy_from_guest(req, gva_index(_gva(reqs), i, sizeof(*req)),
-                                     n * sizeof(*req)))) {
-            rc = -EFAULT;
-            break;
-        }
-        rc = mmu_update_batch(d, owner, req, n, &i);
-        if (rc == 0 && i < nr && hypercall_preempt_check())
-            rc = -ERESTART;
-    }
-    const uint64_t again[] = { reqs + i * sizeof(*req), (nr - i) | LIST_PREEMPTED, done_out,
-                               foreign };
-    return list_end(__HYPERVISOR_mmu_update, again, done + i, rc);
+    if (pt_dom && pt_dom - 1 != current->domain->domain_id && pt_dom - 1 != DOMID_SELF)
+        return -ESRCH;
+    return list_do(__HYPERVISOR_mmu_update, args, sizeof(struct mmu_update), mmu_update_batch);
 }
 
 /* ---- update_va_mapping ---- */
 
 /* The CPUs of the vCPUs in the guest's bitmap, of one bit for each of its vCPUs. */
-static int vcpumask_copy(struct domain *d, uint64_t bitmap, uint64_t *cpus)
+static int vcpumask_copy(struct domain *d, guest_va_t bitmap, uint64_t *cpus)
 {
     uint64_t vcpus = 0;
     struct vcpu *v;
 
-    if (copy_from_guest(&vcpus, _gva(bitmap), DIV_ROUND_UP(d->max_vcpus, 8)))
+    if (copy_from_guest(&vcpus, bitmap, DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EFAULT;
     *cpus = 0;
     for_each_vcpu (d, v)
@@ -227,35 +204,45 @@ static int vcpumask_copy(struct domain *d, uint64_t bitmap, uint64_t *cpus)
     return 0;
 }
 
-static void flush_va(uint64_t va, uint64_t flags, uint64_t cpus)
+static void flush(uint64_t va, bool page, uint64_t cpus)
 {
-    bool local = (flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_LOCAL;
-
-    switch (flags & UVMF_FLUSHTYPE_MASK) {
-    case UVMF_TLB_FLUSH: local ? arch_flush_tlb_local() : arch_flush_tlb_mask(cpus); break;
-    case UVMF_INVLPG:
-        local ? arch_flush_tlb_page_local(va) : arch_flush_tlb_page_mask(cpus, va);
-        break;
-    }
+    if (page)
+        arch_flush_tlb_page_mask(cpus, va);
+    else
+        arch_flush_tlb_mask(cpus);
 }
 
-/* Always 0, for the tail call. */
+/* cpus: of the guest's bitmap, if flags have one. Always 0, for the tail call. */
 static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t cpus)
 {
-    flush_va(va, flags,
-             (flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_ALL ? atomic_load(&d->dirty_cpus) : cpus);
+    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK;
+
+    if (where <= UVMF_ALL)
+        cpus = where == UVMF_ALL ? atomic_load(&d->dirty_cpus) : 1ULL << this_pcpu()->id;
+    flush(va, (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG, cpus);
     return 0;
 }
 
-static hot_inline long va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t new,
-                                 uint64_t flags)
+static noinline long va_update_again(uint64_t va, pte_t new, uint64_t flags, domid_t domid)
 {
-    uint64_t cpus = 0;
-    pte_t *p;
-    int rc = 0;
+    const uint64_t args[] = { va, new, flags, domid };
 
+    if (domid == DOMID_SELF) /* whoever called with three arguments keeps the fourth register */
+        return hypercall_continue(__HYPERVISOR_update_va_mapping, 3, args);
+    return hypercall_continue(__HYPERVISOR_update_va_mapping_otherdomain, 4, args);
+}
+
+static hot_inline long va_update(uint64_t va, pte_t new, uint64_t flags, domid_t domid)
+{
+    struct domain *d = current->domain, *owner;
+    uint64_t cpus = 0;
+    long rc = frame_owner(d, domid, &owner);
+    pte_t *p;
+
+    if (rc)
+        return rc;
     if (unlikely((flags & ~UVMF_FLUSHTYPE_MASK) > UVMF_ALL) &&
-        vcpumask_copy(d, flags & ~UVMF_FLUSHTYPE_MASK, &cpus))
+        vcpumask_copy(d, _gva(flags & ~UVMF_FLUSHTYPE_MASK), &cpus))
         return -EFAULT;
     spin_lock(&d->mmu_lock);
     if (unlikely(d->dead_tables))
@@ -264,16 +251,11 @@ static hot_inline long va_update(struct domain *d, struct domain *owner, uint64_
     if (likely(rc == 0))
         rc = likely(p != NULL) ? l1_update(d, owner, p, new, PTE_SET, NULL) : -EINVAL;
     spin_unlock(&d->mmu_lock);
-    if (rc == 0 && (flags & UVMF_FLUSHTYPE_MASK))
+    if (unlikely(rc == -ERESTART))
+        return va_update_again(va, new, flags, domid);
+    if (rc == 0 && (flags & UVMF_FLUSHTYPE_MASK) != UVMF_NONE)
         return va_flush(d, va, flags, cpus);
     return rc;
-}
-
-static noinline long va_update_again(uint64_t va, pte_t pte, uint64_t flags)
-{
-    const uint64_t args[] = { va, pte, flags };
-
-    return hypercall_continue(__HYPERVISOR_update_va_mapping, 3, args);
 }
 
 /**
@@ -286,26 +268,26 @@ static noinline long va_update_again(uint64_t va, pte_t pte, uint64_t flags)
  */
 long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4, uint64_t a5)
 {
-    long rc = va_update(current->domain, current->domain, va, pte, flags);
-
-    return unlikely(rc == -ERESTART) ? va_update_again(va, pte, flags) : rc;
+    return va_update(va, pte, flags, DOMID_SELF);
 }
 
 /** The same with the frame of another domain: see frame_owner(). */
 long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid,
                                       uint64_t a5)
 {
-    const uint64_t args[] = { va, pte, flags, domid };
-    struct domain *d = current->domain, *owner;
-    long rc = frame_owner(d, (domid_t)domid, &owner);
-
-    if (rc == 0)
-        rc = va_update(d, owner, va, pte, flags);
-    return rc == -ERESTART ? hypercall_continue(__HYPERVISOR_update_va_mapping_otherdomain, 4, args)
-                           : rc;
+    return va_update(va, pte, flags, (domid_t)domid);
 }
 
 /* ---- mmuext_op ---- */
+
+int unpin_locked(struct domain *d, struct page_info *pg)
+{
+    if (!(atomic_load(&pg->type_info) & PGT_PINNED))
+        return -EINVAL;
+    atomic_fetch_and(&pg->type_info, ~PGT_PINNED);
+    table_put(d, pg);
+    return 0;
+}
 
 int paging_pin(struct domain *d, mfn_t m, enum page_type type)
 {
@@ -314,11 +296,9 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type)
 
     spin_lock(&d->mmu_lock);
     rc = table_get(d, m, type);
-    if (rc == 0 && (atomic_load(&pg->type_info) & PGT_PINNED)) {
+    if (rc == 0 && (atomic_fetch_or(&pg->type_info, PGT_PINNED) & PGT_PINNED)) {
         table_put(d, pg);
         rc = -EINVAL;
-    } else if (rc == 0) {
-        atomic_fetch_or(&pg->type_info, PGT_PINNED);
     }
     spin_unlock(&d->mmu_lock);
     return rc;
@@ -326,45 +306,35 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type)
 
 static int op_unpin(struct domain *d, mfn_t m)
 {
-    struct page_info *pg = mfn_to_page(m);
-    int rc = -EINVAL;
+    int rc;
 
-    if (!page_get_inline(m, d->domain_id))
+    if (!page_get(m, d))
         return -EINVAL;
     spin_lock(&d->mmu_lock);
-    if (atomic_load(&pg->type_info) & PGT_PINNED) {
-        atomic_fetch_and(&pg->type_info, ~PGT_PINNED);
-        table_put(d, pg);
-        rc = 0;
-    }
+    rc = unpin_locked(d, mfn_to_page(m));
     spin_unlock(&d->mmu_lock);
-    page_put_inline(pg);
+    page_put(mfn_to_page(m));
     return rc;
 }
 
-static int op_clear_page(struct domain *d, mfn_t m)
-{
-    if (!page_get_writable(d, m))
-        return -EINVAL;
-    arch_clear_page(mfn_to_virt(m));
-    page_mark_dirty(d, m);
-    page_put_writable(m);
-    return 0;
-}
-
-static int op_copy_page(struct domain *d, mfn_t m, mfn_t src)
+/* CLEAR_PAGE, or COPY_PAGE from src. */
+static int op_fill_page(struct domain *d, mfn_t m, const mfn_t *src)
 {
     int rc = -EINVAL;
 
-    if (!page_get_inline(src, d->domain_id))
-        return -EINVAL;
+    if (src && !page_get(*src, d))
+        return rc;
     if (page_get_writable(d, m)) {
-        arch_copy_page(mfn_to_virt(m), mfn_to_virt(src));
+        if (src)
+            arch_copy_page(mfn_to_virt(m), mfn_to_virt(*src));
+        else
+            arch_clear_page(mfn_to_virt(m));
         page_mark_dirty(d, m);
         page_put_writable(m);
         rc = 0;
     }
-    page_put_inline(mfn_to_page(src));
+    if (src)
+        page_put(mfn_to_page(*src));
     return rc;
 }
 
@@ -372,38 +342,35 @@ static int op_copy_page(struct domain *d, mfn_t m, mfn_t src)
 static int op_flush(struct domain *d, const struct mmuext_op *op)
 {
     uint64_t va = op->arg1.linear_addr, cpus = atomic_load(&d->dirty_cpus);
-    bool is_page = op->cmd == MMUEXT_INVLPG_LOCAL || op->cmd == MMUEXT_INVLPG_MULTI ||
-                   op->cmd == MMUEXT_INVLPG_ALL;
-    bool local = op->cmd == MMUEXT_INVLPG_LOCAL || op->cmd == MMUEXT_TLB_FLUSH_LOCAL;
+    bool page = false;
 
-    if ((op->cmd == MMUEXT_INVLPG_MULTI || op->cmd == MMUEXT_TLB_FLUSH_MULTI) &&
-        vcpumask_copy(d, (uint64_t)(uintptr_t)op->arg2.vcpumask.p, &cpus))
-        return -EINVAL;
-    if (is_page && (!va_is_canonical(va) || va_is_hv(va)))
-        return 0;
-    flush_va(va, (is_page ? UVMF_INVLPG : UVMF_TLB_FLUSH) | (local ? UVMF_LOCAL : UVMF_ALL), cpus);
+    switch (op->cmd) {
+    case MMUEXT_INVLPG_LOCAL: page = true; /* fall through */
+    case MMUEXT_TLB_FLUSH_LOCAL: cpus = 1ULL << this_pcpu()->id; break;
+    case MMUEXT_INVLPG_MULTI: page = true; /* fall through */
+    case MMUEXT_TLB_FLUSH_MULTI:
+        if (vcpumask_copy(d, GVA_OF(op->arg2.vcpumask), &cpus))
+            return -EINVAL;
+        break;
+    case MMUEXT_INVLPG_ALL: page = true;
+    }
+    if (!page || (va_is_canonical(va) && !va_is_hv(va)))
+        flush(va, page, cpus);
     return 0;
 }
 
 static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
 {
     struct domain *d = v->domain;
-    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn));
+    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
 
     switch (op->cmd) {
-    case MMUEXT_PIN_L1_TABLE: return paging_pin(d, m, PGT_L1);
-    case MMUEXT_PIN_L2_TABLE: return paging_pin(d, m, PGT_L2);
-    case MMUEXT_PIN_L3_TABLE: return paging_pin(d, m, PGT_L3);
-    case MMUEXT_PIN_L4_TABLE: return paging_pin(d, m, PGT_L4);
+    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
+        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
     case MMUEXT_UNPIN_TABLE: return op_unpin(d, m);
     case MMUEXT_NEW_BASEPTR: return vcpu_set_root(v, m, false);
     case MMUEXT_NEW_USER_BASEPTR: return vcpu_set_root(v, m, true);
-    case MMUEXT_TLB_FLUSH_LOCAL:
-    case MMUEXT_INVLPG_LOCAL:
-    case MMUEXT_TLB_FLUSH_MULTI:
-    case MMUEXT_INVLPG_MULTI:
-    case MMUEXT_TLB_FLUSH_ALL:
-    case MMUEXT_INVLPG_ALL: return op_flush(d, op);
+    case MMUEXT_TLB_FLUSH_LOCAL ... MMUEXT_INVLPG_ALL: return op_flush(d, op);
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
         if (!may_map_uncached(d))
@@ -411,26 +378,27 @@ static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
         arch_cache_writeback_all();
         return 0;
     case MMUEXT_SET_LDT: return vcpu_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
-    case MMUEXT_CLEAR_PAGE: return op_clear_page(d, m);
-    case MMUEXT_COPY_PAGE: return op_copy_page(d, m, gfn_to_mfn(d, _gfn(op->arg2.src_mfn)));
+    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
+    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
     case MMUEXT_MARK_SUPER:
     case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
     default: return -ENOSYS;
     }
 }
 
-static int mmuext_batch(struct vcpu *v, const struct mmuext_op *op, uint32_t nr, uint32_t *i)
+static int mmuext_batch(struct domain *d, struct domain *owner, const void *ops, uint32_t nr,
+                        uint32_t *i)
 {
-    int rc = 0;
+    const struct mmuext_op *op = ops;
+    int rc = owner == d ? 0 : -EPERM;
 
     for (uint32_t k = 0; k < nr && rc == 0; k++) {
         if (k && hypercall_preempt_check())
             return -ERESTART;
-        rc = mmuext_one(v, &op[k]);
-        if (rc == 0)
-            ++*i;
+        rc = mmuext_one(current, &op[k]);
+        *i += rc == 0;
         if (rc != -ERESTART) {
-            int left = drain(v->domain);
+            int left = drain(d);
 
             rc = rc ?: left;
         }
@@ -450,31 +418,7 @@ static int mmuext_batch(struct vcpu *v, const struct mmuext_op *op, uint32_t nr,
  */
 long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    uint32_t nr = (uint32_t)count & ~LIST_PREEMPTED, i = 0, done;
-    struct vcpu *v = current;
-    struct domain *owner;
-    struct mmuext_op op[BATCH / 2];
-    long rc = list_begin(count, done_out, &done);
+    const uint64_t args[] = { ops, count, done_out, foreign };
 
-    if (rc == 0)
-        rc = frame_owner(v->domain, (domid_t)foreign, &owner);
-    if (rc == 0 && owner != v->domain)
-        rc = -EPERM;
-    if (rc)
-        return rc;
-    rc = drain(v->domain);
-    while (rc == 0 && i < nr) {
-        uint32_t n = MIN(nr - i, ARRAY_SIZE(op));
-
-        if (copy_from_guest(op, gva_index(_gva(ops), i, sizeof(*op)), n * sizeof(*op))) {
-            rc = -EFAULT;
-            break;
-        }
-        rc = mmuext_batch(v, op, n, &i);
-        if (rc == 0 && i < nr && hypercall_preempt_check())
-            rc = -ERESTART;
-    }
-    const uint64_t again[] = { ops + i * sizeof(*op), (nr - i) | LIST_PREEMPTED, done_out,
-                               foreign };
-    return list_end(__HYPERVISOR_mmuext_op, again, done + i, rc);
+    return list_do(__HYPERVISOR_mmuext_op, args, sizeof(struct mmuext_op), mmuext_batch);
 }

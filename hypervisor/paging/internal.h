@@ -3,8 +3,6 @@
  * mmu_lock of the domain that owns the table. Only writable references come and go without it.
  */
 #pragma once
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "paging/paging.h"
 
 #define hot_inline inline __attribute__((always_inline)) /* once for each constant argument */
@@ -21,13 +19,14 @@ enum pte_how { PTE_SET, PTE_KEEP_AD, PTE_CMPXCHG };
 /* ---- types.c ---- */
 bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
 void type_put_writable_slow(struct page_info *pg);
-int table_validate(struct domain *d, struct page_info *pg, enum page_type type);
-void table_last_put(struct domain *d, struct page_info *pg);
+/** A general and a type reference on d's table or descriptor frame; d->mmu_lock is held. */
+int table_get(struct domain *d, mfn_t m, enum page_type type);
+void table_put(struct domain *d, struct page_info *pg);
 /** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
 int tables_drain_locked(struct domain *d);
 /**
- * d's frame pg is wanted as something else: -EBUSY if it is in use; -ERESTART if it was half a table
- * (given up now) or a dead one, so that it will be free when the dead tables are gone.
+ * Frame pg is wanted as something else: -EBUSY if it is in use or not d's; -ERESTART if it was half a
+ * table (given up now) or a dead one, so that it will be free when the dead tables are gone.
  */
 int table_abandon(struct domain *d, struct page_info *pg);
 
@@ -40,15 +39,25 @@ bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type ty
                        unsigned int *done);
 int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e);
 /** The frame cannot be writable: drop the general reference; why. */
-int l1e_get_refused(struct domain *d, struct domain *owner, struct page_info *pg);
-/** Replace an entry of a valid L2..L4 table, index i; 0 or an error that changed nothing. */
-int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new,
-                 bool keep_ad);
+int l1e_get_refused(struct domain *d, struct domain *owner, pte_t e);
+/** Replace entry p of d's valid L2..L4 table pg; 1, or an error that changed nothing. */
+int upper_update(struct domain *d, struct page_info *pg, pte_t *p, pte_t new, bool keep_ad);
 /** Of l1_update(): old and new differ in PTE_RW only. */
 int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
                  enum pte_how how, pte_t *expect);
 /** Make a descriptor harmless (DPL 3); false: it cannot be. */
 bool desc_fix(uint64_t *desc);
+/** Slots 256..271 of every L4 are ours: what the guest left there is not looked at. */
+static inline bool is_hv_slot(enum page_type type, unsigned int i)
+{
+    return type == PGT_L4 && i >= HV_FIRST_SLOT && i <= HV_LAST_SLOT;
+}
+
+/* ---- hypercalls.c ---- */
+/** Write to d's frame that is no table, on the guest's behalf: 0, -EINVAL, -ERESTART. */
+int plain_write(struct domain *d, struct page_info *pg, uint64_t *p, uint64_t val);
+/** Drop pg's pin: 0, or -EINVAL when it has none. */
+int unpin_locked(struct domain *d, struct page_info *pg);
 
 /* ---- inline ---- */
 
@@ -58,8 +67,7 @@ static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
     uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
     do {
-        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >=
-                     PGC_COUNT_MAX - 1)) /* not so, or too many */
+        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >= PGC_COUNT_MAX - 1)) /* or too many */
             return type_get_writable_slow(owner, pg);
     } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
     return true;
@@ -78,38 +86,6 @@ static inline void type_put_writable(struct page_info *pg)
     } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x - 1)));
 }
 
-/* A general and a type reference on d's table or descriptor frame; d->mmu_lock is held. */
-static inline int table_get(struct domain *d, mfn_t m, enum page_type type)
-{
-    struct page_info *pg = mfn_to_page_checked(m);
-    uint64_t x;
-    int rc;
-
-    if (unlikely(pg == NULL || !page_get_owned(pg, page_key(d->domain_id))))
-        return -EINVAL;
-    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-    if (likely(IS_VALID_AS(x, type) && PGT_COUNT(x) < PGC_COUNT_MAX)) {
-        atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
-        return 0;
-    }
-    rc = table_validate(d, pg, type);
-    if (rc)
-        page_put_inline(pg);
-    return rc;
-}
-
-static inline void table_put(struct domain *d, struct page_info *pg)
-{
-    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-
-    if (unlikely(PGT_COUNT(x) <= 1)) {
-        table_last_put(d, pg);
-        return;
-    }
-    atomic_store_explicit(&pg->type_info, x - 1, memory_order_relaxed);
-    page_put_inline(pg);
-}
-
 /* References for a present entry; key is page_key() of owner. */
 static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
 {
@@ -119,25 +95,24 @@ static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t k
         return l1e_get_slow(d, owner, e);
     if (likely(!(e & PTE_RW) || type_get_writable(owner, pg)))
         return 0;
-    return l1e_get_refused(d, owner, pg);
+    return l1e_get_refused(d, owner, e);
 }
 
 static inline void l1e_put(pte_t e)
 {
-    mfn_t m = _mfn(pte_mfn(e));
+    struct page_info *pg = mfn_to_page(_mfn(pte_mfn(e)));
 
-    if (unlikely(!mfn_valid(m)))
+    if (unlikely(!mfn_valid(_mfn(pte_mfn(e)))))
         return; /* MMIO, which has no references */
     if (e & PTE_RW)
-        type_put_writable(mfn_to_page(m));
-    page_put_inline(mfn_to_page(m));
+        type_put_writable(pg);
+    page_put(pg);
 }
 
 /* What a non-present entry may hold on a CPU that speculates with its address (L1TF). */
 static inline bool l1tf_safe(pte_t e)
 {
-    uint64_t a =
-        e & PTE_ADDR_MASK & ((1ULL << MIN(arch_paddr_bits, 44)) - 1); /* what the L1D sees */
+    uint64_t a = e & PTE_ADDR_MASK & ((1ULL << MIN(arch_paddr_bits, 44)) - 1); /* the L1D's view */
 
     return likely(!arch_l1tf_affected) || a == 0 || a >= max_mfn << PAGE_SHIFT;
 }

@@ -6,18 +6,6 @@
 #include "memory/frame.h"
 #include "memory/guest_copy.h"
 
-/**
- * Take a general and a type reference on m for d: the frame becomes or is `type`, validated.
- * Preemptible when the frame is a table that is not yet valid: -ERESTART means progress was kept,
- * call again. 0; -EINVAL not d's frame, another type, or bad contents; -EAGAIN another CPU is at it.
- */
-int page_get_type(struct domain *d, mfn_t m, enum page_type type);
-/**
- * Drop what page_get_type() took. Always 0: a table's contents are let go as far as time allows, the
- * rest by the domain's next operation or paging_relinquish().
- */
-int page_put_type(struct domain *d, mfn_t m);
-
 /** A writable reference on d's frame for ring 0 to write into; false: it is a table or not d's. */
 bool page_get_writable(struct domain *d, mfn_t m);
 void page_put_writable(mfn_t m);
@@ -49,7 +37,6 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type);
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents);
 void vcpu_drop_gdt(struct vcpu *v);
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents);
-void vcpu_drop_ldt(struct vcpu *v);
 /** Set the kernel (user = false) or user root; m 0 for no user root. As MMUEXT_NEW_BASEPTR. */
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);
 

@@ -20,38 +20,31 @@
  */
 #include "paging/internal.h"
 
-/* PGT_NONE and the same type need no flush: see I2. Frames that others map by grant are flushed there. */
-static void flush_former_use(const struct domain *owner, uint64_t x, enum page_type type)
-{
-    if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type)
-        tlb_flush_since(atomic_load(&owner->dirty_cpus), x);
-}
-
 /* For what is not in use as writable already. Without mmu_lock, perhaps. */
 noinline bool type_get_writable_slow(struct domain *owner, struct page_info *pg)
 {
     const uint64_t busy = (uint64_t)PGT_WRITABLE << PGT_TYPE_SHIFT | PGT_BUSY;
 
     for (;;) {
-        uint64_t x = atomic_load(&pg->type_info);
+        uint64_t x = atomic_load(&pg->type_info), nx = TYPE_VALID(PGT_WRITABLE) | 1;
 
         if (x == busy) { /* for the time of a flush */
             cpu_relax();
-        } else if (IS_VALID_AS(x, PGT_WRITABLE)) {
-            if (PGT_COUNT(x) >= PGC_COUNT_MAX)
-                return false;
-            if (atomic_compare_exchange_strong(&pg->type_info, &x, x + 1))
-                return true;
-        } else if (x & PGT_IN_USE) {
-            return false;
-        } else if (PGT_TYPE(x) == PGT_NONE || PGT_TYPE(x) == PGT_WRITABLE) {
-            if (atomic_compare_exchange_strong(&pg->type_info, &x, TYPE_VALID(PGT_WRITABLE) | 1))
-                return true;
-        } else if (atomic_compare_exchange_strong(&pg->type_info, &x, busy)) {
-            flush_former_use(owner, x, PGT_WRITABLE);
-            atomic_store(&pg->type_info, TYPE_VALID(PGT_WRITABLE) | 1);
-            return true;
+            continue;
         }
+        if (IS_VALID_AS(x, PGT_WRITABLE) && PGT_COUNT(x) < PGC_COUNT_MAX)
+            nx = x + 1;
+        else if (x & PGT_IN_USE)
+            return false;
+        else if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != PGT_WRITABLE)
+            nx = busy;
+        if (!atomic_compare_exchange_strong(&pg->type_info, &x, nx))
+            continue;
+        if (nx == busy) { /* see I2; frames that others map by grant are flushed there */
+            tlb_flush_since(atomic_load(&owner->dirty_cpus), x);
+            atomic_store(&pg->type_info, TYPE_VALID(PGT_WRITABLE) | 1);
+        }
+        return true;
     }
 }
 
@@ -81,7 +74,8 @@ int table_abandon(struct domain *d, struct page_info *pg)
     uint64_t x = atomic_load(&pg->type_info);
 
     ASSERT(spin_is_held(&d->mmu_lock));
-    if (!(x & (PGT_PARTIAL | PGT_DEAD)))
+    if (!(x & (PGT_PARTIAL | PGT_DEAD)) ||
+        PGC_OWNER(atomic_load(&pg->count_info)) != d->domain_id) /* then it is not under our lock */
         return -EBUSY;
     if (x & PGT_PARTIAL)
         table_die(d, pg, PGT_TYPE(x), PGT_DONE(x));
@@ -107,20 +101,20 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
         if ((x & PGT_IN_USE) || (atomic_load(&pg->count_info) & PGC_HV))
             return -EINVAL;
     } while (!atomic_compare_exchange_strong(&pg->type_info, &x, busy));
-    page_get_more(pg);
-    flush_former_use(d, x, type);
-    if (atomic_load(&pg->count_info) & PGC_CACHE_MASK)
-        arch_cache_flush(mfn_to_virt(page_to_mfn(pg)),
-                         PAGE_SIZE); /* what we check is what is there */
+    atomic_fetch_add(&pg->count_info, 1); /* the caller has one; guests' limit leaves room */
+    if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type) /* I2 */
+        tlb_flush_since(atomic_load(&d->dirty_cpus), x);
+    if (atomic_load(&pg->count_info) & PGC_CACHE_MASK) /* what we check is what is there */
+        arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE);
     return 0;
 }
 
-noinline int table_validate(struct domain *d, struct page_info *pg, enum page_type type)
+/* For what is not valid as `type` yet; the caller has a general reference. */
+static int table_validate(struct domain *d, struct page_info *pg, enum page_type type)
 {
     unsigned int done;
     int rc = table_begin(d, pg, type, &done);
 
-    ASSERT(spin_is_held(&d->mmu_lock));
     if (rc)
         return rc;
     rc = table_get_entries(d, pg, type, &done);
@@ -128,7 +122,7 @@ noinline int table_validate(struct domain *d, struct page_info *pg, enum page_ty
         if (type == PGT_L4)
             arch_l4_init_hv_slots(mfn_to_virt(page_to_mfn(pg)));
         atomic_store(&pg->type_info, TYPE_VALID(type) | 1);
-        page_put_inline(pg);
+        page_put(pg);
     } else if (rc == -ERESTART) {
         atomic_store(&pg->type_info, (uint64_t)type << PGT_TYPE_SHIFT | PGT_PARTIAL |
                                          (uint64_t)done << PGT_DONE_SHIFT);
@@ -138,10 +132,35 @@ noinline int table_validate(struct domain *d, struct page_info *pg, enum page_ty
     return rc;
 }
 
-noinline void table_last_put(struct domain *d, struct page_info *pg)
+int table_get(struct domain *d, mfn_t m, enum page_type type)
 {
-    uint64_t x = atomic_load(&pg->type_info);
+    struct page_info *pg = mfn_to_page_checked(m);
+    uint64_t x;
+    int rc;
 
+    ASSERT(spin_is_held(&d->mmu_lock));
+    if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
+        return -EINVAL;
+    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+    if (likely(IS_VALID_AS(x, type) && PGT_COUNT(x) < PGC_COUNT_MAX)) {
+        atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
+        return 0;
+    }
+    rc = table_validate(d, pg, type);
+    if (rc)
+        page_put(pg);
+    return rc;
+}
+
+void table_put(struct domain *d, struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    if (likely(PGT_COUNT(x) > 1)) {
+        atomic_store_explicit(&pg->type_info, x - 1, memory_order_relaxed);
+        page_put(pg);
+        return;
+    }
     BUG_ON(!(x & PGT_VALID) || PGT_COUNT(x) != 1 || PGT_TYPE(x) == PGT_WRITABLE ||
            (x & PGT_PINNED));
     table_die(d, pg, PGT_TYPE(x), PGT_TYPE(x) == PGT_DESC ? 0 : PTES_PER_TABLE);
@@ -160,7 +179,7 @@ int tables_drain_locked(struct domain *d)
         if (done == 0 && d->dead_tables == head) {
             d->dead_tables = PGT_COUNT(x);
             atomic_store(&pg->type_info, PGT_STAMP(PGT_TYPE(x), atomic_load(&arch_tlb_clock)));
-            page_put_inline(pg);
+            page_put(pg);
             go_on = !hypercall_preempt_check();
         }
         if (!go_on && d->dead_tables)
@@ -171,49 +190,20 @@ int tables_drain_locked(struct domain *d)
 
 /* ---- for other folders ---- */
 
-int page_get_type(struct domain *d, mfn_t m, enum page_type type)
-{
-    int rc = 0;
-
-    if (type == PGT_WRITABLE)
-        return page_get_writable(d, m) ? 0 : -EINVAL;
-    spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
-    if (rc == 0)
-        rc = table_get(d, m, type);
-    spin_unlock(&d->mmu_lock);
-    return rc;
-}
-
-int page_put_type(struct domain *d, mfn_t m)
-{
-    struct page_info *pg = mfn_to_page(m);
-
-    if (IS_VALID_AS(atomic_load(&pg->type_info), PGT_WRITABLE)) {
-        page_put_writable(m);
-        return 0;
-    }
-    spin_lock(&d->mmu_lock);
-    table_put(d, pg);
-    (void)tables_drain_locked(d);
-    spin_unlock(&d->mmu_lock);
-    return 0;
-}
-
 bool page_get_writable(struct domain *d, mfn_t m)
 {
     struct page_info *pg = mfn_to_page(m);
 
-    if (!page_get_inline(m, d->domain_id))
+    if (!page_get(m, d))
         return false;
     if (type_get_writable(d, pg))
         return true;
-    page_put_inline(pg);
+    page_put(pg);
     return false;
 }
 
 void page_put_writable(mfn_t m)
 {
     type_put_writable(mfn_to_page(m));
-    page_put_inline(mfn_to_page(m));
+    page_put(mfn_to_page(m));
 }

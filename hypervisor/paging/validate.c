@@ -16,13 +16,11 @@
 
 /* ---- L1 ---- */
 
-static bool mmio_permitted(const struct domain *d, mfn_t m)
+static bool mmio_permitted(const struct domain *d, uint64_t m)
 {
-    if (mfn_x(m) >> (arch_paddr_bits - PAGE_SHIFT))
-        return false;
     for (uint32_t i = 0; i < d->nr_iomem; i++)
-        if (mfn_x(m) >= d->iomem[i].first && mfn_x(m) <= d->iomem[i].last)
-            return true;
+        if (m >= d->iomem[i].first && m <= d->iomem[i].last)
+            return !(m >> (arch_paddr_bits - PAGE_SHIFT));
     return false;
 }
 
@@ -42,37 +40,35 @@ static void page_set_uncached(struct domain *owner, struct page_info *pg, pte_t 
     atomic_fetch_add(&owner->nr_mapped_uncached, 1);
 }
 
-/* All but own RAM, mapped write-back. */
+/* All but own RAM, mapped write-back; and why that cannot be mapped writable. */
 noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
 {
-    mfn_t m = _mfn(pte_mfn(e));
-    struct page_info *pg = mfn_to_page(m);
+    struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
+    int rc = 0;
 
     if (e & L1E_BAD)
         return -EINVAL;
-    if (!mfn_valid(m))
-        return mmio_permitted(d, m) ? 0 : -EPERM;
+    if (pg == NULL || !(atomic_load(&pg->count_info) & PGC_RAM))
+        return mmio_permitted(d, pte_mfn(e)) ? 0 : -EPERM;
     if ((e & PTE_CACHE) && !may_map_uncached(d))
         return -EINVAL;
-    if (!page_get_inline(m, owner->domain_id))
+    if (!page_get_owned(pg, page_key(owner->domain_id)))
         return -EBUSY;
-    if ((e & PTE_CACHE) && (atomic_load(&pg->count_info) & PGC_HV)) {
-        page_put_inline(pg);
-        return -EACCES;
-    }
-    if ((e & PTE_RW) && !type_get_writable(owner, pg))
-        return l1e_get_refused(d, owner, pg);
-    if (e & PTE_CACHE)
+    if ((e & PTE_CACHE) && (atomic_load(&pg->count_info) & PGC_HV))
+        rc = -EACCES;
+    else if ((e & PTE_RW) && !type_get_writable(owner, pg))
+        rc = table_abandon(d, pg);
+    else if (e & PTE_CACHE)
         page_set_uncached(owner, pg, e);
-    return 0;
+    if (rc)
+        page_put(pg);
+    return rc;
 }
 
-noinline int l1e_get_refused(struct domain *d, struct domain *owner, struct page_info *pg)
+noinline int l1e_get_refused(struct domain *d, struct domain *owner, pte_t e)
 {
-    int rc = owner == d ? table_abandon(d, pg) : -EBUSY;
-
-    page_put_inline(pg);
-    return rc;
+    page_put(mfn_to_page(_mfn(pte_mfn(e))));
+    return l1e_get_slow(d, owner, e);
 }
 
 /*
@@ -90,7 +86,7 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
         if (PGC_OWNER(atomic_load(&pg->count_info)) != owner->domain_id)
             return -EBUSY;
         if (!type_get_writable(owner, pg))
-            return owner == d ? table_abandon(d, pg) : -EBUSY;
+            return table_abandon(d, pg);
     }
     stored = pte_store(p, &old, new, how);
     if (ram && stored == !(new &PTE_RW))
@@ -141,48 +137,38 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 
 /* ---- L2 to L4 ---- */
 
-/* Slots 256..271 of every L4 are ours: what the guest left there is not looked at. */
-static bool is_hv_slot(enum page_type type, unsigned int i)
-{
-    return type == PGT_L4 && i >= HV_FIRST_SLOT && i <= HV_LAST_SLOT;
-}
-
 static int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, unsigned int *done)
 {
     for (unsigned int i = *done; i < PTES_PER_TABLE; i++) {
         pte_t e = t[i];
-        int rc = 0;
+        int rc;
 
         if (is_hv_slot(type, i))
             continue;
-        if (e & PTE_P)
-            rc = e & UPPER_BAD ? -EINVAL : table_get(d, _mfn(pte_mfn(e)), type - 1);
-        else if (!l1tf_safe(e))
-            rc = -EINVAL;
-        if (rc) {
-            *done = i;
-            return rc;
-        }
-        if (!(e & PTE_P))
+        *done = i;
+        if (!(e & PTE_P) && l1tf_safe(e))
             continue;
+        rc = (e & UPPER_BAD) || !(e & PTE_P) ? -EINVAL : table_get(d, _mfn(pte_mfn(e)), type - 1);
+        if (rc)
+            return rc;
         if (!(e & PTE_US))
             WRITE_ONCE(t[i], e | PTE_US);
-        if (hypercall_preempt_check() && i + 1 < PTES_PER_TABLE) {
-            *done = i + 1;
+        *done = i + 1;
+        if (*done < PTES_PER_TABLE && hypercall_preempt_check())
             return -ERESTART;
-        }
     }
     return 0;
 }
 
-int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i, pte_t new,
-                 bool keep_ad)
+int upper_update(struct domain *d, struct page_info *pg, pte_t *p, pte_t new, bool keep_ad)
 {
+    enum page_type type = PGT_TYPE(atomic_load(&pg->type_info));
+    uint64_t maddr = mfn_x(page_to_mfn(pg)) << PAGE_SHIFT;
     pte_t old = READ_ONCE(*p);
     bool same = false;
     int rc = 0;
 
-    if (is_hv_slot(type, i))
+    if (is_hv_slot(type, (uintptr_t)p % PAGE_SIZE / sizeof(*p)))
         return -EINVAL;
     if (new &PTE_P) {
         if (new &UPPER_BAD)
@@ -199,7 +185,9 @@ int upper_update(struct domain *d, pte_t *p, enum page_type type, unsigned int i
     pte_store(p, &old, new, keep_ad ? PTE_KEEP_AD : PTE_SET);
     if ((old & PTE_P) && !same)
         table_put(d, mfn_to_page(_mfn(pte_mfn(old))));
-    return 0;
+    if (maddr == current->arch.cr3_kernel || maddr == current->arch.cr3_user)
+        arch_vcpu_roots_changed(current); /* a CPU that runs on a copy of it has to see that */
+    return 1;
 }
 
 /* ---- descriptors ---- */
@@ -218,14 +206,9 @@ bool desc_fix(uint64_t *desc)
 
 static int desc_check_all(uint64_t *t)
 {
-    for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*t); i++) {
-        uint64_t desc = t[i];
-
-        if (!desc_fix(&desc))
+    for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*t); i++)
+        if (!desc_fix(&t[i]))
             return -EINVAL;
-        if (desc != t[i])
-            WRITE_ONCE(t[i], desc);
-    }
     return 0;
 }
 

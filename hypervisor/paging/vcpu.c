@@ -4,48 +4,35 @@
 #define DESCS_PER_FRAME 512u
 #define LDT_MAX_ENTRIES 8192u
 
-static mfn_t root_mfn(uint64_t maddr) { return _mfn(maddr >> PAGE_SHIFT); }
-
-static void root_put_locked(struct vcpu *v, uint64_t *root)
-{
-    uint64_t old = *root;
-
-    *root = 0;
-    if (old)
-        table_put(v->domain, mfn_to_page(root_mfn(old)));
-}
-
+/* m 0: no root. */
 static int set_root_locked(struct vcpu *v, mfn_t m, uint64_t *root)
 {
-    struct domain *d = v->domain;
     uint64_t old = *root;
-    int rc;
+    int rc = 0;
 
-    if (old == 0 || mfn_x(m) != mfn_x(root_mfn(old))) {
-        rc = mfn_x(m) ? table_get(d, m, PGT_L4) : 0;
-        if (rc)
-            return rc;
-        *root = mfn_x(m) << PAGE_SHIFT;
-    } else {
+    if (mfn_x(m) == old >> PAGE_SHIFT)
         old = 0;
-    }
+    else if (mfn_x(m))
+        rc = table_get(v->domain, m, PGT_L4);
+    if (rc)
+        return rc;
+    *root = mfn_x(m) << PAGE_SHIFT;
     if (root == &v->arch.cr3_kernel || !v->arch.kernel_mode) /* else no CPU has it loaded now */
         arch_vcpu_roots_changed(v); /* leaves the old one before that may become something else */
     if (old)
-        table_put(d, mfn_to_page(root_mfn(old)));
+        table_put(v->domain, mfn_to_page(_mfn(old >> PAGE_SHIFT)));
     return 0;
 }
 
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
 {
     struct domain *d = v->domain;
-    int rc = 0;
+    int rc;
 
     if (mfn_x(m) == 0 && !user)
         return -EINVAL;
     spin_lock(&d->mmu_lock);
-    if (unlikely(d->dead_tables))
-        rc = tables_drain_locked(d);
+    rc = tables_drain_locked(d);
     if (rc == 0)
         rc = set_root_locked(v, m, user ? &v->arch.cr3_user : &v->arch.cr3_kernel);
     spin_unlock(&d->mmu_lock);
@@ -54,123 +41,94 @@ int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
 
 /* ---- descriptor tables ---- */
 
-static void put_frames(struct domain *d, const mfn_t *frames, unsigned int n)
+static mfn_t mapped_frame(const struct vcpu *v, uint64_t va)
 {
-    for (unsigned int i = 0; i < n; i++)
-        if (mfn_x(frames[i]) != mfn_x(INVALID_MFN))
-            page_put_type(d, frames[i]);
+    const pte_t *p = walk_l1(v->arch.cr3_kernel, va);
+
+    return p && (*p & PTE_P) ? _mfn(pte_mfn(*p)) : INVALID_MFN;
 }
 
-/* Only the vCPU itself changes these, or whoever made sure that it does not run. */
-static void gdt_replace(struct vcpu *v, const mfn_t *frames, unsigned int nr_ents)
+/*
+ * Replace v's LDT by what is mapped at va, or its GDT by gfns. Only the vCPU itself does so,
+ * or whoever made sure that it does not run. Xen looks at an LDT page when it is first used; we do so
+ * now. A page that is not there, or that cannot hold descriptors, is no error either way: the guest's
+ * use of it faults.
+ */
+static int desc_frames_set(struct vcpu *v, bool ldt, const uint64_t *gfns, uint64_t va, uint32_t nr)
 {
-    struct arch_vcpu *a = &v->arch;
-    unsigned int nr_old = DIV_ROUND_UP(a->nr_gdt_ents, DESCS_PER_FRAME);
-    mfn_t old[ARRAY_SIZE(a->gdt_frames)];
+    uint32_t *nr_ents = ldt ? &v->arch.nr_ldt_ents : &v->arch.nr_gdt_ents, nr_drop = 0;
+    mfn_t *frames = ldt ? v->arch.ldt_frames : v->arch.gdt_frames;
+    mfn_t new[NR_LDT_FRAMES], old[NR_LDT_FRAMES], *drop = new;
+    struct domain *d = v->domain;
+    int rc = 0;
 
-    memcpy(old, a->gdt_frames, sizeof(old));
-    for (unsigned int i = 0; i < ARRAY_SIZE(old); i++)
-        a->gdt_frames[i] = i < DIV_ROUND_UP(nr_ents, DESCS_PER_FRAME) ? frames[i] : INVALID_MFN;
-    a->nr_gdt_ents = nr_ents;
-    arch_vcpu_gdt_changed(v);
-    put_frames(v->domain, old, nr_old);
+    spin_lock(&d->mmu_lock);
+    if (nr) /* letting go never fails */
+        rc = tables_drain_locked(d);
+    for (uint32_t i = 0; rc == 0 && i * DESCS_PER_FRAME < nr; i++) {
+        new[i] = ldt ? mapped_frame(v, va + i * PAGE_SIZE) : gfn_to_mfn(d, _gfn(gfns[i]));
+        rc = table_get(d, new[i], PGT_DESC);
+        if (rc)
+            new[i] = INVALID_MFN;
+        if (ldt && rc != -ERESTART)
+            rc = 0;
+        nr_drop++;
+    }
+    if (rc == 0) {
+        memcpy(old, frames, DIV_ROUND_UP(*nr_ents, DESCS_PER_FRAME) * sizeof(*old));
+        memcpy(frames, new, nr_drop * sizeof(*new));
+        drop = old;
+        nr_drop = DIV_ROUND_UP(*nr_ents, DESCS_PER_FRAME);
+        *nr_ents = nr;
+        (ldt ? arch_vcpu_ldt_changed : arch_vcpu_gdt_changed)(v);
+    }
+    while (nr_drop-- > 0)
+        if (mfn_x(drop[nr_drop]) != mfn_x(INVALID_MFN))
+            table_put(d, mfn_to_page(drop[nr_drop]));
+    (void)tables_drain_locked(d);
+    spin_unlock(&d->mmu_lock);
+    return rc;
 }
 
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents)
 {
-    struct domain *d = v->domain;
-    mfn_t list[ARRAY_SIZE(v->arch.gdt_frames)];
-    unsigned int i, n = DIV_ROUND_UP(nr_ents, DESCS_PER_FRAME);
-    int rc;
-
-    if (nr_ents > MAX_GDT_ENTRIES)
-        return -EINVAL;
-    for (i = 0; i < n; i++) {
-        list[i] = gfn_to_mfn(d, _gfn(frames[i]));
-        rc = page_get_type(d, list[i], PGT_DESC);
-        if (rc) {
-            put_frames(d, list, i);
-            return rc;
-        }
-    }
-    gdt_replace(v, list, nr_ents);
-    return 0;
+    return nr_ents > MAX_GDT_ENTRIES ? -EINVAL : desc_frames_set(v, false, frames, 0, nr_ents);
 }
 
-void vcpu_drop_gdt(struct vcpu *v) { gdt_replace(v, NULL, 0); }
+void vcpu_drop_gdt(struct vcpu *v) { (void)vcpu_set_gdt(v, NULL, 0); }
 
-static void ldt_replace(struct vcpu *v, const mfn_t *frames, uint64_t va, unsigned int nr_ents)
-{
-    struct arch_vcpu *a = &v->arch;
-    unsigned int nr_old = DIV_ROUND_UP(a->nr_ldt_ents, DESCS_PER_FRAME);
-    mfn_t old[NR_LDT_FRAMES];
-
-    memcpy(old, a->ldt_frames, sizeof(old));
-    for (unsigned int i = 0; i < NR_LDT_FRAMES; i++)
-        a->ldt_frames[i] = i < DIV_ROUND_UP(nr_ents, DESCS_PER_FRAME) ? frames[i] : INVALID_MFN;
-    a->ldt_base = va;
-    a->nr_ldt_ents = nr_ents;
-    arch_vcpu_ldt_changed(v);
-    put_frames(v->domain, old, nr_old);
-}
-
-/*
- * Xen looks at an LDT page when it is first used; we do so now. A page that is not there, or that
- * cannot hold descriptors, is no error either way: the guest's use of it faults.
- */
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents)
 {
-    struct domain *d = v->domain;
-    mfn_t list[NR_LDT_FRAMES];
-    int rc = 0;
+    int rc;
 
     if (nr_ents > LDT_MAX_ENTRIES ||
         (nr_ents && ((va & ~PAGE_MASK) || !va_is_canonical(va) || va_is_hv(va))))
         return -EINVAL;
-    for (unsigned int i = 0; i < DIV_ROUND_UP(nr_ents, DESCS_PER_FRAME); i++) {
-        pte_t *p;
-
-        list[i] = INVALID_MFN;
-        spin_lock(&d->mmu_lock);
-        rc = tables_drain_locked(d);
-        p = walk_l1(v->arch.cr3_kernel, va + i * PAGE_SIZE);
-        if (rc == 0 && p && (*p & PTE_P))
-            rc = table_get(d, _mfn(pte_mfn(*p)), PGT_DESC);
-        if (rc == 0 && p && (*p & PTE_P))
-            list[i] = _mfn(pte_mfn(*p));
-        spin_unlock(&d->mmu_lock);
-        if (rc == -ERESTART) {
-            put_frames(d, list, i);
-            return rc;
-        }
-    }
-    ldt_replace(v, list, nr_ents ? va : 0, nr_ents);
-    return 0;
+    rc = desc_frames_set(v, true, NULL, va, nr_ents);
+    if (rc == 0)
+        v->arch.ldt_base = nr_ents ? va : 0;
+    return rc;
 }
-
-void vcpu_drop_ldt(struct vcpu *v) { ldt_replace(v, NULL, 0, 0); }
 
 int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)
 {
     mfn_t m = gfn_to_mfn(d, _gfn(maddr >> PAGE_SHIFT));
+    uint64_t *p = maddr_to_virt(maddr);
     struct page_info *pg = mfn_to_page(m);
-    int rc = 0;
+    int rc;
 
-    if (maddr % sizeof(desc) || !desc_fix(&desc) || !page_get_inline(m, d->domain_id))
+    if (maddr % sizeof(desc) || !desc_fix(&desc) || !page_get(m, d))
         return -EINVAL;
     spin_lock(&d->mmu_lock);
-    if (!IS_VALID_AS(atomic_load(&pg->type_info), PGT_DESC)) {
-        if (!type_get_writable(d, pg))
-            rc = table_abandon(d, pg) == -ERESTART ? -ERESTART : -EINVAL;
-        else
-            type_put_writable(pg);
-    }
-    if (rc == 0) /* a table it cannot become while we hold the lock */
-        WRITE_ONCE(*(uint64_t *)maddr_to_virt(maddr), desc);
-    spin_unlock(&d->mmu_lock);
-    if (rc == 0)
+    rc = tables_drain_locked(d);
+    if (rc == 0 && !IS_VALID_AS(atomic_load(&pg->type_info), PGT_DESC)) {
+        rc = plain_write(d, pg, p, desc);
+    } else if (rc == 0) {
+        WRITE_ONCE(*p, desc);
         page_mark_dirty(d, m);
-    page_put_inline(pg);
+    }
+    spin_unlock(&d->mmu_lock);
+    page_put(pg);
     return rc;
 }
 
@@ -182,7 +140,7 @@ int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte
     struct domain *d = v->domain;
     int rc = -EINVAL;
 
-    if (offset >= PAGE_SIZE || offset % sizeof(pte_t) || !page_get_inline(l1_mfn, d->domain_id))
+    if (offset >= PAGE_SIZE || offset % sizeof(pte_t) || !page_get(l1_mfn, d))
         return -EINVAL;
     spin_lock(&d->mmu_lock);
     if (unlikely(d->dead_tables) && tables_drain_locked(d))
@@ -195,36 +153,22 @@ int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte
     spin_unlock(&d->mmu_lock);
     if (rc == 1)
         *seen = old;
-    page_put_inline(mfn_to_page(l1_mfn));
+    page_put(mfn_to_page(l1_mfn));
     return rc;
 }
 
 /* ---- the end of a domain ---- */
 
-static void vcpu_drop_roots(struct vcpu *v)
-{
-    spin_lock(&v->domain->mmu_lock);
-    root_put_locked(v, &v->arch.cr3_user);
-    root_put_locked(v, &v->arch.cr3_kernel);
-    spin_unlock(&v->domain->mmu_lock);
-}
-
-/* Unpin m, or give up what was half validated, if it is d's. */
+/* Give up m if it was half validated, or unpin it, if it is d's. */
 static void relinquish_frame(struct domain *d, mfn_t m)
 {
     struct page_info *pg = mfn_to_page(m);
-    uint64_t x = atomic_load(&pg->type_info);
 
-    if (!(x & (PGT_PINNED | PGT_PARTIAL)) || !page_get_inline(m, d->domain_id))
+    if (!(atomic_load(&pg->type_info) & (PGT_PINNED | PGT_PARTIAL)) || !page_get(m, d))
         return;
-    x = atomic_load(&pg->type_info); /* it is d's from here on, so mmu_lock keeps it */
-    if (x & PGT_PARTIAL)
-        table_abandon(d, pg);
-    if (x & PGT_PINNED) {
-        atomic_fetch_and(&pg->type_info, ~PGT_PINNED);
-        table_put(d, pg);
-    }
-    page_put_inline(pg);
+    (void)table_abandon(d, pg);
+    (void)unpin_locked(d, pg);
+    page_put(pg);
 }
 
 int paging_relinquish(struct domain *d)
@@ -234,8 +178,11 @@ int paging_relinquish(struct domain *d)
 
     for_each_vcpu (d, v) {
         vcpu_drop_gdt(v);
-        vcpu_drop_ldt(v);
-        vcpu_drop_roots(v);
+        (void)vcpu_set_ldt(v, 0, 0);
+        spin_lock(&d->mmu_lock);
+        (void)set_root_locked(v, _mfn(0), &v->arch.cr3_user);
+        (void)set_root_locked(v, _mfn(0), &v->arch.cr3_kernel);
+        spin_unlock(&d->mmu_lock);
     }
     spin_lock(&d->mmu_lock);
     rc = tables_drain_locked(d);

@@ -1,7 +1,8 @@
 /*
  * The scheduling policy of one CPU: earliest eligible virtual deadline first. Pure logic: no lock,
  * no clock, no CPU; sched.c calls it under the run queue's lock, tests/unit/test_sched_sim.c plays
- * it in a simulation.
+ * it in a simulation. A choice looks at each vCPU that wants this CPU, everything else is O(1) but
+ * for policy_sleep(): how many there are is the control domain's doing, no guest's.
  *
  * Each competitor has a virtual time v that advances by its CPU time / weight. The queue's virtual
  * time V is the mean of all v, weighted by weight: a competitor with v < V has had less than its
@@ -10,61 +11,54 @@
  * the earliest deadline runs. So nobody is ever ahead or behind by more than about one request, and
  * how often somebody sleeps, wakes or yields changes when it runs but not how much:
  *   - who sleeps while ahead (v > V) waits after waking until V has come up to v;
- *   - who sleeps while behind keeps at most one request of that, however long it sleeps;
+ *   - of what it did not ask for while it slept nobody gets back more than one request;
  *   - who wakes makes one short request first (WAKE_NS), hence an early deadline;
  *   - who yields gives up what it is behind and is passed over once.
  * A request is 10 ms in proportion to the share, within [MIN, SLICE]: errors stay proportional too.
  *
- * Caps: a budget per period of 10 ms, with at most half a budget saved; who has used it up leaves
- * the competition until the next period.
+ * Caps: a budget that refills at the capped rate up to what 10 ms bring; who has used it up leaves
+ * the competition until it is full.
  */
 #pragma once
-#include "sched/pq.h"
+#include "lib/types.h"
 
-#define POLICY_SLICE_NS MILLISECS(5)     /* the longest request */
-#define POLICY_ROUND_NS MILLISECS(10)    /* what requests are a share of */
-#define POLICY_MIN_NS MICROSECS(500)     /* the shortest with up to 4 competitors, */
-#define POLICY_MIN_MANY_NS MILLISECS(1)  /* and with more */
-#define POLICY_WAKE_NS MICROSECS(250)    /* the first request after waking */
-#define POLICY_RATELIMIT_NS MICROSECS(100) /* who was just picked runs that long */
+#define POLICY_SLICE_NS MILLISECS(5)   /* the longest request */
+#define POLICY_ROUND_NS MILLISECS(10)  /* what requests are a share of */
+#define POLICY_MIN_NS MILLISECS(1)     /* the shortest */
+#define POLICY_WAKE_NS MICROSECS(250)  /* the first request after waking */
+#define POLICY_LEAST_NS MICROSECS(100) /* until the next choice, if nobody wakes */
 #define POLICY_CAP_PERIOD_NS MILLISECS(10)
-#define POLICY_FORGIVE_NS SECONDS(1000)  /* V may wrap in longer sleeps */
+#define POLICY_FORGIVE_NS SECONDS(1000) /* V may wrap in longer sleeps */
 
 enum entity_state {
-    ENTITY_OUT,                /* sleeps */
-    ENTITY_LATER,              /* competes, not yet eligible: in later, by v */
-    ENTITY_READY,              /* competes: in ready, by deadline */
-    ENTITY_RUNNING,            /* competes: is q->curr */
-    ENTITY_PARKED,             /* wants to run but has used up its cap: in parked, by period_end */
+    ENTITY_OUT,     /* sleeps: not in the queue; the others are */
+    ENTITY_READY,   /* competes */
+    ENTITY_RUNNING, /* competes: is q->curr */
+    ENTITY_PARKED,  /* wants to run but has used up its cap */
 };
 
 struct entity {
-    struct pq_node node;
+    struct entity *next;
     enum entity_state state;
     uint32_t weight;
-    uint32_t cap;              /* percent of a CPU, 0: none */
-    uint64_t v, deadline;      /* in ns * 1024 / weight */
-    uint64_t rem;              /* of that division */
-    uint64_t lag;              /* when OUT or PARKED: how far behind it was, in the same unit */
-    uint64_t left_ns;          /* since when */
-    bool yields;               /* RUNNING: pass over at the next pick */
-    int64_t budget_ns;         /* cap: left in this period; negative after an overrun */
-    uint64_t period_end_ns;
+    uint32_t cap;         /* percent of a CPU, below 100; 0: none */
+    uint64_t v, deadline; /* in ns << V_SHIFT / weight */
+    uint64_t left_ns;     /* ENTITY_OUT: since when */
+    bool yields;          /* pass over at the next pick */
+    int64_t budget_ns;    /* cap: may run that long; negative after an overrun */
+    uint64_t refilled_ns; /* when that was true */
 };
 
 struct sched_queue {
-    struct pq later, ready, parked;
-    struct entity *curr;       /* who runs; NULL: nobody (idle) */
-    uint64_t base;             /* V = base + sum / weights */
-    int64_t sum;               /* of weight * (v - base) over all that compete */
+    struct entity *all;
+    struct entity *curr; /* who runs; NULL: nobody (idle) */
+    uint64_t base;       /* V = base + sum / weights */
+    int64_t sum;         /* of weight * (v - base) over all that compete */
     uint64_t weights;
-    uint32_t nr;               /* how many compete, the running one included */
-    uint64_t accounted_ns;     /* curr is charged up to here */
-    uint64_t picked_ns;        /* curr runs since */
+    uint32_t nr;           /* how many compete, the running one included */
+    uint64_t accounted_ns; /* curr is charged up to here */
 };
 
-void policy_init(struct sched_queue *q);
-void policy_entity_init(struct entity *e, uint32_t weight);
 /** Charge the running entity up to now. Each of the following does it first. */
 void policy_account(struct sched_queue *q, uint64_t now_ns);
 /** e, OUT, wants to run. True if the CPU should pick again now. */

@@ -4,14 +4,14 @@
  *
  * Shares: over any time in which the set of runnable vCPUs of a CPU stays the same, each gets
  * weight / sum of weights of it, to within one request: 10 ms in proportion to the share, at least
- * 0.5 ms (1 ms with more than four vCPUs), at most 5 ms.
+ * 1 ms, at most 5 ms.
  *
  * Wake-up latency: a vCPU that has not had more than its share runs at the latest
  *     0.25 ms * W / w + 5 ms
  * after it wakes (w its weight, W the sum of all weights that compete, its own included); as a rule
- * it preempts at once, or when the running vCPU has had 0.1 ms. One that did have more than its
- * share waits until that is evened out: the excess * W / w longer, the excess at most a request.
- * Who waits for its cap's next period is not waking (at most 10 ms * (1 - cap)).
+ * it preempts at once. One that did have more than its share waits until that is evened out: the
+ * excess * W / w longer, the excess at most a request.
+ * Who has used up its cap is not waking: it waits for 10 ms, and longer only after an overrun.
  *
  * Locks: L_SCHED per run queue, with interrupts off. v->processor names the queue and changes only
  * under it, while v does not run. An idle CPU and one whose only vCPU has no cap have no timer.
@@ -21,8 +21,7 @@
 
 #define SCHED_WEIGHT_DEFAULT 256u /* 1..65535 */
 #define SCHED_WEIGHT_MAX 65535u
-#define SCHED_CAP_MAX 100u        /* percent; of one CPU, since a vCPU cannot use more */
-#define SCHED_SLICE_NS MILLISECS(5)
+#define SCHED_CAP_MAX 100u /* percent; of one CPU, since a vCPU cannot use more */
 
 /**
  * At boot, per CPU, after timers_init_cpu() and before the first vCPU. The CPU's idle vCPU must be
@@ -62,12 +61,10 @@ void schedule(void);
  */
 int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap);
 /**
- * Hard and soft affinity, masks of CPUs; -EINVAL if hard & online is empty. If v's CPU is no longer
- * allowed (or not preferred) it is placed again; when it runs, as soon as it has left its CPU.
+ * The CPUs that v may run on, a mask; -EINVAL if none of them is online. If v's CPU is not one of
+ * them it moves to another; when it runs, as soon as it has left its CPU.
  */
-int sched_set_affinity(struct vcpu *v, uint64_t hard, uint64_t soft);
-struct sched_params { uint32_t weight, cap; uint64_t hard, soft; };
-void sched_get(struct vcpu *v, struct sched_params *p);
+int sched_set_affinity(struct vcpu *v, uint64_t cpus);
 
 /** v's runstate, its times accounted up to now. */
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);

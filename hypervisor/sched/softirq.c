@@ -1,8 +1,6 @@
 /* Softirqs: what a CPU does before it goes back to a guest, and while it is idle. */
 #include "sched/sched.h"
 
-#include "lib/bug.h"
-#include "lib/lib.h"
 #include "x86/arch.h"
 #include "x86/upcalls.h"
 
@@ -32,13 +30,9 @@ void softirq_run(void)
         if (pending == 0)
             return;
         arch_irq_enable();
-        while (pending) {
-            unsigned int s = fls64(pending) - 1;
-
-            pending &= ~(1u << s);
-            BUG_ON(handlers[s] == NULL);
-            handlers[s]();
-        }
+        for (unsigned int s = NR_SOFTIRQS; s-- > 0;)
+            if (pending >> s & 1)
+                handlers[s]();
     }
 }
 

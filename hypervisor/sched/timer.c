@@ -1,116 +1,94 @@
 #include "sched/timer.h"
 
-#include "lib/bug.h"
 #include "sched/sched.h"
 #include "x86/arch.h"
 
 struct timer_pcpu {
-    struct spinlock lock;      /* L_TIMER; with interrupts off */
-    struct pq armed;
+    struct spinlock lock; /* L_TIMER; with interrupts off */
+    struct timer *first;
     _Atomic(struct timer *) running; /* its callback runs now */
-    uint64_t programmed_ns;    /* what the hardware waits for, 0: nothing */
+    uint64_t programmed_ns;          /* what the hardware waits for, 0: nothing */
 };
 
 static struct timer_pcpu queues[NR_CPUS];
 
+/* Run what has expired and program the next deadline. */
+static void timers_run(void)
+{
+    struct timer_pcpu *q = &queues[this_pcpu()->id];
+    uint64_t now = arch_time_ns();
+    unsigned long flags = spin_lock_irqsave(&q->lock);
+    struct timer *t;
+
+    while ((t = q->first) != NULL && t->expires_ns <= now) {
+        q->first = t->next;
+        t->armed = false;
+        atomic_store(&q->running, t);
+        spin_unlock_irqrestore(&q->lock, flags);
+        t->fn(t->data);
+        flags = spin_lock_irqsave(&q->lock);
+        atomic_store(&q->running, NULL);
+    }
+    q->programmed_ns = t ? t->expires_ns : 0; /* it has fired, or will once more for nothing */
+    arch_timer_program(q->programmed_ns);
+    spin_unlock_irqrestore(&q->lock, flags);
+}
+
 void timers_init_cpu(uint32_t cpu)
 {
     queues[cpu] = (struct timer_pcpu){ .lock = SPINLOCK_INIT(L_TIMER) };
-    arch_pcpu(cpu)->timers = &queues[cpu];
     softirq_register(SOFTIRQ_TIMER, timers_run);
 }
 
-void timer_init(struct timer *t, void (*fn)(void *), void *data, uint32_t cpu)
+void timer_init(struct timer *t, void (*fn)(void *), void *data)
 {
     *t = (struct timer){ .fn = fn, .data = data };
-    atomic_store(&t->cpu, cpu);
 }
 
-/* The earliest deadline of q may have changed: tell the hardware of q's CPU. */
-static void program_locked(struct timer_pcpu *q)
+/* Another CPU's hardware is left alone: it fires for nothing at worst. */
+void timer_set(struct timer *t, uint64_t expires_ns)
 {
-    uint64_t first = q->armed.min ? q->armed.min->key : 0;
-    uint32_t cpu = (uint32_t)(q - queues);
-
-    if (first == q->programmed_ns)
-        return;
-    if (cpu == this_pcpu()->id) {
-        q->programmed_ns = first;
-        arch_timer_program(first);
-    } else if (first != 0 && (q->programmed_ns == 0 || first < q->programmed_ns)) {
-        softirq_raise_on(cpu, SOFTIRQ_TIMER); /* a later one than programmed: it will find out */
-    }
-}
-
-/* Take t off its queue and, unless it is dead, put it on that of CPU cpu (at 0: nowhere). */
-static void rearm(struct timer *t, uint32_t cpu, uint64_t at, bool kill)
-{
-    struct timer_pcpu *from, *to;
     unsigned long flags = arch_irq_save();
+    struct timer_pcpu *from, *here = &queues[this_pcpu()->id];
+    struct timer **link;
 
     for (;;) {
         from = &queues[atomic_load(&t->cpu)];
-        to = at ? &queues[cpu] : from;
-        spin_lock_pair(&from->lock, &to->lock);
+        spin_lock_pair(&from->lock, &here->lock);
         if (from == &queues[atomic_load(&t->cpu)])
             break;
-        spin_unlock_pair(&from->lock, &to->lock);
+        spin_unlock_pair(&from->lock, &here->lock);
     }
-    if (timer_armed(t))
-        pq_remove(&from->armed, &t->node);
-    t->dead |= kill;
-    if (at != 0 && !t->dead) {
-        atomic_store(&t->cpu, cpu);
-        pq_insert(&to->armed, &t->node, MIN(at, (uint64_t)INT64_MAX));
-        program_locked(to);
+    if (t->armed) {
+        for (link = &from->first; *link != t; link = &(*link)->next)
+            ;
+        *link = t->next;
     }
-    if (from != to || at == 0)
-        program_locked(from);
-    spin_unlock_pair(&from->lock, &to->lock);
+    t->armed = expires_ns != 0 && !t->dead;
+    if (t->armed) {
+        for (link = &here->first; *link && (*link)->expires_ns <= expires_ns; link = &(*link)->next)
+            ;
+        t->next = *link;
+        *link = t;
+        t->expires_ns = expires_ns;
+        atomic_store(&t->cpu, this_pcpu()->id);
+    }
+    expires_ns = here->first ? here->first->expires_ns : 0;
+    if (expires_ns != here->programmed_ns) {
+        here->programmed_ns = expires_ns;
+        arch_timer_program(expires_ns);
+    }
+    spin_unlock_pair(&from->lock, &here->lock);
     arch_irq_restore(flags);
 }
 
-void timer_set_on(struct timer *t, uint32_t cpu, uint64_t expires_ns)
-{
-    rearm(t, cpu, MAX(expires_ns, 1u), false);
-}
-
-void timer_set(struct timer *t, uint64_t expires_ns)
-{
-    timer_set_on(t, atomic_load(&t->cpu), expires_ns);
-}
-
-void timer_stop(struct timer *t) { rearm(t, 0, 0, false); }
-
 void timer_kill(struct timer *t)
 {
-    rearm(t, 0, 0, true);
+    t->dead = true;
+    timer_set(t, 0);
     for (uint32_t cpu = 0; cpu < NR_CPUS; cpu++) /* it may have fired before it moved here */
         while (atomic_load(&queues[cpu].running) == t) {
             BUG_ON(cpu == this_pcpu()->id);
             cpu_relax();
         }
-}
-
-void timers_run(void)
-{
-    struct timer_pcpu *q = this_pcpu()->timers;
-    uint64_t now = arch_time_ns();
-    unsigned long flags = spin_lock_irqsave(&q->lock);
-
-    while (q->armed.min && q->armed.min->key <= now) {
-        struct timer *t = container_of(q->armed.min, struct timer, node);
-        void (*fn)(void *) = t->fn;
-        void *data = t->data;
-
-        pq_remove(&q->armed, &t->node);
-        atomic_store(&q->running, t);
-        spin_unlock_irqrestore(&q->lock, flags);
-        fn(data);
-        flags = spin_lock_irqsave(&q->lock);
-        atomic_store(&q->running, NULL);
-    }
-    q->programmed_ns = 0; /* it has fired, or will once more for nothing */
-    program_locked(q);
-    spin_unlock_irqrestore(&q->lock, flags);
 }

@@ -2,7 +2,6 @@
 #include "x86/acpi.h"
 
 #include "lib/lib.h"
-#include "lib/print.h"
 
 #define TABLE_MAX_BYTES MIB(4)
 #define MAX_TABLES 256u
@@ -10,11 +9,10 @@
 /* Offsets of the fields that we read; specification section 5.2. */
 enum { RSDP_REVISION = 15, RSDP_RSDT = 16, RSDP_XSDT = 24, RSDP_V1_BYTES = 20, RSDP_BYTES = 36 };
 enum { TABLE_LENGTH = 4, TABLE_BYTES = 36, MADT_ENTRIES = 44, HPET_ADDRESS = 40, HPET_BYTES = 56 };
-enum { FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TIMER = 76, FADT_CENTURY = 108 };
+enum { FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TIMER = 76 };
 enum { FADT_FLAGS = 112, FADT_RESET = 116, FADT_RESET_VALUE = 128 };
 enum { FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TIMER = 208 };
 enum { GAS_SPACE = 0, GAS_ADDRESS = 4 };
-#define FADT_TIMER_32BIT (1u << 8)
 #define FADT_RESET_SUPPORTED (1u << 10)
 
 static acpi_map_fn *map_memory;
@@ -84,6 +82,7 @@ static void parse_madt(struct acpi_info *info, const uint8_t *t)
         if (e[1] < (e[0] < sizeof(min_bytes) ? min_bytes[e[0]] : 2) || e[1] > end - e) {
             print(LOG_WARN, "ACPI: APIC: entry of type %u has length %u, the rest is ignored", e[0],
                   e[1]);
+            info->is_corrupt = true;
             return;
         }
         if (!madt_entry(info, e))
@@ -106,17 +105,13 @@ static uint16_t register_port(const uint8_t *t, size_t old, size_t extended)
 
 static void parse_fadt(struct acpi_info *info, const uint8_t *t)
 {
-    uint64_t flags = table_field(t, FADT_FLAGS, 4);
-
-    info->century = (uint8_t)table_field(t, FADT_CENTURY, 1);
     info->pm1a_cnt_port = register_port(t, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
     info->pm1b_cnt_port = register_port(t, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
     info->pm_timer_port = register_port(t, FADT_PM_TIMER, FADT_X_PM_TIMER);
-    info->pm_timer_32bit = flags & FADT_TIMER_32BIT;
     info->reset_space = (uint8_t)table_field(t, FADT_RESET + GAS_SPACE, 1);
     info->reset_address = table_field(t, FADT_RESET + GAS_ADDRESS, 8);
     info->reset_value = (uint8_t)table_field(t, FADT_RESET_VALUE, 1);
-    info->has_reset = (flags & FADT_RESET_SUPPORTED) && info->reset_address;
+    info->has_reset = (table_field(t, FADT_FLAGS, 4) & FADT_RESET_SUPPORTED) && info->reset_address;
 }
 
 static void parse_hpet(struct acpi_info *info, const uint8_t *t)
@@ -165,10 +160,12 @@ static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root)
     len = length_of(t);
     if (len < known[i].min_bytes || len > TABLE_MAX_BYTES || (t = map_memory(maddr, len)) == NULL) {
         print(LOG_WARN, "ACPI: %s: length %u at 0x%lx is wrong", known[i].signature, len, maddr);
+        info->is_corrupt = true;
         return false;
     }
     if (byte_sum(t, len)) {
         print(LOG_WARN, "ACPI: %s: checksum is off by 0x%x", known[i].signature, byte_sum(t, len));
+        info->is_corrupt = true;
         return false;
     }
     known[i].parse(info, t);
@@ -183,6 +180,7 @@ bool acpi_parse(struct acpi_info *info, const uint8_t *rsdp, uint32_t rsdp_bytes
         byte_sum(rsdp, RSDP_V1_BYTES) != 0) {
         print(LOG_WARN, "ACPI: RSDP: %s",
               rsdp_bytes ? "signature or checksum is wrong" : "not found");
+        info->is_corrupt = rsdp_bytes != 0;
         return false;
     }
     return (rsdp_bytes >= RSDP_BYTES && rsdp[RSDP_REVISION] >= 2 &&

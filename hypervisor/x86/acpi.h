@@ -1,12 +1,12 @@
 /* What we need of the ACPI tables; domain 0 interprets the rest. */
 #pragma once
 #include "lib/pcpu.h"
-#include "lib/types.h"
 
 #define ACPI_MAX_IOAPICS 16u
 #define ACPI_MAX_OVERRIDES 24u
 
 struct acpi_info {
+    bool is_corrupt; /* a table that we need has a wrong length or checksum; it was named */
     struct acpi_cpu {
         uint32_t apic_id, acpi_id;
     } cpus[NR_CPUS]; /* MADT: enabled ones, in the table's order */
@@ -24,8 +24,7 @@ struct acpi_info {
     uint32_t nr_overrides;
 
     uint16_t pm_timer_port, pm1a_cnt_port, pm1b_cnt_port; /* FADT; 0: none */
-    bool pm_timer_32bit, has_reset;
-    uint8_t century;                  /* CMOS index, 0: none */
+    bool has_reset;
     uint8_t reset_space, reset_value; /* space 0 memory, 1 I/O port, 2 PCI configuration of bus 0 */
     uint64_t reset_address;
 

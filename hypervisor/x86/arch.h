@@ -3,10 +3,7 @@
  * the same; nothing outside x86/ touches a control register, an MSR, an APIC or a port by itself.
  */
 #pragma once
-#include "lib/lib.h"
-#include "lib/pcpu.h"
 #include "memory/objects.h"
-#include "x86/pte.h"
 
 struct vcpu;
 struct domain;

@@ -1,6 +1,5 @@
 /* The inline part of arch.h on the real machine; tests/unit/fake/ has the host's. */
 #pragma once
-#include "lib/types.h"
 #include "x86/pte.h"
 
 #define ENTRY_OFFSET_PCPU 0 /* struct cpu_entry.pcpu, checked in x86/offsets.c */

@@ -2,14 +2,10 @@
  * From head.S to hypervisor_main(): the address space of design section 5, the frame table, the
  * first CPU's tables. All of this file is freed before the first guest instruction.
  */
-#include "lib/bug.h"
 #include "lib/cmdline.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "lib/version.h"
 #include "memory/heap.h"
 #include "x86/acpi.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/ioapic.h"
 #include "x86/lapic.h"
@@ -300,6 +296,8 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
     cpu_detect();
     if (!acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, acpi_map))
         print(LOG_WARN, "ACPI: no usable tables\n");
+    if (acpi_info.is_corrupt)
+        panic("corrupt ACPI tables, see above");
     reserve_boot_things();
     build_address_space();
     cpu_setup_descriptors(0, &boot_pcpu, (uint64_t)(uintptr_t)boot_stack_top);

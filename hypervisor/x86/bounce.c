@@ -4,11 +4,7 @@
  * [ds es fs gs], [error code], rip, cs (bits 32..39: the saved upcall mask), rflags, rsp, ss.
  * Source: <xen/arch-x86/xen.h>, <xen/callback.h>.
  */
-#include "lib/bug.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "memory/guest_copy.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/upcalls.h"
 

@@ -1,8 +1,5 @@
 /* One CPU: features, control registers and MSRs, descriptor tables in its entry area. */
-#include "lib/bug.h"
 #include "lib/cmdline.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 

@@ -3,9 +3,7 @@
  * descriptor tables, and the features found at boot. Private to x86/.
  */
 #pragma once
-#include "lib/pcpu.h"
 #include "memory/objects.h"
-#include "x86/pte.h"
 
 #define CPU_STACK_SIZE 16384
 

@@ -2,10 +2,7 @@
  * FPU state is switched eagerly, with the vCPU: no state of another is ever in the registers
  * (rule 11). The guest's TS is virtual and only decides whether #NM is raised for it.
  */
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "memory/heap.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 
 #define FXSAVE_BYTES 512

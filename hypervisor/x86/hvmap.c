@@ -1,8 +1,5 @@
 /* The hypervisor's own address space after boot: its root, device mappings, per-CPU windows, TLB. */
-#include "lib/bug.h"
-#include "lib/lib.h"
 #include "memory/heap.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 
 extern char init_start[], init_end[];

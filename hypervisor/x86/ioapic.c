@@ -1,7 +1,6 @@
 /* See ioapic.h; Intel 82093AA. */
 #include "x86/ioapic.h"
 
-#include "lib/print.h"
 #include "x86/acpi.h"
 #include "x86/arch.h"
 #include "x86/lapic.h"

@@ -1,7 +1,6 @@
 /* See lapic.h; Intel SDM volume 3, chapter 11. */
 #include "x86/lapic.h"
 
-#include "lib/bug.h"
 #include "x86/arch.h"
 #include "x86/vectors.h"
 

@@ -1,13 +1,8 @@
 /* Small services of the machine: copies, ports, MSRs, idling, the end of the machine, backtraces. */
-#include "lib/bug.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "x86/acpi.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/multiboot.h"
-#include "x86/upcalls.h"
 
 struct boot_info boot_info;
 struct acpi_info acpi_info;

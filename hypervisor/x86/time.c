@@ -1,27 +1,26 @@
 /* System time and the timer interrupt. */
 #include "x86/time.h"
 
-#include "lib/bug.h"
 #include "lib/cmdline.h"
-#include "lib/print.h"
 #include "x86/acpi.h"
 #include "x86/lapic.h"
 
 struct tsc_scale arch_tsc_scale;
 bool arch_tsc_reliable;
 
-static uint64_t tsc_khz, lapic_khz, boot_wallclock_s;
+static struct clock_rates rates;
+static uint64_t boot_wallclock_s;
 static bool tsc_may_differ; /* between CPUs: time is kept from going backwards by hand */
 
 uint64_t arch_tsc(void)
 {
     uint32_t lo, hi;
 
-    __asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) :: "memory");
+    __asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi)::"memory");
     return (uint64_t)hi << 32 | lo;
 }
 
-uint64_t arch_tsc_khz(void) { return tsc_khz; }
+uint64_t arch_tsc_khz(void) { return rates.tsc_khz; }
 uint64_t arch_boot_wallclock_s(void) { return boot_wallclock_s; }
 
 uint64_t arch_time_ns(void)
@@ -43,46 +42,31 @@ uint64_t arch_time_ns(void)
 
 void time_init(void)
 {
-    struct clock_rates rates;
     uint32_t r[4];
 
     arch_tsc_scale.base = arch_tsc();
-    arch_cpuid(0x80000000, 0, r);
-    if (r[0] >= 0x80000007) {
-        arch_cpuid(0x80000007, 0, r);
-        arch_tsc_reliable = r[3] >> 8 & 1; /* invariant */
-    }
+    arch_cpuid(0x80000007, 0, r);      /* every CPU with long mode has that leaf */
+    arch_tsc_reliable = r[3] >> 8 & 1; /* invariant */
     tsc_may_differ = !arch_tsc_reliable && acpi_info.nr_cpus > 1;
     if (!calibrate(&rates, options.clocksource))
         panic("No timer to calibrate the TSC by: neither HPET, ACPI PM timer, PIT nor CPUID");
-    tsc_khz = rates.tsc_khz;
-    lapic_khz = rates.lapic_khz;
-    tsc_scale_init(&arch_tsc_scale, tsc_khz);
-    print(LOG_INFO, "TSC: %llu kHz, by %s", (unsigned long long)tsc_khz, rates.by);
-    print(LOG_DEBUG, "APIC timer: %llu kHz; TSC is %sinvariant", (unsigned long long)lapic_khz,
-          arch_tsc_reliable ? "" : "not ");
-    print(LOG_INFO, "timed waits: %llu ticks", (unsigned long long)timed_wait_ticks);
-    boot_wallclock_s = rtc_read(acpi_info.century);
+    tsc_scale_init(&arch_tsc_scale, rates.tsc_khz);
+    print(LOG_INFO, "TSC: %lu kHz, by %s in %lu ticks; %sinvariant; APIC timer: %lu kHz",
+          rates.tsc_khz, rates.by, rates.waited_ticks, arch_tsc_reliable ? "" : "not ",
+          rates.lapic_khz);
+    boot_wallclock_s = rtc_read(); /* system time began less than a second ago */
     if (boot_wallclock_s == 0)
         print(LOG_WARN, "RTC: no sensible time; the wall clock starts at 1970");
-    else
-        boot_wallclock_s -= arch_time_ns() / SECONDS(1);
 }
 
 /* The APIC's clock may be off by some ppm: if it fires early, timers_run() programs the rest. */
 void arch_timer_program(uint64_t deadline_ns)
 {
-    uint64_t now, ticks;
+    uint64_t now = arch_time_ns(), ticks = 0;
 
-    if (deadline_ns == 0) {
-        lapic_timer_arm(0);
-        return;
-    }
-    now = arch_time_ns();
-    if (deadline_ns <= now) {
+    if (deadline_ns > now)
+        ticks = muldiv64(MIN(deadline_ns - now, SECONDS(1000)), rates.lapic_khz, 1000000) + 1;
+    else if (deadline_ns != 0)
         softirq_raise(SOFTIRQ_TIMER);
-        return;
-    }
-    ticks = muldiv64(MIN(deadline_ns - now, SECONDS(1000)), lapic_khz, 1000000) + 1;
     lapic_timer_arm((uint32_t)MIN(ticks, (uint64_t)UINT32_MAX));
 }

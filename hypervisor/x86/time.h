@@ -8,16 +8,20 @@
  */
 void time_init(void);
 
-/** TSC ticks spent waiting for time to pass; printed, as the boot's figures want them apart. */
-extern uint64_t timed_wait_ticks;
-
 /* ---- calibrate.c; pure but for ports, MMIO, CPUID, TSC and APIC timer, which tests play ---- */
 
-struct clock_rates { uint64_t tsc_khz, lapic_khz; const char *by; };
+struct clock_rates {
+    uint64_t tsc_khz, lapic_khz;
+    uint64_t waited_ticks; /* of the TSC, for calibration: the boot's figures want them apart */
+    const char *by;
+};
 
-/** The first of HPET, ACPI PM timer, PIT, CPUID (prefer, an enum clocksource, before all) that will do. */
+/**
+ * By the first of HPET, ACPI PM timer, PIT, CPUID (prefer, an enum clocksource, before all) that will
+ * do. False if there is none; rates is then undefined.
+ */
 bool calibrate(struct clock_rates *rates, unsigned int prefer);
 /** mul and shift for a TSC of khz, rounded down; base is left alone. */
 void tsc_scale_init(struct tsc_scale *s, uint64_t khz);
-/** Seconds since 1970, 0 if the RTC shows nothing sensible. */
-uint64_t rtc_read(uint8_t century_index);
+/** Seconds since 1970 (years 1970 to 2069), 0 if the RTC shows nothing sensible or 12-hour time. */
+uint64_t rtc_read(void);

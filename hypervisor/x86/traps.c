@@ -2,8 +2,6 @@
  * Exceptions and interrupts: from a guest they are emulated, handled or bounced; from ring 0 they
  * are a fix-up (an access that may fault) or our own bug, which stops the machine.
  */
-#include "lib/lib.h"
-#include "lib/print.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/lapic.h"

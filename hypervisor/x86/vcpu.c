@@ -2,11 +2,7 @@
  * The machine's part of vCPUs: creation, contexts from guests, and the context switch. What a guest
  * set by hypercall takes effect here.
  */
-#include "lib/bug.h"
-#include "lib/errno.h"
-#include "lib/lib.h"
 #include "memory/heap.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 
 #define RFLAGS_IF (1ULL << 9)

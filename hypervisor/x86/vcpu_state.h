@@ -7,8 +7,6 @@
 
 #include <xen/xen.h>
 
-#include "lib/types.h"
-
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)
 #define NR_LDT_FRAMES 16u
 

@@ -64,7 +64,6 @@ static const struct row {
       { VCPUOP_register_runstate_memory_area, 0, PTR } },
     { "vcpu_op register_time", NR(vcpu_op), IN, { VCPUOP_register_vcpu_time_memory_area, 0, PTR } },
     { "vcpu_op register_vcpu_info", NR(vcpu_op), IN, { VCPUOP_register_vcpu_info, 0, PTR } },
-    { "vcpu_op set_periodic_timer", NR(vcpu_op), IN, { VCPUOP_set_periodic_timer, 0, PTR } },
     { "vcpu_op set_singleshot_timer", NR(vcpu_op), IN, { VCPUOP_set_singleshot_timer, 0, PTR } },
     { "vcpu_op get_physid", NR(vcpu_op), OUT | ANY, { VCPUOP_get_physid, 0, PTR } },
     { "mmuext_op", NR(mmuext_op), IN, { PTR, 1, 0, DOMID_SELF } },

@@ -54,10 +54,6 @@ void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_f
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out) { *out = v->runstate; }
 void vcpu_runstate_update_area(struct vcpu *v) {}
 void vcpu_time_update(struct vcpu *v) {}
-int vcpu_set_singleshot(struct vcpu *v, uint64_t t, uint32_t flags) { last_timer = t; return 0; }
-void vcpu_stop_singleshot(struct vcpu *v) { last_timer = 0; }
-int vcpu_set_periodic(struct vcpu *v, uint64_t ns) { return ns < MILLISECS(1) ? -EINVAL : 0; }
-void vcpu_stop_periodic(struct vcpu *v) {}
 void vcpu_set_timer(struct vcpu *v, uint64_t t) { last_timer = t; }
 void wallclock_set(uint64_t s, uint32_t ns, uint64_t t) { last_wallclock = s; }
 long evtchn_poll(guest_va_t arg) { return -EINVAL; }

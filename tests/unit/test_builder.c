@@ -70,11 +70,8 @@ void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flag
 void vcpu_pause_sync(struct vcpu *v, uint32_t f) { vcpu_pause_set(v, f); }
 void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_flags, ~f); }
 mfn_t vcpu_info_release(struct vcpu *v) { return INVALID_MFN; }
-void vcpu_stop_singleshot(struct vcpu *v) {}
-void vcpu_stop_periodic(struct vcpu *v) {}
 void vcpu_set_timer(struct vcpu *v, uint64_t t) {}
-void vcpu_stop_poll_timer(struct vcpu *v) {}
-void timer_init(struct timer *t, void (*fn)(void *), void *data, uint32_t cpu) {}
+void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) {}
 void timer_set(struct timer *t, uint64_t when) {}
 void timer_kill(struct timer *t) {}
 void console_drain(void) {}

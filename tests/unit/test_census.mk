@@ -1,3 +1,3 @@
 UNIT_TESTS += census
 UNIT_SRCS_census := $(wildcard hypervisor/hypercall/*.c) hypervisor/memory/frame.c hypervisor/memory/heap.c \
-    hypervisor/memory/xmalloc.c hypervisor/lib/format.c
+    hypervisor/lib/format.c

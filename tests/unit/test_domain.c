@@ -107,10 +107,8 @@ mfn_t vcpu_info_release(struct vcpu *v)
 }
 bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
 void page_put_writable(mfn_t m) { page_put(mfn_to_page(m)); }
-void vcpu_stop_singleshot(struct vcpu *v) {}
-void vcpu_stop_periodic(struct vcpu *v) {}
 void vcpu_set_timer(struct vcpu *v, uint64_t t) {}
-void vcpu_stop_poll_timer(struct vcpu *v) {}
+void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) {}
 void timer_set(struct timer *t, uint64_t when) { armed = t; }
 void console_drain(void) {}
 void debug_key_register(const struct debug_key *k);

@@ -339,7 +339,7 @@ static void test_writes_do_what_the_cpu_does(void)
 
 static bool fault_pf(const void *code, size_t len, uint64_t cr2)
 {
-    static uint8_t buf[64];
+    static uint8_t buf[64] __attribute__((aligned(64)));
 
     memset(buf, 0x90, sizeof(buf));
     memcpy(buf, code, len);
@@ -429,17 +429,59 @@ static void test_only_own_l1_tables_of_the_kernel(void)
     link_tables(TABLE_VA, pte_make(1ULL << 30, PTE_P | PTE_US)); /* no RAM */
     CU_ASSERT_FALSE(PF("\x48\x89\x07", TABLE_VA));
     CU_ASSERT_EQUAL(nr_writes, 1); /* the other domain's: paging refused it */
+    link_tables(TABLE_VA, pte_make(TABLE_MFN, PTE_P | PTE_US | PTE_A));
+    CU_ASSERT_TRUE(PF("\x48\x89\x07", TABLE_VA));
+    regs.rip -= 3;
+    regs.error_code = PFEC_PRESENT | PFEC_WRITE; /* not the instruction's own access */
+    CU_ASSERT_FALSE(guest_page_fault(v, &regs, TABLE_VA));
+    CU_ASSERT_EQUAL(nr_writes, 2);
     CU_ASSERT_FALSE(guest_page_fault(v, &regs, HV_VIRT_START + 8));
+}
+
+/* Runs first: nothing is remembered yet, and that is no instruction of zero bytes. */
+static void test_zeros_are_not_an_instruction(void)
+{
+    reset();
+    CU_ASSERT_FALSE(PF("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", TABLE_VA));
+    CU_ASSERT_EQUAL(nr_writes, 0);
+}
+
+/* What is remembered of an instruction is by its bytes, not by its address. */
+static void test_changed_code_is_decoded_again(void)
+{
+    reset();
+    regs.rdi = TABLE_VA;
+    regs.rax = 5;
+    CU_ASSERT_TRUE(PF("\x48\x89\x07", TABLE_VA));
+    CU_ASSERT_TRUE(PF("\x48\x89\x07", TABLE_VA + 8));
+    regs.rcx = 6;
+    CU_ASSERT_TRUE(PF("\x48\x89\x0f", TABLE_VA + 16));
+    CU_ASSERT_EQUAL(ENTRY(0), 5);
+    CU_ASSERT_EQUAL(ENTRY(1), 5);
+    CU_ASSERT_EQUAL(ENTRY(2), 6);
+    CU_ASSERT_FALSE(PF("\xf0\x48\x89\x0f", TABLE_VA));
+    CU_ASSERT_FALSE(PF("\xf0\x48\x89\x0f", TABLE_VA)); /* a refusal is not remembered as anything else */
+    CU_ASSERT_EQUAL(nr_writes, 3);
 }
 
 static void test_endless_races_end(void)
 {
+    unsigned int still;
+
     reset();
     regs.rdi = TABLE_VA;
     races = 1000;
     regs.rax = 1;
     CU_ASSERT_TRUE(PF("\xf0\x48\x31\x07", TABLE_VA)); /* executed again by the guest */
     CU_ASSERT_TRUE(nr_writes < 20);
+    CU_ASSERT_TRUE(races < 1000); /* the entry was compared */
+    CU_ASSERT_EQUAL(regs.rip % 64, 0);
+    CU_ASSERT_TRUE(PF("\x89\x07", TABLE_VA)); /* so is a store of half of it */
+    CU_ASSERT_EQUAL(regs.rip % 64, 0);
+    still = races;
+    CU_ASSERT_TRUE(PF("\x48\x89\x47\x08", TABLE_VA + 8)); /* a whole one is just stored */
+    CU_ASSERT_EQUAL(races, still);
+    CU_ASSERT_EQUAL(regs.rip % 64, 4);
     races = 0;
     nr_writes = 0;
     retry_rc = ERESTART;
@@ -603,6 +645,11 @@ static void test_the_guests_bitmap_of_ports(void)
     CU_ASSERT_FALSE(port_by_bitmap("\xed", 0x70, map));
     CU_ASSERT_TRUE(port_by_bitmap("\x66\xef", 0x7f, map));
     CU_ASSERT_FALSE(port_by_bitmap("\xef", 0x7f, map));
+    v->iobitmap_ports = 0x72;
+    CU_ASSERT_TRUE(port_by_bitmap("\x66\xed", 0x70, map));
+    v->iobitmap_ports = 0x71;
+    CU_ASSERT_FALSE(port_by_bitmap("\x66\xed", 0x70, map));
+    v->iobitmap_ports = 512;
     CU_ASSERT_TRUE(port_by_bitmap("\xee", 511, map));
     CU_ASSERT_FALSE(port_by_bitmap("\x66\xef", 511, map)); /* beyond the bitmap */
     CU_ASSERT_FALSE(port_by_bitmap("\xec", 0xffff, map));
@@ -894,10 +941,12 @@ int main(void)
     nr_cases = ARRAY_SIZE(rows);
     CU_initialize_registry();
     s = CU_add_suite("emulate", NULL, NULL);
+    CU_ADD_TEST(s, test_zeros_are_not_an_instruction);
     CU_ADD_TEST(s, test_writes_do_what_the_cpu_does);
     CU_ADD_TEST(s, test_bit_number_in_a_register_reaches_other_entries);
     CU_ADD_TEST(s, test_refusals_change_nothing);
     CU_ADD_TEST(s, test_only_own_l1_tables_of_the_kernel);
+    CU_ADD_TEST(s, test_changed_code_is_decoded_again);
     CU_ADD_TEST(s, test_endless_races_end);
     CU_ADD_TEST(s, test_spurious_faults);
     CU_ADD_TEST(s, test_ports);

@@ -60,11 +60,6 @@ void vcpu_set_poll_timer(struct vcpu *v, uint64_t t)
     (void)v;
     poll_timer_ns = t;
 }
-void vcpu_stop_poll_timer(struct vcpu *v)
-{
-    (void)v;
-    poll_timer_ns = 0;
-}
 
 /* ---- set up ---- */
 

@@ -242,10 +242,15 @@ static void test_a_freed_frame_is_flushed_from_tlbs_before_it_is_used_again(void
 }
 
 static unsigned int flushed_bytes;
+static bool dies_meanwhile; /* another CPU gives the domain's frames up during a cache flush */
 void arch_cache_flush(const void *p, size_t len)
 {
     (void)p;
     flushed_bytes += (unsigned int)len;
+    if (dies_meanwhile && !spin_is_held(&d->page_lock)) { /* else it waits for the lock */
+        CU_ASSERT_EQUAL(domain_relinquish_pages(d), 0);
+        CU_ASSERT_TRUE(d->nr_pages <= 1); /* what is being stolen, at most */
+    }
 }
 
 static void test_an_uncached_frame_is_flushed_when_freed(void)
@@ -261,6 +266,28 @@ static void test_an_uncached_frame_is_flushed_when_freed(void)
     CU_ASSERT_EQUAL(flushed_bytes, PAGE_SIZE);
     CU_ASSERT_EQUAL(d->nr_mapped_uncached, 0);
     CU_ASSERT_EQUAL(mfn_to_page(m)->count_info & PGC_CACHE_MASK, 0);
+    teardown();
+}
+
+/* A stolen frame at the head of the list must not look like the end of those that are ALLOCATED. */
+static void test_a_frame_being_stolen_does_not_hide_the_others_from_death(void)
+{
+    mfn_t m;
+
+    setup();
+    domain_page();
+    m = domain_page();
+    mfn_to_page(m)->count_info |= 3ULL << PGC_CACHE_SHIFT;
+    d->nr_mapped_uncached = 1;
+    CU_ASSERT_TRUE(page_get(m, d));
+    dies_meanwhile = true;
+    CU_ASSERT_TRUE(domain_steal_page(d, m));
+    if (!spin_is_held(&d->page_lock))
+        arch_cache_flush(NULL, 0); /* at the latest now */
+    dies_meanwhile = false;
+    CU_ASSERT_EQUAL(d->nr_pages, 0);
+    CU_ASSERT_EQUAL(d->page_list, 0);
+    heap_free(m, 0);
     teardown();
 }
 
@@ -377,6 +404,7 @@ int main(void)
     CU_ADD_TEST(s, test_steal_and_assign);
     CU_ADD_TEST(s, test_a_freed_frame_is_flushed_from_tlbs_before_it_is_used_again);
     CU_ADD_TEST(s, test_an_uncached_frame_is_flushed_when_freed);
+    CU_ADD_TEST(s, test_a_frame_being_stolen_does_not_hide_the_others_from_death);
     CU_ADD_TEST(s, test_a_shared_frame_is_mappable_but_not_the_domains);
     CU_ADD_TEST(s, test_small_objects);
     CU_ADD_TEST(s, test_page_runs);

@@ -1,2 +1,2 @@
 UNIT_TESTS += heap
-UNIT_SRCS_heap := hypervisor/memory/frame.c hypervisor/memory/heap.c hypervisor/memory/xmalloc.c
+UNIT_SRCS_heap := hypervisor/memory/frame.c hypervisor/memory/heap.c

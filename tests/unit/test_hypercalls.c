@@ -427,7 +427,7 @@ static void model_check(void)
     for (unsigned int i = 0; i < nr_model; i++) {
         uint64_t x = mfn_to_page(_mfn(model[i].mfn))->count_info;
 
-        CU_ASSERT_EQUAL_FATAL(x & ~PGC_DIRTY, (PGC_ALLOCATED | PGC_RAM) + 1 + model[i].held);
+        CU_ASSERT_EQUAL_FATAL(x, (PGC_ALLOCATED | PGC_RAM) + 1 + model[i].held);
         CU_ASSERT_EQUAL_FATAL(m2p_get(_mfn(model[i].mfn)), model[i].pfn);
     }
     CU_ASSERT_EQUAL_FATAL(heap_audit(), 0);
@@ -785,11 +785,21 @@ static void test_vcpu_op_areas_and_timers(void)
     arg[0] = 12345, arg[1] = 0;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, va(arg)), 0);
     CU_ASSERT_EQUAL(last_timer, 12345);
+    arg[0] = fake_now_ns, arg[1] = VCPU_SSHOTTMR_future;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, va(arg)), -ETIME);
+    CU_ASSERT_EQUAL(last_timer, 12345);
+    arg[0] = fake_now_ns + 1;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, va(arg)), 0);
+    CU_ASSERT_EQUAL(last_timer, fake_now_ns + 1);
+    arg[0] = arg[1] = 0; /* late, but not stopped */
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, va(arg)), 0);
+    CU_ASSERT_EQUAL(last_timer, 1);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 1, va(arg)), -EINVAL);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, bad_va), -EFAULT);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_stop_singleshot_timer, 1, 0), -EINVAL);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_stop_singleshot_timer, 0, 0), 0);
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, 1, va(arg)), -EINVAL);
+    CU_ASSERT_EQUAL(last_timer, 0);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, 1, va(arg)), -ENOSYS);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_stop_periodic_timer, 1, 0), 0);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_send_nmi, 1, 0), 0);
     CU_ASSERT(dom->vcpu[1]->nmi_pending);

@@ -1,3 +1,3 @@
 UNIT_TESTS += hypercalls
 UNIT_SRCS_hypercalls := $(wildcard hypervisor/hypercall/*.c) hypervisor/memory/frame.c hypervisor/memory/heap.c \
-    hypervisor/memory/xmalloc.c hypervisor/lib/format.c
+    hypervisor/lib/format.c

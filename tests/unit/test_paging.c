@@ -662,6 +662,49 @@ static void test_descriptor_tables(void)
     teardown();
 }
 
+/* A tree big enough that everything on it is preempted many times. */
+static uint64_t make_tree(unsigned int width, uint64_t bad_leaf)
+{
+    uint64_t top = page(), t3 = page();
+
+    table(top)[0] = pte_make(t3, W);
+    for (unsigned int i = 0; i < width; i++) {
+        uint64_t t2 = page();
+
+        table(t3)[i] = pte_make(t2, W);
+        for (unsigned int k = 0; k < width; k++) {
+            uint64_t t1 = page();
+
+            table(t2)[k] = pte_make(t1, W);
+            for (unsigned int j = 0; j < 8; j++)
+                table(t1)[j] = pte_make(page(), W);
+        }
+        if (i + 1 == width && bad_leaf)
+            table(t2)[width] = pte_make(bad_leaf, W);
+    }
+    return top;
+}
+
+/* update_descriptor on what was half a table, or is a dead one, goes on until that is plain memory. */
+static void test_a_descriptor_written_to_an_abandoned_table(void)
+{
+    uint64_t top;
+    int rc = -ERESTART;
+
+    setup();
+    top = make_tree(3, 0);
+    fake_preempt_every = 1;
+    op[0] = (struct mmuext_op){ .cmd = MMUEXT_PIN_L4_TABLE, .arg1.mfn = top };
+    CU_ASSERT_EQUAL_FATAL(ext_n(1), -ERESTART);
+    CU_ASSERT_NOT_EQUAL(type_of(top) & PGT_PARTIAL, 0);
+    for (unsigned int n = 0; n < 1000 && rc == -ERESTART; n++)
+        rc = desc_update(d, (top << 12) + 4088, 0);
+    CU_ASSERT_EQUAL(rc, 0);
+    CU_ASSERT_FALSE(type_of(top) & PGT_IN_USE);
+    fake_preempt_every = 0;
+    teardown();
+}
+
 static void test_emulated_writes(void)
 {
     uint64_t m, seen = 0;
@@ -700,29 +743,6 @@ static void test_pages_copied_and_cleared(void)
     CU_ASSERT_EQUAL(table(a)[511], 0);
     CU_ASSERT_EQUAL(table(b)[511], 0x7777777777777777ULL);
     teardown();
-}
-
-/* A tree big enough that everything on it is preempted many times. */
-static uint64_t make_tree(unsigned int width, uint64_t bad_leaf)
-{
-    uint64_t top = page(), t3 = page();
-
-    table(top)[0] = pte_make(t3, W);
-    for (unsigned int i = 0; i < width; i++) {
-        uint64_t t2 = page();
-
-        table(t3)[i] = pte_make(t2, W);
-        for (unsigned int k = 0; k < width; k++) {
-            uint64_t t1 = page();
-
-            table(t2)[k] = pte_make(t1, W);
-            for (unsigned int j = 0; j < 8; j++)
-                table(t1)[j] = pte_make(page(), W);
-        }
-        if (i + 1 == width && bad_leaf)
-            table(t2)[width] = pte_make(bad_leaf, W);
-    }
-    return top;
 }
 
 static void test_preempted_at_every_nth_chance(void)
@@ -1082,6 +1102,7 @@ int main(void)
     CU_ADD_TEST(s, test_done_counts_and_faults);
     CU_ADD_TEST(s, test_flushes);
     CU_ADD_TEST(s, test_descriptor_tables);
+    CU_ADD_TEST(s, test_a_descriptor_written_to_an_abandoned_table);
     CU_ADD_TEST(s, test_emulated_writes);
     CU_ADD_TEST(s, test_pages_copied_and_cleared);
     CU_ADD_TEST(s, test_preempted_at_every_nth_chance);

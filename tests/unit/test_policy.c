@@ -276,6 +276,7 @@ static void test_unknown_msrs_do_not_exist(void)
         if (!is_known)
             CU_ASSERT_EQUAL(guest_wrmsr(v, m, 0), -EPERM);
     }
+    CU_ASSERT_EQUAL(n, ARRAY_SIZE(known) + 0x80);
     CU_ASSERT_EQUAL(guest_wrmsr(v, 0x10, 0), -EPERM);
     CU_ASSERT_EQUAL(guest_wrmsr(v, 0x1b, 0xfee00900), -EPERM);
     for (uint32_t m = 0xc0000081; m < 0xc0000100; m++)

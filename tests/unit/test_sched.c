@@ -103,6 +103,14 @@ static uint64_t sum(const struct vcpu_runstate_info *r)
     return r->time[0] + r->time[1] + r->time[2] + r->time[3];
 }
 
+static bool parked(const struct sched_queue *q)
+{
+    for (const struct entity *e = q->all; e != NULL; e = e->next)
+        if (e->state == ENTITY_PARKED)
+            return true;
+    return false;
+}
+
 /* What must hold between any two calls, whatever is pending. */
 static void audit(void)
 {
@@ -121,14 +129,13 @@ static void audit(void)
         CU_ASSERT_EQUAL_FATAL(v->running, s->entity.state == ENTITY_RUNNING);
         CU_ASSERT_EQUAL_FATAL(v->running, q->queue.curr == &s->entity);
         CU_ASSERT_EQUAL_FATAL(v->running, v->runstate.state == RUNSTATE_running);
-        CU_ASSERT_FATAL(!s->leaving);
         if (!v->running) { /* no wake-up is ever lost */
             CU_ASSERT_EQUAL_FATAL(v->pause_flags == 0, s->entity.state != ENTITY_OUT);
             CU_ASSERT_EQUAL_FATAL(v->runstate.state, runstate_not_running(v));
-            CU_ASSERT_FATAL(s->hard >> v->processor & 1);
+            CU_ASSERT_FATAL(s->affinity >> v->processor & 1);
         } else {
             CU_ASSERT_FATAL(v->pause_flags == 0 || pending);
-            CU_ASSERT_FATAL((s->hard >> v->processor & 1) || pending);
+            CU_ASSERT_FATAL((s->affinity >> v->processor & 1) || pending);
         }
     }
     for (unsigned int i = 0; arch_cpus_online() >> i & 1; i++) {
@@ -142,8 +149,8 @@ static void audit(void)
         CU_ASSERT_EQUAL_FATAL(q->nr_vcpus, live[i]);
         CU_ASSERT_EQUAL_FATAL(arch_pcpu(i)->locks_held, 0);
         CU_ASSERT_FATAL(q->queue.nr == 0 || q->queue.curr || pending);
-        CU_ASSERT_FATAL(q->queue.nr < 2 || timer_armed(&q->again) || pending);
-        CU_ASSERT_FATAL(!q->queue.parked.min || timer_armed(&q->again) || pending);
+        CU_ASSERT_FATAL(q->queue.nr < 2 || q->again.armed || pending);
+        CU_ASSERT_FATAL(!parked(&q->queue) || q->again.armed || pending);
     }
 }
 
@@ -260,7 +267,7 @@ static void test_two_share_by_slices(void)
     while (fake_now_ns < SECONDS(2)) {
         cpu_run(0);
         audit();
-        CU_ASSERT_FATAL(deadline[0] > fake_now_ns && deadline[0] <= fake_now_ns + SCHED_SLICE_NS + 1);
+        CU_ASSERT_FATAL(deadline[0] > fake_now_ns && deadline[0] <= fake_now_ns + POLICY_SLICE_NS + 1);
         fake_now_ns = deadline[0] + rnd() % 20000;
     }
     vcpu_runstate_get(d->vcpu[0], &a);
@@ -275,16 +282,15 @@ static void test_two_share_by_slices(void)
 
 static void test_affinity_places_again(void)
 {
-    struct sched_params p;
     struct vcpu *v;
 
     setup(3, 3);
     v = d->vcpu[0];
-    CU_ASSERT_EQUAL(sched_set_affinity(v, 8, ~0ULL), -EINVAL);
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 8), -EINVAL);
     vcpu_pause_clear(v, VPF_DOWN);
     cpu_run(0);
     CU_ASSERT_PTR_EQUAL(current, v);
-    CU_ASSERT_EQUAL(sched_set_affinity(v, 4, ~0ULL), 0); /* while it runs here */
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 4), 0); /* while it runs here */
     audit();
     CU_ASSERT_EQUAL(v->processor, 0);
     cpu_run(0);
@@ -294,16 +300,19 @@ static void test_affinity_places_again(void)
     cpu_run(2);
     CU_ASSERT_PTR_EQUAL(current, v);
     fake_cpu(0);
-    CU_ASSERT_EQUAL(sched_set_affinity(v, 1, 1), 0); /* while it runs there */
-    sched_get(v, &p);
-    CU_ASSERT(p.hard == 1 && p.soft == 1 && p.weight == SCHED_WEIGHT_DEFAULT && p.cap == 0);
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 1), 0); /* while it runs there */
     settle();
     audit();
     CU_ASSERT_PTR_EQUAL(runs_on(0), v);
-    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], ALL_CPUS, 4), 0); /* asleep: at once */
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 4), 0); /* asleep: at once */
     CU_ASSERT_EQUAL(d->vcpu[1]->processor, 2);
-    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 1, 4), 0); /* soft cannot be had: hard rules */
-    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 0);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], ALL_CPUS), 0); /* allowed: stays */
+    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 2);
+    vcpu_pause_clear(d->vcpu[1], VPF_DOWN);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 2), 0); /* waits: takes its wish with it */
+    audit();
+    cpu_run(1);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[1]);
     teardown();
 }
 
@@ -327,13 +336,27 @@ static void test_the_runstate_area_follows_the_protocol(void)
     vcpu_runstate_update_area(d->vcpu[0]);
     vcpu_runstate_update_area(d->vcpu[0]);
     CU_ASSERT_EQUAL(area.state_entry_time, fake_now_ns);
-    vcpu_pause_clear(d->vcpu[1], VPF_DOWN); /* preempted: the siblings see it */
-    cpu_run(0);
     fake_now_ns += MILLISECS(20);
+    vcpu_pause_clear(d->vcpu[1], VPF_DOWN); /* preempted: the siblings see it */
     cpu_run(0);
     CU_ASSERT_PTR_EQUAL(current, d->vcpu[1]);
     CU_ASSERT_EQUAL(area.state, RUNSTATE_runnable);
     CU_ASSERT_EQUAL(sum(&area), fake_now_ns - created_ns);
+    teardown();
+}
+
+static void test_a_time_area_that_another_vcpu_registered_is_written_at_the_switch(void)
+{
+    struct vcpu_time_info area = { .version = 0 };
+
+    setup(1, 1);
+    vcpu_time_update(d->vcpu[0]); /* its own copy is right already */
+    fake_guest_map(&area, sizeof(area), FAKE_READ_WRITE);
+    d->vcpu[0]->time_area = fake_va(&area);
+    vcpu_pause_clear(d->vcpu[0], VPF_DOWN);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[0]);
+    CU_ASSERT(area.version != 0 && area.tsc_to_system_mul == arch_tsc_scale.mul);
     teardown();
 }
 
@@ -387,7 +410,7 @@ static void random_step(void)
         if (!here->is_idle)
             vcpu_yield();
         break;
-    case 6: sched_set_affinity(v, 1 + rnd() % ALL_CPUS, rnd() % 8); break;
+    case 6: sched_set_affinity(v, 1 + rnd() % ALL_CPUS); break;
     case 7: sched_set_params(v, 1 + rnd() % 1000, rnd() % 3 ? 0 : rnd() % 120); break;
     case 8: fake_now_ns += rnd() % MILLISECS(10); break;
     case 9: fake_now_ns += rnd() % 1000; break;
@@ -428,6 +451,7 @@ int main(void)
     CU_ADD_TEST(s, test_two_share_by_slices);
     CU_ADD_TEST(s, test_affinity_places_again);
     CU_ADD_TEST(s, test_the_runstate_area_follows_the_protocol);
+    CU_ADD_TEST(s, test_a_time_area_that_another_vcpu_registered_is_written_at_the_switch);
     CU_ADD_TEST(s, test_creation_without_memory_leaves_nothing);
     CU_ADD_TEST(s, test_the_idle_loop_leaves_for_whoever_wakes);
     CU_ADD_TEST(s, test_random_calls_on_three_cpus);

@@ -1,2 +1,2 @@
 UNIT_TESTS += sched_sim
-UNIT_SRCS_sched_sim := hypervisor/sched/policy.c hypervisor/sched/pq.c
+UNIT_SRCS_sched_sim := hypervisor/sched/policy.c

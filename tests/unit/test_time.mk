@@ -1,2 +1,2 @@
 UNIT_TESTS += time
-UNIT_SRCS_time := hypervisor/sched/time.c hypervisor/sched/timer.c hypervisor/sched/pq.c hypervisor/sched/softirq.c
+UNIT_SRCS_time := hypervisor/sched/time.c hypervisor/sched/timer.c hypervisor/sched/softirq.c

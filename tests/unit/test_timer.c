@@ -31,7 +31,7 @@ static void fired(void *data)
     unsigned int i = (unsigned int)((struct timer *)data - timers);
 
     CU_ASSERT_FATAL(fake_irqs_on && this_pcpu()->locks_held == 0);
-    CU_ASSERT_FATAL(!timer_armed(&timers[i]));
+    CU_ASSERT_FATAL(!timers[i].armed);
     model[i].fired++;
     if (nr_order < NR_TIMERS)
         order[nr_order++] = i;
@@ -47,7 +47,7 @@ static void setup(void)
     for (unsigned int i = 0; i < NR_TEST_CPUS; i++)
         timers_init_cpu(i);
     for (unsigned int i = 0; i < NR_TIMERS; i++)
-        timer_init(&timers[i], fired, &timers[i], 0);
+        timer_init(&timers[i], fired, &timers[i]);
 }
 
 static void cpu_run(unsigned int cpu)
@@ -66,7 +66,8 @@ static void test_they_fire_in_order_and_never_early(void)
         timer_set(&timers[i], 5000 + i * 7 % 10 * 100);
     CU_ASSERT_EQUAL(deadline[0], 5000);
     fake_now_ns = 4999;
-    timers_run();
+    softirq_raise(SOFTIRQ_TIMER);
+    cpu_run(0);
     CU_ASSERT_EQUAL(nr_order, 0);
     fake_now_ns = 5450;
     cpu_run(0);
@@ -79,13 +80,13 @@ static void test_they_fire_in_order_and_never_early(void)
 static void test_the_past_fires_at_once(void)
 {
     setup();
-    timer_set(&timers[0], 0);
+    timer_set(&timers[0], 1);
     timer_set(&timers[1], 999);
     CU_ASSERT_EQUAL(nr_order, 0); /* but not from within */
     cpu_run(0);
     CU_ASSERT_EQUAL(nr_order, 2);
     timer_set(&timers[2], ~0ULL);
-    CU_ASSERT(timer_armed(&timers[2]));
+    CU_ASSERT(timers[2].armed);
     fake_now_ns += 1ULL << 62;
     cpu_run(0);
     CU_ASSERT_EQUAL(model[2].fired, 0);
@@ -98,30 +99,31 @@ static void test_the_hardware_is_set_only_when_the_first_changes(void)
     CU_ASSERT_EQUAL(nr_programmed, 1);
     timer_set(&timers[1], 6000);
     timer_set(&timers[1], 7000);
-    timer_stop(&timers[1]);
+    timer_set(&timers[1], 0);
     timer_set(&timers[0], 5000);
     CU_ASSERT_EQUAL(nr_programmed, 1);
-    timer_stop(&timers[0]);
+    timer_set(&timers[0], 0);
     CU_ASSERT_EQUAL(deadline[0], 0); /* nothing armed: no tick */
 }
 
-static void test_another_cpu_is_kicked_for_an_earlier_one_only(void)
+static void test_it_fires_on_the_cpu_that_armed_it_last(void)
 {
     setup();
-    timer_set_on(&timers[0], 1, 5000);
-    CU_ASSERT_EQUAL(fake_kicked, 2);
-    cpu_run(1);
-    CU_ASSERT_EQUAL(deadline[1], 5000);
-    fake_cpu(0);
-    fake_kicked = 0;
-    timer_set_on(&timers[1], 1, 6000);
-    timer_stop(&timers[0]);
+    fake_cpu(1);
+    timer_set(&timers[0], 5000);
+    timer_set(&timers[1], 4000);
+    CU_ASSERT_EQUAL(deadline[1], 4000);
+    fake_cpu(2);
+    timer_set(&timers[1], 4500); /* moves */
+    timer_set(&timers[0], 0);    /* stopped from afar */
+    CU_ASSERT(deadline[1] == 4000 && deadline[2] == 4500 && deadline[0] == 0);
     CU_ASSERT_EQUAL(fake_kicked, 0);
-    timer_set_on(&timers[1], 1, 4000);
-    CU_ASSERT_EQUAL(fake_kicked, 2);
-    timer_set_on(&timers[1], 2, 4000); /* moves */
-    fake_now_ns = 4000;
-    cpu_run(1);
+    fake_now_ns = 4499;
+    cpu_run(1); /* for nothing */
+    CU_ASSERT_EQUAL(nr_order, 0);
+    CU_ASSERT_EQUAL(deadline[1], 0);
+    fake_now_ns = 6000;
+    cpu_run(0);
     CU_ASSERT_EQUAL(nr_order, 0);
     cpu_run(2);
     CU_ASSERT_EQUAL(nr_order, 1);
@@ -136,7 +138,7 @@ static void again(void *data)
 static void test_a_callback_may_arm_its_own_timer(void)
 {
     setup();
-    timer_init(&timers[0], again, &timers[0], 0);
+    timer_init(&timers[0], again, &timers[0]);
     timer_set(&timers[0], fake_now_ns);
     for (unsigned int i = 0; i < 5; i++) {
         cpu_run(0);
@@ -145,7 +147,7 @@ static void test_a_callback_may_arm_its_own_timer(void)
     }
     timer_kill(&timers[0]);
     timer_set(&timers[0], fake_now_ns); /* killed: stays so */
-    CU_ASSERT(!timer_armed(&timers[0]));
+    CU_ASSERT(!timers[0].armed);
     cpu_run(0);
     CU_ASSERT_EQUAL(model[0].fired, 5);
 }
@@ -165,7 +167,7 @@ static void model_check(void)
     uint64_t first[NR_TEST_CPUS] = { 0 };
 
     for (unsigned int i = 0; i < NR_TIMERS; i++) {
-        CU_ASSERT_EQUAL_FATAL(timer_armed(&timers[i]), model[i].at != 0);
+        CU_ASSERT_EQUAL_FATAL(timers[i].armed, model[i].at != 0);
         CU_ASSERT_EQUAL_FATAL(model[i].fired, 0);
         if (model[i].at && (!first[model[i].cpu] || model[i].at < first[model[i].cpu]))
             first[model[i].cpu] = model[i].at;
@@ -183,19 +185,15 @@ static void test_random_calls_agree_with_the_model(void)
         unsigned int i = rnd() % NR_TIMERS, cpu = rnd() % NR_TEST_CPUS;
         uint64_t at = fake_now_ns + rnd() % 100000;
 
-        fake_cpu(rnd() % NR_TEST_CPUS);
+        fake_cpu(cpu);
         switch (rnd() % 8) {
-        case 0: case 1:
+        case 0: case 1: case 2: case 3:
             timer_set(&timers[i], at);
-            model[i].at = model[i].dead ? 0 : at;
-            break;
-        case 2: case 3:
-            timer_set_on(&timers[i], cpu, at);
             model[i].at = model[i].dead ? 0 : at;
             model[i].cpu = cpu;
             break;
         case 4:
-            timer_stop(&timers[i]);
+            timer_set(&timers[i], 0);
             model[i].at = 0;
             break;
         case 5:
@@ -204,7 +202,7 @@ static void test_random_calls_agree_with_the_model(void)
                 model[i].at = 0;
                 model[i].dead = true;
             } else if (model[i].dead) {
-                timer_init(&timers[i], fired, &timers[i], model[i].cpu);
+                timer_init(&timers[i], fired, &timers[i]);
                 model[i].dead = false;
             }
             break;
@@ -228,7 +226,7 @@ int main(void)
     CU_ADD_TEST(s, test_they_fire_in_order_and_never_early);
     CU_ADD_TEST(s, test_the_past_fires_at_once);
     CU_ADD_TEST(s, test_the_hardware_is_set_only_when_the_first_changes);
-    CU_ADD_TEST(s, test_another_cpu_is_kicked_for_an_earlier_one_only);
+    CU_ADD_TEST(s, test_it_fires_on_the_cpu_that_armed_it_last);
     CU_ADD_TEST(s, test_a_callback_may_arm_its_own_timer);
     CU_ADD_TEST(s, test_random_calls_agree_with_the_model);
     CU_basic_set_mode(CU_BRM_NORMAL);

@@ -1,2 +1,2 @@
 UNIT_TESTS += timer
-UNIT_SRCS_timer := hypervisor/sched/timer.c hypervisor/sched/pq.c hypervisor/sched/softirq.c
+UNIT_SRCS_timer := hypervisor/sched/timer.c hypervisor/sched/softirq.c

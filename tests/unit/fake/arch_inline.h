@@ -1,6 +1,7 @@
 /* The host's stand-in for x86/arch_inline.h. */
 #pragma once
 #include "lib/types.h"
+#include "x86/pte.h"
 
 struct page_info;
 extern struct pcpu *fake_pcpu; /* the CPU that the test plays now */
