@@ -37,7 +37,7 @@ $(BUILD)/hypervisor/%.o: hypervisor/%.S $(BUILD)/hypervisor/x86/offsets.h $(MAKE
 $(BUILD)/hypervisor/x86/offsets.h: hypervisor/x86/offsets.c $(MAKEFILE_LIST) | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $(@:.h=.d) -S -o $(@:.h=.s) $<
-	$(Q)sed -n 's/^->\([^ ]*\) \$$\{0,1\}\(.*\)/#define \1 \2/p' $(@:.h=.s) > $@
+	$(Q)sed -n 's/.*\.ascii[[:space:]]*"->\([^ ]*\) \$$\{0,1\}\([0-9]*\).*/#define \1 \2/p' $(@:.h=.s) > $@
 $(BUILD)/hypervisor/x86/offsets_check.o: hypervisor/x86/offsets.c $(BUILD)/hypervisor/x86/offsets.h
 	$(Q)$(CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -DOFFSETS_CHECK -include $(BUILD)/hypervisor/x86/offsets.h -c -o $@ $<
 

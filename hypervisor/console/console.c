@@ -6,7 +6,6 @@
  */
 #include "console/console.h"
 
-
 #include "event/evtchn.h"
 #include "irq/irq.h"
 #include "x86/serial.h"
@@ -27,17 +26,20 @@
 static struct spinlock console_lock = SPINLOCK_INIT(L_CONSOLE);
 
 /* All below: console_lock. Positions are free-running. */
-static char log_ring[LOG_BYTES], tx_ring[TX_BYTES], dom0_rx[RX_BYTES], message[MESSAGE_BYTES];
+static char log_ring[LOG_BYTES], tx_ring[TX_BYTES], message[MESSAGE_BYTES];
 static uint64_t log_end;
-static uint32_t tx_begin, tx_end, dom0_begin, dom0_end;
+static uint32_t tx_begin, tx_end;
 static char tx_last = '\n';
 static uint64_t tx_dead_until;
 static uint64_t gprint_paid_ns; /* each guest message moves it on by a period */
 static uint32_t gprint_suppressed;
-static bool port_open, irq_driven, input_is_ours;
-static unsigned int escapes_held;
+static bool port_open, irq_driven;
 
 static const struct pcpu *forced_by; /* the only one to say something, see console_force() */
+
+/* The softirq alone moves the end, readers the beginning: no lock. */
+static char dom0_rx[RX_BYTES];
+static _Atomic uint32_t dom0_begin, dom0_end;
 
 /* ---- output ---- */
 
@@ -124,37 +126,23 @@ static bool gprint_permitted_locked(void)
     return true;
 }
 
-static void vprint(enum log_level level, uint32_t threshold, bool limited, const char *fmt,
-                   va_list ap)
+void print(enum log_level level, const char *fmt, ...)
 {
+    bool by_guest = level & LOG_GUEST;
+    uint8_t threshold = by_guest ? options.guest_loglvl : options.loglvl;
     unsigned long flags;
+    va_list ap;
 
-    if (forced_by ? forced_by != this_pcpu() : (uint32_t)level >= threshold)
+    if (forced_by ? forced_by != this_pcpu() : (level & ~LOG_GUEST) >= threshold)
         return;
     flags = spin_lock_irqsave(&console_lock);
-    if (!limited || gprint_permitted_locked()) {
+    if (!by_guest || gprint_permitted_locked()) {
+        va_start(ap, fmt);
         xl_vsnprintf(message, sizeof(message), fmt, ap);
+        va_end(ap);
         emit_locked(message);
     }
     spin_unlock_irqrestore(&console_lock, flags);
-}
-
-void print(enum log_level level, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vprint(level, options.loglvl, false, fmt, ap);
-    va_end(ap);
-}
-
-void gprint(enum log_level level, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vprint(level, options.guest_loglvl, true, fmt, ap);
-    va_end(ap);
 }
 
 size_t console_ring_read(uint64_t *pos, char *buf, size_t len)
@@ -173,7 +161,7 @@ void console_force(void)
 {
     forced_by = this_pcpu();
     this_pcpu()->locks_held = 0;
-    spin_lock_init(&console_lock, L_CONSOLE); /* whoever held it does not go on */
+    console_lock = SPINLOCK_INIT(L_CONSOLE); /* whoever held it does not go on */
 }
 
 void console_drain(void)
@@ -189,53 +177,39 @@ void console_drain(void)
 
 /* ---- input ---- */
 
-/* What a full ring has no room for is lost. */
-static void dom0_put_locked(char c)
+/* Escapes reach domain 0 as well, but for the third. What a full ring has no room for is lost. */
+static void input(char c)
 {
-    if (!input_is_ours && dom0_end - dom0_begin < RX_BYTES)
-        dom0_rx[dom0_end++ % RX_BYTES] = c;
-}
+    static bool is_ours;
+    static unsigned int nr_escapes;
 
-/* True if c is for us. Escapes wait until it is clear that they are not the three of the switch. */
-static bool input_locked(char c)
-{
-    if (c == ESCAPE && ++escapes_held < 3)
-        return false;
-    if (c == ESCAPE) {
-        escapes_held = 0;
-        input_is_ours = !input_is_ours;
-        return true;
+    nr_escapes = c == ESCAPE ? nr_escapes + 1 : 0;
+    if (nr_escapes == 3) {
+        nr_escapes = 0;
+        is_ours = !is_ours;
+        print(LOG_ERR, "*** Serial input to %s (type 'CTRL-a' three times to switch input)",
+              is_ours ? "the hypervisor: h lists the debug keys" : "DOM0");
+    } else if (is_ours) {
+        debug_key_run(c);
+    } else if (dom0_end - dom0_begin < RX_BYTES) {
+        dom0_rx[dom0_end % RX_BYTES] = c;
+        dom0_end++;
     }
-    for (; escapes_held; escapes_held--)
-        dom0_put_locked(ESCAPE);
-    dom0_put_locked(c);
-    return input_is_ours;
 }
 
 void console_softirq(void)
 {
-    uint32_t dom0_end_before = READ_ONCE(dom0_end);
+    uint32_t dom0_end_before = dom0_end;
     unsigned long flags;
     int c = 0;
 
-    for (unsigned int i = 0; i < RX_BYTES && c >= 0; i++) {
-        bool ours;
-
-        flags = spin_lock_irqsave(&console_lock);
-        c = serial_rx();
-        ours = c >= 0 && input_locked((char)c);
-        spin_unlock_irqrestore(&console_lock, flags);
-        if (ours && c == ESCAPE)
-            print(LOG_ERR, "*** Serial input to %s (type 'CTRL-a' three times to switch input)",
-                  input_is_ours ? "the hypervisor: h lists the debug keys" : "DOM0");
-        else if (ours)
-            debug_key_run((char)c);
-    }
+    for (unsigned int i = 0; i < RX_BYTES && (c = serial_rx()) >= 0; i++)
+        input((char)c);
     flags = spin_lock_irqsave(&console_lock);
     irq_driven = true;
     tx_start();
     spin_unlock_irqrestore(&console_lock, flags);
-    if (READ_ONCE(dom0_end) != dom0_end_before && hardware_domain)
+    if (dom0_end != dom0_end_before && hardware_domain)
         virq_send_global(hardware_domain, VIRQ_CONSOLE);
 }
 
@@ -249,29 +223,26 @@ void console_interrupt(void)
 
 void console_options(void)
 {
-    int com = options.console_com;
     unsigned long flags;
 
-    if (com < 0 || !options.com[com].given)
+    if (!options.console_com1 || !options.com1_baud)
         return;
     flags = spin_lock_irqsave(&console_lock);
-    port_open = serial_open(&options.com[com]);
+    port_open = serial_open(options.com1_baud);
     for (uint64_t pos = log_begin(); port_open && pos != log_end; pos++)
         tx_char(log_ring[pos % LOG_BYTES]);
     tx_start();
     spin_unlock_irqrestore(&console_lock, flags);
     if (!port_open)
-        print(LOG_ERR, "com%d: no serial port at 0x%x", com + 1, options.com[com].io_base);
+        print(LOG_ERR, "com1: no serial port at 0x%x", COM1_IO);
 }
 
 void console_irq_init(void)
 {
-    if (!port_open)
-        return;
-    if (irq_request_hv(options.com[options.console_com].irq, console_interrupt) == 0)
-        softirq_raise(SOFTIRQ_SERIAL);
-    else
+    if (port_open && irq_request_hv(COM1_IRQ, console_interrupt) != 0)
         print(LOG_ERR, "The serial port's interrupt is not to be had: no input");
+    else if (port_open)
+        softirq_raise(SOFTIRQ_SERIAL);
 }
 
 /* ---- HYPERVISOR_console_io ---- */
@@ -303,19 +274,16 @@ static long console_write(uint64_t count, uint64_t buffer)
 /* Characters leave the ring only after the guest has them. */
 static long console_read(uint64_t count, uint64_t buffer)
 {
-    unsigned long flags = spin_lock_irqsave(&console_lock);
-    uint32_t begin = dom0_begin, n = (uint32_t)MIN(count, dom0_end - begin);
     char chunk[RX_BYTES];
+    uint32_t most = (uint32_t)MIN(count, sizeof(chunk)), begin = dom0_begin;
+    uint32_t n = MIN(dom0_end - begin, most);
 
     for (uint32_t i = 0; i < n; i++)
         chunk[i] = dom0_rx[(begin + i) % RX_BYTES];
-    spin_unlock_irqrestore(&console_lock, flags);
     if (copy_to_guest(_gva(buffer), chunk, n))
         return -EFAULT;
-    flags = spin_lock_irqsave(&console_lock);
-    if (dom0_begin == begin) /* else another vCPU has read them as well: its problem */
-        dom0_begin += n;
-    spin_unlock_irqrestore(&console_lock, flags);
+    /* If another vCPU has read them as well, they are gone already. */
+    atomic_compare_exchange_strong(&dom0_begin, &begin, begin + n);
     return (long)n;
 }
 

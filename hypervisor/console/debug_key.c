@@ -1,7 +1,6 @@
 /* Debug keys: registered at boot by the folders that own what they show, constant afterwards. */
 #include "console/console.h"
 
-
 #define NR_KEYS 128u
 
 static const struct debug_key *keys[NR_KEYS]; /* indexed by the character */

@@ -11,7 +11,6 @@
  */
 #include "domain/domain.h"
 
-
 #include "domain/elf.h"
 #include "emulate/emulate.h"
 #include "lib/cmdline.h"
@@ -33,15 +32,13 @@ struct builder {
     struct elf_kernel k;
     const struct boot_module *kernel, *initrd; /* initrd NULL: none */
     uint64_t nr_pages;
-    uint64_t *low; /* the frames of pfns below `needed`, 0: none yet */
+    uint64_t *low; /* the frames of pfns below `needed` */
 
-    /* the layout, in pfns */
-    uint64_t initrd_pfn, nr_initrd, p2m_pfn, nr_p2m, info_pfn, pt_pfn, nr_pt, stack_pfn, region_end;
-    uint64_t p2m_pt_pfn, nr_p2m_pt; /* tables for INIT_P2M, directly behind the list */
-    uint64_t needed;                /* the first pfn of ordinary memory */
-
-    uint64_t pt_next, pt_end; /* tables that map_page() may use */
-    mfn_t l4;
+    /* the layout, in pfns; p2m_pt: tables for INIT_P2M, directly behind the list */
+    uint64_t initrd_pfn, nr_initrd, p2m_pfn, nr_p2m, p2m_pt_pfn, nr_p2m_pt;
+    uint64_t info_pfn, pt_pfn, nr_pt, stack_pfn, region_end;
+    uint64_t needed; /* the first pfn of ordinary memory */
+    uint64_t p2m_va;
 };
 
 static struct builder b;
@@ -50,24 +47,15 @@ static uint64_t module_bytes(const struct boot_module *m) { return m->end - m->s
 
 /* ---- how much memory ---- */
 
-static uint64_t option_pages(const struct mem_size_option *o, uint64_t avail)
-{
-    uint64_t n = o->bytes >> PAGE_SHIFT;
-
-    return !o->negative ? n : n < avail ? avail - n : 0;
-}
-
 static void choose_size(void)
 {
-    uint64_t avail = heap_free_pages(), all_but;
+    uint64_t avail = heap_free_pages();
 
     avail = (avail > HV_SPARE_PAGES ? avail - HV_SPARE_PAGES : 0) + b.nr_initrd;
-    all_but = MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
-    b.nr_pages = options.dom0_mem.given ? option_pages(&options.dom0_mem, avail) : avail - all_but;
-    if (options.dom0_mem_min.given)
-        b.nr_pages = MAX(b.nr_pages, option_pages(&options.dom0_mem_min, avail));
-    if (options.dom0_mem_max.given)
-        b.nr_pages = MIN(b.nr_pages, option_pages(&options.dom0_mem_max, avail));
+    b.nr_pages = options.dom0_mem_bytes ? options.dom0_mem_bytes >> PAGE_SHIFT
+                                        : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
+    if (options.dom0_mem_max_bytes)
+        b.nr_pages = MIN(b.nr_pages, options.dom0_mem_max_bytes >> PAGE_SHIFT);
     b.nr_pages = MIN(b.nr_pages, avail);
 }
 
@@ -83,12 +71,10 @@ static uint64_t tables_for(uint64_t start, uint64_t end)
     return n;
 }
 
-static bool va_range_usable(uint64_t start, uint64_t bytes)
+static bool va_range_usable(uint64_t start, uint64_t end)
 {
-    uint64_t last = start + bytes - 1;
-
-    return last >= start && va_is_canonical(start) && va_is_canonical(last) &&
-           start >> 47 == last >> 47 && (last < HV_VIRT_START || start >= HV_VIRT_END);
+    return start < end && va_is_canonical(start) && va_is_canonical(end - 1) &&
+           start >> 47 == (end - 1) >> 47 && (end <= HV_VIRT_START || start >= HV_VIRT_END);
 }
 
 static uint64_t va_of(uint64_t pfn) { return b.k.virt_base + (pfn << PAGE_SHIFT); }
@@ -111,33 +97,34 @@ static void lay_out_tables(void)
         b.nr_pt = need;
         b.stack_pfn = b.pt_pfn + b.nr_pt;
         end = ROUND_UP(va_of(b.stack_pfn + 1) + SLACK_BYTES, REGION_ALIGN);
-        b.needed = b.region_end = (end - b.k.virt_base) >> PAGE_SHIFT;
+        if (!va_range_usable(b.k.virt_base, end))
+            panic("dom0: kernel, tables and stack do not fit behind 0x%lx", b.k.virt_base);
         need = 1 + tables_for(b.k.virt_base, end);
     } while (need > b.nr_pt);
-    if (!va_range_usable(b.k.virt_base, b.region_end << PAGE_SHIFT))
-        panic("dom0: kernel, tables and stack do not fit behind 0x%lx", b.k.virt_base);
+    b.needed = b.region_end = (end - b.k.virt_base) >> PAGE_SHIFT;
 }
 
 static void lay_out(void)
 {
-    uint64_t p2m_va = b.k.init_p2m, bytes;
+    uint64_t p2m_end;
 
     b.nr_p2m = DIV_ROUND_UP(MAX(b.nr_pages, 1UL), P2M_PER_FRAME);
-    bytes = b.nr_p2m << PAGE_SHIFT;
     b.needed = DIV_ROUND_UP(b.k.phys_end, PAGE_SIZE);
     if (!b.k.mod_start_pfn)
         b.initrd_pfn = take(b.nr_initrd);
-    if (p2m_va == ELF_NONE)
+    if (b.k.init_p2m == ELF_NONE)
         b.p2m_pfn = take(b.nr_p2m);
+    b.p2m_va = b.k.init_p2m == ELF_NONE ? va_of(b.p2m_pfn) : b.k.init_p2m;
+    p2m_end = b.p2m_va + (b.nr_p2m << PAGE_SHIFT);
     lay_out_tables();
     if (b.k.mod_start_pfn)
         b.initrd_pfn = take(b.nr_initrd);
-    if (p2m_va != ELF_NONE) {
-        if (!va_range_usable(p2m_va, bytes) ||
-            (p2m_va < va_of(b.region_end) && p2m_va + bytes > b.k.virt_base))
-            panic("dom0: p2m list of 0x%lx bytes does not fit at 0x%lx", bytes, p2m_va);
+    if (b.k.init_p2m != ELF_NONE) {
+        if (!va_range_usable(b.p2m_va, p2m_end) ||
+            (b.p2m_va < va_of(b.region_end) && p2m_end > b.k.virt_base))
+            panic("dom0: p2m list of %lu pages does not fit at 0x%lx", b.nr_p2m, b.p2m_va);
         b.p2m_pfn = take(b.nr_p2m);
-        b.nr_p2m_pt = tables_for(p2m_va, p2m_va + bytes);
+        b.nr_p2m_pt = tables_for(b.p2m_va, p2m_end);
         b.p2m_pt_pfn = take(b.nr_p2m_pt);
     }
     if (b.needed > b.nr_pages)
@@ -156,118 +143,80 @@ static mfn_t low_mfn(uint64_t pfn)
 
 static void *low_virt(uint64_t pfn) { return mfn_to_virt(low_mfn(pfn)); }
 
-static void p2m_list_set(uint64_t pfn, uint64_t mfn)
+static uint64_t *p2m_entry(uint64_t pfn)
 {
-    ((uint64_t *)low_virt(b.p2m_pfn + pfn / P2M_PER_FRAME))[pfn % P2M_PER_FRAME] = mfn;
+    return (uint64_t *)low_virt(b.p2m_pfn + pfn / P2M_PER_FRAME) + pfn % P2M_PER_FRAME;
 }
 
-/* As many frames in one piece as there are, n at most, cleared; returns their number. */
-static uint64_t alloc_chunk(uint64_t n, mfn_t *m)
+static void set_frame(uint64_t pfn, uint64_t mfn)
 {
-    unsigned int order = MIN(fls64(n) - 1, HEAP_MAX_ORDER);
-
-    while (domain_alloc_pages(b.d, order, 0, m))
-        if (order-- == 0)
-            panic("dom0: out of memory, %lu of %lu pages", b.d->nr_pages, b.nr_pages);
-    return 1UL << order;
+    m2p_set(_mfn(mfn), pfn);
+    *(pfn < b.needed ? &b.low[pfn] : p2m_entry(pfn)) = mfn;
 }
 
-/* Frames for all pfns that have none, and the p2m list. */
-static void alloc_frames(void)
+/* Frames for [pfn, end), in pieces as large as there are. */
+static void alloc_frames(uint64_t pfn, uint64_t end)
 {
-    for (uint64_t pfn = 0, n; pfn < b.nr_pages; pfn += n) {
+    while (pfn < end) {
+        unsigned int order = MIN(fls64(end - pfn) - 1, HEAP_MAX_ORDER);
         mfn_t m;
 
-        for (n = pfn < b.needed ? 0 : b.nr_pages - pfn; pfn + n < b.needed && !b.low[pfn + n];)
-            n++;
-        if (n == 0) {
-            n = 1;
-            continue;
-        }
-        n = alloc_chunk(n, &m);
-        for (uint64_t i = 0; i < n; i++) {
-            m2p_set(_mfn(mfn_x(m) + i), pfn + i);
-            if (pfn < b.needed)
-                b.low[pfn + i] = mfn_x(m) + i;
-            else
-                p2m_list_set(pfn + i, mfn_x(m) + i);
-        }
+        while (domain_alloc_pages(b.d, order, 0, &m))
+            if (order-- == 0)
+                panic("dom0: out of memory, %lu of %lu pages", b.d->nr_pages, b.nr_pages);
+        for (uint64_t i = 0; i < 1UL << order; i++)
+            set_frame(pfn++, mfn_x(m) + i);
     }
+}
+
+static void populate(void)
+{
+    b.low = xmalloc_pages(b.needed * sizeof(*b.low));
+    if (b.low == NULL)
+        panic("dom0: out of memory for %lu KiB", b.needed * sizeof(*b.low) >> 10);
+    for (uint64_t i = 0; i < b.nr_initrd; i++) { /* the module's frames become the domain's */
+        mfn_t m = _mfn((b.initrd->start >> PAGE_SHIFT) + i);
+
+        BUG_ON(domain_assign_page(b.d, m)); /* it is not too many: choose_size() */
+        set_frame(b.initrd_pfn + i, mfn_x(m));
+    }
+    if (b.initrd) /* what is no part of the file */
+        memset(maddr_to_virt(b.initrd->end), 0, -b.initrd->end % PAGE_SIZE);
+    alloc_frames(0, b.initrd_pfn);
+    alloc_frames(b.initrd_pfn + b.nr_initrd, b.needed);
     for (uint64_t pfn = 0; pfn < b.needed; pfn++)
-        p2m_list_set(pfn, b.low[pfn]);
+        *p2m_entry(pfn) = b.low[pfn];
+    alloc_frames(b.needed, b.nr_pages);
 }
 
 /* ---- contents ---- */
 
-/* The frames of the module become the domain's; what is no part of the file is cleared. */
-static void hand_over_initrd(void)
-{
-    uint64_t first = b.initrd->start >> PAGE_SHIFT, bytes = module_bytes(b.initrd);
-
-    for (uint64_t i = 0; i < b.nr_initrd; i++) {
-        BUG_ON(domain_assign_page(b.d, _mfn(first + i))); /* it is not too many: choose_size() */
-        m2p_set(_mfn(first + i), b.initrd_pfn + i);
-        b.low[b.initrd_pfn + i] = first + i;
-    }
-    memset((char *)maddr_to_virt(b.initrd->start) + bytes, 0, -bytes % PAGE_SIZE);
-}
-
-/* Into the domain's memory from pseudo-physical address `at` on. */
-static void put(uint64_t at, const char *src, uint64_t len)
-{
-    while (len) {
-        uint64_t n = MIN(len, PAGE_SIZE - at % PAGE_SIZE);
-
-        memcpy((char *)low_virt(at >> PAGE_SHIFT) + at % PAGE_SIZE, src, n);
-        at += n;
-        src += n;
-        len -= n;
-    }
-}
-
 static int put_segment(void *ctx, uint64_t offset, const void *src, uint64_t len)
 {
-    if (src) /* else zeros, which are there already */
-        put(b.k.phys_start + offset, src, len);
+    uint64_t at = b.k.phys_start + offset, n;
+
+    for (; src && len; at += n, src += n, len -= n) { /* NULL: zeros, which are there already */
+        n = MIN(len, PAGE_SIZE - at % PAGE_SIZE);
+        memcpy((char *)low_virt(at >> PAGE_SHIFT) + at % PAGE_SIZE, src, n);
+    }
     return 0;
 }
 
-/* ---- page tables ---- */
-
-static mfn_t table_new(void)
+/* Map the n pfns from first on at va, with tables from the pfns [table, table_end). */
+static void map(uint64_t va, uint64_t first, uint64_t n, uint64_t table, uint64_t table_end)
 {
-    BUG_ON(b.pt_next == b.pt_end);
-    return low_mfn(b.pt_next++);
-}
+    for (uint64_t pfn = first; pfn < first + n; pfn++, va += PAGE_SIZE) {
+        bool is_table = pfn >= b.pt_pfn && pfn < b.pt_pfn + b.nr_pt;
+        pte_t *e = (pte_t *)low_virt(b.pt_pfn) + pt_index(va, 4);
 
-static void map_page(uint64_t va, mfn_t m, uint64_t flags)
-{
-    pte_t *t = mfn_to_virt(b.l4);
-
-    for (unsigned int level = 4; level > 1; level--) {
-        pte_t *e = &t[pt_index(va, level)];
-
-        if (*e == 0)
-            *e = pte_make(mfn_x(table_new()), PT_FLAGS);
-        t = mfn_to_virt(_mfn(pte_mfn(*e)));
+        for (unsigned int level = 3; level > 0; level--) {
+            BUG_ON(*e == 0 && table == table_end);
+            if (*e == 0)
+                *e = pte_make(mfn_x(low_mfn(table++)), PT_FLAGS);
+            e = (pte_t *)maddr_to_virt(*e & PTE_ADDR_MASK) + pt_index(va, level);
+        }
+        *e = pte_make(mfn_x(low_mfn(pfn)), is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
     }
-    t[pt_index(va, 1)] = pte_make(mfn_x(m), flags);
-}
-
-static void build_tables(void)
-{
-    b.pt_next = b.pt_pfn;
-    b.pt_end = b.pt_pfn + b.nr_pt;
-    b.l4 = table_new();
-    for (uint64_t pfn = 0; pfn < b.region_end; pfn++) {
-        bool is_table = pfn >= b.pt_pfn && pfn < b.pt_end;
-
-        map_page(va_of(pfn), low_mfn(pfn), is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
-    }
-    b.pt_next = b.p2m_pt_pfn;
-    b.pt_end = b.p2m_pt_pfn + b.nr_p2m_pt;
-    for (uint64_t i = 0; b.k.init_p2m != ELF_NONE && i < b.nr_p2m; i++)
-        map_page(b.k.init_p2m + (i << PAGE_SHIFT), low_mfn(b.p2m_pfn + i), PT_FLAGS);
 }
 
 /* ---- start_info and registers ---- */
@@ -275,32 +224,25 @@ static void build_tables(void)
 static uint32_t fill_vga(dom0_vga_console_info_t *vga)
 {
     const struct boot_framebuffer *f = &boot_info.framebuffer;
+    __typeof__(vga->u.vesa_lfb) *lfb = &vga->u.vesa_lfb;
 
     if (boot_info.has_framebuffer && f->type == 1) {
         vga->video_type = boot_info.is_efi ? XEN_VGATYPE_EFI_LFB : XEN_VGATYPE_VESA_LFB;
-        vga->u.vesa_lfb = (__typeof__(vga->u.vesa_lfb)){
-            .width = (uint16_t)f->width,
-            .height = (uint16_t)f->height,
-            .bytes_per_line = (uint16_t)f->pitch_bytes,
-            .bits_per_pixel = f->bpp,
-            .lfb_base = (uint32_t)f->maddr,
-            .ext_lfb_base = (uint32_t)(f->maddr >> 32),
-            .lfb_size = (uint32_t)DIV_ROUND_UP((uint64_t)f->pitch_bytes * f->height, KIB(64)),
-            .red_pos = f->red_pos,
-            .red_size = f->red_size,
-            .green_pos = f->green_pos,
-            .green_size = f->green_size,
-            .blue_pos = f->blue_pos,
-            .blue_size = f->blue_size
-        };
+        lfb->width = (uint16_t)f->width;
+        lfb->height = (uint16_t)f->height;
+        lfb->bytes_per_line = (uint16_t)f->pitch_bytes;
+        lfb->bits_per_pixel = f->bpp;
+        lfb->lfb_base = (uint32_t)f->maddr;
+        lfb->ext_lfb_base = (uint32_t)(f->maddr >> 32);
+        lfb->lfb_size = (uint32_t)DIV_ROUND_UP((uint64_t)f->pitch_bytes * f->height, KIB(64));
+        memcpy(&lfb->red_pos, &f->red_pos, 6); /* in both: position, size of each colour */
     } else if (!boot_info.is_efi) {
         vga->video_type = XEN_VGATYPE_TEXT_MODE_3;
-        vga->u.text_mode_3 =
-            (__typeof__(vga->u.text_mode_3)){ .font_height = 16, .rows = 25, .columns = 80 };
-    } else {
-        return 0;
+        vga->u.text_mode_3.font_height = 16;
+        vga->u.text_mode_3.rows = 25;
+        vga->u.text_mode_3.columns = 80;
     }
-    return sizeof(*vga);
+    return vga->video_type ? sizeof(*vga) : 0;
 }
 
 static void fill_start_info(void)
@@ -313,8 +255,8 @@ static void fill_start_info(void)
     si->flags = SIF_PRIVILEGED | SIF_INITDOMAIN | 3u << 8; /* C and P states, as Xen has it */
     si->pt_base = va_of(b.pt_pfn);
     si->nr_pt_frames = b.nr_pt;
-    si->mfn_list = b.k.init_p2m != ELF_NONE ? b.k.init_p2m : va_of(b.p2m_pfn);
-    if (b.k.init_p2m != ELF_NONE) {
+    si->mfn_list = b.p2m_va;
+    if (b.nr_p2m_pt) {
         si->first_p2m_pfn = b.p2m_pfn;
         si->nr_p2m_frames = b.nr_p2m + b.nr_p2m_pt;
     }
@@ -325,14 +267,14 @@ static void fill_start_info(void)
     }
     si->console.dom0.info_off = sizeof(*si);
     si->console.dom0.info_size = fill_vga((dom0_vga_console_info_t *)(si + 1));
-    if (xl_strlcpy((char *)si->cmd_line, b.kernel->cmdline, sizeof(si->cmd_line)) >=
-        sizeof(si->cmd_line))
-        print(LOG_WARN, "dom0: command line cut to %u bytes", MAX_GUEST_CMDLINE - 1);
+    _Static_assert(sizeof(si->cmd_line) >= sizeof(b.kernel->cmdline), "it is never cut");
+    xl_strlcpy((char *)si->cmd_line, b.kernel->cmdline, sizeof(si->cmd_line));
 }
 
 static void start_vcpu(struct vcpu *v)
 {
     static struct vcpu_guest_context c; /* freed with all that only boot uses */
+    mfn_t l4 = low_mfn(b.pt_pfn);
     int rc;
 
     c.flags = VGCF_in_kernel | VGCF_online;
@@ -347,10 +289,9 @@ static void start_vcpu(struct vcpu *v)
     if (arch_vcpu_set_context(v, &c))
         panic("dom0: its registers are refused");
     do /* pinned, as Linux finds it on Xen and unpins it */
-        rc = paging_pin(b.d, b.l4, PGT_L4);
+        rc = paging_pin(b.d, l4, PGT_L4);
     while (rc == -ERESTART || rc == -EAGAIN);
-    if (rc == 0)
-        rc = vcpu_set_root(v, b.l4, false);
+    rc = rc ?: vcpu_set_root(v, l4, false);
     if (rc)
         panic("dom0: its initial page tables are refused: %d", rc);
     v->is_initialised = true;
@@ -362,10 +303,10 @@ static void start_vcpu(struct vcpu *v)
 /* All ports but those of devices that are ours: PICs, PIT with speaker gate, PCI configuration, UART. */
 static void permit_ports(struct domain *d)
 {
-    uint16_t uart = options.console_com >= 0 ? options.com[options.console_com].io_base : 0;
     const uint16_t ours[][2] = {
         /* first, number */
-        { 0x20, 2 }, { 0xa0, 2 }, { 0x40, 4 }, { 0x61, 1 }, { 0xcf8, 8 }, { uart, uart ? 8 : 0 },
+        { 0x20, 2 }, { 0xa0, 2 },  { 0x40, 4 },
+        { 0x61, 1 }, { 0xcf8, 8 }, { COM1_IO, options.console_com1 && options.com1_baud ? 8 : 0 },
     };
 
     d->io_bitmap = xmalloc_pages(NR_IOPORTS / 8);
@@ -376,7 +317,7 @@ static void permit_ports(struct domain *d)
             d->io_bitmap[p / 8] |= (uint8_t)(1u << p % 8);
 }
 
-/* Take [first, end) out of the permitted ranges. */
+/* Take [first, end) out of the permitted ranges. One that is empty then permits nothing. */
 static void iomem_deny(struct domain *d, uint64_t first, uint64_t end)
 {
     for (uint32_t i = 0; i < d->nr_iomem; i++) {
@@ -386,14 +327,13 @@ static void iomem_deny(struct domain *d, uint64_t first, uint64_t end)
             continue;
         if (first <= r->first) {
             *r = above;
-        } else {
-            r->last = first - 1;
-            if (end <= above.last && d->nr_iomem < NR_IOMEM_RANGES)
-                d->iomem[d->nr_iomem++] = above;
-            else if (end <= above.last)
-                print(LOG_WARN, "dom0: device memory 0x%lx..0x%lx not permitted: too many ranges",
-                      end << PAGE_SHIFT, above.last << PAGE_SHIFT);
+            continue;
         }
+        r->last = first - 1;
+        if (d->nr_iomem < NR_IOMEM_RANGES)
+            d->iomem[d->nr_iomem++] = above;
+        else
+            print(LOG_WARN, "dom0: no device memory behind 0x%lx: too many ranges", end);
     }
 }
 
@@ -410,10 +350,10 @@ static void permit_iomem(struct domain *d)
     if (r[1] == 0x68747541) /* "Auth": AMD's HyperTransport owns the last 12 GiB */
         limit -= GIB(12) >> PAGE_SHIFT;
     d->iomem[d->nr_iomem++] = (struct mfn_range){ 0, limit - 1 };
-    for (uint32_t i = 0; i < boot_info.nr_ranges; i++)
-        if (boot_info.ranges[i].type == BOOT_MEM_RAM)
-            iomem_deny(d, DIV_ROUND_UP(boot_info.ranges[i].start, PAGE_SIZE),
-                       boot_info.ranges[i].end >> PAGE_SHIFT);
+    for (const struct boot_range *m = boot_info.ranges; m < boot_info.ranges + boot_info.nr_ranges;
+         m++)
+        if (m->type == BOOT_MEM_RAM)
+            iomem_deny(d, DIV_ROUND_UP(m->start, PAGE_SIZE), m->end >> PAGE_SHIFT);
     for (uint32_t i = 0; i < acpi_info.nr_ioapics; i++) {
         uint64_t m = acpi_info.ioapics[i].maddr >> PAGE_SHIFT;
 
@@ -426,15 +366,13 @@ static void permit_iomem(struct domain *d)
 
 static void create_domain(void)
 {
-    uint32_t n = options.dom0_max_vcpus ?: popcount64(arch_cpus_online());
-    uint64_t max_pages = UINT32_MAX;
+    uint32_t n = options.dom0_max_vcpus ?: fls64(arch_cpus_online());
+    uint64_t max = options.dom0_mem_max_bytes >> PAGE_SHIFT;
     int rc;
 
     n = MIN(n, (uint32_t)MAX_VCPUS);
-    if (options.dom0_mem_max.given)
-        max_pages = MAX(option_pages(&options.dom0_mem_max, b.nr_pages), b.nr_pages);
-    rc = domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, n, max_pages, &b.d)
-             ?: domain_set_tsc_mode(b.d, TSC_MODE_DEFAULT);
+    rc = domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, n,
+                       max ? MAX(max, b.nr_pages) : UINT32_MAX, &b.d);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = vcpu_create(b.d, i);
     if (rc)
@@ -448,55 +386,36 @@ static void find_modules(void)
     if (boot_info.nr_modules == 0)
         panic("dom0: no kernel: GRUB needs a line module2 /KERNEL");
     b.kernel = &boot_info.modules[0];
-    if (!elf_parse(&b.k, maddr_to_virt(b.kernel->start), module_bytes(b.kernel)))
-        panic("dom0 kernel: %s", b.k.error);
+    elf_parse(&b.k, maddr_to_virt(b.kernel->start), module_bytes(b.kernel));
     if (boot_info.nr_modules > 1 && module_bytes(&boot_info.modules[1])) {
         b.initrd = &boot_info.modules[1];
         b.nr_initrd = DIV_ROUND_UP(module_bytes(b.initrd), PAGE_SIZE);
+        if (b.initrd->start % PAGE_SIZE) /* GRUB aligns modules */
+            panic("dom0: ramdisk at 0x%lx: not on a page boundary", b.initrd->start);
     }
-}
-
-static void print_summary(void)
-{
-    const struct elf_kernel *k = &b.k;
-
-    print(LOG_INFO, "dom0: %lu MiB, %u vCPUs, kernel \"%s %s\" 0x%lx-0x%lx, entry 0x%lx",
-          b.nr_pages >> 8, b.d->max_vcpus, k->guest_os, k->guest_version, k->virt_start,
-          k->virt_end, k->entry);
-    print(LOG_INFO, "dom0: ramdisk %lu KiB at pfn 0x%lx, start_info 0x%lx, mapped up to 0x%lx",
-          b.nr_initrd * 4, b.initrd_pfn, va_of(b.info_pfn), va_of(b.region_end));
 }
 
 struct domain *dom0_build(void)
 {
-    bool copy;
-
     b = (struct builder){ 0 };
     find_modules();
     choose_size();
     lay_out();
     create_domain();
-    b.low = xmalloc_pages(b.needed * sizeof(*b.low));
-    if (b.low == NULL)
-        panic("dom0: out of memory for %lu KiB", b.needed * sizeof(*b.low) >> 10);
-    copy = b.initrd && b.initrd->start % PAGE_SIZE; /* no boot loader is known to do that */
-    if (b.initrd && !copy)
-        hand_over_initrd();
-    alloc_frames();
+    populate();
     if (elf_load(&b.k, put_segment, NULL))
         panic("dom0: kernel cannot be loaded");
-    if (copy)
-        put(b.initrd_pfn << PAGE_SHIFT, maddr_to_virt(b.initrd->start), module_bytes(b.initrd));
     if (b.k.hypercall_page != ELF_NONE)
         hypercall_page_fill(low_virt((b.k.hypercall_page - b.k.virt_base) >> PAGE_SHIFT));
-    build_tables();
+    map(b.k.virt_base, 0, b.region_end, b.pt_pfn + 1, b.pt_pfn + b.nr_pt);
+    if (b.nr_p2m_pt)
+        map(b.p2m_va, b.p2m_pfn, b.nr_p2m, b.p2m_pt_pfn, b.p2m_pt_pfn + b.nr_p2m_pt);
     fill_start_info();
     start_vcpu(b.d->vcpu[0]);
     domain_wallclock_update(b.d);
-    print_summary();
+    print(LOG_INFO, "dom0: %lu MiB, %u vCPUs, kernel 0x%lx-0x%lx, start_info 0x%lx",
+          b.nr_pages >> 8, b.d->max_vcpus, b.k.virt_start, b.k.virt_end, va_of(b.info_pfn));
     xfree_pages(b.low, b.needed * sizeof(*b.low));
     heap_free_range(b.kernel->start, b.kernel->end);
-    if (copy)
-        heap_free_range(b.initrd->start, b.initrd->end);
     return b.d;
 }

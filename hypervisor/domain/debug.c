@@ -8,14 +8,6 @@
 #include "paging/paging.h"
 #include "sched/sched.h"
 
-static void print_vcpu(const struct vcpu *v)
-{
-    print(LOG_INFO, "  vcpu%u: cpu %u%s, paused for 0x%x, upcall mask %u pending %u", v->vcpu_id,
-          atomic_load(&v->processor), atomic_load(&v->running) ? " running" : "",
-          atomic_load(&v->pause_flags), READ_ONCE(v->info->evtchn_upcall_mask),
-          READ_ONCE(v->info->evtchn_upcall_pending));
-}
-
 /* For each domain, with a lock held that callbacks may have to live with: they only print. */
 static void print_all(void (*fn)(struct domain *d))
 {
@@ -25,26 +17,23 @@ static void print_all(void (*fn)(struct domain *d))
     spin_unlock(&domain_list_lock);
 }
 
-static void print_pages(struct domain *d)
-{
-    print(LOG_INFO, "d%u: %lu pages of at most %lu, %lu not write-back", d->domain_id, d->nr_pages,
-          d->max_pages, atomic_load(&d->nr_mapped_uncached));
-}
-
 static void print_domain(struct domain *d)
 {
     struct vcpu *v;
 
+    print(LOG_INFO, "d%u: privileged %u, hardware %u, dying %u, shut down %u, crashed %u, code %d",
+          d->domain_id, d->is_privileged, d->is_hwdom, d->is_dying, d->is_shut_down, d->is_crashed,
+          (int)d->shutdown_code);
     print(LOG_INFO,
-          "d%u:%s%s%s%s%s shutdown code %d, refs %u, pauses %u, assist 0x%lx; 0x1 blocked, "
-          "0x2 down, 0x4 paused, 0x8 polling",
-          d->domain_id, d->is_privileged ? " privileged" : "", d->is_hwdom ? " hardware" : "",
-          d->is_dying ? " dying" : "", d->is_shut_down ? " shut down" : "",
-          d->is_crashed ? " crashed" : "", (int)d->shutdown_code, atomic_load(&d->refs),
-          d->pause_count, d->vm_assist);
-    print_pages(d);
+          "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling",
+          atomic_load(&d->refs), d->pause_count, d->vm_assist);
     for_each_vcpu (d, v)
-        print_vcpu(v);
+        print(LOG_INFO, "  vcpu%u: cpu %u%s, paused for 0x%x, upcall mask %u pending %u",
+              v->vcpu_id, atomic_load(&v->processor), atomic_load(&v->running) ? " running" : "",
+              atomic_load(&v->pause_flags), READ_ONCE(v->info->evtchn_upcall_mask),
+              READ_ONCE(v->info->evtchn_upcall_pending));
+    print(LOG_INFO, "d%u: %lu pages of at most %lu, %lu not write-back", d->domain_id, d->nr_pages,
+          d->max_pages, atomic_load(&d->nr_mapped_uncached));
 }
 
 static void print_domain_regs(struct domain *d)
@@ -67,11 +56,6 @@ static void print_domain_regs(struct domain *d)
 
 static void key_domains(void) { print_all(print_domain); }
 static void key_registers(void) { print_all(print_domain_regs); }
-static void key_memory(void)
-{
-    heap_print();
-    print_all(print_pages);
-}
 
 static void key_audit(void)
 {
@@ -83,7 +67,7 @@ static void key_audit(void)
 static const struct debug_key keys[] = {
     { 'q', "domains and their vCPUs", key_domains },
     { 'd', "registers of all vCPUs", key_registers },
-    { 'm', "memory: heap and domains", key_memory },
+    { 'm', "memory: the heap ('q' has the domains')", heap_print },
     { 'A', "audit memory, page tables and event channels", key_audit },
     { 'r', "run queues", sched_print },
     { 'e', "event channels", evtchn_print },

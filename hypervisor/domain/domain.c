@@ -9,8 +9,6 @@
 
 #include "console/console.h"
 #include "event/evtchn.h"
-#include "irq/irq.h"
-#include "lib/cmdline.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
@@ -19,14 +17,10 @@
 
 #define SHUTDOWN_NONE (~0u)
 #define IO_BITMAP_BYTES (NR_IOPORTS / 8)
-#define EXTRA_INFO_BYTES ((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t))
+_Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
 
-/* What domain_kill() does, in this order; domain->relinquish_step counts what was done. */
-static int stop(struct domain *d), release_vcpus(struct domain *d);
-static int (*const relinquish_steps[])(struct domain *d) = { stop, evtchn_domain_relinquish,
-                                                             release_vcpus, paging_relinquish,
-                                                             domain_relinquish_pages };
-#define RELINQUISHED ARRAY_SIZE(relinquish_steps)
+/* d->relinquish_step: how many of relinquish_steps are done; REAPED: the creation reference is gone. */
+#define RELINQUISHED 4
 #define REAPED (RELINQUISHED + 1)
 
 struct domain *domain_list;
@@ -37,24 +31,9 @@ struct domain *idle_domain;
 static void shutdown_work(void *data);
 static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for all domains */
 
-static vcpu_info_t no_info = { .evtchn_upcall_mask = 1 }; /* of idle vCPUs: never an event */
+static vcpu_info_t no_info; /* of idle vCPUs: never an event */
 
 /* ---- vCPUs ---- */
-
-static struct vcpu *vcpu_alloc(struct domain *d, uint32_t id)
-{
-    struct vcpu *v = xmalloc(sizeof(*v));
-
-    if (v == NULL)
-        return NULL;
-    v->domain = d;
-    v->vcpu_id = id;
-    v->is_idle = d == idle_domain;
-    v->info_mfn = INVALID_MFN;
-    v->info = &no_info;
-    atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
-    return v;
-}
 
 /* Also when it was created in part. */
 static void vcpu_destroy(struct vcpu *v)
@@ -67,15 +46,24 @@ static void vcpu_destroy(struct vcpu *v)
 
 static int vcpu_create_locked(struct domain *d, uint32_t id)
 {
-    struct vcpu *v = vcpu_alloc(d, id);
+    struct vcpu *v = xmalloc(sizeof(*v));
     int rc;
 
     if (v == NULL)
         return -ENOMEM;
-    v->info = id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id]
-                                        : &d->extra_vcpu_info[id - XEN_LEGACY_MAX_VCPUS];
+    v->domain = d;
+    v->vcpu_id = id;
+    v->is_idle = d == idle_domain;
+    v->info_mfn = INVALID_MFN;
+    v->info = v->is_idle                  ? &no_info
+              : id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id]
+                                          : &d->extra_vcpu_info[id - XEN_LEGACY_MAX_VCPUS];
     v->info->evtchn_upcall_mask = 1;
-    rc = arch_vcpu_create(v) ?: sched_vcpu_create(v) ?: vcpu_timers_create(v);
+    atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
+    atomic_store(&v->processor, v->is_idle ? id : 0);
+    rc = arch_vcpu_create(v) ?: sched_vcpu_create(v);
+    if (rc == 0 && !v->is_idle)
+        rc = vcpu_timers_create(v);
     if (rc) {
         vcpu_destroy(v);
         return rc;
@@ -100,14 +88,9 @@ int vcpu_create(struct domain *d, uint32_t id)
 
 struct vcpu *idle_vcpu_create(uint32_t cpu)
 {
-    struct vcpu *v = vcpu_alloc(idle_domain, cpu);
-
-    if (v)
-        atomic_store(&v->processor, cpu);
-    if (v == NULL || arch_vcpu_create(v) || sched_vcpu_create(v))
+    if (vcpu_create(idle_domain, cpu))
         panic("idle vCPU %u: out of memory", cpu);
-    idle_domain->vcpu[cpu] = v;
-    return v;
+    return idle_domain->vcpu[cpu];
 }
 
 /* ---- domains ---- */
@@ -119,17 +102,13 @@ static void domain_free(struct domain *d)
     ASSERT(d->nr_pages == 0);
     for_each_vcpu (d, v)
         vcpu_destroy(v);
-    if (d->irq)
-        irq_domain_destroy(d);
     if (d->evtchn)
         evtchn_domain_destroy(d);
     if (d->io_bitmap)
         xfree_pages(d->io_bitmap, IO_BITMAP_BYTES);
-    xfree(d->extra_vcpu_info);
-    if (mfn_x(d->shared_info_mfn) != mfn_x(INVALID_MFN))
+    free_page(d->extra_vcpu_info);
+    if (d->shared_info)
         page_unshare(d->shared_info_mfn);
-    else
-        free_page(d->shared_info);
     xfree(d);
 }
 
@@ -147,12 +126,11 @@ static struct domain *domain_alloc(domid_t id, uint32_t flags, uint32_t max_vcpu
     d->max_pages = max_pages;
     d->pause_count = 1;
     d->shutdown_code = SHUTDOWN_NONE;
-    d->shared_info_mfn = INVALID_MFN;
     atomic_store(&d->refs, 1);
-    spin_lock_init(&d->lock, L_DOMAIN);
-    spin_lock_init(&d->page_lock, L_HEAP);
-    spin_lock_init(&d->mmu_lock, L_PAGE);
-    spin_lock_init(&d->event_lock, L_EVENT);
+    d->lock = SPINLOCK_INIT(L_DOMAIN);
+    d->page_lock = SPINLOCK_INIT(L_HEAP);
+    d->mmu_lock = SPINLOCK_INIT(L_PAGE);
+    d->event_lock = SPINLOCK_INIT(L_EVENT);
     return d;
 }
 
@@ -161,25 +139,10 @@ void idle_domain_create(void)
     idle_domain = domain_alloc(DOMID_IDLE, 0, MAX_VCPUS, 0);
     if (idle_domain == NULL)
         panic("idle domain: out of memory");
+    idle_domain->pause_count = 0;
 }
 
-/* What a domain needs beside its structure; on failure domain_free() takes back what there is. */
-static int domain_alloc_parts(struct domain *d)
-{
-    bool extra = d->max_vcpus > XEN_LEGACY_MAX_VCPUS;
-
-    d->shared_info = alloc_page();
-    d->extra_vcpu_info = extra ? xmalloc(EXTRA_INFO_BYTES) : NULL;
-    if (d->shared_info == NULL || (extra && d->extra_vcpu_info == NULL))
-        return -ENOMEM;
-    d->shared_info_mfn = virt_to_mfn(d->shared_info);
-    page_share_with_domain(d->shared_info_mfn, d);
-    return evtchn_domain_create(d) ?: irq_domain_create(d);
-}
-
-/* ---- the list, in the order of ids ---- */
-
-/* Where the domain with this id stands, or would stand. */
+/* Where in the list, which is in the order of ids, the domain stands, or would stand. */
 static struct domain **list_place_locked(domid_t id)
 {
     struct domain **p = &domain_list;
@@ -189,46 +152,10 @@ static struct domain **list_place_locked(domid_t id)
     return p;
 }
 
-static int domain_list_add(struct domain *d)
-{
-    struct domain **p;
-    bool taken;
-
-    spin_lock(&domain_list_lock);
-    p = list_place_locked(d->domain_id);
-    taken = *p && (*p)->domain_id == d->domain_id;
-    if (!taken) {
-        d->next = *p;
-        *p = d;
-    }
-    spin_unlock(&domain_list_lock);
-    return taken ? -EEXIST : 0;
-}
-
-/* A killed domain keeps its creation reference while others hold its frames: look for such. */
-void domain_reap(void)
-{
-    struct domain *d;
-
-    do {
-        spin_lock(&domain_list_lock);
-        for (d = domain_list; d && (d->relinquish_step != RELINQUISHED || READ_ONCE(d->nr_pages));)
-            d = d->next;
-        if (d) {
-            d->relinquish_step = REAPED;
-            spin_lock(&d->page_lock); /* let him finish who put the last frame */
-            spin_unlock(&d->page_lock);
-        }
-        spin_unlock(&domain_list_lock);
-        if (d)
-            domain_put(d);
-    } while (d);
-}
-
 int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_pages,
                   struct domain **out)
 {
-    struct domain *d;
+    struct domain *d, **p;
     int rc;
 
     if (id >= DOMID_FIRST_RESERVED || max_vcpus == 0 || max_vcpus > MAX_VCPUS)
@@ -237,7 +164,22 @@ int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_p
     d = domain_alloc(id, flags, max_vcpus, max_pages);
     if (d == NULL)
         return -ENOMEM;
-    rc = domain_alloc_parts(d) ?: domain_list_add(d);
+    d->shared_info = alloc_page();
+    if (d->shared_info) {
+        d->shared_info_mfn = virt_to_mfn(d->shared_info);
+        page_share_with_domain(d->shared_info_mfn, d);
+        d->extra_vcpu_info = alloc_page();
+    }
+    rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
+    spin_lock(&domain_list_lock);
+    p = list_place_locked(id);
+    if (rc == 0 && *p && (*p)->domain_id == id)
+        rc = -EEXIST;
+    if (rc == 0) {
+        d->next = *p;
+        *p = d;
+    }
+    spin_unlock(&domain_list_lock);
     if (rc) {
         domain_free(d);
         return rc;
@@ -256,10 +198,10 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id)
         id = caller->domain_id;
     spin_lock(&domain_list_lock);
     d = *list_place_locked(id);
-    if (d && d->domain_id == id)
-        domain_get(d);
-    else
+    if (d && d->domain_id != id)
         d = NULL;
+    if (d)
+        domain_get(d);
     spin_unlock(&domain_list_lock);
     return d;
 }
@@ -300,7 +242,6 @@ void domain_pause(struct domain *d)
 
     spin_lock(&d->lock);
     d->pause_count++;
-    domain_stop_vcpus(d);
     spin_unlock(&d->lock);
     for_each_vcpu (d, v) /* waits, so without the lock: the vCPU may want it in order to stop */
         vcpu_pause_sync(v, VPF_PAUSED);
@@ -326,25 +267,19 @@ void domain_unpause(struct domain *d)
 
 noreturn void hwdom_shutdown(uint32_t code)
 {
-    static const char *const what[] = {
-        [SHUTDOWN_poweroff] = "halted: halting machine",
-        [SHUTDOWN_reboot] = "shutdown: rebooting machine",
-        [SHUTDOWN_suspend] = "shutdown for an unknown reason",
-        [SHUTDOWN_crash] = "crashed",
-        [SHUTDOWN_watchdog] = "shutdown: watchdog fired",
+    static const char *const what[] = { /* by SHUTDOWN_* */
+                                        "halted: halting machine", "shutdown: rebooting machine",
+                                        "shutdown for an unknown reason", "crashed",
+                                        "shutdown: watchdog fired"
     };
-    bool asked = code == SHUTDOWN_poweroff || code == SHUTDOWN_reboot;
 
     print(LOG_ERR, "Hardware Dom%u %s (reason %u)", hardware_domain->domain_id,
           what[code < ARRAY_SIZE(what) ? code : SHUTDOWN_suspend], code);
-    if (!asked)
-        print(LOG_ERR, options.noreboot ? "'noreboot' set - not rebooting."
-                                        : "rebooting machine in 5 seconds.");
+    if (code != SHUTDOWN_poweroff && code != SHUTDOWN_reboot)
+        reboot_or_halt();
     console_drain();
-    if (code == SHUTDOWN_poweroff || (!asked && options.noreboot))
+    if (code == SHUTDOWN_poweroff)
         arch_halt_forever();
-    for (uint64_t end = arch_time_ns() + SECONDS(5); !asked && arch_time_ns() < end;)
-        cpu_relax();
     arch_reboot();
 }
 
@@ -381,7 +316,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     if (d == idle_domain)
         panic("idle domain: %s", why);
     if (!__atomic_exchange_n(&d->is_crashed, true, __ATOMIC_SEQ_CST)) {
-        (d->is_hwdom ? print : gprint)(LOG_ERR, "d%u crashed: %s", d->domain_id, why);
+        print(d->is_hwdom ? LOG_ERR : LOG_ERR | LOG_GUEST, "d%u crashed: %s", d->domain_id, why);
         if (current->domain == d && d->is_privileged)
             arch_print_regs(arch_guest_regs());
     }
@@ -390,43 +325,36 @@ void domain_crash(struct domain *d, const char *fmt, ...)
 
 /* ---- death ---- */
 
-static int stop(struct domain *d)
-{
-    domain_pause(d); /* for ever */
-    return 0;
-}
-
 static int release_vcpus(struct domain *d)
 {
     struct vcpu *v;
 
+    domain_pause(d); /* for ever */
     for_each_vcpu (d, v) {
         mfn_t m = vcpu_info_release(v);
 
         if (mfn_x(m) != mfn_x(INVALID_MFN))
             page_put_writable(m);
-        vcpu_set_timer(v, 0);
-        vcpu_set_poll_timer(v, 0);
-        v->runstate_area = v->time_area = _gva(0);
+        vcpu_timers_destroy(v);
         arch_vcpu_unload(v);
     }
     return 0;
 }
 
+/* Each is called again while it returns -ERESTART. */
+static int (*const relinquish_steps[RELINQUISHED])(struct domain *d) = {
+    release_vcpus, evtchn_domain_relinquish, paging_relinquish, domain_relinquish_pages
+};
+
 int domain_kill(struct domain *d)
 {
-    bool busy;
     int rc = 0;
 
     if (d == current->domain || d == hardware_domain)
         return -EINVAL;
-    spin_lock(&d->lock);
-    d->is_dying = true;
-    busy = d->relinquish_busy;
-    d->relinquish_busy = true;
-    spin_unlock(&d->lock);
-    if (busy)
+    if (__atomic_exchange_n(&d->relinquish_busy, true, __ATOMIC_SEQ_CST))
         return -ERESTART;
+    WRITE_ONCE(d->is_dying, true);
     while (rc == 0 && d->relinquish_step < RELINQUISHED) {
         rc = relinquish_steps[d->relinquish_step](d);
         d->relinquish_step += rc == 0;
@@ -437,4 +365,30 @@ int domain_kill(struct domain *d)
     virq_send_global(hardware_domain, VIRQ_DOM_EXC);
     domain_reap();
     return 0;
+}
+
+/* The next domain whose creation reference nothing needs any more: others held its frames till now. */
+static struct domain *reapable_domain(void)
+{
+    struct domain *d;
+
+    spin_lock(&domain_list_lock);
+    for (d = domain_list; d; d = d->next)
+        if (d->relinquish_step == RELINQUISHED && READ_ONCE(d->nr_pages) == 0)
+            break;
+    if (d) {
+        d->relinquish_step = REAPED;
+        spin_lock(&d->page_lock); /* let him finish who put the last frame */
+        spin_unlock(&d->page_lock);
+    }
+    spin_unlock(&domain_list_lock);
+    return d;
+}
+
+void domain_reap(void)
+{
+    struct domain *d;
+
+    while ((d = reapable_domain()) != NULL)
+        domain_put(d);
 }

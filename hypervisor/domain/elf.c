@@ -7,7 +7,8 @@
 #include "x86/pte.h"
 
 struct elf_header {
-    uint8_t magic[4], class, data, version, padding[9];
+    uint32_t magic;
+    uint8_t class, data, version, padding[9];
     uint16_t type, machine;
     uint32_t version2;
     uint64_t entry, phoff, shoff;
@@ -23,41 +24,33 @@ struct elf_note {
 };
 _Static_assert(sizeof(struct elf_header) == 64 && sizeof(struct elf_phdr) == 56, "ELF-64");
 
+#define ELF_MAGIC 0x464c457fu
 #define PHYS_END_MAX (1ULL << 46)
 
 enum { ET_EXEC = 2, ET_DYN = 3, EM_X86_64 = 62, PT_LOAD = 1, PT_NOTE = 4 };
-
-/* Say what is wrong, and be false. */
-#define fail(to, ...) (xl_snprintf((to)->error, sizeof((to)->error), __VA_ARGS__), false)
 
 static bool in_file(const struct elf_kernel *k, uint64_t offset, uint64_t len)
 {
     return offset <= k->image_bytes && len <= k->image_bytes - offset;
 }
 
-static bool check_header(struct elf_kernel *k, struct elf_header *h)
+static void check_header(struct elf_kernel *k, struct elf_header *h)
 {
     if (in_file(k, 0x202, 4) && memcmp(k->image + 0x202, "HdrS", 4) == 0)
-        return fail(k, "kernel is a bzImage; unpack it to ELF first (scripts/extract-vmlinux)");
+        panic("kernel is a bzImage; unpack it to ELF first (scripts/extract-vmlinux)");
     if (k->image_bytes < sizeof(*h))
-        return fail(k, "kernel is truncated: %zu bytes are no ELF file", k->image_bytes);
+        panic("kernel is truncated: %zu bytes are no ELF file", k->image_bytes);
     memcpy(h, k->image, sizeof(*h));
-    if (memcmp(h->magic,
-               "\x7f"
-               "ELF",
-               4) != 0)
-        return fail(k, "kernel is no ELF file: it begins with 0x%02x%02x%02x%02x", h->magic[0],
-                    h->magic[1], h->magic[2], h->magic[3]);
+    if (h->magic != ELF_MAGIC)
+        panic("kernel is no ELF file: it begins with 0x%08x", __builtin_bswap32(h->magic));
     if (h->class != 2 || h->data != 1 || h->version != 1 || h->machine != EM_X86_64 ||
         (h->type != ET_EXEC && h->type != ET_DYN))
-        return fail(k,
-                    "kernel is no 64-bit x86-64 executable: class %u, data %u, machine %u, type %u",
-                    h->class, h->data, h->machine, h->type);
+        panic("kernel is no 64-bit x86-64 executable: class %u, data %u, machine %u, type %u",
+              h->class, h->data, h->machine, h->type);
     if (h->phentsize != sizeof(struct elf_phdr) ||
         !in_file(k, h->phoff, (uint64_t)h->phnum * h->phentsize))
-        return fail(k, "kernel is truncated: %u program headers of %u bytes at 0x%lx", h->phnum,
-                    h->phentsize, h->phoff);
-    return true;
+        panic("kernel is truncated: %u program headers of %u bytes at 0x%lx", h->phnum,
+              h->phentsize, h->phoff);
 }
 
 /* ---- notes ---- */
@@ -68,20 +61,19 @@ static const char features_met[] =
     "highmem_assist|gnttab_map_avail_bits|dom0|memory_op_vnode_supported";
 
 /* A list with bars between the names; "!": without it the kernel does not run. */
-static bool check_features(struct elf_kernel *k, const char *list)
+static void check_features(const char *list)
 {
     while (list) {
         bool required = *list == '!';
         const char *name = list += required;
 
         if (xl_next_word(features_met, &list, '|') < 0 && required)
-            return fail(k, "kernel requires what a PV domain does not have: \"%s\"", name);
+            panic("kernel requires what a PV domain does not have: \"%s\"", name);
     }
-    return true;
 }
 
 /* Those that are not here are for the tools, or for other kinds of guests. */
-static bool parse_note(struct elf_kernel *k, uint32_t type, const char *desc, uint32_t len)
+static void parse_note(struct elf_kernel *k, uint32_t type, const char *desc, uint32_t len)
 {
     uint64_t *const numbers[XEN_ELFNOTE_MAX + 1] = {
         [XEN_ELFNOTE_ENTRY] = &k->entry,         [XEN_ELFNOTE_HYPERCALL_PAGE] = &k->hypercall_page,
@@ -93,93 +85,74 @@ static bool parse_note(struct elf_kernel *k, uint32_t type, const char *desc, ui
 
     if (type <= XEN_ELFNOTE_MAX && numbers[type]) {
         if (len != 1 && len != 2 && len != 4 && len != 8)
-            return fail(k, "Xen ELF note %u: a number of %u bytes", type, len);
+            panic("Xen ELF note %u: a number of %u bytes", type, len);
         *numbers[type] = 0;
         memcpy(numbers[type], desc, len);
-        return true;
+        return;
     }
     memcpy(text, desc, n);
     text[n] = '\0';
-    switch (type) {
-    case XEN_ELFNOTE_GUEST_OS: xl_strlcpy(k->guest_os, text, sizeof(k->guest_os)); break;
-    case XEN_ELFNOTE_GUEST_VERSION:
-        xl_strlcpy(k->guest_version, text, sizeof(k->guest_version));
-        break;
-    case XEN_ELFNOTE_FEATURES: return check_features(k, text);
-    case XEN_ELFNOTE_XEN_VERSION:
-        return strcmp(text, "xen-3.0") == 0 ||
-               fail(k, "Xen ELF note XEN_VERSION: \"%s\", not \"xen-3.0\"", text);
-    case XEN_ELFNOTE_LOADER:
-        return strcmp(text, "generic") == 0 ||
-               fail(k, "Xen ELF note LOADER: \"%s\", not \"generic\"", text);
-    }
-    return true;
+    if (type == XEN_ELFNOTE_FEATURES)
+        check_features(text);
+    if (type == XEN_ELFNOTE_XEN_VERSION && strncmp(text, "xen-3.0", sizeof(text)) != 0)
+        panic("Xen ELF note XEN_VERSION: \"%s\", not \"xen-3.0\"", text);
+    if (type == XEN_ELFNOTE_LOADER && strncmp(text, "generic", sizeof(text)) != 0)
+        panic("Xen ELF note LOADER: \"%s\", not \"generic\"", text);
 }
 
 /* All Xen notes of one PT_NOTE segment; *nr counts them. */
-static bool parse_note_segment(struct elf_kernel *k, const struct elf_phdr *ph, uint32_t *nr)
+static void parse_note_segment(struct elf_kernel *k, const struct elf_phdr *ph, uint32_t *nr)
 {
+    const char *p = (const char *)k->image + ph->offset, *desc;
     uint64_t left = ph->filesz, bytes;
     struct elf_note note;
-    const char *p, *desc;
 
-    if (!in_file(k, ph->offset, ph->filesz))
-        return fail(k, "kernel is truncated: notes at 0x%lx, 0x%lx bytes, end outside the file",
-                    ph->offset, ph->filesz);
-    for (p = (const char *)k->image + ph->offset; left >= sizeof(note); p += bytes, left -= bytes) {
+    for (; left >= sizeof(note); p += bytes, left -= bytes) {
         memcpy(&note, p, sizeof(note));
         desc = p + sizeof(note) + ROUND_UP((uint64_t)note.namesz, 4UL);
         bytes = (uint64_t)(desc - p) + note.descsz; /* 32-bit sizes: cannot wrap */
         if (bytes > left)
-            return fail(k, "ELF note %u: name of %u, description of %u bytes do not fit into %lu",
-                        note.type, note.namesz, note.descsz, left);
+            panic("ELF note %u: name of %u, description of %u bytes do not fit into %lu", note.type,
+                  note.namesz, note.descsz, left);
         if (note.namesz == 4 && memcmp(p + sizeof(note), "Xen", 4) == 0) {
             ++*nr;
-            if (!parse_note(k, note.type, desc, note.descsz))
-                return false;
+            parse_note(k, note.type, desc, note.descsz);
         }
         bytes = MIN(ROUND_UP(bytes, 4UL), left);
     }
-    return true;
 }
 
 /* ---- segments ---- */
 
-static bool add_segment(struct elf_kernel *k, const struct elf_phdr *ph)
+static void add_segment(struct elf_kernel *k, const struct elf_phdr *ph)
 {
     if (ph->memsz == 0)
-        return true;
+        return;
     if (k->nr_segments == ELF_MAX_SEGMENTS)
-        return fail(k, "kernel has more than %u segments", ELF_MAX_SEGMENTS);
+        panic("kernel has more than %u segments", ELF_MAX_SEGMENTS);
     if (ph->filesz > ph->memsz || ph->memsz > UINT64_MAX - ph->paddr)
-        return fail(k, "segment at 0x%lx: 0x%lx bytes in the file, 0x%lx in memory", ph->paddr,
-                    ph->filesz, ph->memsz);
-    if (!in_file(k, ph->offset, ph->filesz))
-        return fail(k, "kernel is truncated: segment at offset 0x%lx, 0x%lx bytes, ends outside",
-                    ph->offset, ph->filesz);
+        panic("segment at 0x%lx: 0x%lx bytes in the file, 0x%lx in memory", ph->paddr, ph->filesz,
+              ph->memsz);
     k->segments[k->nr_segments++] =
         (struct elf_segment){ ph->paddr, ph->memsz, ph->filesz, ph->offset };
-    return true;
 }
 
 /* Apply PADDR_OFFSET, refuse overlaps, find the range of all. */
-static bool place_segments(struct elf_kernel *k)
+static void place_segments(struct elf_kernel *k)
 {
     if (k->nr_segments == 0)
-        return fail(k, "kernel has no segment to load");
+        panic("kernel has no segment to load");
     k->phys_start = UINT64_MAX;
     for (struct elf_segment *s = k->segments; s < k->segments + k->nr_segments; s++) {
         if (s->paddr < k->paddr_offset)
-            return fail(k, "segment at 0x%lx: lies below PADDR_OFFSET 0x%lx", s->paddr,
-                        k->paddr_offset);
+            panic("segment at 0x%lx: lies below PADDR_OFFSET 0x%lx", s->paddr, k->paddr_offset);
         s->paddr -= k->paddr_offset;
         for (const struct elf_segment *o = k->segments; o < s; o++)
             if (s->paddr < o->paddr + o->mem_bytes && o->paddr < s->paddr + s->mem_bytes)
-                return fail(k, "segments at 0x%lx and 0x%lx overlap", o->paddr, s->paddr);
+                panic("segments at 0x%lx and 0x%lx overlap", o->paddr, s->paddr);
         k->phys_start = MIN(k->phys_start, s->paddr);
         k->phys_end = MAX(k->phys_end, s->paddr + s->mem_bytes);
     }
-    return true;
 }
 
 /* [va, va + len) and its end do not wrap, are canonical and outside the hypervisor's part. */
@@ -191,32 +164,30 @@ static bool va_range_usable(uint64_t va, uint64_t len)
            va >> 63 == last >> 63 && (last < HV_VIRT_START || va >= HV_VIRT_END);
 }
 
-static bool check_addresses(struct elf_kernel *k)
+static void check_addresses(struct elf_kernel *k)
 {
     uint64_t len = k->phys_end - k->phys_start;
 
     k->virt_start = k->phys_start + k->virt_base;
     k->virt_end = k->virt_start + len;
     if (k->phys_end > PHYS_END_MAX)
-        return fail(k, "kernel ends at pseudo-physical address 0x%lx", k->phys_end);
+        panic("kernel ends at pseudo-physical address 0x%lx", k->phys_end);
     if (k->virt_start < k->virt_base || !va_range_usable(k->virt_start, len))
-        return fail(k, "kernel at 0x%lx, 0x%lx bytes: not in a guest's part of the address space",
-                    k->virt_start, len);
+        panic("kernel at 0x%lx, 0x%lx bytes: not in a guest's part of the address space",
+              k->virt_start, len);
     if (k->entry - k->virt_start >= len)
-        return fail(k, "entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry,
-                    k->virt_start, k->virt_end);
+        panic("entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry, k->virt_start,
+              k->virt_end);
     if (k->hypercall_page != ELF_NONE && (k->hypercall_page % PAGE_SIZE || len < PAGE_SIZE ||
                                           k->hypercall_page - k->virt_start > len - PAGE_SIZE))
-        return fail(k, "Xen ELF note HYPERCALL_PAGE: 0x%lx is no page of the kernel",
-                    k->hypercall_page);
+        panic("Xen ELF note HYPERCALL_PAGE: 0x%lx is no page of the kernel", k->hypercall_page);
     if (k->init_p2m != ELF_NONE &&
         (k->init_p2m % PAGE_SIZE || !va_range_usable(k->init_p2m, PAGE_SIZE) ||
          k->init_p2m - k->virt_start < len))
-        return fail(k, "Xen ELF note INIT_P2M: 0x%lx is no usable address", k->init_p2m);
-    return true;
+        panic("Xen ELF note INIT_P2M: 0x%lx is no usable address", k->init_p2m);
 }
 
-bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
+void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
 {
     struct elf_header h;
     uint32_t nr_notes = 0;
@@ -224,20 +195,26 @@ bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
     *k = (struct elf_kernel){
         .image = image, .image_bytes = image_bytes, .init_p2m = ELF_NONE, .hypercall_page = ELF_NONE
     };
-    if (!check_header(k, &h))
-        return false;
+    check_header(k, &h);
     k->entry = h.entry;
     for (uint32_t i = 0; i < h.phnum; i++) {
         struct elf_phdr ph;
 
         memcpy(&ph, k->image + h.phoff + i * sizeof(ph), sizeof(ph));
-        if ((ph.type == PT_LOAD && !add_segment(k, &ph)) ||
-            (ph.type == PT_NOTE && !parse_note_segment(k, &ph, &nr_notes)))
-            return false;
+        if (ph.type != PT_LOAD && ph.type != PT_NOTE)
+            continue;
+        if (!in_file(k, ph.offset, ph.filesz))
+            panic("kernel is truncated: %s at offset 0x%lx, 0x%lx bytes, ends outside",
+                  ph.type == PT_LOAD ? "segment" : "note", ph.offset, ph.filesz);
+        if (ph.type == PT_LOAD)
+            add_segment(k, &ph);
+        else
+            parse_note_segment(k, &ph, &nr_notes);
     }
     if (nr_notes == 0)
-        return fail(k, "kernel has no Xen ELF notes: it is not built for PV");
-    return place_segments(k) && check_addresses(k);
+        panic("kernel has no Xen ELF notes: it is not built for PV");
+    place_segments(k);
+    check_addresses(k);
 }
 
 int elf_load(const struct elf_kernel *k, elf_put_fn *put, void *ctx)

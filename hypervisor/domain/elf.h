@@ -27,15 +27,13 @@ struct elf_kernel {
     uint64_t hypercall_page;       /* HYPERCALL_PAGE or ELF_NONE; page aligned, inside virt range */
     uint64_t paddr_offset;         /* PADDR_OFFSET */
     uint64_t mod_start_pfn;        /* not 0: the ramdisk is passed as a PFN and not mapped */
-    char guest_os[16], guest_version[16];
-    char error[160]; /* one line */
 };
 
 /**
- * Parse the file of image_bytes at image, which must stay there for elf_load(). False: k->error
- * names what is wrong and its value.
+ * Parse the file of image_bytes at image, which must stay there for elf_load(). Panics in one
+ * line that names what is wrong and its value.
  */
-bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
+void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
 
 /** Put len bytes at src (NULL: zeros) to offset bytes behind phys_start. 0 or -errno. */
 typedef int elf_put_fn(void *ctx, uint64_t offset, const void *src, uint64_t len);

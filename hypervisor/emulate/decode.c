@@ -100,17 +100,12 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
 /* The decoder knows 64-bit code only: look cs up as the CPU did. */
 static bool code_is_64bit(const struct vcpu *v, uint16_t cs)
 {
-    unsigned int n = cs >> 3;
-    bool ldt = cs & 4;
-    mfn_t m;
+    const mfn_t *frames = cs & 4 ? v->arch.ldt_frames : v->arch.gdt_frames;
+    unsigned int nr = cs & 4 ? v->arch.nr_ldt_ents : v->arch.nr_gdt_ents, n = cs >> 3;
+    mfn_t m = frames[array_index_nospec(n, nr) / 512];
 
-    if (likely((cs | 3) == FLAT_RING3_CS64))
-        return true;
-    if (n >= (ldt ? v->arch.nr_ldt_ents : v->arch.nr_gdt_ents))
-        return false;
-    m = ldt ? v->arch.ldt_frames[n / 512 % ARRAY_SIZE(v->arch.ldt_frames)]
-            : v->arch.gdt_frames[n / 512 % ARRAY_SIZE(v->arch.gdt_frames)];
-    return mfn_valid(m) && (READ_ONCE(((uint64_t *)mfn_to_virt(m))[n % 512]) >> 53 & 1);
+    return likely((cs | 3) == FLAT_RING3_CS64) ||
+           (n < nr && mfn_valid(m) && (READ_ONCE(((uint64_t *)mfn_to_virt(m))[n % 512]) >> 53 & 1));
 }
 
 /* What each CPU decoded last, and of which bytes: kernels write page tables in loops. */

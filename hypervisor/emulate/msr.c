@@ -2,43 +2,52 @@
  * The MSRs that PV guests see. What is not listed is not there: #GP. Linux probes with accesses
  * that survive that, but for the few it reads unprotected, which answer as on Xen 4.17.
  */
+#include "emulate/decode.h"
 #include "emulate/emulate.h"
-#include "emulate/policy.h"
 #include "paging/paging.h"
 #include "sched/time.h"
 
-enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_ARCH_CAPABILITIES = 0x10a };
-enum { MSR_XEN_HYPERCALL_PAGE = 0x40000000 };
+#include <xen/arch-x86/cpufeatureset.h>
+
+enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_XEN_HYPERCALL_PAGE = 0x40000000 };
 enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
-/* Who has it; HWDOM: only the domain that sets up PCI. */
-enum { INTEL = 1 << VENDOR_INTEL, AMD = 1 << VENDOR_AMD, ALL = 7, HWDOM = 0x10 };
-/* What becomes of a write: ignored; refused; else refused unless it changes nothing. */
-enum { WIGN = 0x20, NOWR = 0x40 };
+/* HWDOM: only the domain that sets up PCI has it. What becomes of a write: ignored; refused; else
+ * refused unless it changes nothing. */
+enum { HWDOM = 0x10, WIGN = 0x20, NOWR = 0x40 };
+
+#define CAP(name) (1ULL << (XEN_X86_FEATURE_##name - 16 * 32))
 
 /* Reading first..last gives (hardware's & keep) | set; keep 0: the hardware is not asked. */
 static const struct simple_msr {
-    uint32_t first, last, flags;
+    uint32_t first, last, flags; /* VENDOR_*, the above */
     uint64_t keep, set;
 } simple_msrs[] = {
-    { 0x3a, 0x3a, INTEL | NOWR, 0, 1 },     /* FEATURE_CONTROL: locked */
-    { 0x8b, 0x8b, INTEL | WIGN, ~0ULL, 0 }, /* microcode: written before a read */
-    { 0x8b, 0x8b, AMD | NOWR, ~0ULL, 0 },
-    { 0xce, 0xce, INTEL | NOWR, 0, 0 },                       /* PLATFORM_INFO: no CPUID faulting */
-    { 0x140, 0x140, INTEL, 0, 0 },                            /* MISC_FEATURES_ENABLES */
-    { 0x179, 0x179, ALL | NOWR, 0, 0 },                       /* MCG_CAP: no banks, */
-    { 0x17a, 0x17a, ALL | WIGN, 0, 0 },                       /* machine checks are the host's */
-    { 0x1a0, 0x1a0, INTEL, ~0x40080ULL, 0x801800 },           /* MISC_ENABLE: no MONITOR, PMU */
-    { 0x277, 0x277, ALL, 0, 0x050100070406ULL },              /* PAT, fixed by the ABI */
-    { 0x400, 0x47f, ALL | WIGN, 0, 0 },                       /* machine check banks */
-    { 0xc0000080, 0xc0000080, ALL | NOWR, 0, 0xd01 },         /* EFER: SCE LME LMA NXE */
-    { 0xc0010000, 0xc0010007, AMD | WIGN, 0, 0 },             /* dead performance counters */
-    { 0xc0010010, 0xc0010010, AMD | HWDOM | NOWR, ~0ULL, 0 }, /* SYSCFG */
-    { 0xc0010015, 0xc0010015, AMD | WIGN, 0, 1u << 24 },      /* HWCR: constant TSC */
-    { 0xc0010016, 0xc001001d, AMD | HWDOM | NOWR, ~0ULL, 0 }, /* IORRs, top of memory */
-    { 0xc0010055, 0xc0010055, AMD | NOWR, 0, 0 },             /* interrupt pending message */
-    { 0xc0010058, 0xc0010058, AMD | HWDOM | NOWR, ~0ULL, 0 }, /* MMIO configuration base */
-    { 0xc0011029, 0xc0011029, AMD | WIGN, 2, 0 },             /* DE_CFG: LFENCE serialises */
+    { 0x3a, 0x3a, VENDOR_INTEL | NOWR, 0, 1 },     /* FEATURE_CONTROL: locked */
+    { 0x8b, 0x8b, VENDOR_INTEL | WIGN, ~0ULL, 0 }, /* microcode: written before a read */
+    { 0x8b, 0x8b, VENDOR_AMD | NOWR, ~0ULL, 0 },
+    { 0xce, 0xce, VENDOR_INTEL | NOWR, 0, 0 }, /* PLATFORM_INFO: no CPUID faulting */
+    { 0x10a, 0x10a, VENDOR_ANY | NOWR,         /* ARCH_CAPABILITIES: flaws that are not there */
+      CAP(RDCL_NO) | CAP(RSBA) | CAP(INTEL_SSB_NO) | CAP(MDS_NO) | CAP(IF_PSCHANGE_MC_NO) |
+          CAP(TAA_NO) | CAP(SBDR_SSDP_NO) | CAP(FBSDP_NO) | CAP(PSDP_NO) | CAP(FB_CLEAR) |
+          CAP(RRSBA) | CAP(BHI_NO) | CAP(PBRSB_NO) | CAP(GDS_NO) | CAP(RFDS_NO) | CAP(RFDS_CLEAR) |
+          CAP(ITS_NO),
+      0 },
+    { 0x140, 0x140, VENDOR_INTEL, 0, 0 },                    /* MISC_FEATURES_ENABLES */
+    { 0x179, 0x179, VENDOR_ANY | NOWR, 0, 0 },               /* MCG_CAP: no banks, */
+    { 0x17a, 0x17a, VENDOR_ANY | WIGN, 0, 0 },               /* machine checks: the host's */
+    { 0x1a0, 0x1a0, VENDOR_INTEL, ~0x40080ULL, 0x801800 },   /* MISC_ENABLE: no MONITOR, PMU */
+    { 0x277, 0x277, VENDOR_ANY, 0, 0x050100070406ULL },      /* PAT, fixed by the ABI */
+    { 0x400, 0x47f, VENDOR_ANY | WIGN, 0, 0 },               /* machine check banks */
+    { 0xc0000080, 0xc0000080, VENDOR_ANY | NOWR, 0, 0xd01 }, /* EFER: SCE LME LMA NXE */
+    { MSR_TSC_AUX, MSR_TSC_AUX, VENDOR_ANY, ~0ULL, 0 },      /* the current vCPU's */
+    { 0xc0010000, 0xc0010007, VENDOR_AMD | WIGN, 0, 0 },     /* dead performance counters */
+    { 0xc0010010, 0xc0010010, VENDOR_AMD | HWDOM | NOWR, ~0ULL, 0 }, /* SYSCFG */
+    { 0xc0010015, 0xc0010015, VENDOR_AMD | WIGN, 0, 1u << 24 },      /* HWCR: constant TSC */
+    { 0xc0010016, 0xc001001d, VENDOR_AMD | HWDOM | NOWR, ~0ULL, 0 }, /* IORRs, top of memory */
+    { 0xc0010055, 0xc0010055, VENDOR_AMD | NOWR, 0, 0 },             /* interrupt pending message */
+    { 0xc0010058, 0xc0010058, VENDOR_AMD | HWDOM | NOWR, ~0ULL, 0 }, /* MMIO configuration base */
+    { 0xc0011029, 0xc0011029, VENDOR_AMD | WIGN, 2, 0 },             /* DE_CFG: LFENCE serialises */
 };
 
 static const struct simple_msr *find_simple(const struct vcpu *v, uint32_t msr)
@@ -46,7 +55,7 @@ static const struct simple_msr *find_simple(const struct vcpu *v, uint32_t msr)
     for (unsigned int i = 0; i < ARRAY_SIZE(simple_msrs); i++) {
         const struct simple_msr *s = &simple_msrs[i];
 
-        if (msr >= s->first && msr <= s->last && (s->flags >> cpu_vendor & 1) &&
+        if (msr >= s->first && msr <= s->last && (s->flags & cpu_vendor) &&
             (!(s->flags & HWDOM) || v->domain->is_hwdom))
             return s;
     }
@@ -73,15 +82,9 @@ int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = *base_of(v, msr);
         return 0;
     case MSR_TSC: *value = guest_tsc(v); return 0;
-    case MSR_TSC_AUX:
-        *value = v->arch.tsc_aux;
-        return cpuid_policy_has(XEN_X86_FEATURE_RDTSCP) ? 0 : -EPERM;
     case MSR_APIC_BASE:
         *value = 0xfee00800 | (v->vcpu_id == 0 ? 0x100 : 0); /* enabled; boot CPU */
         return 0;
-    case MSR_ARCH_CAPABILITIES:
-        *value = cpuid_policy[16] | (uint64_t)cpuid_policy[17] << 32;
-        return cpuid_policy_has(XEN_X86_FEATURE_ARCH_CAPS) ? 0 : -EPERM;
     default:
         s = find_simple(v, msr);
         if (s == NULL || (s->keep && arch_rdmsr_safe(msr, value)))
@@ -96,16 +99,15 @@ void hypercall_page_fill(void *page)
 {
     static const uint8_t call[] = { 0x51, 0x41, 0x53, 0xb8, 0,    0,    0,
                                     0,    0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3 };
-    static const uint8_t iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, 0, 0, 0, 0, 0x0f, 0x05 };
+    static const uint8_t iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, __HYPERVISOR_iret, 0, 0, 0,
+                                    0x0f, 0x05, 0xcc, 0xcc, 0xcc };
 
     memset(page, 0xcc, PAGE_SIZE);
     for (unsigned int i = 0; i < PAGE_SIZE / 32; i++) {
-        bool is_iret = i == __HYPERVISOR_iret;
-        uint8_t *slot = (uint8_t *)page + i * 32;
-
-        memcpy(slot, is_iret ? iret : call, is_iret ? sizeof(iret) : sizeof(call));
-        slot[is_iret ? 5 : 4] = (uint8_t)i;
+        memcpy((uint8_t *)page + i * 32, call, sizeof(call));
+        ((uint8_t *)page)[i * 32 + 4] = (uint8_t)i;
     }
+    memcpy((uint8_t *)page + __HYPERVISOR_iret * 32, iret, sizeof(iret));
 }
 
 /* Bits 11:0 number the page, and there is only page 0; the rest is the guest's frame. */
@@ -113,7 +115,7 @@ static int wrmsr_hypercall_page(struct vcpu *v, uint64_t value)
 {
     mfn_t m = gfn_to_mfn(v->domain, _gfn(value >> PAGE_SHIFT));
 
-    if ((value & ~PAGE_MASK) || !mfn_valid(m) || !page_get_writable(v->domain, m))
+    if ((value & ~PAGE_MASK) || !page_get_writable(v->domain, m))
         return -EPERM;
     hypercall_page_fill(mfn_to_virt(m));
     page_mark_dirty(v->domain, m);
@@ -135,10 +137,10 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
         arch_vcpu_bases_changed(v);
         return 0;
     case MSR_TSC_AUX:
-        if (value >> 32 || !cpuid_policy_has(XEN_X86_FEATURE_RDTSCP))
+        if (value >> 32 || arch_wrmsr_safe(msr, value))
             return -EPERM;
         v->arch.tsc_aux = value;
-        return v == current && arch_wrmsr_safe(msr, value) ? -EPERM : 0;
+        return 0;
     case MSR_XEN_HYPERCALL_PAGE: return wrmsr_hypercall_page(v, value);
     default:
         s = find_simple(v, msr);

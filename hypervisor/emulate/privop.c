@@ -6,7 +6,6 @@
  */
 #include "emulate/decode.h"
 #include "emulate/emulate.h"
-#include "emulate/policy.h"
 #include "irq/irq.h"
 #include "paging/paging.h"
 #include "sched/time.h"
@@ -30,40 +29,28 @@ static bool ioport_permitted(const struct domain *d, uint16_t port, unsigned int
     return true;
 }
 
-/* A guest without the port finds no device: all ones; but a PIT that stands still, which Linux
- * notices after three reads rather than after 100,000. */
-static uint32_t port_access(struct domain *d, uint16_t port, unsigned int bytes, bool write,
-                            uint32_t value)
+/* Have v's kernel or user address space loaded. */
+static void enter_mode(struct vcpu *v, bool kernel)
 {
-    if (!write)
-        value = port == PORT_PIT_CHANNEL2 ? 0 : ~0u;
-    if (pci_conf_port(d, port, bytes, write, &value) || !ioport_permitted(d, port, bytes))
-        return value;
-    if (!write)
-        return arch_port_in(port, bytes);
-    arch_port_out(port, bytes, value);
-    return value;
+    if (v->arch.kernel_mode != kernel) {
+        v->arch.kernel_mode = kernel;
+        arch_vcpu_roots_changed(v);
+    }
 }
 
 /* The guest kernel's own bitmap (PHYSDEVOP_set_iobitmap), in its address space. */
 static bool iobitmap_permits(struct vcpu *v, uint16_t port, unsigned int bytes)
 {
-    unsigned int first = port / 8, last = (port + bytes - 1) / 8;
-    bool user = !v->arch.kernel_mode, failed;
-    uint8_t map[2] = { 0 };
+    bool kernel = v->arch.kernel_mode, failed;
+    uint16_t map = 0;
 
     if (port + bytes > v->iobitmap_ports)
         return false;
-    if (user) {
-        v->arch.kernel_mode = true;
-        arch_vcpu_roots_changed(v);
-    }
-    failed = copy_from_guest(map, gva_index(v->iobitmap, first, 1), last - first + 1);
-    if (user) {
-        v->arch.kernel_mode = false;
-        arch_vcpu_roots_changed(v);
-    }
-    return !failed && !((map[0] | map[1] << 8) >> (port % 8) & ((1u << bytes) - 1));
+    enter_mode(v, true);
+    failed =
+        copy_from_guest(&map, gva_index(v->iobitmap, port / 8, 1), port % 8 + bytes > 8 ? 2 : 1);
+    enter_mode(v, kernel);
+    return !failed && !(map >> (port % 8) & ((1u << bytes) - 1));
 }
 
 /* A PV kernel runs in "ring 1" unless it asked for the architectural view; user mode in ring 3. */
@@ -76,16 +63,24 @@ static bool iopl_ok(const struct vcpu *v)
     return v->arch.iopl >= cpl;
 }
 
+/* A guest without the port finds no device: all ones; but a PIT that stands still, which Linux
+ * notices after three reads rather than after 100,000. */
 static int port_io(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
 {
     unsigned int bytes = MIN(i->bytes, 4u);
     uint16_t port = i->op & 8 ? (uint16_t)regs->rdx : (uint8_t)i->imm;
     bool write = i->op & 2;
-    uint32_t value;
+    uint32_t value = write ? (uint32_t)regs->rax : port == PORT_PIT_CHANNEL2 ? 0 : ~0u;
 
     if (!iopl_ok(v) && !iobitmap_permits(v, port, bytes))
         return -EPERM;
-    value = port_access(v->domain, port, bytes, write, (uint32_t)regs->rax);
+    if (!pci_conf_port(v->domain, port, bytes, write, &value) &&
+        ioport_permitted(v->domain, port, bytes)) {
+        if (write)
+            arch_port_out(port, bytes, value);
+        else
+            value = arch_port_in(port, bytes);
+    }
     if (!write)
         reg_write(regs, GPR_RAX, bytes, value);
     return 0;
@@ -106,7 +101,8 @@ static int read_cr(const struct vcpu *v, unsigned int n, uint64_t *value)
 
 static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
 {
-    uint64_t own;
+    uint64_t own = CR4_TSD | CR4_DE | (arch_xcr0_mask ? CR4_OSXSAVE : 0);
+    uint32_t r[4];
 
     switch (n) {
     case 0:
@@ -123,8 +119,8 @@ static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
             return -EPERM;
         return vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(value >> PAGE_SHIFT)), false);
     case 4: /* bits that are not the guest's are ignored */
-        own = CR4_TSD | CR4_DE | (cpuid_policy_has(XEN_X86_FEATURE_FSGSBASE) ? CR4_FSGSBASE : 0) |
-              (cpuid_policy_has(XEN_X86_FEATURE_XSAVE) ? CR4_OSXSAVE : 0);
+        guest_cpuid(v, 7, 0, r);
+        own |= r[1] & 1 ? CR4_FSGSBASE : 0;
         v->arch.cr4 = (v->arch.cr4 & ~own) | (value & own);
         break;
     default: return -EPERM;
@@ -135,7 +131,7 @@ static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
 
 int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
 {
-    if (n == 4 || n == 5 || n > 7 || (n >= 6 && value >> 32))
+    if (n >> 1 == 2 || n > 7 || (n >= 6 && value >> 32)) /* there is no 4 and 5 */
         return -EINVAL;
     if (n < 4 && !guest_range_ok(value, 1)) /* on our own data it would be a covert channel */
         return -EPERM;
@@ -154,13 +150,12 @@ int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
 
 static int debugreg(struct vcpu *v, const struct insn *i, uint64_t *r)
 {
-    unsigned int n = i->reg;
+    bool alias = i->reg >> 1 == 2 && !(v->arch.cr4 & CR4_DE);
+    unsigned int n = i->reg + (alias ? 2 : 0);
 
-    if ((n == 4 || n == 5) && !(v->arch.cr4 & CR4_DE))
-        n += 2;
     if (i->op == OP_0F(0x23))
         return guest_set_debugreg(v, n, *r);
-    if (n > 7 || n == 4 || n == 5)
+    if (n > 7 || n >> 1 == 2)
         return -EPERM;
     *r = v->arch.dr[n];
     return 0;
@@ -176,40 +171,27 @@ static int xsetbv(struct vcpu *v, uint32_t index, uint64_t x)
     return 0;
 }
 
-/* ---- the rest ---- */
+/* ---- dispatch ---- */
 
-/* RDTSC, RDTSCP, RDMSR. */
-static int read_to_edx_eax(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
-{
-    bool msr = i->op == OP_0F(0x32);
-    uint64_t value = 0;
-
-    if (!v->arch.kernel_mode && (msr || (v->arch.cr4 & CR4_TSD)))
-        return -EPERM;
-    if (!msr)
-        value = guest_tsc(v);
-    else if (guest_rdmsr(v, (uint32_t)regs->rcx, &value) && v->arch.traps[VECTOR_GP].address)
-        return -EPERM; /* <xen/arch-x86/xen.h>: a kernel that handles no #GP yet reads zero */
-    if (i->op == OP_0F(0x01))
-        regs->rcx = (uint32_t)v->arch.tsc_aux;
-    regs->rax = (uint32_t)value;
-    regs->rdx = value >> 32;
-    return 0;
-}
-
-/* What only the guest's kernel may execute. */
-static int kernel_insn(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
+/* 0: go behind the instruction; -ERESTART, -EAGAIN: execute it again; else: it is refused. */
+static int privileged(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
 {
     uint64_t *r = reg_whole(regs, i->rm), edx_eax = regs->rdx << 32 | (uint32_t)regs->rax;
+    bool tsc = i->op == OP_0F(0x31) || (i->op == OP_0F(0x01) && i->modrm == 0xf9);
 
-    if (!v->arch.kernel_mode || i->mem) /* MOV CR and DR would ignore that, and be shorter */
+    /* MOV CR and DR would ignore that ModRM names memory, and be shorter */
+    if (i->mem || !(v->arch.kernel_mode || i->op < OP_0F(0) || (tsc && !(v->arch.cr4 & CR4_TSD))))
         return -EPERM;
     switch (i->op) {
-    case OP_0F(0x01): return i->modrm == 0xd1 ? xsetbv(v, (uint32_t)regs->rcx, edx_eax) : -EPERM;
-    case OP_0F(0x06):
-        v->arch.cr0 &= ~(uint64_t)CR0_TS;
-        arch_vcpu_crs_changed(v);
-        return 0;
+    case OP(0xe4)... OP(0xef): return port_io(v, regs, i);
+    case OP(0xfa)... OP(0xfb):
+        return iopl_ok(v) ? 0 : -EPERM; /* events are masked in vcpu_info; this does nothing */
+    case OP_0F(0x01):
+        if (!tsc)
+            return i->modrm == 0xd1 ? xsetbv(v, (uint32_t)regs->rcx, edx_eax) : -EPERM;
+        regs->rcx = (uint32_t)v->arch.tsc_aux;
+        break;
+    case OP_0F(0x06): return write_cr(v, 0, v->arch.cr0 & ~(uint64_t)CR0_TS);
     case OP_0F(0x08)... OP_0F(0x09):
         if (v->domain->is_hwdom || v->domain->nr_iomem) /* others: all is write-back */
             arch_cache_writeback_all();
@@ -219,23 +201,18 @@ static int kernel_insn(struct vcpu *v, struct cpu_user_regs *regs, const struct 
     case OP_0F(0x21):
     case OP_0F(0x23): return debugreg(v, i, r);
     case OP_0F(0x30): return guest_wrmsr(v, (uint32_t)regs->rcx, edx_eax);
+    case OP_0F(0x31): break;
+    case OP_0F(0x32): /* <xen/arch-x86/xen.h>: a kernel that handles no #GP yet reads zero */
+        if (guest_rdmsr(v, (uint32_t)regs->rcx, &edx_eax) && v->arch.traps[VECTOR_GP].address)
+            return -EPERM;
+        break;
     default: return -EPERM;
     }
-}
-
-/* 0: go behind the instruction; -ERESTART, -EAGAIN: execute it again; else: it is refused. */
-static int privileged(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
-{
-    switch (i->op) {
-    case OP(0xe4)... OP(0xef): return port_io(v, regs, i);
-    case OP(0xfa)... OP(0xfb):
-        return iopl_ok(v) ? 0 : -EPERM; /* events are masked in vcpu_info; this does nothing */
-    case OP_0F(0x31)... OP_0F(0x32): return read_to_edx_eax(v, regs, i);
-    default:
-        if (i->op == OP_0F(0x01) && i->modrm == 0xf9)
-            return read_to_edx_eax(v, regs, i);
-        return kernel_insn(v, regs, i);
-    }
+    if (tsc)
+        edx_eax = guest_tsc(v);
+    regs->rax = (uint32_t)edx_eax;
+    regs->rdx = edx_eax >> 32;
+    return 0;
 }
 
 /*

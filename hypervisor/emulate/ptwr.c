@@ -23,30 +23,24 @@ struct guest_walk {
     uint64_t all, any; /* the AND and the OR of the entries of all levels */
 };
 
-/*
- * Walk the current vCPU v's present root to va; false: not mapped. A snapshot, no reference.
- * Another vCPU may free tables under us, though not the root, which names RAM only: what is read
- * below may be anything, so each step is checked.
- */
+/* Walk the current vCPU v's present root to va; false: not mapped. A snapshot, no reference. */
 static bool guest_walk(const struct vcpu *v, uint64_t va, struct guest_walk *w)
 {
     pte_t e = arch_vcpu_root(v);
 
     *w = (struct guest_walk){ .all = ~0ULL };
+    spin_lock(&v->domain->mmu_lock); /* what hangs on a root is valid */
 #pragma GCC unroll 4
     for (unsigned int level = 4; level > 0; level--) {
-        mfn_t m = _mfn(pte_mfn(e));
-
-        if (level != 4 && ((e & PTE_PS) || (level != 3 && !mfn_valid(m))))
-            return false;
-        e = READ_ONCE(((pte_t *)mfn_to_virt(m))[pt_index(va, level)]);
-        if (!(e & PTE_P))
-            return false;
+        e = READ_ONCE(((pte_t *)mfn_to_virt(_mfn(pte_mfn(e))))[pt_index(va, level)]);
         w->all &= e;
         w->any |= e;
+        if (!(e & PTE_P))
+            break;
     }
     w->l1e = e;
-    return true;
+    spin_unlock(&v->domain->mmu_lock);
+    return w->all & PTE_P;
 }
 
 static uint64_t flags_of_result(uint64_t rflags, uint64_t r, unsigned int bytes)
@@ -126,9 +120,9 @@ static bool emulate_write(struct vcpu *v, struct cpu_user_regs *regs, uint64_t c
 bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
 {
     uint32_t ec = regs->error_code;
+    struct page_info *pg;
     struct guest_walk w;
     uint64_t type;
-    mfn_t m;
 
     /* nothing is cached of what is not present; further bits: features that guests do not have */
     if ((ec & ~(PFEC_WRITE | PFEC_FETCH)) != (PFEC_PRESENT | PFEC_USER) ||
@@ -139,14 +133,14 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
         arch_flush_tlb_page_local(cr2); /* spurious */
         return true;
     }
-    m = _mfn(pte_mfn(w.l1e));
-    if (!(ec & PFEC_WRITE) || !v->arch.kernel_mode || (w.l1e & PTE_RW) || !mfn_valid(m))
+    pg = mfn_to_page_checked(_mfn(pte_mfn(w.l1e)));
+    if (!(ec & PFEC_WRITE) || !v->arch.kernel_mode || (w.l1e & PTE_RW) || pg == NULL)
         return false;
     /* a cheap look; paging_emulated_write() checks this and the owner under its lock */
-    type = atomic_load_explicit(&mfn_to_page(m)->type_info, memory_order_relaxed);
+    type = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
     if (PGT_TYPE(type) != PGT_L1 || !(type & PGT_VALID))
         return false;
-    if (emulate_write(v, regs, cr2, m))
+    if (emulate_write(v, regs, cr2, _mfn(pte_mfn(w.l1e))))
         return true;
     gprint(LOG_DEBUG, "d%uv%u: write to a page table at %lx refused, rip %lx\n",
            v->domain->domain_id, v->vcpu_id, cr2, regs->rip);

@@ -59,27 +59,31 @@ static noinline void wake_pollers(struct domain *d, evtchn_port_t port)
     }
 }
 
-void port_set_pending(struct domain *d, evtchn_port_t port, struct vcpu *v)
+/* Whom the port notifies, if it is not masked; may be moved at any time, and need not exist yet. */
+static void port_notify(struct domain *d, evtchn_port_t port)
 {
-    shared_info_t *s = d->shared_info;
+    struct vcpu *v = d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)];
 
-    page_mark_dirty(d, d->shared_info_mfn);
-    if (shared_test_and_set(s->evtchn_pending, port))
-        return;
-    if (v != NULL && !shared_test(s->evtchn_mask, port))
+    if (v != NULL && !shared_test(d->shared_info->evtchn_mask, port))
         vcpu_select(v, port);
+}
+
+void evtchn_set_pending(struct domain *d, evtchn_port_t port)
+{
+    page_mark_dirty(d, d->shared_info_mfn);
+    if (shared_test_and_set(d->shared_info->evtchn_pending, port))
+        return;
+    port_notify(d, port);
     if (unlikely(atomic_load_explicit(&d->evtchn->pollers, memory_order_relaxed)))
         wake_pollers(d, port);
 }
 
-void port_unmask(struct domain *d, evtchn_port_t port, struct vcpu *v)
+void port_unmask(struct domain *d, evtchn_port_t port)
 {
-    shared_info_t *s = d->shared_info;
-
     page_mark_dirty(d, d->shared_info_mfn);
-    if (shared_test_and_clear(s->evtchn_mask, port) && shared_test(s->evtchn_pending, port) &&
-        v != NULL)
-        vcpu_select(v, port);
+    if (shared_test_and_clear(d->shared_info->evtchn_mask, port) &&
+        shared_test(d->shared_info->evtchn_pending, port))
+        port_notify(d, port);
 }
 
 bool vcpu_has_events(const struct vcpu *v)
@@ -93,29 +97,21 @@ bool vcpu_has_events(const struct vcpu *v)
 
 void virq_send_vcpu(struct vcpu *v, uint32_t virq)
 {
-    struct domain *d = v->domain;
     unsigned long flags;
-    evtchn_port_t port;
 
     ASSERT(virq < NR_VIRQS);
     if (READ_ONCE(v->virq_port[virq]) == 0)
         return;
-    flags = spin_lock_irqsave(&d->event_lock);
-    port = v->virq_port[virq];
-    if (port)
-        port_set_pending(d, port, d->vcpu[evtchn_find(d, port)->vcpu]);
-    spin_unlock_irqrestore(&d->event_lock, flags);
+    flags = spin_lock_irqsave(&v->domain->event_lock);
+    if (v->virq_port[virq])
+        evtchn_set_pending(v->domain, v->virq_port[virq]);
+    spin_unlock_irqrestore(&v->domain->event_lock, flags);
 }
 
 void virq_send_global(struct domain *d, uint32_t virq)
 {
     if (d && d->vcpu[0])
         virq_send_vcpu(d->vcpu[0], virq); /* where it is bound, whomever it notifies */
-}
-
-void evtchn_send_pirq(struct domain *d, evtchn_port_t port)
-{
-    port_set_pending(d, port, d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)]);
 }
 
 /* ---- SCHEDOP_poll ---- */
@@ -146,7 +142,7 @@ long evtchn_poll(guest_va_t arg)
         return -EFAULT;
     if (poll.nr_ports > POLL_PORTS_MAX)
         return -EINVAL;
-    if (poll.nr_ports && copy_from_guest(ports, GVA_OF(poll.ports), poll.nr_ports * sizeof(*ports)))
+    if (copy_from_guest(ports, GVA_OF(poll.ports), poll.nr_ports * sizeof(*ports)))
         return -EFAULT;
     for (unsigned int i = 0; i < poll.nr_ports; i++)
         if (evtchn_find(v->domain, ports[i]) == NULL)
@@ -169,20 +165,16 @@ long evtchn_poll(guest_va_t arg)
 
 int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
 {
-    struct domain *d = v->domain;
-    vcpu_info_t *to;
+    vcpu_info_t *to = (vcpu_info_t *)((char *)mfn_to_virt(mfn) + offset);
     unsigned long flags;
-    int rc = 0;
+    bool ok;
 
-    if (offset > PAGE_SIZE - sizeof(vcpu_info_t) || offset % sizeof(uint64_t))
+    if (offset > PAGE_SIZE - sizeof(vcpu_info_t) || offset % sizeof(uint64_t) ||
+        (v != current && !(atomic_load(&v->pause_flags) & VPF_DOWN)))
         return -EINVAL;
-    if (v != current && !(atomic_load(&v->pause_flags) & VPF_DOWN))
-        return -EINVAL;
-    to = (vcpu_info_t *)((char *)mfn_to_virt(mfn) + offset);
-    flags = spin_lock_irqsave(&d->event_lock);
-    if (mfn_x(v->info_mfn) != mfn_x(INVALID_MFN)) {
-        rc = -EINVAL;
-    } else {
+    flags = spin_lock_irqsave(&v->domain->event_lock);
+    ok = mfn_x(v->info_mfn) == mfn_x(INVALID_MFN);
+    if (ok) {
         memcpy(to, v->info, sizeof(*to));
         v->info_mfn = mfn;
         __atomic_store_n(&v->info, to, __ATOMIC_SEQ_CST);
@@ -193,10 +185,10 @@ int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
         __atomic_store_n(&to->evtchn_pending_sel, ~0UL, __ATOMIC_SEQ_CST);
         WRITE_ONCE(to->evtchn_upcall_pending, 0);
         vcpu_mark_events_pending(v);
-        page_mark_dirty(d, mfn);
+        page_mark_dirty(v->domain, mfn);
     }
-    spin_unlock_irqrestore(&d->event_lock, flags);
-    return rc;
+    spin_unlock_irqrestore(&v->domain->event_lock, flags);
+    return ok ? 0 : -EINVAL;
 }
 
 mfn_t vcpu_info_release(struct vcpu *v)

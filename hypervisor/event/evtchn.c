@@ -16,10 +16,8 @@
 /* One sub-op on its way. */
 struct request {
     struct domain *caller;
-    struct domain *d;     /* the domain that the structure names; else the caller */
-    struct domain *owner; /* whose port was chosen, or NULL */
-    evtchn_port_t port;
-    unsigned int nr_chosen; /* more than one if other CPUs were faster */
+    struct domain *d;   /* the domain that the structure names; else the caller */
+    evtchn_port_t port; /* the new one, as chosen; or 0 */
     union {
         domid_t dom; /* first in all structures that name a domain */
         struct evtchn_alloc_unbound alloc_unbound;
@@ -41,24 +39,19 @@ struct request {
  */
 static long port_take_locked(struct request *r, struct domain *d, struct evtchn as)
 {
-    struct evtchn *chn = r->owner ? evtchn_find(d, r->port) : NULL;
-    evtchn_port_t port = d->evtchn->first_free;
+    struct evtchn *chn = evtchn_find(d, r->port);
 
     ASSERT(spin_is_held(&d->event_lock));
     if (d->is_dying)
         return -EINVAL;
-    if (chn && chn->state == ECS_FREE) {
+    if (r->port && chn->state == ECS_FREE) {
         *chn = as;
         return 0;
     }
-    while ((chn = evtchn_find(d, port)) && chn->state != ECS_FREE)
-        port++;
-    d->evtchn->first_free = port;
-    if (port == NR_EVTCHN_MAX)
-        return -ENOSPC;
-    r->owner = d;
-    r->port = port;
-    return 1;
+    for (r->port = 1; (chn = evtchn_find(d, r->port)) != NULL; r->port++)
+        if (chn->state == ECS_FREE)
+            return 1;
+    return -ENOSPC;
 }
 
 static struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
@@ -82,7 +75,6 @@ static void port_free_locked(struct domain *d, evtchn_port_t port)
     }
     *chn = (struct evtchn){ .state = ECS_FREE };
     shared_test_and_clear(d->shared_info->evtchn_pending, port); /* not for the next user */
-    d->evtchn->first_free = MIN(d->evtchn->first_free, port);
 }
 
 /* ---- closing ---- */
@@ -91,32 +83,27 @@ static void port_free_locked(struct domain *d, evtchn_port_t port)
 static int port_close(struct domain *d, evtchn_port_t port)
 {
     struct evtchn *chn = evtchn_find(d, port);
-    struct domain *peer = d, *next;
+    struct domain *peer, *next = d;
     unsigned long flags;
-    bool in_use;
+    int rc = 0;
 
-    if (chn == NULL)
-        return -EINVAL;
-    domain_get(peer);
-    for (;;) {
+    domain_get(next);
+    do {
+        peer = next;
         flags = arch_irq_save();
         spin_lock_pair(&d->event_lock, &peer->event_lock);
-        next = chn->remote ? chn->remote : peer;
-        if (next == peer)
-            break;
-        domain_get(next); /* it lives as long as a port of its is connected */
+        next = chn && chn->remote ? chn->remote : peer;
+        if (next != peer)
+            domain_get(next); /* it lives as long as a port of its is connected */
+        else if (chn == NULL || chn->state == ECS_FREE)
+            rc = -EINVAL;
+        else
+            port_free_locked(d, port);
         spin_unlock_pair(&d->event_lock, &peer->event_lock);
         arch_irq_restore(flags);
         domain_put(peer);
-        peer = next;
-    }
-    in_use = chn->state != ECS_FREE;
-    if (in_use)
-        port_free_locked(d, port);
-    spin_unlock_pair(&d->event_lock, &peer->event_lock);
-    arch_irq_restore(flags);
-    domain_put(peer);
-    return in_use ? 0 : -EINVAL;
+    } while (next != peer);
+    return rc;
 }
 
 int evtchn_domain_relinquish(struct domain *d)
@@ -133,19 +120,13 @@ int evtchn_domain_relinquish(struct domain *d)
 
 int evtchn_domain_create(struct domain *d)
 {
-    d->evtchn = xmalloc(sizeof(*d->evtchn)); /* if the rest fails, the caller destroys it */
-    if (d->evtchn == NULL)
-        return -ENOMEM;
-    d->evtchn->first_free = 1; /* port 0 is never given out */
-    d->evtchn->page[0] = alloc_page();
-    return d->evtchn->page[0] ? 0 : -ENOMEM;
+    d->evtchn = xmalloc_pages(sizeof(*d->evtchn));
+    return d->evtchn ? 0 : -ENOMEM;
 }
 
 void evtchn_domain_destroy(struct domain *d)
 {
-    for (unsigned int i = 0; i < ARRAY_SIZE(d->evtchn->page); i++)
-        free_page(d->evtchn->page[i]);
-    xfree(d->evtchn);
+    xfree_pages(d->evtchn, sizeof(*d->evtchn));
     d->evtchn = NULL;
 }
 
@@ -187,7 +168,7 @@ static long op_bind_interdomain(struct request *r)
         return rc;
     *rchn = (struct evtchn){ ECS_INTERDOMAIN, rchn->vcpu, 0, r->port, r->caller };
     /* The other side may have sent before there was somebody to hear it. */
-    port_set_pending(r->caller, r->port, r->caller->vcpu[0]);
+    evtchn_set_pending(r->caller, r->port);
     return 0;
 }
 
@@ -254,20 +235,16 @@ static long op_send(struct request *r)
 {
     struct evtchn *chn = evtchn_find(r->d, r->u.port);
 
-    if (chn && chn->state == ECS_INTERDOMAIN) {
-        struct domain *rd = chn->remote;
-        uint8_t id = READ_ONCE(evtchn_find(rd, chn->num)->vcpu); /* may be moved, as ever */
-
-        port_set_pending(rd, chn->num, rd->vcpu[id]);
-    } else if (chn && chn->state == ECS_IPI) {
-        port_set_pending(r->d, r->u.port, r->d->vcpu[chn->vcpu]);
-    } else if (chn == NULL || chn->state != ECS_UNBOUND) {
+    if (chn && chn->state == ECS_INTERDOMAIN)
+        evtchn_set_pending(chn->remote, chn->num);
+    else if (chn && chn->state == ECS_IPI)
+        evtchn_set_pending(r->d, r->u.port);
+    else if (chn == NULL || chn->state != ECS_UNBOUND)
         return -EINVAL;
-    }
     return 0;
 }
 
-/** EVTCHNOP_status of a port of dom (IN). -EINVAL: a number so high that it was never given out. */
+/** EVTCHNOP_status of a port of dom (IN). -EINVAL: no such port. */
 static long op_status(struct request *r)
 {
     struct evtchn_status *op = &r->u.status;
@@ -308,28 +285,28 @@ static long op_bind_vcpu(struct request *r)
 /** EVTCHNOP_unmask: clear the mask and deliver what is pending. */
 static long op_unmask(struct request *r)
 {
-    struct evtchn *chn = evtchn_find(r->d, r->u.port);
-
-    if (chn == NULL)
+    if (r->u.port >= NR_EVTCHN_MAX)
         return -EINVAL;
-    port_unmask(r->d, r->u.port, r->d->vcpu[chn->vcpu]);
+    port_unmask(r->d, r->u.port);
     return 0;
 }
 
 /** EVTCHNOP_reset: close all ports of dom (IN): the caller, or paused, else -EINVAL. Preemptible. */
 static long op_reset(struct request *r)
 {
-    bool ok = r->d == r->caller || READ_ONCE(r->d->pause_count);
-
-    return ok ? evtchn_domain_relinquish(r->d) : -EINVAL;
+    if (r->d != r->caller && READ_ONCE(r->d->pause_count) == 0)
+        return -EINVAL;
+    return evtchn_domain_relinquish(r->d);
 }
 
 /* ---- dispatch ---- */
 
-#define OP_NAMES_DOM 1 /* the structure begins with a domain id: -ESRCH */
-#define OP_ACTS_FOR 2  /* and the caller must be allowed to act for that domain: -EPERM */
-#define OP_OUT 4       /* the structure is copied back in the end */
-#define OP_UNLOCKED 8  /* else op_*() runs with the event_locks of caller and that domain held */
+/*
+ * NAMES_DOM: the structure begins with a domain id, else -ESRCH; ACTS_FOR: and the caller must be
+ * allowed to act for that domain, else -EPERM. OUT: the structure is copied back in the end.
+ * op_*() runs with the event_locks of caller and that domain held, if not UNLOCKED.
+ */
+enum { OP_NAMES_DOM = 1, OP_ACTS_FOR = 2, OP_OUT = 4, OP_UNLOCKED = 8 };
 
 #define OP(name, flags) [EVTCHNOP_##name] = { op_##name, sizeof(struct evtchn_##name), flags }
 
@@ -351,42 +328,16 @@ static const struct evtchn_op_entry {
     OP(reset, OP_NAMES_DOM | OP_ACTS_FOR | OP_UNLOCKED),
 };
 
-static long event_op_call(const struct evtchn_op_entry *e, struct request *r)
+static long event_op_locked(const struct evtchn_op_entry *e, struct request *r)
 {
-    unsigned long flags;
+    unsigned long flags = arch_irq_save();
     long rc;
 
-    if ((e->flags & OP_ACTS_FOR) && r->d != r->caller && !r->caller->is_privileged)
-        return -EPERM;
-    if (e->flags & OP_UNLOCKED)
-        return e->fn(r);
-    flags = arch_irq_save();
     spin_lock_pair(&r->caller->event_lock, &r->d->event_lock);
     rc = e->fn(r);
     spin_unlock_pair(&r->caller->event_lock, &r->d->event_lock);
     arch_irq_restore(flags);
     return rc;
-}
-
-/* Between choosing a port and taking it, with no lock held: have its page, and write its number. */
-static long port_prepare(const struct evtchn_op_entry *e, struct request *r, guest_va_t arg)
-{
-    struct evtchn **slot = &r->owner->evtchn->page[r->port / EVTCHNS_PER_PAGE], *none = NULL;
-    struct evtchn *page;
-
-    if (r->nr_chosen++ && hypercall_preempt_check())
-        return -ERESTART;
-    if (evtchn_find(r->owner, r->port) == NULL) {
-        page = alloc_page();
-        if (page == NULL)
-            return -ENOMEM;
-        if (!__atomic_compare_exchange_n(slot, &none, page, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_ACQUIRE))
-            free_page(page); /* another CPU was faster */
-    }
-    /* It is the last field of all structures that have it. */
-    memcpy((char *)&r->u + e->size - sizeof(r->port), &r->port, sizeof(r->port));
-    return copy_to_guest(arg, &r->u, e->size);
 }
 
 static long event_op(const struct evtchn_op_entry *e, struct request *r, guest_va_t arg)
@@ -398,10 +349,15 @@ static long event_op(const struct evtchn_op_entry *e, struct request *r, guest_v
     r->d = e->flags & OP_NAMES_DOM ? domain_get_by_id(r->caller, r->u.dom) : r->caller;
     if (r->d == NULL)
         return -ESRCH;
-    while ((rc = event_op_call(e, r)) > 0) {
-        rc = port_prepare(e, r, arg);
-        if (rc)
-            break;
+    if ((e->flags & OP_ACTS_FOR) && r->d != r->caller && !r->caller->is_privileged)
+        rc = -EPERM;
+    else
+        rc = e->flags & OP_UNLOCKED ? e->fn(r) : event_op_locked(e, r);
+    for (unsigned int n = 0; rc > 0; n++) { /* more than once if other CPUs are faster */
+        /* the port is the last field of all structures that have it */
+        memcpy((char *)&r->u + e->size - sizeof(r->port), &r->port, sizeof(r->port));
+        rc = n && hypercall_preempt_check() ? -ERESTART : copy_to_guest(arg, &r->u, e->size);
+        rc = rc ? rc : event_op_locked(e, r);
     }
     if (rc == 0 && (e->flags & OP_OUT))
         rc = copy_to_guest(arg, &r->u, e->size);
@@ -414,14 +370,11 @@ long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, u
 {
     const uint64_t again[] = { cmd, arg };
     const struct evtchn_op_entry *e = &ops[array_index_nospec((uint32_t)cmd, ARRAY_SIZE(ops))];
-    struct request r;
+    struct request r = { .caller = current->domain };
     long rc;
 
     if ((uint32_t)cmd >= ARRAY_SIZE(ops) || e->fn == NULL)
         return -ENOSYS;
-    r.caller = current->domain;
-    r.owner = NULL;
-    r.nr_chosen = 0;
     rc = event_op(e, &r, _gva(arg));
     return rc == -ERESTART ? hypercall_continue(__HYPERVISOR_event_channel_op, 2, again) : rc;
 }

@@ -22,8 +22,11 @@ void virq_send_vcpu(struct vcpu *v, uint32_t virq);
 /** Raise a global VIRQ of d (console, dom_exc, ...). */
 void virq_send_global(struct domain *d, uint32_t virq);
 
-/** A physical interrupt that d bound to this port arrived; L_IRQ held, interrupts off. */
-void evtchn_send_pirq(struct domain *d, evtchn_port_t port);
+/**
+ * An event came for d's port, whose binding is pinned: by d's event_lock or its peer's, or, of a
+ * physical interrupt, by L_IRQ. Interrupts off.
+ */
+void evtchn_set_pending(struct domain *d, evtchn_port_t port);
 
 /** True if v has an event pending that is not masked at the vCPU. */
 bool vcpu_has_events(const struct vcpu *v);

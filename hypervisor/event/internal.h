@@ -7,7 +7,7 @@
  *
  * All of it is guarded by the event_lock of the port's domain, taken with interrupts off. A link
  * between two domains changes under both locks, so holding one end's lock pins the link and the
- * other domain: that is all EVTCHNOP_send needs. Beyond that, evtchn_send_pirq() uses a port under
+ * other domain: that is all EVTCHNOP_send needs. Beyond that, irq/ sends to a port under
  * L_IRQ alone: pirq_unbind_locked() takes it before the port goes.
  */
 #pragma once
@@ -25,26 +25,20 @@ struct evtchn {
     struct domain *remote; /* INTERDOMAIN, else NULL */
 };
 
-#define EVTCHNS_PER_PAGE ((uint32_t)(PAGE_SIZE / sizeof(struct evtchn)))
 _Static_assert(EVTCHN_2L_NR_CHANNELS == NR_EVTCHN_MAX, "ABI: two-level ports");
 _Static_assert(MAX_VCPUS <= 64, "pollers is one word, evtchn.vcpu one byte");
 
 struct evtchn_domain {
-    struct evtchn *page[NR_EVTCHN_MAX / EVTCHNS_PER_PAGE]; /* only ever grows */
-    evtchn_port_t first_free;                              /* no port from 1 to below it is free */
-    _Atomic uint64_t pollers; /* bit per vCPU that is, or was, in SCHEDOP_poll */
+    struct evtchn port[NR_EVTCHN_MAX]; /* 64 KiB */
+    _Atomic uint64_t pollers;          /* bit per vCPU that is, or was, in SCHEDOP_poll */
 };
 
-/** d's port, or NULL: the number is out of range or was never given out. Needs no lock. */
+/** d's port, or NULL: the number is out of range. Needs no lock. */
 static inline struct evtchn *evtchn_find(const struct domain *d, evtchn_port_t port)
 {
-    struct evtchn *page;
+    struct evtchn *chn = &d->evtchn->port[array_index_nospec(port, NR_EVTCHN_MAX)];
 
-    if (port >= NR_EVTCHN_MAX)
-        return NULL;
-    port = (evtchn_port_t)array_index_nospec(port, NR_EVTCHN_MAX);
-    page = __atomic_load_n(&d->evtchn->page[port / EVTCHNS_PER_PAGE], __ATOMIC_ACQUIRE);
-    return page ? &page[port % EVTCHNS_PER_PAGE] : NULL;
+    return port < NR_EVTCHN_MAX ? chn : NULL;
 }
 
 static inline bool virq_is_global(uint32_t virq)
@@ -53,26 +47,20 @@ static inline bool virq_is_global(uint32_t virq)
 }
 
 /* Bits in pages that the guest writes too: one locked instruction, never a retry loop. */
-static inline bool shared_test_and_set(xen_ulong_t *map, uint64_t bit)
-{
-    bool was;
-
-    __asm__ volatile("lock btsq %2, %1" : "=@ccc"(was), "+m"(*map) : "r"(bit) : "memory");
-    return was;
-}
-static inline bool shared_test_and_clear(xen_ulong_t *map, uint64_t bit)
-{
-    bool was;
-
-    __asm__ volatile("lock btrq %2, %1" : "=@ccc"(was), "+m"(*map) : "r"(bit) : "memory");
-    return was;
-}
+#define SHARED_BIT_OP(name, insn)                                                                  \
+    static inline bool name(xen_ulong_t *map, uint64_t bit)                                        \
+    {                                                                                              \
+        bool was;                                                                                  \
+                                                                                                   \
+        __asm__ volatile("lock " insn " %2, %1" : "=@ccc"(was), "+m"(*map) : "r"(bit) : "memory"); \
+        return was;                                                                                \
+    }
+SHARED_BIT_OP(shared_test_and_set, "btsq")
+SHARED_BIT_OP(shared_test_and_clear, "btrq")
 static inline bool shared_test(const xen_ulong_t *map, uint64_t bit)
 {
     return READ_ONCE(map[bit / 64]) >> (bit % 64) & 1;
 }
 
-/** An event came for d's port, which notifies v (NULL: not created yet). Port's binding is pinned. */
-void port_set_pending(struct domain *d, evtchn_port_t port, struct vcpu *v);
 /** EVTCHNOP_unmask of a port in use. */
-void port_unmask(struct domain *d, evtchn_port_t port, struct vcpu *v);
+void port_unmask(struct domain *d, evtchn_port_t port);

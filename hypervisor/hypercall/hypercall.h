@@ -7,19 +7,24 @@ typedef long hypercall_fn(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, ui
 struct hypercall {
     const char *name;
     hypercall_fn *fn; /* NULL: -ENOSYS, as the note says */
-    uint8_t nr_args;
-    const char *note; /* why it is not there, or what its row in the census says */
+    const char *note; /* why it is not there */
 };
 #define NR_HYPERCALLS 64
 extern const struct hypercall hypercall_table[NR_HYPERCALLS];
 
-/** rc, or if that is paging/'s way to say so: the guest executes the hypercall again. */
-static inline long or_again(long rc, unsigned int nr, unsigned int nr_args, const uint64_t *args)
-{
-    return rc == -ERESTART || rc == -EAGAIN ? hypercall_continue(nr, nr_args, args) : rc;
-}
+/** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
+static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
 
-hypercall_fn hc_set_trap_table, hc_set_gdt, hc_stack_switch, hc_set_callbacks, hc_fpu_taskswitch,
-    hc_platform_op, hc_set_debugreg, hc_get_debugreg, hc_update_descriptor, hc_memory_op,
-    hc_multicall, hc_set_timer_op, hc_xen_version, hc_vm_assist, hc_vcpu_op, hc_set_segment_base,
-    hc_nmi_op, hc_sched_op, hc_callback_op, hc_xenpmu_op;
+/*
+ * Those that have a handler, hc_NAME. platform_op has no EDD, DDC and EFI information, xenpmu_op
+ * answers as Xen's with vpmu off; the arguments of iret are on the guest's stack.
+ */
+#define HYPERCALLS(X)                                                                              \
+    X(set_trap_table), X(mmu_update), X(set_gdt), X(stack_switch), X(set_callbacks),               \
+        X(fpu_taskswitch), X(platform_op), X(set_debugreg), X(get_debugreg), X(update_descriptor), \
+        X(memory_op), X(multicall), X(update_va_mapping), X(set_timer_op), X(xen_version),         \
+        X(console_io), X(vm_assist), X(update_va_mapping_otherdomain), X(iret), X(vcpu_op),        \
+        X(set_segment_base), X(mmuext_op), X(nmi_op), X(sched_op), X(callback_op),                 \
+        X(event_channel_op), X(physdev_op), X(xenpmu_op)
+#define HANDLER(nr) hc_##nr
+hypercall_fn HYPERCALLS(HANDLER);

@@ -22,23 +22,19 @@ static unsigned int max_order(void)
     return current->domain->is_privileged ? MAX_ORDER_PRIVILEGED : MAX_ORDER;
 }
 
-/* The domain that op.domid names, referenced, if the caller may act for it. */
+/* The domain with this id, referenced, if the caller may act for it. */
 static long target_get(domid_t id, struct domain **out)
 {
     struct domain *d = domain_get_by_id(current->domain, id);
-    long rc;
+    long rc = d ? policy_target(current->domain, d) : -ESRCH;
 
-    if (d == NULL)
-        return -ESRCH;
-    rc = policy_target(current->domain, d);
-    if (rc)
+    if (d && rc)
         domain_put(d);
-    else
-        *out = d;
+    *out = d;
     return rc;
 }
 
-/* ---- decrease_reservation, populate_physmap ---- */
+/* ---- extents ---- */
 
 static guest_va_t extent_va(const struct xen_memory_reservation *r, uint64_t i)
 {
@@ -54,208 +50,134 @@ static void m2p_set_owned(struct domain *d, mfn_t m, uint64_t pfn)
     }
 }
 
-/* Give a frame of d back; if it is still mapped somewhere, it is freed when the last mapping goes. */
-static bool remove_page(struct domain *d, mfn_t m)
+/*
+ * Take 2^order frames from d, up to the first that is not its own. What is mapped somewhere is freed
+ * when the last mapping goes; if `stolen`, it is refused, and the others become the hypervisor's,
+ * linked through their page_info from *stolen on (0: the end), the M2P keeping their pfns.
+ */
+static int take_frames(struct domain *d, uint64_t gfn, unsigned int order, uint32_t *stolen)
 {
-    bool ok;
+    for (uint64_t end = gfn + (1UL << order); gfn != end; gfn++) {
+        mfn_t m = gfn_to_mfn(d, _gfn(gfn));
+        uint64_t pfn;
+        bool ok;
 
-    if (!page_get(m, d))
-        return false;
-    ok = page_put_allocated(mfn_to_page(m));
-    page_put(mfn_to_page(m));
-    return ok;
+        if (!page_get(m, d))
+            return -EINVAL;
+        pfn = m2p_get(m);
+        ok = stolen ? domain_steal_page(d, m) : page_put_allocated(mfn_to_page(m));
+        if (stolen && ok) {
+            m2p_set(m, pfn);
+            mfn_to_page(m)->next = *stolen;
+            *stolen = (uint32_t)mfn_x(m);
+        } else {
+            page_put(mfn_to_page(m));
+        }
+        if (!ok)
+            return -EINVAL;
+    }
+    return 0;
 }
 
-static bool add_extent(struct domain *d, const struct xen_memory_reservation *r, guest_va_t va)
+/* The end of such a list: to d again, or if that died or took new frames up to its limit, freed. */
+static void stolen_put(struct domain *d, uint32_t stolen, bool give_back)
+{
+    while (stolen) {
+        mfn_t m = _mfn(stolen);
+        uint64_t pfn = m2p_get(m);
+
+        stolen = mfn_to_page(m)->next;
+        if (give_back && domain_assign_page(d, m) == 0) {
+            m2p_set_owned(d, m, pfn);
+        } else {
+            m2p_set(m, INVALID_M2P_ENTRY);
+            heap_free(m, 0);
+        }
+    }
+}
+
+static int remove_extent(struct domain *d, const struct xen_memory_reservation *r, uint64_t i,
+                         uint32_t *stolen)
+{
+    xen_pfn_t gfn;
+
+    return copy_from_guest(&gfn, extent_va(r, i), sizeof(gfn))
+               ?: take_frames(d, gfn, r->extent_order, stolen);
+}
+
+/* New frames for d under the pfns from the one in the list on, which then has the frame number. */
+static int add_extent(struct domain *d, const struct xen_memory_reservation *r, uint64_t i)
 {
     xen_pfn_t pfn;
     mfn_t m;
 
-    if (copy_from_guest(&pfn, va, sizeof(pfn)) ||
-        domain_alloc_pages(d, r->extent_order, XENMEMF_get_address_bits(r->mem_flags), &m))
-        return false;
+    if (copy_from_guest(&pfn, extent_va(r, i), sizeof(pfn)))
+        return -EFAULT;
+    if (domain_alloc_pages(d, r->extent_order, XENMEMF_get_address_bits(r->mem_flags), &m))
+        return -ENOMEM;
     for (uint64_t k = 0; k < 1UL << r->extent_order; k++)
         m2p_set_owned(d, _mfn(mfn_x(m) + k), pfn + k);
-    if (copy_to_guest(va, &m.v, sizeof(m.v)) == 0)
-        return true;
-    for (uint64_t k = 0; k < 1UL << r->extent_order; k++)
-        remove_page(d, _mfn(mfn_x(m) + k));
-    return false;
+    if (copy_to_guest(extent_va(r, i), &m.v, sizeof(m.v)) == 0)
+        return 0;
+    (void)take_frames(d, mfn_x(m), r->extent_order, NULL);
+    return -EFAULT;
 }
 
-static bool remove_extent(struct domain *d, const struct xen_memory_reservation *r, guest_va_t va)
+/* Its opposite: the list has the pfn again. Frames that the guest uses already stay its own. */
+static void undo_extent(struct domain *d, const struct xen_memory_reservation *r, uint64_t i)
 {
-    xen_pfn_t gfn;
-    bool ok = !copy_from_guest(&gfn, va, sizeof(gfn));
+    uint32_t stolen = 0;
+    uint64_t pfn;
 
-    for (uint64_t k = 0; ok && k < 1UL << r->extent_order; k++)
-        ok = remove_page(d, gfn_to_mfn(d, _gfn(gfn + k)));
-    return ok;
+    if (remove_extent(d, r, i, &stolen) == 0) { /* the last frame comes first */
+        pfn = m2p_get(_mfn(stolen)) - ((1UL << r->extent_order) - 1);
+        (void)copy_to_guest(extent_va(r, i), &pfn, sizeof(pfn));
+    }
+    stolen_put(d, stolen, false);
 }
 
-static long op_reservation(unsigned int cmd, uint64_t start, guest_va_t arg)
+/* ---- decrease_reservation, populate_physmap, exchange ---- */
+
+static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
 {
     struct xen_memory_reservation r;
-    bool (*one)(struct domain *, const struct xen_memory_reservation *, guest_va_t) =
-        cmd == XENMEM_populate_physmap ? add_extent : remove_extent;
-    uint64_t i = start;
-    bool again = false;
     struct domain *d;
+    bool again;
     long rc;
 
     if (copy_from_guest(&r, arg, sizeof(r)) || r.nr_extents > ~0UL >> MEMOP_EXTENT_SHIFT ||
-        start >= r.nr_extents || r.extent_order > max_order() ||
+        i >= r.nr_extents || r.extent_order > max_order() ||
         (r.mem_flags & XENMEMF_populate_on_demand))
-        return (long)start;
+        return (long)i;
     rc = target_get(r.domid, &d);
     if (rc)
-        return start ? (long)start : rc;
-    while (!again && one(d, &r, extent_va(&r, i)) && ++i < r.nr_extents)
-        again = hypercall_preempt_check();
+        return i ? (long)i : rc;
+    do {
+        rc = cmd == XENMEM_populate_physmap ? add_extent(d, &r, i) : remove_extent(d, &r, i, NULL);
+        i += rc == 0;
+        again = rc == 0 && i < r.nr_extents;
+    } while (again && !hypercall_preempt_check());
     domain_put(d);
-    const uint64_t args[] = { i << MEMOP_EXTENT_SHIFT | cmd, gva_x(arg) };
-    return again ? hypercall_continue(__HYPERVISOR_memory_op, 2, args) : (long)i;
+    const uint64_t args[] = { i << MEMOP_EXTENT_SHIFT | cmd };
+    return again ? hypercall_continue(__HYPERVISOR_memory_op, 1, args) : (long)i;
 }
 
-/* ---- exchange ---- */
-
-/* Hypervisor-owned extents, linked through their page_info (0: the end); the M2P has their pfns. */
-static void stack_push(uint32_t *top, mfn_t m, uint64_t pfn)
+/* Exchange in_per for out_per extents, the smallest numbers that come out even: all or nothing. */
+static int exchange_step(struct domain *d, const struct xen_memory_exchange *x, uint64_t in_per,
+                         uint64_t out_per)
 {
-    m2p_set(m, pfn);
-    mfn_to_page(m)->next = *top;
-    *top = (uint32_t)mfn_x(m);
-}
-
-static mfn_t stack_pop(uint32_t *top)
-{
-    mfn_t m = _mfn(*top);
-
-    *top = mfn_to_page(m)->next;
-    return m;
-}
-
-static void discard(mfn_t m, unsigned int order)
-{
-    m2p_set(m, INVALID_M2P_ENTRY);
-    heap_free(m, order);
-}
-
-struct exchange {
-    struct xen_memory_exchange x;
-    struct domain *d;
-    unsigned int bits;
-    unsigned int in_per, out_per; /* extents of one step, the smallest that comes out even */
-};
-
-/* A frame for d under this pfn; if d died or took new frames up to its limit, back to the heap. */
-static void give(struct domain *d, mfn_t m, uint64_t pfn)
-{
-    if (domain_assign_page(d, m) == 0)
-        m2p_set_owned(d, m, pfn);
-    else
-        discard(m, 0);
-}
-
-/* New extents; their list must be readable and writable before anything is given up. */
-static int alloc_out(const struct exchange *e, uint64_t first, uint32_t *out)
-{
-    for (uint64_t i = first; i < first + e->out_per; i++) {
-        guest_va_t va = extent_va(&e->x.out, i);
-        xen_pfn_t pfn;
-        mfn_t m;
-
-        if (copy_from_guest(&pfn, va, sizeof(pfn)) || copy_to_guest(va, &pfn, sizeof(pfn)))
-            return -EFAULT;
-        m = heap_alloc(e->x.out.extent_order, e->bits);
-        if (mfn_x(m) == mfn_x(INVALID_MFN))
-            return -ENOMEM;
-        stack_push(out, m, pfn);
-    }
-    return 0;
-}
-
-static int steal_in(const struct exchange *e, uint64_t first, uint32_t *in)
-{
-    for (uint64_t i = first; i < first + e->in_per; i++) {
-        xen_pfn_t gfn;
-
-        if (copy_from_guest(&gfn, extent_va(&e->x.in, i), sizeof(gfn)))
-            return -EFAULT;
-        for (uint64_t k = 0; k < 1UL << e->x.in.extent_order; k++) {
-            mfn_t m = gfn_to_mfn(e->d, _gfn(gfn + k));
-            uint64_t pfn;
-
-            if (!page_get(m, e->d))
-                return -EINVAL;
-            pfn = m2p_get(m);
-            if (!domain_steal_page(e->d, m)) {
-                page_put(mfn_to_page(m));
-                return -EINVAL;
-            }
-            stack_push(in, m, pfn);
-        }
-    }
-    return 0;
-}
-
-/* A guest that unmaps its list meanwhile loses sight of frames, which stay its own. */
-static int commit_out(const struct exchange *e, uint64_t first, uint32_t *out)
-{
+    uint64_t i, first = x->nr_exchanged / in_per * out_per;
+    uint32_t stolen = 0;
     int rc = 0;
 
-    for (uint64_t i = first + e->out_per; i-- > first;) {
-        mfn_t m = stack_pop(out);
-        uint64_t pfn = m2p_get(m);
-
-        for (uint64_t k = 0; k < 1UL << e->x.out.extent_order; k++) {
-            arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + k)));
-            give(e->d, _mfn(mfn_x(m) + k), pfn + k);
-        }
-        rc = copy_to_guest(extent_va(&e->x.out, i), &m.v, sizeof(m.v)) ?: rc;
-    }
+    for (i = 0; rc == 0 && i < in_per; i++)
+        rc = remove_extent(d, &x->in, x->nr_exchanged + i, &stolen);
+    for (i = 0; rc == 0 && i < out_per; i += rc == 0)
+        rc = add_extent(d, &x->out, first + i);
+    while (rc && i-- > 0)
+        undo_extent(d, &x->out, first + i);
+    stolen_put(d, stolen, rc != 0);
     return rc;
-}
-
-/* Exchange the next in_per for out_per extents: all of them, or (unless -EFAULT late) nothing. */
-static int exchange_step(const struct exchange *e)
-{
-    uint64_t first = e->x.nr_exchanged / e->in_per * e->out_per;
-    uint32_t in = 0, out = 0;
-    int rc = alloc_out(e, first, &out) ?: steal_in(e, e->x.nr_exchanged, &in);
-
-    while (in) {
-        mfn_t m = stack_pop(&in);
-
-        if (rc)
-            give(e->d, m, m2p_get(m));
-        else
-            discard(m, 0);
-    }
-    if (rc == 0)
-        return commit_out(e, first, &out);
-    while (out)
-        discard(stack_pop(&out), e->x.out.extent_order);
-    return rc;
-}
-
-static int exchange_check(struct exchange *e)
-{
-    const struct xen_memory_exchange *x = &e->x;
-    unsigned int io = x->in.extent_order, oo = x->out.extent_order, order = MAX(io, oo);
-
-    e->bits = XENMEMF_get_address_bits(x->out.mem_flags);
-    if (order > max_order())
-        return -EPERM;
-    e->in_per = 1u << (order - io);
-    e->out_per = 1u << (order - oo);
-    if (x->in.domid != x->out.domid || x->in.nr_extents > ~0UL >> (io + MEMOP_EXTENT_SHIFT) ||
-        x->out.nr_extents > ~0UL >> (oo + MEMOP_EXTENT_SHIFT) ||
-        x->in.nr_extents << io != x->out.nr_extents << oo || x->nr_exchanged > x->in.nr_extents ||
-        x->nr_exchanged % e->in_per || x->in.nr_extents % e->in_per ||
-        (e->bits && e->bits < oo + PAGE_SHIFT))
-        return -EINVAL;
-    return 0;
 }
 
 /**
@@ -267,27 +189,38 @@ static int exchange_check(struct exchange *e)
  */
 static long op_exchange(guest_va_t arg)
 {
-    const uint64_t again[] = { XENMEM_exchange, gva_x(arg) };
-    struct exchange e;
+    struct xen_memory_exchange x;
+    unsigned int io, oo, bits;
+    uint64_t in_per, out_per;
+    struct domain *d;
     long rc;
 
-    if (copy_from_guest(&e.x, arg, sizeof(e.x)))
+    if (copy_from_guest(&x, arg, sizeof(x)))
         return -EFAULT;
-    rc = exchange_check(&e) ?: target_get(e.x.in.domid, &e.d);
+    io = x.in.extent_order;
+    oo = x.out.extent_order;
+    bits = XENMEMF_get_address_bits(x.out.mem_flags);
+    if (MAX(io, oo) > max_order())
+        return -EPERM;
+    in_per = 1UL << (MAX(io, oo) - io);
+    out_per = 1UL << (MAX(io, oo) - oo);
+    if (x.in.domid != x.out.domid || x.in.nr_extents > ~0UL >> (io + MEMOP_EXTENT_SHIFT) ||
+        x.out.nr_extents > ~0UL >> (oo + MEMOP_EXTENT_SHIFT) ||
+        x.in.nr_extents << io != x.out.nr_extents << oo || x.nr_exchanged > x.in.nr_extents ||
+        x.nr_exchanged % in_per || x.in.nr_extents % in_per || (bits && bits < oo + PAGE_SHIFT))
+        return -EINVAL;
+    rc = target_get(x.in.domid, &d);
     if (rc)
         return rc;
-    while (rc == 0 && e.x.nr_exchanged < e.x.in.nr_extents) {
-        rc = exchange_step(&e);
-        if (rc == 0)
-            e.x.nr_exchanged += e.in_per;
-        if (rc == 0 && e.x.nr_exchanged < e.x.in.nr_extents && hypercall_preempt_check())
-            rc = -ERESTART;
+    while (rc == 0 && x.nr_exchanged < x.in.nr_extents) {
+        rc = exchange_step(d, &x, in_per, out_per);
+        x.nr_exchanged += rc ? 0 : in_per;
+        if (rc == 0 && x.nr_exchanged < x.in.nr_extents && hypercall_preempt_check())
+            rc = -ERESTART; /* it goes on from nr_exchanged */
     }
-    domain_put(e.d);
+    domain_put(d);
     arg = _gva(gva_x(arg) + offsetof(struct xen_memory_exchange, nr_exchanged));
-    if (copy_to_guest(arg, &e.x.nr_exchanged, sizeof(e.x.nr_exchanged)))
-        return -EFAULT;
-    return rc == -ERESTART ? hypercall_continue(__HYPERVISOR_memory_op, 2, again) : rc;
+    return copy_to_guest(arg, &x.nr_exchanged, sizeof(x.nr_exchanged)) ?: rc;
 }
 
 /* ---- questions ---- */
@@ -296,11 +229,8 @@ static long op_reservation_size(unsigned int cmd, guest_va_t arg)
 {
     struct domain *d;
     domid_t id;
-    long rc;
+    long rc = copy_from_guest(&id, arg, sizeof(id)) ?: target_get(id, &d);
 
-    if (copy_from_guest(&id, arg, sizeof(id)))
-        return -EFAULT;
-    rc = target_get(id, &d);
     if (rc)
         return rc;
     rc = (long)(cmd == XENMEM_current_reservation ? READ_ONCE(d->nr_pages) : d->max_pages);

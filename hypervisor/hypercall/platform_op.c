@@ -14,11 +14,7 @@ static long op_firmware_info(struct xenpf_firmware_info *f)
     case XEN_FW_DISK_INFO:
     case XEN_FW_DISK_MBR_SIGNATURE:
     case XEN_FW_VBEDDC_INFO: return -ESRCH;
-    case XEN_FW_KBD_SHIFT_FLAGS:
-        if (f->index != 0)
-            return -ESRCH;
-        f->u.kbd_shift_flags = 0;
-        return 0;
+    case XEN_FW_KBD_SHIFT_FLAGS: f->u.kbd_shift_flags = 0; return f->index ? -ESRCH : 0;
     case XEN_FW_EFI_INFO: return -ENOSYS;
     default: return -EINVAL;
     }

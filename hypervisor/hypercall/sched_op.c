@@ -37,17 +37,13 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
 
 /* ---- vcpu_op ---- */
 
-static int set_root(struct vcpu *v, uint64_t cr3, bool user)
-{
-    return vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(cr3 >> PAGE_SHIFT)), user);
-}
-
 /*
  * With all that the context names frames for (the LDT is found through the kernel's root). After a
  * failure v may hold roots: valid tables, which the next attempt replaces.
  */
 static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_context *c)
 {
+    struct domain *d = v->domain;
     int rc;
 
     if (v->is_initialised)
@@ -55,7 +51,8 @@ static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_contex
     if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192)
         return -EINVAL;
     rc = arch_vcpu_set_context(v, c) ?: vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
-    rc = rc ?: set_root(v, c->ctrlreg[1], true) ?: set_root(v, c->ctrlreg[3], false);
+    rc = rc ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[1] >> PAGE_SHIFT)), true);
+    rc = rc ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[3] >> PAGE_SHIFT)), false);
     rc = rc ?: vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
     if (rc) {
         vcpu_drop_gdt(v);
@@ -68,35 +65,33 @@ static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_contex
     return 0;
 }
 
-static long op_initialise(struct vcpu *v, uint64_t arg)
+static long op_initialise(struct vcpu *v, guest_va_t arg)
 {
-    const uint64_t again[] = { VCPUOP_initialise, v->vcpu_id, arg };
     struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
     long rc;
 
     if (c == NULL)
         return -ENOMEM;
-    rc = copy_from_guest(c, _gva(arg), sizeof(*c));
+    rc = copy_from_guest(c, arg, sizeof(*c));
     if (rc == 0) {
         spin_lock(&v->domain->lock);
         rc = vcpu_initialise_locked(v, c);
         spin_unlock(&v->domain->lock);
     }
     xfree_pages(c, sizeof(*c));
-    return or_again(rc, __HYPERVISOR_vcpu_op, 3, again);
+    return or_again(rc);
 }
 
 static long op_up(struct vcpu *v)
 {
-    long rc = -EINVAL;
+    bool ok;
 
     spin_lock(&v->domain->lock);
-    if (v->is_initialised) {
+    ok = v->is_initialised;
+    if (ok)
         vcpu_pause_clear(v, VPF_DOWN);
-        rc = 0;
-    }
     spin_unlock(&v->domain->lock);
-    return rc;
+    return ok ? 0 : -EINVAL;
 }
 
 /* The last one to go down takes the domain with it: nobody is left to bring any up. */
@@ -201,7 +196,7 @@ long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a
     if (v == NULL)
         return -ENOENT;
     switch (cmd) {
-    case VCPUOP_initialise: return op_initialise(v, arg);
+    case VCPUOP_initialise: return op_initialise(v, _gva(arg));
     case VCPUOP_up: return op_up(v);
     case VCPUOP_down: return op_down(v);
     case VCPUOP_is_up: return !(atomic_load(&v->pause_flags) & VPF_DOWN);

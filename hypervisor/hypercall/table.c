@@ -1,9 +1,9 @@
 /*
  * The way in: number to handler, results and continuations.
  *
- * A handler that has run long enough calls hypercall_continue() with the arguments to go on with
- * and returns -ERESTART. Outside a multicall that rewinds the guest to its SYSCALL instruction;
- * inside, the entry is rewritten and the multicall itself continued.
+ * A handler that has run long enough returns -ERESTART; before, it calls hypercall_continue() if it
+ * wants to go on with other arguments. Outside a multicall the guest is rewound to its SYSCALL
+ * instruction; inside, the entry is rewritten and the multicall itself continued.
  */
 #include "hypercall/hypercall.h"
 
@@ -15,51 +15,23 @@
 
 #define SYSCALL_BYTES 2 /* length of the instruction that is executed again */
 
-#define HC(nr, fn, args, note) [__HYPERVISOR_##nr] = { #nr, fn, args, note }
-#define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, NULL, 0, note }
+#define HC(nr) [__HYPERVISOR_##nr] = { #nr, HANDLER(nr), NULL }
+#define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, NULL, note }
 
 const struct hypercall hypercall_table[NR_HYPERCALLS] = {
-    HC(set_trap_table, hc_set_trap_table, 1, NULL),
-    HC(mmu_update, hc_mmu_update, 4, NULL),
-    HC(set_gdt, hc_set_gdt, 2, NULL),
-    HC(stack_switch, hc_stack_switch, 2, NULL),
-    HC(set_callbacks, hc_set_callbacks, 3, NULL),
-    HC(fpu_taskswitch, hc_fpu_taskswitch, 1, NULL),
+    HYPERCALLS(HC), /* the rest is -ENOSYS */
     NONE(sched_op_compat, "superseded since Xen 3.1.1"),
-    HC(platform_op, hc_platform_op, 1,
-       "firmware_info: -ESRCH, as without EDD and DDC; EFI -ENOSYS"),
-    HC(set_debugreg, hc_set_debugreg, 2, NULL),
-    HC(get_debugreg, hc_get_debugreg, 1, NULL),
-    HC(update_descriptor, hc_update_descriptor, 2, NULL),
-    HC(memory_op, hc_memory_op, 2, NULL),
-    HC(multicall, hc_multicall, 2, NULL),
-    HC(update_va_mapping, hc_update_va_mapping, 3, NULL),
-    HC(set_timer_op, hc_set_timer_op, 1, NULL),
     NONE(event_channel_op_compat, "superseded since Xen 3.2"),
-    HC(xen_version, hc_xen_version, 2, NULL),
-    HC(console_io, hc_console_io, 3, NULL),
     NONE(physdev_op_compat, "superseded since Xen 3.2.2"),
     NONE(grant_table_op, "later; Linux runs without grants"),
-    HC(vm_assist, hc_vm_assist, 2, NULL),
-    HC(update_va_mapping_otherdomain, hc_update_va_mapping_otherdomain, 4, NULL),
-    HC(iret, hc_iret, 0, "the arguments are on the guest's stack"),
-    HC(vcpu_op, hc_vcpu_op, 3, NULL),
-    HC(set_segment_base, hc_set_segment_base, 2, NULL),
-    HC(mmuext_op, hc_mmuext_op, 4, NULL),
     NONE(xsm_op, "no XSM; libxl carries on"),
-    HC(nmi_op, hc_nmi_op, 2, NULL),
-    HC(sched_op, hc_sched_op, 2, NULL),
-    HC(callback_op, hc_callback_op, 2, NULL),
     NONE(xenoprof_op, "not built"),
-    HC(event_channel_op, hc_event_channel_op, 2, NULL),
-    HC(physdev_op, hc_physdev_op, 2, NULL),
     NONE(hvm_op, "no HVM guests"),
     NONE(sysctl, "later: toolstack"),
     NONE(domctl, "later: toolstack"),
     NONE(kexec_op, "not built"),
     NONE(tmem_op, "removed from Xen 4.13"),
     NONE(argo_op, "not built"),
-    HC(xenpmu_op, hc_xenpmu_op, 2, "-EOPNOTSUPP, as Xen with vpmu off; Linux expects it"),
     NONE(dm_op, "no HVM guests"),
     NONE(hypfs_op, "later"),
     NONE(arch_0, "machine checks: later; Linux says so in one line and goes on"),
@@ -79,12 +51,6 @@ long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *a
     BUG_ON(nr_args > ARRAY_SIZE(slots));
     for (unsigned int i = 0; i < nr_args; i++)
         *(e ? &e->args[i] : slots[i]) = args[i];
-    if (e) {
-        e->op = nr;
-    } else {
-        regs->rax = nr;
-        regs->rip -= SYSCALL_BYTES;
-    }
     return -ERESTART;
 }
 
@@ -110,9 +76,11 @@ void hypercall_dispatch(struct cpu_user_regs *regs)
     this_pcpu()->nr_hypercalls++;
     rc = call(nr, regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
     ASSERT(this_pcpu()->locks_held == 0);
-    /* A continuation has set up rax itself; what IRET returns is the guest's, any number. */
-    if (likely(rc != -ERESTART) || nr == __HYPERVISOR_iret)
+    if (likely(rc != -ERESTART) ||
+        nr == __HYPERVISOR_iret) /* that returns any rax of the guest's */
         regs->rax = (uint64_t)rc;
+    else
+        regs->rip -= SYSCALL_BYTES;
 }
 
 /* ---- multicall ---- */

@@ -31,7 +31,7 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
         memset(traps, 0, 256 * sizeof(*traps));
         return 0;
     }
-    for (unsigned int n = 1;; n++, list += sizeof(t)) {
+    for (unsigned int n = 0; n % 16 || n == 0 || !hypercall_preempt_check(); n++) {
         if (copy_from_guest(&t, _gva(list), sizeof(t)))
             return -EFAULT;
         if (t.address == 0)
@@ -39,11 +39,9 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
         if (!va_is_canonical(t.address))
             return -EINVAL;
         traps[t.vector] = (struct guest_trap){ t.address, guest_selector(t.cs), t.flags & 7 };
-        if (n % 16 == 0 && hypercall_preempt_check()) {
-            list += sizeof(t);
-            return hypercall_continue(__HYPERVISOR_set_trap_table, 1, &list);
-        }
+        list += sizeof(t);
     }
+    return hypercall_continue(__HYPERVISOR_set_trap_table, 1, &list);
 }
 
 /**
@@ -55,14 +53,13 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
 long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     uint64_t list[MAX_GDT_ENTRIES / GDT_ENTS_PER_FRAME];
-    const uint64_t again[] = { frames, nr_ents };
     unsigned int n = (uint32_t)nr_ents;
 
     if (n > MAX_GDT_ENTRIES)
         return -EINVAL;
     if (copy_from_guest(list, _gva(frames), DIV_ROUND_UP(n, GDT_ENTS_PER_FRAME) * sizeof(list[0])))
         return -EFAULT;
-    return or_again(vcpu_set_gdt(current, list, n), __HYPERVISOR_set_gdt, 2, again);
+    return or_again(vcpu_set_gdt(current, list, n));
 }
 
 /** HYPERVISOR_stack_switch: the kernel's stack for entries from user mode. Returns 0. */
@@ -182,10 +179,7 @@ long hc_set_segment_base(uint64_t which, uint64_t base, uint64_t a3, uint64_t a4
  */
 long hc_update_descriptor(uint64_t maddr, uint64_t desc, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    const uint64_t again[] = { maddr, desc };
-
-    return or_again(desc_update(current->domain, maddr, desc), __HYPERVISOR_update_descriptor, 2,
-                    again);
+    return or_again(desc_update(current->domain, maddr, desc));
 }
 
 /* ---- debug registers ---- */

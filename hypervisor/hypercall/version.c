@@ -5,27 +5,17 @@
 
 #include "x86/multiboot.h"
 
-#define VERSION_MAJOR 4
-#define VERSION_MINOR 17
-#ifdef __clang__
-#define COMPILER __VERSION__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
-
 _Static_assert(sizeof(xen_commandline_t) == BOOT_CMDLINE_BYTES, "ABI: command line");
 
 static const xen_extraversion_t extraversion = ".0-xen-like";
-static const struct xen_compile_info compile_info = { .compiler = COMPILER };
+static const struct xen_compile_info compile_info = { .compiler = "cc " __VERSION__ };
 static const xen_capabilities_info_t capabilities = "xen-3.0-x86_64";
 static const xen_changeset_info_t changeset;
 static const struct xen_platform_parameters platform_parameters = { .virt_start = HV_VIRT_START };
 
-#define ANSWER(x)       \
-    {                   \
-        &(x), sizeof(x) \
-    }
-static const struct {
+#define ANSWER(x) \
+    (struct answer) { &(x), sizeof(x) }
+static const struct answer {
     const void *data;
     size_t bytes;
 } answers[] = {
@@ -38,13 +28,11 @@ static const struct {
 };
 
 /* What Xen offers: Linux panics without gnttab_map_avail_bits and preserve_ad, grants or not. */
-static uint32_t features(const struct domain *d)
-{
-    return 1u << XENFEAT_pae_pgdir_above_4gb | 1u << XENFEAT_mmu_pt_update_preserve_ad |
-           1u << XENFEAT_highmem_assist | 1u << XENFEAT_gnttab_map_avail_bits |
-           1u << XENFEAT_memory_op_vnode_supported |
-           (d->is_hwdom ? 1u << XENFEAT_dom0 | 1u << XENFEAT_direct_mapped : 0);
-}
+#define FEATURES                                                                   \
+    (1u << XENFEAT_pae_pgdir_above_4gb | 1u << XENFEAT_mmu_pt_update_preserve_ad | \
+     1u << XENFEAT_highmem_assist | 1u << XENFEAT_gnttab_map_avail_bits |          \
+     1u << XENFEAT_memory_op_vnode_supported)
+#define FEATURES_HWDOM (1u << XENFEAT_dom0 | 1u << XENFEAT_direct_mapped)
 
 static long op_get_features(guest_va_t arg)
 {
@@ -54,7 +42,7 @@ static long op_get_features(guest_va_t arg)
         return -EFAULT;
     if (info.submap_idx >= XENFEAT_NR_SUBMAPS)
         return -EINVAL;
-    info.submap = features(current->domain);
+    info.submap = FEATURES | (current->domain->is_hwdom ? FEATURES_HWDOM : 0);
     return copy_to_guest(arg, &info, sizeof(info));
 }
 
@@ -69,7 +57,7 @@ long hc_xen_version(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64
     const struct domain *d = current->domain;
 
     switch (cmd) {
-    case XENVER_version: return VERSION_MAJOR << 16 | VERSION_MINOR;
+    case XENVER_version: return 4 << 16 | 17;
     case XENVER_get_features: return op_get_features(_gva(arg));
     case XENVER_pagesize: return arg ? -EINVAL : (long)PAGE_SIZE;
     case XENVER_guest_handle: return copy_to_guest(_gva(arg), d->handle, sizeof(d->handle));

@@ -28,7 +28,6 @@ struct gsi {
     bool level, active_low;
     bool in_flight; /* level, delivered and masked, the guest's EOI is awaited */
     uint32_t nr_unhandled;
-    uint64_t nr_seen;
 };
 
 /* L_IRQ, interrupts off; also the I/O APICs' and the PCI configuration ports' lock. */
@@ -61,50 +60,58 @@ static void gsi_set_mask(const struct gsi *g, bool masked)
     ioapic_set((uint32_t)(g - gsis), g->vector, g->level, g->active_low, masked);
 }
 
-/* Let it come, to the mapper's port or to hv. With neither, only ask if that can be. */
-static int gsi_start_locked(struct gsi *g, evtchn_port_t port, void (*hv)(void))
+/*
+ * Let a GSI come, to the port of its mapper d or, if d is NULL, to hv. With neither port nor hv, only
+ * ask if that can be.
+ */
+static int gsi_start(const struct domain *d, uint32_t gsi, evtchn_port_t port, void (*hv)(void))
 {
-    if (g->port || g->hv)
-        return g->hv ? -EBUSY : -EEXIST;
+    unsigned long flags = spin_lock_irqsave(&irq_lock);
+    struct gsi *g = gsi_find(gsi);
+    int rc = 0;
+
+    if (g && d && g->mapper != d)
+        g = NULL;
     /* Highest first: the APIC's priority is the vector's, and interrupts of one class queue up. */
-    for (uint8_t v = VECTOR_DEVICE_LAST; g->vector == 0 && v >= VECTOR_DEVICE_FIRST; v--)
-        if (gsi_by_vector[v] == NULL && v != VECTOR_GUEST_INT80) {
+    for (uint8_t v = VECTOR_DEVICE_LAST; v >= VECTOR_DEVICE_FIRST; v--)
+        if (g && g->vector == 0 && gsi_by_vector[v] == NULL && v != VECTOR_GUEST_INT80) {
             gsi_by_vector[v] = g;
             g->vector = v;
         }
-    if (g->vector == 0)
-        return -ENOSPC;
-    if (port || hv) {
+    if (g == NULL)
+        rc = d ? -EINVAL : -ENODEV;
+    else if (g->port || g->hv)
+        rc = g->hv ? -EBUSY : -EEXIST;
+    else if (g->vector == 0)
+        rc = -ENOSPC;
+    if (rc == 0 && (port || hv)) {
         g->port = port;
         g->hv = hv;
         g->nr_unhandled = 0;
         gsi_set_mask(g, false);
     }
-    return 0;
-}
-
-int irq_request_hv(uint32_t gsi, void (*handler)(void))
-{
-    struct gsi *g = gsi_find(gsi < NR_ISA_IRQS ? ioapic_isa_gsi(gsi) : gsi);
-    unsigned long flags = spin_lock_irqsave(&irq_lock);
-    int rc = g ? gsi_start_locked(g, 0, handler) : -ENODEV;
-
     spin_unlock_irqrestore(&irq_lock, flags);
     return rc;
 }
 
+int irq_request_hv(uint32_t gsi, void (*handler)(void))
+{
+    return gsi_start(NULL, gsi < NR_ISA_IRQS ? ioapic_isa_gsi(gsi) : gsi, 0, handler);
+}
+
+int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
+{
+    return gsi_start(d, pirq, port, NULL);
+}
+
 void irq_print(void)
 {
-    print(LOG_INFO, "GSI vector trigger port seen unhandled\n");
-    for (uint32_t i = 0; i < nr_gsis; i++) {
-        struct gsi g = gsis[i]; /* may be torn, is only shown */
-
-        if (g.vector)
-            print(LOG_INFO, "%3u %#x %s-%s%s %s%u %llu %u\n", i, g.vector,
-                  g.level ? "level" : "edge", g.active_low ? "low" : "high",
-                  g.in_flight ? " in flight" : "", g.hv ? "hypervisor " : "", g.port,
-                  (unsigned long long)g.nr_seen, g.nr_unhandled);
-    }
+    for (const struct gsi *g = gsis; g < gsis + nr_gsis; g++) /* may be torn, is only shown */
+        if (g->vector)
+            print(LOG_INFO, "GSI %u: vector 0x%x%s%s%s port %u%s, %u unhandled\n",
+                  (uint32_t)(g - gsis), g->vector, g->level ? " level" : " edge",
+                  g->active_low ? " low" : " high", g->in_flight ? " in flight" : "", g->port,
+                  g->hv ? " hypervisor's" : "", g->nr_unhandled);
 }
 
 /* ---- arrival ---- */
@@ -119,17 +126,15 @@ void irq_interrupt(unsigned int vector)
     if (g == NULL) { /* left over from the firmware, or a device writes its own messages */
         if (lapic_in_service(vector))
             lapic_eoi();
-        gprint(LOG_WARN, "interrupt on vector %#x, which is nobody's\n", vector);
+        gprint(LOG_WARN, "interrupt on vector 0x%x, which is nobody's\n", vector);
+    } else if (g->hv) {
+        hv = g->hv;
     } else if (g->port) {
-        g->nr_seen++;
         g->in_flight = g->level;
         if (g->level)
             gsi_set_mask(g, true);
         lapic_eoi();
-        evtchn_send_pirq(g->mapper, g->port);
-    } else if (g->hv) {
-        g->nr_seen++;
-        hv = g->hv;
+        evtchn_set_pending(g->mapper, g->port);
     } else { /* may come once more after it was stopped; one that keeps coming is shut up for good */
         lapic_eoi();
         if (++g->nr_unhandled == UNHANDLED_MAX) {
@@ -154,16 +159,6 @@ static struct gsi *pirq_find_locked(const struct domain *d, uint32_t pirq)
 
     ASSERT(spin_is_held(&irq_lock) && !arch_irq_enabled());
     return g && g->mapper == d ? g : NULL;
-}
-
-int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
-{
-    unsigned long flags = spin_lock_irqsave(&irq_lock);
-    struct gsi *g = pirq_find_locked(d, pirq);
-    int rc = g ? gsi_start_locked(g, port, NULL) : -EINVAL;
-
-    spin_unlock_irqrestore(&irq_lock, flags);
-    return rc;
 }
 
 void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
@@ -283,8 +278,8 @@ static long op_setup_gsi(struct domain *d, union physdev_arg *a)
 /** A PCI function was found. Nothing is kept of it until there is an IOMMU or MSI. */
 static long op_pci_device_add(struct domain *d, union physdev_arg *a) { return 0; }
 
-#define OP_ANYBODY 1 /* else of the hardware domain only: -EPERM */
-#define OP_OUT 2     /* the structure is copied back */
+/* ANYBODY: else of the hardware domain only: -EPERM. OUT: the structure is copied back. */
+enum { OP_ANYBODY = 1, OP_OUT = 2 };
 
 #define OP(name, type, flags) [PHYSDEVOP_##name] = { op_##name, sizeof(struct type), flags }
 
@@ -330,25 +325,7 @@ long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_
 
 /* ---- PCI configuration space ---- */
 
-#define CF8_ENABLE (1u << 31)
-#define PORT_ADDRESS 0xcf8
-#define PORT_DATA 0xcfc
-
-struct irq_domain {
-    uint32_t cf8; /* what the domain wrote to port cf8 last */
-};
-
-int irq_domain_create(struct domain *d)
-{
-    d->irq = xmalloc(sizeof(*d->irq));
-    return d->irq ? 0 : -ENOMEM;
-}
-
-void irq_domain_destroy(struct domain *d)
-{
-    xfree(d->irq);
-    d->irq = NULL;
-}
+enum { PORT_ADDRESS = 0xcf8, PORT_DATA = 0xcfc };
 
 /*
  * A domain's write to cf8 is only noted; with each access to cfc..cff the address goes to the
@@ -356,19 +333,19 @@ void irq_domain_destroy(struct domain *d)
  */
 bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write, uint32_t *value)
 {
-    uint32_t cf8 = READ_ONCE(d->irq->cf8);
+    uint32_t cf8 = READ_ONCE(d->pci_cf8);
     unsigned long flags;
 
     if (port == PORT_ADDRESS && bytes == 4) {
         if (write)
-            WRITE_ONCE(d->irq->cf8, *value);
+            WRITE_ONCE(d->pci_cf8, *value);
         else
             *value = cf8;
         return true;
     }
     if (port < PORT_DATA || port + bytes > PORT_DATA + 4)
         return false;
-    if (!d->is_hwdom || !(cf8 & CF8_ENABLE)) {
+    if (!d->is_hwdom || !(cf8 >> 31)) {
         *value = ~0u >> (32 - 8 * bytes);
         return true;
     }

@@ -9,8 +9,6 @@
 
 /** At boot, after ACPI: find and mask every I/O APIC input. */
 void irq_init(void);
-int irq_domain_create(struct domain *d); /* 0 or -ENOMEM */
-void irq_domain_destroy(struct domain *d);
 
 /** Route a GSI to the hypervisor itself (the serial port): handler runs with interrupts off. */
 int irq_request_hv(uint32_t gsi, void (*handler)(void));
@@ -19,9 +17,9 @@ int irq_request_hv(uint32_t gsi, void (*handler)(void));
 long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5);
 
 /**
- * For EVTCHNOP_bind_pirq and close; d->event_lock held. evtchn_send_pirq() is called for each
- * interrupt in between. With port 0, only ask: when that gave 0, binding does so too. 0; -EINVAL not mapped by d, -EEXIST bound, -EBUSY the hypervisor's, -ENOSPC
- * no vector is left.
+ * For EVTCHNOP_bind_pirq and close; d->event_lock held. evtchn_set_pending() is called for each
+ * interrupt in between. With port 0, only ask: when that gave 0, binding does so too. 0; -EINVAL not
+ * mapped by d, -EEXIST bound, -EBUSY the hypervisor's, -ENOSPC no vector is left.
  */
 int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port);
 /** No-op if pirq is not bound to this port. */

@@ -5,11 +5,20 @@
 #pragma once
 #include "lib/types.h"
 
-/** Stop the machine with the message, registers and a symbolized backtrace on the console. */
+/** Stop the machine: with one line that says why, for what we were given at boot; */
 noreturn void panic(const char *fmt, ...) printf_like(1, 2);
+/** ... with a symbolized backtrace as well, for our own mistakes. */
 noreturn void bug_at(const char *file, int line, const char *what);
 
-#define BUG() bug_at(__FILE__, __LINE__, "reached")
+/**
+ * What both begin with, for a trap that shows more: from here on this CPU alone runs, without
+ * interrupts, and whatever it holds, all it prints is seen. Does not return the fourth time.
+ */
+void panic_begin(void);
+
+/** Let the console be read for five seconds and reboot; with noreboot= stop for ever. */
+noreturn void reboot_or_halt(void);
+
 #define BUG_ON(cond)                           \
     do {                                       \
         if (unlikely(cond))                    \

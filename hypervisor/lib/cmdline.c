@@ -5,204 +5,139 @@
 
 #define MAX_DOM0_VCPUS 64
 #define WORD_MAX 1024 /* the boot loader's whole line is not longer */
-#define LCR_8N1 3
 
 struct options options = {
-    .com = { { .io_base = 0x3f8, .irq = 4, .lcr = LCR_8N1 },
-             { .io_base = 0x2f8, .irq = 3, .lcr = LCR_8N1 } },
+    .console_com1 = true,
     .loglvl = LOG_INFO + 1,
     .guest_loglvl = LOG_WARN + 1,
     .smep = true,
     .smap = true,
 };
 
-static bool parse_bool(void *target, const char *value)
-{
-    int i = xl_next_word("no|off|false|disable|0|yes|on|true|enable|1", &value, '\0');
-
-    if (i >= 0)
-        *(bool *)target = i >= 5;
-    return i >= 0;
-}
-
-/* A decimal number; *end is the first character not used. Saturates. */
-static uint64_t parse_number(const char *s, const char **end)
+/* A decimal number; *s moves behind it. Saturates. */
+static uint64_t parse_number(const char **s)
 {
     uint64_t n = 0;
 
-    for (; *s >= '0' && *s <= '9'; s++)
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *s - '0', &n))
+    for (; **s >= '0' && **s <= '9'; ++*s)
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, **s - '0', &n))
             n = UINT64_MAX;
-    *end = s;
     return n;
 }
 
-static bool parse_vcpus(void *target, const char *value)
+static bool parse_vcpus(const char *value)
 {
-    const char *end;
-    uint64_t n = parse_number(value, &end);
+    uint64_t n = parse_number(&value);
 
-    if (*end || n < 1 || n > MAX_DOM0_VCPUS)
+    if (*value || n < 1 || n > MAX_DOM0_VCPUS)
         return false;
     options.dom0_max_vcpus = (uint32_t)n;
     return true;
 }
 
-static bool parse_clocksource(void *target, const char *value)
-{
-    int i = xl_next_word("auto|hpet|acpi|pit", &value, '\0');
-
-    if (i >= 0)
-        options.clocksource = (uint8_t)i; /* in the order of enum clocksource */
-    return i >= 0;
-}
-
-/*
- * level[/level]: the first are always shown, those up to the second subject to a rate limit. Our
- * rate limit depends on who causes a message, not on its level, so the higher one counts.
- */
-static bool parse_loglvl(void *target, const char *value)
-{
-    uint32_t highest = 0;
-
-    while (value) {
-        int i = xl_next_word("none|error|warning|info|debug|all", &value, '/');
-
-        if (i < 0)
-            return false;
-        highest = MAX(highest, MIN((uint32_t)i, LOG_DEBUG + 1u));
-    }
-    *(uint32_t *)target = highest;
-    return true;
-}
-
-static bool parse_size_bytes(const char *s, const char **end, uint64_t *bytes)
+/* dom0_mem=SIZE,max:SIZE; either or both */
+static bool parse_dom0_mem(const char *s)
 {
     static const char units[] = "bkmgt"; /* each 1,024 of the one before; none is k */
-    uint64_t n = parse_number(s, end);
-    const char *unit = **end ? strchr(units, **end | 0x20) : NULL;
-    unsigned int shift = unit ? 10 * (unsigned int)(unit - units) : 10;
-
-    if (*end == s)
-        return false;
-    *end += unit != NULL;
-    *bytes = n << shift;
-    return *bytes >> shift == n;
-}
-
-/* dom0_mem=SIZE,min:SIZE,max:SIZE; any of them, each may be negative */
-static bool parse_dom0_mem(void *target, const char *s)
-{
-    struct mem_size_option m[3] = { options.dom0_mem, options.dom0_mem_min, options.dom0_mem_max };
+    uint64_t bytes[2] = { options.dom0_mem_bytes, options.dom0_mem_max_bytes };
 
     while (s) {
-        int i = strncmp(s, "min:", 4) == 0 ? 1 : strncmp(s, "max:", 4) == 0 ? 2 : 0;
+        bool is_max = strncmp(s, "max:", 4) == 0;
+        const char *end = is_max ? s + 4 : s;
+        uint64_t n = parse_number(&end);
+        const char *unit = *end ? strchr(units, *end | 0x20) : NULL;
+        unsigned int shift = unit ? 10 * (unsigned int)(unit - units) : 10;
 
-        s += i ? 4 : 0;
-        m[i].given = true;
-        m[i].negative = *s == '-';
-        if (!parse_size_bytes(s + m[i].negative, &s, &m[i].bytes) || (*s && *s != ','))
+        s = unit ? end + 1 : end;
+        bytes[is_max] = n << shift;
+        if (n == 0 || bytes[is_max] >> shift != n || (*s && *s != ','))
             return false;
         s = *s ? s + 1 : NULL;
     }
-    options.dom0_mem = m[0];
-    options.dom0_mem_min = m[1];
-    options.dom0_mem_max = m[2];
+    options.dom0_mem_bytes = bytes[0];
+    options.dom0_mem_max_bytes = bytes[1];
     return true;
 }
 
-/* BAUD or auto, and then perhaps data bits, parity and stop bits: 115200,8n1 */
-static bool parse_com(void *target, const char *s)
+static bool parse_com1(const char *value)
 {
-    static const char parities[] = "nonenmns"; /* first place: bits 5..3 of the LCR */
-    uint64_t baud = 0;
-    uint8_t lcr = LCR_8N1;
-    struct uart_option *u = target;
+    uint64_t baud = parse_number(&value);
 
-    if (strncmp(s, "auto", 4) == 0)
-        s += 4;
-    else if ((baud = parse_number(s, &s)) < 50 || baud > 115200)
+    if (baud < 50 || baud > 115200 || (*value && strncmp(value, ",8n1", 5) != 0))
         return false;
-    if (*s) {
-        const char *parity = s[0] && s[1] && s[2] ? strchr(parities, s[2]) : NULL;
-
-        if (s[0] != ',' || s[1] < '5' || s[1] > '8' || !parity || (s[3] != '1' && s[3] != '2') ||
-            s[4])
-            return false;
-        lcr = (uint8_t)((s[1] - '5') | (s[3] - '1') << 2 | (parity - parities) << 3);
-    }
-    u->given = true;
-    u->baud = (uint32_t)baud;
-    u->lcr = lcr;
+    options.com1_baud = (uint32_t)baud;
     return true;
 }
 
-/* A list; the first serial port in it is ours. VGA text output belongs to domain 0. */
-static bool parse_console(void *target, const char *value)
+/* VGA text output belongs to domain 0. */
+static bool parse_console(const char *value)
 {
-    int com = -1;
+    bool com1 = false;
 
     while (value) {
-        int i = xl_next_word("com1|com2|vga|none", &value, ',');
+        int i = xl_next_word("com1|vga|none", &value, ',');
 
         if (i < 0)
             return false;
-        com = i < 2 && com < 0 ? i : com;
+        com1 |= i == 0;
     }
-    options.console_com = (int8_t)com;
+    options.console_com1 = com1;
     return true;
 }
 
-/* What Debian's GRUB script adds, and the screen, which is domain 0's. */
-static bool accept_silently(void *target, const char *value) { return true; }
+static const char bools[] = "no|yes|off|on|false|true|disable|enable|0|1";
+static const char levels[] = "none|error|warning|info|debug|all";
 
+/* What Debian's GRUB script adds, and the screen, which is domain 0's. */
+static const char accepted_silently[] = "placeholder|no-real-mode|edd|vga";
+
+/* Without a parser: target gets the value's place in words. */
 static const struct option {
     const char *name;
-    bool (*parse)(void *target, const char *value);
-    void *target;
+    bool (*parse)(const char *value);
+    uint8_t *target;
+    const char *words;
 } table[] = {
-    { "com1", parse_com, &options.com[0] },
-    { "com2", parse_com, &options.com[1] },
-    { "console", parse_console, NULL },
-    { "sync_console", parse_bool, &options.sync_console },
-    { "loglvl", parse_loglvl, &options.loglvl },
-    { "guest_loglvl", parse_loglvl, &options.guest_loglvl },
-    { "noreboot", parse_bool, &options.noreboot },
-    { "dom0_mem", parse_dom0_mem, NULL },
-    { "dom0_max_vcpus", parse_vcpus, NULL },
-    { "clocksource", parse_clocksource, NULL },
-    { "smep", parse_bool, &options.smep },
-    { "smap", parse_bool, &options.smap },
-    { "vga", accept_silently, NULL },
-    { "placeholder", accept_silently, NULL },
-    { "no-real-mode", accept_silently, NULL },
-    { "edd", accept_silently, NULL },
+    { "com1", parse_com1, NULL, NULL },
+    { "console", parse_console, NULL, NULL },
+    { "sync_console", NULL, &options.sync_console, bools },
+    { "loglvl", NULL, &options.loglvl, levels },
+    { "guest_loglvl", NULL, &options.guest_loglvl, levels },
+    { "noreboot", NULL, &options.noreboot, bools },
+    { "dom0_mem", parse_dom0_mem, NULL, NULL },
+    { "dom0_max_vcpus", parse_vcpus, NULL, NULL },
+    { "clocksource", NULL, &options.clocksource, "auto|hpet|acpi|pit" }, /* as the enum */
+    { "smep", NULL, &options.smep, bools },
+    { "smap", NULL, &options.smap, bools },
 };
 
-static const struct option *find_option(const char *name, size_t len)
+static bool take_value(const struct option *o, const char *value)
 {
-    for (unsigned int i = 0; i < ARRAY_SIZE(table); i++)
-        if (strncmp(table[i].name, name, len) == 0 && table[i].name[len] == '\0')
-            return &table[i];
-    return NULL;
+    int i;
+
+    if (o->parse)
+        return o->parse(value);
+    i = xl_next_word(o->words, &value, '\0');
+    if (i >= 0)
+        *o->target = (uint8_t)(o->words == bools ? i & 1 : i);
+    return i >= 0;
 }
 
 static void parse_word(const char *word)
 {
-    const char *equals = strchr(word, '='), *value = equals ? equals + 1 : "";
-    const struct option *o = find_option(word, equals ? (size_t)(equals - word) : strlen(word));
+    const char *equals = strchr(word, '='), *name = word;
+    size_t len = equals ? (size_t)(equals - word) : strlen(word);
 
-    if (o && !equals && o->parse == parse_bool)
-        value = "1";
-    if (o == NULL && !equals && strncmp(word, "no-", 3) == 0) {
-        o = find_option(word + 3, strlen(word + 3));
-        o = o && o->parse == parse_bool ? o : NULL;
-        value = "0";
-    }
-    if (o == NULL)
+    for (const struct option *o = table; o < table + ARRAY_SIZE(table); o++)
+        if (strncmp(o->name, word, len) == 0 && o->name[len] == '\0') {
+            const char *value = equals ? equals + 1 : o->words == bools ? "yes" : "";
+
+            if (!take_value(o, value))
+                print(LOG_WARN, "Command line: %s: bad value \"%s\" ignored", o->name, value);
+            return;
+        }
+    if (xl_next_word(accepted_silently, &name, '=') < 0)
         print(LOG_WARN, "Command line: unknown option %s ignored", word);
-    else if (!o->parse(o->target, value))
-        print(LOG_WARN, "Command line: %s: bad value \"%s\" ignored", o->name, value);
 }
 
 void cmdline_parse(const char *line)

@@ -1,8 +1,6 @@
 /* Formatted output and numbers from text. */
 #include "lib/lib.h"
 
-#include "lib/symbols.h"
-
 size_t xl_strlcpy(char *dst, const char *src, size_t size)
 {
     size_t len = strlen(src), n = MIN(len, size - 1);
@@ -26,56 +24,45 @@ static void put(struct output *o, char c)
 
 static void put_text(struct output *o, const char *text)
 {
-    for (text = text ? text : "(null)"; *text; text++)
+    for (; *text; text++)
         put(o, *text);
 }
 
 #define WIDTH_MAX 31u
 
-static void put_number(struct output *o, uint64_t value, bool negative, unsigned int base,
-                       unsigned int width, bool zero)
+static void put_number(struct output *o, uint64_t value, unsigned int base, unsigned int width,
+                       char pad)
 {
-    char text[WIDTH_MAX + 1]; /* last character first */
+    char text[WIDTH_MAX]; /* last character first */
     unsigned int n = 0;
 
     do
         text[n++] = "0123456789abcdef"[value % base];
     while (value /= base);
-    while (zero && n + negative < width)
-        text[n++] = '0';
-    if (negative)
-        text[n++] = '-';
     while (n < width)
-        text[n++] = ' ';
+        text[n++] = pad;
     while (n)
         put(o, text[--n]);
 }
 
 static void put_symbol(struct output *o, uint64_t addr)
 {
-    uint64_t offset;
+    uint64_t offset = addr;
     const char *name = symbol_lookup(addr, &offset);
 
-    if (name == NULL) {
-        put_number(o, addr, false, 16, 16, true);
-        return;
-    }
-    put_text(o, name);
-    put_text(o, "+0x");
-    put_number(o, offset, false, 16, 0, false);
+    put_text(o, name ? name : "");
+    put_text(o, name ? "+0x" : "0x");
+    put_number(o, offset, 16, 0, '0');
 }
 
 /* One conversion, f after its '%'; returns what follows it. */
 static const char *convert(struct output *o, const char *f, va_list *ap)
 {
+    char pad = *f == '0' ? '0' : ' ';
     unsigned int width = 0;
-    bool zero = false, wide = false;
+    bool wide = false;
     int64_t value;
 
-    for (; *f == '#' || *f == '0'; f++) {
-        zero |= *f == '0';
-        put_text(o, *f == '#' ? "0x" : "");
-    }
     for (; *f >= '0' && *f <= '9'; f++)
         width = MIN(width * 10 + (unsigned int)(*f - '0'), WIDTH_MAX);
     for (; *f == 'l' || *f == 'z'; f++)
@@ -83,16 +70,18 @@ static const char *convert(struct output *o, const char *f, va_list *ap)
     switch (*f) {
     case 'd':
         value = wide ? va_arg(*ap, int64_t) : va_arg(*ap, int);
-        put_number(o, value < 0 ? -(uint64_t)value : (uint64_t)value, value < 0, 10, width, zero);
+        if (value < 0)
+            put(o, '-');
+        put_number(o, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, 0, pad);
         break;
     case 'u':
     case 'x':
-        put_number(o, wide ? va_arg(*ap, uint64_t) : va_arg(*ap, unsigned int), false,
-                   *f == 'u' ? 10 : 16, width, zero);
+        put_number(o, wide ? va_arg(*ap, uint64_t) : va_arg(*ap, unsigned int), *f == 'u' ? 10 : 16,
+                   width, pad);
         break;
     case 'c': put(o, (char)va_arg(*ap, int)); break;
     case 's': put_text(o, va_arg(*ap, const char *)); break;
-    case 'p': put_symbol(o, (uint64_t)(uintptr_t)va_arg(*ap, void *)); return f + 1 + (f[1] == 'S');
+    case 'p': put_symbol(o, (uint64_t)(uintptr_t)va_arg(*ap, void *)); return f + 2; /* %pS */
     case '\0': return f;
     default: put(o, *f);
     }
@@ -112,8 +101,7 @@ int xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
             put(&o, *fmt++);
     }
     va_end(ap);
-    if (size)
-        buf[MIN(o.len, size - 1)] = '\0';
+    buf[MIN(o.len, size - 1)] = '\0';
     return (int)o.len;
 }
 

@@ -6,6 +6,9 @@
 #include "lib/errno.h"
 #include "lib/print.h"
 
+/* Who we are, in the boot log. */
+#define XL_VERSION "0.1"
+
 void *memcpy(void *restrict dst, const void *restrict src, size_t len);
 void *memset(void *dst, int byte, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
@@ -15,17 +18,22 @@ int memcmp(const void *a, const void *b, size_t len);
 #endif
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);
-int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t len);
 char *strchr(const char *s, int c);
+
+/**
+ * The function that the code at addr lies in and the offset from its start; NULL: none known. Slow
+ * (it decodes the table from its start), touches constant data only: callable from a panic.
+ */
+const char *symbol_lookup(uint64_t addr, uint64_t *offset);
 
 /** Copy at most size - 1 bytes of src and always end dst with a NUL (size > 0). Returns strlen(src). */
 size_t xl_strlcpy(char *dst, const char *src, size_t size);
 
 /**
- * Formatted output into buf (size bytes, always NUL-ended when size > 0). Knows %c %s %%, %d %u %x
- * with the flags 0 and # (0x), a width of up to 31 and the sizes l ll z, and %pS, which prints a
- * code address as symbol+offset; nothing else. Returns the length the whole text would have.
+ * Formatted output into buf (size > 0 bytes, always NUL-ended). Knows %c %s %%, %d, %u and %x with
+ * the flag 0 and a width of up to 31, the sizes l ll z, and %pS, which prints a code address as
+ * symbol+offset; nothing else. Returns the length the whole text would have.
  */
 int xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
 int xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
@@ -42,16 +50,6 @@ static inline unsigned int fls64(uint64_t x)
 }
 static inline unsigned int ffs64(uint64_t x) { return (unsigned int)__builtin_ffsll((long long)x); }
 
-/* gcc's builtin is a call into libgcc without POPCNT */
-static inline unsigned int popcount64(uint64_t x)
-{
-    unsigned int n = 0;
-
-    for (; x; x &= x - 1)
-        n++;
-    return n;
-}
-
 /* index if index < limit, else 0, without a branch that could be speculated past */
 static inline uint64_t array_index_nospec(uint64_t index, uint64_t limit)
 {
@@ -61,11 +59,6 @@ static inline uint64_t array_index_nospec(uint64_t index, uint64_t limit)
     return index & mask;
 }
 
-/* (a * mul) >> 32 with a 96-bit product */
-static inline uint64_t mul_shift32(uint64_t a, uint32_t mul)
-{
-    return (uint64_t)(((unsigned __int128)a * mul) >> 32);
-}
 /* a * b / c with a 128-bit product; the caller knows that the quotient fits */
 static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)
 {

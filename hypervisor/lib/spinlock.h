@@ -11,8 +11,6 @@ enum lock_level {
     L_DOMLIST,
     L_DOMAIN,
     L_PAGE,
-    L_GNTTAB,
-    L_MAPTRACK,
     L_EVENT,
     L_IRQ,
     L_SCHED,
@@ -27,11 +25,6 @@ struct spinlock {
 };
 
 #define SPINLOCK_INIT(lvl) ((struct spinlock){ .level = (lvl) })
-
-static inline void spin_lock_init(struct spinlock *l, enum lock_level level)
-{
-    *l = SPINLOCK_INIT(level);
-}
 
 static inline void spin_lock_raw(struct spinlock *l)
 {

@@ -54,8 +54,6 @@ size_t strnlen(const char *s, size_t max)
     return n;
 }
 
-int strcmp(const char *a, const char *b) { return strncmp(a, b, SIZE_MAX); }
-
 int strncmp(const char *a, const char *b, size_t len)
 {
     for (; len; len--, a++, b++)

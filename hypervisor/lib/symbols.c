@@ -2,8 +2,6 @@
  * The table is made by hypervisor/symbols.sh and linked at the end of the constant data. One entry:
  * the difference to the previous address as ULEB128, then the name with its NUL; ascending.
  */
-#include "lib/symbols.h"
-
 #include "lib/lib.h"
 
 extern const uint8_t symbol_table[], symbol_table_end[];

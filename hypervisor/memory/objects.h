@@ -101,8 +101,8 @@ struct domain {
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
 
-    /* irq/: d->event_lock guards the binding, L_IRQ the hardware side */
-    struct irq_domain *irq;
+    /* irq/ */
+    uint32_t pci_cf8; /* what the domain wrote to port cf8 last */
 
     /* access policy: constant after the builder */
     uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */

@@ -12,7 +12,7 @@ enum { TABLE_LENGTH = 4, TABLE_BYTES = 36, MADT_ENTRIES = 44, HPET_ADDRESS = 40,
 enum { FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TIMER = 76 };
 enum { FADT_FLAGS = 112, FADT_RESET = 116, FADT_RESET_VALUE = 128 };
 enum { FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TIMER = 208 };
-enum { GAS_SPACE = 0, GAS_ADDRESS = 4 };
+enum { GAS_SPACE = 0, GAS_ADDRESS = 4, GAS_MEMORY = 0, GAS_IO = 1 };
 #define FADT_RESET_SUPPORTED (1u << 10)
 
 static acpi_map_fn *map_memory;
@@ -44,50 +44,36 @@ static uint64_t table_field(const uint8_t *t, size_t at, size_t bytes)
 
 /* ---- MADT ---- */
 
-static void add_cpu(struct acpi_info *info, uint32_t apic_id, uint32_t acpi_id, uint32_t flags)
-{
-    if ((flags & 1) && info->nr_cpus < NR_CPUS && apic_id < 255) /* enabled: no empty socket */
-        info->cpus[info->nr_cpus++] = (struct acpi_cpu){ apic_id, acpi_id };
-}
-
-/* e has at least as many bytes as its type needs. False: no room for it, or a bad number. */
-static bool madt_entry(struct acpi_info *info, const uint8_t *e)
+/* e has at least as many bytes as its type needs. What we have no room for is left out. */
+static void madt_entry(struct acpi_info *info, const uint8_t *e)
 {
     uint32_t at4 = (uint32_t)field(e, e[1], 4, 4), at8 = (uint32_t)field(e, e[1], 8, 4);
 
     switch (e[0]) {
-    case 0: /* local APIC */ add_cpu(info, e[3], e[2], at4); break;
+    case 0:                                                      /* local APIC */
+        if ((at4 & 1) && e[3] != 255 && info->nr_cpus < NR_CPUS) /* enabled: no empty socket */
+            info->cpus[info->nr_cpus++] = (struct acpi_cpu){ e[3], e[2] };
+        break;
     case 1: /* I/O APIC */
-        if (info->nr_ioapics == ACPI_MAX_IOAPICS)
-            return false;
-        info->ioapics[info->nr_ioapics++] = (struct acpi_ioapic){ at4, at8 };
+        if (info->nr_ioapics < ACPI_MAX_IOAPICS)
+            info->ioapics[info->nr_ioapics++] = (struct acpi_ioapic){ at4, at8 };
         break;
     case 2: /* an ISA interrupt with another GSI or polarity */
-        if (info->nr_overrides == ACPI_MAX_OVERRIDES || e[3] > 15)
-            return false;
-        info->overrides[info->nr_overrides++] =
-            (struct acpi_override){ at4, (uint16_t)field(e, e[1], 8, 2), e[3] };
-        break;
-    case 9: /* local x2APIC */ add_cpu(info, at4, (uint32_t)field(e, e[1], 12, 4), at8); break;
+        if (info->nr_overrides < ACPI_MAX_OVERRIDES && e[3] < 16)
+            info->overrides[info->nr_overrides++] =
+                (struct acpi_override){ at4, (uint16_t)field(e, e[1], 8, 2), e[3] };
     }
-    return true;
 }
 
 static void parse_madt(struct acpi_info *info, const uint8_t *t)
 {
-    static const uint8_t min_bytes[] = { 8, 12, 10, 2, 2, 2, 2, 2, 2, 16 }; /* by type */
+    static const uint8_t min_bytes[] = { 8, 12, 10 }; /* by type */
     const uint8_t *e = t + MADT_ENTRIES, *end = t + length_of(t);
 
     for (; end - e >= 2; e += e[1]) {
-        if (e[1] < (e[0] < sizeof(min_bytes) ? min_bytes[e[0]] : 2) || e[1] > end - e) {
-            print(LOG_WARN, "ACPI: APIC: entry of type %u has length %u, the rest is ignored", e[0],
-                  e[1]);
-            info->is_corrupt = true;
-            return;
-        }
-        if (!madt_entry(info, e))
-            print(LOG_WARN, "ACPI: APIC: entry of type %u, number %u, is out of range, ignored",
-                  e[0], e[0] == 1 ? e[2] : e[3]);
+        if (e[1] < (e[0] < sizeof(min_bytes) ? min_bytes[e[0]] : 2) || e[1] > end - e)
+            panic("ACPI: APIC: entry of type %u has length %u", e[0], e[1]);
+        madt_entry(info, e);
     }
 }
 
@@ -98,7 +84,7 @@ static uint16_t register_port(const uint8_t *t, size_t old, size_t extended)
 {
     uint64_t port = table_field(t, extended + GAS_ADDRESS, 8);
 
-    if (port == 0 || table_field(t, extended + GAS_SPACE, 1) != 1)
+    if (port == 0 || table_field(t, extended + GAS_SPACE, 1) != GAS_IO)
         port = table_field(t, old, 4);
     return port <= 0xffff ? (uint16_t)port : 0;
 }
@@ -108,15 +94,15 @@ static void parse_fadt(struct acpi_info *info, const uint8_t *t)
     info->pm1a_cnt_port = register_port(t, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
     info->pm1b_cnt_port = register_port(t, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
     info->pm_timer_port = register_port(t, FADT_PM_TIMER, FADT_X_PM_TIMER);
-    info->reset_space = (uint8_t)table_field(t, FADT_RESET + GAS_SPACE, 1);
-    info->reset_address = table_field(t, FADT_RESET + GAS_ADDRESS, 8);
+    if ((table_field(t, FADT_FLAGS, 4) & FADT_RESET_SUPPORTED) &&
+        table_field(t, FADT_RESET + GAS_SPACE, 1) == GAS_IO)
+        info->reset_port = (uint16_t)table_field(t, FADT_RESET + GAS_ADDRESS, 8);
     info->reset_value = (uint8_t)table_field(t, FADT_RESET_VALUE, 1);
-    info->has_reset = (table_field(t, FADT_FLAGS, 4) & FADT_RESET_SUPPORTED) && info->reset_address;
 }
 
 static void parse_hpet(struct acpi_info *info, const uint8_t *t)
 {
-    if (t[HPET_ADDRESS + GAS_SPACE] == 0)
+    if (t[HPET_ADDRESS + GAS_SPACE] == GAS_MEMORY)
         info->hpet_maddr = table_field(t, HPET_ADDRESS + GAS_ADDRESS, 8);
 }
 
@@ -133,7 +119,7 @@ static void parse_root(struct acpi_info *info, const uint8_t *t)
         parse_table(info, table_field(t, TABLE_BYTES + i * entry_bytes, entry_bytes), false);
 }
 
-/* False: it is not one of those that we know (the roots, or what they name), or it is corrupt. */
+/* False: it is not one of those that we know: the roots, or what they name. */
 static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root)
 {
     static const struct {
@@ -158,33 +144,23 @@ static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root)
     if (i == ARRAY_SIZE(known) || (known[i].parse == parse_root) != root)
         return false;
     len = length_of(t);
-    if (len < known[i].min_bytes || len > TABLE_MAX_BYTES || (t = map_memory(maddr, len)) == NULL) {
-        print(LOG_WARN, "ACPI: %s: length %u at 0x%lx is wrong", known[i].signature, len, maddr);
-        info->is_corrupt = true;
-        return false;
-    }
-    if (byte_sum(t, len)) {
-        print(LOG_WARN, "ACPI: %s: checksum is off by 0x%x", known[i].signature, byte_sum(t, len));
-        info->is_corrupt = true;
-        return false;
-    }
+    if (len < known[i].min_bytes || len > TABLE_MAX_BYTES || (t = map_memory(maddr, len)) == NULL)
+        panic("ACPI: %s: length %u at 0x%lx is wrong", known[i].signature, len, maddr);
+    if (byte_sum(t, len))
+        panic("ACPI: %s: checksum is off by 0x%x", known[i].signature, byte_sum(t, len));
     known[i].parse(info, t);
     return true;
 }
 
-bool acpi_parse(struct acpi_info *info, const uint8_t *rsdp, uint32_t rsdp_bytes, acpi_map_fn *map)
+void acpi_parse(struct acpi_info *info, const uint8_t *rsdp, uint32_t rsdp_bytes, acpi_map_fn *map)
 {
     memset(info, 0, sizeof(*info));
     map_memory = map;
-    if (rsdp_bytes < RSDP_V1_BYTES || memcmp(rsdp, "RSD PTR ", 8) != 0 ||
-        byte_sum(rsdp, RSDP_V1_BYTES) != 0) {
-        print(LOG_WARN, "ACPI: RSDP: %s",
-              rsdp_bytes ? "signature or checksum is wrong" : "not found");
-        info->is_corrupt = rsdp_bytes != 0;
-        return false;
-    }
-    return (rsdp_bytes >= RSDP_BYTES && rsdp[RSDP_REVISION] >= 2 &&
-            byte_sum(rsdp, RSDP_BYTES) == 0 &&
-            parse_table(info, field(rsdp, rsdp_bytes, RSDP_XSDT, 8), true)) ||
-           parse_table(info, field(rsdp, rsdp_bytes, RSDP_RSDT, 4), true);
+    if (rsdp_bytes && (rsdp_bytes < RSDP_V1_BYTES || memcmp(rsdp, "RSD PTR ", 8) != 0 ||
+                       byte_sum(rsdp, RSDP_V1_BYTES) != 0))
+        panic("ACPI: RSDP: signature or checksum is wrong");
+    if (!(rsdp_bytes >= RSDP_BYTES && rsdp[RSDP_REVISION] >= 2 && byte_sum(rsdp, RSDP_BYTES) == 0 &&
+          parse_table(info, field(rsdp, rsdp_bytes, RSDP_XSDT, 8), true)) &&
+        !parse_table(info, field(rsdp, rsdp_bytes, RSDP_RSDT, 4), true))
+        print(LOG_WARN, "ACPI: no usable tables");
 }

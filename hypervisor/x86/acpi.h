@@ -6,7 +6,6 @@
 #define ACPI_MAX_OVERRIDES 24u
 
 struct acpi_info {
-    bool is_corrupt; /* a table that we need has a wrong length or checksum; it was named */
     struct acpi_cpu {
         uint32_t apic_id, acpi_id;
     } cpus[NR_CPUS]; /* MADT: enabled ones, in the table's order */
@@ -24,9 +23,8 @@ struct acpi_info {
     uint32_t nr_overrides;
 
     uint16_t pm_timer_port, pm1a_cnt_port, pm1b_cnt_port; /* FADT; 0: none */
-    bool has_reset;
-    uint8_t reset_space, reset_value; /* space 0 memory, 1 I/O port, 2 PCI configuration of bus 0 */
-    uint64_t reset_address;
+    uint16_t reset_port;                                  /* FADT; 0: none, or no port */
+    uint8_t reset_value;
 
     uint64_t hpet_maddr; /* 0: none */
 };
@@ -35,10 +33,10 @@ struct acpi_info {
 typedef const void *acpi_map_fn(uint64_t maddr, size_t len);
 
 /**
- * Parse the tables from the boot loader's copy of the RSDP (rsdp_bytes 0: it has none). A table
- * that is corrupt is named in one warning and left out. False: there is no usable root table.
+ * Parse the tables from the boot loader's copy of the RSDP (rsdp_bytes 0: it has none).
+ * Panics if one that we need is corrupt.
  */
-bool acpi_parse(struct acpi_info *info, const uint8_t *rsdp, uint32_t rsdp_bytes, acpi_map_fn *map);
+void acpi_parse(struct acpi_info *info, const uint8_t *rsdp, uint32_t rsdp_bytes, acpi_map_fn *map);
 
 /** What was found at boot (machine.c). */
 extern struct acpi_info acpi_info;

@@ -74,7 +74,8 @@ void arch_vcpu_destroy(struct vcpu *v);
 /** v does not run: make every CPU leave its root and state, which one may still have loaded. */
 void arch_vcpu_unload(struct vcpu *v);
 /**
- * Fill v's state from a guest-supplied context (copied and hostile). 0 or -EINVAL, nothing changed.
+ * Fill v's state from a guest-supplied context (copied and hostile) that starts in kernel mode.
+ * 0, or -EINVAL: v still has none.
  * Frame references (GDT, root) are the caller's business; this sanitizes selectors and flags.
  */
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
@@ -129,7 +130,8 @@ static inline uint64_t tsc_scale_ns(const struct tsc_scale *s, uint64_t tsc)
 {
     uint64_t delta = tsc - s->base;
 
-    return mul_shift32(s->shift < 0 ? delta >> -s->shift : delta << s->shift, s->mul);
+    delta = s->shift < 0 ? delta >> -s->shift : delta << s->shift;
+    return (uint64_t)(((unsigned __int128)delta * s->mul) >> 32);
 }
 /** The TSC runs at one constant rate, alike on all CPUs. */
 extern bool arch_tsc_reliable;
@@ -159,9 +161,6 @@ volatile void *arch_map_mmio(uint64_t maddr, size_t bytes);
 void arch_stop_other_cpus(void);
 /** Give the memory that only boot used to the allocator; nothing of it may be called any more. */
 void arch_free_init(void);
-
-/** Leave for the current vCPU (idle_loop() if it is idle); the C stack is dropped. */
-noreturn void exit_to_guest(void);
 
 /** The end of the machine. */
 noreturn void arch_reboot(void);

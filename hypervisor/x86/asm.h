@@ -6,8 +6,3 @@
 #define IMAGE_PHYS 0x200000 /* as linked; GRUB may choose another 2 MiB boundary */
 
 #define FUNC(name) .globl name; .type name, @function; .balign 16; name:
-#define END(name) .size name, . - name
-
-/* Where an exception at `from` goes on: see fixup_find() in traps.c. */
-#define EX_TABLE(from, to)                                                                         \
-        .pushsection .ex_table, "a"; .balign 8; .quad from, to; .popsection

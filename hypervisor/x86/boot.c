@@ -3,7 +3,6 @@
  * first CPU's tables. All of this file is freed before the first guest instruction.
  */
 #include "lib/cmdline.h"
-#include "lib/version.h"
 #include "memory/heap.h"
 #include "x86/acpi.h"
 #include "x86/cpu.h"
@@ -51,72 +50,51 @@ static void free_remove(uint64_t start, uint64_t end)
 
         if (e <= start || s >= end)
             continue;
-        free_ram[i].end = MAX(MIN(e, start), s);
-        if (e > end) {
-            if (free_ram[i].start >= free_ram[i].end)
-                free_ram[i].start = MAX(s, end), free_ram[i].end = e;
-            else
-                free_add(MAX(s, end), e);
-        }
+        free_ram[i].end = MAX(s, start);
+        free_add(end, e);
     }
 }
 
-uint64_t boot_alloc(uint64_t bytes, uint64_t align, uint64_t max_maddr)
+/* Memory that is never freed, aligned to its size: as high as can be. */
+static uint64_t boot_alloc(uint64_t bytes)
 {
-    uint64_t best = 0, limit = max_maddr ? max_maddr : reachable_end;
+    uint64_t best = 0;
 
     for (unsigned int i = 0; i < nr_free; i++) {
-        uint64_t s = free_ram[i].start, e = MIN(free_ram[i].end, limit), p;
+        uint64_t e = MIN(free_ram[i].end, reachable_end) & ~(bytes - 1);
 
-        if (e < bytes || (p = (e - bytes) & ~(align - 1)) < s)
-            continue;
-        best = MAX(best, p);
+        if (e >= bytes && e - bytes >= free_ram[i].start)
+            best = MAX(best, e - bytes);
     }
     if (best == 0)
         panic("too little memory: no %lu KiB free below %lx for the hypervisor itself", bytes >> 10,
-              limit);
+              reachable_end);
     free_remove(best, best + bytes);
     return best;
 }
 
 /* ---- mapping ---- */
 
-static pte_t *early_table(void)
+static void *early_table(void)
 {
-    pte_t *t = maddr_to_virt(boot_alloc(PAGE_SIZE, PAGE_SIZE, 0));
-
-    memset(t, 0, PAGE_SIZE);
-    return t;
+    return memset(maddr_to_virt(boot_alloc(PAGE_SIZE)), 0, PAGE_SIZE);
 }
 
-void boot_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags)
+/* New memory at va, each byte so, and read-only for guests at guest_va if that is not 0. */
+static void map_new(uint64_t va, uint64_t bytes, int byte, uint64_t guest_va)
 {
-    flags |= PTE_P | PTE_A | PTE_D | (cpu_features.pge ? PTE_G : 0);
-    while (bytes) {
-        unsigned int level = 1;
-        uint64_t size = PAGE_SIZE;
+    uint64_t size;
 
-        if (cpu_features.page1gb && !((va | maddr) & (GIB(1) - 1)) && bytes >= GIB(1))
-            level = 3, size = GIB(1);
-        else if (!((va | maddr) & (MIB(2) - 1)) && bytes >= MIB(2))
-            level = 2, size = MIB(2);
-        *hv_entry(va, level, flags & PTE_US) = maddr | flags | (level > 1 ? PTE_PS : 0);
-        va += size;
-        maddr += size;
-        bytes -= size;
+    for (uint64_t done = 0; done < bytes; done += size) {
+        uint64_t maddr;
+
+        size = !((va + done) & (MIB(2) - 1)) && bytes - done >= MIB(2) ? MIB(2) : PAGE_SIZE;
+        maddr = boot_alloc(size);
+        hv_map(va + done, maddr, size, PTE_RW | PTE_NX);
+        if (guest_va)
+            hv_map(guest_va + done, maddr, size, PTE_US | PTE_NX);
     }
-}
-
-/* New memory at va; nothing in it is defined. */
-static void map_new(uint64_t va, uint64_t bytes, uint64_t flags)
-{
-    while (bytes) {
-        uint64_t size = !(va & (MIB(2) - 1)) && bytes >= MIB(2) ? MIB(2) : PAGE_SIZE;
-
-        boot_map(va, boot_alloc(size, size, 0), size, flags);
-        va += size;
-        bytes -= size;
-    }
+    memset((void *)va, byte, bytes);
 }
 
 /* ---- the address space ---- */
@@ -126,18 +104,23 @@ static void map_new(uint64_t va, uint64_t bytes, uint64_t flags)
 /* Each part of the image with its own rights, where it is linked. */
 static void map_image(void)
 {
-    uint64_t entry = OFFSET_OF(text_end), rodata = OFFSET_OF(rodata_start);
+    const struct {
+        uint64_t end, base, flags;
+    } parts[] = {
+        { OFFSET_OF(text_end), IMAGE_VIRT, 0 },
+        { OFFSET_OF(rodata_start), ENTRY_VIRT, 0 },
+        { OFFSET_OF(data_start), IMAGE_VIRT, PTE_NX },
+        { OFFSET_OF(init_start), IMAGE_VIRT, PTE_RW | PTE_NX },
+        { OFFSET_OF(init_end), IMAGE_VIRT,
+          PTE_RW }, /* the one exception, gone before a guest runs */
+        { OFFSET_OF(image_end), IMAGE_VIRT, PTE_NX },
+    };
+    uint64_t start = 0;
 
-    boot_map(IMAGE_VIRT, image_phys, entry, 0);
-    boot_map(ENTRY_VIRT + entry, image_phys + entry, rodata - entry, 0);
-    boot_map(IMAGE_VIRT + rodata, image_phys + rodata, OFFSET_OF(data_start) - rodata, PTE_NX);
-    boot_map(IMAGE_VIRT + OFFSET_OF(data_start), image_phys + OFFSET_OF(data_start),
-             OFFSET_OF(init_start) - OFFSET_OF(data_start), PTE_RW | PTE_NX);
-    /* boot code writes its data: the one exception, gone before a guest runs */
-    boot_map(IMAGE_VIRT + OFFSET_OF(init_start), image_phys + OFFSET_OF(init_start),
-             OFFSET_OF(init_end) - OFFSET_OF(init_start), PTE_RW);
-    boot_map(IMAGE_VIRT + OFFSET_OF(init_end), image_phys + OFFSET_OF(init_end),
-             OFFSET_OF(image_end) - OFFSET_OF(init_end), PTE_NX);
+    for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++) {
+        hv_map(parts[i].base + start, image_phys + start, parts[i].end - start, parts[i].flags);
+        start = parts[i].end;
+    }
 }
 
 /* All RAM, writable; but the image's code and constants read-only here as well. */
@@ -150,8 +133,7 @@ static void map_ram(uint64_t start, uint64_t end)
         uint64_t stop = MIN(MAX(cuts[i], start), end);
 
         if (stop > start)
-            boot_map(DIRECTMAP_VIRT + start, start, stop - start,
-                     i == 1 ? PTE_NX : PTE_RW | PTE_NX);
+            hv_map(DIRECTMAP_VIRT + start, start, stop - start, i == 1 ? PTE_NX : PTE_RW | PTE_NX);
         start = stop;
     }
 }
@@ -195,47 +177,28 @@ static void map_tables(void)
             continue;
         n = (last - first) * group;
         next_group = last;
-        map_new((uint64_t)(uintptr_t)&frame_table[first * group], n * sizeof(struct page_info),
-                PTE_RW | PTE_NX);
-        memset(&frame_table[first * group], 0, n * sizeof(struct page_info));
-        map_new((uint64_t)(uintptr_t)&m2p_table[first * group], n * 8, PTE_RW | PTE_NX);
-        memset(&m2p_table[first * group], 0xff, n * 8);
-        /* the guests' view of the same frames */
-        for (uint64_t b = 0; b < n * 8;) {
-            uint64_t va = (uint64_t)(uintptr_t)&m2p_table[first * group] + b;
-            pte_t l2 = *hv_entry(va, 2, 0);
-            bool big = l2 & PTE_PS;
-            uint64_t size = big ? MIB(2) : PAGE_SIZE;
-
-            boot_map(M2P_RO_VIRT + (va - M2P_RW_VIRT),
-                     (big ? l2 : *hv_entry(va, 1, 0)) & PTE_ADDR_MASK, size, PTE_US | PTE_NX);
-            b += size;
-        }
+        map_new(FRAMETABLE_VIRT + first * group * sizeof(struct page_info),
+                n * sizeof(struct page_info), 0, 0);
+        map_new(M2P_RW_VIRT + first * group * 8, n * 8, 0xff, M2P_RO_VIRT + first * group * 8);
     }
 }
 
 static void map_cpu_area(uint32_t cpu)
 {
-    static const uint8_t pages[] = {
-        CPU_AREA_PAGE_ENTRY,
-        CPU_AREA_PAGE_STACK,
-        4,
-        5,
-        7,
-        8,
-        10,
-        11,
-        13,
-        14,
-        CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE,
-    };
+    static const uint8_t pages[] = { CPU_AREA_PAGE_ENTRY,
+                                     CPU_AREA_PAGE_STACK,
+                                     4,
+                                     5,
+                                     7,
+                                     8,
+                                     10,
+                                     11,
+                                     13,
+                                     14, /* of the IST stacks */
+                                     CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE };
 
-    for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++) {
-        uint64_t va = CPU_AREA(cpu) + pages[i] * PAGE_SIZE;
-
-        map_new(va, PAGE_SIZE, PTE_RW | PTE_NX);
-        memset((void *)va, 0, PAGE_SIZE);
-    }
+    for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++)
+        map_new(CPU_AREA(cpu) + pages[i] * PAGE_SIZE, PAGE_SIZE, 0, 0);
 }
 
 static void build_address_space(void)
@@ -252,12 +215,10 @@ static void build_address_space(void)
     write_cr3(virt_to_maddr(hv_root));
     reachable_end = DIRECTMAP_BYTES;
     map_tables();
-    map_new(IDT_VIRT, PAGE_SIZE, PTE_RW | PTE_NX);
+    map_new(IDT_VIRT, PAGE_SIZE, 0, 0);
     map_cpu_area(0);
     hv_entry(MMIO_VIRT, 3, 0); /* each slot's L3 has to be there before a guest's L4 copies it */
 }
-
-static pte_t *alloc_table(void) { return alloc_page(); }
 
 /* Hand over to the allocator what is left. */
 static void start_heap(void)
@@ -270,7 +231,7 @@ static void start_heap(void)
     for (unsigned int i = 0; i < nr_free; i++)
         if (free_ram[i].start < free_ram[i].end)
             heap_free_range(free_ram[i].start, free_ram[i].end);
-    hv_table_alloc = alloc_table;
+    hv_table_alloc = alloc_page;
 }
 
 /* Tables are read while the boot page tables show the first 4 GiB. */
@@ -286,18 +247,14 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&early_entry);
     image_phys = image_maddr;
     console_early_init();
-    if (!multiboot_parse(&boot_info, maddr_to_virt(mbi_maddr), GIB(4) - mbi_maddr))
-        panic("%s", boot_info.error);
+    multiboot_parse(&boot_info, maddr_to_virt(mbi_maddr), GIB(4) - mbi_maddr);
     cmdline_parse(boot_info.cmdline);
     console_options();
     print(LOG_INFO, "xen-like " XL_VERSION " (loaded by %s at %x)\n", boot_info.loader,
           image_maddr);
     print(LOG_INFO, "Command line: %s\n", boot_info.cmdline);
     cpu_detect();
-    if (!acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, acpi_map))
-        print(LOG_WARN, "ACPI: no usable tables\n");
-    if (acpi_info.is_corrupt)
-        panic("corrupt ACPI tables, see above");
+    acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, acpi_map);
     reserve_boot_things();
     build_address_space();
     cpu_setup_descriptors(0, &boot_pcpu, (uint64_t)(uintptr_t)boot_stack_top);

@@ -8,50 +8,14 @@
 #include "x86/cpu.h"
 #include "x86/upcalls.h"
 
-#define RFLAGS_TF (1ULL << 8)
-#define RFLAGS_IF (1ULL << 9)
-#define RFLAGS_NT (1ULL << 14)
-#define RFLAGS_RF (1ULL << 16)
-#define RFLAGS_VM (1ULL << 17)
-#define RFLAGS_AC (1ULL << 18)
-#define RFLAGS_FIXED (1ULL << 1)
-/* what a guest may have in the real flags, beside IF, which is always set */
-#define RFLAGS_GUEST 0x254dd5ULL
-
 #define VECTORS_WITH_ERROR_CODE (1u << 8 | 7u << 10 | 3u << 13 | 1u << 17 | 1u << 21)
 
-struct bounce {
-    uint64_t address;
-    uint16_t cs;
-    bool mask_events;
-    bool has_error;
-    bool failsafe;
-    uint32_t error_code;
-};
-
-void vcpu_toggle_mode(struct vcpu *v)
-{
-    struct arch_vcpu *a = &v->arch;
-
-    if (a->kernel_mode)
-        a->gs_base_kernel = rdmsr(MSR_KERNEL_GS_BASE);
-    else
-        a->gs_base_user = rdmsr(MSR_KERNEL_GS_BASE);
-    a->kernel_mode = !a->kernel_mode;
-    wrmsr(MSR_KERNEL_GS_BASE, a->kernel_mode ? a->gs_base_kernel : a->gs_base_user);
-    write_cr3(arch_vcpu_root(v));
-    this_pcpu()->nr_cr3_loads++;
-}
-
-#define SEGMENT(seg)                               \
-    ({                                             \
-        uint64_t sel;                              \
-        __asm__("mov %%" #seg ", %0" : "=r"(sel)); \
-        sel & 0xffff;                              \
-    })
+/* How a handler wants to be called. The first is TI_GET_IF of struct trap_info. */
+enum { MASK_EVENTS = 4, ERROR_CODE = 8, FAILSAFE = 16 };
 
 /* Build the frame and point the guest at the handler. A guest whose stack cannot take it is over. */
-static void bounce(struct vcpu *v, const struct bounce *b)
+static void bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsigned int how,
+                   uint32_t error_code)
 {
     struct cpu_user_regs *regs = arch_guest_regs();
     struct arch_vcpu *a = &v->arch;
@@ -67,14 +31,14 @@ static void bounce(struct vcpu *v, const struct bounce *b)
     }
     frame[n++] = regs->rcx;
     frame[n++] = regs->r11;
-    if (b->failsafe) {
-        frame[n++] = SEGMENT(ds);
-        frame[n++] = SEGMENT(es);
-        frame[n++] = SEGMENT(fs);
-        frame[n++] = SEGMENT(gs);
+    if (how & FAILSAFE) {
+        frame[n++] = a->regs.ds;
+        frame[n++] = a->regs.es;
+        frame[n++] = a->regs.fs;
+        frame[n++] = a->regs.gs;
     }
-    if (b->has_error)
-        frame[n++] = b->error_code;
+    if (how & ERROR_CODE)
+        frame[n++] = error_code;
     frame[n++] = regs->rip;
     frame[n++] = cs | (mask & 0xff) << 32;
     frame[n++] =
@@ -88,47 +52,39 @@ static void bounce(struct vcpu *v, const struct bounce *b)
                      regs->rip);
         return;
     }
-    if (b->mask_events)
+    if (how & MASK_EVENTS)
         v->info->evtchn_upcall_mask = 1;
     regs->rsp = rsp;
     regs->ss = GUEST_DS;
-    regs->cs = b->cs;
-    regs->rip = b->address;
-    regs->rflags &= ~(RFLAGS_AC | RFLAGS_VM | RFLAGS_RF | RFLAGS_NT | RFLAGS_TF);
+    regs->cs = handler_cs;
+    regs->rip = address;
+    regs->rflags &= ~RFLAGS_NOT_IN_HANDLERS;
     regs->entry_vector = TRAP_SYSCALL; /* rcx and r11 are on the stack: SYSRET will do */
 }
 
-static void bounce_trap(struct vcpu *v, unsigned int vector, bool has_error, uint32_t error_code)
+static void bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how, uint32_t error_code)
 {
     const struct guest_trap *t = &v->arch.traps[vector];
-    struct bounce b = {
-        .address = t->address,
-        .cs = t->cs,
-        .mask_events = t->flags & 4, /* TI_GET_IF */
-        .has_error = has_error,
-        .error_code = error_code,
-    };
 
-    if (t->address == 0) {
+    if (t->address)
+        bounce(v, t->address, t->cs, how | (t->flags & MASK_EVENTS), error_code);
+    else
         domain_crash(v->domain, "vCPU %u: trap %u (error code %x) at %lx and no handler",
                      v->vcpu_id, vector, error_code, arch_guest_regs()->rip);
-        return;
-    }
-    bounce(v, &b);
 }
 
 void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t error_code)
 {
     BUG_ON(v != current || vector >= 32);
-    bounce_trap(v, vector, VECTORS_WITH_ERROR_CODE >> vector & 1, error_code);
+    bounce_trap(v, vector, VECTORS_WITH_ERROR_CODE >> vector & 1 ? ERROR_CODE : 0, error_code);
 }
 
 void arch_inject_soft_interrupt(struct vcpu *v, unsigned int vector)
 {
     const struct guest_trap *t = &v->arch.traps[vector & 0xff];
 
-    if (t->address && (v->arch.kernel_mode || (t->flags & 3) == 3)) {
-        bounce_trap(v, vector & 0xff, false, 0);
+    if (t->address && (t->flags & 3) >= (v->arch.kernel_mode ? 1 : 3)) {
+        bounce_trap(v, vector & 0xff, 0, 0);
     } else { /* as the CPU answers to a gate that is not for the caller */
         arch_guest_regs()->rip -= 2;
         arch_inject_exception(v, 13, (vector & 0xff) * 8 + 2);
@@ -141,66 +97,56 @@ void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code)
     error_code = (error_code & ~4u) | (v->arch.kernel_mode ? 0 : 4u);
     v->arch.cr2 = cr2;
     v->info->arch.cr2 = cr2;
-    bounce_trap(v, 14, true, error_code);
+    bounce_trap(v, 14, ERROR_CODE, error_code);
 }
 
-static void bounce_callback(struct vcpu *v, const struct guest_callback *cb, bool failsafe,
+static void bounce_callback(struct vcpu *v, const struct guest_callback *cb, unsigned int how,
                             const char *what)
 {
-    struct bounce b = {
-        .address = cb->address,
-        .cs = GUEST_CS64,
-        .mask_events = cb->mask_events,
-        .failsafe = failsafe,
-    };
-
-    if (cb->address == 0) {
+    if (cb->address)
+        bounce(v, cb->address, GUEST_CS64, how | (cb->mask_events ? MASK_EVENTS : 0), 0);
+    else
         domain_crash(v->domain, "vCPU %u: %s and no callback (rip %lx)", v->vcpu_id, what,
                      arch_guest_regs()->rip);
-        return;
-    }
-    bounce(v, &b);
 }
 
-void bounce_failsafe(struct vcpu *v) { bounce_callback(v, &v->arch.failsafe_cb, true, "failsafe"); }
+void bounce_failsafe(struct vcpu *v)
+{
+    bounce_callback(v, &v->arch.failsafe_cb, FAILSAFE, "failsafe");
+}
 
 /* Events and NMIs at the exit to the guest. An upcall always masks further ones. */
 void deliver_pending(struct vcpu *v)
 {
-    struct guest_callback nmi = { v->arch.nmi_cb.address, true };
+    struct arch_vcpu *a = &v->arch;
 
     if (atomic_load(&v->mce_pending)) {
         atomic_store(&v->mce_pending, false);
         mce_print();
-        if (v->arch.traps[18].address)
-            bounce_trap(v, 18, false, 0);
+        if (a->traps[18].address)
+            bounce_trap(v, 18, 0, 0);
     }
-    if (atomic_load(&v->nmi_pending) && !v->arch.nmi_masked) {
+    if (atomic_load(&v->nmi_pending) && !a->nmi_masked) {
         atomic_store(&v->nmi_pending, false);
-        if (nmi.address || v->arch.traps[2].address) {
-            v->arch.nmi_masked = true;
-            if (nmi.address)
-                bounce_callback(v, &nmi, false, "NMI");
-            else
-                bounce_trap(v, 2, false, 0);
-        }
+        a->nmi_masked = a->nmi_cb.address || a->traps[2].address;
+        if (a->nmi_cb.address)
+            bounce_callback(v, &a->nmi_cb, MASK_EVENTS, "NMI");
+        else if (a->nmi_masked)
+            bounce_trap(v, 2, 0, 0);
     }
-    if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask) {
-        struct guest_callback cb = { v->arch.event_cb.address, true };
-
-        bounce_callback(v, &cb, false, "event");
-    }
+    if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask)
+        bounce_callback(v, &a->event_cb, MASK_EVENTS, "event");
 }
 
-/* SYSCALL from user mode; where the kernel wants none it is an undefined instruction. */
-static void user_syscall(struct vcpu *v, const struct guest_callback *cb,
-                         struct cpu_user_regs *regs)
+/* SYSCALL or SYSENTER; where the kernel wants none an exception, of an instruction so long. */
+static void fast_syscall(struct vcpu *v, const struct guest_callback *cb, unsigned int vector,
+                         unsigned int bytes)
 {
     if (cb->address) {
-        bounce_callback(v, cb, false, "SYSCALL");
+        bounce_callback(v, cb, 0, "SYSCALL");
     } else {
-        regs->rip -= 2;
-        arch_inject_exception(v, 6, 0);
+        arch_guest_regs()->rip -= bytes;
+        arch_inject_exception(v, vector, 0);
     }
 }
 
@@ -211,27 +157,26 @@ void syscall_from_guest(struct cpu_user_regs *regs)
     if (likely(v->arch.kernel_mode))
         hypercall_dispatch(regs);
     else
-        user_syscall(v, &v->arch.syscall_cb, regs);
+        fast_syscall(v, &v->arch.syscall_cb, 6, 2);
 }
 
 void syscall32_from_guest(struct cpu_user_regs *regs)
 {
-    user_syscall(current, &current->arch.syscall32_cb, regs);
+    fast_syscall(current, &current->arch.syscall32_cb, 6, 2);
 }
 
 void sysenter_from_guest(struct cpu_user_regs *regs)
 {
-    struct vcpu *v = current;
-
-    regs->rflags = (regs->rflags & RFLAGS_GUEST & ~RFLAGS_TF) | RFLAGS_IF | RFLAGS_FIXED;
-    if (v->arch.sysenter_cb.address)
-        bounce_callback(v, &v->arch.sysenter_cb, false, "SYSENTER");
-    else
-        arch_inject_exception(v, 13, 0);
+    regs->rflags = guest_rflags(regs->rflags & ~RFLAGS_TF);
+    fast_syscall(current, &current->arch.sysenter_cb, 13, 0);
 }
 
 /* IRETQ to the guest faulted: bad selector, address or flags. It is told by the failsafe callback. */
-void iret_fault(struct cpu_user_regs *regs) { bounce_failsafe(current); }
+void iret_fault(struct cpu_user_regs *regs)
+{
+    save_selectors(current);
+    bounce_failsafe(current);
+}
 
 /*
  * HYPERVISOR_iret: struct iret_context on the guest's stack; VGCF_in_syscall: leave by SYSRET and
@@ -258,7 +203,7 @@ long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
         v->arch.iopl = (uint8_t)(f.rflags >> 12 & 3);
     regs->rip = f.rip;
     regs->cs = (uint16_t)(f.cs | 3);
-    regs->rflags = (f.rflags & RFLAGS_GUEST) | RFLAGS_IF | RFLAGS_FIXED;
+    regs->rflags = guest_rflags(f.rflags);
     regs->rsp = f.rsp;
     regs->ss = (uint16_t)(f.ss | 3);
     if (f.flags & VGCF_in_syscall) {

@@ -18,6 +18,12 @@
 
 #define TRAP_SYSCALL 256 /* regs->entry_vector: came by SYSCALL, may leave by SYSRET */
 
+#define RFLAGS_TF (1ULL << 8)
+#define RFLAGS_IF (1ULL << 9)
+#define RFLAGS_NOT_IN_HANDLERS 0x74100ULL /* TF NT RF VM AC */
+/** What a guest may have in the real flags; IF is always set. */
+static inline uint64_t guest_rflags(uint64_t f) { return (f & 0x254dd5) | RFLAGS_IF | 2; }
+
 struct tss {
     uint32_t reserved0;
     uint64_t rsp[3], reserved1, ist[7], reserved2;
@@ -32,7 +38,7 @@ struct cpu_entry {
     struct pcpu *pcpu;          /* first: this_pcpu() */
     struct cpu_user_regs *regs; /* the guest's register frame, at the entry stack's top */
     uint64_t stack_top;         /* the execution stack */
-    uint64_t scratch, scratch2;
+    uint64_t scratch;
     struct tss tss __attribute__((aligned(64)));
 };
 
@@ -55,7 +61,7 @@ enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
 /* What was found at boot. */
 struct cpu_features {
-    bool smep, smap, umip, fsgsbase, xsave, xsaveopt, pge, page1gb, rdtscp;
+    bool smep, smap, fsgsbase, xsave, xsaveopt, pge, page1gb, rdtscp;
     uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
     uint32_t fpu_bytes; /* size of an FPU image */
 };
@@ -67,12 +73,8 @@ void cpu_detect(void);
 void cpu_setup_msrs(void);
 /** Build descriptor tables for CPU id in its mapped entry area and load them. */
 void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top);
-/** Map frame m (INVALID_MFN: nothing) at page n of this CPU's area, counted from its GDT or LDT. */
-void cpu_area_map(uint32_t cpu, unsigned int page, mfn_t m, uint64_t flags);
-/** Point this CPU's LDTR at nr_ents entries at va; 0: none. */
-void cpu_load_ldt(uint64_t va, unsigned int nr_ents);
-/** TSC_AUX where the CPU has it. */
-void wrmsr_tsc_aux(uint64_t v);
+/** Point this CPU's LDTR at nr_ents entries in its LDT window; 0: none. */
+void cpu_load_ldt(unsigned int nr_ents);
 
 /** The hypervisor's own root: slots 256..271 as every L4 has them. */
 extern pte_t *hv_root;
@@ -81,11 +83,11 @@ extern uint64_t image_phys;
 /** The entry for va at this level of hv_root, tables made on the way (user: PTE_US or 0 for them). */
 pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user);
 /** Gives zeroed tables to hv_entry(). */
-extern pte_t *(*hv_table_alloc)(void);
-/** Map [va, va + bytes) to maddr in hv_root, with the biggest pages that fit; boot time only. */
-void boot_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags);
-/** Boot-time memory, zeroed by the caller, never freed; maddr. max_maddr 0: anywhere. */
-uint64_t boot_alloc(uint64_t bytes, uint64_t align, uint64_t max_maddr);
+extern void *(*hv_table_alloc)(void);
+/** Map [va, va + bytes) to maddr in hv_root, with the biggest pages that fit, where nothing is. */
+void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags);
+/** This CPU goes to the root cr3: all but global entries of its TLB are gone. */
+void load_root(uint64_t cr3);
 
 /** The first CPU's; it outlives the boot code. */
 extern struct pcpu boot_pcpu;
@@ -106,32 +108,40 @@ void deliver_pending(struct vcpu *v);
 /** The machine check that is about to be delivered, for people. */
 void mce_print(void);
 
-/* Addresses in the entry slot: too far from C for the linker, so entry.S has them in a table. */
-struct entry_points {
-    uint64_t syscall, syscall32, sysenter, irq_stubs;
-};
-extern const struct entry_points entry_points;
-extern const uint64_t exception_stubs[32];
-#define IRQ_STUB_BYTES 16
+/* In the entry slot, too far from C for the linker: take addresses by ENTRY_ADDRESS(). */
+#define ENTRY_STUB_BYTES 16 /* a stub per vector at entry_stubs */
+#define ENTRY_ADDRESS(symbol)                               \
+    ({                                                      \
+        uint64_t address;                                   \
+        __asm__("movabs $" #symbol ", %0" : "=r"(address)); \
+        address;                                            \
+    })
 void nmi_unblock(void);
 
-/** Load a data segment register; true: the selector faulted and 0 was loaded. */
-bool load_segment_ds(uint16_t sel);
-bool load_segment_es(uint16_t sel);
-bool load_segment_fs(uint16_t sel);
-/** Load the guest's GS selector: returns its base as the CPU found it, keeps ours. *faulted as above. */
-uint64_t load_segment_gs(uint16_t sel, bool *faulted);
+/* In inline assembly: where an exception at label `from` goes on; see fixup_find() in traps.c. */
+#define EX_TABLE(from, to) \
+    "\n.pushsection .ex_table, \"a\"; .balign 8; .quad " from ", " to "; .popsection"
 
 /** Switch v (current) between its kernel and user mode: GS base and root. */
 void vcpu_toggle_mode(struct vcpu *v);
+/** Its segments could not be loaded, or IRETQ refused its frame: v->arch.regs has the selectors. */
 void bounce_failsafe(struct vcpu *v);
+/** Bring ds es fs gs of v, whose segments this CPU has, in v->arch.regs up to date. */
+void save_selectors(struct vcpu *v);
 
 /* ---- FPU ---- */
+/** Once the features are known: what is switched, and how big an image is. */
 void fpu_init(void);
+/** A new image for v, in the state that a CPU has at reset. 0 or -ENOMEM. */
 int fpu_create(struct vcpu *v);
-void fpu_switch_to(struct vcpu *next);
-void fpu_release(struct vcpu *v);
+/** Save from's state, unless NULL, and load to's. */
+void fpu_switch(struct vcpu *from, struct vcpu *to);
 void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
+
+struct table_register { /* for LGDT and LIDT */
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
 
 #define CR_ACCESSORS(n)                                         \
     static inline uint64_t read_cr##n(void)                     \
@@ -160,6 +170,13 @@ static inline uint64_t rdmsr(uint32_t msr)
 static inline void wrmsr(uint32_t msr, uint64_t v)
 {
     __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+/** No access to guests' memory any more; an interrupted copy gets its AC back from its own flags. */
+static inline void smap_close(void)
+{
+    if (cpu_features.smap)
+        __asm__ volatile("clac" ::: "memory", "cc");
 }
 
 #define MSR_EFER 0xc0000080

@@ -16,30 +16,37 @@
 #include "x86/asm.h"
 
 #define TRAP_SYSCALL 256
+#define GUEST_CS32 0xe023
 #define GUEST_CS64 0xe033
 #define GUEST_DS 0xe02b
 #define MSR_GS_BASE 0xc0000101
+#define VECTORS_WITH_IST (1 << 1 | 1 << 2 | 1 << 8 | 1 << 18)
+#define VECTORS_WITH_ERROR_CODE (1 << 8 | 0xf << 10 | 1 << 14 | 1 << 17 | 1 << 21 | 3 << 29)
 
-/* The assembler's names for offsets.h's, so that .irp can form them. */
-#define F(r) .set F_##r, REGS_##r;
-        F(rdi) F(rsi) F(rdx) F(rcx) F(rax) F(r8) F(r9) F(r10)
-        F(r11) F(rbx) F(rbp) F(r12) F(r13) F(r14) F(r15)
-
-.macro SAVE_GPRS                /* into the frame at %rsp */
-        .irp r, rdi, rsi, rdx, rcx, rax, r8, r9, r10, r11, rbx, rbp, r12, r13, r14, r15
-        mov     %\r, F_\r(%rsp)
-        .endr
-.endm
-
-.macro RESTORE_GPRS_BUT_RCX_R11
-        .irp r, r15, r14, r13, r12, rbp, rbx, r10, r9, r8, rax, rdx, rsi, rdi
-        mov     F_\r(%rsp), %\r
-        .endr
-.endm
+#define GPRS_BUT_RCX_R11(do) \
+        do(r15) do(r14) do(r13) do(r12) do(rbp) do(rbx) do(r10) do(r9) do(r8) do(rax) do(rdx) do(rsi) do(rdi)
+#define SAVE(r) mov %r, REGS_##r(%rsp);
+#define LOAD(r) mov REGS_##r(%rsp), %r;
+#define SAVE_GPRS SAVE(rcx) SAVE(r11) GPRS_BUT_RCX_R11(SAVE) /* into the frame at %rsp */
+#define RESTORE_GPRS_BUT_RCX_R11 GPRS_BUT_RCX_R11(LOAD)
 
 .macro CALL_C fn                /* from the entry slot; clobbers rax */
         movabs  $\fn, %rax
         call    *%rax
+.endm
+
+.macro SERVE_GUEST fn, first=   /* fn(the frame at %rsp) on the execution stack, and back to a guest */
+        mov     %rsp, %rdi
+        mov     %gs:ENTRY_stack_top, %rsp
+        \first
+        CALL_C  \fn
+        jmp     entry_exit
+.endm
+
+.macro FAST_ENTRY_FRAME cs, vector
+        movq    $\cs, REGS_cs(%rsp)
+        movq    $GUEST_DS, REGS_ss(%rsp)
+        movl    $\vector, REGS_entry_vector(%rsp)
 .endm
 
         .section .entry.text, "ax"
@@ -54,23 +61,15 @@
         mov     %r11, REGS_rflags(%rsp)
         mov     %gs:ENTRY_scratch, %rax
         mov     %rax, REGS_rsp(%rsp)
-        movq    $\cs, REGS_cs(%rsp)
-        movq    $GUEST_DS, REGS_ss(%rsp)
-        movl    $TRAP_SYSCALL, REGS_entry_vector(%rsp)
-        mov     %rsp, %rdi
-        mov     %gs:ENTRY_stack_top, %rsp
-        sti
-        CALL_C  \handler
-        jmp     entry_exit
+        FAST_ENTRY_FRAME \cs, TRAP_SYSCALL
+        SERVE_GUEST \handler, sti
 .endm
 
 FUNC(entry_syscall)
         SYSCALL_ENTRY syscall_from_guest, GUEST_CS64
-END(entry_syscall)
 
 FUNC(entry_syscall32)
-        SYSCALL_ENTRY syscall32_from_guest, 0xe023
-END(entry_syscall32)
+        SYSCALL_ENTRY syscall32_from_guest, GUEST_CS32
 
 /*
  * SYSENTER loads no return address: the guest's handler knows it. rsp is the entry stack's top by
@@ -83,18 +82,12 @@ FUNC(entry_sysenter)
         SAVE_GPRS
         pushfq
         popq    REGS_rflags(%rsp)
+        pushq   $2
+        popfq
         movq    $0, REGS_rip(%rsp)
         movq    $0, REGS_rsp(%rsp)
-        movq    $0xe023, REGS_cs(%rsp)
-        movq    $GUEST_DS, REGS_ss(%rsp)
-        movl    $0, REGS_entry_vector(%rsp)
-        mov     %rsp, %rdi
-        mov     %gs:ENTRY_stack_top, %rsp
-        pushq   $0x202
-        popfq
-        CALL_C  sysenter_from_guest
-        jmp     entry_exit
-END(entry_sysenter)
+        FAST_ENTRY_FRAME GUEST_CS32, 0
+        SERVE_GUEST sysenter_from_guest, sti
 
 /* The word above the CPU's frame is vector:error. From a guest the frame is in its place already. */
 FUNC(trap_common)
@@ -105,10 +98,7 @@ FUNC(trap_common)
         sub     $REGS_error_code, %rsp
 trap_save:
         SAVE_GPRS
-        mov     %rsp, %rdi
-        mov     %gs:ENTRY_stack_top, %rsp
-        CALL_C  trap_from_guest
-        jmp     entry_exit
+        SERVE_GUEST trap_from_guest
 
 /*
  * From ring 0. The only such trap with the guest's GS loaded is a fault of the iretq that returns
@@ -141,11 +131,7 @@ trap_return_hv:
         SAVE_GPRS
         mov     %gs:ENTRY_scratch, %rax
         mov     %rax, REGS_error_code(%rsp)
-        mov     %rsp, %rdi
-        mov     %gs:ENTRY_stack_top, %rsp
-        CALL_C  iret_fault
-        jmp     entry_exit
-END(trap_common)
+        SERVE_GUEST iret_fault
 
 /*
  * NMI, #MC, #DB and #DF come on their own stacks, at any instruction of ring 0, so GS cannot be trusted
@@ -189,47 +175,23 @@ FUNC(trap_ist)
         wrmsr
         mov     %rbx, %rsp
         jmp     trap_return_hv
-END(trap_ist)
 
-.macro STUB vec, common=trap_common, has_error=0
+/* A stub per vector, 16 bytes each: vector and error code in one word, then the common part. */
+        .globl  entry_stubs
         .balign 16
-stub_\vec:
-        .if (\has_error) == 0
+entry_stubs:
+        .set    vec, 0
+        .rept   256
+        .balign 16
+        .if     vec >= 32 || ((VECTORS_WITH_ERROR_CODE >> (vec & 31)) & 1) == 0
         pushq   $0
         .endif
-        movl    $\vec, 4(%rsp)
-        jmp     \common
-        .pushsection .rodata.stubs, "a"
-        .quad   stub_\vec
-        .popsection
-.endm
-
-        .pushsection .rodata.stubs, "a"
-        .balign 8
-        .globl  exception_stubs
-exception_stubs:
-        .popsection
-        .irp    vec, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, \
-                22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-        .if     \vec == 1 || \vec == 2 || \vec == 18
-        STUB    \vec, trap_ist
-        .elseif \vec == 8
-        STUB    \vec, trap_ist, 1
-        .else
-        STUB    \vec, trap_common, ((1 << \vec) & (0xf << 10 | 1 << 14 | 1 << 17 | 1 << 21 | 3 << 29))
-        .endif
-        .endr
-
-        /* vectors 32..255: 16 bytes each */
-        .globl  irq_stubs
-        .balign 16
-irq_stubs:
-        .set    vec, 32
-        .rept   224
-        .balign 16
-        pushq   $0
         movl    $vec, 4(%rsp)
+        .if     vec < 32 && ((VECTORS_WITH_IST >> (vec & 31)) & 1) == 1
+        jmp     trap_ist
+        .else
         jmp     trap_common
+        .endif
         .set    vec, vec + 1
         .endr
 
@@ -267,14 +229,15 @@ FUNC(entry_exit)
         mov     REGS_rsp(%rsp), %rsp
         swapgs
         sysretq
+4:      CALL_C  deliver_pending
+        cmpl    $0, PCPU_softirqs(%rbx) /* a domain that was crashed does not go on */
+        je      2b
 3:      CALL_C  softirq_run
         mov     PCPU_running(%rbx), %rdi
         cmpb    $0, VCPU_is_idle(%rdi)
         je      1b
         movabs  $idle_loop, %rax
         jmp     *%rax
-4:      CALL_C  deliver_pending
-        jmp     2b
 5:      mov     REGS_rcx(%rsp), %rcx
         mov     REGS_r11(%rsp), %r11
         RESTORE_GPRS_BUT_RCX_R11
@@ -283,14 +246,6 @@ FUNC(entry_exit)
         .globl  iret_to_guest
 iret_to_guest:
         iretq
-END(entry_exit)
-
-        .pushsection .rodata, "a"
-        .balign 8
-        .globl  entry_points
-entry_points:
-        .quad   entry_syscall, entry_syscall32, entry_sysenter, irq_stubs
-        .popsection
 
         .text
 
@@ -298,7 +253,6 @@ entry_points:
 FUNC(exit_to_guest)
         movabs  $entry_exit, %rax
         jmp     *%rax
-END(exit_to_guest)
 
 /* An NMI stays blocked until an IRET: make one. */
 FUNC(nmi_unblock)
@@ -312,97 +266,5 @@ FUNC(nmi_unblock)
         push    %rdx
         push    %rcx
         iretq
-END(nmi_unblock)
-
-/* bool load_segment_X(uint16_t sel): true if the selector faulted; then 0 is loaded. */
-.macro LOAD_SEGMENT seg
-FUNC(load_segment_\seg)
-        xor     %eax, %eax
-1:      mov     %edi, %\seg
-        ret
-2:      mov     %eax, %\seg
-        inc     %eax
-        ret
-        EX_TABLE(1b, 2b)
-END(load_segment_\seg)
-.endm
-        LOAD_SEGMENT ds
-        LOAD_SEGMENT es
-        LOAD_SEGMENT fs
-
-/*
- * uint64_t load_segment_gs(uint16_t sel, bool *faulted): the base that came with it. The base is
- * ours again at return; an NMI in between finds its own way (trap_ist). Interrupts off.
- */
-FUNC(load_segment_gs)
-        mov     %gs:ENTRY_pcpu, %r8
-        mov     $MSR_GS_BASE, %ecx
-        rdmsr
-        mov     %eax, %r9d
-        mov     %edx, %r10d
-        movb    $0, (%rsi)
-1:      mov     %edi, %gs
-        rdmsr
-        shl     $32, %rdx
-        mov     %eax, %edi
-        or      %rdx, %rdi
-        mov     %r9d, %eax
-        mov     %r10d, %edx
-        wrmsr
-        mov     %rdi, %rax
-        ret
-2:      movb    $1, (%rsi)
-        xor     %edi, %edi
-        jmp     1b
-        EX_TABLE(1b, 2b)
-END(load_segment_gs)
-
-/*
- * size_t copy_guest(void *dst, const void *src, size_t len): bytes not copied. The 8-byte part
- * first; a fault anywhere gives what is left.
- */
-FUNC(copy_guest)
-        mov     %rdx, %rcx
-        shr     $3, %rcx
-        and     $7, %edx
-1:      rep movsq
-        mov     %edx, %ecx
-2:      rep movsb
-        xor     %eax, %eax
-        ret
-3:      lea     (%rdx, %rcx, 8), %rax
-        ret
-4:      mov     %rcx, %rax
-        ret
-        EX_TABLE(1b, 3b)
-        EX_TABLE(2b, 4b)
-END(copy_guest)
-
-/* int msr_read(uint32_t msr, uint64_t *value), int msr_write(uint32_t msr, uint64_t value): 0 or -EFAULT */
-FUNC(arch_rdmsr_safe)
-        mov     %edi, %ecx
-1:      rdmsr
-        shl     $32, %rdx
-        or      %rdx, %rax
-        mov     %rax, (%rsi)
-        xor     %eax, %eax
-        ret
-2:      mov     $-14, %eax
-        ret
-        EX_TABLE(1b, 2b)
-END(arch_rdmsr_safe)
-
-FUNC(arch_wrmsr_safe)
-        mov     %edi, %ecx
-        mov     %esi, %eax
-        mov     %rsi, %rdx
-        shr     $32, %rdx
-1:      wrmsr
-        xor     %eax, %eax
-        ret
-2:      mov     $-14, %eax
-        ret
-        EX_TABLE(1b, 2b)
-END(arch_wrmsr_safe)
 
         .section .note.GNU-stack, "", @progbits

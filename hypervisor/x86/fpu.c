@@ -91,31 +91,17 @@ static void fpu_restore(struct vcpu *v)
         __asm__ volatile("fxrstorq (%0)" ::"r"(v->arch.fpu) : "memory");
 }
 
-void fpu_switch_to(struct vcpu *next)
+void fpu_switch(struct vcpu *from, struct vcpu *to)
 {
-    struct pcpu *c = this_pcpu();
-
-    if (c->fpu_owner == next && next->arch.last_fpu_cpu == c->id)
-        return;
     if (read_cr0() & CR0_TS)
         write_cr0(read_cr0() & ~CR0_TS);
     if (cpu_features.xsave)
         xsetbv(arch_xcr0_mask);
-    if (c->fpu_owner)
-        fpu_save(c->fpu_owner);
-    fpu_restore(next);
-    c->fpu_owner = next;
-    next->arch.last_fpu_cpu = c->id;
+    if (from)
+        fpu_save(from);
+    fpu_restore(to);
     if (cpu_features.xsave)
-        xsetbv(next->arch.xcr0);
-}
-
-void fpu_release(struct vcpu *v)
-{
-    if (this_pcpu()->fpu_owner == v)
-        this_pcpu()->fpu_owner = NULL;
-    xfree(v->arch.fpu);
-    v->arch.fpu = NULL;
+        xsetbv(to->arch.xcr0);
 }
 
 void arch_vcpu_set_xcr0(struct vcpu *v, uint64_t xcr0)

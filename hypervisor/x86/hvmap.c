@@ -7,7 +7,7 @@ extern char init_start[], init_end[];
 pte_t *hv_root;
 uint64_t image_phys;
 struct pcpu boot_pcpu;
-pte_t *(*hv_table_alloc)(void);
+void *(*hv_table_alloc)(void);
 _Atomic uint64_t arch_tlb_clock = 1;
 
 pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user)
@@ -30,16 +30,22 @@ pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user)
     return &t[pt_index(va, level)];
 }
 
-void cpu_area_map(uint32_t cpu, unsigned int page, mfn_t m, uint64_t flags)
+void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags)
 {
-    uint64_t va = CPU_AREA(cpu) + page * PAGE_SIZE;
-    pte_t *slot = hv_entry(va, 1, 0);
-    pte_t e = mfn_x(m) == mfn_x(INVALID_MFN) ? 0 : pte_make(mfn_x(m), flags);
+    flags |= PTE_P | PTE_A | PTE_D | (cpu_features.pge ? PTE_G : 0);
+    while (bytes) {
+        unsigned int level = 1;
+        uint64_t size = PAGE_SIZE;
 
-    if (*slot == e)
-        return;
-    *slot = e;
-    invlpg(va);
+        if (cpu_features.page1gb && !((va | maddr) & (GIB(1) - 1)) && bytes >= GIB(1))
+            level = 3, size = GIB(1);
+        else if (!((va | maddr) & (MIB(2) - 1)) && bytes >= MIB(2))
+            level = 2, size = MIB(2);
+        *hv_entry(va, level, flags & PTE_US) = maddr | flags | (level > 1 ? PTE_PS : 0);
+        va += size;
+        maddr += size;
+        bytes -= size;
+    }
 }
 
 void arch_l4_init_hv_slots(pte_t *l4)
@@ -56,9 +62,7 @@ volatile void *arch_map_mmio(uint64_t maddr, size_t bytes)
     if (size > MMIO_VIRT + GIB(1) - next)
         return NULL;
     next += size;
-    for (uint64_t b = 0; b < size; b += PAGE_SIZE)
-        *hv_entry(va + b, 1, 0) = ((maddr & PAGE_MASK) + b) | PTE_P | PTE_RW | PTE_A | PTE_D |
-                                  PTE_PCD | PTE_PWT | PTE_NX | (cpu_features.pge ? PTE_G : 0);
+    hv_map(va, maddr & PAGE_MASK, size, PTE_RW | PTE_PCD | PTE_PWT | PTE_NX);
     return (volatile void *)(va + off);
 }
 
@@ -75,13 +79,19 @@ void arch_free_init(void)
 
 /* ---- TLB: only this CPU so far; entries of guests are never global ---- */
 
-void arch_flush_tlb_local(void)
+void load_root(uint64_t cr3)
 {
     struct pcpu *c = this_pcpu();
 
     c->tlb_flush_time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
-    write_cr3(read_cr3());
-    c->nr_tlb_flushes++;
+    write_cr3(cr3);
+    c->nr_cr3_loads++;
+}
+
+void arch_flush_tlb_local(void)
+{
+    load_root(read_cr3());
+    this_pcpu()->nr_tlb_flushes++;
 }
 
 void arch_flush_tlb_page_local(uint64_t va)

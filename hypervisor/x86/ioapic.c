@@ -7,14 +7,9 @@
 #include "x86/vectors.h"
 
 enum { REG_VERSION = 1, REG_RTE = 0x10 };
-
-#define RTE_LEVEL (1u << 15)
-#define RTE_ACTIVE_LOW (1u << 13)
-#define RTE_MASKED (1u << 16)
-
+enum { RTE_ACTIVE_LOW = 1 << 13, RTE_LEVEL = 1 << 15, RTE_MASKED = 1 << 16 };
 /* MPS INTI flags; "conforms to the bus" is 0, for an override edge and high as ISA's are */
-#define INTI_LOW 0x3u
-#define INTI_LEVEL 0xcu
+enum { INTI_LOW = 3, INTI_LEVEL = 0xc };
 
 struct ioapic {
     volatile uint32_t *regs;
@@ -49,15 +44,14 @@ bool ioapic_has(uint32_t gsi) { return ioapic_of(gsi) != NULL; }
 
 void pic_silence(void)
 {
-    static const struct {
-        uint8_t port, value;
-    } steps[] = {
+    /* port, value: initialisation words 1..4, then the mask */
+    static const uint8_t steps[][2] = {
         { 0x20, 0x11 },           { 0x21, VECTOR_PIC }, { 0x21, 4 }, { 0x21, 1 },    { 0xa0, 0x11 },
-        { 0xa1, VECTOR_PIC + 8 }, { 0xa1, 2 },          { 0xa1, 1 }, { 0x21, 0xff }, { 0xa1, 0xff },
+        { 0xa1, VECTOR_PIC + 8 }, { 0xa1, 2 },          { 0xa1, 1 }, { 0x21, 0xff }, { 0xa1, 0xff }
     };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++)
-        arch_port_out(steps[i].port, 1, steps[i].value);
+        arch_port_out(steps[i][0], 1, steps[i][1]);
 }
 
 uint32_t ioapic_init(void)
@@ -72,7 +66,7 @@ uint32_t ioapic_init(void)
         io.nr_pins = (version >> 16 & 0xff) + 1;
         if (version == ~0u || io.gsi_base >= NR_GSIS_MAX ||
             io.nr_pins > NR_GSIS_MAX - io.gsi_base) {
-            print(LOG_WARN, "I/O APIC at %#llx: not usable\n", (unsigned long long)a->maddr);
+            print(LOG_WARN, "I/O APIC at 0x%lx: not usable\n", a->maddr);
             continue;
         }
         for (uint32_t reg = REG_RTE; reg < REG_RTE + 2 * io.nr_pins; reg += 2) {

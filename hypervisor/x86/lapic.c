@@ -8,14 +8,8 @@ enum { REG_ID = 0x020, REG_VERSION = 0x030, REG_TPR = 0x080, REG_SPIV = 0x0f0, R
 enum { REG_LVT_TIMER = 0x320, REG_LVT_LINT1 = 0x360 };
 enum { REG_TIMER_INITIAL = 0x380, REG_TIMER_CURRENT = 0x390, REG_TIMER_DIVIDE = 0x3e0 };
 
-#define MSR_APIC_BASE 0x1b
-#define APIC_BASE_ENABLED (1ULL << 11)
-#define APIC_BASE_X2APIC (1ULL << 10)
-
-#define SPIV_ENABLE (1u << 8)
-#define LVT_MASKED (1u << 16)
-#define DELIVER_NMI (4u << 8)
-#define DIVIDE_BY_1 0xb
+enum { MSR_APIC_BASE = 0x1b, APIC_BASE_X2APIC = 1 << 10, APIC_BASE_ENABLED = 1 << 11 };
+enum { SPIV_ENABLE = 1 << 8, LVT_MASKED = 1 << 16, DELIVER_NMI = 4 << 8, DIVIDE_BY_1 = 0xb };
 
 volatile uint32_t *lapic_regs;
 
@@ -36,7 +30,7 @@ void lapic_init(void)
         panic("The local APIC cannot be enabled");
     lapic_regs = arch_map_mmio(base & PTE_ADDR_MASK, PAGE_SIZE);
     if (lapic_regs == NULL)
-        panic("The local APIC at %#llx cannot be mapped", (unsigned long long)base);
+        panic("The local APIC at 0x%lx cannot be mapped", base);
     lapic_write(REG_SPIV, SPIV_ENABLE | VECTOR_SPURIOUS);
     lapic_write(REG_TPR, 0);
     for (uint32_t i = 0; i < ARRAY_SIZE(lvts) && i <= (lapic_read(REG_VERSION) >> 16 & 0xff); i++)

@@ -7,47 +7,65 @@
 struct boot_info boot_info;
 struct acpi_info acpi_info;
 
-size_t copy_guest(void *dst, const void *src, size_t len);
+/*
+ * Bytes not copied. The 8-byte part first; a fault anywhere leaves the count of the rest in RCX.
+ */
+static size_t copy_guarded(void *dst, const void *src, size_t len)
+{
+    size_t words = len / 8, bytes = len % 8;
+
+    __asm__ volatile("1: rep movsq; 2:" EX_TABLE("1b", "2b")
+                     : "+D"(dst), "+S"(src), "+c"(words)::"memory");
+    if (words == 0)
+        __asm__ volatile("1: rep movsb; 2:" EX_TABLE("1b", "2b")
+                         : "+D"(dst), "+S"(src), "+c"(bytes)::"memory");
+    return words * 8 + bytes;
+}
 
 /* Guests own all but [HV_VIRT_START, HV_VIRT_END); what is not canonical faults and is fixed up. */
-static inline bool guest_range(uint64_t va, size_t len)
+static inline size_t copy_guest(uint64_t va, void *dst, const void *src, size_t len)
 {
-    return va >= HV_VIRT_END ? len <= ~va : va < HV_VIRT_START && len <= HV_VIRT_START - va;
-}
+    size_t left;
 
-static inline void smap_open(void)
-{
+    if (unlikely(va >= HV_VIRT_END ? len > ~va : va >= HV_VIRT_START || len > HV_VIRT_START - va))
+        return len;
     if (cpu_features.smap)
         __asm__ volatile("stac" ::: "memory", "cc");
-}
-static inline void smap_close(void)
-{
-    if (cpu_features.smap)
-        __asm__ volatile("clac" ::: "memory", "cc");
+    left = copy_guarded(dst, src, len);
+    smap_close();
+    return left;
 }
 
 size_t arch_copy_from_guest(void *dst, uint64_t va, size_t len)
 {
-    size_t left;
-
-    if (unlikely(!guest_range(va, len)))
-        return len;
-    smap_open();
-    left = copy_guest(dst, (const void *)va, len);
-    smap_close();
-    return left;
+    return copy_guest(va, dst, (const void *)va, len);
 }
 
 size_t arch_copy_to_guest(uint64_t va, const void *src, size_t len)
 {
-    size_t left;
+    return copy_guest(va, (void *)va, src, len);
+}
 
-    if (unlikely(!guest_range(va, len)))
-        return len;
-    smap_open();
-    left = copy_guest((void *)va, src, len);
-    smap_close();
-    return left;
+int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+    uint32_t lo, hi;
+
+    __asm__ goto("1: rdmsr" EX_TABLE("1b", "%l[fault]") : "=a"(lo), "=d"(hi) : "c"(msr)::fault);
+    *value = (uint64_t)hi << 32 | lo;
+    return 0;
+fault:
+    return -EFAULT;
+}
+
+int arch_wrmsr_safe(uint32_t msr, uint64_t value)
+{
+    __asm__ goto("1: wrmsr" EX_TABLE("1b", "%l[fault]")::"c"(msr), "a"((uint32_t)value),
+                 "d"((uint32_t)(value >> 32))
+                 : "memory"
+                 : fault);
+    return 0;
+fault:
+    return -EFAULT;
 }
 
 void arch_clear_page(void *page) { memset(page, 0, PAGE_SIZE); }
@@ -98,8 +116,7 @@ void arch_idle(void)
 
     arch_irq_disable();
     if (atomic_load(&c->softirqs) == 0)
-        __asm__ volatile("sti; hlt" ::
-                             : "memory"); /* STI holds interrupts off for one instruction */
+        __asm__ volatile("sti; hlt" ::: "memory"); /* STI takes effect one instruction later */
     else
         arch_irq_enable();
 }
@@ -133,29 +150,17 @@ int arch_acpi_power_off(uint16_t pm1a_value, uint16_t pm1b_value)
     return -EIO;
 }
 
-static void acpi_reset(void)
-{
-    if (acpi_info.has_reset && acpi_info.reset_space == 1)
-        arch_port_out((uint16_t)acpi_info.reset_address, 1, acpi_info.reset_value);
-}
-
 void arch_reboot(void)
 {
-    struct {
-        uint16_t limit;
-        uint64_t base;
-    } __attribute__((packed)) none = { 0, 0 };
+    const struct table_register none = { 0 };
 
     arch_irq_disable();
-    acpi_reset();
+    if (acpi_info.reset_port)
+        arch_port_out(acpi_info.reset_port, 1, acpi_info.reset_value);
     pause_a_while();
     arch_port_out(0xcf9, 1, 0x06); /* the chipset's reset control */
     pause_a_while();
-    for (unsigned int i = 0; i < 10; i++) { /* the keyboard controller's reset line */
-        arch_port_out(0x64, 1, 0xfe);
-        pause_a_while();
-    }
-    __asm__ volatile("lidt %0; int3" ::"m"(none));
+    __asm__ volatile("lidt %0; int3" ::"m"(none)); /* a triple fault */
     arch_halt_forever();
 }
 
@@ -181,13 +186,11 @@ void arch_backtrace(const struct cpu_user_regs *regs)
     print(LOG_ERR, "Backtrace:\n");
     if (regs)
         print(LOG_ERR, "   %pS\n", (void *)(uintptr_t)regs->rip);
-    for (unsigned int i = 0; i < 24 && rbp >= HV_VIRT_START && rbp < HV_VIRT_END && !(rbp & 7);
-         i++) {
-        if (copy_guest(frame, (const void *)rbp, sizeof(frame)) || frame[1] < IMAGE_VIRT)
+    for (unsigned int i = 0; i < 24 && rbp >= HV_VIRT_START && rbp < HV_VIRT_END; i++) {
+        if (copy_guarded(frame, (const void *)rbp, sizeof(frame)) || frame[1] < IMAGE_VIRT ||
+            frame[0] <= rbp)
             return;
         print(LOG_ERR, "   %pS\n", (void *)(uintptr_t)frame[1]);
-        if (frame[0] <= rbp)
-            return;
         rbp = frame[0];
     }
 }

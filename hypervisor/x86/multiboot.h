@@ -37,16 +37,15 @@ struct boot_info {
     uint32_t rsdp_bytes; /* 0: none, 20: ACPI 1.0 */
     bool has_framebuffer, is_efi;
     struct boot_framebuffer framebuffer;
-    char error[160]; /* one line: the thing, its value and what is wrong with it */
 };
 
 #define MULTIBOOT2_MAGIC 0x36d76289u /* in eax at entry */
 
 /**
  * Fill bi from the information at mbi, of which max_bytes may be read. Lengths and numbers in it
- * are not trusted. False: bi->error says why. Where kinds of memory overlap, RAM gives way.
+ * are not trusted: panics if they are wrong. Where kinds of memory overlap, RAM gives way.
  */
-bool multiboot_parse(struct boot_info *bi, const void *mbi, size_t max_bytes);
+void multiboot_parse(struct boot_info *bi, const void *mbi, size_t max_bytes);
 
 /** What this boot was given (machine.c). */
 extern struct boot_info boot_info;

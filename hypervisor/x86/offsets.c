@@ -5,31 +5,33 @@
 #ifdef OFFSETS_CHECK
 #define VALUE(sym, v) _Static_assert(sym == (v), "stale offsets.h: " #sym);
 #else
-#define VALUE(sym, v) __asm__ volatile("\n->" #sym " %c0" ::"i"(v));
+#define VALUE(sym, v) __asm__ volatile("\n.ascii \"->" #sym " %c0\"" ::"i"(v));
 #endif
 #define OFFSET(sym, type, f) VALUE(sym, offsetof(type, f))
 
+#define REG(r) OFFSET(REGS_##r, struct cpu_user_regs, r)
+
 void offsets(void);
+/* clang-format off */
 void offsets(void)
 {
-#define REG(r) OFFSET(REGS_##r, struct cpu_user_regs, r)
-    REG(r15)
-    REG(r14) REG(r13) REG(r12) REG(rbp) REG(rbx) REG(r11) REG(r10) REG(r9) REG(r8) REG(rax) REG(rcx)
-        REG(rdx) REG(rsi) REG(rdi) REG(error_code) REG(entry_vector) REG(rip) REG(cs) REG(rflags)
-            REG(rsp) REG(ss) REG(es) OFFSET(ENTRY_pcpu, struct cpu_entry,
-                                            pcpu) OFFSET(ENTRY_regs, struct cpu_entry, regs)
-                OFFSET(ENTRY_stack_top, struct cpu_entry,
-                       stack_top) OFFSET(ENTRY_scratch, struct cpu_entry, scratch)
-                    OFFSET(PCPU_running, struct pcpu, running) OFFSET(PCPU_softirqs, struct pcpu,
-                                                                      softirqs)
-                        OFFSET(VCPU_info, struct vcpu, info) OFFSET(VCPU_is_idle, struct vcpu,
-                                                                    is_idle)
-                            OFFSET(VCPU_nmi_pending, struct vcpu, nmi_pending)
-                                OFFSET(VCPU_kernel_mode, struct vcpu, arch.kernel_mode)
-                                    OFFSET(INFO_pending, struct vcpu_info, evtchn_upcall_pending)
-                                        OFFSET(INFO_mask, struct vcpu_info, evtchn_upcall_mask)
-                                            VALUE(STACK_SIZE_CHECK, CPU_STACK_SIZE)
+    REG(r15) REG(r14) REG(r13) REG(r12) REG(rbp) REG(rbx) REG(r11) REG(r10) REG(r9) REG(r8)
+    REG(rax) REG(rcx) REG(rdx) REG(rsi) REG(rdi)
+    REG(error_code) REG(entry_vector) REG(rip) REG(cs) REG(rflags) REG(rsp) REG(ss)
+    OFFSET(ENTRY_pcpu, struct cpu_entry, pcpu)
+    OFFSET(ENTRY_regs, struct cpu_entry, regs)
+    OFFSET(ENTRY_stack_top, struct cpu_entry, stack_top)
+    OFFSET(ENTRY_scratch, struct cpu_entry, scratch)
+    OFFSET(PCPU_running, struct pcpu, running)
+    OFFSET(PCPU_softirqs, struct pcpu, softirqs)
+    OFFSET(VCPU_info, struct vcpu, info)
+    OFFSET(VCPU_is_idle, struct vcpu, is_idle)
+    OFFSET(VCPU_nmi_pending, struct vcpu, nmi_pending)
+    OFFSET(INFO_pending, struct vcpu_info, evtchn_upcall_pending)
+    OFFSET(INFO_mask, struct vcpu_info, evtchn_upcall_mask)
+    VALUE(STACK_SIZE_CHECK, CPU_STACK_SIZE)
 }
+/* clang-format on */
 _Static_assert(offsetof(struct cpu_entry, pcpu) == 0, "this_pcpu()");
 _Static_assert(offsetof(struct vcpu, mce_pending) == offsetof(struct vcpu, nmi_pending) + 1,
                "asm tests both");

@@ -20,7 +20,6 @@ typedef uint64_t pte_t; /* an entry of any level */
 #define PTE_CACHE (PTE_PWT | PTE_PCD | PTE_PAT)
 
 #define PTE_ADDR_MASK 0x000ffffffffff000ULL
-#define PTE_FLAGS_MASK (~PTE_ADDR_MASK)
 #define PADDR_BITS_MAX 52
 
 #define PTES_PER_TABLE 512u

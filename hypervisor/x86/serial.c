@@ -5,6 +5,7 @@
 
 enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, SCRATCH, DIVISOR_LOW = DATA, DIVISOR_HIGH = IER };
 #define FCR_ENABLE_CLEAR 0x87u /* and interrupt at 8 characters, or when the line falls silent */
+#define LCR_8N1 0x03u
 #define LCR_DLAB 0x80u
 #define MCR_ON 0x0bu   /* DTR, RTS, OUT2 (lets the interrupt out) */
 #define MCR_LOOP 0x1au /* loopback with RTS and OUT2: CTS and DCD must show in MSR */
@@ -15,31 +16,21 @@ enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, SCRATCH, DIVISOR_LOW = DATA, DIVISOR_
 #define FIFO_BYTES 16u
 #define WAIT_READS 300000u /* of a register, about 1 us each: 16 characters at 600 baud */
 
-static uint16_t io;
+static uint32_t reg_read(uint16_t reg) { return arch_port_in(COM1_IO + reg, 1); }
+static void reg_write(uint16_t reg, uint32_t v) { arch_port_out(COM1_IO + reg, 1, v & 0xff); }
 
-static uint32_t reg_read(unsigned int reg) { return arch_port_in((uint16_t)(io + reg), 1); }
-static void reg_write(unsigned int reg, uint32_t v)
+bool serial_open(uint32_t baud)
 {
-    arch_port_out((uint16_t)(io + reg), 1, v & 0xff);
-}
-
-bool serial_open(const struct uart_option *o)
-{
-    io = o->io_base;
-    reg_write(LCR, o->lcr); /* firmware may have left DLAB set, which hides IER */
+    reg_write(LCR, LCR_8N1); /* firmware may have left DLAB set, which hides IER */
     reg_write(IER, SERIAL_IRQ_NONE);
     reg_write(SCRATCH, 0x5a);
     reg_write(MCR, MCR_LOOP);
     if (reg_read(SCRATCH) != 0x5a || (reg_read(MSR) & 0xf0) != 0x90)
         return false;
-    if (o->baud) {
-        uint32_t divisor = 115200 / o->baud;
-
-        reg_write(LCR, LCR_DLAB);
-        reg_write(DIVISOR_LOW, divisor);
-        reg_write(DIVISOR_HIGH, divisor >> 8);
-    }
-    reg_write(LCR, o->lcr);
+    reg_write(LCR, LCR_DLAB);
+    reg_write(DIVISOR_LOW, 115200 / baud);
+    reg_write(DIVISOR_HIGH, 115200 / baud >> 8);
+    reg_write(LCR, LCR_8N1);
     reg_write(FCR, FCR_ENABLE_CLEAR);
     reg_write(MCR, MCR_ON);
     return true;

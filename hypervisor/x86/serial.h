@@ -1,9 +1,9 @@
-/* One 16550A serial port. Only serial_open() may be called before it has returned true. */
+/* The 16550A serial port at COM1_IO. Only serial_open() may be called before it has returned true. */
 #pragma once
 #include "lib/cmdline.h"
 
-/** Take the port into use, without interrupts: false if nothing answers there. */
-bool serial_open(const struct uart_option *o);
+/** Take the port into use at 8n1, without interrupts: false if nothing answers there. */
+bool serial_open(uint32_t baud);
 
 /** How many characters it takes now; 0: it is busy, or stuck if a bounded wait was asked for. */
 unsigned int serial_tx_room(bool wait);

@@ -10,19 +10,17 @@
 
 enum { X_DB = 1, X_NMI = 2, X_UD = 6, X_NM = 7, X_DF = 8, X_GP = 13, X_PF = 14, X_MC = 18 };
 
-#define RFLAGS_TF (1ULL << 8)
 #define DR6_DEFAULT 0xffff0ff0ULL
 
-struct ex_entry {
+extern const struct {
     uint64_t from, to;
-};
-extern const struct ex_entry ex_table_start[], ex_table_end[];
+} ex_table_start[], ex_table_end[];
 
 static uint64_t fixup_find(uint64_t rip)
 {
-    for (const struct ex_entry *e = ex_table_start; e < ex_table_end; e++)
-        if (e->from == rip)
-            return e->to;
+    for (unsigned int i = 0; &ex_table_start[i] < ex_table_end; i++)
+        if (ex_table_start[i].from == rip)
+            return ex_table_start[i].to;
     return 0;
 }
 
@@ -46,11 +44,8 @@ static void interrupt(unsigned int vector)
 /* A hardware NMI: nobody knows its source; the hardware domain gets to see it, as on Xen. */
 static void hardware_nmi(void)
 {
-    struct vcpu *v;
-
-    if (hardware_domain == NULL || (v = hardware_domain->vcpu[0]) == NULL)
-        return;
-    atomic_store(&v->nmi_pending, true);
+    if (hardware_domain && hardware_domain->vcpu[0])
+        atomic_store(&hardware_domain->vcpu[0]->nmi_pending, true);
 }
 
 /* The last machine check: kept, as the CPU may be inside print() when one comes. */
@@ -82,7 +77,7 @@ static void machine_check(void)
         last_mce.address = status >> 58 & 1 ? rdmsr(MSR_MC_STATUS(i) + 1) : 0;
         wrmsr(MSR_MC_STATUS(i), 0);
     }
-    if (!(mcg & 1) || hardware_domain == NULL)
+    if (!(mcg & 1) || hardware_domain == NULL || hardware_domain->vcpu[0] == NULL)
         panic("machine check that cannot be survived: MCG_STATUS %lx, bank %u, status %lx", mcg,
               last_mce.bank, last_mce.status);
     wrmsr(MSR_MCG_STATUS, 0);
@@ -115,19 +110,31 @@ static uint64_t ldt_fault(const struct vcpu *v, uint64_t cr2)
     return offset < NR_LDT_FRAMES * PAGE_SIZE ? v->arch.ldt_base + offset : cr2;
 }
 
+static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what)
+{
+    uint64_t cr2 = read_cr2();
+
+    panic_begin();
+    print(LOG_ERR, "Panic: fatal trap %u in the hypervisor (%s), error code %x, cr2 %lx\n",
+          regs->entry_vector, what, regs->error_code, cr2);
+    arch_print_regs(regs);
+    arch_backtrace(regs);
+    reboot_or_halt();
+}
+
 void trap_from_guest(struct cpu_user_regs *regs)
 {
     struct vcpu *v = current;
     unsigned int vector = regs->entry_vector;
     uint64_t cr2;
 
-    if (cpu_features.smap)
-        __asm__ volatile("clac" ::: "cc"); /* AC was the guest's */
+    smap_close(); /* AC was the guest's */
+    if (vector == VECTOR_GUEST_INT80) {
+        arch_inject_soft_interrupt(v, vector);
+        return;
+    }
     if (vector >= 32) {
-        if (vector == VECTOR_GUEST_INT80)
-            arch_inject_soft_interrupt(v, vector);
-        else
-            interrupt(vector);
+        interrupt(vector);
         return;
     }
     this_pcpu()->nr_exceptions++;
@@ -139,14 +146,10 @@ void trap_from_guest(struct cpu_user_regs *regs)
             arch_inject_page_fault(v, cr2, regs->error_code);
         return;
     case X_GP:
-        arch_irq_enable();
-        if (!guest_general_protection(v, regs))
-            arch_inject_exception(v, X_GP, regs->error_code);
-        return;
     case X_UD:
         arch_irq_enable();
-        if (!guest_invalid_opcode(v, regs))
-            arch_inject_exception(v, X_UD, 0);
+        if (!(vector == X_GP ? guest_general_protection : guest_invalid_opcode)(v, regs))
+            arch_inject_exception(v, vector, regs->error_code);
         return;
     case X_NM: guest_no_device(v); return;
     case X_DB: guest_debug(v); return;
@@ -155,23 +158,16 @@ void trap_from_guest(struct cpu_user_regs *regs)
         nmi_unblock();
         return;
     case X_MC: machine_check(); return;
+    case X_DF: fatal_trap(regs, "double fault");
     default: arch_inject_exception(v, vector, regs->error_code); return;
     }
-}
-
-static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what)
-{
-    print(LOG_ERR, "Fatal trap in the hypervisor: %s, vector %u, error code %x, cr2 %lx\n", what,
-          regs->entry_vector, regs->error_code, read_cr2());
-    arch_print_regs(regs);
-    arch_backtrace(regs);
-    panic("fatal trap %u at %pS", regs->entry_vector, (void *)(uintptr_t)regs->rip);
 }
 
 void trap_from_hv(struct cpu_user_regs *regs)
 {
     uint64_t to;
 
+    smap_close(); /* a copy may be at work below */
     if (regs->entry_vector >= 32) {
         interrupt(regs->entry_vector);
         return;
@@ -189,6 +185,7 @@ void trap_from_hv(struct cpu_user_regs *regs)
  */
 void trap_ist_from_hv(struct cpu_user_regs *regs)
 {
+    smap_close();
     switch (regs->entry_vector) {
     case X_DB:
         regs->rflags &= ~RFLAGS_TF;

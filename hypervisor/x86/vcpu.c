@@ -5,10 +5,7 @@
 #include "memory/heap.h"
 #include "x86/cpu.h"
 
-#define RFLAGS_IF (1ULL << 9)
-#define RFLAGS_GUEST 0x254dd5ULL
-
-/* Whose segments, bases, roots and debug registers this CPU holds; survives a spell of idleness. */
+/* Whose segments, bases, roots, FPU state and debug registers this CPU holds; survives a spell of idleness. */
 static struct vcpu *loaded[NR_CPUS];
 
 int arch_vcpu_create(struct vcpu *v)
@@ -16,16 +13,10 @@ int arch_vcpu_create(struct vcpu *v)
     if (v->is_idle)
         return 0;
     v->arch.traps = alloc_page();
-    if (v->arch.traps == NULL)
+    if (v->arch.traps == NULL || fpu_create(v)) /* arch_vcpu_destroy() follows */
         return -ENOMEM;
     _Static_assert(256 * sizeof(struct guest_trap) <= PAGE_SIZE, "traps in one page");
-    if (fpu_create(v)) {
-        free_page(v->arch.traps);
-        v->arch.traps = NULL;
-        return -ENOMEM;
-    }
     v->arch.kernel_mode = true;
-    v->arch.kernel_ss = GUEST_DS;
     v->arch.dr[6] = 0xffff0ff0;
     v->arch.dr[7] = 0x400;
     v->arch.xcr0 = 1;
@@ -46,15 +37,14 @@ void arch_vcpu_unload(struct vcpu *v)
         return;
     BUG_ON(c->running == v);
     loaded[c->id] = NULL;
-    write_cr3(virt_to_maddr(hv_root));
+    load_root(virt_to_maddr(hv_root));
 }
 
 void arch_vcpu_destroy(struct vcpu *v)
 {
     arch_vcpu_unload(v);
-    fpu_release(v);
+    xfree(v->arch.fpu);
     free_page(v->arch.traps);
-    v->arch.traps = NULL;
 }
 
 struct cpu_user_regs *arch_guest_regs(void)
@@ -72,11 +62,8 @@ uint64_t arch_vcpu_root(const struct vcpu *v)
 
 void arch_vcpu_roots_changed(struct vcpu *v)
 {
-    if (v != current)
-        return;
-    this_pcpu()->tlb_flush_time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
-    write_cr3(arch_vcpu_root(v));
-    this_pcpu()->nr_cr3_loads++;
+    if (v == current)
+        load_root(arch_vcpu_root(v));
 }
 
 /* Selectors a guest may have: null, ours for ring 3, or its own tables' with RPL 3. */
@@ -85,24 +72,28 @@ static uint16_t guest_selector(uint64_t sel)
     return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3);
 }
 
-static bool bases_ok(const struct vcpu_guest_context *c)
-{
-    return va_is_canonical(c->fs_base) && va_is_canonical(c->gs_base_kernel) &&
-           va_is_canonical(c->gs_base_user);
-}
-
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
+    const uint64_t addresses[] = { c->fs_base,
+                                   c->gs_base_kernel,
+                                   c->gs_base_user,
+                                   c->event_callback_eip,
+                                   c->failsafe_callback_eip,
+                                   c->syscall_callback_eip };
     struct arch_vcpu *a = &v->arch;
 
-    if (!(c->flags & VGCF_in_kernel) && v->arch.cr3_user == 0)
+    if (!(c->flags & VGCF_in_kernel))
         return -EINVAL;
-    if (!bases_ok(c) || !va_is_canonical(c->event_callback_eip) ||
-        !va_is_canonical(c->failsafe_callback_eip) || !va_is_canonical(c->syscall_callback_eip))
-        return -EINVAL;
-    for (unsigned int i = 0; i < 256; i++)
-        if (!va_is_canonical(c->trap_ctxt[i].address))
+    for (unsigned int i = 0; i < ARRAY_SIZE(addresses); i++)
+        if (!va_is_canonical(addresses[i]))
             return -EINVAL;
+    for (unsigned int i = 0; i < 256; i++) {
+        const struct trap_info *t = &c->trap_ctxt[i];
+
+        if (!va_is_canonical(t->address))
+            return -EINVAL;
+        a->traps[i] = (struct guest_trap){ t->address, guest_selector(t->cs), t->flags };
+    }
     a->regs = c->user_regs;
     a->regs.cs = guest_selector(a->regs.cs);
     a->regs.ss = guest_selector(a->regs.ss);
@@ -111,15 +102,9 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     a->regs.fs = guest_selector(a->regs.fs);
     a->regs.gs = guest_selector(a->regs.gs);
     a->iopl = a->regs.rflags >> 12 & 3;
-    a->regs.rflags = (a->regs.rflags & RFLAGS_GUEST) | RFLAGS_IF | 2;
+    a->regs.rflags = guest_rflags(a->regs.rflags);
     a->regs.entry_vector = 0;
-    a->kernel_mode = c->flags & VGCF_in_kernel;
-    for (unsigned int i = 0; i < 256; i++)
-        a->traps[i] =
-            (struct guest_trap){ c->trap_ctxt[i].address, guest_selector(c->trap_ctxt[i].cs),
-                                 c->trap_ctxt[i].flags };
     a->kernel_sp = c->kernel_sp;
-    a->kernel_ss = guest_selector(c->kernel_ss);
     a->fs_base = c->fs_base;
     a->gs_base_kernel = c->gs_base_kernel;
     a->gs_base_user = c->gs_base_user;
@@ -128,47 +113,59 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
                                               c->flags & VGCF_failsafe_disables_events };
     a->syscall_cb =
         (struct guest_callback){ c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events };
-    a->cr0 = c->ctrlreg[0] & CR0_TS ? a->cr0 | CR0_TS : a->cr0 & ~CR0_TS;
+    a->cr0 = (a->cr0 & ~CR0_TS) | (c->ctrlreg[0] & CR0_TS);
     fpu_set_context(v, c);
     return 0;
 }
 
-/* Pages without a frame show `hole`. */
+/* Pages without a frame get `hole`. */
 static void load_window(unsigned int first_page, const mfn_t *frames, unsigned int nr_frames,
-                        unsigned int nr_ents, mfn_t hole)
+                        unsigned int nr_ents, pte_t hole)
 {
-    uint32_t cpu = this_pcpu()->id;
+    for (unsigned int i = 0; i < nr_frames; i++) {
+        uint64_t va = CPU_AREA(this_pcpu()->id) + (first_page + i) * PAGE_SIZE;
+        pte_t *slot = hv_entry(va, 1, 0), e = hole;
 
-    for (unsigned int i = 0; i < nr_frames; i++)
         if (i * 512 < nr_ents && mfn_x(frames[i]) != mfn_x(INVALID_MFN))
-            cpu_area_map(cpu, first_page + i, frames[i], PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
-        else
-            cpu_area_map(cpu, first_page + i, hole, PTE_P | PTE_A | PTE_NX);
-}
-
-static const uint8_t zero_page[PAGE_SIZE] __attribute__((aligned(4096)));
-
-static mfn_t zero_page_mfn(void)
-{
-    return _mfn((image_phys + ((uint64_t)(uintptr_t)zero_page - IMAGE_VIRT)) >> PAGE_SHIFT);
+            e = pte_make(mfn_x(frames[i]), PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
+        if (*slot == e)
+            continue;
+        *slot = e;
+        invlpg(va);
+    }
 }
 
 void arch_vcpu_gdt_changed(struct vcpu *v)
 {
+    static const uint8_t null_descriptors[PAGE_SIZE] __attribute__((aligned(4096))); /* #GP */
+    uint64_t maddr = image_phys + ((uint64_t)(uintptr_t)null_descriptors - IMAGE_VIRT);
+
     if (v == current)
         load_window(CPU_AREA_PAGE_GDT, v->arch.gdt_frames, ARRAY_SIZE(v->arch.gdt_frames),
-                    v->arch.nr_gdt_ents, zero_page_mfn()); /* null descriptors: #GP */
+                    v->arch.nr_gdt_ents, maddr | PTE_P | PTE_A | PTE_NX);
 }
 
 void arch_vcpu_ldt_changed(struct vcpu *v)
 {
-    uint32_t cpu = this_pcpu()->id;
-    unsigned int n = v->arch.nr_ldt_ents;
-
     if (v != current)
         return;
-    load_window(CPU_AREA_PAGE_LDT, v->arch.ldt_frames, NR_LDT_FRAMES, n, INVALID_MFN);
-    cpu_load_ldt(n ? CPU_AREA(cpu) + CPU_AREA_PAGE_LDT * PAGE_SIZE : 0, n);
+    load_window(CPU_AREA_PAGE_LDT, v->arch.ldt_frames, NR_LDT_FRAMES, v->arch.nr_ldt_ents, 0);
+    cpu_load_ldt(v->arch.nr_ldt_ents);
+}
+
+/* The GS base of v's present mode. While v is current the MSR has it: ring 0 runs on its own. */
+static uint64_t *gs_base(struct vcpu *v)
+{
+    return v->arch.kernel_mode ? &v->arch.gs_base_kernel : &v->arch.gs_base_user;
+}
+
+void vcpu_toggle_mode(struct vcpu *v)
+{
+    *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
+    v->arch.kernel_mode = !v->arch.kernel_mode;
+    wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
+    write_cr3(arch_vcpu_root(v));
+    this_pcpu()->nr_cr3_loads++;
 }
 
 void arch_vcpu_bases_changed(struct vcpu *v)
@@ -176,7 +173,7 @@ void arch_vcpu_bases_changed(struct vcpu *v)
     if (v != current)
         return;
     wrmsr(MSR_FS_BASE, v->arch.fs_base);
-    wrmsr(MSR_KERNEL_GS_BASE, v->arch.kernel_mode ? v->arch.gs_base_kernel : v->arch.gs_base_user);
+    wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
 }
 
 void arch_vcpu_save_bases(struct vcpu *v)
@@ -184,19 +181,46 @@ void arch_vcpu_save_bases(struct vcpu *v)
     if (v != current)
         return;
     v->arch.fs_base = rdmsr(MSR_FS_BASE);
-    if (v->arch.kernel_mode)
-        v->arch.gs_base_kernel = rdmsr(MSR_KERNEL_GS_BASE);
-    else
-        v->arch.gs_base_user = rdmsr(MSR_KERNEL_GS_BASE);
+    *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
+}
+
+/* bool load_X(uint16_t sel): true if the selector faulted; then 0 is loaded. */
+#define LOAD_SEGMENT(seg)                                                                \
+    static bool load_##seg(uint16_t sel)                                                 \
+    {                                                                                    \
+        __asm__ goto("1: mov %0, %%" #seg EX_TABLE("1b", "%l[fault]")::"r"(sel)::fault); \
+        return false;                                                                    \
+    fault:                                                                               \
+        __asm__ volatile("mov %0, %%" #seg ::"r"(0));                                    \
+        return true;                                                                     \
+    }
+LOAD_SEGMENT(ds)
+LOAD_SEGMENT(es)
+LOAD_SEGMENT(fs)
+LOAD_SEGMENT(gs)
+
+/*
+ * The same for GS; *base: what came with it. Ours is back at return: an NMI in between finds its own
+ * way (trap_ist), nothing else may use GS there, so this is a function of its own. Interrupts off.
+ */
+static noinline bool load_gs_and_base(uint16_t sel, uint64_t *base)
+{
+    uint64_t ours = rdmsr(MSR_GS_BASE);
+    bool bad = load_gs(sel);
+
+    *base = rdmsr(MSR_GS_BASE);
+    wrmsr(MSR_GS_BASE, ours);
+    if (*base == ours) /* AMD: a null selector leaves the base alone */
+        *base = 0;
+    return bad;
 }
 
 void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
 {
     unsigned long flags = arch_irq_save();
-    bool faulted;
 
     BUG_ON(v != current || !v->arch.kernel_mode);
-    v->arch.gs_base_user = load_segment_gs(guest_selector(sel), &faulted);
+    load_gs_and_base(guest_selector(sel), &v->arch.gs_base_user);
     arch_irq_restore(flags);
 }
 
@@ -229,30 +253,31 @@ void arch_vcpu_crs_changed(struct vcpu *v)
         write_cr4(cr4);
 }
 
-static void save(struct vcpu *v)
+void save_selectors(struct vcpu *v)
 {
     struct cpu_user_regs *r = &v->arch.regs;
 
-    memcpy(r, arch_guest_regs(), offsetof(struct cpu_user_regs, es));
-    __asm__("mov %%ds, %0" : "=r"(r->ds));
-    __asm__("mov %%es, %0" : "=r"(r->es));
-    __asm__("mov %%fs, %0" : "=r"(r->fs));
-    __asm__("mov %%gs, %0" : "=r"(r->gs));
-    arch_vcpu_save_bases(v);
+    __asm__ volatile("mov %%ds, %0" : "=r"(r->ds));
+    __asm__ volatile("mov %%es, %0" : "=r"(r->es));
+    __asm__ volatile("mov %%fs, %0" : "=r"(r->fs));
+    __asm__ volatile("mov %%gs, %0" : "=r"(r->gs));
 }
 
 /* Selectors first (they load bases of their own), then the bases that the guest set. */
 static bool load_segments(struct vcpu *v)
 {
     const struct cpu_user_regs *r = &v->arch.regs;
-    bool bad_gs, bad;
+    uint64_t base;
+    bool bad;
 
-    bad = load_segment_ds(r->ds);
-    bad |= load_segment_es(r->es);
-    bad |= load_segment_fs(r->fs);
-    load_segment_gs(r->gs, &bad_gs);
+    bad = load_ds(r->ds);
+    bad |= load_es(r->es);
+    bad |= load_fs(r->fs);
+    bad |= load_gs_and_base(r->gs, &base);
     arch_vcpu_bases_changed(v);
-    return bad || bad_gs;
+    /* an interrupt made SS null, and AMD's SYSRET leaves its hidden part so: 32-bit code would fault */
+    __asm__ volatile("mov %0, %%ss" ::"r"(HV_DS));
+    return bad;
 }
 
 void arch_context_switch(struct vcpu *prev, struct vcpu *next)
@@ -262,15 +287,20 @@ void arch_context_switch(struct vcpu *prev, struct vcpu *next)
     bool bad_segment;
 
     BUG_ON(arch_irq_enabled() || c->running != prev);
-    if (!prev->is_idle)
-        save(prev);
+    if (!prev->is_idle) {
+        memcpy(&prev->arch.regs, arch_guest_regs(), offsetof(struct cpu_user_regs, es));
+        save_selectors(prev);
+        arch_vcpu_save_bases(prev);
+    }
     c->running = next;
     atomic_store(&prev->running, false);
     atomic_store(&next->running, true);
     if (next->is_idle)
         return;
     memcpy(arch_guest_regs(), &next->arch.regs, offsetof(struct cpu_user_regs, es));
-    if (old == next && next->arch.last_cpu == c->id)
+    if (old && old->arch.last_cpu != c->id)
+        old = NULL; /* it was loaded elsewhere since */
+    if (old == next)
         return;
     loaded[c->id] = next;
     next->arch.last_cpu = c->id;
@@ -279,11 +309,12 @@ void arch_context_switch(struct vcpu *prev, struct vcpu *next)
     arch_vcpu_gdt_changed(next);
     arch_vcpu_ldt_changed(next);
     bad_segment = load_segments(next);
-    if ((old && (old->arch.dr[7] & 0xff)) || (next->arch.dr[7] & 0xff))
+    if (old == NULL || ((old->arch.dr[7] | next->arch.dr[7]) & 0xff))
         arch_vcpu_debugregs_changed(next);
-    fpu_switch_to(next);
+    fpu_switch(old, next);
     arch_vcpu_crs_changed(next);
-    wrmsr_tsc_aux(next->arch.tsc_aux);
+    if (cpu_features.rdtscp)
+        wrmsr(MSR_TSC_AUX, next->arch.tsc_aux);
     if (bad_segment)
         bounce_failsafe(next);
 }

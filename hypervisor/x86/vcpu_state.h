@@ -3,8 +3,6 @@
  * set by hypercall. While it runs, the general registers are in the CPU's entry frame (guest_regs()).
  */
 #pragma once
-#include "lib/types.h"
-
 #include <xen/xen.h>
 
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)
@@ -53,5 +51,5 @@ struct arch_vcpu {
     void *fpu;     /* XSAVE or FXSAVE image, 64-byte aligned */
     uint64_t xcr0; /* the guest's XCR0 */
     uint64_t tsc_aux;
-    uint32_t last_cpu, last_fpu_cpu; /* where its state was loaded last */
+    uint32_t last_cpu; /* where its state was loaded last */
 };

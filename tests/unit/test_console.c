@@ -21,7 +21,7 @@ static unsigned int irqs_on;
 static unsigned int room, waits;
 static void (*irq_handler)(void);
 
-bool serial_open(const struct uart_option *o) { return port_there && o->given; }
+bool serial_open(uint32_t baud) { return port_there && baud == 115200; }
 unsigned int serial_tx_room(bool wait)
 {
     waits += wait;
@@ -50,15 +50,16 @@ int irq_request_hv(uint32_t gsi, void (*handler)(void))
 static jmp_buf ended;
 static uint64_t time_step;
 static unsigned int stopped;
-static bool fault_in_backtrace;
+static unsigned int backtraces;
+static struct spinlock some_lock = SPINLOCK_INIT(L_CONSOLE);
 uint64_t arch_time_ns(void) { return fake_now_ns += time_step; }
 noreturn void arch_reboot(void) { longjmp(ended, 1); }
 noreturn void arch_halt_forever(void) { longjmp(ended, 2); }
 void arch_stop_other_cpus(void) { stopped++; }
 void arch_backtrace(const struct cpu_user_regs *regs)
 {
-    if (fault_in_backtrace)
-        panic("once more");
+    backtraces++;
+    bug_at("in", backtraces, "the backtrace");
 }
 
 /* As at the end of an interrupt, on the way back to a guest. */
@@ -131,7 +132,7 @@ static void test_early_messages_are_replayed_once_a_port_is_open(void)
     port_there = false;
     console_early_init();
     print(LOG_INFO, "early %d", 1);
-    options.com[0].given = true;
+    options.com1_baud = 115200;
     console_options();
     CU_ASSERT_STRING_EQUAL(log_since(0), "(XEN) early 1\n(XEN) com1: no serial port at 0x3f8\n");
     console_irq_init(); /* no port: nothing to do */
@@ -286,14 +287,15 @@ static void test_escape_switches_between_dom0_and_debug_keys(void)
     CU_ASSERT_EQUAL(fake_last_virq, VIRQ_CONSOLE);
     CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 3);
     CU_ASSERT_EQUAL(memcmp(g, "ab~", 3), 0);
-    type("\1x\1\1y"); /* escapes that were none reach domain 0, in order */
+    type("\1x\1\1y"); /* no three in a row */
     CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 5);
     CU_ASSERT_EQUAL(memcmp(g, "\1x\1\1y", 5), 0);
     pos = log_now();
     type("\1\1");
     type("\1~?\r~"); /* unknown keys are ignored */
     CU_ASSERT_EQUAL(key_runs, 2);
-    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 0);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 2);
+    CU_ASSERT_EQUAL(memcmp(g, "\1\1", 2), 0); /* all but the third, at once */
     CU_ASSERT_PTR_NOT_NULL(strstr(log_since(pos), "Serial input to the hypervisor"));
     pos = log_now();
     type("h");
@@ -439,22 +441,26 @@ static void test_panic_says_why_and_ends_the_machine(void)
     options.noreboot = false;
     time_step = 1000000;
     how = setjmp(ended);
-    if (how == 0) {
-        fault_in_backtrace = true;
-        BUG_ON(out_len == 0);
-    }
+    if (how == 0)
+        panic("module %u: too long", 3);
     CU_ASSERT_EQUAL(how, 1);
     CU_ASSERT_EQUAL(stopped, 1);
-    CU_ASSERT_PTR_NOT_NULL(strstr(out, "(XEN) Panic: BUG at tests/unit/test_console.c:"));
-    CU_ASSERT_PTR_NOT_NULL(
-        strstr(out, ": out_len == 0\r\n(XEN) CPU 0, running d0v0\r\n(XEN) Reboot in five seconds"));
+    CU_ASSERT_STRING_EQUAL(out, "(XEN) Panic: module 3: too long\r\n"
+                                "(XEN) rebooting machine in 5 seconds.\r\n");
     CU_ASSERT_FALSE(fake_irqs_on);
+    CU_ASSERT_EQUAL(backtraces, 0);
+    out_clear();
     options.noreboot = true;
+    spin_lock(&some_lock);
     how = setjmp(ended);
     if (how == 0)
-        panic("the same CPU again");
+        BUG_ON(out_len == 0); /* each backtrace fails with a BUG: there is an end to it */
     CU_ASSERT_EQUAL(how, 2);
-    CU_ASSERT_PTR_NOT_NULL(strstr(out, "Manual reset required"));
+    CU_ASSERT_EQUAL(stopped, 1);
+    CU_ASSERT_EQUAL(backtraces, 2);
+    CU_ASSERT_EQUAL(strncmp(out, "(XEN) Panic: BUG at tests/unit/test_console.c:", 46), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, ": out_len == 0\r\n(XEN) Running: d0v0\r\n(XEN) Panic"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "'noreboot' set - not rebooting"));
     out_clear();
     fake_cpu(1);
     how = setjmp(ended);

@@ -1,6 +1,9 @@
 /* domain/elf.c: a kernel like Debian's, and what a hostile one tries. Images are exact, for ASan. */
 #include <CUnit/Basic.h>
 #include <elf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,24 +76,37 @@ static void linux_like(void)
     note(XEN_ELFNOTE_PHYS32_ENTRY, &(uint32_t){ 0x1000850 }, 4);
 }
 
+static char reason[256];
+static jmp_buf refusal;
+noreturn void panic(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof(reason), fmt, ap);
+    va_end(ap);
+    longjmp(refusal, 1);
+}
+
+/* False: it panicked, see reason. */
 static bool parse_bytes(size_t len)
 {
     uint8_t *exact = malloc(len ? len : 1);
-    bool ok;
 
     memcpy(exact, image, len);
-    ok = elf_parse(&k, exact, len);
+    reason[0] = 0;
+    if (setjmp(refusal) == 0)
+        elf_parse(&k, exact, len);
     free(exact);
-    CU_ASSERT_EQUAL(ok, k.error[0] == 0);
-    return ok;
+    return reason[0] == 0;
 }
 static bool parse(void) { return parse_bytes(sizeof(image)); }
 
 static void refused(const char *why)
 {
     CU_ASSERT_FALSE(parse());
-    if (!strstr(k.error, why)) {
-        printf("\n\"%s\" does not say \"%s\"\n", k.error, why);
+    if (!strstr(reason, why)) {
+        printf("\n\"%s\" does not say \"%s\"\n", reason, why);
         CU_FAIL("error text");
     }
 }
@@ -109,8 +125,6 @@ static void test_debians_notes_are_understood(void)
     CU_ASSERT_EQUAL(k.init_p2m, 0x8000000000);
     CU_ASSERT_EQUAL(k.hypercall_page, ELF_NONE);
     CU_ASSERT_TRUE(k.mod_start_pfn);
-    CU_ASSERT_STRING_EQUAL(k.guest_os, "linux");
-    CU_ASSERT_STRING_EQUAL(k.guest_version, "2.6");
 }
 
 static void test_few_notes_have_the_abis_defaults(void)
@@ -291,7 +305,7 @@ static void test_bad_notes_are_refused(void)
     CU_ASSERT_TRUE(parse());
     linux_like();
     ph(3)->p_filesz = IMAGE_BYTES;
-    refused("notes at 0x400");
+    refused("note at offset 0x400");
     linux_like();
     memcpy(image + notes_at + 4, &(uint32_t){ UINT32_MAX }, 4);
     refused("description of 4294967295 bytes");
@@ -373,7 +387,7 @@ static void test_segments_are_loaded_with_their_zeros(void)
     linux_like();
     memset(image + 0x1000, 0x11, 0x1000);
     memset(image + 0x2000, 0x22, 0x1000);
-    CU_ASSERT_TRUE(elf_parse(&k, image, sizeof(image)));
+    elf_parse(&k, image, sizeof(image));
     memset(memory, 0xee, sizeof(memory));
     CU_ASSERT_EQUAL(elf_load(&k, put_memory, NULL), 0);
     CU_ASSERT_TRUE(memory[0] == 0x11 && memory[0xfff] == 0x11 && memory[0x1000] == 0xee &&

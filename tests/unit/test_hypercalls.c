@@ -392,6 +392,34 @@ static void test_exchange_with_each_copy_failing_loses_no_frame(void)
     teardown();
 }
 
+/* One extent for four others in one step; the n-th of its copies fails: the argument, in, four of out. */
+static void test_exchange_that_fails_half_way_leaves_lists_and_frames_as_they_were(void)
+{
+    setup();
+    for (unsigned int n = 1; n <= 1 + 1 + 4 * 2; n++) {
+        uint64_t mfn;
+
+        in_list()[0] = 0x800;
+        CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, 1, 2, DOMID_SELF), 1);
+        mfn = in_list()[0];
+        ((uint64_t *)mfn_to_virt(_mfn(mfn + 1)))[5] = 0x1234;
+        for (unsigned int i = 0; i < 4; i++)
+            out_list()[i] = 0x4000 + i;
+        fake_fail_copy(n);
+        CU_ASSERT_EQUAL(exchange(1, 2, 0, 0), -EFAULT);
+        fake_fail_copy(0);
+        CU_ASSERT_EQUAL(exch()->nr_exchanged, 0);
+        for (unsigned int i = 0; i < 4; i++) {
+            CU_ASSERT_EQUAL(out_list()[i], 0x4000 + i);
+            CU_ASSERT_EQUAL(m2p_get(_mfn(mfn + i)), 0x800 + i);
+        }
+        CU_ASSERT_EQUAL(((uint64_t *)mfn_to_virt(_mfn(mfn + 1)))[5], 0x1234);
+        CU_ASSERT_EQUAL(dom->nr_pages, 4 * n);
+        CU_ASSERT_EQUAL(heap_audit(), 0);
+    }
+    teardown();
+}
+
 /*
  * Random reservations and exchanges against a model: which pfn has which frame. After each step the
  * heap is audited and every frame of the model belongs to the domain and knows its pfn.
@@ -951,6 +979,7 @@ int main(void)
     CU_ADD_TEST(s, test_exchange_refusals_change_nothing);
     CU_ADD_TEST(s, test_exchange_stops_at_the_first_bad_step_and_tells_how_far_it_came);
     CU_ADD_TEST(s, test_exchange_with_each_copy_failing_loses_no_frame);
+    CU_ADD_TEST(s, test_exchange_that_fails_half_way_leaves_lists_and_frames_as_they_were);
     CU_ADD_TEST(s, test_exchange_of_big_extents_for_small_ones);
     CU_ADD_TEST(s, test_random_reservations_and_exchanges_keep_the_model);
     CU_ADD_TEST(s, test_memory_questions);

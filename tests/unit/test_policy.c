@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "emulate/emulate.h"
-#include "emulate/policy.h"
+#include "emulate/decode.h"
 #include "fake.h"
 #include "lib/errno.h"
 #include "paging/paging.h"
 #include "sched/time.h"
+
+#include <xen/arch-x86/cpufeatureset.h>
 
 enum { EAX, EBX, ECX, EDX };
 enum machine { EVERYTHING_INTEL, EVERYTHING_AMD, OLD_AMD } machine;
@@ -38,7 +40,7 @@ void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         out[EBX] = v->arch.xcr0 > 3 ? 576 + 64 * (fls64(v->arch.xcr0) - 2) : 576;
         out[ECX] = 4096;
     } else if (leaf == 0xd && subleaf == 1) {
-        out[EBX] = 576 + 64 * popcount64(v->arch.xcr0 >> 2);
+        out[EBX] = 576 + 64 * (uint32_t)__builtin_popcountll(v->arch.xcr0 >> 2);
     } else if (leaf == 0xd) {
         out[EAX] = 64;
         out[EBX] = 576 + 64 * (subleaf - 2);
@@ -48,7 +50,11 @@ void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
         out[ECX] = 1;
     }
 }
-int arch_rdmsr_safe(uint32_t msr, uint64_t *value) { (void)msr; *value = hw_msr; return 0; }
+int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+    *value = msr == 0xc0000103 ? hw_written : hw_msr; /* TSC_AUX is what was written */
+    return 0;
+}
 int arch_wrmsr_safe(uint32_t msr, uint64_t value) { (void)msr; hw_written = value; return 0; }
 void arch_vcpu_save_bases(struct vcpu *x) { (void)x; bases_saved++; }
 void arch_vcpu_bases_changed(struct vcpu *x) { (void)x; bases_loaded++; }
