@@ -6,9 +6,7 @@
  */
 #include "emulate/decode.h"
 #include "emulate/emulate.h"
-#include "lib/lib.h"
 #include "memory/frame.h"
-#include "x86/arch.h"
 
 #include <xen/arch-x86/cpufeatureset.h>
 #include <xen/arch-x86/cpuid.h>

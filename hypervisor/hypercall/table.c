@@ -7,10 +7,7 @@
  */
 #include "hypercall/hypercall.h"
 
-#include "console/console.h"
 #include "event/evtchn.h"
-#include "irq/irq.h"
-#include "paging/paging.h"
 #include "x86/upcalls.h"
 
 #define SYSCALL_BYTES 2 /* length of the instruction that is executed again */

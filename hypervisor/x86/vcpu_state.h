@@ -3,6 +3,8 @@
  * set by hypercall. While it runs, the general registers are in the CPU's entry frame (guest_regs()).
  */
 #pragma once
+#include "lib/types.h"
+
 #include <xen/xen.h>
 
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)

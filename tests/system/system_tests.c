@@ -95,7 +95,8 @@ static const struct scenario scenarios[] = {
       .name = "nmi",
       .kernel_cmdline = "xl_job=smoke",
       .steps = { "XL-JOB-START smoke", "!nmi", "!mce",
-                 "Machine check: bank 2, status bd00000000000000, address 1234000", "XL-JOB-RC 0" } },
+                 "Machine check: bank 2, status bd00000000000000, address 1234000",
+                 "XL-JOB-RC 0" } },
 
     /* The ends of a machine. */
     { .group = "test",

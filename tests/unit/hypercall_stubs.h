@@ -23,7 +23,7 @@ struct boot_info boot_info;
 struct acpi_info acpi_info;
 
 /* ---- hypercalls of other folders: their number comes back ---- */
-#define STUB_HC(name, rc)                                                                          \
+#define STUB_HC(name, rc) \
     long name(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) { return rc; }
 STUB_HC(hc_mmu_update, 1)
 STUB_HC(hc_mmuext_op, 26)
@@ -57,7 +57,10 @@ void vcpu_time_update(struct vcpu *v) {}
 void vcpu_set_timer(struct vcpu *v, uint64_t t) { last_timer = t; }
 void wallclock_set(uint64_t s, uint32_t ns, uint64_t t) { last_wallclock = s; }
 long evtchn_poll(guest_va_t arg) { return -EINVAL; }
-int vcpu_info_register(struct vcpu *v, mfn_t m, uint32_t offset) { return offset % 8 ? -EINVAL : 0; }
+int vcpu_info_register(struct vcpu *v, mfn_t m, uint32_t offset)
+{
+    return offset % 8 ? -EINVAL : 0;
+}
 bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
 void page_put_writable(mfn_t m) { page_put(mfn_to_page(m)); }
 int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)
@@ -69,9 +72,17 @@ int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
     v->arch.dr[n] = value;
     return 0;
 }
-int vcpu_set_gdt(struct vcpu *v, const uint64_t *f, unsigned int n) { gdt_of = v; return 0; }
+int vcpu_set_gdt(struct vcpu *v, const uint64_t *f, unsigned int n)
+{
+    gdt_of = v;
+    return 0;
+}
 void vcpu_drop_gdt(struct vcpu *v) { gdt_of = NULL; }
-int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int n) { ldt_of = v; return 0; }
+int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int n)
+{
+    ldt_of = v;
+    return 0;
+}
 void vcpu_drop_ldt(struct vcpu *v) { ldt_of = NULL; }
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
 {
@@ -86,7 +97,11 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 }
 void console_drain(void) {}
 int arch_acpi_power_off(uint16_t a, uint16_t b) { return -EIO; }
-void domain_shutdown(struct domain *d, uint32_t code) { nr_shutdowns++; last_code = code; }
+void domain_shutdown(struct domain *d, uint32_t code)
+{
+    nr_shutdowns++;
+    last_code = code;
+}
 int policy_target(const struct domain *caller, const struct domain *d)
 {
     return caller == d || caller->is_privileged ? 0 : -EPERM;

@@ -87,11 +87,12 @@ static void table(uint32_t at, const char *sig, uint32_t len)
 static void usual(void)
 {
     static const uint8_t madt[] = {
-        0,    8,  0,    0, 1, 0, 0,    0,    0, 8, 1, 2, 0, 0, 0, 0, /* CPU 0 enabled, CPU 1 not */
-        1,    12, 7,    0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,             /* I/O APIC 7 */
-        2,    10, 0,    0, 2, 0, 0,    0,    0xd, 0,                   /* IRQ 0 is GSI 2 */
-        0,    8,  5,    9, 1, 0, 0,    0,                            /* CPU 5 is APIC 9 */
-        0x7f, 8,  1,    2, 3, 4, 5,    6,                            /* from the future */
+        0,    8,  0,    0, 1, 0, 0,    0,    0,   8, 1, 2,
+        0,    0,  0,    0,                                 /* CPU 0 enabled, CPU 1 not */
+        1,    12, 7,    0, 0, 0, 0xc0, 0xfe, 0,   0, 0, 0, /* I/O APIC 7 */
+        2,    10, 0,    0, 2, 0, 0,    0,    0xd, 0,       /* IRQ 0 is GSI 2 */
+        0,    8,  5,    9, 1, 0, 0,    0,                  /* CPU 5 is APIC 9 */
+        0x7f, 8,  1,    2, 3, 4, 5,    6,                  /* from the future */
         4,    6,  0xff, 0, 0, 1,
     };
 

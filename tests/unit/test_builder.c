@@ -84,12 +84,12 @@ noreturn void arch_halt_forever(void) { abort(); }
 /* ---- a process per case ---- */
 
 #define PANICKED 7
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define CHECK(cond)                                                    \
+    do {                                                               \
+        if (!(cond)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
+            _exit(1);                                                  \
+        }                                                              \
     } while (0)
 
 static int result_pipe[2];
@@ -161,8 +161,10 @@ static void write_kernel(void)
     eh->e_phentsize = sizeof(*ph);
     eh->e_phnum = 3;
     eh->e_entry = BASE + 0x200000;
-    ph[0] = (Elf64_Phdr){ PT_LOAD, PF_R | PF_X, 0x1000, BASE + 0x200000, 0x200000, 0x2100, 0x2100, 0x1000 };
-    ph[1] = (Elf64_Phdr){ PT_LOAD, PF_R | PF_W, 0x4010, BASE + 0x204010, 0x204010, 0x30, c.kernel_memsz, 0x10 };
+    ph[0] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_X, 0x1000, BASE + 0x200000,
+                          0x200000, 0x2100,      0x2100, 0x1000 };
+    ph[1] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_W, 0x4010,         BASE + 0x204010,
+                          0x204010, 0x30,        c.kernel_memsz, 0x10 };
     notes_len = 0;
     note_text(image, XEN_ELFNOTE_GUEST_OS, "test");
     note_text(image, XEN_ELFNOTE_XEN_VERSION, "xen-3.0");
@@ -306,18 +308,22 @@ static void check_initrd(void)
     CHECK(si->mod_len == (c.initrd ? INITRD_BYTES : 0));
     CHECK(!(si->flags & SIF_MOD_START_PFN) == !(c.initrd && c.mod_pfn));
     for (uint64_t i = 0; c.initrd && i < end; i++) {
-        uint64_t pfn = (c.mod_pfn ? si->mod_start : (si->mod_start - BASE) >> PAGE_SHIFT) + i / PAGE_SIZE;
+        uint64_t pfn =
+            (c.mod_pfn ? si->mod_start : (si->mod_start - BASE) >> PAGE_SHIFT) + i / PAGE_SIZE;
         mfn_t m = _mfn(*p2m_virt(pfn));
 
-        CHECK(((uint8_t *)mfn_to_virt(m))[i % PAGE_SIZE] == (i < INITRD_BYTES ? initrd_byte(i) : 0));
+        CHECK(((uint8_t *)mfn_to_virt(m))[i % PAGE_SIZE] ==
+              (i < INITRD_BYTES ? initrd_byte(i) : 0));
         CHECK(mfn_x(m) == (INITRD_AT + i) >> PAGE_SHIFT);
-        CHECK(c.mod_pfn || *(uint8_t *)at(si->mod_start + i) == (i < INITRD_BYTES ? initrd_byte(i) : 0));
+        CHECK(c.mod_pfn ||
+              *(uint8_t *)at(si->mod_start + i) == (i < INITRD_BYTES ? initrd_byte(i) : 0));
     }
 }
 
 static void check_start_info(void)
 {
-    const dom0_vga_console_info_t *vga = (const void *)((const char *)si + si->console.dom0.info_off);
+    const dom0_vga_console_info_t *vga =
+        (const void *)((const char *)si + si->console.dom0.info_off);
 
     CHECK(strcmp(si->magic, "xen-3.0-x86_64p") == 0);
     CHECK((si->flags & ~8u) == 0x303);
@@ -417,9 +423,13 @@ static void test_every_kind_of_kernel_is_built(void)
 
 static void test_sizes(void)
 {
-    static const struct { uint64_t mib, max_mib; int rc; } sizes[] = {
-        { 1, 0, PANICKED }, { 4, 0, PANICKED }, { 5, 0, 0 }, { 6, 0, 0 }, { 7, 0, 0 }, { 16, 0, 0 }, { 33, 0, 0 },
-        { 100, 0, 0 }, { 33, 6, 0 }, { 33, 4, PANICKED }, { 6, 33, 0 }, { 0, 6, 0 }, { 0, 0, 0 },
+    static const struct {
+        uint64_t mib, max_mib;
+        int rc;
+    } sizes[] = {
+        { 1, 0, PANICKED }, { 4, 0, PANICKED }, { 5, 0, 0 },   { 6, 0, 0 },  { 7, 0, 0 },
+        { 16, 0, 0 },       { 33, 0, 0 },       { 100, 0, 0 }, { 33, 6, 0 }, { 33, 4, PANICKED },
+        { 6, 33, 0 },       { 0, 6, 0 },        { 0, 0, 0 },
     };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {

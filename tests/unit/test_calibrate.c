@@ -12,7 +12,7 @@
 
 struct acpi_info acpi_info;
 
-static uint64_t ps;                /* the machine's real time, in picoseconds */
+static uint64_t ps; /* the machine's real time, in picoseconds */
 static uint64_t tsc_khz, lapic_khz, cpuid_khz;
 static bool pit_dead, pm_dead, hpet_dead, jumpy;
 static uint32_t hpet_regs[256], lapic_start;
@@ -26,22 +26,33 @@ static void look(uint64_t cost_ns)
     ps += cost_ns * 1000 + nr_looks++ % 7 * 300;
     if (jumpy && nr_looks == 3000) /* an SMI in the first half */
         ps += 3000000000ULL;
-    hpet_regs[0xf0 / 4] = hpet_dead ? 5 : (uint32_t)(ps / 10000 + 0xfffff000u); /* wraps on the way */
+    hpet_regs[0xf0 / 4] =
+        hpet_dead ? 5 : (uint32_t)(ps / 10000 + 0xfffff000u); /* wraps on the way */
 }
 
 uint64_t arch_tsc(void)
 {
     look(5);
-    return 77777 + (uint64_t)((unsigned __int128)(jumpy && nr_looks > 3000 ? ps - 3000000000ULL : ps) *
-                              tsc_khz / 1000000000);
+    return 77777 +
+           (uint64_t)((unsigned __int128)(jumpy && nr_looks > 3000 ? ps - 3000000000ULL : ps) *
+                      tsc_khz / 1000000000);
 }
-void lapic_timer_arm(uint32_t ticks) { lapic_start = ticks; lapic_ps = ps; }
+void lapic_timer_arm(uint32_t ticks)
+{
+    lapic_start = ticks;
+    lapic_ps = ps;
+}
 uint32_t lapic_timer_remaining(void)
 {
     look(5);
     return lapic_start - (uint32_t)((unsigned __int128)(ps - lapic_ps) * lapic_khz / 1000000000);
 }
-volatile void *arch_map_mmio(uint64_t maddr, size_t bytes) { (void)maddr; (void)bytes; return hpet_regs; }
+volatile void *arch_map_mmio(uint64_t maddr, size_t bytes)
+{
+    (void)maddr;
+    (void)bytes;
+    return hpet_regs;
+}
 void arch_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
     (void)sub;
@@ -59,7 +70,9 @@ uint32_t arch_port_in(uint16_t port, unsigned int bytes)
 {
     look(700);
     if (port == 0x608 && bytes == 4)
-        return pm_dead ? 0xffffffff : (uint32_t)((unsigned __int128)ps * 3579545 / 1000000000000ULL + 0xfff800) & 0xffffff;
+        return pm_dead ? 0xffffffff
+                       : (uint32_t)((unsigned __int128)ps * 3579545 / 1000000000000ULL + 0xfff800) &
+                             0xffffff;
     if (port == 0x42)
         return pit_dead ? 0xff : pit_latch >> (pit_half++ & 1) * 8 & 0xff;
     if (port == 0x71)
@@ -71,7 +84,8 @@ void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value)
     (void)bytes;
     look(700);
     if (port == 0x43 && value == 0x80) {
-        pit_latch = (uint16_t)(0xffff - (unsigned __int128)(ps - pit_ps) * 1193182 / 1000000000000ULL);
+        pit_latch =
+            (uint16_t)(0xffff - (unsigned __int128)(ps - pit_ps) * 1193182 / 1000000000000ULL);
         pit_half = 0;
     } else if (port == 0x42) {
         pit_ps = ps;
@@ -96,7 +110,11 @@ static void machine(void)
     acpi_info.pm_timer_port = 0x608;
 }
 
-static bool near(uint64_t a, uint64_t b, double ppm) { double x = (double)a / b - 1; return x < ppm / 1e6 && x > -ppm / 1e6; }
+static bool near(uint64_t a, uint64_t b, double ppm)
+{
+    double x = (double)a / b - 1;
+    return x < ppm / 1e6 && x > -ppm / 1e6;
+}
 
 static void expect(const char *by, unsigned int prefer)
 {
@@ -106,7 +124,8 @@ static void expect(const char *by, unsigned int prefer)
     CU_ASSERT_EQUAL_FATAL(calibrate(&r, prefer), true);
     CU_ASSERT_STRING_EQUAL(r.by, by);
     if (!near(r.tsc_khz, tsc_khz, 150) || !near(r.lapic_khz, lapic_khz, 150))
-        fprintf(stderr, "%s: %llu %llu\n", by, (unsigned long long)r.tsc_khz, (unsigned long long)r.lapic_khz);
+        fprintf(stderr, "%s: %llu %llu\n", by, (unsigned long long)r.tsc_khz,
+                (unsigned long long)r.lapic_khz);
     CU_ASSERT(near(r.tsc_khz, tsc_khz, 150));
     CU_ASSERT(near(r.lapic_khz, lapic_khz, 150));
     CU_ASSERT(ps - begin < 50000000000ULL); /* 50 ms */
@@ -174,8 +193,8 @@ static void test_a_disturbed_measurement_is_not_believed(void)
 
 static void test_scales_are_accurate_and_rounded_down(void)
 {
-    static const uint64_t khz[] = { 100000, 499999, 999999, 1000000, 1000001, 1999999, 2000000,
-                                    2893201, 5000000, 20000000 };
+    static const uint64_t khz[] = { 100000,  499999,  999999,  1000000, 1000001,
+                                    1999999, 2000000, 2893201, 5000000, 20000000 };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(khz); i++) {
         struct tsc_scale s = { .base = 1000 };
@@ -191,7 +210,12 @@ static void test_scales_are_accurate_and_rounded_down(void)
 static void set_rtc(unsigned int sec, unsigned int min, unsigned int hour, unsigned int day,
                     unsigned int mon, unsigned int year, uint8_t b)
 {
-    cmos[0] = sec; cmos[2] = min; cmos[4] = hour; cmos[7] = day; cmos[8] = mon; cmos[9] = year;
+    cmos[0] = sec;
+    cmos[2] = min;
+    cmos[4] = hour;
+    cmos[7] = day;
+    cmos[8] = mon;
+    cmos[9] = year;
     cmos[11] = b;
 }
 
@@ -216,7 +240,8 @@ static void test_the_rtc_in_its_formats(void)
         cmos[index[i]] = most[i] + 1;
         CU_ASSERT_EQUAL(rtc_read(), 0);
     }
-    for (unsigned int i = 0; i < 36525; i += 61) { /* every day's arithmetic against the C library */
+    for (unsigned int i = 0; i < 36525;
+         i += 61) { /* every day's arithmetic against the C library */
         time_t t = (time_t)i * 86400 + i;
         struct tm tm;
 

@@ -42,8 +42,8 @@ static void test_census_rows_have_a_handler_or_a_noted_refusal(void)
  */
 static void test_census_sub_operations_are_known(void)
 {
-    static const char *const ours[] = { "memory_op", "xen_version", "vm_assist", "vcpu_op",
-                                        "sched_op", "set_segment_base", "set_debugreg" };
+    static const char *const ours[] = { "memory_op", "xen_version",      "vm_assist",   "vcpu_op",
+                                        "sched_op",  "set_segment_base", "set_debugreg" };
     struct domain *d = fake_domain(0, 1);
     FILE *f = fopen("tests/unit/abi-census-dom0.tsv", "r");
     char line[1024], name[64], sub[64];
@@ -62,7 +62,8 @@ static void test_census_sub_operations_are_known(void)
             mine |= strcmp(name, ours[i]) == 0;
         if (!mine)
             continue;
-        CU_ASSERT(hypercall_table[nr].fn(strtoul(sub[0] == 'd' ? sub + 2 : sub, NULL, 0), 0, 0, 0, 0) != -ENOSYS);
+        CU_ASSERT(hypercall_table[nr].fn(strtoul(sub[0] == 'd' ? sub + 2 : sub, NULL, 0), 0, 0, 0,
+                                         0) != -ENOSYS);
         checked++;
     }
     CU_ASSERT(checked > 50);

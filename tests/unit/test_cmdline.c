@@ -34,9 +34,8 @@ static void test_usual_line_is_taken_silently(void)
 
 static void test_every_form_of_a_value(void)
 {
-    parse(
-        "  com1=9600\tconsole=vga,com1 vga=keep loglvl=info guest_loglvl=warning smap=off smep=0 "
-        "clocksource=acpi sync_console=yes dom0_mem=512k,max:1T ");
+    parse("  com1=9600\tconsole=vga,com1 vga=keep loglvl=info guest_loglvl=warning smap=off smep=0 "
+          "clocksource=acpi sync_console=yes dom0_mem=512k,max:1T ");
     CU_ASSERT_STRING_EQUAL(fake_printed, "");
     CU_ASSERT_EQUAL(options.com1_baud, 9600);
     CU_ASSERT_TRUE(options.console_com1);
@@ -51,8 +50,8 @@ static void test_every_form_of_a_value(void)
     CU_ASSERT_FALSE(options.console_com1);
     CU_ASSERT_EQUAL(options.loglvl, 0);
     for (unsigned int i = 0; i < 10; i++) {
-        static const char *const words[] = { "no",  "yes", "off",     "on",     "false",
-                                             "true", "disable", "enable", "0", "1" };
+        static const char *const words[] = { "no",   "yes",     "off",    "on", "false",
+                                             "true", "disable", "enable", "0",  "1" };
         char line[32] = "noreboot=";
 
         parse(strcat(line, words[i]));

@@ -28,36 +28,36 @@ void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t ec)
 }
 
 /* One row: the assembler's text and what we expect of the decoder. */
-#define SNIPPETS(X)                                                                                \
-    X(0, "mov %rax, (%rdi)", OP(0x89), 8, GPR_RAX, 1, 0)                                           \
-    X(1, "mov %r9d, 8(%r12)", OP(0x89), 4, 9, 1, 0)                                                \
-    X(2, "mov %cx, -4(%rbp,%rsi,2)", OP(0x89), 2, GPR_RCX, 1, 0)                                   \
-    X(3, "movb $-3, 0x12345(%r13,%r14,8)", OP(0xc6), 1, 0, 1, -3)                                  \
-    X(4, "movq $-559038737, (%rsp)", OP(0xc7), 8, 0, 1, -559038737)                                \
-    X(5, "movw $0x9234, (,%rax,4)", OP(0xc7), 2, 0, 1, (int16_t)0x9234)                            \
-    X(6, "lock andb $0xfd, (%rdi)", OP(0x80), 1, 4, 1, -3)                                         \
-    X(7, "lock btrq $5, 16(%rbx)", OP_0F(0xba), 8, 6, 1, 5)                                        \
-    X(8, "xchg %rdx, (%r15,%r15)", OP(0x87), 8, GPR_RDX, 1, 0)                                     \
-    X(9, "lock cmpxchg %r8, (%rdi)", OP_0F(0xb1), 8, 8, 1, 0)                                      \
-    X(10, "lock orw $-2, %fs:0x1234(%rip)", OP(0x83), 2, 1, 1, -2)                                 \
-    X(11, "lock btsw %r9w, (%rsp,%r12)", OP_0F(0xab), 2, 9, 1, 0)                                  \
-    X(12, "in $0x71, %eax", OP(0xe5), 4, 0, 0, 0x71)                                               \
-    X(13, "mov %rsi, (%edi,%eax)", OP(0x89), 8, GPR_RSI, 1, 0)                                     \
-    X(14, "lock xorl $0x7fffffff, %gs:-1(%r9d)", OP(0x81), 4, 6, 1, 0x7fffffff)                    \
-    X(15, "in %dx, %ax", OP(0xed), 2, 0, 0, 0)                                                     \
-    X(16, "out %al, $0x70", OP(0xe6), 1, 0, 0, 0x70)                                               \
-    X(17, "mov %cr4, %r11", OP_0F(0x20), 4, 4, 0, 0)                                               \
-    X(18, "mov %rcx, %db7", OP_0F(0x23), 4, 7, 0, 0)                                               \
-    X(19, "clts", OP_0F(0x06), 4, 0, 0, 0)                                                         \
-    X(20, "rdtscp", OP_0F(0x01), 4, 7, 0, 0)                                                       \
-    X(21, "xsetbv", OP_0F(0x01), 4, 2, 0, 0)                                                       \
-    X(22, "lock cmpxchg %ebp, 1(%rcx)", OP_0F(0xb1), 4, GPR_RBP, 1, 0)                             \
-    X(23, "wrmsr", OP_0F(0x30), 4, 0, 0, 0)                                                        \
-    X(24, "andq $0x7fffffff, (%r8)", OP(0x81), 8, 4, 1, 0x7fffffff)                                \
-    X(25, "mov %rax, (%r12,%r12,8)", OP(0x89), 8, 0, 1, 0)                                         \
-    X(26, "mov %rax, 0(%r13)", OP(0x89), 8, 0, 1, 0)                                               \
-    X(27, "movl $0x01020304, 0x10(%rip)", OP(0xc7), 4, 0, 1, 0x01020304)                           \
-    X(28, "mov %rax, 0(,%rbp,8)", OP(0x89), 8, 0, 1, 0)                                            \
+#define SNIPPETS(X)                                                             \
+    X(0, "mov %rax, (%rdi)", OP(0x89), 8, GPR_RAX, 1, 0)                        \
+    X(1, "mov %r9d, 8(%r12)", OP(0x89), 4, 9, 1, 0)                             \
+    X(2, "mov %cx, -4(%rbp,%rsi,2)", OP(0x89), 2, GPR_RCX, 1, 0)                \
+    X(3, "movb $-3, 0x12345(%r13,%r14,8)", OP(0xc6), 1, 0, 1, -3)               \
+    X(4, "movq $-559038737, (%rsp)", OP(0xc7), 8, 0, 1, -559038737)             \
+    X(5, "movw $0x9234, (,%rax,4)", OP(0xc7), 2, 0, 1, (int16_t)0x9234)         \
+    X(6, "lock andb $0xfd, (%rdi)", OP(0x80), 1, 4, 1, -3)                      \
+    X(7, "lock btrq $5, 16(%rbx)", OP_0F(0xba), 8, 6, 1, 5)                     \
+    X(8, "xchg %rdx, (%r15,%r15)", OP(0x87), 8, GPR_RDX, 1, 0)                  \
+    X(9, "lock cmpxchg %r8, (%rdi)", OP_0F(0xb1), 8, 8, 1, 0)                   \
+    X(10, "lock orw $-2, %fs:0x1234(%rip)", OP(0x83), 2, 1, 1, -2)              \
+    X(11, "lock btsw %r9w, (%rsp,%r12)", OP_0F(0xab), 2, 9, 1, 0)               \
+    X(12, "in $0x71, %eax", OP(0xe5), 4, 0, 0, 0x71)                            \
+    X(13, "mov %rsi, (%edi,%eax)", OP(0x89), 8, GPR_RSI, 1, 0)                  \
+    X(14, "lock xorl $0x7fffffff, %gs:-1(%r9d)", OP(0x81), 4, 6, 1, 0x7fffffff) \
+    X(15, "in %dx, %ax", OP(0xed), 2, 0, 0, 0)                                  \
+    X(16, "out %al, $0x70", OP(0xe6), 1, 0, 0, 0x70)                            \
+    X(17, "mov %cr4, %r11", OP_0F(0x20), 4, 4, 0, 0)                            \
+    X(18, "mov %rcx, %db7", OP_0F(0x23), 4, 7, 0, 0)                            \
+    X(19, "clts", OP_0F(0x06), 4, 0, 0, 0)                                      \
+    X(20, "rdtscp", OP_0F(0x01), 4, 7, 0, 0)                                    \
+    X(21, "xsetbv", OP_0F(0x01), 4, 2, 0, 0)                                    \
+    X(22, "lock cmpxchg %ebp, 1(%rcx)", OP_0F(0xb1), 4, GPR_RBP, 1, 0)          \
+    X(23, "wrmsr", OP_0F(0x30), 4, 0, 0, 0)                                     \
+    X(24, "andq $0x7fffffff, (%r8)", OP(0x81), 8, 4, 1, 0x7fffffff)             \
+    X(25, "mov %rax, (%r12,%r12,8)", OP(0x89), 8, 0, 1, 0)                      \
+    X(26, "mov %rax, 0(%r13)", OP(0x89), 8, 0, 1, 0)                            \
+    X(27, "movl $0x01020304, 0x10(%rip)", OP(0xc7), 4, 0, 1, 0x01020304)        \
+    X(28, "mov %rax, 0(,%rbp,8)", OP(0x89), 8, 0, 1, 0)                         \
     X(29, "mov %rax, 0(%rbp,%rbp,8)", OP(0x89), 8, 0, 1, 0)
 
 #define ASM(n, text, ...) __asm__(".text; snip" #n ": " text "; snip" #n "_end:");
@@ -67,9 +67,22 @@ SNIPPETS(DECLARE)
 
 static void set_regs(void)
 {
-    struct cpu_user_regs r = { .rax = 0x10000, .rcx = 0x1000, .rdx = 0x2000, .rbx = 0x3000,
-        .rsp = 0x4000, .rbp = 0x5000, .rsi = 0x6000, .rdi = 0x7000, .r8 = 0x8000, .r9 = 0x9000,
-        .r10 = 0xa000, .r11 = 0xb000, .r12 = 0xc000, .r13 = 0xd000, .r14 = 0xe000, .r15 = 0xf000 };
+    struct cpu_user_regs r = { .rax = 0x10000,
+                               .rcx = 0x1000,
+                               .rdx = 0x2000,
+                               .rbx = 0x3000,
+                               .rsp = 0x4000,
+                               .rbp = 0x5000,
+                               .rsi = 0x6000,
+                               .rdi = 0x7000,
+                               .r8 = 0x8000,
+                               .r9 = 0x9000,
+                               .r10 = 0xa000,
+                               .r11 = 0xb000,
+                               .r12 = 0xc000,
+                               .r13 = 0xd000,
+                               .r14 = 0xe000,
+                               .r15 = 0xf000 };
 
     r.cs = FLAT_KERNEL_CS64;
     r.rip = 0x400000;
@@ -128,12 +141,12 @@ static void test_prefix_rules(void)
     CU_ASSERT_EQUAL(decode("\x48\x40\x89\xff", 4, &i), 0); /* the last REX counts */
     CU_ASSERT_EQUAL(i.bytes, 4);
     CU_ASSERT_EQUAL(i.reg, 7);
-    CU_ASSERT_EQUAL(decode("\xf0\x89\x07", 3, &i), -EINVAL);  /* LOCK MOV */
-    CU_ASSERT_EQUAL(decode("\xf0\x01\xc0", 3, &i), -EINVAL);  /* LOCK ADD to a register */
+    CU_ASSERT_EQUAL(decode("\xf0\x89\x07", 3, &i), -EINVAL); /* LOCK MOV */
+    CU_ASSERT_EQUAL(decode("\xf0\x01\xc0", 3, &i), -EINVAL); /* LOCK ADD to a register */
     CU_ASSERT_EQUAL(decode("\xf0\xfa", 2, &i), -EINVAL);
-    CU_ASSERT_EQUAL(decode("\xf4", 1, &i), -EINVAL);          /* HLT is not ours */
+    CU_ASSERT_EQUAL(decode("\xf4", 1, &i), -EINVAL); /* HLT is not ours */
     CU_ASSERT_EQUAL(decode("\x0f\x38\xf0\x07", 4, &i), -EINVAL);
-    CU_ASSERT_EQUAL(decode("\xc5\xf8\x77", 3, &i), -EINVAL);  /* VEX */
+    CU_ASSERT_EQUAL(decode("\xc5\xf8\x77", 3, &i), -EINVAL); /* VEX */
 }
 
 static void test_sixteen_bytes_are_too_many(void)
@@ -258,9 +271,10 @@ static void test_only_64_bit_code_is_fetched(void)
 static void test_what_is_not_emulated(void)
 {
     static const char *const insns[] = {
-        "\x88\x07", "\x08\x07", "\x86\x07", "\x0f\xb0\x07", /* 8-bit registers */
-        "\x01\x07", "\x29\x07", "\xf7\x17", "\xff\x07", "\xaa", "\x48\xab", "\x0f\xc3\x07",
-        "\x6c", "\x6d", "\x6e", "\x6f", "\xa2\1\2\3\4", "\x0f\xa2",
+        "\x88\x07", "\x08\x07",     "\x86\x07", "\x0f\xb0\x07", /* 8-bit registers */
+        "\x01\x07", "\x29\x07",     "\xf7\x17", "\xff\x07",     "\xaa",
+        "\x48\xab", "\x0f\xc3\x07", "\x6c",     "\x6d",         "\x6e",
+        "\x6f",     "\xa2\1\2\3\4", "\x0f\xa2",
     };
     struct insn i;
 

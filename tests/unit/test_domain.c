@@ -28,7 +28,7 @@
 #define RAM_FRAMES 4096u
 
 static unsigned int nr_sched, nr_timers, nr_arch, nr_evtchn; /* created minus destroyed */
-static unsigned int calls, fail_at; /* the fail_at-th creation of a part fails */
+static unsigned int calls, fail_at;           /* the fail_at-th creation of a part fails */
 static unsigned int evtchn_left, paging_left; /* -ERESTART so often */
 static int on_pause_clear_crash;
 static struct timer *armed;
@@ -71,12 +71,17 @@ int evtchn_domain_create(struct domain *d)
     return part(&nr_evtchn) ? (d->evtchn = NULL, -ENOMEM) : 0;
 }
 void evtchn_domain_destroy(struct domain *d) { nr_evtchn--; }
-int evtchn_domain_relinquish(struct domain *d) { return evtchn_left && evtchn_left-- ? -ERESTART : 0; }
-static unsigned int nr_unloaded; /* vCPUs that no CPU has loaded any more, of the domain that dies */
+int evtchn_domain_relinquish(struct domain *d)
+{
+    return evtchn_left && evtchn_left-- ? -ERESTART : 0;
+}
+static unsigned int
+    nr_unloaded; /* vCPUs that no CPU has loaded any more, of the domain that dies */
 void arch_vcpu_unload(struct vcpu *v) { nr_unloaded++; }
 int paging_relinquish(struct domain *d)
 {
-    CU_ASSERT(nr_unloaded >= d->max_vcpus || d->max_vcpus < 40); /* tables may go once no CPU is there */
+    CU_ASSERT(nr_unloaded >= d->max_vcpus ||
+              d->max_vcpus < 40); /* tables may go once no CPU is there */
     return paging_left && paging_left-- ? -ERESTART : 0;
 }
 void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }
@@ -116,7 +121,10 @@ unsigned int paging_audit(void) { return 2; }
 unsigned int evtchn_audit(void) { return 1; }
 void arch_print_regs(const struct cpu_user_regs *regs) {}
 
-static struct { const struct debug_key *k[16]; unsigned int n; } keys;
+static struct {
+    const struct debug_key *k[16];
+    unsigned int n;
+} keys;
 void debug_key_register(const struct debug_key *k) { keys.k[keys.n++] = k; }
 
 /* The end of the machine comes back to the test. */
@@ -146,7 +154,9 @@ static void setup(void)
     options.noreboot = false;
     armed = NULL;
     free_at_start = heap_free_pages();
-    CU_ASSERT_EQUAL_FATAL(domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, 2, 100, &dom0), 0);
+    CU_ASSERT_EQUAL_FATAL(domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, 2, 100,
+                                        &dom0),
+                          0);
     CU_ASSERT_EQUAL_FATAL(domain_create(5, 0, 40, 100, &guest), 0);
     CU_ASSERT_EQUAL_FATAL(vcpu_create(dom0, 0), 0);
     for (unsigned int i = 0; i < 40; i++)

@@ -17,7 +17,7 @@
 
 /* ---- the machine ---- */
 
-#define TABLE_MFN 10          /* the L1 table that is written to */
+#define TABLE_MFN 10 /* the L1 table that is written to */
 #define TABLE_VA 0xffffc90000123000ULL
 
 static struct domain *d;
@@ -28,7 +28,11 @@ static unsigned int races, refuse_writes, nr_writes, retry_rc;
 static uint64_t last_cr2, entry_before, root_set;
 static unsigned int roots_loaded;
 static int root_rc;
-static struct { uint16_t port; unsigned int bytes, nr; uint32_t out, in; } io;
+static struct {
+    uint16_t port;
+    unsigned int bytes, nr;
+    uint32_t out, in;
+} io;
 
 void arch_inject_page_fault(struct vcpu *x, uint64_t cr2, uint32_t ec)
 {
@@ -45,8 +49,16 @@ void arch_inject_exception(struct vcpu *x, unsigned int vector, uint32_t ec)
     last_vector = vector;
     last_error = ec;
 }
-void arch_inject_soft_interrupt(struct vcpu *x, unsigned int vector) { (void)x; soft_vector = vector; }
-void arch_flush_tlb_page_local(uint64_t va) { (void)va; nr_flushes++; }
+void arch_inject_soft_interrupt(struct vcpu *x, unsigned int vector)
+{
+    (void)x;
+    soft_vector = vector;
+}
+void arch_flush_tlb_page_local(uint64_t va)
+{
+    (void)va;
+    nr_flushes++;
+}
 void arch_vcpu_roots_changed(struct vcpu *x)
 {
     roots_loaded++;
@@ -74,12 +86,26 @@ bool pci_conf_port(struct domain *x, uint16_t port, unsigned int bytes, bool wri
         *value = 0x80001234;
     return true;
 }
-uint64_t guest_tsc(const struct vcpu *x) { return x->domain->vtsc ? 0x1122334455667788 : fake_now_ns; }
-int arch_rdmsr_safe(uint32_t msr, uint64_t *value) { (void)msr; *value = 0; return -EFAULT; }
-int arch_wrmsr_safe(uint32_t msr, uint64_t value) { (void)msr; (void)value; return 0; }
+uint64_t guest_tsc(const struct vcpu *x)
+{
+    return x->domain->vtsc ? 0x1122334455667788 : fake_now_ns;
+}
+int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+    (void)msr;
+    *value = 0;
+    return -EFAULT;
+}
+int arch_wrmsr_safe(uint32_t msr, uint64_t value)
+{
+    (void)msr;
+    (void)value;
+    return 0;
+}
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
                      : "a"(leaf), "c"(subleaf));
 }
 int vcpu_set_root(struct vcpu *x, mfn_t m, bool user)
@@ -89,9 +115,17 @@ int vcpu_set_root(struct vcpu *x, mfn_t m, bool user)
     root_set = mfn_x(m);
     return root_rc;
 }
-bool page_get_writable(struct domain *x, mfn_t m) { (void)x; return mfn_x(m) == 20; }
+bool page_get_writable(struct domain *x, mfn_t m)
+{
+    (void)x;
+    return mfn_x(m) == 20;
+}
 void page_put_writable(mfn_t m) { CU_ASSERT_EQUAL(mfn_x(m), 20); }
-void page_free(struct page_info *pg) { (void)pg; CU_FAIL("a reference too many was dropped"); }
+void page_free(struct page_info *pg)
+{
+    (void)pg;
+    CU_FAIL("a reference too many was dropped");
+}
 
 /* Now and then the entry changes between the emulator's look at it and its store. */
 int paging_emulated_write(struct vcpu *x, mfn_t l1, unsigned int offset, pte_t old, pte_t new,
@@ -193,42 +227,60 @@ struct native {
 
 /* One function per instruction: load registers, execute at a label, store them. rdi: the operand. */
 #define WRITES(X)                                                                                  \
-    X(0, 8, "mov %%rax, (%%rdi)") X(1, 4, "mov %%ecx, (%%rdi)") X(2, 2, "mov %%dx, (%%rdi)")       \
-    X(3, 8, "movq $-7, (%%rdi)") X(4, 4, "movl $0x12345678, (%%rdi)")                              \
-    X(5, 2, "movw $0x8765, (%%rdi)") X(6, 1, "movb $0x5a, (%%rdi)")                                \
-    X(7, 8, "xchg %%rax, (%%rdi)") X(8, 4, "xchg %%ecx, (%%rdi)") X(9, 2, "xchg %%dx, (%%rdi)")    \
-    X(10, 8, "lock cmpxchg %%rcx, (%%rdi)") X(11, 4, "lock cmpxchg %%edx, (%%rdi)")                \
-    X(12, 2, "cmpxchg %%bx, (%%rdi)") X(13, 8, "cmpxchg %%rdx, (%%rdi)")                           \
-    X(14, 2, "lock cmpxchg %%cx, (%%rdi)") X(15, 8, "and %%rax, (%%rdi)")                          \
-    X(16, 4, "lock or %%ecx, (%%rdi)") X(17, 2, "xor %%dx, (%%rdi)")                               \
-    X(18, 8, "lock xor %%rcx, (%%rdi)") X(19, 4, "lock and %%eax, (%%rdi)")                        \
-    X(20, 8, "or %%rbx, (%%rdi)") X(21, 1, "lock andb $0xfd, (%%rdi)")                             \
-    X(22, 1, "lock orb $0x80, (%%rdi)") X(23, 1, "xorb $0x41, (%%rdi)")                            \
-    X(24, 8, "andq $-3, (%%rdi)") X(25, 8, "orq $0x63, (%%rdi)")                                   \
-    X(26, 4, "xorl $0x12345678, (%%rdi)") X(27, 2, "andw $0x7fff, (%%rdi)")                        \
-    X(28, 2, "lock orw $-2, (%%rdi)") X(29, 8, "lock andq $-0x1000, (%%rdi)")                      \
-    X(30, 8, "lock btrq $1, (%%rdi)") X(31, 8, "btsq $63, (%%rdi)") X(32, 4, "btcl $37, (%%rdi)")  \
-    X(33, 2, "lock btsw $5, (%%rdi)") X(34, 8, "lock xor %%rax, (%%rdi)")                          \
-    X(35, 4, "and %%ecx, (%%rdi)") X(36, 8, "lock btrq %%rcx, (%%rdi)")                            \
-    X(37, 4, "btsl %%edx, (%%rdi)") X(38, 2, "btcw %%bx, (%%rdi)")                                 \
-    X(39, 8, "mov %%rbx, 0x40(%%rdi)") X(40, 8, "xchg %%rcx, -0x40(%%rdi)")                        \
-    X(41, 8, "mov %%rdx, -0x123(%%rdi)") X(42, 8, "xchg %%rax, 0x123(%%rdi)")                      \
-    X(43, 8, "movq $0, 8(%%rdi)")
+    X(0, 8, "mov %%rax, (%%rdi)")                                                                  \
+    X(1, 4, "mov %%ecx, (%%rdi)") X(2, 2, "mov %%dx, (%%rdi)") X(3, 8, "movq $-7, (%%rdi)") X(     \
+        4, 4, "movl $0x12345678, (%%rdi)") X(5, 2,                                                 \
+                                             "movw $0x8765, (%%rdi)") X(6, 1,                      \
+                                                                        "movb $0x5a, (%%rdi)")     \
+        X(7, 8, "xchg %%rax, (%%rdi)") X(8, 4, "xchg %%ecx, (%%rdi)") X(9, 2,                      \
+                                                                        "xchg %%dx, (%%rdi)")      \
+            X(10, 8, "lock cmpxchg %%rcx, (%%rdi)") X(11, 4, "lock cmpxchg %%edx, (%%rdi)") X(     \
+                12, 2, "cmpxchg %%bx, (%%rdi)") X(13, 8, "cmpxchg %%rdx, (%%rdi)")                 \
+                X(14, 2, "lock cmpxchg %%cx, (%%rdi)") X(15, 8, "and %%rax, (%%rdi)") X(           \
+                    16, 4,                                                                         \
+                    "lock or %%ecx, (%%rdi)") X(17, 2,                                             \
+                                                "xor %%dx, (%%rdi)") X(18, 8,                      \
+                                                                       "lock xor %%rcx, (%%rdi)")  \
+                    X(19, 4, "lock and %%eax, (%%rdi)") X(20, 8, "or %%rbx, (%%rdi)") X(           \
+                        21, 1, "lock andb $0xfd, (%%rdi)") X(22, 1, "lock orb $0x80, (%%rdi)")     \
+                        X(23, 1, "xorb $0x41, (%%rdi)") X(24, 8, "andq $-3, (%%rdi)") X(           \
+                            25, 8, "orq $0x63, (%%rdi)") X(26, 4, "xorl $0x12345678, (%%rdi)")     \
+                            X(27, 2, "andw $0x7fff, (%%rdi)") X(28, 2, "lock orw $-2, (%%rdi)") X( \
+                                29,                                                                \
+                                8,                                                                 \
+                                "lock andq $-0x1000, (%%rdi)") X(30, 8, "lock btrq $1, (%%rdi)")   \
+                                X(31, 8, "btsq $63, (%%rdi)") X(32, 4, "btcl $37, (%%rdi)")        \
+                                    X(33, 2,                                                       \
+                                      "lock btsw $5, (%%rdi)") X(34, 8, "lock xor %%rax, (%%rdi)") \
+                                        X(35, 4, "and %%ecx, (%%rdi)")                             \
+                                            X(36, 8, "lock btrq %%rcx, (%%rdi)")                   \
+                                                X(37, 4, "btsl %%edx, (%%rdi)")                    \
+                                                    X(38, 2, "btcw %%bx, (%%rdi)")                 \
+                                                        X(39, 8, "mov %%rbx, 0x40(%%rdi)")         \
+                                                            X(40, 8, "xchg %%rcx, -0x40(%%rdi)")   \
+                                                                X(41, 8,                           \
+                                                                  "mov %%rdx, -0x123(%%rdi)")      \
+                                                                    X(42, 8,                       \
+                                                                      "xchg %%rax, 0x123(%%rdi)")  \
+                                                                        X(43, 8,                   \
+                                                                          "movq $0, 8(%%rdi)")
 
-#define NATIVE(n, size, text)                                                                      \
-    extern const uint8_t code##n[], code##n##_end[];                                               \
-    static noinline void native##n(struct native *s)                                               \
-    {                                                                                              \
-        register struct native *r8 __asm__("r8") = s;                                              \
-                                                                                                   \
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushq 40(%%r8); popfq;"                          \
-                         "mov (%%r8), %%rax; mov 8(%%r8), %%rcx; mov 16(%%r8), %%rdx;"             \
-                         "mov 24(%%r8), %%rbx; mov 32(%%r8), %%rdi;"                               \
-                         "code" #n ": " text "; code" #n "_end: "                                  \
-                         "pushfq; popq 40(%%r8); lea 128(%%rsp), %%rsp;"                           \
-                         "mov %%rax, (%%r8); mov %%rcx, 8(%%r8); mov %%rdx, 16(%%r8);"             \
-                         "mov %%rbx, 24(%%r8); mov %%rdi, 32(%%r8); cld"                           \
-                         : "+r"(r8) : : "rax", "rcx", "rdx", "rbx", "rdi", "memory", "cc");        \
+#define NATIVE(n, size, text)                                                          \
+    extern const uint8_t code##n[], code##n##_end[];                                   \
+    static noinline void native##n(struct native *s)                                   \
+    {                                                                                  \
+        register struct native *r8 __asm__("r8") = s;                                  \
+                                                                                       \
+        __asm__ volatile("lea -128(%%rsp), %%rsp; pushq 40(%%r8); popfq;"              \
+                         "mov (%%r8), %%rax; mov 8(%%r8), %%rcx; mov 16(%%r8), %%rdx;" \
+                         "mov 24(%%r8), %%rbx; mov 32(%%r8), %%rdi;"                   \
+                         "code" #n ": " text "; code" #n "_end: "                      \
+                         "pushfq; popq 40(%%r8); lea 128(%%rsp), %%rsp;"               \
+                         "mov %%rax, (%%r8); mov %%rcx, 8(%%r8); mov %%rdx, 16(%%r8);" \
+                         "mov %%rbx, 24(%%r8); mov %%rdi, 32(%%r8); cld"               \
+                         : "+r"(r8)                                                    \
+                         :                                                             \
+                         : "rax", "rcx", "rdx", "rbx", "rdi", "memory", "cc");         \
     }
 WRITES(NATIVE)
 
@@ -244,8 +296,8 @@ static unsigned int nr_cases;
 
 static uint64_t random64(void)
 {
-    static const uint64_t corner[] = { 0, 1, ~0ULL, 1ULL << 63, ~0ULL >> 1, 0x80, 0x7f, 0xffffffff,
-                                       0x80000000, 0x7fff, 0x8000 };
+    static const uint64_t corner[] = { 0,    1,          ~0ULL,      1ULL << 63, ~0ULL >> 1, 0x80,
+                                       0x7f, 0xffffffff, 0x80000000, 0x7fff,     0x8000 };
 
     if (random() % 4 == 0)
         return corner[(unsigned int)random() % ARRAY_SIZE(corner)];
@@ -280,7 +332,9 @@ static void run_case(const struct write_case *c, uint64_t *page)
     unsigned int shift = in_entry * 8;
 
     const char *at = strstr(c->text, ", ");
-    int64_t disp = at && !strchr(c->text, '$') ? strtol(at + 2, NULL, 0) : strstr(c->text, " 8(") ? 8 : 0;
+    int64_t disp = at && !strchr(c->text, '$') ? strtol(at + 2, NULL, 0)
+                   : strstr(c->text, " 8(")    ? 8
+                                               : 0;
 
     if (bit_in_register) { /* stay in this operand; distances are tested apart */
         uint64_t bit = random64() & (8 * c->size - 1);
@@ -385,7 +439,7 @@ static void test_refusals_change_nothing(void)
     CU_ASSERT_FALSE(PF("\x48\x01\xc7", TABLE_VA + 8));     /* no memory operand */
     CU_ASSERT_FALSE(PF("\x48\x89\x47\x01", TABLE_VA + 9)); /* crosses entries */
     CU_ASSERT_FALSE(PF("\x48\x0f\xc7\x0f", TABLE_VA + 8)); /* CMPXCHG16B */
-    CU_ASSERT_FALSE(PF("\x0f\xc7\x0f", TABLE_VA + 8)); /* CMPXCHG8B */
+    CU_ASSERT_FALSE(PF("\x0f\xc7\x0f", TABLE_VA + 8));     /* CMPXCHG8B */
     CU_ASSERT_FALSE(PF("\x48\x83\x3f\x01", TABLE_VA + 8)); /* CMP only reads */
     CU_ASSERT_FALSE(PF("\xff\x37", TABLE_VA + 8));         /* PUSH */
     CU_ASSERT_FALSE(PF("\x48\x11\x07", TABLE_VA + 8));     /* ADC and SBB are not emulated */
@@ -397,10 +451,10 @@ static void test_refusals_change_nothing(void)
     CU_ASSERT_FALSE(PF("\x48\xff\x07", TABLE_VA + 8));
     CU_ASSERT_FALSE(PF("\x48\x0f\xc3\x07", TABLE_VA + 8));
     CU_ASSERT_FALSE(PF("\xf3\x48\xab", TABLE_VA + 8));
-    CU_ASSERT_FALSE(PF("\x88\x07", TABLE_VA + 8));         /* 8-bit registers */
+    CU_ASSERT_FALSE(PF("\x88\x07", TABLE_VA + 8));                 /* 8-bit registers */
     CU_ASSERT_FALSE(PF("\x48\x89\x07", TABLE_VA + 8 + PAGE_SIZE)); /* changed under our feet */
-    CU_ASSERT_FALSE(PF("\x0f\x30", TABLE_VA + 8));         /* WRMSR, likewise */
-    CU_ASSERT_FALSE(PF("\xe6\x80", TABLE_VA + 8));         /* OUT, likewise */
+    CU_ASSERT_FALSE(PF("\x0f\x30", TABLE_VA + 8));                 /* WRMSR, likewise */
+    CU_ASSERT_FALSE(PF("\xe6\x80", TABLE_VA + 8));                 /* OUT, likewise */
     CU_ASSERT_EQUAL(nr_writes, 0);
     CU_ASSERT_EQUAL(ENTRY(1), 0);
     before.rip = regs.rip;
@@ -459,7 +513,8 @@ static void test_changed_code_is_decoded_again(void)
     CU_ASSERT_EQUAL(ENTRY(1), 5);
     CU_ASSERT_EQUAL(ENTRY(2), 6);
     CU_ASSERT_FALSE(PF("\xf0\x48\x89\x0f", TABLE_VA));
-    CU_ASSERT_FALSE(PF("\xf0\x48\x89\x0f", TABLE_VA)); /* a refusal is not remembered as anything else */
+    CU_ASSERT_FALSE(PF("\xf0\x48\x89\x0f",
+                       TABLE_VA)); /* a refusal is not remembered as anything else */
     CU_ASSERT_EQUAL(nr_writes, 3);
 }
 
@@ -527,7 +582,8 @@ static void test_spurious_faults(void)
     CU_ASSERT_FALSE(guest_page_fault(v, &regs, va));
     CU_ASSERT_EQUAL(nr_flushes, 2);
     link_tables(va, pte_make(30, PTE_P | PTE_RW | PTE_US));
-    regs.error_code = PFEC_PRESENT | PFEC_USER | 8; /* reserved bits, protection keys: not repaired */
+    regs.error_code =
+        PFEC_PRESENT | PFEC_USER | 8; /* reserved bits, protection keys: not repaired */
     CU_ASSERT_FALSE(guest_page_fault(v, &regs, va));
     regs.error_code = PFEC_PRESENT | PFEC_USER | 32;
     CU_ASSERT_FALSE(guest_page_fault(v, &regs, va));
@@ -542,7 +598,7 @@ static void permit(uint16_t port, unsigned int nr)
         memset(d->io_bitmap, 0xff, NR_IOPORTS / 8);
     }
     for (unsigned int p = port; p < port + nr; p++)
-        d->io_bitmap[p / 8] &= (uint8_t)~(1 << (p % 8));
+        d->io_bitmap[p / 8] &= (uint8_t) ~(1 << (p % 8));
 }
 
 static void test_ports(void)
@@ -585,8 +641,8 @@ static void test_ports(void)
 static void test_iopl(void)
 {
     static const uint8_t *const insns[] = { (const uint8_t *)"\xec", (const uint8_t *)"\xee",
-        (const uint8_t *)"\xe4", (const uint8_t *)"\xe7", (const uint8_t *)"\xfa",
-        (const uint8_t *)"\xfb" };
+                                            (const uint8_t *)"\xe4", (const uint8_t *)"\xe7",
+                                            (const uint8_t *)"\xfa", (const uint8_t *)"\xfb" };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(insns); i++)
         for (unsigned int iopl = 0; iopl < 4; iopl++)
@@ -701,7 +757,8 @@ static void test_control_registers(void)
     CU_ASSERT_FALSE(GP("\x0f\x22\xdb"));
     regs.rbx = ~0ULL;
     CU_ASSERT_TRUE(GP("\x0f\x22\xe3")); /* cr4: only what is the guest's */
-    CU_ASSERT_EQUAL(v->arch.cr4 & ~(uint64_t)(CR4_TSD | CR4_DE | CR4_FSGSBASE | CR4_OSXSAVE), 0x6a0);
+    CU_ASSERT_EQUAL(v->arch.cr4 & ~(uint64_t)(CR4_TSD | CR4_DE | CR4_FSGSBASE | CR4_OSXSAVE),
+                    0x6a0);
     CU_ASSERT_FALSE(GP("\x44\x0f\x20\xc3")); /* cr8 */
     CU_ASSERT_FALSE(GP("\x0f\x20\x03"));     /* ModRM of a memory operand */
     v->arch.kernel_mode = false;
@@ -742,9 +799,21 @@ static void test_debug_registers(void)
 
 static void test_xsetbv(void)
 {
-    static const struct { uint64_t xcr0; bool ok; } t[] = {
-        { 1, true }, { 3, true }, { 7, true }, { 5, false }, { 0, false }, { 2, false },
-        { 0xe7, true }, { 0x27, false }, { 0xe3, false }, { 0x200, false }, { 1ULL << 62 | 1, false },
+    static const struct {
+        uint64_t xcr0;
+        bool ok;
+    } t[] = {
+        { 1, true },
+        { 3, true },
+        { 7, true },
+        { 5, false },
+        { 0, false },
+        { 2, false },
+        { 0xe7, true },
+        { 0x27, false },
+        { 0xe3, false },
+        { 0x200, false },
+        { 1ULL << 62 | 1, false },
         { 0x18 | 3, false },
     };
 
@@ -815,11 +884,14 @@ static void test_msr_instructions(void)
 
 static void test_what_stays_with_the_guest(void)
 {
-    static const struct { const char *code; unsigned int len; } t[] = {
-        { "\xf4", 1 }, { "\x0f\x01\x17", 3 }, { "\x0f\x01\x1f", 3 }, { "\x0f\x00\xd8", 3 },
-        { "\x0f\x01\xf0", 3 }, { "\x48\xcf", 2 }, { "\x0f\x07", 2 }, { "\x0f\x33", 2 },
-        { "\x0f\x01\xf8", 3 }, { "\x8e\xd8", 2 }, { "\x0f\x01\x38", 3 }, { "\x90", 1 },
-        { "\xf0\xfa", 2 }, { "\xcc", 1 }, { "\x89\x07", 2 }, { "\x0f\xc7\x0f", 3 },
+    static const struct {
+        const char *code;
+        unsigned int len;
+    } t[] = {
+        { "\xf4", 1 },         { "\x0f\x01\x17", 3 }, { "\x0f\x01\x1f", 3 }, { "\x0f\x00\xd8", 3 },
+        { "\x0f\x01\xf0", 3 }, { "\x48\xcf", 2 },     { "\x0f\x07", 2 },     { "\x0f\x33", 2 },
+        { "\x0f\x01\xf8", 3 }, { "\x8e\xd8", 2 },     { "\x0f\x01\x38", 3 }, { "\x90", 1 },
+        { "\xf0\xfa", 2 },     { "\xcc", 1 },         { "\x89\x07", 2 },     { "\x0f\xc7\x0f", 3 },
     };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
@@ -901,8 +973,8 @@ static void test_random_instructions(void)
     srandom(3);
     permit(0x60, 8);
     for (unsigned int n = 0; n < 300000; n++) {
-        static const uint8_t likely_bytes[] = { 0x0f, 0x66, 0xf0, 0xf3, 0x48, 0x01, 0xc7, 0xba, 0xab,
-                                                0x6c, 0x6d, 0x20, 0x22, 0x23, 0x30, 0x32 };
+        static const uint8_t likely_bytes[] = { 0x0f, 0x66, 0xf0, 0xf3, 0x48, 0x01, 0xc7, 0xba,
+                                                0xab, 0x6c, 0x6d, 0x20, 0x22, 0x23, 0x30, 0x32 };
 
         for (unsigned int i = 0; i < 15; i++)
             code[i] = random() % 3 ? likely_bytes[random() % 16] : (uint8_t)random();

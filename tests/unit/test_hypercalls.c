@@ -240,12 +240,15 @@ static long reservation(unsigned int cmd, uint64_t n, unsigned int order, domid_
     return call(__HYPERVISOR_memory_op, cmd, va(res()), 0);
 }
 
-static long exchange(uint64_t in_nr, unsigned int in_order, unsigned int out_order, unsigned int bits)
+static long exchange(uint64_t in_nr, unsigned int in_order, unsigned int out_order,
+                     unsigned int bits)
 {
     *exch() = (struct xen_memory_exchange){
         .in = { .nr_extents = in_nr, .extent_order = in_order, .domid = DOMID_SELF },
-        .out = { .nr_extents = in_nr << in_order >> out_order, .extent_order = out_order,
-                 .mem_flags = bits, .domid = DOMID_SELF },
+        .out = { .nr_extents = in_nr << in_order >> out_order,
+                 .extent_order = out_order,
+                 .mem_flags = bits,
+                 .domid = DOMID_SELF },
     };
     set_xen_guest_handle(exch()->in.extent_start, in_list());
     set_xen_guest_handle(exch()->out.extent_start, out_list());
@@ -287,7 +290,8 @@ static void test_reservation_refusals(void)
     CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, ~0ULL, 0, DOMID_SELF), 0);
     CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, 65, 0, 7), 64); /* max_pages */
     CU_ASSERT_EQUAL(other->nr_pages, 64);
-    CU_ASSERT_EQUAL(reservation(XENMEM_decrease_reservation, 1, 0, DOMID_SELF), 0); /* not its own */
+    CU_ASSERT_EQUAL(reservation(XENMEM_decrease_reservation, 1, 0, DOMID_SELF),
+                    0); /* not its own */
     in_list()[0] = ~0ULL;
     CU_ASSERT_EQUAL(reservation(XENMEM_decrease_reservation, 1, 12, DOMID_SELF), 0);
     in_list()[0] = RAM_FRAMES - 1;
@@ -325,7 +329,7 @@ static void test_exchange_refusals_change_nothing(void)
     CU_ASSERT_EQUAL(exchange(8, 0, 13, 0), -EPERM);
     CU_ASSERT_EQUAL(exchange(7, 0, 3, 0), -EINVAL); /* 7 frames for none */
     CU_ASSERT_EQUAL(exchange(12, 0, 3, 0), -EINVAL);
-    CU_ASSERT_EQUAL(exchange(8, 0, 3, 13), -EINVAL);  /* 8 pages below 8 KiB */
+    CU_ASSERT_EQUAL(exchange(8, 0, 3, 13), -EINVAL); /* 8 pages below 8 KiB */
     CU_ASSERT_EQUAL(exchange(8, 0, 3, 20), -ENOMEM);
     CU_ASSERT_EQUAL(exch()->nr_exchanged, 0);
     *exch() = (struct xen_memory_exchange){ .in = { .nr_extents = 8, .domid = 99 },
@@ -425,7 +429,10 @@ static void test_exchange_that_fails_half_way_leaves_lists_and_frames_as_they_we
  * heap is audited and every frame of the model belongs to the domain and knows its pfn.
  */
 #define MODEL_MAX 1024u
-static struct { uint64_t mfn, pfn; bool held; } model[MODEL_MAX];
+static struct {
+    uint64_t mfn, pfn;
+    bool held;
+} model[MODEL_MAX];
 static unsigned int nr_model;
 static uint64_t next_pfn;
 
@@ -545,7 +552,10 @@ static void test_random_reservations_and_exchanges_keep_the_model(void)
         preempt_every = (unsigned int)rand() % 4;
         switch (rand() % 5) {
         case 0: random_populate(); break;
-        case 1: if (nr_model) random_decrease(); break;
+        case 1:
+            if (nr_model)
+                random_decrease();
+            break;
         case 2: random_hold(); break;
         default: random_exchange(); break;
         }
@@ -619,7 +629,9 @@ static void test_trap_table_is_set_in_pieces_and_sanitised(void)
 
     setup();
     for (unsigned int i = 0; i < 256; i++)
-        t[i] = (struct trap_info){ .vector = (uint8_t)i, .flags = 0xff, .cs = 0xe008, .address = i + 1 };
+        t[i] = (struct trap_info){
+            .vector = (uint8_t)i, .flags = 0xff, .cs = 0xe008, .address = i + 1
+        };
     preempt_every = 1;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_set_trap_table, va(t), 0, 0), 0);
     CU_ASSERT_EQUAL(restarts, 16);
@@ -731,7 +743,8 @@ static void test_sched_op(void)
     CU_ASSERT_EQUAL(nr_shutdowns, 1);
     for (unsigned int cmd = 4; cmd < 9; cmd++)
         CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op, cmd, va(guest.bytes), 0), -ENOSYS);
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op_compat, SCHEDOP_shutdown, SHUTDOWN_reboot, 0), -ENOSYS);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op_compat, SCHEDOP_shutdown, SHUTDOWN_reboot, 0),
+                    -ENOSYS);
     CU_ASSERT_EQUAL(nr_shutdowns, 1);
     teardown();
 }
@@ -789,17 +802,22 @@ static void test_vcpu_op_areas_and_timers(void)
     v0->runstate.state = RUNSTATE_offline;
     v0->runstate.time[1] = 99;
     *arg = va(area);
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, va(arg)), 0);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, va(arg)),
+                    0);
     CU_ASSERT_EQUAL(area->time[1], 99);
     CU_ASSERT_EQUAL(gva_x(v0->runstate_area), va(area));
     *arg = bad_va;
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, va(arg)), -EFAULT);
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, bad_va), -EFAULT);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, va(arg)),
+                    -EFAULT);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, bad_va),
+                    -EFAULT);
     CU_ASSERT_EQUAL(gva_x(v0->runstate_area), va(area));
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, va(arg)), -EFAULT);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, va(arg)),
+                    -EFAULT);
     CU_ASSERT_EQUAL(gva_x(v0->time_area), 0);
     *arg = va(area);
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, va(arg)), 0);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, va(arg)),
+                    0);
     CU_ASSERT_EQUAL(gva_x(v0->time_area), va(area));
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 1, va(area)), 0);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 1, bad_va), -EFAULT);
@@ -867,8 +885,11 @@ static void test_platform_op(void)
         op->u.firmware_info.type = type;
         op->u.firmware_info.index = 0;
         op->u.firmware_info.u.kbd_shift_flags = 9;
-        CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0),
-                        type == 5 ? 0 : type == 4 ? -ENOSYS : type == 0 || type > 5 ? -EINVAL : -ESRCH);
+        CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), type == 5   ? 0
+                                                                      : type == 4 ? -ENOSYS
+                                                                      : type == 0 || type > 5
+                                                                          ? -EINVAL
+                                                                          : -ESRCH);
         CU_ASSERT_EQUAL(op->u.firmware_info.u.kbd_shift_flags, type == 5 ? 0 : 9);
     }
     op->cmd = XENPF_get_cpuinfo;
@@ -888,8 +909,8 @@ static void test_platform_op(void)
     op->u.enter_acpi_sleep.sleep_state = 5;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), -EIO);
     for (unsigned int cmd = 0; cmd < 80; cmd++) {
-        if (cmd == XENPF_settime64 || cmd == XENPF_firmware_info ||
-            cmd == XENPF_get_cpuinfo || cmd == XENPF_enter_acpi_sleep)
+        if (cmd == XENPF_settime64 || cmd == XENPF_firmware_info || cmd == XENPF_get_cpuinfo ||
+            cmd == XENPF_enter_acpi_sleep)
             continue;
         op->cmd = cmd;
         CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), -ENOSYS);

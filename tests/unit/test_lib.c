@@ -21,7 +21,6 @@
 #undef strncmp
 #undef strchr
 
-
 static int sign(int x) { return (x > 0) - (x < 0); }
 
 static void test_copies_and_fills_touch_exactly_their_bytes(void)

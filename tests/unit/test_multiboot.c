@@ -156,8 +156,7 @@ static void test_every_truncation_is_refused(void)
         memcpy(mbi, &(uint32_t){ (uint32_t)all }, 4);
     }
     parse_bytes(0);
-    CU_ASSERT_STRING_EQUAL(why,
-                           "Multiboot2 information: 0 bytes long, at most 0 are possible");
+    CU_ASSERT_STRING_EQUAL(why, "Multiboot2 information: 0 bytes long, at most 0 are possible");
 }
 
 static void check_map(void)
@@ -200,8 +199,7 @@ static void test_one_line_names_the_thing_and_its_value(void)
     begin();
     tag(1, text, sizeof(text));
     CU_ASSERT_FALSE(parse());
-    CU_ASSERT_STRING_EQUAL(why,
-                           "Multiboot2 tag 1: text of 2000 bytes, at most 1023 are possible");
+    CU_ASSERT_STRING_EQUAL(why, "Multiboot2 tag 1: text of 2000 bytes, at most 1023 are possible");
     begin();
     module_tag(0x2000, 0x1000, "");
     CU_ASSERT_FALSE(parse());

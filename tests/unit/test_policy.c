@@ -55,11 +55,28 @@ int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
     *value = msr == 0xc0000103 ? hw_written : hw_msr; /* TSC_AUX is what was written */
     return 0;
 }
-int arch_wrmsr_safe(uint32_t msr, uint64_t value) { (void)msr; hw_written = value; return 0; }
-void arch_vcpu_save_bases(struct vcpu *x) { (void)x; bases_saved++; }
-void arch_vcpu_bases_changed(struct vcpu *x) { (void)x; bases_loaded++; }
+int arch_wrmsr_safe(uint32_t msr, uint64_t value)
+{
+    (void)msr;
+    hw_written = value;
+    return 0;
+}
+void arch_vcpu_save_bases(struct vcpu *x)
+{
+    (void)x;
+    bases_saved++;
+}
+void arch_vcpu_bases_changed(struct vcpu *x)
+{
+    (void)x;
+    bases_loaded++;
+}
 uint64_t guest_tsc(const struct vcpu *x) { return x->domain->vtsc ? 0x77 : fake_now_ns; }
-bool page_get_writable(struct domain *x, mfn_t m) { (void)x; return mfn_x(m) == 5; }
+bool page_get_writable(struct domain *x, mfn_t m)
+{
+    (void)x;
+    return mfn_x(m) == 5;
+}
 void page_put_writable(mfn_t m) { (void)m; }
 
 static void boot(enum machine m, uint64_t xcr0_mask)
@@ -89,12 +106,16 @@ static uint32_t leaf(uint32_t l, uint32_t sub, unsigned int reg)
 
 static bool shown(unsigned int feature)
 {
-    static const struct { uint32_t leaf, sub, reg; } w[] = {
-        { 1, 0, EDX }, { 1, 0, ECX }, { 0x80000001, 0, EDX }, { 0x80000001, 0, ECX }, { 0xd, 1, EAX },
-        { 7, 0, EBX }, { 7, 0, ECX }, { 0x80000007, 0, EDX }, { 0x80000008, 0, EBX }, { 7, 0, EDX },
-        { 7, 1, EAX }, { 0x80000021, 0, EAX }, { 7, 1, EBX }, { 7, 2, EDX },
+    static const struct {
+        uint32_t leaf, sub, reg;
+    } w[] = {
+        { 1, 0, EDX },          { 1, 0, ECX }, { 0x80000001, 0, EDX }, { 0x80000001, 0, ECX },
+        { 0xd, 1, EAX },        { 7, 0, EBX }, { 7, 0, ECX },          { 0x80000007, 0, EDX },
+        { 0x80000008, 0, EBX }, { 7, 0, EDX }, { 7, 1, EAX },          { 0x80000021, 0, EAX },
+        { 7, 1, EBX },          { 7, 2, EDX },
     };
-    return leaf(w[feature / 32].leaf, w[feature / 32].sub, w[feature / 32].reg) >> (feature % 32) & 1;
+    return leaf(w[feature / 32].leaf, w[feature / 32].sub, w[feature / 32].reg) >> (feature % 32) &
+           1;
 }
 #define SHOWN(f) shown(XEN_X86_FEATURE_##f)
 
@@ -102,13 +123,15 @@ static void test_features_a_pv_guest_must_not_see(void)
 {
     static const uint16_t hidden[] = {
 #define F(n) XEN_X86_FEATURE_##n
-        F(VME), F(PSE), F(MTRR), F(PGE), F(PSE36), F(DS), F(HTT), F(TM1), F(DTES64), F(MONITOR),
-        F(VMX), F(SMX), F(EIST), F(PDCM), F(PCID), F(X2APIC), F(TSC_DEADLINE), F(OSXSAVE),
-        F(PAGE1GB), F(CMP_LEGACY), F(SVM), F(IBS), F(SKINIT), F(TOPOEXT), F(DBEXT), F(MONITORX),
-        F(OSVW), F(XSAVES), F(TSC_ADJUST), F(SGX), F(SMEP), F(INVPCID), F(MPX), F(SMAP), F(PROC_TRACE),
-        F(RTM), F(HLE), F(UMIP), F(PKU), F(OSPKE), F(CET_SS), F(CET_IBT), F(ENQCMD), F(HW_PSTATE),
-        F(IBPB), F(IBRS), F(IBRSB), F(STIBP), F(SSBD), F(L1D_FLUSH), F(CORE_CAPS), F(HYBRID),
-        F(AUTO_IBRS), F(INTEL_PSFD),
+        F(VME),     F(PSE),        F(MTRR),      F(PGE),     F(PSE36),        F(DS),
+        F(HTT),     F(TM1),        F(DTES64),    F(MONITOR), F(VMX),          F(SMX),
+        F(EIST),    F(PDCM),       F(PCID),      F(X2APIC),  F(TSC_DEADLINE), F(OSXSAVE),
+        F(PAGE1GB), F(CMP_LEGACY), F(SVM),       F(IBS),     F(SKINIT),       F(TOPOEXT),
+        F(DBEXT),   F(MONITORX),   F(OSVW),      F(XSAVES),  F(TSC_ADJUST),   F(SGX),
+        F(SMEP),    F(INVPCID),    F(MPX),       F(SMAP),    F(PROC_TRACE),   F(RTM),
+        F(HLE),     F(UMIP),       F(PKU),       F(OSPKE),   F(CET_SS),       F(CET_IBT),
+        F(ENQCMD),  F(HW_PSTATE),  F(IBPB),      F(IBRS),    F(IBRSB),        F(STIBP),
+        F(SSBD),    F(L1D_FLUSH),  F(CORE_CAPS), F(HYBRID),  F(AUTO_IBRS),    F(INTEL_PSFD),
     };
 
     for (enum machine m = EVERYTHING_INTEL; m <= EVERYTHING_AMD; m++) {
@@ -173,10 +196,13 @@ static void test_osxsave_and_apic_id_are_the_vcpus(void)
 
 static void test_leaves_without_an_answer_are_zero(void)
 {
-    static const uint32_t zero[] = { 3, 5, 6, 8, 9, 0xa, 0xb, 0xc, 0xe, 0xf, 0x10, 0x12, 0x14, 0x15,
-        0x16, 0x19, 0x1d, 0x1f, 0x24, 0x7fffffff, 0x40000100, 0x4000ff00, 0x40000004, 0x40000006,
-        0x400000ff, 0x80000009, 0x8000000a, 0x8000001b, 0x8000001d, 0x8000001e, 0x8000001f,
-        0x80000022, 0x80860000, 0xc0000000, 0xffffffff };
+    static const uint32_t zero[] = { 3,          5,          6,          8,          9,
+                                     0xa,        0xb,        0xc,        0xe,        0xf,
+                                     0x10,       0x12,       0x14,       0x15,       0x16,
+                                     0x19,       0x1d,       0x1f,       0x24,       0x7fffffff,
+                                     0x40000100, 0x4000ff00, 0x40000004, 0x40000006, 0x400000ff,
+                                     0x80000009, 0x8000000a, 0x8000001b, 0x8000001d, 0x8000001e,
+                                     0x8000001f, 0x80000022, 0x80860000, 0xc0000000, 0xffffffff };
 
     for (enum machine m = EVERYTHING_INTEL; m <= OLD_AMD; m++) {
         boot(m, 0xe7);
@@ -240,7 +266,7 @@ static void test_msrs_by_vendor(void)
     CU_ASSERT_EQUAL(guest_wrmsr(v, 0x1a0, x), 0);
     CU_ASSERT_EQUAL(guest_wrmsr(v, 0x1a0, x & ~1ULL), -EPERM);
     CU_ASSERT_EQUAL(rd(0x10a, &x), 0);
-    CU_ASSERT_EQUAL(x & 0x82, 0);    /* no enhanced IBRS, no TSX control: their MSRs are not there */
+    CU_ASSERT_EQUAL(x & 0x82, 0); /* no enhanced IBRS, no TSX control: their MSRs are not there */
     CU_ASSERT_EQUAL(x & 0x29, 0x21); /* RDCL_NO and MDS_NO, but not SKIP_L1DFL */
     CU_ASSERT_EQUAL(x >> 62, 1);
     CU_ASSERT_EQUAL(rd(0xc0010015, &x), -EPERM);
@@ -265,8 +291,8 @@ static void test_msrs_by_vendor(void)
 
 static void test_unknown_msrs_do_not_exist(void)
 {
-    static const uint32_t known[] = { 0x10, 0x1b, 0x3a, 0x8b, 0xce, 0x10a, 0x140, 0x179, 0x17a, 0x1a0,
-                                      0x277 };
+    static const uint32_t known[] = { 0x10,  0x1b,  0x3a,  0x8b,  0xce, 0x10a,
+                                      0x140, 0x179, 0x17a, 0x1a0, 0x277 };
     unsigned int n = 0;
     uint64_t x;
 
@@ -332,8 +358,8 @@ static void test_tsc_aux_and_apic_base(void)
 
 static void test_hypercall_page(void)
 {
-    static const uint8_t slot1[] = { 0x51, 0x41, 0x53, 0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59,
-                                     0xc3, 0xcc };
+    static const uint8_t slot1[] = { 0x51, 0x41, 0x53, 0xb8, 1,    0,    0,   0,
+                                     0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3, 0xcc };
     static const uint8_t slot23[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, 23, 0, 0, 0, 0x0f, 0x05, 0xcc };
     uint8_t *page;
 

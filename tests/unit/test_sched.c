@@ -267,7 +267,8 @@ static void test_two_share_by_slices(void)
     while (fake_now_ns < SECONDS(2)) {
         cpu_run(0);
         audit();
-        CU_ASSERT_FATAL(deadline[0] > fake_now_ns && deadline[0] <= fake_now_ns + POLICY_SLICE_NS + 1);
+        CU_ASSERT_FATAL(deadline[0] > fake_now_ns &&
+                        deadline[0] <= fake_now_ns + POLICY_SLICE_NS + 1);
         fake_now_ns = deadline[0] + rnd() % 20000;
     }
     vcpu_runstate_get(d->vcpu[0], &a);
@@ -377,7 +378,12 @@ static void test_creation_without_memory_leaves_nothing(void)
 
 static jmp_buf left;
 static bool idled;
-void arch_idle(void) { idled = true; vcpu_pause_clear(d->vcpu[0], VPF_DOWN); fake_irqs_on = true; }
+void arch_idle(void)
+{
+    idled = true;
+    vcpu_pause_clear(d->vcpu[0], VPF_DOWN);
+    fake_irqs_on = true;
+}
 noreturn void exit_to_guest(void) { longjmp(left, 1); }
 
 static void test_the_idle_loop_leaves_for_whoever_wakes(void)
@@ -405,7 +411,8 @@ static void random_step(void)
         break;
     case 1: vcpu_unblock(v); break;
     case 2: vcpu_pause_set(v, flag); break;
-    case 3: case 4: vcpu_pause_clear(v, flag); break;
+    case 3:
+    case 4: vcpu_pause_clear(v, flag); break;
     case 5:
         if (!here->is_idle)
             vcpu_yield();

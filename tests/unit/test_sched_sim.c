@@ -15,13 +15,13 @@
 
 struct task {
     struct entity e;
-    uint64_t run_ns, sleep_ns;   /* runs so much, sleeps so long; run_ns 0: never sleeps */
-    bool jitter;                 /* both vary between half and one and a half */
-    uint64_t yields_every_ns;    /* 0: never */
+    uint64_t run_ns, sleep_ns; /* runs so much, sleeps so long; run_ns 0: never sleeps */
+    bool jitter;               /* both vary between half and one and a half */
+    uint64_t yields_every_ns;  /* 0: never */
     /* now */
     bool asleep;
     uint64_t left_ns, yield_left_ns, wake_at, woke_at;
-    bool waiting;                /* for the first time on the CPU since it woke */
+    bool waiting; /* for the first time on the CPU since it woke */
     uint64_t used, latency_max, nr_wakes, latency_sum;
 };
 
@@ -29,7 +29,7 @@ static struct sched_queue q;
 static struct task *tasks;
 static unsigned int nr_tasks;
 static uint64_t now, idle_ns, nr_switches;
-static uint64_t timer_late_ns;   /* the hardware is that late at most */
+static uint64_t timer_late_ns; /* the hardware is that late at most */
 static unsigned int rng = 1;
 static bool audit = true;
 
@@ -227,8 +227,15 @@ static void test_a_hundred_hogs_of_many_weights_share_one_cpu(void)
 static void test_up_to_four_hogs_are_right_within_a_second(void)
 {
     static const uint32_t weights[][4] = {
-        { 256 }, { 256, 256 }, { 256, 512 }, { 256, 256, 256 }, { 100, 200, 300 },
-        { 256, 256, 256, 256 }, { 100, 200, 300, 400 }, { 256, 512, 1024, 2048 }, { 64, 64, 256, 512 },
+        { 256 },
+        { 256, 256 },
+        { 256, 512 },
+        { 256, 256, 256 },
+        { 100, 200, 300 },
+        { 256, 256, 256, 256 },
+        { 100, 200, 300, 400 },
+        { 256, 512, 1024, 2048 },
+        { 64, 64, 256, 512 },
     };
 
     for (unsigned int w = 0; w < ARRAY_SIZE(weights); w++) {
@@ -334,8 +341,9 @@ static void test_many_that_wake_at_once_keep_the_latency_bound(void)
 /* Beside a hog of equal weight nobody gets more than half, whatever pattern it sleeps in. */
 static void test_no_pattern_of_sleep_gains_share(void)
 {
-    static const uint64_t lengths[] = { 1000, 20000, 99000, 101000, 249000, 260000, 490000, 1000000,
-                                        2400000, 4900000, 5000000, 9900000, 20000000 };
+    static const uint64_t lengths[] = { 1000,    20000,   99000,   101000,  249000,
+                                        260000,  490000,  1000000, 2400000, 4900000,
+                                        5000000, 9900000, 20000000 };
 
     for (unsigned int r = 0; r < ARRAY_SIZE(lengths); r++)
         for (unsigned int s = 0; s < ARRAY_SIZE(lengths); s += 2) {
@@ -349,7 +357,8 @@ static void test_no_pattern_of_sleep_gains_share(void)
             sim_run(SECONDS(2));
             if (hog->used < SECONDS(2) / 2 - MILLISECS(10)) {
                 fprintf(stderr, "run %llu sleep %llu: the hog had only %.1f ms\n",
-                        (unsigned long long)lengths[r], (unsigned long long)lengths[s], hog->used / 1e6);
+                        (unsigned long long)lengths[r], (unsigned long long)lengths[s],
+                        hog->used / 1e6);
                 CU_FAIL("a sleeper gained");
             }
         }
@@ -537,7 +546,8 @@ static void test_random_sequences_keep_the_invariants(void)
 
             now += rnd() % 8 ? rnd() % 300000 : rnd() % 20000000;
             switch (rnd() % 8) {
-            case 0: case 1:
+            case 0:
+            case 1:
                 if (t->e.state == ENTITY_OUT) {
                     policy_wake(&q, &t->e, now);
                     t->woke_at = now;

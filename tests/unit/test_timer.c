@@ -12,7 +12,12 @@
 #define NR_TIMERS 60
 
 static struct timer timers[NR_TIMERS];
-static struct { uint64_t at; unsigned int cpu; bool dead; unsigned int fired; } model[NR_TIMERS];
+static struct {
+    uint64_t at;
+    unsigned int cpu;
+    bool dead;
+    unsigned int fired;
+} model[NR_TIMERS];
 static uint64_t deadline[NR_TEST_CPUS];
 static unsigned int rng = 1, order[NR_TIMERS], nr_order, nr_programmed;
 
@@ -187,7 +192,10 @@ static void test_random_calls_agree_with_the_model(void)
 
         fake_cpu(cpu);
         switch (rnd() % 8) {
-        case 0: case 1: case 2: case 3:
+        case 0:
+        case 1:
+        case 2:
+        case 3:
             timer_set(&timers[i], at);
             model[i].at = model[i].dead ? 0 : at;
             model[i].cpu = cpu;

@@ -6,7 +6,7 @@
 struct page_info;
 extern struct pcpu *fake_pcpu; /* the CPU that the test plays now */
 extern bool fake_irqs_on;
-extern uint8_t *fake_ram;      /* machine address 0 */
+extern uint8_t *fake_ram; /* machine address 0 */
 extern struct page_info *fake_frame_table;
 extern uint64_t *fake_m2p;
 

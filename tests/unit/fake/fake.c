@@ -27,7 +27,11 @@ unsigned int fake_virqs, fake_last_virq, fake_continued_nr, fake_preempt_every;
 uint64_t fake_continued_args[6];
 char fake_printed[4096];
 static unsigned int copy_fails_in, alloc_fails_in, preempt_calls;
-static struct { uint8_t *p; size_t len; int rights; } areas[16];
+static struct {
+    uint8_t *p;
+    size_t len;
+    int rights;
+} areas[16];
 static unsigned int nr_areas;
 
 void fake_reset(unsigned int nr_cpus)
@@ -159,14 +163,22 @@ WEAK uint64_t arch_xcr0_mask;
 WEAK struct pcpu *arch_pcpu(uint32_t id) { return &cpus[id]; }
 WEAK void arch_clear_page(void *p) { memset(p, 0, PAGE_SIZE); }
 WEAK void arch_copy_page(void *d, const void *s) { memcpy(d, s, PAGE_SIZE); }
-WEAK void arch_cache_flush(const void *p, size_t len) { (void)p; (void)len; }
+WEAK void arch_cache_flush(const void *p, size_t len)
+{
+    (void)p;
+    (void)len;
+}
 WEAK void arch_cache_writeback_all(void) {}
 WEAK void arch_flush_tlb_local(void)
 {
     fake_tlb_flushes++;
     fake_pcpu->tlb_flush_time = ++arch_tlb_clock;
 }
-WEAK void arch_flush_tlb_page_local(uint64_t va) { (void)va; fake_tlb_page_flushes++; }
+WEAK void arch_flush_tlb_page_local(uint64_t va)
+{
+    (void)va;
+    fake_tlb_page_flushes++;
+}
 WEAK void arch_flush_tlb_mask(uint64_t mask)
 {
     fake_tlb_flushes++;
@@ -175,7 +187,12 @@ WEAK void arch_flush_tlb_mask(uint64_t mask)
         if (mask >> i & 1)
             cpus[i].tlb_flush_time = arch_tlb_clock;
 }
-WEAK void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va) { (void)mask; (void)va; fake_tlb_page_flushes++; }
+WEAK void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va)
+{
+    (void)mask;
+    (void)va;
+    fake_tlb_page_flushes++;
+}
 WEAK void arch_l4_init_hv_slots(pte_t *l4)
 {
     for (unsigned int i = HV_FIRST_SLOT; i <= HV_LAST_SLOT; i++)
@@ -185,10 +202,18 @@ WEAK uint64_t arch_vcpu_root(const struct vcpu *v)
 {
     return v->arch.kernel_mode ? v->arch.cr3_kernel : v->arch.cr3_user;
 }
-WEAK void arch_vcpu_roots_changed(struct vcpu *v) { (void)v; arch_flush_tlb_local(); }
+WEAK void arch_vcpu_roots_changed(struct vcpu *v)
+{
+    (void)v;
+    arch_flush_tlb_local();
+}
 static struct cpu_user_regs fake_regs[FAKE_MAX_CPUS];
 WEAK struct cpu_user_regs *arch_guest_regs(void) { return &fake_regs[fake_pcpu->id]; }
-WEAK int arch_vcpu_create(struct vcpu *v) { (void)v; return 0; }
+WEAK int arch_vcpu_create(struct vcpu *v)
+{
+    (void)v;
+    return 0;
+}
 WEAK void arch_vcpu_destroy(struct vcpu *v) { (void)v; }
 WEAK void arch_context_switch(struct vcpu *prev, struct vcpu *next)
 {
@@ -202,8 +227,18 @@ WEAK void arch_vcpu_bases_changed(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_debugregs_changed(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_crs_changed(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_set_xcr0(struct vcpu *v, uint64_t x) { v->arch.xcr0 = x; }
-WEAK void arch_inject_exception(struct vcpu *v, unsigned int n, uint32_t ec) { (void)v; (void)n; (void)ec; }
-WEAK void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t ec) { (void)v; (void)cr2; (void)ec; }
+WEAK void arch_inject_exception(struct vcpu *v, unsigned int n, uint32_t ec)
+{
+    (void)v;
+    (void)n;
+    (void)ec;
+}
+WEAK void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t ec)
+{
+    (void)v;
+    (void)cr2;
+    (void)ec;
+}
 WEAK long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
 {
     fake_continued_nr = nr;
@@ -225,7 +260,10 @@ WEAK uint64_t arch_boot_wallclock_s(void) { return 1700000000; }
 WEAK void arch_timer_program(uint64_t t) { fake_timer_deadline = t; }
 WEAK void arch_cpu_kick(uint32_t id) { fake_kicked |= 1ULL << id; }
 WEAK void arch_idle(void) {}
-WEAK uint64_t arch_cpus_online(void) { return nr_cpus_online >= 64 ? ~0ULL : (1ULL << nr_cpus_online) - 1; }
+WEAK uint64_t arch_cpus_online(void)
+{
+    return nr_cpus_online >= 64 ? ~0ULL : (1ULL << nr_cpus_online) - 1;
+}
 
 /* ---- folders that a test may leave out ---- */
 WEAK void print(enum log_level level, const char *fmt, ...)
@@ -283,16 +321,35 @@ WEAK void vcpu_unblock(struct vcpu *v)
     fake_unblocked++;
     atomic_fetch_and(&v->pause_flags, ~(VPF_BLOCKED | VPF_POLL));
 }
-WEAK void virq_send_vcpu(struct vcpu *v, uint32_t virq) { (void)v; fake_virqs++; fake_last_virq = virq; }
-WEAK void virq_send_global(struct domain *d, uint32_t virq) { (void)d; fake_virqs++; fake_last_virq = virq; }
+WEAK void virq_send_vcpu(struct vcpu *v, uint32_t virq)
+{
+    (void)v;
+    fake_virqs++;
+    fake_last_virq = virq;
+}
+WEAK void virq_send_global(struct domain *d, uint32_t virq)
+{
+    (void)d;
+    fake_virqs++;
+    fake_last_virq = virq;
+}
 
-WEAK const char *symbol_lookup(uint64_t addr, uint64_t *offset) { (void)addr; (void)offset; return NULL; }
+WEAK const char *symbol_lookup(uint64_t addr, uint64_t *offset)
+{
+    (void)addr;
+    (void)offset;
+    return NULL;
+}
 
 static bool alloc_fails(void) { return alloc_fails_in && --alloc_fails_in == 0; }
 WEAK void *xmalloc(size_t bytes) { return alloc_fails() ? NULL : calloc(1, bytes); }
 WEAK void xfree(void *p) { free(p); }
 WEAK void *xmalloc_pages(size_t bytes) { return alloc_fails() ? NULL : calloc(1, bytes); }
-WEAK void xfree_pages(void *p, size_t bytes) { (void)bytes; free(p); }
+WEAK void xfree_pages(void *p, size_t bytes)
+{
+    (void)bytes;
+    free(p);
+}
 WEAK void *alloc_page(void)
 {
     void *p = alloc_fails() ? NULL : aligned_alloc(PAGE_SIZE, PAGE_SIZE);
@@ -302,7 +359,15 @@ WEAK void *alloc_page(void)
     return p;
 }
 WEAK void free_page(void *p) { free(p); }
-WEAK void arch_inject_soft_interrupt(struct vcpu *v, unsigned int n) { (void)v; (void)n; }
+WEAK void arch_inject_soft_interrupt(struct vcpu *v, unsigned int n)
+{
+    (void)v;
+    (void)n;
+}
 WEAK void arch_vcpu_save_bases(struct vcpu *v) { (void)v; }
-WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel) { (void)v; (void)sel; }
+WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
+{
+    (void)v;
+    (void)sel;
+}
 WEAK void arch_vcpu_unload(struct vcpu *v) { (void)v; }

@@ -32,13 +32,13 @@ unsigned int fake_refs(const struct domain *d);
 unsigned int fake_locks_held(void);
 
 /* what the code under test did */
-extern uint64_t fake_now_ns;           /* arch_time_ns() */
-extern uint64_t fake_timer_deadline;   /* last arch_timer_program() */
-extern uint64_t fake_kicked;           /* mask of arch_cpu_kick() */
-extern unsigned int fake_tlb_flushes;  /* full ones, any CPU */
+extern uint64_t fake_now_ns;          /* arch_time_ns() */
+extern uint64_t fake_timer_deadline;  /* last arch_timer_program() */
+extern uint64_t fake_kicked;          /* mask of arch_cpu_kick() */
+extern unsigned int fake_tlb_flushes; /* full ones, any CPU */
 extern unsigned int fake_tlb_page_flushes;
-extern unsigned int fake_crashes;      /* domain_crash() calls */
-extern unsigned int fake_unblocked;    /* vcpu_unblock() calls (when sched/ is not linked) */
+extern unsigned int fake_crashes;   /* domain_crash() calls */
+extern unsigned int fake_unblocked; /* vcpu_unblock() calls (when sched/ is not linked) */
 extern unsigned int fake_virqs, fake_last_virq; /* virq_send_* when event/ is not linked */
 /** Every "hypercall_continue" is recorded here. */
 extern unsigned int fake_continued_nr;
