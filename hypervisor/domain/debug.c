@@ -55,7 +55,14 @@ static void print_domain_regs(struct domain *d)
 }
 
 static void key_domains(void) { print_all(print_domain); }
-static void key_registers(void) { print_all(print_domain_regs); }
+static void key_registers(void)
+{
+    const struct pcpu *c = this_pcpu();
+
+    print(LOG_INFO, "CPU %u: %lu root loads, %lu TLB flushes, %lu interrupts, %lu exceptions",
+          c->id, c->nr_cr3_loads, c->nr_tlb_flushes, c->nr_irqs, c->nr_exceptions);
+    print_all(print_domain_regs);
+}
 
 static void key_audit(void)
 {

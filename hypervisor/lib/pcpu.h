@@ -21,7 +21,7 @@ struct pcpu {
     struct vcpu *idle;         /* this CPU's idle vCPU */
     struct vcpu *fpu_owner;    /* whose FPU state the registers hold, or NULL */
     uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
-    uint64_t nr_cr3_loads, nr_tlb_flushes, nr_ipis, nr_irqs, nr_hypercalls, nr_exceptions;
+    uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_hypercalls, nr_exceptions;
 };
 
 #include <arch_inline.h>

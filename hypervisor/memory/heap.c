@@ -6,7 +6,6 @@
  */
 #include "memory/heap.h"
 
-
 #define ZONE0_BITS 24u
 #define NR_ZONES (PADDR_BITS_MAX - ZONE0_BITS + 1)
 #define NR_ORDERS (HEAP_MAX_ORDER + 1)

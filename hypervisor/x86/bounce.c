@@ -174,6 +174,8 @@ void sysenter_from_guest(struct cpu_user_regs *regs)
 /* IRETQ to the guest faulted: bad selector, address or flags. It is told by the failsafe callback. */
 void iret_fault(struct cpu_user_regs *regs)
 {
+    regs->entry_vector = 13;
+    regs->error_code = 0;
     save_selectors(current);
     bounce_failsafe(current);
 }

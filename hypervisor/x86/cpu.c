@@ -42,9 +42,6 @@ void cpu_detect(void)
 
     if (!cpuid_bit(1, EDX, 9))
         panic("CPU without a local APIC (CPUID 1 EDX bit 9 is 0)");
-    if (!cpuid_bit(1, EDX, 24) || !cpuid_bit(1, EDX, 16))
-        panic("CPU without FXSAVE or PAT (CPUID 1 EDX bit 24 or 16 is 0)");
-    f->pge = cpuid_bit(1, EDX, 13);
     f->xsave = cpuid_bit(1, ECX, 26);
     f->fsgsbase = cpuid_bit(7, EBX, 0);
     f->smep = cpuid_bit(7, EBX, 7) && options.smep;
@@ -57,15 +54,15 @@ void cpu_detect(void)
         arch_paddr_bits = MIN(r[0] & 0xff, 52u);
     }
     arch_l1tf_affected = l1tf_affected();
-    f->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE | (f->pge ? CR4_PGE : 0) |
-             (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0) |
-             (cpuid_bit(7, ECX, 2) ? CR4_UMIP : 0) | (f->xsave ? CR4_OSXSAVE : 0);
+    f->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE | CR4_PGE | (f->smep ? CR4_SMEP : 0) |
+             (f->smap ? CR4_SMAP : 0) | (cpuid_bit(7, ECX, 2) ? CR4_UMIP : 0) |
+             (f->xsave ? CR4_OSXSAVE : 0);
 }
 
 void cpu_setup_msrs(void)
 {
-    write_cr0(0x80050033);
-    write_cr4(cpu_features.cr4);
+    write_cr(0, 0x80050033);
+    write_cr(4, cpu_features.cr4);
     wrmsr(MSR_PAT, PAT_OF_THE_ABI);
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 0x901);
     /* SYSRET adds 16 (64-bit) and 8 (stack) to the upper selector */

@@ -8,13 +8,8 @@
 #define CPU_STACK_SIZE 16384
 
 /* Selectors of page 14 of every CPU's GDT; those of ring 3 are the ABI's (FLAT_RING3_*). */
-#define HV_CS 0xe008
-#define HV_DS 0xe010
-#define GUEST_CS32 0xe023
-#define GUEST_DS 0xe02b
-#define GUEST_CS64 0xe033
-#define TSS_SELECTOR 0xe040
-#define LDT_SELECTOR 0xe050
+enum { HV_CS = 0xe008, HV_DS = 0xe010, TSS_SELECTOR = 0xe040, LDT_SELECTOR = 0xe050 };
+enum { GUEST_CS32 = 0xe023, GUEST_DS = 0xe02b, GUEST_CS64 = 0xe033 };
 
 #define TRAP_SYSCALL 256 /* regs->entry_vector: came by SYSCALL, may leave by SYSRET */
 
@@ -61,7 +56,7 @@ enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
 /* What was found at boot. */
 struct cpu_features {
-    bool smep, smap, fsgsbase, xsave, xsaveopt, pge, page1gb, rdtscp;
+    bool smep, smap, fsgsbase, xsave, page1gb, rdtscp;
     uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
     uint32_t fpu_bytes; /* size of an FPU image */
 };
@@ -116,9 +111,8 @@ void mce_print(void);
         __asm__("movabs $" #symbol ", %0" : "=r"(address)); \
         address;                                            \
     })
-void nmi_unblock(void);
 
-/* In inline assembly: where an exception at label `from` goes on; see fixup_find() in traps.c. */
+/* In inline assembly: where an exception at label `from` goes on; see trap_from_hv(). */
 #define EX_TABLE(from, to) \
     "\n.pushsection .ex_table, \"a\"; .balign 8; .quad " from ", " to "; .popsection"
 
@@ -143,21 +137,13 @@ struct table_register { /* for LGDT and LIDT */
     uint64_t base;
 } __attribute__((packed));
 
-#define CR_ACCESSORS(n)                                         \
-    static inline uint64_t read_cr##n(void)                     \
-    {                                                           \
-        uint64_t x;                                             \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(x));       \
-        return x;                                               \
-    }                                                           \
-    static inline void write_cr##n(uint64_t x)                  \
-    {                                                           \
-        __asm__ volatile("mov %0, %%cr" #n::"r"(x) : "memory"); \
-    }
-CR_ACCESSORS(0)
-CR_ACCESSORS(2)
-CR_ACCESSORS(3)
-CR_ACCESSORS(4)
+#define read_cr(n)                                         \
+    ({                                                     \
+        uint64_t cr;                                       \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(cr)); \
+        cr;                                                \
+    })
+#define write_cr(n, value) __asm__ volatile("mov %0, %%cr" #n::"r"((uint64_t)(value)) : "memory")
 
 static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
 static inline uint64_t rdmsr(uint32_t msr)
@@ -179,33 +165,13 @@ static inline void smap_close(void)
         __asm__ volatile("clac" ::: "memory", "cc");
 }
 
-#define MSR_EFER 0xc0000080
-#define MSR_STAR 0xc0000081
-#define MSR_LSTAR 0xc0000082
-#define MSR_CSTAR 0xc0000083
-#define MSR_SFMASK 0xc0000084
-#define MSR_FS_BASE 0xc0000100
-#define MSR_GS_BASE 0xc0000101
-#define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX 0xc0000103
-#define MSR_PAT 0x277
-#define MSR_MCG_CAP 0x179
-#define MSR_MCG_STATUS 0x17a
 #define MSR_MC_STATUS(bank) (0x401 + 4 * (bank))
-#define MSR_SYSENTER_CS 0x174
-#define MSR_SYSENTER_ESP 0x175
-#define MSR_SYSENTER_EIP 0x176
+enum { MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_CAP = 0x179 };
+enum { MSR_MCG_STATUS = 0x17a, MSR_PAT = 0x277 };
+enum { MSR_EFER = 0xc0000080, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK };
+enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
 #define CR0_TS (1ULL << 3)
-#define CR4_TSD (1ULL << 2)
-#define CR4_DE (1ULL << 3)
-#define CR4_PAE (1ULL << 5)
-#define CR4_MCE (1ULL << 6)
-#define CR4_PGE (1ULL << 7)
-#define CR4_OSFXSR (1ULL << 9)
-#define CR4_OSXMMEXCPT (1ULL << 10)
-#define CR4_UMIP (1ULL << 11)
-#define CR4_FSGSBASE (1ULL << 16)
-#define CR4_OSXSAVE (1ULL << 18)
-#define CR4_SMEP (1ULL << 20)
-#define CR4_SMAP (1ULL << 21)
+enum { CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7 };
+enum { CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16 };
+enum { CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21 };

@@ -25,6 +25,7 @@
 
 #define GPRS_BUT_RCX_R11(do) \
         do(r15) do(r14) do(r13) do(r12) do(rbp) do(rbx) do(r10) do(r9) do(r8) do(rax) do(rdx) do(rsi) do(rdi)
+#define POP(r) popq REGS_##r(%rax);
 #define SAVE(r) mov %r, REGS_##r(%rsp);
 #define LOAD(r) mov REGS_##r(%rsp), %r;
 #define SAVE_GPRS SAVE(rcx) SAVE(r11) GPRS_BUT_RCX_R11(SAVE) /* into the frame at %rsp */
@@ -124,13 +125,9 @@ trap_return_hv:
         add     $REGS_rip, %rsp
         iretq
 1:      swapgs
-        mov     8(%rsp), %rax           /* vector:error of the fault */
-        mov     %rax, %gs:ENTRY_scratch
         pop     %rax
         mov     %gs:ENTRY_regs, %rsp
         SAVE_GPRS
-        mov     %gs:ENTRY_scratch, %rax
-        mov     %rax, REGS_error_code(%rsp)
         SERVE_GUEST iret_fault
 
 /*
@@ -144,12 +141,7 @@ FUNC(trap_ist)
         swapgs
         mov     %rax, %gs:ENTRY_scratch
         mov     %gs:ENTRY_regs, %rax
-        popq    REGS_error_code(%rax)
-        popq    REGS_rip(%rax)
-        popq    REGS_cs(%rax)
-        popq    REGS_rflags(%rax)
-        popq    REGS_rsp(%rax)
-        popq    REGS_ss(%rax)
+        POP(error_code) POP(rip) POP(cs) POP(rflags) POP(rsp) POP(ss)
         mov     %rax, %rsp
         mov     %gs:ENTRY_scratch, %rax
         jmp     trap_save
@@ -253,18 +245,5 @@ iret_to_guest:
 FUNC(exit_to_guest)
         movabs  $entry_exit, %rax
         jmp     *%rax
-
-/* An NMI stays blocked until an IRET: make one. */
-FUNC(nmi_unblock)
-        pop     %rcx
-        mov     %rsp, %rax
-        mov     %ss, %edx
-        push    %rdx
-        push    %rax
-        pushfq
-        mov     %cs, %edx
-        push    %rdx
-        push    %rcx
-        iretq
 
         .section .note.GNU-stack, "", @progbits

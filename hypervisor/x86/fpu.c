@@ -6,7 +6,6 @@
 #include "x86/cpu.h"
 
 #define FXSAVE_BYTES 512
-#define XSTATE_HEADER_BYTES 64
 #define FCW_DEFAULT 0x37f
 #define MXCSR_DEFAULT 0x1f80
 #define XCR0_SUPPORTED 0xe7ULL /* x87, SSE, AVX, AVX-512; no MPX, PKRU, AMX */
@@ -15,7 +14,7 @@ uint64_t arch_xcr0_mask;
 
 static void xsetbv(uint64_t xcr0)
 {
-    __asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)xcr0), "d"((uint32_t)(xcr0 >> 32)));
+    __asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)xcr0), "d"(0));
 }
 
 void fpu_init(void)
@@ -26,14 +25,12 @@ void fpu_init(void)
     if (!cpu_features.xsave)
         return;
     arch_cpuid(0xd, 0, r);
-    arch_xcr0_mask = (r[0] | (uint64_t)r[3] << 32) & XCR0_SUPPORTED;
+    arch_xcr0_mask = r[0] & XCR0_SUPPORTED;
     if ((arch_xcr0_mask & 0xe0) != 0xe0)
         arch_xcr0_mask &= 7;
     xsetbv(arch_xcr0_mask);
     arch_cpuid(0xd, 0, r);
     cpu_features.fpu_bytes = r[1];
-    arch_cpuid(0xd, 1, r);
-    cpu_features.xsaveopt = r[0] & 1;
 }
 
 /* A legal image whatever was there: the header names no state but x87 and SSE, in standard form. */
@@ -66,47 +63,30 @@ void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
         *(uint64_t *)((char *)v->arch.fpu + FXSAVE_BYTES) = 3;
 }
 
-/* All features we know are saved, whatever the guest's XCR0 enables: it may have disabled one in use. */
-static void fpu_save(struct vcpu *v)
-{
-    uint32_t lo = (uint32_t)arch_xcr0_mask, hi = (uint32_t)(arch_xcr0_mask >> 32);
-
-    if (!cpu_features.xsave)
-        __asm__ volatile("fxsaveq (%0)" ::"r"(v->arch.fpu) : "memory");
-    else if (cpu_features.xsaveopt)
-        __asm__ volatile("xsaveopt64 (%0)" ::"r"(v->arch.fpu), "a"(lo), "d"(hi) : "memory");
-    else
-        __asm__ volatile("xsave64 (%0)" ::"r"(v->arch.fpu), "a"(lo), "d"(hi) : "memory");
-}
-
-static void fpu_restore(struct vcpu *v)
-{
-    uint32_t lo = (uint32_t)arch_xcr0_mask, hi = (uint32_t)(arch_xcr0_mask >> 32);
-
-    /* AMD leaves FIP, FDP and FOP alone when no exception is pending: overwrite them first */
-    __asm__ volatile("fninit");
-    if (cpu_features.xsave)
-        __asm__ volatile("xrstor64 (%0)" ::"r"(v->arch.fpu), "a"(lo), "d"(hi) : "memory");
-    else
-        __asm__ volatile("fxrstorq (%0)" ::"r"(v->arch.fpu) : "memory");
-}
-
+/*
+ * All features we know are saved, whatever the guest's XCR0 enables: it may have disabled one in
+ * use. AMD leaves FIP, FDP and FOP alone when no exception is pending: FNINIT overwrites them first.
+ */
 void fpu_switch(struct vcpu *from, struct vcpu *to)
 {
-    if (read_cr0() & CR0_TS)
-        write_cr0(read_cr0() & ~CR0_TS);
-    if (cpu_features.xsave)
-        xsetbv(arch_xcr0_mask);
+    uint32_t all = (uint32_t)arch_xcr0_mask;
+
+    __asm__ volatile("clts");
+    if (!cpu_features.xsave) {
+        if (from)
+            __asm__ volatile("fxsaveq (%0)" ::"r"(from->arch.fpu) : "memory");
+        __asm__ volatile("fninit; fxrstorq (%0)" ::"r"(to->arch.fpu) : "memory");
+        return;
+    }
+    xsetbv(all);
     if (from)
-        fpu_save(from);
-    fpu_restore(to);
-    if (cpu_features.xsave)
-        xsetbv(to->arch.xcr0);
+        __asm__ volatile("xsave64 (%0)" ::"r"(from->arch.fpu), "a"(all), "d"(0) : "memory");
+    __asm__ volatile("fninit; xrstor64 (%0)" ::"r"(to->arch.fpu), "a"(all), "d"(0) : "memory");
+    xsetbv(to->arch.xcr0);
 }
 
 void arch_vcpu_set_xcr0(struct vcpu *v, uint64_t xcr0)
 {
     v->arch.xcr0 = xcr0;
-    if (v == current)
-        xsetbv(xcr0);
+    xsetbv(xcr0);
 }

@@ -35,6 +35,16 @@ mb2_header:
         .long   8
 mb2_end:
 
+.macro FILL table, first, count, step   /* entries of a zeroed page table */
+        lea     PHYS(\table), %edi
+        lea     \first, %eax
+        mov     $\count, %ecx
+1:      mov     %eax, (%edi)
+        add     $\step, %eax
+        add     $8, %edi
+        loop    1b
+.endm
+
         .section .boot.text, "ax"
         .code32
         .globl  start32
@@ -68,21 +78,9 @@ start32:
         jnc     die32
 
         /* boot page tables: the first 4 GiB at 0 and in the direct map, and the image */
-        lea     PHYS(boot_l2_id), %edi
-        mov     $0x83, %eax                     /* present, writable, 2 MiB */
-        mov     $2048, %ecx
-        call    fill_2m
-        lea     PHYS(boot_l2_img), %edi
-        lea     0x83(%ebp), %eax
-        mov     $8, %ecx
-        call    fill_2m
-        lea     PHYS(boot_l3_id), %edi
-        lea     PHYS(boot_l2_id + 3), %eax
-        mov     $4, %ecx
-2:      mov     %eax, (%edi)
-        add     $0x1000, %eax
-        add     $8, %edi
-        loop    2b
+        FILL    boot_l2_id, 0x83, 2048, 0x200000        /* present, writable, 2 MiB */
+        FILL    boot_l2_img, 0x83(%ebp), 8, 0x200000
+        FILL    boot_l3_id, PHYS(boot_l2_id + 3), 4, 0x1000
         lea     PHYS(boot_l2_img + 3), %eax
         mov     %eax, PHYS(boot_l3_img)
         lea     PHYS(boot_l3_id + 3), %eax
@@ -109,15 +107,7 @@ start32:
         push    %eax
         lret
 
-fill_2m:
-        mov     %eax, (%edi)
-        movl    $0, 4(%edi)
-        add     $0x200000, %eax
-        add     $8, %edi
-        loop    fill_2m
-        ret
-
-/* Say %esi on COM1 (115200 8n1) and on the text screen, and stop. */
+/* Say %esi on COM1 (115200 8n1) and stop. */
 die32:
         lea     PHYS(uart_init), %edi
         mov     $6, %ecx
@@ -127,38 +117,20 @@ die32:
         out     %al, %dx
         add     $2, %edi
         loop    1b
-        mov     $0xb8000, %edi
-2:      lodsb
-        test    %al, %al
-        jz      5f
-        mov     %al, (%edi)
-        movb    $7, 1(%edi)
-        add     $2, %edi
-        mov     %al, %ah
-        mov     $100000, %ecx
-3:      mov     $0x3fd, %dx
+2:      mov     $0x3fd, %edx
         in      %dx, %al
         test    $0x20, %al
-        jnz     4f
-        pause
-        loop    3b
-4:      mov     $0x3f8, %dx
-        mov     %ah, %al
+        jz      2b
+        lodsb
+        mov     $0x3f8, %edx
         out     %al, %dx
-        jmp     2b
-5:      cli
-        hlt
-        jmp     5b
+        test    %al, %al
+        jnz     2b
+3:      hlt
+        jmp     3b
 
         .code64
 start64:
-        xor     %eax, %eax
-        mov     %eax, %ds
-        mov     %eax, %es
-        mov     %eax, %fs
-        mov     %eax, %gs
-        mov     %eax, %ss
-        lea     boot_stack_top(%rip), %rsp
         movabs  $1f, %rax                       /* from the identity map to where we are linked */
         jmp     *%rax
 1:      movabs  $boot_stack_top, %rsp

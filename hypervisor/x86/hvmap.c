@@ -32,7 +32,7 @@ pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user)
 
 void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags)
 {
-    flags |= PTE_P | PTE_A | PTE_D | (cpu_features.pge ? PTE_G : 0);
+    flags |= PTE_P | PTE_A | PTE_D | PTE_G;
     while (bytes) {
         unsigned int level = 1;
         uint64_t size = PAGE_SIZE;
@@ -84,21 +84,18 @@ void load_root(uint64_t cr3)
     struct pcpu *c = this_pcpu();
 
     c->tlb_flush_time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
-    write_cr3(cr3);
+    write_cr(3, cr3);
     c->nr_cr3_loads++;
 }
 
 void arch_flush_tlb_local(void)
 {
-    load_root(read_cr3());
+    load_root(read_cr(3));
     this_pcpu()->nr_tlb_flushes++;
 }
 
-void arch_flush_tlb_page_local(uint64_t va)
-{
-    if (va_is_canonical(va))
-        invlpg(va);
-}
+/* Of an address that is not canonical INVLPG does nothing. */
+void arch_flush_tlb_page_local(uint64_t va) { invlpg(va); }
 
 void arch_flush_tlb_mask(uint64_t mask)
 {

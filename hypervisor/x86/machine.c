@@ -112,13 +112,10 @@ void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 
 void arch_idle(void)
 {
-    struct pcpu *c = this_pcpu();
-
     arch_irq_disable();
-    if (atomic_load(&c->softirqs) == 0)
+    if (atomic_load(&this_pcpu()->softirqs) == 0)
         __asm__ volatile("sti; hlt" ::: "memory"); /* STI takes effect one instruction later */
-    else
-        arch_irq_enable();
+    arch_irq_enable();
 }
 
 /* ---- the end of the machine ---- */
@@ -175,7 +172,7 @@ void arch_print_regs(const struct cpu_user_regs *r)
     print(LOG_ERR, "rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", r->rsi, r->rdi, r->rbp, r->r8);
     print(LOG_ERR, "r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", r->r9, r->r10, r->r11, r->r12);
     print(LOG_ERR, "r13 %016lx r14 %016lx r15 %016lx cr3 %016lx\n", r->r13, r->r14, r->r15,
-          read_cr3());
+          read_cr(3));
 }
 
 /* Frame pointers are kept everywhere; each word is read with a fix-up, as the stack may be broken. */

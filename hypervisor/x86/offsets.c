@@ -11,9 +11,8 @@
 
 #define REG(r) OFFSET(REGS_##r, struct cpu_user_regs, r)
 
-void offsets(void);
 /* clang-format off */
-void offsets(void)
+static __attribute__((used)) void offsets(void)
 {
     REG(r15) REG(r14) REG(r13) REG(r12) REG(rbp) REG(rbx) REG(r11) REG(r10) REG(r9) REG(r8)
     REG(rax) REG(rcx) REG(rdx) REG(rsi) REG(rdi)

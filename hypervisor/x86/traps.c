@@ -12,17 +12,10 @@ enum { X_DB = 1, X_NMI = 2, X_UD = 6, X_NM = 7, X_DF = 8, X_GP = 13, X_PF = 14, 
 
 #define DR6_DEFAULT 0xffff0ff0ULL
 
-extern const struct {
+/* See EX_TABLE(). */
+extern const struct fixup {
     uint64_t from, to;
 } ex_table_start[], ex_table_end[];
-
-static uint64_t fixup_find(uint64_t rip)
-{
-    for (unsigned int i = 0; &ex_table_start[i] < ex_table_end; i++)
-        if (ex_table_start[i].from == rip)
-            return ex_table_start[i].to;
-    return 0;
-}
 
 static void interrupt(unsigned int vector)
 {
@@ -94,14 +87,6 @@ static void guest_debug(struct vcpu *v)
     arch_inject_exception(v, X_DB, 0);
 }
 
-static void guest_no_device(struct vcpu *v)
-{
-    /* only a TS that the guest asked for is ever set; the ABI clears it on delivery */
-    v->arch.cr0 &= ~CR0_TS;
-    arch_vcpu_crs_changed(v);
-    arch_inject_exception(v, X_NM, 0);
-}
-
 /* A selector of an LDT page that we could not map: to the guest its own address faulted. */
 static uint64_t ldt_fault(const struct vcpu *v, uint64_t cr2)
 {
@@ -112,7 +97,7 @@ static uint64_t ldt_fault(const struct vcpu *v, uint64_t cr2)
 
 static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what)
 {
-    uint64_t cr2 = read_cr2();
+    uint64_t cr2 = read_cr(2);
 
     panic_begin();
     print(LOG_ERR, "Panic: fatal trap %u in the hypervisor (%s), error code %x, cr2 %lx\n",
@@ -140,7 +125,7 @@ void trap_from_guest(struct cpu_user_regs *regs)
     this_pcpu()->nr_exceptions++;
     switch (vector) {
     case X_PF:
-        cr2 = ldt_fault(v, read_cr2());
+        cr2 = ldt_fault(v, read_cr(2));
         arch_irq_enable();
         if (!guest_page_fault(v, regs, cr2))
             arch_inject_page_fault(v, cr2, regs->error_code);
@@ -151,12 +136,13 @@ void trap_from_guest(struct cpu_user_regs *regs)
         if (!(vector == X_GP ? guest_general_protection : guest_invalid_opcode)(v, regs))
             arch_inject_exception(v, vector, regs->error_code);
         return;
-    case X_NM: guest_no_device(v); return;
-    case X_DB: guest_debug(v); return;
-    case X_NMI:
-        hardware_nmi();
-        nmi_unblock();
+    case X_NM: /* only a TS that the guest asked for is ever set; the ABI clears it on delivery */
+        v->arch.cr0 &= ~CR0_TS;
+        arch_vcpu_crs_changed(v);
+        arch_inject_exception(v, X_NM, 0);
         return;
+    case X_DB: guest_debug(v); return;
+    case X_NMI: hardware_nmi(); return; /* others stay blocked until an IRETQ, to v or another */
     case X_MC: machine_check(); return;
     case X_DF: fatal_trap(regs, "double fault");
     default: arch_inject_exception(v, vector, regs->error_code); return;
@@ -165,18 +151,18 @@ void trap_from_guest(struct cpu_user_regs *regs)
 
 void trap_from_hv(struct cpu_user_regs *regs)
 {
-    uint64_t to;
-
     smap_close(); /* a copy may be at work below */
     if (regs->entry_vector >= 32) {
         interrupt(regs->entry_vector);
         return;
     }
     this_pcpu()->nr_exceptions++;
-    to = fixup_find(regs->rip);
-    if (to == 0)
-        fatal_trap(regs, "no fix-up");
-    regs->rip = to;
+    for (const struct fixup *f = ex_table_start; f < ex_table_end; f++)
+        if (f->from == regs->rip) {
+            regs->rip = f->to;
+            return;
+        }
+    fatal_trap(regs, "no fix-up");
 }
 
 /*

@@ -22,10 +22,8 @@ int arch_vcpu_create(struct vcpu *v)
     v->arch.xcr0 = 1;
     v->arch.cr0 = 0x80050033;
     v->arch.cr4 = cpu_features.cr4 & (CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT);
-    for (unsigned int i = 0; i < ARRAY_SIZE(v->arch.gdt_frames); i++)
-        v->arch.gdt_frames[i] = INVALID_MFN;
-    for (unsigned int i = 0; i < NR_LDT_FRAMES; i++)
-        v->arch.ldt_frames[i] = INVALID_MFN;
+    memset(v->arch.gdt_frames, 0xff, sizeof(v->arch.gdt_frames)); /* INVALID_MFN */
+    memset(v->arch.ldt_frames, 0xff, sizeof(v->arch.ldt_frames));
     return 0;
 }
 
@@ -74,19 +72,13 @@ static uint16_t guest_selector(uint64_t sel)
 
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
-    const uint64_t addresses[] = { c->fs_base,
-                                   c->gs_base_kernel,
-                                   c->gs_base_user,
-                                   c->event_callback_eip,
-                                   c->failsafe_callback_eip,
-                                   c->syscall_callback_eip };
     struct arch_vcpu *a = &v->arch;
 
-    if (!(c->flags & VGCF_in_kernel))
+    if (!(c->flags & VGCF_in_kernel) || !va_is_canonical(c->fs_base) ||
+        !va_is_canonical(c->gs_base_kernel) || !va_is_canonical(c->gs_base_user) ||
+        !va_is_canonical(c->event_callback_eip) || !va_is_canonical(c->failsafe_callback_eip) ||
+        !va_is_canonical(c->syscall_callback_eip))
         return -EINVAL;
-    for (unsigned int i = 0; i < ARRAY_SIZE(addresses); i++)
-        if (!va_is_canonical(addresses[i]))
-            return -EINVAL;
     for (unsigned int i = 0; i < 256; i++) {
         const struct trap_info *t = &c->trap_ctxt[i];
 
@@ -164,22 +156,18 @@ void vcpu_toggle_mode(struct vcpu *v)
     *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
     v->arch.kernel_mode = !v->arch.kernel_mode;
     wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
-    write_cr3(arch_vcpu_root(v));
+    write_cr(3, arch_vcpu_root(v));
     this_pcpu()->nr_cr3_loads++;
 }
 
 void arch_vcpu_bases_changed(struct vcpu *v)
 {
-    if (v != current)
-        return;
     wrmsr(MSR_FS_BASE, v->arch.fs_base);
     wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
 }
 
 void arch_vcpu_save_bases(struct vcpu *v)
 {
-    if (v != current)
-        return;
     v->arch.fs_base = rdmsr(MSR_FS_BASE);
     *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
 }
@@ -219,7 +207,6 @@ void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
 {
     unsigned long flags = arch_irq_save();
 
-    BUG_ON(v != current || !v->arch.kernel_mode);
     load_gs_and_base(guest_selector(sel), &v->arch.gs_base_user);
     arch_irq_restore(flags);
 }
@@ -228,29 +215,21 @@ void arch_vcpu_debugregs_changed(struct vcpu *v)
 {
     const uint64_t *dr = v->arch.dr;
 
-    if (v != current)
-        return;
-    __asm__ volatile("mov %0, %%dr0" ::"r"(dr[0]));
-    __asm__ volatile("mov %0, %%dr1" ::"r"(dr[1]));
-    __asm__ volatile("mov %0, %%dr2" ::"r"(dr[2]));
-    __asm__ volatile("mov %0, %%dr3" ::"r"(dr[3]));
-    __asm__ volatile("mov %0, %%dr7" ::"r"(dr[7]));
+    __asm__ volatile(
+        "mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr7" ::"r"(dr[0]),
+        "r"(dr[1]), "r"(dr[2]), "r"(dr[3]), "r"(dr[7]));
 }
 
 void arch_vcpu_crs_changed(struct vcpu *v)
 {
-    uint64_t cr0, cr4;
+    uint64_t cr0 = (read_cr(0) & ~CR0_TS) | (v->arch.cr0 & CR0_TS);
+    uint64_t guests = CR4_TSD | CR4_DE | (cpu_features.fsgsbase ? CR4_FSGSBASE : 0);
+    uint64_t cr4 = cpu_features.cr4 | (v->arch.cr4 & guests) | (v->domain->vtsc ? CR4_TSD : 0);
 
-    if (v != current)
-        return;
-    cr0 = (read_cr0() & ~CR0_TS) | (v->arch.cr0 & CR0_TS);
-    cr4 = cpu_features.cr4 | (v->arch.cr4 & (CR4_TSD | CR4_DE)) |
-          (cpu_features.fsgsbase ? v->arch.cr4 & CR4_FSGSBASE : 0) |
-          (v->domain->vtsc ? CR4_TSD : 0);
-    if (cr0 != read_cr0())
-        write_cr0(cr0);
-    if (cr4 != read_cr4())
-        write_cr4(cr4);
+    if (cr0 != read_cr(0))
+        write_cr(0, cr0);
+    if (cr4 != read_cr(4))
+        write_cr(4, cr4);
 }
 
 void save_selectors(struct vcpu *v)

@@ -145,6 +145,8 @@ static void interrupted(void)
     for (unsigned int i = 0; i < 20; i++) { /* again if it was due before we got there */
         t.timeout_abs_ns = now_ns(0) + 2000000;
         port_clear_pending(port);
+        vcpu_info(0)->evtchn_pending_sel = 0;
+        vcpu_info(0)->evtchn_upcall_pending = 0;
         CHECK_EQ(hc(vcpu_op, VCPUOP_set_singleshot_timer, 0, &t), 0);
         user_regs_init(&r, u_loop); /* IF set: the iret unmasks events */
         CHECK_EQ(user_run(&r), ENTRY_EVENT);

@@ -39,6 +39,37 @@ static bool wait_for(volatile unsigned int *what, unsigned int value)
     return *what >= value;
 }
 
+static volatile unsigned int nr_failsafe;
+
+static void on_failsafe(struct cpu_user_regs *regs) { nr_failsafe++; }
+
+/* A selector whose table is gone when the vCPU is loaded again: null, and failsafe names it. */
+static void stale_selector(void)
+{
+    struct mmuext_op op = { .cmd = MMUEXT_SET_LDT };
+    unsigned int es;
+    uint64_t *ldt = page_alloc();
+
+    trap_hooks[ENTRY_FAILSAFE] = on_failsafe;
+    register_callback(CALLBACKTYPE_failsafe, failsafe_entry, CALLBACKF_mask_events);
+    ldt[1] = 0x00cff3000000ffff;
+    page_set_ro(ldt);
+    op.arg1.linear_addr = (uint64_t)ldt;
+    op.arg2.nr_ents = 512;
+    CHECK_EQ(hc(mmuext_op, &op, 1, 0, DOMID_SELF), 0);
+    __asm__ volatile("mov %0, %%es" ::"r"(0x0f));
+    op.arg2.nr_ents = 0;
+    CHECK_EQ(hc(mmuext_op, &op, 1, 0, DOMID_SELF), 0);
+    CHECK_EQ(port_send(ipi1), 0);
+    CHECK(wait_for(&event_counts[ipi0], 1)); /* vCPU 1 has run in between */
+    CHECK_EQ(nr_failsafe, 1);
+    CHECK_EQ(failsafe_selectors[1], 0x0f);
+    __asm__ volatile("mov %%es, %0" : "=r"(es));
+    CHECK_EQ(es, 0);
+    pinged = 0;
+    event_counts[ipi0] = 0;
+}
+
 static void refusals(void)
 {
     static struct vcpu_guest_context ctx;
@@ -86,6 +117,7 @@ void test_main(void)
     secondary_context(&ctx, second, spare_stack);
     CHECK_EQ(hc(vcpu_op, VCPUOP_initialise, 1, &ctx), -EEXIST);
     events_on();
+    stale_selector();
     for (unsigned int i = 1; i <= 50; i++) {
         CHECK_EQ(port_send(ipi1), 0);
         if (!wait_for(&pinged, i) || !wait_for(&event_counts[ipi0], i))
