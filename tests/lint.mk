@@ -3,7 +3,7 @@ C_FILES = $(shell git ls-files '*.c' '*.h')
 HV_FILES = $(shell git ls-files 'hypervisor/*.c' 'hypervisor/*.h' 'hypervisor/*.S')
 # The issue's limit, and what holds until it is reached: it may only go down.
 HV_LINES_MAX := 9000
-HV_LINES_RATCHET := 9670
+HV_LINES_RATCHET := 9520
 HV_GZ_MAX := 120000
 # clang's own headers: gcc's <stdatomic.h> is not for it
 TIDY_FLAGS = -nostdinc -isystem $(shell clang -print-file-name=include) -isystem $(BUILD)/include \

@@ -15,8 +15,8 @@
 #define TX_BYTES 8192u
 #define RX_BYTES 256u
 #define MESSAGE_BYTES 512u
-#define WRITE_CHUNK 64u       /* of a console_io write: bounds the time with interrupts off */
-#define TX_DEAD_NS SECONDS(1) /* a stuck port is tried again after this */
+#define WRITE_CHUNK 64u        /* of a console_io write: bounds the time with interrupts off */
+#define TX_DEAD_NS SECONDS(10) /* a stuck port is tried again after this */
 
 #define GPRINT_BURST 20u
 #define GPRINT_PERIOD_NS MILLISECS(100)

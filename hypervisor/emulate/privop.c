@@ -29,15 +29,6 @@ static bool ioport_permitted(const struct domain *d, uint16_t port, unsigned int
     return true;
 }
 
-/* Have v's kernel or user address space loaded. */
-static void enter_mode(struct vcpu *v, bool kernel)
-{
-    if (v->arch.kernel_mode != kernel) {
-        v->arch.kernel_mode = kernel;
-        arch_vcpu_roots_changed(v);
-    }
-}
-
 /* The guest kernel's own bitmap (PHYSDEVOP_set_iobitmap), in its address space. */
 static bool iobitmap_permits(struct vcpu *v, uint16_t port, unsigned int bytes)
 {
@@ -46,10 +37,10 @@ static bool iobitmap_permits(struct vcpu *v, uint16_t port, unsigned int bytes)
 
     if (port + bytes > v->iobitmap_ports)
         return false;
-    enter_mode(v, true);
+    arch_vcpu_enter_space(v, true);
     failed =
         copy_from_guest(&map, gva_index(v->iobitmap, port / 8, 1), port % 8 + bytes > 8 ? 2 : 1);
-    enter_mode(v, kernel);
+    arch_vcpu_enter_space(v, kernel);
     return !failed && !(map >> (port % 8) & ((1u << bytes) - 1));
 }
 

@@ -166,6 +166,7 @@ long evtchn_poll(guest_va_t arg)
 int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
 {
     vcpu_info_t *to = (vcpu_info_t *)((char *)mfn_to_virt(mfn) + offset);
+    vcpu_info_t copy;
     unsigned long flags;
     bool ok;
 
@@ -175,7 +176,8 @@ int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
     flags = spin_lock_irqsave(&v->domain->event_lock);
     ok = mfn_x(v->info_mfn) == mfn_x(INVALID_MFN);
     if (ok) {
-        memcpy(to, v->info, sizeof(*to));
+        copy = *v->info; /* in two steps: the guest may name a place that overlaps */
+        *to = copy;
         v->info_mfn = mfn;
         __atomic_store_n(&v->info, to, __ATOMIC_SEQ_CST);
         /*

@@ -298,6 +298,19 @@ void sched_vcpu_destroy(struct vcpu *v)
 
 /* ---- switching ---- */
 
+/* The areas are addresses of the kernel's, whatever v was doing. */
+static void areas_update(struct vcpu *v)
+{
+    bool kernel = v->arch.kernel_mode;
+
+    if (v->is_idle)
+        return;
+    arch_vcpu_enter_space(v, true);
+    vcpu_runstate_update_area(v);
+    vcpu_time_update(v);
+    arch_vcpu_enter_space(v, kernel);
+}
+
 void schedule(void)
 {
     struct sched_pcpu *q = &queues[this_pcpu()->id];
@@ -322,13 +335,10 @@ void schedule(void)
     spin_unlock(&q->lock);
     /* Siblings read in prev's area whether it was preempted; blocked, the area stays as it is. */
     if (prev->runstate.state == RUNSTATE_runnable)
-        vcpu_runstate_update_area(prev);
+        areas_update(prev);
     arch_context_switch(prev, next);
     place(prev, true);
-    if (!next->is_idle) {
-        vcpu_runstate_update_area(next);
-        vcpu_time_update(next);
-    }
+    areas_update(next);
     arch_irq_restore(flags);
 }
 

@@ -63,6 +63,14 @@ void arch_l4_init_hv_slots(pte_t *l4);
 uint64_t arch_vcpu_root(const struct vcpu *v);
 /** v's roots changed: load the right one if v is current. Flushes non-global entries. */
 void arch_vcpu_roots_changed(struct vcpu *v);
+/** Have the kernel's or the user's address space of v, the current one, loaded; nothing else changes. */
+static inline void arch_vcpu_enter_space(struct vcpu *v, bool kernel)
+{
+    if (v->arch.kernel_mode != kernel) {
+        v->arch.kernel_mode = kernel;
+        arch_vcpu_roots_changed(v);
+    }
+}
 
 /* ---- vCPU state ---- */
 

@@ -48,7 +48,7 @@ size_t arch_copy_to_guest(uint64_t va, const void *src, size_t len)
 
 int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
 {
-    uint32_t lo, hi;
+    uint32_t lo = 0, hi = 0;
 
     __asm__ goto("1: rdmsr" EX_TABLE("1b", "%l[fault]") : "=a"(lo), "=d"(hi) : "c"(msr)::fault);
     *value = (uint64_t)hi << 32 | lo;
@@ -178,7 +178,8 @@ void arch_print_regs(const struct cpu_user_regs *r)
 /* Frame pointers are kept everywhere; each word is read with a fix-up, as the stack may be broken. */
 void arch_backtrace(const struct cpu_user_regs *regs)
 {
-    uint64_t rbp = regs ? regs->rbp : (uint64_t)(uintptr_t)__builtin_frame_address(0), frame[2];
+    uint64_t rbp = regs ? regs->rbp : (uint64_t)(uintptr_t)__builtin_frame_address(0);
+    uint64_t frame[2] = { 0 };
 
     print(LOG_ERR, "Backtrace:\n");
     if (regs)

@@ -14,7 +14,8 @@ enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, SCRATCH, DIVISOR_LOW = DATA, DIVISOR_
 #define LSR_TX_IDLE 0x40u
 
 #define FIFO_BYTES 16u
-#define WAIT_READS 300000u /* of a register, about 1 us each: 16 characters at 600 baud */
+/* Of a register, about 1 us each: a busy host under a virtual machine may stop reading for long. */
+#define WAIT_READS 3000000u
 
 static uint32_t reg_read(uint16_t reg) { return arch_port_in(COM1_IO + reg, 1); }
 static void reg_write(uint16_t reg, uint32_t v) { arch_port_out(COM1_IO + reg, 1, v & 0xff); }

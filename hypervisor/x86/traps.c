@@ -157,7 +157,7 @@ void trap_from_hv(struct cpu_user_regs *regs)
         return;
     }
     this_pcpu()->nr_exceptions++;
-    for (const struct fixup *f = ex_table_start; f < ex_table_end; f++)
+    for (const struct fixup *f = ex_table_start; f != ex_table_end; f++)
         if (f->from == regs->rip) {
             regs->rip = f->to;
             return;

@@ -259,7 +259,7 @@ static void test_stuck_port_costs_one_wait_a_second(void)
     CU_ASSERT_EQUAL(waits, 1);
     port_stuck = false;
     room = 16;
-    fake_now_ns += 1000000001;
+    fake_now_ns += 10000000001;
     console_drain();
     out_clear();
     options.sync_console = true;
