@@ -226,42 +226,53 @@ struct native {
 };
 
 /* One function per instruction: load registers, execute at a label, store them. rdi: the operand. */
-#define WRITES(X)                                                                                  \
-    X(0, 8, "mov %%rax, (%%rdi)")                                                                  \
-    X(1, 4, "mov %%ecx, (%%rdi)")                                                                  \
-    X(2, 2, "mov %%dx, (%%rdi)") X(3, 8, "movq $-7, (%%rdi)") X(4, 4, "movl $0x12345678, (%%rdi)") \
-        X(5, 2, "movw $0x8765, (%%rdi)") X(6, 1, "movb $0x5a, (%%rdi)") X(                         \
-            7, 8, "xchg %%rax, (%%rdi)") X(8, 4, "xchg %%ecx, (%%rdi)") X(9, 2,                    \
-                                                                          "xchg %%dx, (%%rdi)")    \
-            X(10, 8, "lock cmpxchg %%rcx, (%%rdi)") X(11, 4, "lock cmpxchg %%edx, (%%rdi)") X(     \
-                12, 2, "cmpxchg %%bx, (%%rdi)") X(13, 8, "cmpxchg %%rdx, (%%rdi)")                 \
-                X(14, 2, "lock cmpxchg %%cx, (%%rdi)") X(15, 8, "and %%rax, (%%rdi)") X(           \
-                    16, 4,                                                                         \
-                    "lock or %%ecx, (%%rdi)") X(17, 2,                                             \
-                                                "xor %%dx, (%%rdi)") X(18, 8,                      \
-                                                                       "lock xor %%rcx, (%%rdi)")  \
-                    X(19, 4, "lock and %%eax, (%%rdi)") X(20, 8, "or %%rbx, (%%rdi)") X(           \
-                        21, 1, "lock andb $0xfd, (%%rdi)") X(22, 1, "lock orb $0x80, (%%rdi)")     \
-                        X(23, 1, "xorb $0x41, (%%rdi)") X(24, 8, "andq $-3, (%%rdi)") X(           \
-                            25, 8, "orq $0x63, (%%rdi)") X(26, 4, "xorl $0x12345678, (%%rdi)")     \
-                            X(27, 2, "andw $0x7fff, (%%rdi)") X(28, 2, "lock orw $-2, (%%rdi)") X( \
-                                29, 8, "lock andq $-0x1000, (%%rdi)") X(30, 8,                     \
-                                                                        "lock btrq $1, (%%rdi)")   \
-                                X(31, 8, "btsq $63, (%%rdi)") X(32, 4, "btcl $37, (%%rdi)")        \
-                                    X(33, 2,                                                       \
-                                      "lock btsw $5, (%%rdi)") X(34, 8, "lock xor %%rax, (%%rdi)") \
-                                        X(35, 4, "and %%ecx, (%%rdi)")                             \
-                                            X(36, 8, "lock btrq %%rcx, (%%rdi)")                   \
-                                                X(37, 4, "btsl %%edx, (%%rdi)")                    \
-                                                    X(38, 2, "btcw %%bx, (%%rdi)")                 \
-                                                        X(39, 8, "mov %%rbx, 0x40(%%rdi)")         \
-                                                            X(40, 8, "xchg %%rcx, -0x40(%%rdi)")   \
-                                                                X(41, 8,                           \
-                                                                  "mov %%rdx, -0x123(%%rdi)")      \
-                                                                    X(42, 8,                       \
-                                                                      "xchg %%rax, 0x123(%%rdi)")  \
-                                                                        X(43, 8,                   \
-                                                                          "movq $0, 8(%%rdi)")
+/* clang-format off: one a line */
+#define WRITES(X)                           \
+    X(0, 8, "mov %%rax, (%%rdi)")           \
+    X(1, 4, "mov %%ecx, (%%rdi)")           \
+    X(2, 2, "mov %%dx, (%%rdi)")            \
+    X(3, 8, "movq $-7, (%%rdi)")            \
+    X(4, 4, "movl $0x12345678, (%%rdi)")    \
+    X(5, 2, "movw $0x8765, (%%rdi)")        \
+    X(6, 1, "movb $0x5a, (%%rdi)")          \
+    X(7, 8, "xchg %%rax, (%%rdi)")          \
+    X(8, 4, "xchg %%ecx, (%%rdi)")          \
+    X(9, 2, "xchg %%dx, (%%rdi)")           \
+    X(10, 8, "lock cmpxchg %%rcx, (%%rdi)") \
+    X(11, 4, "lock cmpxchg %%edx, (%%rdi)") \
+    X(12, 2, "cmpxchg %%bx, (%%rdi)")       \
+    X(13, 8, "cmpxchg %%rdx, (%%rdi)")      \
+    X(14, 2, "lock cmpxchg %%cx, (%%rdi)")  \
+    X(15, 8, "and %%rax, (%%rdi)")          \
+    X(16, 4, "lock or %%ecx, (%%rdi)")      \
+    X(17, 2, "xor %%dx, (%%rdi)")           \
+    X(18, 8, "lock xor %%rcx, (%%rdi)")     \
+    X(19, 4, "lock and %%eax, (%%rdi)")     \
+    X(20, 8, "or %%rbx, (%%rdi)")           \
+    X(21, 1, "lock andb $0xfd, (%%rdi)")    \
+    X(22, 1, "lock orb $0x80, (%%rdi)")     \
+    X(23, 1, "xorb $0x41, (%%rdi)")         \
+    X(24, 8, "andq $-3, (%%rdi)")           \
+    X(25, 8, "orq $0x63, (%%rdi)")          \
+    X(26, 4, "xorl $0x12345678, (%%rdi)")   \
+    X(27, 2, "andw $0x7fff, (%%rdi)")       \
+    X(28, 2, "lock orw $-2, (%%rdi)")       \
+    X(29, 8, "lock andq $-0x1000, (%%rdi)") \
+    X(30, 8, "lock btrq $1, (%%rdi)")       \
+    X(31, 8, "btsq $63, (%%rdi)")           \
+    X(32, 4, "btcl $37, (%%rdi)")           \
+    X(33, 2, "lock btsw $5, (%%rdi)")       \
+    X(34, 8, "lock xor %%rax, (%%rdi)")     \
+    X(35, 4, "and %%ecx, (%%rdi)")          \
+    X(36, 8, "lock btrq %%rcx, (%%rdi)")    \
+    X(37, 4, "btsl %%edx, (%%rdi)")         \
+    X(38, 2, "btcw %%bx, (%%rdi)")          \
+    X(39, 8, "mov %%rbx, 0x40(%%rdi)")      \
+    X(40, 8, "xchg %%rcx, -0x40(%%rdi)")    \
+    X(41, 8, "mov %%rdx, -0x123(%%rdi)")    \
+    X(42, 8, "xchg %%rax, 0x123(%%rdi)")    \
+    X(43, 8, "movq $0, 8(%%rdi)")
+/* clang-format on */
 
 #define NATIVE(n, size, text)                                                          \
     extern const uint8_t code##n[], code##n##_end[];                                   \
