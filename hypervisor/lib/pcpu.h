@@ -17,9 +17,7 @@ struct pcpu {
     _Atomic uint32_t softirqs; /* bit per enum softirq; another CPU may set bits */
     uint32_t locks_held;       /* bit per enum lock_level; debug builds */
     uint32_t id;               /* index, 0..NR_CPUS-1 */
-    uint32_t in_irq;           /* nesting depth of interrupt handlers */
     struct vcpu *idle;         /* this CPU's idle vCPU */
-    struct vcpu *fpu_owner;    /* whose FPU state the registers hold, or NULL */
     uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
     uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_hypercalls, nr_exceptions;
 };

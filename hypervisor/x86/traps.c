@@ -19,10 +19,7 @@ extern const struct fixup {
 
 static void interrupt(unsigned int vector)
 {
-    struct pcpu *c = this_pcpu();
-
-    c->nr_irqs++;
-    c->in_irq++;
+    this_pcpu()->nr_irqs++;
     if (vector == VECTOR_LAPIC_TIMER) {
         lapic_eoi();
         softirq_raise(SOFTIRQ_TIMER);
@@ -31,7 +28,6 @@ static void interrupt(unsigned int vector)
     } else if (vector != VECTOR_SPURIOUS) {
         irq_interrupt(vector);
     }
-    c->in_irq--;
 }
 
 /* A hardware NMI: nobody knows its source; the hardware domain gets to see it, as on Xen. */

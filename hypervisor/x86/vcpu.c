@@ -79,11 +79,12 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
         !va_is_canonical(c->event_callback_eip) || !va_is_canonical(c->failsafe_callback_eip) ||
         !va_is_canonical(c->syscall_callback_eip))
         return -EINVAL;
+    for (unsigned int i = 0; i < 256; i++)
+        if (!va_is_canonical(c->trap_ctxt[i].address))
+            return -EINVAL;
     for (unsigned int i = 0; i < 256; i++) {
         const struct trap_info *t = &c->trap_ctxt[i];
 
-        if (!va_is_canonical(t->address))
-            return -EINVAL;
         a->traps[i] = (struct guest_trap){ t->address, guest_selector(t->cs), t->flags };
     }
     a->regs = c->user_regs;
