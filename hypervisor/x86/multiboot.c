@@ -66,21 +66,33 @@ static void add_range(struct boot_info *bi, uint64_t start, uint64_t end, uint32
     bi->ranges[bi->nr_ranges++] = (struct boot_range){ start, end, type };
 }
 
+/* Sort and merge: walk from one border to the next, the highest type that covers a place holds. */
 static void take_mmap(struct boot_info *bi, const struct tag *t)
 {
+    const char *entries = (const char *)(t + 1), *end = (const char *)t + t->bytes;
     uint32_t entry_bytes = t->start;
-    const char *p = (const char *)(t + 1);
 
     if (entry_bytes < sizeof(struct mmap_entry) || entry_bytes % 8)
         panic("memory map: entries of %u bytes", entry_bytes);
-    for (size_t left = t->bytes - sizeof(*t); left >= entry_bytes; left -= entry_bytes) {
-        const struct mmap_entry *e = (const struct mmap_entry *)p;
-        bool known = e->type >= BOOT_MEM_RAM && e->type <= BOOT_MEM_BAD;
+    bi->nr_ranges = 0; /* of several maps the last holds */
+    for (uint64_t at = 0, until; at != UINT64_MAX; at = until) {
+        uint32_t type = 0; /* nothing is known of it */
 
-        if (e->len)
-            add_range(bi, e->base, e->base + MIN(e->len, UINT64_MAX - e->base),
-                      known ? e->type : BOOT_MEM_RESERVED);
-        p += entry_bytes;
+        until = UINT64_MAX;
+        for (const char *p = entries; end - p >= entry_bytes; p += entry_bytes) {
+            const struct mmap_entry *e = (const struct mmap_entry *)p;
+            uint64_t e_end = e->base + MIN(e->len, UINT64_MAX - e->base);
+            bool known = e->type >= BOOT_MEM_RAM && e->type <= BOOT_MEM_BAD;
+
+            if (e->base > at) {
+                until = MIN(until, e->base);
+            } else if (e_end > at) {
+                until = MIN(until, e_end);
+                type = MAX(type, known ? e->type : BOOT_MEM_RESERVED);
+            }
+        }
+        if (type)
+            add_range(bi, at, until, type);
     }
 }
 
@@ -113,60 +125,23 @@ static void take_tag(struct boot_info *bi, const struct tag *t)
     }
 }
 
-/* The type that holds at address at, and where that may change; 0: nothing is known of it. */
-static uint32_t type_at(const struct boot_range *r, uint32_t nr, uint64_t at, uint64_t *until)
-{
-    uint32_t type = 0;
-
-    *until = UINT64_MAX;
-    for (uint32_t i = 0; i < nr; i++) {
-        if (r[i].start <= at && at < r[i].end) {
-            type = MAX(type, r[i].type);
-            *until = MIN(*until, r[i].end);
-        } else if (r[i].start > at) {
-            *until = MIN(*until, r[i].start);
-        }
-    }
-    return type;
-}
-
-/* Sort and merge: walk from one border to the next, the highest type that covers a place holds. */
-static void sanitize_ranges(struct boot_info *bi)
-{
-    static struct boot_range in[BOOT_MAX_RANGES];
-    uint32_t nr = bi->nr_ranges;
-    uint64_t until;
-
-    memcpy(in, bi->ranges, sizeof(in));
-    bi->nr_ranges = 0;
-    for (uint64_t at = 0; at != UINT64_MAX; at = until) {
-        uint32_t type = type_at(in, nr, at, &until);
-
-        if (type)
-            add_range(bi, at, until, type);
-    }
-}
-
 void multiboot_parse(struct boot_info *bi, const void *mbi, size_t max_bytes)
 {
-    size_t left = max_bytes < HEADER_BYTES ? 0 : *(const uint32_t *)mbi;
-    const struct tag *t = (const struct tag *)((const char *)mbi + HEADER_BYTES);
+    size_t left = max_bytes < HEADER_BYTES ? 0 : *(const uint32_t *)mbi, step = HEADER_BYTES;
+    const struct tag *t = mbi;
 
     memset(bi, 0, sizeof(*bi));
     if (left < HEADER_BYTES || left > max_bytes)
         panic("Multiboot2 information: %zu bytes long, at most %zu are possible", left, max_bytes);
-    left -= HEADER_BYTES;
-    while (left >= HEADER_BYTES && t->bytes >= HEADER_BYTES && t->bytes <= left &&
-           t->type != TAG_END) {
-        size_t step = MIN(ROUND_UP((size_t)t->bytes, 8UL), left);
-
-        take_tag(bi, t);
+    for (;; step = ROUND_UP((size_t)t->bytes, 8UL)) {
         t = (const struct tag *)((const char *)t + step);
-        left -= step;
+        left -= MIN(left, step);
+        if (left < HEADER_BYTES || t->bytes < HEADER_BYTES || t->bytes > left)
+            panic("Multiboot2 information: malformed %zu bytes before its end", left);
+        if (t->type == TAG_END)
+            break;
+        take_tag(bi, t);
     }
-    if (left < HEADER_BYTES || t->type != TAG_END)
-        panic("Multiboot2 information: malformed %zu bytes before its end", left);
     if (bi->nr_ranges == 0)
         panic("the boot loader gave no memory map");
-    sanitize_ranges(bi);
 }

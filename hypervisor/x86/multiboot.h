@@ -39,8 +39,6 @@ struct boot_info {
     struct boot_framebuffer framebuffer;
 };
 
-#define MULTIBOOT2_MAGIC 0x36d76289u /* in eax at entry */
-
 /**
  * Fill bi from the information at mbi, of which max_bytes may be read. Lengths and numbers in it
  * are not trusted: panics if they are wrong. Where kinds of memory overlap, RAM gives way.
