@@ -8,13 +8,16 @@
 #include "x86/cpu.h"
 #include "x86/upcalls.h"
 
-#define VECTORS_WITH_ERROR_CODE (1u << 8 | 7u << 10 | 3u << 13 | 1u << 17 | 1u << 21)
+#define VECTORS_WITH_ERROR_CODE (1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21)
 
 /* How a handler wants to be called. The first is TI_GET_IF of struct trap_info. */
 enum { MASK_EVENTS = 4, ERROR_CODE = 8, FAILSAFE = 16 };
 
-/* Build the frame and point the guest at the handler. A guest whose stack cannot take it is over. */
-static void bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsigned int how,
+/*
+ * Build the frame and point the guest at the handler; false: it has none. A guest whose stack cannot
+ * take the frame is over.
+ */
+static bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsigned int how,
                    uint32_t error_code)
 {
     struct cpu_user_regs *regs = arch_guest_regs();
@@ -23,6 +26,8 @@ static void bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
     uint64_t mask = v->info->evtchn_upcall_mask, cs = regs->cs;
     unsigned int n = 0;
 
+    if (address == 0)
+        return false;
     if (a->kernel_mode) {
         cs &= ~3ULL; /* the kernel believes that it runs in ring 0 */
     } else {
@@ -50,7 +55,7 @@ static void bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
     if (copy_to_guest(_gva(rsp), frame, n * 8)) {
         domain_crash(v->domain, "vCPU %u: no room for a frame at %lx (rip %lx)", v->vcpu_id, rsp,
                      regs->rip);
-        return;
+        return true;
     }
     if (how & MASK_EVENTS)
         v->info->evtchn_upcall_mask = 1;
@@ -60,34 +65,37 @@ static void bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
     regs->rip = address;
     regs->rflags &= ~RFLAGS_NOT_IN_HANDLERS;
     regs->entry_vector = TRAP_SYSCALL; /* rcx and r11 are on the stack: SYSRET will do */
+    return true;
 }
 
-static void bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how, uint32_t error_code)
+static bool bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how, uint32_t error_code)
 {
     const struct guest_trap *t = &v->arch.traps[vector];
 
-    if (t->address)
-        bounce(v, t->address, t->cs, how | (t->flags & MASK_EVENTS), error_code);
-    else
-        domain_crash(v->domain, "vCPU %u: trap %u (error code %x) at %lx and no handler",
-                     v->vcpu_id, vector, error_code, arch_guest_regs()->rip);
+    return bounce(v, t->address, t->cs, how | (t->flags & MASK_EVENTS), error_code);
+}
+
+static bool bounce_callback(struct vcpu *v, const struct guest_callback *cb, unsigned int how)
+{
+    return bounce(v, cb->address, GUEST_CS64, how | (cb->mask_events ? MASK_EVENTS : 0), 0);
 }
 
 void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t error_code)
 {
     BUG_ON(v != current || vector >= 32);
-    bounce_trap(v, vector, VECTORS_WITH_ERROR_CODE >> vector & 1 ? ERROR_CODE : 0, error_code);
+    if (!bounce_trap(v, vector, VECTORS_WITH_ERROR_CODE >> vector & 1 ? ERROR_CODE : 0, error_code))
+        domain_crash(v->domain, "vCPU %u: trap %u (error code %x) at %lx and no handler",
+                     v->vcpu_id, vector, error_code, arch_guest_regs()->rip);
 }
 
 void arch_inject_soft_interrupt(struct vcpu *v, unsigned int vector)
 {
-    const struct guest_trap *t = &v->arch.traps[vector & 0xff];
-
-    if (t->address && (t->flags & 3) >= (v->arch.kernel_mode ? 1 : 3)) {
-        bounce_trap(v, vector & 0xff, 0, 0);
-    } else { /* as the CPU answers to a gate that is not for the caller */
+    vector &= 0xff;
+    if ((v->arch.traps[vector].flags & 3) < (v->arch.kernel_mode ? 1 : 3) ||
+        !bounce_trap(v, vector, 0,
+                     0)) { /* as the CPU answers to a gate that is not for the caller */
         arch_guest_regs()->rip -= 2;
-        arch_inject_exception(v, 13, (vector & 0xff) * 8 + 2);
+        arch_inject_exception(v, 13, vector * 8 + 2);
     }
 }
 
@@ -97,22 +105,21 @@ void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code)
     error_code = (error_code & ~4u) | (v->arch.kernel_mode ? 0 : 4u);
     v->arch.cr2 = cr2;
     v->info->arch.cr2 = cr2;
-    bounce_trap(v, 14, ERROR_CODE, error_code);
+    arch_inject_exception(v, 14, error_code);
 }
 
-static void bounce_callback(struct vcpu *v, const struct guest_callback *cb, unsigned int how,
-                            const char *what)
+/* A callback without which the guest cannot go on. */
+static void bounce_needed(struct vcpu *v, const struct guest_callback *cb, unsigned int how,
+                          const char *what)
 {
-    if (cb->address)
-        bounce(v, cb->address, GUEST_CS64, how | (cb->mask_events ? MASK_EVENTS : 0), 0);
-    else
+    if (!bounce_callback(v, cb, how))
         domain_crash(v->domain, "vCPU %u: %s and no callback (rip %lx)", v->vcpu_id, what,
                      arch_guest_regs()->rip);
 }
 
 void bounce_failsafe(struct vcpu *v)
 {
-    bounce_callback(v, &v->arch.failsafe_cb, FAILSAFE, "failsafe");
+    bounce_needed(v, &v->arch.failsafe_cb, FAILSAFE, "failsafe");
 }
 
 /* Events and NMIs at the exit to the guest. An upcall always masks further ones. */
@@ -123,28 +130,21 @@ void deliver_pending(struct vcpu *v)
     if (atomic_load(&v->mce_pending)) {
         atomic_store(&v->mce_pending, false);
         mce_print();
-        if (a->traps[18].address)
-            bounce_trap(v, 18, 0, 0);
+        bounce_trap(v, 18, 0, 0);
     }
     if (atomic_load(&v->nmi_pending) && !a->nmi_masked) {
         atomic_store(&v->nmi_pending, false);
-        a->nmi_masked = a->nmi_cb.address || a->traps[2].address;
-        if (a->nmi_cb.address)
-            bounce_callback(v, &a->nmi_cb, MASK_EVENTS, "NMI");
-        else if (a->nmi_masked)
-            bounce_trap(v, 2, 0, 0);
+        a->nmi_masked = bounce_callback(v, &a->nmi_cb, MASK_EVENTS) || bounce_trap(v, 2, 0, 0);
     }
     if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask)
-        bounce_callback(v, &a->event_cb, MASK_EVENTS, "event");
+        bounce_needed(v, &a->event_cb, MASK_EVENTS, "event");
 }
 
 /* SYSCALL or SYSENTER; where the kernel wants none an exception, of an instruction so long. */
 static void fast_syscall(struct vcpu *v, const struct guest_callback *cb, unsigned int vector,
                          unsigned int bytes)
 {
-    if (cb->address) {
-        bounce_callback(v, cb, 0, "SYSCALL");
-    } else {
+    if (!bounce_callback(v, cb, 0)) {
         arch_guest_regs()->rip -= bytes;
         arch_inject_exception(v, vector, 0);
     }
@@ -208,15 +208,10 @@ long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     regs->rflags = guest_rflags(f.rflags);
     regs->rsp = f.rsp;
     regs->ss = (uint16_t)(f.ss | 3);
-    if (f.flags & VGCF_in_syscall) {
-        regs->entry_vector = TRAP_SYSCALL;
-        regs->r11 = regs->rflags; /* as SYSRET leaves them, should IRETQ be needed */
-        regs->rcx = regs->rip;
-    } else {
-        regs->entry_vector = 0;
-        regs->r11 = f.r11;
-        regs->rcx = f.rcx;
-    }
+    regs->entry_vector = f.flags & VGCF_in_syscall ? TRAP_SYSCALL : 0;
+    /* as SYSRET leaves them, should IRETQ be needed */
+    regs->r11 = f.flags & VGCF_in_syscall ? regs->rflags : f.r11;
+    regs->rcx = f.flags & VGCF_in_syscall ? regs->rip : f.rcx;
     /* the frame's IF is the upcall mask's opposite */
     v->info->evtchn_upcall_mask = !(f.rflags & RFLAGS_IF);
     v->arch.nmi_masked = false;
