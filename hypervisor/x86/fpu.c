@@ -2,7 +2,7 @@
  * FPU state is switched eagerly, with the vCPU: no state of another is ever in the registers
  * (rule 11). The guest's TS is virtual and only decides whether #NM is raised for it.
  */
-#include "memory/heap.h"
+#include "x86/arch.h"
 #include "x86/cpu.h"
 
 #define FXSAVE_BYTES 512
@@ -33,34 +33,21 @@ void fpu_init(void)
     cpu_features.fpu_bytes = r[1];
 }
 
-/* A legal image whatever was there: the header names no state but x87 and SSE, in standard form. */
-static void image_reset(void *fpu)
-{
-    memset(fpu, 0, cpu_features.fpu_bytes);
-    *(uint16_t *)fpu = FCW_DEFAULT;
-    *(uint32_t *)((char *)fpu + 24) = MXCSR_DEFAULT;
-}
-
-int fpu_create(struct vcpu *v)
-{
-    v->arch.fpu = xmalloc(cpu_features.fpu_bytes);
-    if (v->arch.fpu == NULL)
-        return -ENOMEM;
-    image_reset(v->arch.fpu);
-    return 0;
-}
-
+/* A legal image whatever the guest gave: the header names no state but x87 and SSE, in standard form. */
 void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
-    uint32_t *mxcsr = (uint32_t *)((char *)v->arch.fpu + 24);
+    char *image = v->arch.fpu;
+    uint32_t *mxcsr = (uint32_t *)(image + 24);
 
-    image_reset(v->arch.fpu);
+    memset(image, 0, cpu_features.fpu_bytes);
+    *(uint16_t *)image = FCW_DEFAULT;
+    *mxcsr = MXCSR_DEFAULT;
     if (!(c->flags & VGCF_I387_VALID))
         return;
-    memcpy(v->arch.fpu, &c->fpu_ctxt, 416); /* x87 and XMM; the rest is reserved */
-    *mxcsr &= 0xffbf;                       /* reserved bits would fault ring 0's restore */
+    memcpy(image, &c->fpu_ctxt, 416); /* x87 and XMM; the rest is reserved */
+    *mxcsr &= 0xffbf;                 /* reserved bits would fault ring 0's restore */
     if (cpu_features.xsave)
-        *(uint64_t *)((char *)v->arch.fpu + FXSAVE_BYTES) = 3;
+        *(uint64_t *)(image + FXSAVE_BYTES) = 3;
 }
 
 /*

@@ -13,7 +13,8 @@ int arch_vcpu_create(struct vcpu *v)
     if (v->is_idle)
         return 0;
     v->arch.traps = alloc_page();
-    if (v->arch.traps == NULL || fpu_create(v)) /* arch_vcpu_destroy() follows */
+    v->arch.fpu = xmalloc(cpu_features.fpu_bytes);
+    if (v->arch.traps == NULL || v->arch.fpu == NULL) /* arch_vcpu_destroy() follows */
         return -ENOMEM;
     _Static_assert(256 * sizeof(struct guest_trap) <= PAGE_SIZE, "traps in one page");
     v->arch.kernel_mode = true;
@@ -90,10 +91,6 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     a->regs = c->user_regs;
     a->regs.cs = guest_selector(a->regs.cs);
     a->regs.ss = guest_selector(a->regs.ss);
-    a->regs.ds = guest_selector(a->regs.ds);
-    a->regs.es = guest_selector(a->regs.es);
-    a->regs.fs = guest_selector(a->regs.fs);
-    a->regs.gs = guest_selector(a->regs.gs);
     a->iopl = a->regs.rflags >> 12 & 3;
     a->regs.rflags = guest_rflags(a->regs.rflags);
     a->regs.entry_vector = 0;
@@ -173,20 +170,14 @@ void arch_vcpu_save_bases(struct vcpu *v)
     *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
 }
 
-/* bool load_X(uint16_t sel): true if the selector faulted; then 0 is loaded. */
-#define LOAD_SEGMENT(seg)                                                                \
-    static bool load_##seg(uint16_t sel)                                                 \
-    {                                                                                    \
-        __asm__ goto("1: mov %0, %%" #seg EX_TABLE("1b", "%l[fault]")::"r"(sel)::fault); \
-        return false;                                                                    \
-    fault:                                                                               \
-        __asm__ volatile("mov %0, %%" #seg ::"r"(0));                                    \
-        return true;                                                                     \
-    }
-LOAD_SEGMENT(ds)
-LOAD_SEGMENT(es)
-LOAD_SEGMENT(fs)
-LOAD_SEGMENT(gs)
+/* Load what a guest wants in a segment register; true if that faulted: then 0 is there, which cannot. */
+#define LOAD_SEGMENT(seg, wanted)                                                         \
+    ({                                                                                    \
+        uint16_t good = guest_selector(wanted), got = good;                               \
+        __asm__ volatile("jmp 1f; 2: xor %0, %0; 1: mov %0, %%" #seg EX_TABLE("1b", "2b") \
+                         : "+r"(got)::"cc");                                              \
+        got != good;                                                                      \
+    })
 
 /*
  * The same for GS; *base: what came with it. Ours is back at return: an NMI in between finds its own
@@ -195,7 +186,7 @@ LOAD_SEGMENT(gs)
 static noinline bool load_gs_and_base(uint16_t sel, uint64_t *base)
 {
     uint64_t ours = rdmsr(MSR_GS_BASE);
-    bool bad = load_gs(sel);
+    bool bad = LOAD_SEGMENT(gs, sel);
 
     *base = rdmsr(MSR_GS_BASE);
     wrmsr(MSR_GS_BASE, ours);
@@ -208,7 +199,7 @@ void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
 {
     unsigned long flags = arch_irq_save();
 
-    load_gs_and_base(guest_selector(sel), &v->arch.gs_base_user);
+    load_gs_and_base(sel, &v->arch.gs_base_user);
     arch_irq_restore(flags);
 }
 
@@ -248,11 +239,10 @@ static bool load_segments(struct vcpu *v)
 {
     const struct cpu_user_regs *r = &v->arch.regs;
     uint64_t base;
-    bool bad;
+    bool bad = LOAD_SEGMENT(ds, r->ds);
 
-    bad = load_ds(r->ds);
-    bad |= load_es(r->es);
-    bad |= load_fs(r->fs);
+    bad |= LOAD_SEGMENT(es, r->es);
+    bad |= LOAD_SEGMENT(fs, r->fs);
     bad |= load_gs_and_base(r->gs, &base);
     arch_vcpu_bases_changed(v);
     /* an interrupt made SS null, and AMD's SYSRET leaves its hidden part so: 32-bit code would fault */
