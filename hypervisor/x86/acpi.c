@@ -36,104 +36,80 @@ static uint64_t field(const uint8_t *base, size_t limit, size_t at, size_t bytes
     return value;
 }
 
-static uint32_t length_of(const uint8_t *t) { return (uint32_t)field(t, 8, TABLE_LENGTH, 4); }
-static uint64_t table_field(const uint8_t *t, size_t at, size_t bytes)
-{
-    return field(t, length_of(t), at, bytes);
-}
-
-/* ---- MADT ---- */
-
-/* e has at least as many bytes as its type needs. What we have no room for is left out. */
-static void madt_entry(struct acpi_info *info, const uint8_t *e)
-{
-    uint32_t at4 = (uint32_t)field(e, e[1], 4, 4), at8 = (uint32_t)field(e, e[1], 8, 4);
-
-    switch (e[0]) {
-    case 0:                                                      /* local APIC */
-        if ((at4 & 1) && e[3] != 255 && info->nr_cpus < NR_CPUS) /* enabled: no empty socket */
-            info->cpus[info->nr_cpus++] = (struct acpi_cpu){ e[3], e[2] };
-        break;
-    case 1: /* I/O APIC */
-        if (info->nr_ioapics < ACPI_MAX_IOAPICS)
-            info->ioapics[info->nr_ioapics++] = (struct acpi_ioapic){ at4, at8 };
-        break;
-    case 2: /* an ISA interrupt with another GSI or polarity */
-        if (info->nr_overrides < ACPI_MAX_OVERRIDES && e[3] < 16)
-            info->overrides[info->nr_overrides++] =
-                (struct acpi_override){ at4, (uint16_t)field(e, e[1], 8, 2), e[3] };
-    }
-}
-
-static void parse_madt(struct acpi_info *info, const uint8_t *t)
+/* What we have no room for is left out. */
+static void parse_madt(struct acpi_info *info, const uint8_t *t, uint32_t len)
 {
     static const uint8_t min_bytes[] = { 8, 12, 10 }; /* by type */
-    const uint8_t *e = t + MADT_ENTRIES, *end = t + length_of(t);
+    const uint8_t *e = t + MADT_ENTRIES, *end = t + len;
 
     for (; end - e >= 2; e += e[1]) {
-        if (e[1] < (e[0] < sizeof(min_bytes) ? min_bytes[e[0]] : 2) || e[1] > end - e)
+        size_t left = (size_t)(end - e);
+        uint32_t at4 = (uint32_t)field(e, left, 4, 4), at8 = (uint32_t)field(e, left, 8, 4);
+
+        if (e[1] < (e[0] < sizeof(min_bytes) ? min_bytes[e[0]] : 2) || e[1] > left)
             panic("ACPI: APIC: entry of type %u has length %u", e[0], e[1]);
-        madt_entry(info, e);
+        switch (e[0]) {
+        case 0:                                                      /* local APIC */
+            if ((at4 & 1) && e[3] != 255 && info->nr_cpus < NR_CPUS) /* enabled: no empty socket */
+                info->cpus[info->nr_cpus++] = (struct acpi_cpu){ e[3], e[2] };
+            break;
+        case 1: /* I/O APIC */
+            if (info->nr_ioapics < ACPI_MAX_IOAPICS)
+                info->ioapics[info->nr_ioapics++] = (struct acpi_ioapic){ at4, at8 };
+            break;
+        case 2: /* an ISA interrupt with another GSI or polarity */
+            if (e[3] < ARRAY_SIZE(info->isa_irqs))
+                info->isa_irqs[e[3]] =
+                    (struct acpi_isa_irq){ true, (uint16_t)field(e, e[1], 8, 2), at4 };
+        }
     }
 }
 
 /* ---- FADT and HPET ---- */
 
 /* The port of a register: the extended address if there is one in I/O space, else the old one. */
-static uint16_t register_port(const uint8_t *t, size_t old, size_t extended)
+static uint16_t register_port(const uint8_t *t, uint32_t len, size_t old, size_t extended)
 {
-    uint64_t port = table_field(t, extended + GAS_ADDRESS, 8);
+    uint64_t port = field(t, len, extended + GAS_ADDRESS, 8);
 
-    if (port == 0 || table_field(t, extended + GAS_SPACE, 1) != GAS_IO)
-        port = table_field(t, old, 4);
+    if (port == 0 || field(t, len, extended + GAS_SPACE, 1) != GAS_IO)
+        port = field(t, len, old, 4);
     return port <= 0xffff ? (uint16_t)port : 0;
 }
 
-static void parse_fadt(struct acpi_info *info, const uint8_t *t)
+static void parse_fadt(struct acpi_info *info, const uint8_t *t, uint32_t len)
 {
-    info->pm1a_cnt_port = register_port(t, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
-    info->pm1b_cnt_port = register_port(t, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
-    info->pm_timer_port = register_port(t, FADT_PM_TIMER, FADT_X_PM_TIMER);
-    if ((table_field(t, FADT_FLAGS, 4) & FADT_RESET_SUPPORTED) &&
-        table_field(t, FADT_RESET + GAS_SPACE, 1) == GAS_IO)
-        info->reset_port = (uint16_t)table_field(t, FADT_RESET + GAS_ADDRESS, 8);
-    info->reset_value = (uint8_t)table_field(t, FADT_RESET_VALUE, 1);
+    info->pm1a_cnt_port = register_port(t, len, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
+    info->pm1b_cnt_port = register_port(t, len, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
+    info->pm_timer_port = register_port(t, len, FADT_PM_TIMER, FADT_X_PM_TIMER);
+    if (field(t, len, FADT_FLAGS, 4) & FADT_RESET_SUPPORTED)
+        info->reset_port = register_port(t, len, len, FADT_RESET); /* it has no old address */
+    info->reset_value = (uint8_t)field(t, len, FADT_RESET_VALUE, 1);
 }
 
-static void parse_hpet(struct acpi_info *info, const uint8_t *t)
+static void parse_hpet(struct acpi_info *info, const uint8_t *t, uint32_t len)
 {
     if (t[HPET_ADDRESS + GAS_SPACE] == GAS_MEMORY)
-        info->hpet_maddr = table_field(t, HPET_ADDRESS + GAS_ADDRESS, 8);
+        info->hpet_maddr = field(t, len, HPET_ADDRESS + GAS_ADDRESS, 8);
 }
 
-/* ---- the root ---- */
+/* ---- any table ---- */
 
-static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root);
-
-static void parse_root(struct acpi_info *info, const uint8_t *t)
-{
-    uint32_t entry_bytes = t[0] == 'X' ? 8 : 4;
-    uint32_t nr = MIN((length_of(t) - TABLE_BYTES) / entry_bytes, MAX_TABLES);
-
-    for (uint32_t i = 0; i < nr; i++)
-        parse_table(info, table_field(t, TABLE_BYTES + i * entry_bytes, entry_bytes), false);
-}
-
-/* False: it is not one of those that we know: the roots, or what they name. */
+/* One of the roots, with the tables that it names, or one of those. False: it is none that we know. */
 static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root)
 {
     static const struct {
         const char *signature;
         size_t min_bytes;
-        void (*parse)(struct acpi_info *info, const uint8_t *t);
+        void (*parse)(struct acpi_info *info, const uint8_t *t, uint32_t len); /* NULL: a root */
     } known[] = {
-        { "XSDT", TABLE_BYTES, parse_root },  { "RSDT", TABLE_BYTES, parse_root },
+        { "XSDT", TABLE_BYTES, NULL },        { "RSDT", TABLE_BYTES, NULL },
         { "APIC", MADT_ENTRIES, parse_madt }, { "FACP", FADT_RESET, parse_fadt },
         { "HPET", HPET_BYTES, parse_hpet },
     };
     const uint8_t *t = maddr ? map_memory(maddr, TABLE_BYTES) : NULL;
     unsigned int i = 0;
-    uint32_t len;
+    uint32_t len, entry_bytes;
 
     if (t == NULL) {
         print(LOG_WARN, "ACPI: names a table at 0x%lx, which is not memory", maddr);
@@ -141,14 +117,18 @@ static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root)
     }
     while (i < ARRAY_SIZE(known) && memcmp(t, known[i].signature, 4) != 0)
         i++;
-    if (i == ARRAY_SIZE(known) || (known[i].parse == parse_root) != root)
+    if (i == ARRAY_SIZE(known) || (known[i].parse == NULL) != root)
         return false;
-    len = length_of(t);
+    len = (uint32_t)field(t, TABLE_BYTES, TABLE_LENGTH, 4);
     if (len < known[i].min_bytes || len > TABLE_MAX_BYTES || (t = map_memory(maddr, len)) == NULL)
         panic("ACPI: %s: length %u at 0x%lx is wrong", known[i].signature, len, maddr);
     if (byte_sum(t, len))
         panic("ACPI: %s: checksum is off by 0x%x", known[i].signature, byte_sum(t, len));
-    known[i].parse(info, t);
+    if (!root)
+        known[i].parse(info, t, len);
+    entry_bytes = t[0] == 'X' ? 8 : 4;
+    for (uint32_t n = 0; root && n < MIN((len - TABLE_BYTES) / entry_bytes, MAX_TABLES); n++)
+        parse_table(info, field(t, len, TABLE_BYTES + n * entry_bytes, entry_bytes), false);
     return true;
 }
 

@@ -3,7 +3,6 @@
 #include "lib/pcpu.h"
 
 #define ACPI_MAX_IOAPICS 16u
-#define ACPI_MAX_OVERRIDES 24u
 
 struct acpi_info {
     struct acpi_cpu {
@@ -15,12 +14,11 @@ struct acpi_info {
         uint32_t gsi_base;
     } ioapics[ACPI_MAX_IOAPICS];
     uint32_t nr_ioapics;
-    struct acpi_override { /* flags: MPS INTI */
-        uint32_t gsi;
+    struct acpi_isa_irq { /* MADT overrides; flags: MPS INTI */
+        bool is_overridden;
         uint16_t flags;
-        uint8_t irq;
-    } overrides[ACPI_MAX_OVERRIDES];
-    uint32_t nr_overrides;
+        uint32_t gsi;
+    } isa_irqs[16];
 
     uint16_t pm_timer_port, pm1a_cnt_port, pm1b_cnt_port; /* FADT; 0: none */
     uint16_t reset_port;                                  /* FADT; 0: none, or no port */

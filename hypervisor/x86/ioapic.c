@@ -20,16 +20,11 @@ struct ioapic {
 static struct ioapic ioapics[ACPI_MAX_IOAPICS];
 static unsigned int nr_ioapics;
 
-static uint32_t ioapic_read(const struct ioapic *io, uint32_t reg)
+/* The window shows register reg from now on. */
+static volatile uint32_t *ioapic_reg(const struct ioapic *io, uint32_t reg)
 {
     io->regs[0] = reg;
-    return io->regs[4];
-}
-
-static void ioapic_write(const struct ioapic *io, uint32_t reg, uint32_t value)
-{
-    io->regs[0] = reg;
-    io->regs[4] = value;
+    return &io->regs[4];
 }
 
 static const struct ioapic *ioapic_of(uint32_t gsi)
@@ -61,17 +56,16 @@ uint32_t ioapic_init(void)
     for (uint32_t i = 0; i < acpi_info.nr_ioapics; i++) {
         const struct acpi_ioapic *a = &acpi_info.ioapics[i];
         struct ioapic io = { arch_map_mmio(a->maddr, 0x20), a->maddr, a->gsi_base, 0 };
-        uint32_t version = io.regs ? ioapic_read(&io, REG_VERSION) : ~0u;
+        uint32_t version = io.regs ? *ioapic_reg(&io, REG_VERSION) : ~0u;
 
         io.nr_pins = (version >> 16 & 0xff) + 1;
-        if (version == ~0u || io.gsi_base >= NR_GSIS_MAX ||
-            io.nr_pins > NR_GSIS_MAX - io.gsi_base) {
+        if (version == ~0u || (uint64_t)io.gsi_base + io.nr_pins > NR_GSIS_MAX) {
             print(LOG_WARN, "I/O APIC at 0x%lx: not usable\n", a->maddr);
             continue;
         }
         for (uint32_t reg = REG_RTE; reg < REG_RTE + 2 * io.nr_pins; reg += 2) {
-            ioapic_write(&io, reg, RTE_MASKED);
-            ioapic_write(&io, reg + 1, lapic_id() << 24);
+            *ioapic_reg(&io, reg) = RTE_MASKED;
+            *ioapic_reg(&io, reg + 1) = lapic_id() << 24;
         }
         end = MAX(end, io.gsi_base + io.nr_pins);
         ioapics[nr_ioapics++] = io;
@@ -83,10 +77,10 @@ uint32_t ioapic_init(void)
 void ioapic_gsi_defaults(uint32_t gsi, bool *level, bool *active_low)
 {
     *level = *active_low = gsi >= 16; /* PCI; ISA is edge, active high */
-    for (uint32_t i = 0; i < acpi_info.nr_overrides; i++) {
-        const struct acpi_override *o = &acpi_info.overrides[i];
+    for (uint32_t irq = 0; irq < ARRAY_SIZE(acpi_info.isa_irqs); irq++) {
+        const struct acpi_isa_irq *o = &acpi_info.isa_irqs[irq];
 
-        if (o->gsi == gsi) {
+        if (o->is_overridden && o->gsi == gsi) {
             *level = (o->flags & INTI_LEVEL) == INTI_LEVEL;
             *active_low = (o->flags & INTI_LOW) == INTI_LOW;
         }
@@ -95,26 +89,22 @@ void ioapic_gsi_defaults(uint32_t gsi, bool *level, bool *active_low)
 
 uint32_t ioapic_isa_gsi(uint32_t irq)
 {
-    for (uint32_t i = 0; i < acpi_info.nr_overrides; i++)
-        if (acpi_info.overrides[i].irq == irq)
-            return acpi_info.overrides[i].gsi;
-    return irq;
+    return acpi_info.isa_irqs[irq].is_overridden ? acpi_info.isa_irqs[irq].gsi : irq;
 }
 
 void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, bool masked)
 {
     const struct ioapic *io = ioapic_of(gsi);
 
-    ioapic_write(io, REG_RTE + 2 * (gsi - io->gsi_base),
-                 vector | (level ? RTE_LEVEL : 0) | (active_low ? RTE_ACTIVE_LOW : 0) |
-                     (masked ? RTE_MASKED : 0));
+    *ioapic_reg(io, REG_RTE + 2 * (gsi - io->gsi_base)) =
+        vector | level * RTE_LEVEL | active_low * RTE_ACTIVE_LOW | masked * RTE_MASKED;
 }
 
 bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value)
 {
     for (const struct ioapic *io = ioapics; io < ioapics + nr_ioapics; io++)
         if (io->maddr == maddr && reg < REG_RTE + 2 * io->nr_pins) {
-            *value = ioapic_read(io, reg);
+            *value = *ioapic_reg(io, reg);
             return true;
         }
     return false;

@@ -141,11 +141,11 @@ static void test_a_usual_machine(void)
     CU_ASSERT_EQUAL(info.cpus[1].acpi_id, 5);
     CU_ASSERT_EQUAL(info.nr_ioapics, 1);
     CU_ASSERT_EQUAL(info.ioapics[0].maddr, 0xfec00000);
-    CU_ASSERT_EQUAL(info.nr_overrides, 1);
-    CU_ASSERT_EQUAL(info.overrides[0].gsi, 2);
+    CU_ASSERT_TRUE(info.isa_irqs[0].is_overridden && !info.isa_irqs[1].is_overridden);
+    CU_ASSERT_EQUAL(info.isa_irqs[0].gsi, 2);
     CU_ASSERT_EQUAL(info.pm1a_cnt_port, 0x604);
     CU_ASSERT_EQUAL(info.pm_timer_port, 0x608);
-    CU_ASSERT_EQUAL(info.overrides[0].flags, 0xd);
+    CU_ASSERT_EQUAL(info.isa_irqs[0].flags, 0xd);
     CU_ASSERT_EQUAL(info.reset_port, 0xcf9);
     CU_ASSERT_EQUAL(info.reset_value, 0xf);
     CU_ASSERT_EQUAL(info.hpet_maddr, 0xfed00000);
@@ -259,8 +259,7 @@ static void test_mutations_never_reach_outside(void)
             len = 36 + (uint32_t)rand() % 256;
         table(at[t], sig[t], len); /* with a right checksum */
         parse(rsdp, 36);
-        CU_ASSERT_TRUE(info.nr_cpus <= NR_CPUS && info.nr_ioapics <= ACPI_MAX_IOAPICS &&
-                       info.nr_overrides <= ACPI_MAX_OVERRIDES);
+        CU_ASSERT_TRUE(info.nr_cpus <= NR_CPUS && info.nr_ioapics <= ACPI_MAX_IOAPICS);
     }
 }
 
