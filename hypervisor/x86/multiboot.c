@@ -46,8 +46,7 @@ static void take_module(struct boot_info *bi, const struct tag *t)
         panic("more than %u modules", BOOT_MAX_MODULES);
     if (t->start > t->end)
         panic("module %u: starts at 0x%x, but ends at 0x%x", bi->nr_modules, t->start, t->end);
-    to->start = t->start;
-    to->end = t->end;
+    *to = (struct boot_module){ .start = t->start, .end = t->end };
     bi->nr_modules++;
     take_text(t, sizeof(*t), to->cmdline, sizeof(to->cmdline));
 }
@@ -96,18 +95,10 @@ static void take_mmap(struct boot_info *bi, const struct tag *t)
     }
 }
 
-/* What a tag needs at least for us to look into it. */
-static const uint8_t tag_min_bytes[] = {
-    [TAG_MODULE] = sizeof(struct tag),
-    [TAG_MMAP] = sizeof(struct tag),
-    [TAG_FRAMEBUFFER] = HEADER_BYTES + offsetof(struct boot_framebuffer, reserved),
-    [TAG_RSDP_OLD] = HEADER_BYTES + RSDP_OLD_BYTES,
-    [TAG_RSDP_NEW] = HEADER_BYTES + sizeof(boot_info.rsdp)
-};
-
+/* What is missing at the end of a framebuffer or RSDP is 0: no type of use, or a check sum refuses it. */
 static void take_tag(struct boot_info *bi, const struct tag *t)
 {
-    if (t->type < sizeof(tag_min_bytes) && t->bytes < tag_min_bytes[t->type])
+    if ((t->type == TAG_MODULE || t->type == TAG_MMAP) && t->bytes < sizeof(*t))
         panic("Multiboot2 tag %u: only %u bytes", t->type, t->bytes);
     switch (t->type) {
     case TAG_CMDLINE: take_text(t, HEADER_BYTES, bi->cmdline, sizeof(bi->cmdline)); break;
