@@ -9,7 +9,7 @@
 #include "x86/time.h"
 
 #define HALF_WINDOW_US 6000u
-#define STILL_READS 4000       /* so many equal readings: the counter stands still */
+#define STILL_READS 4000       /* so many readings are the first: the counter stands still */
 #define WAIT_TSC_MAX 200000000 /* 40 ms at 5 GHz */
 #define TSC_KHZ_MIN 100000u
 #define TSC_KHZ_MAX 20000000u
@@ -90,14 +90,12 @@ static struct reference references[] = {
 /* Until r has counted so far from start on; false if it stands still or takes too long. */
 static bool wait_for(const struct reference *r, uint64_t start, uint64_t ticks)
 {
-    uint64_t begin = arch_tsc(), now, last = start;
-    unsigned int still = 0;
+    uint64_t begin = arch_tsc(), now;
+    unsigned int reads = 0;
 
     while ((((now = r->read()) - start) & r->mask) < ticks) {
-        still = now == last ? still + 1 : 0;
-        if (still == STILL_READS || arch_tsc() - begin > WAIT_TSC_MAX)
+        if ((now == start && ++reads == STILL_READS) || arch_tsc() - begin > WAIT_TSC_MAX)
             return false;
-        last = now;
         cpu_relax();
     }
     return true;
@@ -171,8 +169,7 @@ void tsc_scale_init(struct tsc_scale *s, uint64_t khz)
 
 /* ---- the RTC ---- */
 
-#define RTC_UIP_READS 20000 /* an update takes 2 ms at most */
-#define RTC_TRIES 5         /* one may still come in between */
+#define RTC_TRIES 2000 /* an update takes 2 ms at most, a try some 10 us or more */
 #define RTC_24H 2
 #define RTC_BINARY 4
 #define NR_FIELDS 6 /* year, month, day, hour, minute, second: */
@@ -192,8 +189,6 @@ static uint64_t rtc_read_raw(void)
 {
     uint64_t raw = 0;
 
-    for (unsigned int i = 0; i < RTC_UIP_READS && cmos_read(0x0a) & 0x80; i++)
-        cpu_relax();
     for (unsigned int i = 0; i < NR_FIELDS; i++)
         raw = raw << 8 | cmos_read(rtc_index[i]);
     return raw;
@@ -205,8 +200,8 @@ uint64_t rtc_read(void)
     uint64_t raw, y;
 
     do {
-        raw = rtc_read_raw();
-    } while (raw != rtc_read_raw() && ++tries < RTC_TRIES);
+        raw = rtc_read_raw(); /* the same before and after a look that sees no update */
+    } while ((cmos_read(0x0a) & 0x80 || raw != rtc_read_raw()) && ++tries < RTC_TRIES);
     for (unsigned int i = 0; i < NR_FIELDS; i++) {
         t[i] = raw >> 8 * (NR_FIELDS - 1 - i) & 0xff;
         if (!(format & RTC_BINARY))

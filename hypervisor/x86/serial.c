@@ -3,7 +3,7 @@
 
 #include "x86/arch.h"
 
-enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, SCRATCH, DIVISOR_LOW = DATA, DIVISOR_HIGH = IER };
+enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, DIVISOR_LOW = DATA, DIVISOR_HIGH = IER };
 #define FCR_ENABLE_CLEAR 0x87u /* and interrupt at 8 characters, or when the line falls silent */
 #define LCR_8N1 0x03u
 #define LCR_DLAB 0x80u
@@ -24,9 +24,8 @@ bool serial_open(uint32_t baud)
 {
     reg_write(LCR, LCR_8N1); /* firmware may have left DLAB set, which hides IER */
     reg_write(IER, SERIAL_IRQ_NONE);
-    reg_write(SCRATCH, 0x5a);
     reg_write(MCR, MCR_LOOP);
-    if (reg_read(SCRATCH) != 0x5a || (reg_read(MSR) & 0xf0) != 0x90)
+    if ((reg_read(MSR) & 0xf0) != 0x90)
         return false;
     reg_write(LCR, LCR_DLAB);
     reg_write(DIVISOR_LOW, 115200 / baud);
@@ -39,12 +38,9 @@ bool serial_open(uint32_t baud)
 
 static bool line_wait(uint32_t bit, unsigned int reads)
 {
-    for (; reads; reads--) {
-        if (reg_read(LSR) & bit)
-            return true;
+    for (; reads && !(reg_read(LSR) & bit); reads--)
         cpu_relax();
-    }
-    return false;
+    return reads != 0;
 }
 
 unsigned int serial_tx_room(bool wait)
