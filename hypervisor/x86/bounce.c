@@ -108,19 +108,15 @@ void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code)
     arch_inject_exception(v, 14, error_code);
 }
 
-/* A callback without which the guest cannot go on. */
-static void bounce_needed(struct vcpu *v, const struct guest_callback *cb, unsigned int how,
-                          const char *what)
+/* Of the event and failsafe callbacks: a guest without the one that it needs is over. */
+static void bounce_needed(struct vcpu *v, const struct guest_callback *cb, unsigned int how)
 {
     if (!bounce_callback(v, cb, how))
-        domain_crash(v->domain, "vCPU %u: %s and no callback (rip %lx)", v->vcpu_id, what,
-                     arch_guest_regs()->rip);
+        domain_crash(v->domain, "vCPU %u: %s and no callback (rip %lx)", v->vcpu_id,
+                     how & FAILSAFE ? "failsafe" : "event", arch_guest_regs()->rip);
 }
 
-void bounce_failsafe(struct vcpu *v)
-{
-    bounce_needed(v, &v->arch.failsafe_cb, FAILSAFE, "failsafe");
-}
+void bounce_failsafe(struct vcpu *v) { bounce_needed(v, &v->arch.failsafe_cb, FAILSAFE); }
 
 /* Events and NMIs at the exit to the guest. An upcall always masks further ones. */
 void deliver_pending(struct vcpu *v)
@@ -137,38 +133,35 @@ void deliver_pending(struct vcpu *v)
         a->nmi_masked = bounce_callback(v, &a->nmi_cb, MASK_EVENTS) || bounce_trap(v, 2, 0, 0);
     }
     if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask)
-        bounce_needed(v, &a->event_cb, MASK_EVENTS, "event");
+        bounce_needed(v, &a->event_cb, MASK_EVENTS);
 }
 
 /* SYSCALL or SYSENTER; where the kernel wants none an exception, of an instruction so long. */
-static void fast_syscall(struct vcpu *v, const struct guest_callback *cb, unsigned int vector,
-                         unsigned int bytes)
+static void fast_syscall(const struct guest_callback *cb, unsigned int vector, unsigned int bytes)
 {
-    if (!bounce_callback(v, cb, 0)) {
+    if (!bounce_callback(current, cb, 0)) {
         arch_guest_regs()->rip -= bytes;
-        arch_inject_exception(v, vector, 0);
+        arch_inject_exception(current, vector, 0);
     }
 }
 
 void syscall_from_guest(struct cpu_user_regs *regs)
 {
-    struct vcpu *v = current;
-
-    if (likely(v->arch.kernel_mode))
+    if (likely(current->arch.kernel_mode))
         hypercall_dispatch(regs);
     else
-        fast_syscall(v, &v->arch.syscall_cb, 6, 2);
+        fast_syscall(&current->arch.syscall_cb, 6, 2);
 }
 
 void syscall32_from_guest(struct cpu_user_regs *regs)
 {
-    fast_syscall(current, &current->arch.syscall32_cb, 6, 2);
+    fast_syscall(&current->arch.syscall32_cb, 6, 2);
 }
 
 void sysenter_from_guest(struct cpu_user_regs *regs)
 {
     regs->rflags = guest_rflags(regs->rflags & ~RFLAGS_TF);
-    fast_syscall(current, &current->arch.sysenter_cb, 13, 0);
+    fast_syscall(&current->arch.sysenter_cb, 13, 0);
 }
 
 /* IRETQ to the guest faulted: bad selector, address or flags. It is told by the failsafe callback. */

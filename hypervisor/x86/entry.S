@@ -29,11 +29,19 @@
 #define SAVE(r) mov %r, REGS_##r(%rsp);
 #define LOAD(r) mov REGS_##r(%rsp), %r;
 #define SAVE_GPRS SAVE(rcx) SAVE(r11) GPRS_BUT_RCX_R11(SAVE) /* into the frame at %rsp */
-#define RESTORE_GPRS_BUT_RCX_R11 GPRS_BUT_RCX_R11(LOAD)
+#define LOAD_GPRS LOAD(rcx) LOAD(r11) GPRS_BUT_RCX_R11(LOAD)
 
 .macro CALL_C fn                /* from the entry slot; clobbers rax */
         movabs  $\fn, %rax
         call    *%rax
+.endm
+
+.macro CALL_C_ON_FRAME fn       /* fn(the frame at %rsp) below it; clobbers rdi and rbx, too */
+        mov     %rsp, %rdi
+        mov     %rsp, %rbx
+        and     $~15, %rsp
+        CALL_C  \fn
+        mov     %rbx, %rsp
 .endm
 
 .macro SERVE_GUEST fn, first=   /* fn(the frame at %rsp) on the execution stack, and back to a guest */
@@ -44,10 +52,11 @@
         jmp     entry_exit
 .endm
 
-.macro FAST_ENTRY_FRAME cs, vector
+.macro SERVE_FAST fn, cs, vector /* with what SYSCALL and SYSENTER do not tell */
         movq    $\cs, REGS_cs(%rsp)
         movq    $GUEST_DS, REGS_ss(%rsp)
         movl    $\vector, REGS_entry_vector(%rsp)
+        SERVE_GUEST \fn, sti
 .endm
 
         .section .entry.text, "ax"
@@ -62,8 +71,7 @@
         mov     %r11, REGS_rflags(%rsp)
         mov     %gs:ENTRY_scratch, %rax
         mov     %rax, REGS_rsp(%rsp)
-        FAST_ENTRY_FRAME \cs, TRAP_SYSCALL
-        SERVE_GUEST \handler, sti
+        SERVE_FAST \handler, \cs, TRAP_SYSCALL
 .endm
 
 FUNC(entry_syscall)
@@ -87,8 +95,7 @@ FUNC(entry_sysenter)
         popfq
         movq    $0, REGS_rip(%rsp)
         movq    $0, REGS_rsp(%rsp)
-        FAST_ENTRY_FRAME GUEST_CS32, 0
-        SERVE_GUEST sysenter_from_guest, sti
+        SERVE_FAST sysenter_from_guest, GUEST_CS32, 0
 
 /* The word above the CPU's frame is vector:error. From a guest the frame is in its place already. */
 FUNC(trap_common)
@@ -109,23 +116,16 @@ trap_in_hv:
         push    %rax
         lea     iret_to_guest(%rip), %rax
         cmp     %rax, 16(%rsp)
-        je      1f
         pop     %rax
+        je      1f
         sub     $REGS_error_code, %rsp
         SAVE_GPRS
-        mov     %rsp, %rdi
-        mov     %rsp, %rbx
-        and     $~15, %rsp
-        CALL_C  trap_from_hv
-        mov     %rbx, %rsp
+        CALL_C_ON_FRAME trap_from_hv
 trap_return_hv:
-        mov     REGS_rcx(%rsp), %rcx
-        mov     REGS_r11(%rsp), %r11
-        RESTORE_GPRS_BUT_RCX_R11
+        LOAD_GPRS
         add     $REGS_rip, %rsp
         iretq
 1:      swapgs
-        pop     %rax
         mov     %gs:ENTRY_regs, %rsp
         SAVE_GPRS
         SERVE_GUEST iret_fault
@@ -147,31 +147,24 @@ FUNC(trap_ist)
         jmp     trap_save
 1:      sub     $REGS_error_code, %rsp
         SAVE_GPRS
-        mov     %rsp, %rbx
         mov     $MSR_GS_BASE, %ecx
         rdmsr
         mov     %eax, %r12d
         mov     %edx, %r13d
         mov     %rsp, %rax              /* the pointer at the top: two pages, the stack's second */
         or      $0xfff, %rax
-        mov     -15(%rax), %rax
-        mov     %rax, %rdx
-        shr     $32, %rdx
+        mov     -11(%rax), %edx
+        mov     -15(%rax), %eax
         wrmsr
-        mov     %rbx, %rdi
-        and     $~15, %rsp
-        CALL_C  trap_ist_from_hv
+        CALL_C_ON_FRAME trap_ist_from_hv
         mov     $MSR_GS_BASE, %ecx
         mov     %r12d, %eax
         mov     %r13d, %edx
         wrmsr
-        mov     %rbx, %rsp
         jmp     trap_return_hv
 
 /* A stub per vector, 16 bytes each: vector and error code in one word, then the common part. */
-        .globl  entry_stubs
-        .balign 16
-entry_stubs:
+FUNC(entry_stubs)
         .set    vec, 0
         .rept   256
         .balign 16
@@ -217,7 +210,7 @@ FUNC(entry_exit)
         cmpw    $GUEST_CS64, REGS_cs(%rsp)
         jne     5f
         mov     REGS_rflags(%rsp), %r11
-        RESTORE_GPRS_BUT_RCX_R11
+        GPRS_BUT_RCX_R11(LOAD)
         mov     REGS_rsp(%rsp), %rsp
         swapgs
         sysretq
@@ -228,14 +221,10 @@ FUNC(entry_exit)
         mov     PCPU_running(%rbx), %rdi
         cmpb    $0, VCPU_is_idle(%rdi)
         je      1b
-        movabs  $idle_loop, %rax
-        jmp     *%rax
-5:      mov     REGS_rcx(%rsp), %rcx
-        mov     REGS_r11(%rsp), %r11
-        RESTORE_GPRS_BUT_RCX_R11
+        CALL_C  idle_loop
+5:      LOAD_GPRS
         add     $REGS_rip, %rsp
         swapgs
-        .globl  iret_to_guest
 iret_to_guest:
         iretq
 

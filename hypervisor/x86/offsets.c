@@ -34,4 +34,3 @@ static __attribute__((used)) void offsets(void)
 _Static_assert(offsetof(struct cpu_entry, pcpu) == 0, "this_pcpu()");
 _Static_assert(offsetof(struct vcpu, mce_pending) == offsetof(struct vcpu, nmi_pending) + 1,
                "asm tests both");
-_Static_assert(offsetof(struct vcpu_info, evtchn_upcall_mask) == 1, "ABI");

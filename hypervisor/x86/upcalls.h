@@ -10,12 +10,11 @@ void hypercall_dispatch(struct cpu_user_regs *regs);
 
 /**
  * Exceptions of a guest that may be ours to handle. Each returns true if the instruction was
- * emulated or the fault repaired and the guest goes on; false: bounce it to the guest.
+ * emulated or the fault repaired and the guest goes on; false: bounce it to the guest. emulate/
  */
-bool guest_general_protection(struct vcpu *v, struct cpu_user_regs *regs); /* emulate/ */
-bool guest_invalid_opcode(struct vcpu *v, struct cpu_user_regs *regs);     /* emulate/ */
-bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs,
-                      uint64_t cr2); /* emulate/, paging/ */
+bool guest_general_protection(struct vcpu *v, struct cpu_user_regs *regs);
+bool guest_invalid_opcode(struct vcpu *v, struct cpu_user_regs *regs);
+bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2);
 
 /** A device interrupt arrived on this vector (interrupts off); irq/ acknowledges it. */
 void irq_interrupt(unsigned int vector);

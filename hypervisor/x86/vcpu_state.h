@@ -10,7 +10,7 @@
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)
 #define NR_LDT_FRAMES 16u
 
-struct guest_trap { /* a guest's handler; cs == 0: none */
+struct guest_trap { /* a guest's handler; address == 0: none */
     uint64_t address;
     uint16_t cs;
     uint8_t flags; /* TI_GET_DPL and TI_GET_IF of struct trap_info */
