@@ -95,7 +95,7 @@ static void parse_hpet(struct acpi_info *info, const uint8_t *t, uint32_t len)
 
 /* ---- any table ---- */
 
-/* One of the roots, with the tables that it names, or one of those. False: it is none that we know. */
+/* A root and all that it names, or one of those. False: not one that we know. */
 static bool parse_table(struct acpi_info *info, uint64_t maddr, bool root)
 {
     static const struct {

@@ -92,8 +92,8 @@ void arch_inject_soft_interrupt(struct vcpu *v, unsigned int vector)
 {
     vector &= 0xff;
     if ((v->arch.traps[vector].flags & 3) < (v->arch.kernel_mode ? 1 : 3) ||
-        !bounce_trap(v, vector, 0,
-                     0)) { /* as the CPU answers to a gate that is not for the caller */
+        !bounce_trap(v, vector, 0, 0)) {
+        /* as the CPU answers to a gate that is not for the caller */
         arch_guest_regs()->rip -= 2;
         arch_inject_exception(v, 13, vector * 8 + 2);
     }

@@ -33,7 +33,10 @@ void fpu_init(void)
     cpu_features.fpu_bytes = r[1];
 }
 
-/* A legal image whatever the guest gave: the header names no state but x87 and SSE, in standard form. */
+/*
+ * A legal image whatever was there and the guest gave: the header names no state but x87 and SSE, in
+ * standard form.
+ */
 void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     char *image = v->arch.fpu;

@@ -95,7 +95,10 @@ static void take_mmap(struct boot_info *bi, const struct tag *t)
     }
 }
 
-/* What is missing at the end of a framebuffer or RSDP is 0: no type of use, or a check sum refuses it. */
+/*
+ * A framebuffer too short to have a type has type 0, which nobody uses; acpi_parse() checks the RSDP's
+ * length. Of the others take_*() reads no more than there is.
+ */
 static void take_tag(struct boot_info *bi, const struct tag *t)
 {
     if ((t->type == TAG_MODULE || t->type == TAG_MMAP) && t->bytes < sizeof(*t))

@@ -170,7 +170,7 @@ void arch_vcpu_save_bases(struct vcpu *v)
     *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
 }
 
-/* Load what a guest wants in a segment register; true if that faulted: then 0 is there, which cannot. */
+/* Load what a guest wants in a segment register. True if that faulted: then null is there. */
 #define LOAD_SEGMENT(seg, wanted)                                                         \
     ({                                                                                    \
         uint16_t good = guest_selector(wanted), got = good;                               \
