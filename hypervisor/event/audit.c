@@ -11,22 +11,7 @@ static bool port_ok(const struct domain *d, evtchn_port_t port)
     if (chn->state == ECS_VIRQ)
         return d->vcpu[virq_is_global(chn->num) ? 0 : chn->vcpu]->virq_port[chn->num] == port;
     other = chn->remote ? evtchn_find(chn->remote, chn->num) : NULL;
-    return chn->remote == NULL || (other && other->remote == d && other->num == port);
-}
-
-/* How many ports of v's VIRQs are not of their kind. */
-static unsigned int nr_bad_virqs(const struct vcpu *v)
-{
-    unsigned long flags = spin_lock_irqsave(&v->domain->event_lock);
-    unsigned int bad = 0;
-
-    for (uint32_t virq = 0; virq < NR_VIRQS; virq++) {
-        const struct evtchn *chn = evtchn_find(v->domain, v->virq_port[virq]);
-
-        bad += v->virq_port[virq] && (!chn || chn->num != virq || chn->state != ECS_VIRQ);
-    }
-    spin_unlock_irqrestore(&v->domain->event_lock, flags);
-    return bad;
+    return other == NULL || (other->remote == d && other->num == port);
 }
 
 /* Print all ports in use, or else only those that are wrong; how many are. */
@@ -38,11 +23,21 @@ static unsigned int evtchn_walk(bool all)
 
     spin_lock(&domain_list_lock);
     for (struct domain *d = domain_list; d; d = d->next) {
-        for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++) {
-            unsigned long flags = spin_lock_irqsave(&d->event_lock);
-            const struct evtchn *chn = evtchn_find(d, port);
-            bool ok = port_ok(d, port);
+        unsigned long flags = spin_lock_irqsave(&d->event_lock);
 
+        for_each_vcpu (d, v)
+            for (uint32_t virq = 0; virq < NR_VIRQS; virq++) {
+                const struct evtchn *chn = evtchn_find(d, v->virq_port[virq]);
+
+                bad += v->virq_port[virq] && (chn->num != virq || chn->state != ECS_VIRQ);
+            }
+        spin_unlock_irqrestore(&d->event_lock, flags);
+        for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++) {
+            const struct evtchn *chn = evtchn_find(d, port);
+            bool ok;
+
+            flags = spin_lock_irqsave(&d->event_lock);
+            ok = port_ok(d, port);
             bad += !ok;
             if (!ok || (all && chn->state != ECS_FREE))
                 print(LOG_INFO, "d%u port %u: %s%s vcpu %u d%u %u%s%s\n", d->domain_id, port,
@@ -52,8 +47,6 @@ static unsigned int evtchn_walk(bool all)
                       shared_test(d->shared_info->evtchn_mask, port) ? " masked" : "");
             spin_unlock_irqrestore(&d->event_lock, flags);
         }
-        for_each_vcpu (d, v)
-            bad += nr_bad_virqs(v);
     }
     spin_unlock(&domain_list_lock);
     return bad;

@@ -29,16 +29,6 @@ static void vcpu_mark_events_pending(struct vcpu *v)
         arch_cpu_kick(atomic_load(&v->processor));
 }
 
-/* The port's word in v's selector; v->info is read after the pending bit was set, see below. */
-static void vcpu_select(struct vcpu *v, evtchn_port_t port)
-{
-    vcpu_info_t *info = READ_ONCE(v->info);
-
-    page_mark_dirty(v->domain, v->info_mfn);
-    if (!shared_test_and_set(&info->evtchn_pending_sel, port / 64))
-        vcpu_mark_events_pending(v);
-}
-
 /*
  * Wake those in SCHEDOP_poll for this port. A bit without VPF_POLL is left from a poll that
  * something else ended; only the vCPU itself may drop it, as it may be about to poll again.
@@ -59,13 +49,19 @@ static noinline void wake_pollers(struct domain *d, evtchn_port_t port)
     }
 }
 
-/* Whom the port notifies, if it is not masked; may be moved at any time, and need not exist yet. */
+/*
+ * The port is pending: tell whom it notifies, if it is not masked. That may be changed at any time,
+ * and need not exist yet. v->info is read after the pending bit was set, see vcpu_info_register().
+ */
 static void port_notify(struct domain *d, evtchn_port_t port)
 {
     struct vcpu *v = d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)];
 
-    if (v != NULL && !shared_test(d->shared_info->evtchn_mask, port))
-        vcpu_select(v, port);
+    if (v == NULL || shared_test(d->shared_info->evtchn_mask, port))
+        return;
+    page_mark_dirty(d, v->info_mfn);
+    if (!shared_test_and_set(&READ_ONCE(v->info)->evtchn_pending_sel, port / 64))
+        vcpu_mark_events_pending(v);
 }
 
 void evtchn_set_pending(struct domain *d, evtchn_port_t port)
@@ -78,12 +74,15 @@ void evtchn_set_pending(struct domain *d, evtchn_port_t port)
         wake_pollers(d, port);
 }
 
-void port_unmask(struct domain *d, evtchn_port_t port)
+int port_unmask_locked(struct domain *d, evtchn_port_t port)
 {
+    if (port >= NR_EVTCHN_MAX)
+        return -EINVAL;
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_clear(d->shared_info->evtchn_mask, port) &&
         shared_test(d->shared_info->evtchn_pending, port))
         port_notify(d, port);
+    return 0;
 }
 
 bool vcpu_has_events(const struct vcpu *v)
@@ -97,12 +96,9 @@ bool vcpu_has_events(const struct vcpu *v)
 
 void virq_send_vcpu(struct vcpu *v, uint32_t virq)
 {
-    unsigned long flags;
+    unsigned long flags = spin_lock_irqsave(&v->domain->event_lock);
 
     ASSERT(virq < NR_VIRQS);
-    if (READ_ONCE(v->virq_port[virq]) == 0)
-        return;
-    flags = spin_lock_irqsave(&v->domain->event_lock);
     if (v->virq_port[virq])
         evtchn_set_pending(v->domain, v->virq_port[virq]);
     spin_unlock_irqrestore(&v->domain->event_lock, flags);
@@ -116,15 +112,6 @@ void virq_send_global(struct domain *d, uint32_t virq)
 
 /* ---- SCHEDOP_poll ---- */
 
-static bool poll_ready(const struct vcpu *v, const evtchn_port_t *ports, unsigned int nr)
-{
-    for (unsigned int i = 0; i < nr; i++)
-        if (shared_test(v->domain->shared_info->evtchn_pending,
-                        array_index_nospec(ports[i], NR_EVTCHN_MAX)))
-            return true;
-    return vcpu_has_events(v);
-}
-
 /**
  * SCHEDOP_poll: sleep until one of the ports is pending (masked or not), any event is to be
  * delivered, or the timeout (absolute system time, 0: none) has passed.
@@ -137,6 +124,7 @@ long evtchn_poll(guest_va_t arg)
     struct vcpu *v = current;
     uint64_t me = 1ULL << v->vcpu_id;
     struct sched_poll poll;
+    bool ready;
 
     if (copy_from_guest(&poll, arg, sizeof(poll)))
         return -EFAULT;
@@ -145,19 +133,23 @@ long evtchn_poll(guest_va_t arg)
     if (copy_from_guest(ports, GVA_OF(poll.ports), poll.nr_ports * sizeof(*ports)))
         return -EFAULT;
     for (unsigned int i = 0; i < poll.nr_ports; i++)
-        if (evtchn_find(v->domain, ports[i]) == NULL)
+        if (ports[i] >= NR_EVTCHN_MAX)
             return -EINVAL;
-    vcpu_set_poll_timer(v, 0);
-    atomic_fetch_and(&v->domain->evtchn->pollers, ~me);
-    if (poll_ready(v, ports, poll.nr_ports))
-        return 0;
     WRITE_ONCE(v->poll_port, poll.nr_ports == 1 ? ports[0] : 0);
-    vcpu_pause_set(v, VPF_BLOCKED | VPF_POLL);
+    atomic_fetch_or(&v->pause_flags, VPF_BLOCKED | VPF_POLL);
     atomic_fetch_or(&v->domain->evtchn->pollers, me);
-    if (poll_ready(v, ports, poll.nr_ports)) /* a sender that looked before we were there */
+    /* From here on senders see us; an event from before is seen here, as in vcpu_block(). */
+    ready = vcpu_has_events(v);
+    for (unsigned int i = 0; i < poll.nr_ports; i++)
+        ready |= shared_test(v->domain->shared_info->evtchn_pending,
+                             array_index_nospec(ports[i], NR_EVTCHN_MAX));
+    vcpu_set_poll_timer(v, ready ? 0 : poll.timeout);
+    if (ready) {
+        atomic_fetch_and(&v->domain->evtchn->pollers, ~me);
         vcpu_unblock(v);
-    else
-        vcpu_set_poll_timer(v, poll.timeout);
+    } else {
+        softirq_raise(SOFTIRQ_SCHEDULE);
+    }
     return 0;
 }
 
@@ -166,31 +158,24 @@ long evtchn_poll(guest_va_t arg)
 int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset)
 {
     vcpu_info_t *to = (vcpu_info_t *)((char *)mfn_to_virt(mfn) + offset);
-    vcpu_info_t copy;
-    unsigned long flags;
-    bool ok;
+    vcpu_info_t copy = *v->info; /* in two steps: the guest may name a place that overlaps */
 
     if (offset > PAGE_SIZE - sizeof(vcpu_info_t) || offset % sizeof(uint64_t) ||
-        (v != current && !(atomic_load(&v->pause_flags) & VPF_DOWN)))
+        (v != current && !(atomic_load(&v->pause_flags) & VPF_DOWN)) ||
+        mfn_x(v->info_mfn) != mfn_x(INVALID_MFN))
         return -EINVAL;
-    flags = spin_lock_irqsave(&v->domain->event_lock);
-    ok = mfn_x(v->info_mfn) == mfn_x(INVALID_MFN);
-    if (ok) {
-        copy = *v->info; /* in two steps: the guest may name a place that overlaps */
-        *to = copy;
-        v->info_mfn = mfn;
-        __atomic_store_n(&v->info, to, __ATOMIC_SEQ_CST);
-        /*
-         * A sender that still marked the old place had set its port's pending bit before it read
-         * v->info: with every word selected now, the guest looks at all of them.
-         */
-        __atomic_store_n(&to->evtchn_pending_sel, ~0UL, __ATOMIC_SEQ_CST);
-        WRITE_ONCE(to->evtchn_upcall_pending, 0);
-        vcpu_mark_events_pending(v);
-        page_mark_dirty(v->domain, mfn);
-    }
-    spin_unlock_irqrestore(&v->domain->event_lock, flags);
-    return ok ? 0 : -EINVAL;
+    *to = copy;
+    v->info_mfn = mfn;
+    __atomic_store_n(&v->info, to, __ATOMIC_SEQ_CST);
+    /*
+     * A sender that still marked the old place had set its port's pending bit before it read
+     * v->info: with every word selected now, the guest looks at all of them.
+     */
+    __atomic_store_n(&to->evtchn_pending_sel, ~0UL, __ATOMIC_SEQ_CST);
+    WRITE_ONCE(to->evtchn_upcall_pending, 0);
+    vcpu_mark_events_pending(v);
+    page_mark_dirty(v->domain, mfn);
+    return 0;
 }
 
 mfn_t vcpu_info_release(struct vcpu *v)

@@ -1,7 +1,7 @@
 /*
  * EVTCHNOP_*: ports and their bindings. internal.h has the states and the locking.
  *
- * All sub-ops go the same way, see event_op(): copy in, find and check the domain that is named,
+ * All sub-ops go the same way, see hc_event_channel_op(): copy in, find and check the domain that is named,
  * op_*(), copy out with no lock held. One that gives out a port runs twice: first all is checked
  * and a number chosen, which is copied out while nothing has changed yet; then all is checked again
  * and done. So nothing is ever to be undone, and no port is seen half bound.
@@ -10,8 +10,6 @@
 
 #include "irq/irq.h"
 #include "memory/heap.h"
-
-#define CLOSE_BATCH 16u
 
 /* One sub-op on its way. */
 struct request {
@@ -48,8 +46,8 @@ static long port_take_locked(struct request *r, struct domain *d, struct evtchn 
         *chn = as;
         return 0;
     }
-    for (r->port = 1; (chn = evtchn_find(d, r->port)) != NULL; r->port++)
-        if (chn->state == ECS_FREE)
+    for (r->port = 1; r->port < NR_EVTCHN_MAX; r->port++)
+        if (evtchn_find(d, r->port)->state == ECS_FREE)
             return 1;
     return -ENOSPC;
 }
@@ -79,7 +77,7 @@ static void port_free_locked(struct domain *d, evtchn_port_t port)
 
 /* ---- closing ---- */
 
-/* 0 or -EINVAL: not in use. Locks the domain at the other end as well. */
+/* EVTCHNOP_close: 0 or -EINVAL: not in use. Locks the domain at the other end as well. */
 static int port_close(struct domain *d, evtchn_port_t port)
 {
     struct evtchn *chn = evtchn_find(d, port);
@@ -92,10 +90,10 @@ static int port_close(struct domain *d, evtchn_port_t port)
         peer = next;
         flags = arch_irq_save();
         spin_lock_pair(&d->event_lock, &peer->event_lock);
-        next = chn && chn->remote ? chn->remote : peer;
+        next = chn->remote ?: peer;
         if (next != peer)
             domain_get(next); /* it lives as long as a port of its is connected */
-        else if (chn == NULL || chn->state == ECS_FREE)
+        else if (chn->state == ECS_FREE)
             rc = -EINVAL;
         else
             port_free_locked(d, port);
@@ -108,10 +106,8 @@ static int port_close(struct domain *d, evtchn_port_t port)
 
 int evtchn_domain_relinquish(struct domain *d)
 {
-    unsigned int nr_closed = 0;
-
     for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++)
-        if (port_close(d, port) == 0 && ++nr_closed % CLOSE_BATCH == 0 && hypercall_preempt_check())
+        if (port_close(d, port) == 0 && hypercall_preempt_check())
             return -ERESTART;
     return 0;
 }
@@ -124,11 +120,7 @@ int evtchn_domain_create(struct domain *d)
     return d->evtchn ? 0 : -ENOMEM;
 }
 
-void evtchn_domain_destroy(struct domain *d)
-{
-    xfree_pages(d->evtchn, sizeof(*d->evtchn));
-    d->evtchn = NULL;
-}
+void evtchn_domain_destroy(struct domain *d) { xfree_pages(d->evtchn, sizeof(*d->evtchn)); }
 
 /*
  * ---- creating ports ----
@@ -161,7 +153,7 @@ static long op_bind_interdomain(struct request *r)
     struct evtchn *rchn = evtchn_find(r->d, rport);
     long rc;
 
-    if (rchn == NULL || rchn->state != ECS_UNBOUND || rchn->remote_domid != r->caller->domain_id)
+    if (rchn->state != ECS_UNBOUND || rchn->remote_domid != r->caller->domain_id)
         return -EINVAL;
     rc = port_take_locked(r, r->caller, (struct evtchn){ ECS_INTERDOMAIN, 0, 0, rport, r->d });
     if (rc)
@@ -227,19 +219,19 @@ static long op_bind_ipi(struct request *r)
 
 /* ---- using ports; all: -EINVAL no such port ---- */
 
-/** EVTCHNOP_close. */
 static long op_close(struct request *r) { return port_close(r->d, r->u.port); }
+static long op_unmask(struct request *r) { return port_unmask_locked(r->d, r->u.port); }
 
 /** EVTCHNOP_send: 0 also when nobody is bound at the other end. -EINVAL: not such a port. */
 static long op_send(struct request *r)
 {
     struct evtchn *chn = evtchn_find(r->d, r->u.port);
 
-    if (chn && chn->state == ECS_INTERDOMAIN)
+    if (chn->state == ECS_INTERDOMAIN)
         evtchn_set_pending(chn->remote, chn->num);
-    else if (chn && chn->state == ECS_IPI)
+    else if (chn->state == ECS_IPI)
         evtchn_set_pending(r->d, r->u.port);
-    else if (chn == NULL || chn->state != ECS_UNBOUND)
+    else if (chn->state != ECS_UNBOUND)
         return -EINVAL;
     return 0;
 }
@@ -250,7 +242,7 @@ static long op_status(struct request *r)
     struct evtchn_status *op = &r->u.status;
     struct evtchn *chn = evtchn_find(r->d, op->port);
 
-    if (chn == NULL)
+    if (op->port >= NR_EVTCHN_MAX)
         return -EINVAL;
     op->status = chn->state;
     op->vcpu = chn->vcpu;
@@ -275,19 +267,10 @@ static long op_bind_vcpu(struct request *r)
 
     if (domain_vcpu(r->d, r->u.bind_vcpu.vcpu) == NULL)
         return -ENOENT;
-    if (chn == NULL || chn->state == ECS_FREE || chn->state == ECS_IPI ||
+    if (chn->state == ECS_FREE || chn->state == ECS_IPI ||
         (chn->state == ECS_VIRQ && !virq_is_global(chn->num)))
         return -EINVAL;
     WRITE_ONCE(chn->vcpu, (uint8_t)r->u.bind_vcpu.vcpu);
-    return 0;
-}
-
-/** EVTCHNOP_unmask: clear the mask and deliver what is pending. */
-static long op_unmask(struct request *r)
-{
-    if (r->u.port >= NR_EVTCHN_MAX)
-        return -EINVAL;
-    port_unmask(r->d, r->u.port);
     return 0;
 }
 
@@ -340,41 +323,32 @@ static long event_op_locked(const struct evtchn_op_entry *e, struct request *r)
     return rc;
 }
 
-static long event_op(const struct evtchn_op_entry *e, struct request *r, guest_va_t arg)
-{
-    long rc;
-
-    if (copy_from_guest(&r->u, arg, e->size))
-        return -EFAULT;
-    r->d = e->flags & OP_NAMES_DOM ? domain_get_by_id(r->caller, r->u.dom) : r->caller;
-    if (r->d == NULL)
-        return -ESRCH;
-    if ((e->flags & OP_ACTS_FOR) && r->d != r->caller && !r->caller->is_privileged)
-        rc = -EPERM;
-    else
-        rc = e->flags & OP_UNLOCKED ? e->fn(r) : event_op_locked(e, r);
-    for (unsigned int n = 0; rc > 0; n++) { /* more than once if other CPUs are faster */
-        /* the port is the last field of all structures that have it */
-        memcpy((char *)&r->u + e->size - sizeof(r->port), &r->port, sizeof(r->port));
-        rc = n && hypercall_preempt_check() ? -ERESTART : copy_to_guest(arg, &r->u, e->size);
-        rc = rc ? rc : event_op_locked(e, r);
-    }
-    if (rc == 0 && (e->flags & OP_OUT))
-        rc = copy_to_guest(arg, &r->u, e->size);
-    if (e->flags & OP_NAMES_DOM)
-        domain_put(r->d);
-    return rc;
-}
-
 long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    const uint64_t again[] = { cmd, arg };
     const struct evtchn_op_entry *e = &ops[array_index_nospec((uint32_t)cmd, ARRAY_SIZE(ops))];
     struct request r = { .caller = current->domain };
     long rc;
 
     if ((uint32_t)cmd >= ARRAY_SIZE(ops) || e->fn == NULL)
         return -ENOSYS;
-    rc = event_op(e, &r, _gva(arg));
-    return rc == -ERESTART ? hypercall_continue(__HYPERVISOR_event_channel_op, 2, again) : rc;
+    if (copy_from_guest(&r.u, _gva(arg), e->size))
+        return -EFAULT;
+    r.d = e->flags & OP_NAMES_DOM ? domain_get_by_id(r.caller, r.u.dom) : r.caller;
+    if (r.d == NULL)
+        return -ESRCH;
+    if ((e->flags & OP_ACTS_FOR) && r.d != r.caller && !r.caller->is_privileged)
+        rc = -EPERM;
+    else
+        rc = e->flags & OP_UNLOCKED ? e->fn(&r) : event_op_locked(e, &r);
+    for (unsigned int n = 0; rc > 0; n++) { /* more than once if other CPUs are faster */
+        /* the port is the last field of all structures that have it */
+        memcpy((char *)&r.u + e->size - sizeof(r.port), &r.port, sizeof(r.port));
+        rc = n && hypercall_preempt_check() ? -ERESTART : copy_to_guest(_gva(arg), &r.u, e->size);
+        rc = rc ?: event_op_locked(e, &r);
+    }
+    if (rc == 0 && (e->flags & OP_OUT))
+        rc = copy_to_guest(_gva(arg), &r.u, e->size);
+    if (e->flags & OP_NAMES_DOM)
+        domain_put(r.d);
+    return rc; /* also -ERESTART: the same again */
 }

@@ -33,8 +33,9 @@ bool vcpu_has_events(const struct vcpu *v);
 
 /**
  * VCPUOP_register_vcpu_info: from now on v's vcpu_info is at offset in frame mfn, on which the
- * caller took a writable reference (page_get_writable()); kept on success. 0, or -EINVAL: bad
- * offset, registered already, or v is neither current nor down.
+ * caller took a writable reference (page_get_writable()); kept on success. The caller holds the
+ * domain's lock: one at a time, and a vCPU that is down stays so. Senders need not be kept out.
+ * 0, or -EINVAL: bad offset, registered already, or v is neither current nor down.
  */
 int vcpu_info_register(struct vcpu *v, mfn_t mfn, uint32_t offset);
 /**

@@ -33,12 +33,10 @@ struct evtchn_domain {
     _Atomic uint64_t pollers;          /* bit per vCPU that is, or was, in SCHEDOP_poll */
 };
 
-/** d's port, or NULL: the number is out of range. Needs no lock. */
+/** d's port; for a number out of range port 0, which is always FREE. Needs no lock. */
 static inline struct evtchn *evtchn_find(const struct domain *d, evtchn_port_t port)
 {
-    struct evtchn *chn = &d->evtchn->port[array_index_nospec(port, NR_EVTCHN_MAX)];
-
-    return port < NR_EVTCHN_MAX ? chn : NULL;
+    return &d->evtchn->port[array_index_nospec(port, NR_EVTCHN_MAX)];
 }
 
 static inline bool virq_is_global(uint32_t virq)
@@ -62,5 +60,5 @@ static inline bool shared_test(const xen_ulong_t *map, uint64_t bit)
     return READ_ONCE(map[bit / 64]) >> (bit % 64) & 1;
 }
 
-/** EVTCHNOP_unmask of a port in use. */
-void port_unmask(struct domain *d, evtchn_port_t port);
+/** EVTCHNOP_unmask: clear the mask and deliver what is pending; d's event_lock held. 0 or -EINVAL. */
+int port_unmask_locked(struct domain *d, evtchn_port_t port);
