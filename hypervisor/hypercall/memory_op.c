@@ -123,26 +123,12 @@ static int add_extent(struct domain *d, const struct xen_memory_reservation *r, 
     return -EFAULT;
 }
 
-/* Its opposite: the list has the pfn again. Frames that the guest uses already stay its own. */
-static void undo_extent(struct domain *d, const struct xen_memory_reservation *r, uint64_t i)
-{
-    uint32_t stolen = 0;
-    uint64_t pfn;
-
-    if (remove_extent(d, r, i, &stolen) == 0) { /* the last frame comes first */
-        pfn = m2p_get(_mfn(stolen)) - ((1UL << r->extent_order) - 1);
-        (void)copy_to_guest(extent_va(r, i), &pfn, sizeof(pfn));
-    }
-    stolen_put(d, stolen, false);
-}
-
 /* ---- decrease_reservation, populate_physmap, exchange ---- */
 
 static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
 {
     struct xen_memory_reservation r;
     struct domain *d;
-    bool again;
     long rc;
 
     if (copy_from_guest(&r, arg, sizeof(r)) || r.nr_extents > ~0UL >> MEMOP_EXTENT_SHIFT ||
@@ -155,27 +141,32 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
     do {
         rc = cmd == XENMEM_populate_physmap ? add_extent(d, &r, i) : remove_extent(d, &r, i, NULL);
         i += rc == 0;
-        again = rc == 0 && i < r.nr_extents;
-    } while (again && !hypercall_preempt_check());
+    } while (rc == 0 && i < r.nr_extents && !hypercall_preempt_check());
     domain_put(d);
     const uint64_t args[] = { i << MEMOP_EXTENT_SHIFT | cmd };
-    return again ? hypercall_continue(__HYPERVISOR_memory_op, 1, args) : (long)i;
+    return rc == 0 && i < r.nr_extents ? hypercall_continue(__HYPERVISOR_memory_op, 1, args)
+                                       : (long)i;
 }
 
 /* Exchange in_per for out_per extents, the smallest numbers that come out even: all or nothing. */
 static int exchange_step(struct domain *d, const struct xen_memory_exchange *x, uint64_t in_per,
                          uint64_t out_per)
 {
-    uint64_t i, first = x->nr_exchanged / in_per * out_per;
-    uint32_t stolen = 0;
+    uint64_t i, pfn, first = x->nr_exchanged / in_per * out_per;
+    uint32_t stolen = 0, undone = 0;
     int rc = 0;
 
     for (i = 0; rc == 0 && i < in_per; i++)
         rc = remove_extent(d, &x->in, x->nr_exchanged + i, &stolen);
     for (i = 0; rc == 0 && i < out_per; i += rc == 0)
         rc = add_extent(d, &x->out, first + i);
-    while (rc && i-- > 0)
-        undo_extent(d, &x->out, first + i);
+    while (rc && i-- > 0) /* what the guest uses already stays its own */
+        if (remove_extent(d, &x->out, first + i, &undone) == 0) {
+            pfn =
+                m2p_get(_mfn(undone)) - ((1UL << x->out.extent_order) - 1); /* of its last frame */
+            (void)copy_to_guest(extent_va(&x->out, first + i), &pfn, sizeof(pfn));
+        }
+    stolen_put(d, undone, false);
     stolen_put(d, stolen, rc != 0);
     return rc;
 }

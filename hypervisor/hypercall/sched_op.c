@@ -173,10 +173,9 @@ static long op_register_info(struct vcpu *v, guest_va_t arg)
 
 static long op_send_nmi(struct vcpu *v)
 {
-    if (!atomic_exchange(&v->nmi_pending, true)) {
-        vcpu_unblock(v);
-        arch_cpu_kick(atomic_load(&v->processor));
-    }
+    atomic_store(&v->nmi_pending, true);
+    vcpu_unblock(v);
+    arch_cpu_kick(atomic_load(&v->processor));
     return 0;
 }
 

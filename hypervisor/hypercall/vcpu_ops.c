@@ -11,12 +11,6 @@
 #define CR0_TS (1ULL << 3)
 #define GDT_ENTS_PER_FRAME 512u
 
-/* Null, or with the privilege level that guests run at. */
-static uint16_t guest_selector(uint64_t sel)
-{
-    return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3);
-}
-
 /**
  * HYPERVISOR_set_trap_table: handlers of exceptions and of `int n`.
  * @list  guest address of struct trap_info, ended by one with address 0; NULL forgets all handlers
@@ -65,7 +59,7 @@ long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uin
 /** HYPERVISOR_stack_switch: the kernel's stack for entries from user mode. Returns 0. */
 long hc_stack_switch(uint64_t ss, uint64_t sp, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    current->arch.kernel_ss = guest_selector((uint16_t)ss);
+    current->arch.kernel_ss = guest_selector(ss);
     current->arch.kernel_sp = sp;
     return 0;
 }
@@ -154,19 +148,17 @@ long hc_nmi_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5
 long hc_set_segment_base(uint64_t which, uint64_t base, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct vcpu *v = current;
+    /* by SEGBASE_FS, _GS_USER, _GS_KERNEL */
+    uint64_t *const bases[] = { &v->arch.fs_base, &v->arch.gs_base_user, &v->arch.gs_base_kernel };
 
     if (which == SEGBASE_GS_USER_SEL) {
         arch_vcpu_load_gs_user(v, (uint16_t)base);
         return 0;
     }
-    if (which > SEGBASE_GS_KERNEL || !va_is_canonical(base))
+    if (which >= ARRAY_SIZE(bases) || !va_is_canonical(base))
         return -EINVAL;
-    if (which == SEGBASE_GS_USER) { /* only loaded on the way to user mode */
-        v->arch.gs_base_user = base;
-        return 0;
-    }
-    arch_vcpu_save_bases(v); /* the others may have changed without our seeing it */
-    *(which == SEGBASE_FS ? &v->arch.fs_base : &v->arch.gs_base_kernel) = base;
+    arch_vcpu_save_bases(v); /* those that are loaded may have changed without our seeing it */
+    *bases[array_index_nospec(which, ARRAY_SIZE(bases))] = base;
     arch_vcpu_bases_changed(v);
     return 0;
 }

@@ -7,24 +7,18 @@
 
 _Static_assert(sizeof(xen_commandline_t) == BOOT_CMDLINE_BYTES, "ABI: command line");
 
-static const xen_extraversion_t extraversion = ".0-xen-like";
-static const struct xen_compile_info compile_info = { .compiler = "cc " __VERSION__ };
-static const xen_capabilities_info_t capabilities = "xen-3.0-x86_64";
-static const xen_changeset_info_t changeset;
-static const struct xen_platform_parameters platform_parameters = { .virt_start = HV_VIRT_START };
-
-#define ANSWER(x) \
-    (struct answer) { &(x), sizeof(x) }
+#define ANSWER(type, ...) \
+    (struct answer) { &(const type){ __VA_ARGS__ }, sizeof(type) }
 static const struct answer {
     const void *data;
     size_t bytes;
 } answers[] = {
-    [XENVER_extraversion] = ANSWER(extraversion),
-    [XENVER_compile_info] = ANSWER(compile_info),
-    [XENVER_capabilities] = ANSWER(capabilities),
-    [XENVER_changeset] = ANSWER(changeset),
-    [XENVER_platform_parameters] = ANSWER(platform_parameters),
-    [XENVER_commandline] = ANSWER(boot_info.cmdline),
+    [XENVER_extraversion] = ANSWER(xen_extraversion_t, ".0-xen-like"),
+    [XENVER_compile_info] = ANSWER(struct xen_compile_info, .compiler = "cc " __VERSION__),
+    [XENVER_capabilities] = ANSWER(xen_capabilities_info_t, "xen-3.0-x86_64"),
+    [XENVER_changeset] = ANSWER(xen_changeset_info_t, ""),
+    [XENVER_platform_parameters] = ANSWER(struct xen_platform_parameters, HV_VIRT_START),
+    [XENVER_commandline] = { boot_info.cmdline, sizeof(boot_info.cmdline) },
 };
 
 /* What Xen offers: Linux panics without gnttab_map_avail_bits and preserve_ad, grants or not. */

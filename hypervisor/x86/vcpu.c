@@ -65,12 +65,6 @@ void arch_vcpu_roots_changed(struct vcpu *v)
         load_root(arch_vcpu_root(v));
 }
 
-/* Selectors a guest may have: null, ours for ring 3, or its own tables' with RPL 3. */
-static uint16_t guest_selector(uint64_t sel)
-{
-    return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3);
-}
-
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     struct arch_vcpu *a = &v->arch;

@@ -10,6 +10,12 @@
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)
 #define NR_LDT_FRAMES 16u
 
+/** Selectors a guest may have: null, ours for ring 3, or its own tables' with RPL 3. */
+static inline uint16_t guest_selector(uint64_t sel)
+{
+    return (uint16_t)(sel & 0xfffc ? sel | 3 : sel & 3);
+}
+
 struct guest_trap { /* a guest's handler; address == 0: none */
     uint64_t address;
     uint16_t cs;
