@@ -57,50 +57,65 @@ static struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
     return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
 }
 
-/* A port goes: loosen what it was bound to, and give back the number. */
-static void port_free_locked(struct domain *d, evtchn_port_t port)
-{
-    struct evtchn *chn = evtchn_find(d, port), *other;
+/* ---- closing ---- */
 
+/* fn(r) with the event_locks of the caller and r->d. */
+static long run_locked(long (*fn)(struct request *r), struct request *r)
+{
+    struct spinlock *a = &r->caller->event_lock, *b = &r->d->event_lock;
+    unsigned long flags = arch_irq_save();
+    long rc;
+
+    spin_lock_pair(a, b);
+    rc = fn(r);
+    spin_unlock_pair(a, b);
+    arch_irq_restore(flags);
+    return rc;
+}
+
+/*
+ * The caller's port goes: loosen what it was bound to, and give back the number. 1: not yet, at its
+ * other end is another domain, which is r->d now, with a reference.
+ */
+static long close_locked(struct request *r)
+{
+    struct domain *d = r->caller;
+    struct evtchn *chn = evtchn_find(d, r->u.port), *other;
+
+    if (chn->remote && chn->remote != r->d) {
+        r->d = chn->remote; /* it lives as long as a port of its is connected */
+        domain_get(r->d);
+        return 1;
+    }
+    if (chn->state == ECS_FREE)
+        return -EINVAL;
     if (chn->state == ECS_VIRQ) {
         d->vcpu[virq_is_global(chn->num) ? 0 : chn->vcpu]->virq_port[chn->num] = 0;
     } else if (chn->state == ECS_PIRQ) {
-        pirq_unbind_locked(d, chn->num, port); /* no interrupt is being delivered any more */
-    } else if (chn->remote) {                  /* rule 15: what is pending at the other end stays */
+        pirq_unbind_locked(d, chn->num, r->u.port); /* no interrupt is being delivered any more */
+    } else if (chn->remote) { /* rule 15: what is pending at the other end stays */
         other = evtchn_find(chn->remote, chn->num);
         ASSERT(other->state == ECS_INTERDOMAIN && other->remote == d);
         *other = (struct evtchn){ ECS_UNBOUND, other->vcpu, d->domain_id, 0, NULL };
     }
     *chn = (struct evtchn){ .state = ECS_FREE };
-    shared_test_and_clear(d->shared_info->evtchn_pending, port); /* not for the next user */
+    shared_test_and_clear(d->shared_info->evtchn_pending, r->u.port); /* not for the next user */
+    return 0;
 }
 
-/* ---- closing ---- */
-
 /* EVTCHNOP_close: 0 or -EINVAL: not in use. Locks the domain at the other end as well. */
-static int port_close(struct domain *d, evtchn_port_t port)
+static long port_close(struct domain *d, evtchn_port_t port)
 {
-    struct evtchn *chn = evtchn_find(d, port);
-    struct domain *peer, *next = d;
-    unsigned long flags;
-    int rc = 0;
+    struct request r = { .caller = d, .d = d, .u.port = port };
+    struct domain *peer;
+    long rc;
 
-    domain_get(next);
+    domain_get(d);
     do {
-        peer = next;
-        flags = arch_irq_save();
-        spin_lock_pair(&d->event_lock, &peer->event_lock);
-        next = chn->remote ?: peer;
-        if (next != peer)
-            domain_get(next); /* it lives as long as a port of its is connected */
-        else if (chn->state == ECS_FREE)
-            rc = -EINVAL;
-        else
-            port_free_locked(d, port);
-        spin_unlock_pair(&d->event_lock, &peer->event_lock);
-        arch_irq_restore(flags);
+        peer = r.d;
+        rc = run_locked(close_locked, &r);
         domain_put(peer);
-    } while (next != peer);
+    } while (rc > 0);
     return rc;
 }
 
@@ -135,12 +150,10 @@ void evtchn_domain_destroy(struct domain *d) { xfree_pages(d->evtchn, sizeof(*d-
  */
 static long op_alloc_unbound(struct request *r)
 {
-    domid_t remote = r->u.alloc_unbound.remote_dom;
+    domid_t remote = r->u.alloc_unbound.remote_dom, self = r->caller->domain_id;
 
-    if (remote == DOMID_SELF)
-        remote = r->caller->domain_id;
-    return port_take_locked(r, r->d,
-                            (struct evtchn){ .state = ECS_UNBOUND, .remote_domid = remote });
+    remote = remote == DOMID_SELF ? self : remote;
+    return port_take_locked(r, r->d, (struct evtchn){ ECS_UNBOUND, 0, remote, 0, NULL });
 }
 
 /**
@@ -311,18 +324,6 @@ static const struct evtchn_op_entry {
     OP(reset, OP_NAMES_DOM | OP_ACTS_FOR | OP_UNLOCKED),
 };
 
-static long event_op_locked(const struct evtchn_op_entry *e, struct request *r)
-{
-    unsigned long flags = arch_irq_save();
-    long rc;
-
-    spin_lock_pair(&r->caller->event_lock, &r->d->event_lock);
-    rc = e->fn(r);
-    spin_unlock_pair(&r->caller->event_lock, &r->d->event_lock);
-    arch_irq_restore(flags);
-    return rc;
-}
-
 long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     const struct evtchn_op_entry *e = &ops[array_index_nospec((uint32_t)cmd, ARRAY_SIZE(ops))];
@@ -339,12 +340,12 @@ long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, u
     if ((e->flags & OP_ACTS_FOR) && r.d != r.caller && !r.caller->is_privileged)
         rc = -EPERM;
     else
-        rc = e->flags & OP_UNLOCKED ? e->fn(&r) : event_op_locked(e, &r);
+        rc = e->flags & OP_UNLOCKED ? e->fn(&r) : run_locked(e->fn, &r);
     for (unsigned int n = 0; rc > 0; n++) { /* more than once if other CPUs are faster */
         /* the port is the last field of all structures that have it */
         memcpy((char *)&r.u + e->size - sizeof(r.port), &r.port, sizeof(r.port));
         rc = n && hypercall_preempt_check() ? -ERESTART : copy_to_guest(_gva(arg), &r.u, e->size);
-        rc = rc ?: event_op_locked(e, &r);
+        rc = rc ?: run_locked(e->fn, &r);
     }
     if (rc == 0 && (e->flags & OP_OUT))
         rc = copy_to_guest(_gva(arg), &r.u, e->size);

@@ -163,7 +163,7 @@ static int exchange_step(struct domain *d, const struct xen_memory_exchange *x, 
     while (rc && i-- > 0) /* what the guest uses already stays its own */
         if (remove_extent(d, &x->out, first + i, &undone) == 0) {
             pfn =
-                m2p_get(_mfn(undone)) - ((1UL << x->out.extent_order) - 1); /* of its last frame */
+                m2p_get(_mfn(undone)) + 1 - (1UL << x->out.extent_order); /* the last comes first */
             (void)copy_to_guest(extent_va(&x->out, first + i), &pfn, sizeof(pfn));
         }
     stolen_put(d, undone, false);
