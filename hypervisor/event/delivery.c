@@ -23,8 +23,7 @@ static void vcpu_mark_events_pending(struct vcpu *v)
     /* Whoever set the flag before has woken the vCPU; it cannot block while the flag is set. */
     if (__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
         return;
-    if (atomic_load(&v->pause_flags) & VPF_BLOCKED) /* so may be the current one, on its way out */
-        vcpu_unblock(v);
+    vcpu_unblock(v); /* the current one too: it may be on its way out */
     if (v != current && atomic_load(&v->running))
         arch_cpu_kick(atomic_load(&v->processor));
 }

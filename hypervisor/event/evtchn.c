@@ -210,14 +210,12 @@ static long op_bind_virq(struct request *r)
 static long op_bind_pirq(struct request *r)
 {
     uint32_t pirq = r->u.bind_pirq.pirq;
-    long rc;
 
     if (!r->d->is_hwdom)
         return -EPERM;
-    rc = pirq_bind_locked(r->d, pirq, 0); /* only asks */
-    if (rc == 0)
-        rc = port_take_locked(r, r->d, (struct evtchn){ .state = ECS_PIRQ, .num = pirq });
-    return rc ? rc : pirq_bind_locked(r->d, pirq, r->port);
+    return pirq_bind_locked(r->d, pirq, 0) /* only asks */
+               ?: port_take_locked(r, r->d, (struct evtchn){ .state = ECS_PIRQ, .num = pirq })
+                      ?: pirq_bind_locked(r->d, pirq, r->port);
 }
 
 /** EVTCHNOP_bind_ipi: a new port that notifies vcpu (IN). -ENOENT no such vCPU. */

@@ -162,8 +162,8 @@ static int exchange_step(struct domain *d, const struct xen_memory_exchange *x, 
         rc = add_extent(d, &x->out, first + i);
     while (rc && i-- > 0) /* what the guest uses already stays its own */
         if (remove_extent(d, &x->out, first + i, &undone) == 0) {
-            pfn =
-                m2p_get(_mfn(undone)) + 1 - (1UL << x->out.extent_order); /* the last comes first */
+            /* the extent's last frame comes first */
+            pfn = m2p_get(_mfn(undone)) + 1 - (1UL << x->out.extent_order);
             (void)copy_to_guest(extent_va(&x->out, first + i), &pfn, sizeof(pfn));
         }
     stolen_put(d, undone, false);

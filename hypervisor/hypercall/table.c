@@ -89,13 +89,11 @@ void hypercall_dispatch(struct cpu_user_regs *regs)
 static long multicall_entry_run(guest_va_t va)
 {
     struct multicall_entry e;
-    long rc;
+    long rc = -EINVAL; /* of those that would leave the kernel's context, or nest without bound */
 
     if (copy_from_guest(&e, va, sizeof(e)))
         return -EFAULT;
-    if (e.op == __HYPERVISOR_iret || e.op == __HYPERVISOR_multicall) {
-        rc = -EINVAL; /* would leave the kernel's context, or nest without bound */
-    } else {
+    if (e.op != __HYPERVISOR_iret && e.op != __HYPERVISOR_multicall) {
         mc_entry[this_pcpu()->id] = &e;
         rc = call(e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
         mc_entry[this_pcpu()->id] = NULL;
