@@ -32,7 +32,7 @@ static void vcpu_mark_events_pending(struct vcpu *v)
  * Wake those in SCHEDOP_poll for this port. A bit without VPF_POLL is left from a poll that
  * something else ended; only the vCPU itself may drop it, as it may be about to poll again.
  */
-static noinline void wake_pollers(struct domain *d, evtchn_port_t port)
+static void wake_pollers(struct domain *d, evtchn_port_t port)
 {
     uint64_t mask = atomic_load(&d->evtchn->pollers);
 
@@ -69,8 +69,7 @@ void evtchn_set_pending(struct domain *d, evtchn_port_t port)
     if (shared_test_and_set(d->shared_info->evtchn_pending, port))
         return;
     port_notify(d, port);
-    if (unlikely(atomic_load_explicit(&d->evtchn->pollers, memory_order_relaxed)))
-        wake_pollers(d, port);
+    wake_pollers(d, port);
 }
 
 int port_unmask_locked(struct domain *d, evtchn_port_t port)

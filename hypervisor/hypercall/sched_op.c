@@ -84,14 +84,12 @@ static long op_initialise(struct vcpu *v, guest_va_t arg)
 
 static long op_up(struct vcpu *v)
 {
-    bool ok;
-
+    if (!READ_ONCE(v->is_initialised)) /* once it is, for ever */
+        return -EINVAL;
     spin_lock(&v->domain->lock);
-    ok = v->is_initialised;
-    if (ok)
-        vcpu_pause_clear(v, VPF_DOWN);
+    vcpu_pause_clear(v, VPF_DOWN);
     spin_unlock(&v->domain->lock);
-    return ok ? 0 : -EINVAL;
+    return 0;
 }
 
 /* The last one to go down takes the domain with it: nobody is left to bring any up. */

@@ -9,7 +9,6 @@
 #include "sched/time.h"
 
 #define CR0_TS (1ULL << 3)
-#define GDT_ENTS_PER_FRAME 512u
 
 /**
  * HYPERVISOR_set_trap_table: handlers of exceptions and of `int n`.
@@ -46,14 +45,13 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
  */
 long hc_set_gdt(uint64_t frames, uint64_t nr_ents, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    uint64_t list[MAX_GDT_ENTRIES / GDT_ENTS_PER_FRAME];
+    uint64_t list[FIRST_RESERVED_GDT_PAGE];
     unsigned int n = (uint32_t)nr_ents;
 
     if (n > MAX_GDT_ENTRIES)
         return -EINVAL;
-    if (copy_from_guest(list, _gva(frames), DIV_ROUND_UP(n, GDT_ENTS_PER_FRAME) * sizeof(list[0])))
-        return -EFAULT;
-    return or_again(vcpu_set_gdt(current, list, n));
+    return copy_from_guest(list, _gva(frames), DIV_ROUND_UP(n, 512) * sizeof(list[0]))
+               ?: or_again(vcpu_set_gdt(current, list, n));
 }
 
 /** HYPERVISOR_stack_switch: the kernel's stack for entries from user mode. Returns 0. */
