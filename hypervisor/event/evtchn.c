@@ -1,10 +1,10 @@
 /*
  * EVTCHNOP_*: ports and their bindings. internal.h has the states and the locking.
  *
- * All sub-ops go the same way, see hc_event_channel_op(): copy in, find and check the domain that is named,
- * op_*(), copy out with no lock held. One that gives out a port runs twice: first all is checked
- * and a number chosen, which is copied out while nothing has changed yet; then all is checked again
- * and done. So nothing is ever to be undone, and no port is seen half bound.
+ * All sub-ops go the same way, see hc_event_channel_op(): copy in, find and check the domain that
+ * is named, op_*(), copy out with no lock held. One that gives out a port runs twice: first all is
+ * checked and a number chosen, which is copied out while nothing has changed yet; then all is
+ * checked again and done. So nothing is ever to be undone, and no port is seen half bound.
  */
 #include "event/internal.h"
 
@@ -57,9 +57,7 @@ static struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
     return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
 }
 
-/* ---- closing ---- */
-
-/* fn(r) with the event_locks of the caller and r->d. */
+/* fn(r) with the event_locks of the caller and of r->d as it is now: fn may change that. */
 static long run_locked(long (*fn)(struct request *r), struct request *r)
 {
     struct spinlock *a = &r->caller->event_lock, *b = &r->d->event_lock;
@@ -72,6 +70,8 @@ static long run_locked(long (*fn)(struct request *r), struct request *r)
     arch_irq_restore(flags);
     return rc;
 }
+
+/* ---- closing ---- */
 
 /*
  * The caller's port goes: loosen what it was bound to, and give back the number. 1: not yet, at its
@@ -93,7 +93,7 @@ static long close_locked(struct request *r)
         d->vcpu[virq_is_global(chn->num) ? 0 : chn->vcpu]->virq_port[chn->num] = 0;
     } else if (chn->state == ECS_PIRQ) {
         pirq_unbind_locked(d, chn->num, r->u.port); /* no interrupt is being delivered any more */
-    } else if (chn->remote) { /* rule 15: what is pending at the other end stays */
+    } else if (chn->remote) { /* is r->d; rule 15: what is pending at the other end stays */
         other = evtchn_find(chn->remote, chn->num);
         ASSERT(other->state == ECS_INTERDOMAIN && other->remote == d);
         *other = (struct evtchn){ ECS_UNBOUND, other->vcpu, d->domain_id, 0, NULL };
