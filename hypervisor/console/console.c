@@ -129,7 +129,7 @@ static bool gprint_permitted_locked(void)
 void print(enum log_level level, const char *fmt, ...)
 {
     bool by_guest = level & LOG_GUEST;
-    uint8_t threshold = by_guest ? options.guest_loglvl : options.loglvl;
+    uint32_t threshold = by_guest ? options.guest_loglvl : options.loglvl;
     unsigned long flags;
     va_list ap;
 

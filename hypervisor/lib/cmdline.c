@@ -25,63 +25,27 @@ static uint64_t parse_number(const char **s)
     return n;
 }
 
-static bool parse_vcpus(const char *value)
-{
-    uint64_t n = parse_number(&value);
-
-    if (*value || n < 1 || n > MAX_DOM0_VCPUS)
-        return false;
-    options.dom0_max_vcpus = (uint32_t)n;
-    return true;
-}
-
 /* dom0_mem=SIZE,max:SIZE; either or both */
 static bool parse_dom0_mem(const char *s)
 {
-    static const char units[] = "bkmgt"; /* each 1,024 of the one before; none is k */
+    /* three spellings of each unit, which is 1,024 of the one before; none at all is k */
+    static const char units[] = "b|B|b|k|K||m|M|m|g|G|g|t|T|t";
     uint64_t bytes[2] = { options.dom0_mem_bytes, options.dom0_mem_max_bytes };
 
     while (s) {
         bool is_max = strncmp(s, "max:", 4) == 0;
-        const char *end = is_max ? s + 4 : s;
-        uint64_t n = parse_number(&end);
-        const char *unit = *end ? strchr(units, *end | 0x20) : NULL;
-        unsigned int shift = unit ? 10 * (unsigned int)(unit - units) : 10;
+        uint64_t n;
+        int unit;
 
-        s = unit ? end + 1 : end;
-        bytes[is_max] = n << shift;
-        if (n == 0 || bytes[is_max] >> shift != n || (*s && *s != ','))
+        s += is_max ? 4 : 0;
+        n = parse_number(&s);
+        unit = xl_next_word(units, &s, ',');
+        if (n == 0 || unit < 0 || n > UINT64_MAX >> unit / 3 * 10)
             return false;
-        s = *s ? s + 1 : NULL;
+        bytes[is_max] = n << unit / 3 * 10;
     }
     options.dom0_mem_bytes = bytes[0];
     options.dom0_mem_max_bytes = bytes[1];
-    return true;
-}
-
-static bool parse_com1(const char *value)
-{
-    uint64_t baud = parse_number(&value);
-
-    if (baud < 50 || baud > 115200 || (*value && strncmp(value, ",8n1", 5) != 0))
-        return false;
-    options.com1_baud = (uint32_t)baud;
-    return true;
-}
-
-/* VGA text output belongs to domain 0. */
-static bool parse_console(const char *value)
-{
-    bool com1 = false;
-
-    while (value) {
-        int i = xl_next_word("com1|vga|none", &value, ',');
-
-        if (i < 0)
-            return false;
-        com1 |= i == 0;
-    }
-    options.console_com1 = com1;
     return true;
 }
 
@@ -91,36 +55,48 @@ static const char levels[] = "none|error|warning|info|debug|all";
 /* What Debian's GRUB script adds, and the screen, which is domain 0's. */
 static const char accepted_silently[] = "placeholder|no-real-mode|edd|vga";
 
-/* Without a parser: target gets the value's place in words. */
+/*
+ * The value is a number from min to max and one of words behind it; or without max one of words, or
+ * some with a separator between them: target gets the bits in mask of their places, or'ed.
+ */
 static const struct option {
     const char *name;
-    bool (*parse)(const char *value);
-    uint8_t *target;
+    uint32_t *target;
     const char *words;
+    uint32_t mask, min, max;
+    char separator;
+    bool (*parse)(const char *value); /* instead of all that */
 } table[] = {
-    { "com1", parse_com1, NULL, NULL },
-    { "console", parse_console, NULL, NULL },
-    { "sync_console", NULL, &options.sync_console, bools },
-    { "loglvl", NULL, &options.loglvl, levels },
-    { "guest_loglvl", NULL, &options.guest_loglvl, levels },
-    { "noreboot", NULL, &options.noreboot, bools },
-    { "dom0_mem", parse_dom0_mem, NULL, NULL },
-    { "dom0_max_vcpus", parse_vcpus, NULL, NULL },
-    { "clocksource", NULL, &options.clocksource, "auto|hpet|acpi|pit" }, /* as the enum */
-    { "smep", NULL, &options.smep, bools },
-    { "smap", NULL, &options.smap, bools },
+    { "com1", &options.com1_baud, "|,8n1", .min = 50, .max = 115200 },
+    { "console", &options.console_com1, "vga|com1|none", .mask = 1, .separator = ',' },
+    { "sync_console", &options.sync_console, bools, .mask = 1 },
+    { "loglvl", &options.loglvl, levels, .mask = 7 },
+    { "guest_loglvl", &options.guest_loglvl, levels, .mask = 7 },
+    { "noreboot", &options.noreboot, bools, .mask = 1 },
+    { "dom0_mem", .parse = parse_dom0_mem },
+    { "dom0_max_vcpus", &options.dom0_max_vcpus, "", .min = 1, .max = MAX_DOM0_VCPUS },
+    { "clocksource", &options.clocksource, "auto|hpet|acpi|pit", .mask = 3 }, /* as the enum */
+    { "smep", &options.smep, bools, .mask = 1 },
+    { "smap", &options.smap, bools, .mask = 1 },
 };
 
 static bool take_value(const struct option *o, const char *value)
 {
-    int i;
+    uint64_t n = o->max ? parse_number(&value) : 0;
 
     if (o->parse)
         return o->parse(value);
-    i = xl_next_word(o->words, &value, '\0');
-    if (i >= 0)
-        *o->target = (uint8_t)(o->words == bools ? i & 1 : i);
-    return i >= 0;
+    if (n < o->min || n > o->max)
+        return false;
+    while (value) {
+        int i = xl_next_word(o->words, &value, o->separator);
+
+        if (i < 0)
+            return false;
+        n |= (uint32_t)i & o->mask;
+    }
+    *o->target = (uint32_t)n;
+    return true;
 }
 
 static void parse_word(const char *word)

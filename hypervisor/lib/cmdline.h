@@ -10,12 +10,12 @@ enum clocksource { CLOCKSOURCE_AUTO, CLOCKSOURCE_HPET, CLOCKSOURCE_ACPI, CLOCKSO
 
 struct options {
     uint32_t com1_baud;                          /* 0: com1= was not given, it is not used */
-    uint8_t console_com1;                        /* by default */
+    uint32_t console_com1;                       /* by default */
     uint64_t dom0_mem_bytes, dom0_mem_max_bytes; /* 0: not given */
     uint32_t dom0_max_vcpus;                     /* 0: not given */
-    uint8_t loglvl, guest_loglvl; /* levels below are printed: 0 none, LOG_DEBUG + 1 all */
-    uint8_t noreboot, sync_console, smep, smap; /* 0 or 1 */
-    uint8_t clocksource;                        /* enum clocksource */
+    uint32_t loglvl, guest_loglvl; /* levels below are printed: 0 none, LOG_DEBUG + 1 all */
+    uint32_t noreboot, sync_console, smep, smap; /* 0 or 1 */
+    uint32_t clocksource;                        /* enum clocksource */
 };
 extern struct options options;
 

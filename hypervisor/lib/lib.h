@@ -27,16 +27,15 @@ char *strchr(const char *s, int c);
  */
 const char *symbol_lookup(uint64_t addr, uint64_t *offset);
 
-/** Copy at most size - 1 bytes of src and always end dst with a NUL (size > 0). Returns strlen(src). */
-size_t xl_strlcpy(char *dst, const char *src, size_t size);
-
 /**
  * Formatted output into buf (size > 0 bytes, always NUL-ended). Knows %c %s %%, %d, %u and %x with
  * the flag 0 and a width of up to 31, the sizes l ll z, and %pS, which prints a code address as
- * symbol+offset; nothing else. Returns the length the whole text would have.
+ * symbol+offset; nothing else.
  */
-int xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
-int xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
+void xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
+void xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
+/** Copy at most size - 1 bytes of src and always end dst with a NUL (size > 0). */
+#define xl_strlcpy(dst, src, size) xl_snprintf(dst, size, "%s", src)
 
 /**
  * Place, from 0, in the list of words a|b|c of what is at *s up to the separator or the end; -1: it
@@ -62,9 +61,8 @@ static inline uint64_t array_index_nospec(uint64_t index, uint64_t limit)
 /* a * b / c with a 128-bit product; the caller knows that the quotient fits */
 static inline uint64_t muldiv64(uint64_t a, uint64_t b, uint64_t c)
 {
-    uint64_t q, rem, hi;
+    uint64_t rdx;
 
-    __asm__("mulq %3" : "=a"(q), "=d"(hi) : "a"(a), "rm"(b) : "cc");
-    __asm__("divq %4" : "=a"(q), "=d"(rem) : "a"(q), "d"(hi), "r"(c) : "cc");
-    return q;
+    __asm__("mulq %2; divq %3" : "+&a"(a), "=&d"(rdx) : "rm"(b), "rm"(c) : "cc");
+    return a;
 }

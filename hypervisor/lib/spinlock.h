@@ -38,16 +38,12 @@ static inline void spin_lock(struct spinlock *l)
 {
     ASSERT(!(this_pcpu()->locks_held >> l->level)); /* holds this level, or one to its right */
     spin_lock_raw(l);
-#ifndef NDEBUG
     this_pcpu()->locks_held |= 1u << l->level;
-#endif
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-#ifndef NDEBUG
     this_pcpu()->locks_held &= ~(1u << l->level);
-#endif
     atomic_store_explicit(&l->owner, atomic_load_explicit(&l->owner, memory_order_relaxed) + 1,
                           memory_order_release);
 }

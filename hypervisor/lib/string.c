@@ -4,12 +4,8 @@
  */
 #include "lib/lib.h"
 
-#if __STDC_HOSTED__ == 0
-#undef memcpy
-#undef memset
-#endif
-
-void *memcpy(void *restrict dst, const void *restrict src, size_t len)
+/* The names in parentheses are also macros of lib.h. */
+void *(memcpy)(void *restrict dst, const void *restrict src, size_t len)
 {
     size_t words = len / 8;
     void *to = dst;
@@ -21,7 +17,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t len)
     return dst;
 }
 
-void *memset(void *dst, int byte, size_t len)
+void *(memset)(void *dst, int byte, size_t len)
 {
     size_t words = len / 8;
     void *to = dst;
