@@ -1,6 +1,6 @@
 /*
- * Messages are formatted under console_lock into the log ring and the transmit queue. The queue
- * goes to the serial port at once (early, sync_console, after console_force()) or by its interrupt.
+ * Messages are formatted under console_lock into the log ring. What of it the serial port has not
+ * had yet goes there at once (early, sync_console, after console_force()) or by its interrupt.
  * The interrupt only turns itself off and raises SOFTIRQ_SERIAL; that serves the port, gives what
  * was received to domain 0 or to the debug keys, and turns the interrupt on again.
  */
@@ -12,7 +12,6 @@
 #include "x86/upcalls.h"
 
 #define LOG_BYTES 16384u /* the sizes of rings are powers of two */
-#define TX_BYTES 8192u
 #define RX_BYTES 256u
 #define MESSAGE_BYTES 512u
 #define WRITE_CHUNK 64u        /* of a console_io write: bounds the time with interrupts off */
@@ -26,10 +25,9 @@
 static struct spinlock console_lock = SPINLOCK_INIT(L_CONSOLE);
 
 /* All below: console_lock. Positions are free-running. */
-static char log_ring[LOG_BYTES], tx_ring[TX_BYTES], message[MESSAGE_BYTES];
-static uint64_t log_end;
-static uint32_t tx_begin, tx_end;
-static char tx_last = '\n';
+static char log_ring[LOG_BYTES], message[MESSAGE_BYTES];
+static uint32_t tx_begin, log_end; /* between them is what the port has not had */
+static char log_last = '\n';
 static uint64_t tx_dead_until;
 static uint64_t gprint_paid_ns; /* each guest message moves it on by a period */
 static uint32_t gprint_suppressed;
@@ -43,21 +41,21 @@ static _Atomic uint32_t dom0_begin, dom0_end;
 
 /* ---- output ---- */
 
-/* Move up to one FIFO of the queue to the port. A port that stays busy loses the queue. */
+/* Move up to one FIFO of the log to the port. A port that stays busy loses what it has not had. */
 static bool tx_fill_fifo(bool wait)
 {
     unsigned int room;
 
-    if (tx_begin == tx_end)
+    if (tx_begin == log_end || !port_open)
         return false;
     room = serial_tx_room(wait);
     if (room == 0 && wait) {
         tx_dead_until = arch_time_ns() + TX_DEAD_NS;
-        tx_begin = tx_end;
+        tx_begin = log_end;
     }
-    for (; room && tx_begin != tx_end; room--)
-        serial_tx(tx_ring[tx_begin++ % TX_BYTES]);
-    return tx_begin != tx_end;
+    for (; room && tx_begin != log_end; room--)
+        serial_tx(log_ring[tx_begin++ % LOG_BYTES]);
+    return tx_begin != log_end;
 }
 
 static void tx_start(void)
@@ -65,38 +63,30 @@ static void tx_start(void)
     bool wait = !irq_driven || forced_by || options.sync_console;
 
     if (arch_time_ns() < tx_dead_until)
-        tx_begin = tx_end;
+        tx_begin = log_end;
     while (tx_fill_fifo(wait) && wait)
         ;
     if (irq_driven)
-        serial_irq_enable(SERIAL_IRQ_RX | (tx_begin != tx_end ? SERIAL_IRQ_TX : 0));
-}
-
-static void tx_char(char c)
-{
-    if (c == '\n' && tx_last != '\r')
-        tx_char('\r');
-    tx_last = c;
-    if (!port_open)
-        return;
-    if (tx_end - tx_begin == TX_BYTES)
-        tx_fill_fifo(true);
-    tx_ring[tx_end++ % TX_BYTES] = c;
+        serial_irq_enable(SERIAL_IRQ_RX | (tx_begin != log_end ? SERIAL_IRQ_TX : 0));
 }
 
 static void log_char(char c)
 {
+    if (c == '\n' && log_last != '\r')
+        log_char('\r');
+    log_last = c;
+    if (log_end - tx_begin == LOG_BYTES && port_open)
+        tx_fill_fifo(true);
+    else if (log_end - tx_begin == LOG_BYTES)
+        tx_begin++; /* no port, or not yet: the oldest goes */
     log_ring[log_end++ % LOG_BYTES] = c;
-    tx_char(c);
 }
-
-static uint64_t log_begin(void) { return log_end - MIN(log_end, LOG_BYTES); }
 
 /* One message: whole lines, each with the prefix. It may quote a guest: no control characters. */
 static void emit_locked(const char *text)
 {
-    if (tx_last != '\n')
-        tx_char('\n'); /* a domain's unfinished line */
+    if (log_last != '\n')
+        log_char('\n'); /* a domain's unfinished line */
     do {
         for (const char *p = "(XEN) "; *p; p++)
             log_char(*p);
@@ -145,18 +135,6 @@ void print(enum log_level level, const char *fmt, ...)
     spin_unlock_irqrestore(&console_lock, flags);
 }
 
-size_t console_ring_read(uint64_t *pos, char *buf, size_t len)
-{
-    unsigned long flags = spin_lock_irqsave(&console_lock);
-    size_t n = 0;
-
-    *pos = MIN(MAX(*pos, log_begin()), log_end);
-    while (n < len && *pos != log_end)
-        buf[n++] = log_ring[(*pos)++ % LOG_BYTES];
-    spin_unlock_irqrestore(&console_lock, flags);
-    return n;
-}
-
 void console_force(void)
 {
     forced_by = this_pcpu();
@@ -190,7 +168,7 @@ static void input(char c)
         print(LOG_ERR, "*** Serial input to %s (type 'CTRL-a' three times to switch input)",
               is_ours ? "the hypervisor: h lists the debug keys" : "DOM0");
     } else if (is_ours) {
-        debug_key_run(c);
+        debug_key_run((uint8_t)c);
     } else if (dom0_end - dom0_begin < RX_BYTES) {
         dom0_rx[dom0_end % RX_BYTES] = c;
         dom0_end++;
@@ -223,18 +201,12 @@ void console_interrupt(void)
 
 void console_options(void)
 {
-    unsigned long flags;
-
     if (!options.console_com1 || !options.com1_baud)
         return;
-    flags = spin_lock_irqsave(&console_lock);
     port_open = serial_open(options.com1_baud);
-    for (uint64_t pos = log_begin(); port_open && pos != log_end; pos++)
-        tx_char(log_ring[pos % LOG_BYTES]);
-    tx_start();
-    spin_unlock_irqrestore(&console_lock, flags);
     if (!port_open)
         print(LOG_ERR, "com1: no serial port at 0x%x", COM1_IO);
+    console_drain();
 }
 
 void console_irq_init(void)
@@ -259,7 +231,7 @@ static long console_write(uint64_t count, uint64_t buffer)
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
         for (size_t i = 0; i < len; i++)
-            tx_char(chunk[i]);
+            log_char(chunk[i]);
         tx_start();
         spin_unlock_irqrestore(&console_lock, flags);
         count -= len;

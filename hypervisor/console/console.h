@@ -5,9 +5,6 @@
 #pragma once
 #include "memory/guest_copy.h"
 
-/** Before anything can be printed; then options (loglvl=, guest_loglvl=, com1=, console=). */
-void console_early_init(void);
-void console_options(void);
 /** Input, and output driven by interrupts, as soon as softirqs are served. */
 void console_irq_init(void);
 /** SOFTIRQ_SERIAL: what was received goes to domain 0 or to the debug keys. No lock held. */
@@ -21,15 +18,12 @@ void console_force(void);
 /** Wait (bounded) until all output left the UART. */
 void console_drain(void);
 
-/** Copy len bytes of the log from absolute position *pos on; returns bytes copied, moves *pos. */
-size_t console_ring_read(uint64_t *pos, char *buf, size_t len);
-
-/** A debug key: prints with print(); help is one line. Registered at boot; keys are ASCII. */
+/** A debug key: prints with print(); help is one line. Registered at boot; one key each. */
 struct debug_key {
-    char key;
+    uint8_t key;
     const char *help;
     void (*fn)(void);
 };
 void debug_key_register(const struct debug_key *k);
-/** As if typed after the escape; -EINVAL for an unknown key. */
-int debug_key_run(char key);
+/** As if typed after the escape; an unknown key does nothing. */
+void debug_key_run(uint8_t key);

@@ -1,30 +1,27 @@
 /* Debug keys: registered at boot by the folders that own what they show, constant afterwards. */
 #include "console/console.h"
 
-#define NR_KEYS 128u
+#include "x86/upcalls.h"
 
-static const struct debug_key *keys[NR_KEYS]; /* indexed by the character */
+static const struct debug_key *keys[256]; /* indexed by the character */
 
 void debug_key_register(const struct debug_key *k)
 {
-    BUG_ON((unsigned char)k->key >= NR_KEYS || keys[(unsigned char)k->key]);
-    keys[(unsigned char)k->key] = k;
+    BUG_ON(keys[k->key]);
+    keys[k->key] = k;
 }
 
-int debug_key_run(char key)
+void debug_key_run(uint8_t key)
 {
-    const struct debug_key *k = (unsigned char)key < NR_KEYS ? keys[(unsigned char)key] : NULL;
-
-    if (k == NULL)
-        return -EINVAL;
-    print(LOG_ERR, "'%c' pressed: %s", key, k->help);
-    k->fn();
-    return 0;
+    if (keys[key] == NULL)
+        return;
+    print(LOG_ERR, "'%c' pressed: %s", key, keys[key]->help);
+    keys[key]->fn();
 }
 
 static void print_help(void)
 {
-    for (unsigned int i = 0; i < NR_KEYS; i++)
+    for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++)
         if (keys[i])
             print(LOG_ERR, " %c  %s", (char)i, keys[i]->help);
 }

@@ -83,22 +83,23 @@ static void type(const char *s)
         interrupt();
 }
 
-static char log_text[20000];
-static const char *log_since(uint64_t from)
+/* What the port got since then, without carriage returns. */
+static char log_text[sizeof(out)];
+static const char *log_since(size_t from)
 {
-    size_t n = 0, got;
+    size_t n = 0;
 
-    while ((got = console_ring_read(&from, log_text + n, 1000)) > 0)
-        n += got;
+    console_drain();
+    for (size_t i = from; i < out_len; i++)
+        if (out[i] != '\r')
+            log_text[n++] = out[i];
     log_text[n] = 0;
     return log_text;
 }
-static uint64_t log_now(void)
+static size_t log_now(void)
 {
-    uint64_t pos = UINT64_MAX;
-
-    console_ring_read(&pos, log_text, 0);
-    return pos;
+    console_drain();
+    return out_len;
 }
 static void out_clear(void) { out[out_len = 0] = 0; }
 
@@ -134,12 +135,14 @@ static void test_early_messages_are_replayed_once_a_port_is_open(void)
     print(LOG_INFO, "early %d", 1);
     options.com1_baud = 115200;
     console_options();
-    CU_ASSERT_STRING_EQUAL(log_since(0), "(XEN) early 1\n(XEN) com1: no serial port at 0x3f8\n");
     console_irq_init(); /* no port: nothing to do */
     CU_ASSERT_PTR_NULL(irq_handler);
     port_there = true;
     console_options();
     CU_ASSERT_STRING_EQUAL(out, "(XEN) early 1\r\n(XEN) com1: no serial port at 0x3f8\r\n");
+    print(LOG_INFO, "more");
+    CU_ASSERT_STRING_EQUAL(log_since(0),
+                           "(XEN) early 1\n(XEN) com1: no serial port at 0x3f8\n(XEN) more\n");
 }
 
 static void test_interrupts_begin_with_softirqs(void)
@@ -163,7 +166,7 @@ static void test_interrupts_begin_with_softirqs(void)
 
 static void test_lines_are_prefixed_and_levels_filter(void)
 {
-    uint64_t pos;
+    size_t pos;
 
     setup();
     pos = log_now();
@@ -184,7 +187,7 @@ static void test_lines_are_prefixed_and_levels_filter(void)
 static void test_guest_messages_are_rate_limited_and_counted(void)
 {
     unsigned int lines = 0;
-    uint64_t pos;
+    size_t pos;
 
     setup();
     pos = log_now();
@@ -209,22 +212,19 @@ static void test_guest_messages_are_rate_limited_and_counted(void)
     CU_ASSERT_NOT_EQUAL(log_now(), pos);
 }
 
-static void test_ring_wraps_and_readers_find_the_oldest(void)
+/* Runs second: a machine without a port that gets one. */
+static void test_ring_wraps_and_the_port_gets_the_newest(void)
 {
-    uint64_t pos = 0, end;
-    char buf[100];
-
     setup();
+    port_there = false;
+    console_options();
     for (int i = 0; i < 3000; i++)
         print(LOG_ERR, "line %d", i);
-    end = log_now();
-    CU_ASSERT_EQUAL(console_ring_read(&pos, buf, sizeof(buf)), sizeof(buf));
-    CU_ASSERT_EQUAL(pos, end - 16384 + sizeof(buf));
-    CU_ASSERT_EQUAL(strlen(log_since(0)), 16384);
-    CU_ASSERT_STRING_EQUAL(log_text + 16384 - 16, "(XEN) line 2999\n");
-    pos = end + 1;
-    CU_ASSERT_EQUAL(console_ring_read(&pos, buf, sizeof(buf)), 0);
-    CU_ASSERT_EQUAL(pos, end);
+    CU_ASSERT_EQUAL(out_len, 0);
+    port_there = true;
+    console_options();
+    CU_ASSERT_EQUAL(out_len, 16384);
+    CU_ASSERT_STRING_EQUAL(out + 16384 - 17, "(XEN) line 2999\r\n");
 }
 
 static void test_output_goes_on_by_interrupt(void)
@@ -275,7 +275,7 @@ static void test_escape_switches_between_dom0_and_debug_keys(void)
 {
     static const struct debug_key k = { '~', "a test", key };
     char *g = guest_buf;
-    uint64_t pos;
+    size_t pos;
 
     setup();
     while (hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0) > 0)
@@ -306,7 +306,8 @@ static void test_escape_switches_between_dom0_and_debug_keys(void)
         log_since(pos), "*** Serial input to DOM0 (type 'CTRL-a' three times to switch input)"));
     CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 100, (uint64_t)g, 0, 0), 1);
     CU_ASSERT_EQUAL(key_runs, 2);
-    CU_ASSERT_EQUAL(debug_key_run('\xff'), -EINVAL);
+    debug_key_run(0xff);
+    CU_ASSERT_EQUAL(key_runs, 2);
 }
 
 static void test_full_input_drops_the_newest(void)
@@ -347,14 +348,12 @@ static void test_console_io_refuses_and_changes_nothing(void)
 
 static void test_domain_0s_output_is_unprefixed_and_preempted(void)
 {
-    uint64_t pos;
     char want[2000];
 
     setup();
     options.sync_console = true;
     print(LOG_ERR, "x");
     out_clear();
-    pos = log_now();
     memset(guest_buf, 'o', 300);
     memcpy(guest_buf, "login:\n\r\n", 9);
     fake_preempt_every = 2;
@@ -368,7 +367,6 @@ static void test_domain_0s_output_is_unprefixed_and_preempted(void)
     CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, fake_continued_args[1], fake_continued_args[2],
                                   0, 0),
                     0);
-    CU_ASSERT_EQUAL(log_now(), pos); /* the log is the hypervisor's */
     print(LOG_ERR, "in between");
     memset(want, 'o', sizeof(want));
     memcpy(want, "login:\r\n\r\n", 10);
@@ -481,10 +479,10 @@ int main(void)
     domu = fake_domain(1, 1);
 #define T(f) CU_add_test(s, #f, f)
     T(test_early_messages_are_replayed_once_a_port_is_open);
+    T(test_ring_wraps_and_the_port_gets_the_newest);
     T(test_interrupts_begin_with_softirqs);
     T(test_lines_are_prefixed_and_levels_filter);
     T(test_guest_messages_are_rate_limited_and_counted);
-    T(test_ring_wraps_and_readers_find_the_oldest);
     T(test_output_goes_on_by_interrupt);
     T(test_stuck_port_costs_one_wait_a_second);
     T(test_escape_switches_between_dom0_and_debug_keys);
