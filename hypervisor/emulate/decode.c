@@ -63,11 +63,10 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
     uint8_t rex = 0;
 
     while (((flags = opcodes[*p]) & F_PREFIX) && p < bytes + INSN_BYTES_MAX) {
-        prefixes = (prefixes & ~F_REX) | flags; /* REX counts only right before the opcode */
-        rex = *p++;
+        prefixes |= flags;
+        rex = flags & F_REX ? *p : 0; /* it counts only right before the opcode */
+        p++;
     }
-    if (!(prefixes & F_REX))
-        rex = 0;
     *i = (struct insn){ .op = *p++ };
     if (i->op == 0x0f) {
         i->op = OP_0F(*p++);
@@ -135,7 +134,7 @@ int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i)
         if (rc != -EFAULT)
             return rc;
     } /* and now the other page */
-    if (!guest_range_ok(regs->rip + nr, 1))
+    if (!guest_va_ok(regs->rip + nr))
         return -EINVAL;
     arch_inject_page_fault(v, regs->rip + nr, PFEC_USER | PFEC_FETCH);
     return -EFAULT;

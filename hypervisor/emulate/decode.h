@@ -8,8 +8,7 @@
 #define INSN_BYTES_MAX 15
 #define INSN_BUFFER 32 /* the decoder may look at what follows, but never uses it */
 
-#define OP(b) (b) /* one-byte opcode */
-#define OP_0F(b) (0x100 | (b))
+#define OP_0F(b) (0x100 | (b)) /* opcodes behind 0f; those of one byte are themselves */
 
 enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI };
 
@@ -33,7 +32,7 @@ enum { PFEC_PRESENT = 1, PFEC_WRITE = 2, PFEC_USER = 4, PFEC_FETCH = 16 };
 enum insn_kind { INSN_OTHER, INSN_MOV, INSN_XCHG, INSN_LOGIC, INSN_BIT, INSN_CMPXCHG };
 
 struct insn {
-    uint16_t op;   /* OP() or OP_0F() */
+    uint16_t op;   /* one byte, or OP_0F() */
     uint8_t len;   /* all of it, 1..15 */
     uint8_t bytes; /* operand size: 1, 2, 4, 8 */
     uint8_t kind;  /* enum insn_kind */
@@ -67,9 +66,5 @@ void reg_write(struct cpu_user_regs *regs, unsigned int n, unsigned int bytes, u
 
 static inline uint64_t size_mask(unsigned int bytes) { return ~0ULL >> (64 - 8 * bytes); }
 
-/** [va, va + len) is canonical and none of it the hypervisor's. */
-static inline bool guest_range_ok(uint64_t va, uint64_t len)
-{
-    return va < 0x0000800000000000ULL ? len <= 0x0000800000000000ULL - va
-                                      : va >= HV_VIRT_END && len - 1 <= ~va;
-}
+/** va is canonical and not the hypervisor's. */
+static inline bool guest_va_ok(uint64_t va) { return va < 1ULL << 47 || va >= HV_VIRT_END; }

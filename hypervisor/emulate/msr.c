@@ -62,13 +62,12 @@ static const struct simple_msr *find_simple(const struct vcpu *v, uint32_t msr)
     return NULL;
 }
 
+/* In kernel mode, which alone reads and writes MSRs. */
 static uint64_t *base_of(struct vcpu *v, uint32_t msr)
 {
-    if (msr == MSR_FS_BASE)
-        return &v->arch.fs_base;
-    if (msr == MSR_GS_BASE && v->arch.kernel_mode)
-        return &v->arch.gs_base_kernel;
-    return &v->arch.gs_base_user; /* the other GS base: only the kernel gets here */
+    uint64_t *gs = msr == MSR_GS_BASE ? &v->arch.gs_base_kernel : &v->arch.gs_base_user;
+
+    return msr == MSR_FS_BASE ? &v->arch.fs_base : gs;
 }
 
 int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)

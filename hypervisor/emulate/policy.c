@@ -13,10 +13,8 @@
 
 #define B(name) (1u << (XEN_X86_FEATURE_##name % 32))
 #define EACH_SUBLEAF 0, ~0u
-#define PASS(leaf)                                    \
-    {                                                 \
-        leaf, EACH_SUBLEAF, 0, { ~0u, ~0u, ~0u, ~0u } \
-    }
+#define PASS(leaf) \
+    leaf, EACH_SUBLEAF, 0, { ~0u, ~0u, ~0u, ~0u }
 
 /*
  * The bits of EAX, EBX, ECX, EDX of leaves and subleaves first..last that pass if all of xcr0 is
@@ -27,7 +25,7 @@ enum { EAX, EBX, ECX, EDX };
 static const struct leaf_policy {
     uint32_t leaf, first, last, xcr0, mask[4];
 } leaves[] = {
-    PASS(0),
+    { PASS(0) },
     { 1, EACH_SUBLEAF, 0, { ~0u, 0xffff, /* one CPU per package: no HTT */
         B(SSE3) | B(PCLMULQDQ) | B(SSSE3) | B(CX16) | B(SSE4_1) | B(SSE4_2) | B(MOVBE) | B(POPCNT) |
         B(AESNI) | B(RDRAND),
@@ -35,7 +33,7 @@ static const struct leaf_policy {
         B(CMOV) | B(PAT) | B(CLFLUSH) | B(ACPI) | B(MMX) | B(FXSR) | B(SSE) | B(SSE2) | B(SS) } },
     { 1, EACH_SUBLEAF, 1, { [ECX] = B(XSAVE) } },
     { 1, EACH_SUBLEAF, 4, { [ECX] = B(FMA) | B(AVX) | B(F16C) } },
-    PASS(2),
+    { PASS(2) },
     { 4, EACH_SUBLEAF, 0, { 0x3fff, ~0u, ~0u, ~0u } }, /* caches are shared by nobody */
     { 7, 0, 0, 0, { ~0u,
         B(FSGSBASE) | B(BMI1) | B(FDP_EXCP_ONLY) | B(BMI2) | B(ERMS) | B(NO_FPU_SEL) | B(RDSEED) |
@@ -55,17 +53,17 @@ static const struct leaf_policy {
     { 0xd, 0, 0, 1, { [EBX] = ~0u } }, /* sizes for the XCR0 that is loaded: the vCPU's */
     { 0xd, 1, 1, 1, { B(XSAVEOPT) | B(XSAVEC) | B(XGETBV1), ~0u, 0, 0 } },
     { 0xd, 2, 62, 1, { ~0u, ~0u, 2, 0 } },
-    PASS(0x80000000),
+    { PASS(0x80000000) },
     { 0x80000001, EACH_SUBLEAF, 0, { ~0u, ~0u,
         B(LAHF_LM) | B(ABM) | B(SSE4A) | B(MISALIGNSSE) | B(3DNOWPREFETCH) | B(TBM),
         B(SYSCALL) | B(NX) | B(MMXEXT) | B(FFXSR) | B(RDTSCP) | B(LM) | B(3DNOWEXT) | B(3DNOW) } },
     { 0x80000001, EACH_SUBLEAF, 4, { [ECX] = B(XOP) | B(FMA4) } },
-    PASS(0x80000002), PASS(0x80000003), PASS(0x80000004), /* the name */
-    PASS(0x80000005), PASS(0x80000006),                   /* caches and TLBs */
+    { PASS(0x80000002) }, { PASS(0x80000003) }, { PASS(0x80000004) }, /* the name */
+    { PASS(0x80000005) }, { PASS(0x80000006) },                       /* caches and TLBs */
     { 0x80000007, EACH_SUBLEAF, 0, { [EDX] = B(ITSC) } },
     { 0x80000008, EACH_SUBLEAF, 0,
         { 0xffff, B(CLZERO) | B(RSTR_FP_ERR_PTRS) | B(SSB_NO) | B(BTC_NO), 0, 0 } },
-    PASS(0x8000001a),
+    { PASS(0x8000001a) },
     { 0x80000021, EACH_SUBLEAF, 0, {
         B(LFENCE_DISPATCH) | B(VERW_CLEAR) | B(NSCB) | B(SRSO_NO), 0,
         B(TSA_SQ_NO) | B(TSA_L1_NO), 0 } },
@@ -125,7 +123,8 @@ void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t
                 (arch_xcr0_mask & l->xcr0) == l->xcr0)
                 out[r] |= hw[r] & l->mask[r];
     switch (leaf) {
-    case 0: out[EAX] = max_basic; break;
+    case 0:
+    case 0x80000000: out[EAX] = leaf ? max_extended : max_basic; break;
     case 1:
         out[EBX] |= v->vcpu_id << 25; /* APIC id: even */
         out[ECX] |= B(HYPERVISOR) | (v->arch.cr4 & CR4_OSXSAVE ? B(OSXSAVE) : 0);
@@ -140,7 +139,6 @@ void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t
             memset(out, 0, sizeof(hw));
         }
         break;
-    case 0x80000000: out[EAX] = max_extended; break;
     case 0x80000001:
         if (cpu_vendor == VENDOR_AMD) { /* there it repeats leaf 1 */
             guest_cpuid(v, 1, 0, hw);

@@ -21,10 +21,8 @@ enum { DR7_GD = 1 << 13, DR7_RW_LOW = 0x11110000 };
 
 static bool ioport_permitted(const struct domain *d, uint16_t port, unsigned int bytes)
 {
-    if (d->io_bitmap == NULL || bytes > (unsigned int)NR_IOPORTS - port)
-        return false;
     for (unsigned int p = port; p < port + bytes; p++)
-        if (d->io_bitmap[p / 8] >> (p % 8) & 1)
+        if (d->io_bitmap == NULL || p >= NR_IOPORTS || (d->io_bitmap[p / 8] >> (p % 8) & 1))
             return false;
     return true;
 }
@@ -47,11 +45,9 @@ static bool iobitmap_permits(struct vcpu *v, uint16_t port, unsigned int bytes)
 /* A PV kernel runs in "ring 1" unless it asked for the architectural view; user mode in ring 3. */
 static bool iopl_ok(const struct vcpu *v)
 {
-    unsigned int cpl = 3;
+    bool ring0 = v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1;
 
-    if (v->arch.kernel_mode)
-        cpl = v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1 ? 0 : 1;
-    return v->arch.iopl >= cpl;
+    return v->arch.iopl >= (!v->arch.kernel_mode ? 3 : ring0 ? 0 : 1);
 }
 
 /* A guest without the port finds no device: all ones; but a PIT that stands still, which Linux
@@ -124,7 +120,7 @@ int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
 {
     if (n >> 1 == 2 || n > 7 || (n >= 6 && value >> 32)) /* there is no 4 and 5 */
         return -EINVAL;
-    if (n < 4 && !guest_range_ok(value, 1)) /* on our own data it would be a covert channel */
+    if (n < 4 && !guest_va_ok(value)) /* on our own data it would be a covert channel */
         return -EPERM;
     if (n == 6)
         value = (value & 0xffffefff) | 0xffff0ff0;
@@ -174,8 +170,8 @@ static int privileged(struct vcpu *v, struct cpu_user_regs *regs, const struct i
     if (i->mem || !(v->arch.kernel_mode || i->op < OP_0F(0) || (tsc && !(v->arch.cr4 & CR4_TSD))))
         return -EPERM;
     switch (i->op) {
-    case OP(0xe4)... OP(0xef): return port_io(v, regs, i);
-    case OP(0xfa)... OP(0xfb):
+    case 0xe4 ... 0xef: return port_io(v, regs, i);
+    case 0xfa ... 0xfb:
         return iopl_ok(v) ? 0 : -EPERM; /* events are masked in vcpu_info; this does nothing */
     case OP_0F(0x01):
         if (!tsc)

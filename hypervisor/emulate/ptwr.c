@@ -18,29 +18,25 @@ struct outcome {
 };
 #define NO_REG 0xff
 
-struct guest_walk {
-    pte_t l1e;
-    uint64_t all, any; /* the AND and the OR of the entries of all levels */
-};
-
-/* Walk the current vCPU v's present root to va; false: not mapped. A snapshot, no reference. */
-static bool guest_walk(const struct vcpu *v, uint64_t va, struct guest_walk *w)
+/*
+ * Walk the current vCPU v's present root to va: the last entry reached, and what all of them grant,
+ * PTE_P, PTE_RW, PTE_US and, where PTE_NX would be, execution. A snapshot, no reference.
+ */
+static uint64_t guest_walk(const struct vcpu *v, uint64_t va, pte_t *e)
 {
-    pte_t e = arch_vcpu_root(v);
+    uint64_t rights = ~0ULL;
 
-    *w = (struct guest_walk){ .all = ~0ULL };
+    *e = arch_vcpu_root(v);
     spin_lock(&v->domain->mmu_lock); /* what hangs on a root is valid */
 #pragma GCC unroll 4
     for (unsigned int level = 4; level > 0; level--) {
-        e = READ_ONCE(((pte_t *)mfn_to_virt(_mfn(pte_mfn(e))))[pt_index(va, level)]);
-        w->all &= e;
-        w->any |= e;
-        if (!(e & PTE_P))
+        *e = READ_ONCE(((pte_t *)mfn_to_virt(_mfn(pte_mfn(*e))))[pt_index(va, level)]);
+        rights &= *e ^ PTE_NX;
+        if (!(rights & PTE_P))
             break;
     }
-    w->l1e = e;
     spin_unlock(&v->domain->mmu_lock);
-    return w->all & PTE_P;
+    return rights;
 }
 
 static uint64_t flags_of_result(uint64_t rflags, uint64_t r, unsigned int bytes)
@@ -121,26 +117,26 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
 {
     uint32_t ec = regs->error_code;
     struct page_info *pg;
-    struct guest_walk w;
-    uint64_t type;
+    uint64_t rights, needs, type;
+    pte_t l1e;
 
     /* nothing is cached of what is not present; further bits: features that guests do not have */
-    if ((ec & ~(PFEC_WRITE | PFEC_FETCH)) != (PFEC_PRESENT | PFEC_USER) ||
-        !guest_range_ok(cr2, 1) || !guest_walk(v, cr2, &w))
+    if ((ec & ~(PFEC_WRITE | PFEC_FETCH)) != (PFEC_PRESENT | PFEC_USER) || !guest_va_ok(cr2))
         return false;
-    if ((w.all & PTE_US) && !((ec & PFEC_WRITE) && !(w.all & PTE_RW)) &&
-        !((ec & PFEC_FETCH) && (w.any & PTE_NX))) {
+    rights = guest_walk(v, cr2, &l1e);
+    needs = PTE_P | PTE_US | (ec & PFEC_WRITE ? PTE_RW : 0) | (ec & PFEC_FETCH ? PTE_NX : 0);
+    if ((rights & needs) == needs) {
         arch_flush_tlb_page_local(cr2); /* spurious */
         return true;
     }
-    pg = mfn_to_page_checked(_mfn(pte_mfn(w.l1e)));
-    if (!(ec & PFEC_WRITE) || !v->arch.kernel_mode || (w.l1e & PTE_RW) || pg == NULL)
+    pg = mfn_to_page_checked(_mfn(pte_mfn(l1e)));
+    if (!(rights & PTE_P) || !(ec & PFEC_WRITE) || !v->arch.kernel_mode || (l1e & PTE_RW) || !pg)
         return false;
     /* a cheap look; paging_emulated_write() checks this and the owner under its lock */
     type = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
     if (PGT_TYPE(type) != PGT_L1 || !(type & PGT_VALID))
         return false;
-    if (emulate_write(v, regs, cr2, _mfn(pte_mfn(w.l1e))))
+    if (emulate_write(v, regs, cr2, _mfn(pte_mfn(l1e))))
         return true;
     gprint(LOG_DEBUG, "d%uv%u: write to a page table at %lx refused, rip %lx\n",
            v->domain->domain_id, v->vcpu_id, cr2, regs->rip);

@@ -28,37 +28,37 @@ void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t ec)
 }
 
 /* One row: the assembler's text and what we expect of the decoder. */
-#define SNIPPETS(X)                                                             \
-    X(0, "mov %rax, (%rdi)", OP(0x89), 8, GPR_RAX, 1, 0)                        \
-    X(1, "mov %r9d, 8(%r12)", OP(0x89), 4, 9, 1, 0)                             \
-    X(2, "mov %cx, -4(%rbp,%rsi,2)", OP(0x89), 2, GPR_RCX, 1, 0)                \
-    X(3, "movb $-3, 0x12345(%r13,%r14,8)", OP(0xc6), 1, 0, 1, -3)               \
-    X(4, "movq $-559038737, (%rsp)", OP(0xc7), 8, 0, 1, -559038737)             \
-    X(5, "movw $0x9234, (,%rax,4)", OP(0xc7), 2, 0, 1, (int16_t)0x9234)         \
-    X(6, "lock andb $0xfd, (%rdi)", OP(0x80), 1, 4, 1, -3)                      \
-    X(7, "lock btrq $5, 16(%rbx)", OP_0F(0xba), 8, 6, 1, 5)                     \
-    X(8, "xchg %rdx, (%r15,%r15)", OP(0x87), 8, GPR_RDX, 1, 0)                  \
-    X(9, "lock cmpxchg %r8, (%rdi)", OP_0F(0xb1), 8, 8, 1, 0)                   \
-    X(10, "lock orw $-2, %fs:0x1234(%rip)", OP(0x83), 2, 1, 1, -2)              \
-    X(11, "lock btsw %r9w, (%rsp,%r12)", OP_0F(0xab), 2, 9, 1, 0)               \
-    X(12, "in $0x71, %eax", OP(0xe5), 4, 0, 0, 0x71)                            \
-    X(13, "mov %rsi, (%edi,%eax)", OP(0x89), 8, GPR_RSI, 1, 0)                  \
-    X(14, "lock xorl $0x7fffffff, %gs:-1(%r9d)", OP(0x81), 4, 6, 1, 0x7fffffff) \
-    X(15, "in %dx, %ax", OP(0xed), 2, 0, 0, 0)                                  \
-    X(16, "out %al, $0x70", OP(0xe6), 1, 0, 0, 0x70)                            \
-    X(17, "mov %cr4, %r11", OP_0F(0x20), 4, 4, 0, 0)                            \
-    X(18, "mov %rcx, %db7", OP_0F(0x23), 4, 7, 0, 0)                            \
-    X(19, "clts", OP_0F(0x06), 4, 0, 0, 0)                                      \
-    X(20, "rdtscp", OP_0F(0x01), 4, 7, 0, 0)                                    \
-    X(21, "xsetbv", OP_0F(0x01), 4, 2, 0, 0)                                    \
-    X(22, "lock cmpxchg %ebp, 1(%rcx)", OP_0F(0xb1), 4, GPR_RBP, 1, 0)          \
-    X(23, "wrmsr", OP_0F(0x30), 4, 0, 0, 0)                                     \
-    X(24, "andq $0x7fffffff, (%r8)", OP(0x81), 8, 4, 1, 0x7fffffff)             \
-    X(25, "mov %rax, (%r12,%r12,8)", OP(0x89), 8, 0, 1, 0)                      \
-    X(26, "mov %rax, 0(%r13)", OP(0x89), 8, 0, 1, 0)                            \
-    X(27, "movl $0x01020304, 0x10(%rip)", OP(0xc7), 4, 0, 1, 0x01020304)        \
-    X(28, "mov %rax, 0(,%rbp,8)", OP(0x89), 8, 0, 1, 0)                         \
-    X(29, "mov %rax, 0(%rbp,%rbp,8)", OP(0x89), 8, 0, 1, 0)
+#define SNIPPETS(X)                                                         \
+    X(0, "mov %rax, (%rdi)", 0x89, 8, GPR_RAX, 1, 0)                        \
+    X(1, "mov %r9d, 8(%r12)", 0x89, 4, 9, 1, 0)                             \
+    X(2, "mov %cx, -4(%rbp,%rsi,2)", 0x89, 2, GPR_RCX, 1, 0)                \
+    X(3, "movb $-3, 0x12345(%r13,%r14,8)", 0xc6, 1, 0, 1, -3)               \
+    X(4, "movq $-559038737, (%rsp)", 0xc7, 8, 0, 1, -559038737)             \
+    X(5, "movw $0x9234, (,%rax,4)", 0xc7, 2, 0, 1, (int16_t)0x9234)         \
+    X(6, "lock andb $0xfd, (%rdi)", 0x80, 1, 4, 1, -3)                      \
+    X(7, "lock btrq $5, 16(%rbx)", OP_0F(0xba), 8, 6, 1, 5)                 \
+    X(8, "xchg %rdx, (%r15,%r15)", 0x87, 8, GPR_RDX, 1, 0)                  \
+    X(9, "lock cmpxchg %r8, (%rdi)", OP_0F(0xb1), 8, 8, 1, 0)               \
+    X(10, "lock orw $-2, %fs:0x1234(%rip)", 0x83, 2, 1, 1, -2)              \
+    X(11, "lock btsw %r9w, (%rsp,%r12)", OP_0F(0xab), 2, 9, 1, 0)           \
+    X(12, "in $0x71, %eax", 0xe5, 4, 0, 0, 0x71)                            \
+    X(13, "mov %rsi, (%edi,%eax)", 0x89, 8, GPR_RSI, 1, 0)                  \
+    X(14, "lock xorl $0x7fffffff, %gs:-1(%r9d)", 0x81, 4, 6, 1, 0x7fffffff) \
+    X(15, "in %dx, %ax", 0xed, 2, 0, 0, 0)                                  \
+    X(16, "out %al, $0x70", 0xe6, 1, 0, 0, 0x70)                            \
+    X(17, "mov %cr4, %r11", OP_0F(0x20), 4, 4, 0, 0)                        \
+    X(18, "mov %rcx, %db7", OP_0F(0x23), 4, 7, 0, 0)                        \
+    X(19, "clts", OP_0F(0x06), 4, 0, 0, 0)                                  \
+    X(20, "rdtscp", OP_0F(0x01), 4, 7, 0, 0)                                \
+    X(21, "xsetbv", OP_0F(0x01), 4, 2, 0, 0)                                \
+    X(22, "lock cmpxchg %ebp, 1(%rcx)", OP_0F(0xb1), 4, GPR_RBP, 1, 0)      \
+    X(23, "wrmsr", OP_0F(0x30), 4, 0, 0, 0)                                 \
+    X(24, "andq $0x7fffffff, (%r8)", 0x81, 8, 4, 1, 0x7fffffff)             \
+    X(25, "mov %rax, (%r12,%r12,8)", 0x89, 8, 0, 1, 0)                      \
+    X(26, "mov %rax, 0(%r13)", 0x89, 8, 0, 1, 0)                            \
+    X(27, "movl $0x01020304, 0x10(%rip)", 0xc7, 4, 0, 1, 0x01020304)        \
+    X(28, "mov %rax, 0(,%rbp,8)", 0x89, 8, 0, 1, 0)                         \
+    X(29, "mov %rax, 0(%rbp,%rbp,8)", 0x89, 8, 0, 1, 0)
 
 #define ASM(n, text, ...) __asm__(".text; snip" #n ": " text "; snip" #n "_end:");
 SNIPPETS(ASM)
@@ -299,15 +299,13 @@ static void test_registers_as_operands(void)
 
 static void test_ranges_of_guests(void)
 {
-    CU_ASSERT_TRUE(guest_range_ok(0, 1));
-    CU_ASSERT_TRUE(guest_range_ok(0x00007fffffffffffULL, 1));
-    CU_ASSERT_FALSE(guest_range_ok(0x00007fffffffffffULL, 2));
-    CU_ASSERT_FALSE(guest_range_ok(0x0000800000000000ULL, 1));
-    CU_ASSERT_FALSE(guest_range_ok(HV_VIRT_START, 1));
-    CU_ASSERT_FALSE(guest_range_ok(HV_VIRT_END - 1, 1));
-    CU_ASSERT_TRUE(guest_range_ok(HV_VIRT_END, 8));
-    CU_ASSERT_TRUE(guest_range_ok(~0ULL, 1));
-    CU_ASSERT_FALSE(guest_range_ok(~0ULL, 2));
+    CU_ASSERT_TRUE(guest_va_ok(0));
+    CU_ASSERT_TRUE(guest_va_ok(0x00007fffffffffffULL));
+    CU_ASSERT_FALSE(guest_va_ok(0x0000800000000000ULL));
+    CU_ASSERT_FALSE(guest_va_ok(HV_VIRT_START));
+    CU_ASSERT_FALSE(guest_va_ok(HV_VIRT_END - 1));
+    CU_ASSERT_TRUE(guest_va_ok(HV_VIRT_END));
+    CU_ASSERT_TRUE(guest_va_ok(~0ULL));
 }
 
 static void test_single_step_after_an_emulated_instruction(void)
