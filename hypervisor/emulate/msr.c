@@ -52,13 +52,10 @@ static const struct simple_msr {
 
 static const struct simple_msr *find_simple(const struct vcpu *v, uint32_t msr)
 {
-    for (unsigned int i = 0; i < ARRAY_SIZE(simple_msrs); i++) {
-        const struct simple_msr *s = &simple_msrs[i];
-
+    for (const struct simple_msr *s = simple_msrs; s < simple_msrs + ARRAY_SIZE(simple_msrs); s++)
         if (msr >= s->first && msr <= s->last && (s->flags & cpu_vendor) &&
             (!(s->flags & HWDOM) || v->domain->is_hwdom))
             return s;
-    }
     return NULL;
 }
 

@@ -101,18 +101,16 @@ static bool take_value(const struct option *o, const char *value)
 
 static void parse_word(const char *word)
 {
-    const char *equals = strchr(word, '='), *name = word;
-    size_t len = equals ? (size_t)(equals - word) : strlen(word);
+    const char *value = word;
 
-    for (const struct option *o = table; o < table + ARRAY_SIZE(table); o++)
-        if (strncmp(o->name, word, len) == 0 && o->name[len] == '\0') {
-            const char *value = equals ? equals + 1 : o->words == bools ? "yes" : "";
-
+    for (const struct option *o = table; o < table + ARRAY_SIZE(table); o++, value = word)
+        if (xl_next_word(o->name, &value, '=') == 0) {
+            value = value ? value : o->words == bools ? "yes" : "";
             if (!take_value(o, value))
                 print(LOG_WARN, "Command line: %s: bad value \"%s\" ignored", o->name, value);
             return;
         }
-    if (xl_next_word(accepted_silently, &name, '=') < 0)
+    if (xl_next_word(accepted_silently, &value, '=') < 0)
         print(LOG_WARN, "Command line: unknown option %s ignored", word);
 }
 

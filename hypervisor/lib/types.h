@@ -42,16 +42,13 @@ static inline uint64_t gva_x(guest_va_t a) { return a.v; }
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, type, field) ((type *)((char *)(p)-offsetof(type, field)))
 /* Each argument once, in the common type of both. */
-#define MIN(a, b)                                           \
-    ({                                                      \
-        __typeof__(1 ? (a) : (b)) min_a = (a), min_b = (b); \
-        min_a < min_b ? min_a : min_b;                      \
+#define PICK(a, op, b, x, y)                        \
+    ({                                              \
+        __typeof__(1 ? (a) : (b)) x = (a), y = (b); \
+        x op y ? x : y;                             \
     })
-#define MAX(a, b)                                           \
-    ({                                                      \
-        __typeof__(1 ? (a) : (b)) max_a = (a), max_b = (b); \
-        max_a > max_b ? max_a : max_b;                      \
-    })
+#define MIN(a, b) PICK(a, <, b, min_a, min_b)
+#define MAX(a, b) PICK(a, >, b, max_a, max_b)
 #define ROUND_UP(x, n) (((x) + (n)-1) & ~((typeof(x))(n)-1)) /* n: a power of two */
 #define DIV_ROUND_UP(x, n) (((x) + (n)-1) / (n))
 
