@@ -98,16 +98,18 @@ void xl_snprintf(char *buf, size_t size, const char *fmt, ...)
 
 int xl_next_word(const char *words, const char **s, char separator)
 {
-    const char *word = *s, *end = strchr(word, separator);
-    size_t len = end ? (size_t)(end - word) : strlen(word);
+    const char *word = *s;
+    size_t len = 0, n;
 
-    *s = end && separator ? end + 1 : NULL;
-    for (int i = 0; words; i++) {
-        const char *bar = strchr(words, '|');
-
-        if ((bar ? (size_t)(bar - words) : strlen(words)) == len && strncmp(words, word, len) == 0)
+    while (word[len] && word[len] != separator)
+        len++;
+    *s = word[len] ? word + len + 1 : NULL;
+    for (int i = 0;; i++, words += n + 1) {
+        for (n = 0; words[n] && words[n] != '|';)
+            n++;
+        if (n == len && strncmp(words, word, len) == 0)
             return i;
-        words = bar ? bar + 1 : NULL;
+        if (words[n] == '\0')
+            return -1;
     }
-    return -1;
 }

@@ -19,7 +19,6 @@ int memcmp(const void *a, const void *b, size_t len);
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);
 int strncmp(const char *a, const char *b, size_t len);
-char *strchr(const char *s, int c);
 
 /**
  * The function that the code at addr lies in and the offset from its start; NULL: none known. Slow

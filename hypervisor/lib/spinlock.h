@@ -26,26 +26,19 @@ struct spinlock {
 
 #define SPINLOCK_INIT(lvl) ((struct spinlock){ .level = (lvl) })
 
-static inline void spin_lock_raw(struct spinlock *l)
-{
-    unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
-
-    while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
-        cpu_relax();
-}
-
 static inline void spin_lock(struct spinlock *l)
 {
     ASSERT(!(this_pcpu()->locks_held >> l->level)); /* holds this level, or one to its right */
-    spin_lock_raw(l);
+    unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+    while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
+        cpu_relax();
     this_pcpu()->locks_held |= 1u << l->level;
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
     this_pcpu()->locks_held &= ~(1u << l->level);
-    atomic_store_explicit(&l->owner, atomic_load_explicit(&l->owner, memory_order_relaxed) + 1,
-                          memory_order_release);
+    atomic_store_explicit(&l->owner, l->owner + 1, memory_order_release);
 }
 
 /* Two different locks of one level, low address first; spin_unlock_pair() releases both. */
@@ -54,14 +47,16 @@ static inline void spin_lock_pair(struct spinlock *a, struct spinlock *b)
     struct spinlock *lo = a < b ? a : b, *hi = a < b ? b : a;
 
     spin_lock(lo);
-    if (lo != hi)
-        spin_lock_raw(hi);
+    if (lo != hi) {
+        this_pcpu()->locks_held &= ~(1u << lo->level); /* the exception from the order */
+        spin_lock(hi);
+    }
 }
 static inline void spin_unlock_pair(struct spinlock *a, struct spinlock *b)
 {
-    if (a != b)
-        atomic_fetch_add_explicit(&b->owner, 1, memory_order_release);
     spin_unlock(a);
+    if (a != b)
+        spin_unlock(b);
 }
 
 /* For locks also taken in interrupt context: with interrupts off, everywhere. */
@@ -79,8 +74,4 @@ static inline void spin_unlock_irqrestore(struct spinlock *l, unsigned long flag
 }
 
 /* True when somebody holds the lock (a self-check for functions named _locked). */
-static inline bool spin_is_held(const struct spinlock *l)
-{
-    return atomic_load_explicit(&l->owner, memory_order_relaxed) !=
-           atomic_load_explicit(&l->next, memory_order_relaxed);
-}
+static inline bool spin_is_held(const struct spinlock *l) { return l->owner != l->next; }

@@ -57,11 +57,3 @@ int strncmp(const char *a, const char *b, size_t len)
             return (uint8_t)*a - (uint8_t)*b;
     return 0;
 }
-
-char *strchr(const char *s, int c)
-{
-    for (; *s != (char)c; s++)
-        if (*s == '\0')
-            return NULL;
-    return (char *)(uintptr_t)s;
-}

@@ -11,7 +11,6 @@
 #define strlen our_strlen
 #define strnlen our_strnlen
 #define strncmp our_strncmp
-#define strchr our_strchr
 #include "../../hypervisor/lib/string.c"
 #undef memcpy
 #undef memset
@@ -19,7 +18,6 @@
 #undef strlen
 #undef strnlen
 #undef strncmp
-#undef strchr
 
 static int sign(int x) { return (x > 0) - (x < 0); }
 
@@ -63,8 +61,6 @@ static void test_comparisons_agree_with_the_hosts(void)
         CU_ASSERT_EQUAL(sign(our_strncmp(a, b, len / 2)), sign(strncmp(a, b, len / 2)));
         CU_ASSERT_EQUAL(our_strlen(b), strlen(b));
         CU_ASSERT_EQUAL(our_strnlen(b, len / 2), strnlen(b, len / 2));
-        CU_ASSERT_PTR_EQUAL(our_strchr(a, 'b'), strchr(a, 'b'));
-        CU_ASSERT_PTR_EQUAL(our_strchr(a, 0), strchr(a, 0));
         free(a);
         free(b);
     }
