@@ -78,9 +78,8 @@ int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = *base_of(v, msr);
         return 0;
     case MSR_TSC: *value = guest_tsc(v); return 0;
-    case MSR_APIC_BASE:
-        *value = 0xfee00800 | (v->vcpu_id == 0 ? 0x100 : 0); /* enabled; boot CPU */
-        return 0;
+    /* enabled, and whether it is the boot CPU */
+    case MSR_APIC_BASE: *value = 0xfee00800 | (v->vcpu_id == 0 ? 0x100 : 0); return 0;
     default:
         s = find_simple(v, msr);
         if (s == NULL || (s->keep && arch_rdmsr_safe(msr, value)))

@@ -97,10 +97,7 @@ static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
             return -EPERM;
         v->arch.cr0 = value;
         break;
-    case 2:
-        v->arch.cr2 = value;
-        v->info->arch.cr2 = value;
-        return 0;
+    case 2: v->arch.cr2 = v->info->arch.cr2 = value; return 0;
     case 3:
         if (value & ~PTE_ADDR_MASK)
             return -EPERM;
