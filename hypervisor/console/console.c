@@ -13,8 +13,6 @@
 
 #define LOG_BYTES 16384u /* the sizes of rings are powers of two */
 #define RX_BYTES 256u
-#define MESSAGE_BYTES 512u
-#define WRITE_CHUNK 64u        /* of a console_io write: bounds the time with interrupts off */
 #define TX_DEAD_NS SECONDS(10) /* a stuck port is tried again after this */
 
 #define GPRINT_BURST 20u
@@ -25,7 +23,7 @@
 static struct spinlock console_lock = SPINLOCK_INIT(L_CONSOLE);
 
 /* All below: console_lock. Positions are free-running. */
-static char log_ring[LOG_BYTES], message[MESSAGE_BYTES];
+static char log_ring[LOG_BYTES], message[512];
 static uint32_t tx_begin, log_end; /* between them is what the port has not had */
 static char log_last = '\n';
 static uint64_t tx_dead_until;
@@ -221,7 +219,7 @@ void console_irq_init(void)
 
 static long console_write(uint64_t count, uint64_t buffer)
 {
-    char chunk[WRITE_CHUNK];
+    char chunk[64]; /* bounds the time with interrupts off */
 
     while (count) {
         size_t len = MIN(count, sizeof(chunk));

@@ -14,7 +14,6 @@ struct outcome {
     uint64_t value; /* to store */
     uint64_t rflags;
     uint8_t reg; /* gets what was there; NO_REG: none does */
-    bool blind;  /* a plain store of a whole entry: what was there does not matter */
 };
 #define NO_REG 0xff
 
@@ -66,7 +65,7 @@ static bool execute(struct outcome *o, const struct insn *i, struct cpu_user_reg
 
     *o = (struct outcome){ .value = src, .rflags = regs->rflags, .reg = NO_REG };
     switch (i->kind) {
-    case INSN_MOV: o->blind = i->bytes == 8; return !i->has_imm || how == 0;
+    case INSN_MOV: return !i->has_imm || how == 0;
     case INSN_XCHG: o->reg = i->reg; return true;
     case INSN_LOGIC: /* 1 OR, 4 AND, 6 XOR */
         o->value = how == 1 ? old | src : how == 4 ? old & src : old ^ src;
@@ -102,8 +101,9 @@ static bool emulate_write(struct vcpu *v, struct cpu_user_regs *regs, uint64_t c
     old = READ_ONCE(((pte_t *)mfn_to_virt(table))[entry / 8]);
     if (!i.mem || (cr2 & (i.bytes - 1u)) || !execute(&o, &i, regs, (old & mask) >> shift))
         return false;
+    /* for a plain store of a whole entry it does not matter what was there */
     rc = paging_emulated_write(v, table, entry, old, (old & ~mask) | (o.value << shift & mask),
-                               !o.blind, &seen);
+                               i.kind != INSN_MOV || i.bytes != 8, &seen);
     if (rc)
         return rc == 1 || rc == -ERESTART || rc == -EAGAIN;
     regs->rflags = o.rflags;

@@ -52,9 +52,6 @@ static bool parse_dom0_mem(const char *s)
 static const char bools[] = "no|yes|off|on|false|true|disable|enable|0|1";
 static const char levels[] = "none|error|warning|info|debug|all";
 
-/* What Debian's GRUB script adds, and the screen, which is domain 0's. */
-static const char accepted_silently[] = "placeholder|no-real-mode|edd|vga";
-
 /*
  * The value is a number from min to max and one of words behind it; or without max one of words, or
  * some with a separator between them: target gets the bits in mask of their places, or'ed.
@@ -110,7 +107,8 @@ static void parse_word(const char *word)
                 print(LOG_WARN, "Command line: %s: bad value \"%s\" ignored", o->name, value);
             return;
         }
-    if (xl_next_word(accepted_silently, &value, '=') < 0)
+    /* in silence: what Debian's GRUB script adds, and the screen, which is domain 0's */
+    if (xl_next_word("placeholder|no-real-mode|edd|vga", &value, '=') < 0)
         print(LOG_WARN, "Command line: unknown option %s ignored", word);
 }
 

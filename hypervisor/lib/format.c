@@ -48,22 +48,22 @@ void xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 {
     struct output o = { buf, buf + size - 1 };
 
-    for (const char *f = fmt; *f; f++) {
+    for (; *fmt; fmt++) {
         unsigned int width = 0;
         bool wide = false;
         int64_t value;
         char pad;
 
-        if (*f != '%') {
-            put(&o, *f);
+        if (*fmt != '%') {
+            put(&o, *fmt);
             continue;
         }
-        pad = *++f == '0' ? '0' : ' ';
-        for (; *f >= '0' && *f <= '9'; f++)
-            width = MIN(width * 10 + (unsigned int)(*f - '0'), WIDTH_MAX);
-        for (; *f == 'l' || *f == 'z'; f++)
+        pad = *++fmt == '0' ? '0' : ' ';
+        for (; *fmt >= '0' && *fmt <= '9'; fmt++)
+            width = MIN(width * 10 + (unsigned int)(*fmt - '0'), WIDTH_MAX);
+        for (; *fmt == 'l' || *fmt == 'z'; fmt++)
             wide = true;
-        switch (*f) {
+        switch (*fmt) {
         case 'd':
             value = wide ? va_arg(ap, int64_t) : va_arg(ap, int);
             if (value < 0)
@@ -73,15 +73,15 @@ void xl_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
         case 'u':
         case 'x':
             put_number(&o, wide ? va_arg(ap, uint64_t) : va_arg(ap, unsigned int),
-                       *f == 'u' ? 10 : 16, width, pad);
+                       *fmt == 'u' ? 10 : 16, width, pad);
             break;
         case 'c': put(&o, (char)va_arg(ap, int)); break;
         case 's': put_text(&o, va_arg(ap, const char *)); break;
         case 'p': /* %pS */
             put_symbol(&o, (uint64_t)(uintptr_t)va_arg(ap, void *));
-            f++;
+            fmt++;
             break;
-        default: put(&o, *f); /* %% */
+        default: put(&o, *fmt); /* %%; others, and none, the compiler refuses */
         }
     }
     *o.at = '\0';

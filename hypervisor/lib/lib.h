@@ -42,10 +42,7 @@ void xl_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4)
  */
 int xl_next_word(const char *words, const char **s, char separator);
 
-static inline unsigned int fls64(uint64_t x)
-{
-    return x ? 64 - (unsigned int)__builtin_clzll(x) : 0;
-}
+static inline unsigned int fls64(uint64_t x) { return x ? 64u - __builtin_clzll(x) : 0; }
 static inline unsigned int ffs64(uint64_t x) { return (unsigned int)__builtin_ffsll((long long)x); }
 
 /* index if index < limit, else 0, without a branch that could be speculated past */
