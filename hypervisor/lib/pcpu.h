@@ -15,7 +15,7 @@ enum softirq { SOFTIRQ_SCHEDULE, SOFTIRQ_TIMER, SOFTIRQ_SERIAL, NR_SOFTIRQS };
 struct pcpu {
     struct vcpu *running;      /* the vCPU whose registers are loaded; never NULL after boot */
     _Atomic uint32_t softirqs; /* bit per enum softirq; another CPU may set bits */
-    uint32_t locks_held;       /* bit per enum lock_level */
+    uint32_t locks_held;       /* bit per L_* of lib/spinlock.h */
     uint32_t id;               /* index, 0..NR_CPUS-1 */
     struct vcpu *idle;         /* this CPU's idle vCPU */
     uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */

@@ -7,21 +7,11 @@
 #include "lib/pcpu.h"
 
 /* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */
-enum lock_level {
-    L_DOMLIST,
-    L_DOMAIN,
-    L_PAGE,
-    L_EVENT,
-    L_IRQ,
-    L_SCHED,
-    L_TIMER,
-    L_HEAP,
-    L_CONSOLE
-};
+enum { L_DOMLIST, L_DOMAIN, L_PAGE, L_EVENT, L_IRQ, L_SCHED, L_TIMER, L_HEAP, L_CONSOLE };
 
 struct spinlock {
     atomic_uint next, owner;
-    enum lock_level level;
+    uint32_t level; /* L_* */
 };
 
 #define SPINLOCK_INIT(lvl) ((struct spinlock){ .level = (lvl) })
