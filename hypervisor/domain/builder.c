@@ -7,7 +7,7 @@
  * page tables, boot stack, room up to a multiple of 4 MiB. All of that is mapped from virt_base on.
  * Behind it the ramdisk, and the p2m list with the tables that map it elsewhere; then ordinary memory.
  *
- * Up to there, pfns and their frames are kept in b.low as well; the p2m list lies in such frames.
+ * The frames of the p2m list are one piece, so that the builder can write and read it as an array.
  */
 #include "domain/domain.h"
 
@@ -32,7 +32,7 @@ struct builder {
     struct elf_kernel k;
     const struct boot_module *kernel, *initrd; /* initrd NULL: none */
     uint64_t nr_pages;
-    uint64_t *low; /* the frames of pfns below `needed` */
+    uint64_t *p2m; /* by pfn; 0: it has no frame yet */
 
     /* the layout, in pfns; p2m_pt: tables for INIT_P2M, directly behind the list */
     uint64_t initrd_pfn, nr_initrd, p2m_pfn, nr_p2m, p2m_pt_pfn, nr_p2m_pt;
@@ -61,6 +61,14 @@ static void choose_size(void)
 
 /* ---- layout ---- */
 
+/* Whole pages in one half of the guest's part of the address space, wherever a kernel wants them. */
+static bool va_range_usable(uint64_t start, uint64_t end)
+{
+    return start % PAGE_SIZE == 0 && start < end && va_is_canonical(start) &&
+           va_is_canonical(end - 1) && start >> 47 == (end - 1) >> 47 &&
+           (end <= HV_VIRT_START || start >= HV_VIRT_END);
+}
+
 /* Tables of levels 1 to 3 that map [start, end). */
 static uint64_t tables_for(uint64_t start, uint64_t end)
 {
@@ -69,12 +77,6 @@ static uint64_t tables_for(uint64_t start, uint64_t end)
     for (unsigned int shift = PAGE_SHIFT + 9; shift <= PAGE_SHIFT + 27; shift += 9)
         n += ((end - 1) >> shift) - (start >> shift) + 1;
     return n;
-}
-
-static bool va_range_usable(uint64_t start, uint64_t end)
-{
-    return start < end && va_is_canonical(start) && va_is_canonical(end - 1) &&
-           start >> 47 == (end - 1) >> 47 && (end <= HV_VIRT_START || start >= HV_VIRT_END);
 }
 
 static uint64_t va_of(uint64_t pfn) { return b.k.virt_base + (pfn << PAGE_SHIFT); }
@@ -134,27 +136,31 @@ static void lay_out(void)
 
 /* ---- frames ---- */
 
-/* The frame of a pfn of the layout. */
-static mfn_t low_mfn(uint64_t pfn)
+/* The frame of a pfn that has one. */
+static mfn_t pfn_mfn(uint64_t pfn)
 {
-    BUG_ON(pfn >= b.needed || b.low[pfn] == 0);
-    return _mfn(b.low[pfn]);
+    BUG_ON(pfn >= b.nr_pages || b.p2m[pfn] == 0);
+    return _mfn(b.p2m[pfn]);
 }
 
-static void *low_virt(uint64_t pfn) { return mfn_to_virt(low_mfn(pfn)); }
-
-static uint64_t *p2m_entry(uint64_t pfn)
-{
-    return (uint64_t *)low_virt(b.p2m_pfn + pfn / P2M_PER_FRAME) + pfn % P2M_PER_FRAME;
-}
+static void *pfn_virt(uint64_t pfn) { return mfn_to_virt(pfn_mfn(pfn)); }
 
 static void set_frame(uint64_t pfn, uint64_t mfn)
 {
     m2p_set(_mfn(mfn), pfn);
-    *(pfn < b.needed ? &b.low[pfn] : p2m_entry(pfn)) = mfn;
+    b.p2m[pfn] = mfn;
 }
 
-/* Frames for [pfn, end), in pieces as large as there are. */
+/* n frames of ours become the domain's, with what is in them. */
+static void give_frames(uint64_t pfn, uint64_t mfn, uint64_t n)
+{
+    for (; n > 0; n--) {
+        BUG_ON(domain_assign_page(b.d, _mfn(mfn))); /* it is not too many: choose_size() */
+        set_frame(pfn++, mfn++);
+    }
+}
+
+/* New frames for [pfn, end), in pieces as large as there are. */
 static void alloc_frames(uint64_t pfn, uint64_t end)
 {
     while (pfn < end) {
@@ -171,35 +177,36 @@ static void alloc_frames(uint64_t pfn, uint64_t end)
 
 static void populate(void)
 {
-    b.low = xmalloc_pages(b.needed * sizeof(*b.low));
-    if (b.low == NULL)
-        panic("dom0: out of memory for %lu KiB", b.needed * sizeof(*b.low) >> 10);
-    for (uint64_t i = 0; i < b.nr_initrd; i++) { /* the module's frames become the domain's */
-        mfn_t m = _mfn((b.initrd->start >> PAGE_SHIFT) + i);
-
-        BUG_ON(domain_assign_page(b.d, m)); /* it is not too many: choose_size() */
-        set_frame(b.initrd_pfn + i, mfn_x(m));
-    }
-    if (b.initrd) /* what is no part of the file */
+    b.p2m = xmalloc_pages(b.nr_p2m << PAGE_SHIFT);
+    if (b.p2m == NULL)
+        panic("dom0: out of memory for a p2m list of %lu pages", b.nr_p2m);
+    give_frames(b.p2m_pfn, mfn_x(virt_to_mfn(b.p2m)), b.nr_p2m);
+    if (b.initrd) {
+        give_frames(b.initrd_pfn, b.initrd->start >> PAGE_SHIFT, b.nr_initrd);
+        /* what is no part of the file */
         memset(maddr_to_virt(b.initrd->end), 0, -b.initrd->end % PAGE_SIZE);
-    alloc_frames(0, b.initrd_pfn);
-    alloc_frames(b.initrd_pfn + b.nr_initrd, b.needed);
+    }
     for (uint64_t pfn = 0; pfn < b.needed; pfn++)
-        *p2m_entry(pfn) = b.low[pfn];
+        if (b.p2m[pfn] == 0)
+            alloc_frames(pfn, pfn + 1);
     alloc_frames(b.needed, b.nr_pages);
 }
 
 /* ---- contents ---- */
 
-static int put_segment(void *ctx, uint64_t offset, const void *src, uint64_t len)
+/* What the file has of each segment; the rest is zero already. */
+static void load_kernel(void)
 {
-    uint64_t at = b.k.phys_start + offset, n;
+    for (const struct elf_segment *s = b.k.segments; s < b.k.segments + b.k.nr_segments; s++)
+        for (uint64_t done = 0, n; done < s->file_bytes; done += n) {
+            uint64_t at = s->paddr + done;
 
-    for (; src && len; at += n, src += n, len -= n) { /* NULL: zeros, which are there already */
-        n = MIN(len, PAGE_SIZE - at % PAGE_SIZE);
-        memcpy((char *)low_virt(at >> PAGE_SHIFT) + at % PAGE_SIZE, src, n);
-    }
-    return 0;
+            n = MIN(s->file_bytes - done, PAGE_SIZE - at % PAGE_SIZE);
+            memcpy((char *)pfn_virt(at >> PAGE_SHIFT) + at % PAGE_SIZE,
+                   b.k.image + s->file_offset + done, n);
+        }
+    if (b.k.hypercall_page != ELF_NONE)
+        hypercall_page_fill(pfn_virt((b.k.hypercall_page - b.k.virt_base) >> PAGE_SHIFT));
 }
 
 /* Map the n pfns from first on at va, with tables from the pfns [table, table_end). */
@@ -207,15 +214,15 @@ static void map(uint64_t va, uint64_t first, uint64_t n, uint64_t table, uint64_
 {
     for (uint64_t pfn = first; pfn < first + n; pfn++, va += PAGE_SIZE) {
         bool is_table = pfn >= b.pt_pfn && pfn < b.pt_pfn + b.nr_pt;
-        pte_t *e = (pte_t *)low_virt(b.pt_pfn) + pt_index(va, 4);
+        pte_t *e = (pte_t *)pfn_virt(b.pt_pfn) + pt_index(va, 4);
 
         for (unsigned int level = 3; level > 0; level--) {
             BUG_ON(*e == 0 && table == table_end);
             if (*e == 0)
-                *e = pte_make(mfn_x(low_mfn(table++)), PT_FLAGS);
+                *e = pte_make(mfn_x(pfn_mfn(table++)), PT_FLAGS);
             e = (pte_t *)maddr_to_virt(*e & PTE_ADDR_MASK) + pt_index(va, level);
         }
-        *e = pte_make(mfn_x(low_mfn(pfn)), is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
+        *e = pte_make(mfn_x(pfn_mfn(pfn)), is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
     }
 }
 
@@ -237,17 +244,16 @@ static uint32_t fill_vga(dom0_vga_console_info_t *vga)
         lfb->lfb_size = (uint32_t)DIV_ROUND_UP((uint64_t)f->pitch_bytes * f->height, KIB(64));
         memcpy(&lfb->red_pos, &f->red_pos, 6); /* in both: position, size of each colour */
     } else if (!boot_info.is_efi) {
-        vga->video_type = XEN_VGATYPE_TEXT_MODE_3;
-        vga->u.text_mode_3.font_height = 16;
-        vga->u.text_mode_3.rows = 25;
-        vga->u.text_mode_3.columns = 80;
+        *vga = (dom0_vga_console_info_t){ .video_type = XEN_VGATYPE_TEXT_MODE_3,
+                                          .u.text_mode_3 = {
+                                              .font_height = 16, .columns = 80, .rows = 25 } };
     }
     return vga->video_type ? sizeof(*vga) : 0;
 }
 
 static void fill_start_info(void)
 {
-    struct start_info *si = low_virt(b.info_pfn);
+    struct start_info *si = pfn_virt(b.info_pfn);
 
     xl_strlcpy(si->magic, "xen-3.0-x86_64p", sizeof(si->magic));
     si->nr_pages = b.nr_pages;
@@ -273,18 +279,18 @@ static void fill_start_info(void)
 
 static void start_vcpu(struct vcpu *v)
 {
-    static struct vcpu_guest_context c; /* freed with all that only boot uses */
-    mfn_t l4 = low_mfn(b.pt_pfn);
+    static struct vcpu_guest_context c = {
+        /* freed with all that only boot uses */
+        .flags = VGCF_in_kernel | VGCF_online,
+        .user_regs = { .cs = FLAT_KERNEL_CS, .ss = FLAT_KERNEL_SS, .rflags = 0x202 /* IF */ },
+        .kernel_ss = FLAT_KERNEL_SS
+    };
+    mfn_t l4 = pfn_mfn(b.pt_pfn);
     int rc;
 
-    c.flags = VGCF_in_kernel | VGCF_online;
     c.user_regs.rip = b.k.entry;
     c.user_regs.rsp = va_of(b.stack_pfn + 1);
     c.user_regs.rsi = va_of(b.info_pfn);
-    c.user_regs.rflags = 0x202; /* IF */
-    c.user_regs.cs = FLAT_KERNEL_CS;
-    c.user_regs.ss = FLAT_KERNEL_SS;
-    c.kernel_ss = FLAT_KERNEL_SS;
     c.kernel_sp = c.user_regs.rsp;
     if (arch_vcpu_set_context(v, &c))
         panic("dom0: its registers are refused");
@@ -321,19 +327,17 @@ static void permit_ports(struct domain *d)
 static void iomem_deny(struct domain *d, uint64_t first, uint64_t end)
 {
     for (uint32_t i = 0; i < d->nr_iomem; i++) {
-        struct mfn_range *r = &d->iomem[i], above = { end, r->last };
+        struct mfn_range *r = &d->iomem[i], below = { r->first, first - 1 };
 
-        if (first >= end || first > r->last || end <= r->first)
+        if (first > r->last || end <= r->first)
             continue;
-        if (first <= r->first) {
-            *r = above;
+        r->first = end;
+        if (first <= below.first)
             continue;
-        }
-        r->last = first - 1;
         if (d->nr_iomem < NR_IOMEM_RANGES)
-            d->iomem[d->nr_iomem++] = above;
+            d->iomem[d->nr_iomem++] = below;
         else
-            print(LOG_WARN, "dom0: no device memory behind 0x%lx: too many ranges", end);
+            print(LOG_WARN, "dom0: no device memory below 0x%lx: too many ranges", first);
     }
 }
 
@@ -350,10 +354,12 @@ static void permit_iomem(struct domain *d)
     if (r[1] == 0x68747541) /* "Auth": AMD's HyperTransport owns the last 12 GiB */
         limit -= GIB(12) >> PAGE_SHIFT;
     d->iomem[d->nr_iomem++] = (struct mfn_range){ 0, limit - 1 };
-    for (const struct boot_range *m = boot_info.ranges; m < boot_info.ranges + boot_info.nr_ranges;
-         m++)
+    for (uint32_t i = 0; i < boot_info.nr_ranges; i++) {
+        const struct boot_range *m = &boot_info.ranges[i];
+
         if (m->type == BOOT_MEM_RAM)
             iomem_deny(d, DIV_ROUND_UP(m->start, PAGE_SIZE), m->end >> PAGE_SHIFT);
+    }
     for (uint32_t i = 0; i < acpi_info.nr_ioapics; i++) {
         uint64_t m = acpi_info.ioapics[i].maddr >> PAGE_SHIFT;
 
@@ -397,25 +403,21 @@ static void find_modules(void)
 
 struct domain *dom0_build(void)
 {
-    b = (struct builder){ 0 };
     find_modules();
     choose_size();
     lay_out();
     create_domain();
     populate();
-    if (elf_load(&b.k, put_segment, NULL))
-        panic("dom0: kernel cannot be loaded");
-    if (b.k.hypercall_page != ELF_NONE)
-        hypercall_page_fill(low_virt((b.k.hypercall_page - b.k.virt_base) >> PAGE_SHIFT));
+    load_kernel();
     map(b.k.virt_base, 0, b.region_end, b.pt_pfn + 1, b.pt_pfn + b.nr_pt);
-    if (b.nr_p2m_pt)
-        map(b.p2m_va, b.p2m_pfn, b.nr_p2m, b.p2m_pt_pfn, b.p2m_pt_pfn + b.nr_p2m_pt);
+    /* if it is in the region, that is done already */
+    map(b.p2m_va, b.p2m_pfn, b.nr_p2m, b.p2m_pt_pfn, b.p2m_pt_pfn + b.nr_p2m_pt);
     fill_start_info();
     start_vcpu(b.d->vcpu[0]);
     domain_wallclock_update(b.d);
     print(LOG_INFO, "dom0: %lu MiB, %u vCPUs, kernel 0x%lx-0x%lx, start_info 0x%lx",
-          b.nr_pages >> 8, b.d->max_vcpus, b.k.virt_start, b.k.virt_end, va_of(b.info_pfn));
-    xfree_pages(b.low, b.needed * sizeof(*b.low));
+          b.nr_pages >> 8, b.d->max_vcpus, b.k.virt_base + b.k.phys_start,
+          b.k.virt_base + b.k.phys_end, va_of(b.info_pfn));
     heap_free_range(b.kernel->start, b.kernel->end);
     return b.d;
 }

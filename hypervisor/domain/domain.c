@@ -15,13 +15,13 @@
 #include "sched/time.h"
 #include "sched/timer.h"
 
-#define SHUTDOWN_NONE (~0u)
-#define IO_BITMAP_BYTES (NR_IOPORTS / 8)
 _Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
 
-/* d->relinquish_step: how many of relinquish_steps are done; REAPED: the creation reference is gone. */
-#define RELINQUISHED 4
-#define REAPED (RELINQUISHED + 1)
+/*
+ * d->relinquish_step: how many of relinquish_steps are done; REAPED: the creation reference is gone;
+ * BUSY: a CPU is inside domain_kill().
+ */
+enum { RELINQUISHED = 4, REAPED, BUSY };
 
 struct domain *domain_list;
 struct spinlock domain_list_lock = SPINLOCK_INIT(L_DOMLIST);
@@ -32,6 +32,11 @@ static void shutdown_work(void *data);
 static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for all domains */
 
 static vcpu_info_t no_info; /* of idle vCPUs: never an event */
+
+static bool is_shut_down(struct domain *d)
+{
+    return atomic_load(&d->shutdown_code) != SHUTDOWN_NONE;
+}
 
 /* ---- vCPUs ---- */
 
@@ -44,11 +49,14 @@ static void vcpu_destroy(struct vcpu *v)
     xfree(v);
 }
 
-static int vcpu_create_locked(struct domain *d, uint32_t id)
+int vcpu_create(struct domain *d, uint32_t id)
 {
-    struct vcpu *v = xmalloc(sizeof(*v));
-    int rc;
+    struct vcpu *v;
+    int rc = -EEXIST;
 
+    if (id >= d->max_vcpus)
+        return -EINVAL;
+    v = xmalloc(sizeof(*v));
     if (v == NULL)
         return -ENOMEM;
     v->domain = d;
@@ -58,31 +66,19 @@ static int vcpu_create_locked(struct domain *d, uint32_t id)
     v->info = v->is_idle                  ? &no_info
               : id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id]
                                           : &d->extra_vcpu_info[id - XEN_LEGACY_MAX_VCPUS];
-    v->info->evtchn_upcall_mask = 1;
-    atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
     atomic_store(&v->processor, v->is_idle ? id : 0);
-    rc = arch_vcpu_create(v) ?: sched_vcpu_create(v);
-    if (rc == 0 && !v->is_idle)
-        rc = vcpu_timers_create(v);
-    if (rc) {
-        vcpu_destroy(v);
-        return rc;
-    }
-    if (d->pause_count || d->is_shut_down)
-        vcpu_pause_set(v, VPF_PAUSED);
-    __atomic_store_n(&d->vcpu[id], v, __ATOMIC_SEQ_CST);
-    return 0;
-}
-
-int vcpu_create(struct domain *d, uint32_t id)
-{
-    int rc;
-
-    if (id >= d->max_vcpus)
-        return -EINVAL;
     spin_lock(&d->lock);
-    rc = d->vcpu[id] ? -EEXIST : vcpu_create_locked(d, id);
+    if (d->vcpu[id] == NULL)
+        rc = arch_vcpu_create(v) ?: sched_vcpu_create(v) ?: (v->is_idle ? 0 : vcpu_timers_create(v));
+    if (rc == 0) {
+        v->info->evtchn_upcall_mask = 1;
+        if (d->pause_count || is_shut_down(d))
+            vcpu_pause_set(v, VPF_PAUSED);
+        __atomic_store_n(&d->vcpu[id], v, __ATOMIC_SEQ_CST);
+    }
     spin_unlock(&d->lock);
+    if (rc)
+        vcpu_destroy(v);
     return rc;
 }
 
@@ -104,8 +100,7 @@ static void domain_free(struct domain *d)
         vcpu_destroy(v);
     if (d->evtchn)
         evtchn_domain_destroy(d);
-    if (d->io_bitmap)
-        xfree_pages(d->io_bitmap, IO_BITMAP_BYTES);
+    xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     free_page(d->extra_vcpu_info);
     if (d->shared_info)
         page_unshare(d->shared_info_mfn);
@@ -124,8 +119,7 @@ static struct domain *domain_alloc(domid_t id, uint32_t flags, uint32_t max_vcpu
     d->is_hwdom = flags & DOMCREATE_HARDWARE;
     d->max_vcpus = max_vcpus;
     d->max_pages = max_pages;
-    d->pause_count = 1;
-    d->shutdown_code = SHUTDOWN_NONE;
+    atomic_store(&d->shutdown_code, SHUTDOWN_NONE);
     atomic_store(&d->refs, 1);
     d->lock = SPINLOCK_INIT(L_DOMAIN);
     d->page_lock = SPINLOCK_INIT(L_HEAP);
@@ -139,7 +133,6 @@ void idle_domain_create(void)
     idle_domain = domain_alloc(DOMID_IDLE, 0, MAX_VCPUS, 0);
     if (idle_domain == NULL)
         panic("idle domain: out of memory");
-    idle_domain->pause_count = 0;
 }
 
 /* Where in the list, which is in the order of ids, the domain stands, or would stand. */
@@ -164,6 +157,7 @@ int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_p
     d = domain_alloc(id, flags, max_vcpus, max_pages);
     if (d == NULL)
         return -ENOMEM;
+    d->pause_count = 1;
     d->shared_info = alloc_page();
     if (d->shared_info) {
         d->shared_info_mfn = virt_to_mfn(d->shared_info);
@@ -253,12 +247,12 @@ void domain_unpause(struct domain *d)
 
     spin_lock(&d->lock);
     BUG_ON(d->pause_count == 0);
-    if (--d->pause_count == 0 && !d->is_dying && !READ_ONCE(d->is_shut_down))
+    if (--d->pause_count == 0 && !d->is_dying && !is_shut_down(d))
         for_each_vcpu (d, v)
             vcpu_pause_clear(v, VPF_PAUSED);
     /* A shutdown takes no lock: it either saw its flag cleared before it set it, or is seen here. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (READ_ONCE(d->is_shut_down))
+    if (is_shut_down(d))
         domain_stop_vcpus(d);
     spin_unlock(&d->lock);
 }
@@ -286,7 +280,7 @@ noreturn void hwdom_shutdown(uint32_t code)
 /* From SOFTIRQ_TIMER: no lock is held. */
 static void shutdown_work(void *data)
 {
-    if (hardware_domain && READ_ONCE(hardware_domain->is_shut_down))
+    if (hardware_domain && is_shut_down(hardware_domain))
         hwdom_shutdown(hardware_domain->shutdown_code);
     virq_send_global(hardware_domain, VIRQ_DOM_EXC);
 }
@@ -295,13 +289,9 @@ void domain_shutdown(struct domain *d, uint32_t code)
 {
     uint32_t none = SHUTDOWN_NONE;
 
-    if (__atomic_compare_exchange_n(&d->shutdown_code, &none, code, false, __ATOMIC_SEQ_CST,
-                                    __ATOMIC_SEQ_CST)) { /* the first reason counts */
-        if (code == SHUTDOWN_crash)
-            d->is_crashed = true;
-        __atomic_store_n(&d->is_shut_down, true, __ATOMIC_SEQ_CST);
+    if (atomic_compare_exchange_strong(&d->shutdown_code, &none,
+                                       code)) /* the first reason counts */
         timer_set(&shutdown_timer, arch_time_ns());
-    }
     domain_stop_vcpus(d); /* also when another CPU has not come so far yet: ours does not go on */
 }
 
@@ -315,7 +305,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     va_end(ap);
     if (d == idle_domain)
         panic("idle domain: %s", why);
-    if (!__atomic_exchange_n(&d->is_crashed, true, __ATOMIC_SEQ_CST)) {
+    if (!is_shut_down(d)) {
         print(d->is_hwdom ? LOG_ERR : LOG_ERR | LOG_GUEST, "d%u crashed: %s", d->domain_id, why);
         if (current->domain == d && d->is_privileged)
             arch_print_regs(arch_guest_regs());
@@ -348,18 +338,18 @@ static int (*const relinquish_steps[RELINQUISHED])(struct domain *d) = {
 
 int domain_kill(struct domain *d)
 {
+    uint8_t step;
     int rc = 0;
 
     if (d == current->domain || d == hardware_domain)
         return -EINVAL;
-    if (__atomic_exchange_n(&d->relinquish_busy, true, __ATOMIC_SEQ_CST))
+    step = atomic_exchange(&d->relinquish_step, BUSY);
+    if (step == BUSY)
         return -ERESTART;
     WRITE_ONCE(d->is_dying, true);
-    while (rc == 0 && d->relinquish_step < RELINQUISHED) {
-        rc = relinquish_steps[d->relinquish_step](d);
-        d->relinquish_step += rc == 0;
-    }
-    __atomic_store_n(&d->relinquish_busy, false, __ATOMIC_RELEASE);
+    for (; rc == 0 && step < RELINQUISHED; step += rc == 0)
+        rc = relinquish_steps[step](d);
+    atomic_store(&d->relinquish_step, step);
     if (rc)
         return rc;
     virq_send_global(hardware_domain, VIRQ_DOM_EXC);
@@ -367,28 +357,24 @@ int domain_kill(struct domain *d)
     return 0;
 }
 
-/* The next domain whose creation reference nothing needs any more: others held its frames till now. */
-static struct domain *reapable_domain(void)
-{
-    struct domain *d;
-
-    spin_lock(&domain_list_lock);
-    for (d = domain_list; d; d = d->next)
-        if (d->relinquish_step == RELINQUISHED && READ_ONCE(d->nr_pages) == 0)
-            break;
-    if (d) {
-        d->relinquish_step = REAPED;
-        spin_lock(&d->page_lock); /* let him finish who put the last frame */
-        spin_unlock(&d->page_lock);
-    }
-    spin_unlock(&domain_list_lock);
-    return d;
-}
-
 void domain_reap(void)
 {
     struct domain *d;
 
-    while ((d = reapable_domain()) != NULL)
-        domain_put(d);
+    do {
+        spin_lock(&domain_list_lock);
+        for (d = domain_list; d; d = d->next) {
+            uint8_t step = RELINQUISHED;
+
+            if (READ_ONCE(d->nr_pages) == 0 &&
+                atomic_compare_exchange_strong(&d->relinquish_step, &step, REAPED))
+                break;
+        }
+        spin_unlock(&domain_list_lock);
+        if (d) {
+            spin_lock(&d->page_lock); /* let him finish who put the last frame */
+            spin_unlock(&d->page_lock);
+            domain_put(d);
+        }
+    } while (d);
 }

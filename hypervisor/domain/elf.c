@@ -100,8 +100,8 @@ static void parse_note(struct elf_kernel *k, uint32_t type, const char *desc, ui
         panic("Xen ELF note LOADER: \"%s\", not \"generic\"", text);
 }
 
-/* All Xen notes of one PT_NOTE segment; *nr counts them. */
-static void parse_note_segment(struct elf_kernel *k, const struct elf_phdr *ph, uint32_t *nr)
+/* All Xen notes of one PT_NOTE segment. */
+static void parse_notes(struct elf_kernel *k, const struct elf_phdr *ph)
 {
     const char *p = (const char *)k->image + ph->offset, *desc;
     uint64_t left = ph->filesz, bytes;
@@ -115,7 +115,7 @@ static void parse_note_segment(struct elf_kernel *k, const struct elf_phdr *ph, 
             panic("ELF note %u: name of %u, description of %u bytes do not fit into %lu", note.type,
                   note.namesz, note.descsz, left);
         if (note.namesz == 4 && memcmp(p + sizeof(note), "Xen", 4) == 0) {
-            ++*nr;
+            k->nr_notes++;
             parse_note(k, note.type, desc, note.descsz);
         }
         bytes = MIN(ROUND_UP(bytes, 4UL), left);
@@ -126,109 +126,65 @@ static void parse_note_segment(struct elf_kernel *k, const struct elf_phdr *ph, 
 
 static void add_segment(struct elf_kernel *k, const struct elf_phdr *ph)
 {
+    uint64_t start = ph->paddr - k->paddr_offset, end = start + ph->memsz;
+
     if (ph->memsz == 0)
         return;
     if (k->nr_segments == ELF_MAX_SEGMENTS)
         panic("kernel has more than %u segments", ELF_MAX_SEGMENTS);
-    if (ph->filesz > ph->memsz || ph->memsz > UINT64_MAX - ph->paddr)
-        panic("segment at 0x%lx: 0x%lx bytes in the file, 0x%lx in memory", ph->paddr, ph->filesz,
-              ph->memsz);
+    if (ph->filesz > ph->memsz || start > PHYS_END_MAX || ph->memsz > PHYS_END_MAX - start)
+        panic("segment at 0x%lx, PADDR_OFFSET 0x%lx: 0x%lx bytes in the file, 0x%lx in memory",
+              ph->paddr, k->paddr_offset, ph->filesz, ph->memsz);
+    for (const struct elf_segment *o = k->segments; o < k->segments + k->nr_segments; o++)
+        if (start < o->paddr + o->mem_bytes && o->paddr < end)
+            panic("segments at 0x%lx and 0x%lx overlap", o->paddr, start);
     k->segments[k->nr_segments++] =
-        (struct elf_segment){ ph->paddr, ph->memsz, ph->filesz, ph->offset };
+        (struct elf_segment){ start, ph->memsz, ph->filesz, ph->offset };
+    k->phys_start = MIN(k->phys_start, start);
+    k->phys_end = MAX(k->phys_end, end);
 }
 
-/* Apply PADDR_OFFSET, refuse overlaps, find the range of all. */
-static void place_segments(struct elf_kernel *k)
+/* Parse all program headers of a type with fn; what they name lies in the file. */
+static void parse_all(struct elf_kernel *k, const struct elf_header *h, uint32_t type,
+                      void (*fn)(struct elf_kernel *k, const struct elf_phdr *ph))
 {
-    if (k->nr_segments == 0)
-        panic("kernel has no segment to load");
-    k->phys_start = UINT64_MAX;
-    for (struct elf_segment *s = k->segments; s < k->segments + k->nr_segments; s++) {
-        if (s->paddr < k->paddr_offset)
-            panic("segment at 0x%lx: lies below PADDR_OFFSET 0x%lx", s->paddr, k->paddr_offset);
-        s->paddr -= k->paddr_offset;
-        for (const struct elf_segment *o = k->segments; o < s; o++)
-            if (s->paddr < o->paddr + o->mem_bytes && o->paddr < s->paddr + s->mem_bytes)
-                panic("segments at 0x%lx and 0x%lx overlap", o->paddr, s->paddr);
-        k->phys_start = MIN(k->phys_start, s->paddr);
-        k->phys_end = MAX(k->phys_end, s->paddr + s->mem_bytes);
+    for (uint32_t i = 0; i < h->phnum; i++) {
+        struct elf_phdr ph;
+
+        memcpy(&ph, k->image + h->phoff + i * sizeof(ph), sizeof(ph));
+        if (ph.type != type)
+            continue;
+        if (!in_file(k, ph.offset, ph.filesz))
+            panic("kernel is truncated: %s at offset 0x%lx, 0x%lx bytes, ends outside",
+                  type == PT_LOAD ? "segment" : "note", ph.offset, ph.filesz);
+        fn(k, &ph);
     }
-}
-
-/* [va, va + len) and its end do not wrap, are canonical and outside the hypervisor's part. */
-static bool va_range_usable(uint64_t va, uint64_t len)
-{
-    uint64_t last = va + (len - 1);
-
-    return last >= va && last != UINT64_MAX && va_is_canonical(va) && va_is_canonical(last) &&
-           va >> 63 == last >> 63 && (last < HV_VIRT_START || va >= HV_VIRT_END);
-}
-
-static void check_addresses(struct elf_kernel *k)
-{
-    uint64_t len = k->phys_end - k->phys_start;
-
-    k->virt_start = k->phys_start + k->virt_base;
-    k->virt_end = k->virt_start + len;
-    if (k->phys_end > PHYS_END_MAX)
-        panic("kernel ends at pseudo-physical address 0x%lx", k->phys_end);
-    if (k->virt_start < k->virt_base || !va_range_usable(k->virt_start, len))
-        panic("kernel at 0x%lx, 0x%lx bytes: not in a guest's part of the address space",
-              k->virt_start, len);
-    if (k->entry - k->virt_start >= len)
-        panic("entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry, k->virt_start,
-              k->virt_end);
-    if (k->hypercall_page != ELF_NONE && (k->hypercall_page % PAGE_SIZE || len < PAGE_SIZE ||
-                                          k->hypercall_page - k->virt_start > len - PAGE_SIZE))
-        panic("Xen ELF note HYPERCALL_PAGE: 0x%lx is no page of the kernel", k->hypercall_page);
-    if (k->init_p2m != ELF_NONE &&
-        (k->init_p2m % PAGE_SIZE || !va_range_usable(k->init_p2m, PAGE_SIZE) ||
-         k->init_p2m - k->virt_start < len))
-        panic("Xen ELF note INIT_P2M: 0x%lx is no usable address", k->init_p2m);
 }
 
 void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
 {
     struct elf_header h;
-    uint32_t nr_notes = 0;
+    uint64_t start, len;
 
-    *k = (struct elf_kernel){
-        .image = image, .image_bytes = image_bytes, .init_p2m = ELF_NONE, .hypercall_page = ELF_NONE
-    };
+    *k = (struct elf_kernel){ .image = image,
+                              .image_bytes = image_bytes,
+                              .phys_start = UINT64_MAX,
+                              .init_p2m = ELF_NONE,
+                              .hypercall_page = ELF_NONE };
     check_header(k, &h);
     k->entry = h.entry;
-    for (uint32_t i = 0; i < h.phnum; i++) {
-        struct elf_phdr ph;
-
-        memcpy(&ph, k->image + h.phoff + i * sizeof(ph), sizeof(ph));
-        if (ph.type != PT_LOAD && ph.type != PT_NOTE)
-            continue;
-        if (!in_file(k, ph.offset, ph.filesz))
-            panic("kernel is truncated: %s at offset 0x%lx, 0x%lx bytes, ends outside",
-                  ph.type == PT_LOAD ? "segment" : "note", ph.offset, ph.filesz);
-        if (ph.type == PT_LOAD)
-            add_segment(k, &ph);
-        else
-            parse_note_segment(k, &ph, &nr_notes);
-    }
-    if (nr_notes == 0)
+    parse_all(k, &h, PT_NOTE, parse_notes);
+    if (k->nr_notes == 0)
         panic("kernel has no Xen ELF notes: it is not built for PV");
-    place_segments(k);
-    check_addresses(k);
-}
-
-int elf_load(const struct elf_kernel *k, elf_put_fn *put, void *ctx)
-{
-    int rc = 0;
-
-    for (uint32_t i = 0; i < k->nr_segments && rc == 0; i++) {
-        const struct elf_segment *s = &k->segments[i];
-        uint64_t at = s->paddr - k->phys_start;
-
-        if (s->file_bytes)
-            rc = put(ctx, at, k->image + s->file_offset, s->file_bytes);
-        if (rc == 0 && s->mem_bytes > s->file_bytes)
-            rc = put(ctx, at + s->file_bytes, NULL, s->mem_bytes - s->file_bytes);
-    }
-    return rc;
+    parse_all(k, &h, PT_LOAD, add_segment); /* which PADDR_OFFSET moves */
+    if (k->nr_segments == 0)
+        panic("kernel has no segment to load");
+    start = k->virt_base + k->phys_start;
+    len = k->phys_end - k->phys_start;
+    if (k->entry - start >= len)
+        panic("entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry, start,
+              start + len);
+    if (k->hypercall_page != ELF_NONE && (k->hypercall_page % PAGE_SIZE || len < PAGE_SIZE ||
+                                          k->hypercall_page - start > len - PAGE_SIZE))
+        panic("Xen ELF note HYPERCALL_PAGE: 0x%lx is no page of the kernel", k->hypercall_page);
 }

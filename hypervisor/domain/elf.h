@@ -1,6 +1,6 @@
 /*
  * A domain's kernel image: a 64-bit ELF file with Xen ELF notes. Parsing looks at the file only
- * and trusts nothing in it; loading goes through a callback of the builder.
+ * and trusts nothing in it; the builder loads the segments.
  */
 #pragma once
 #include "lib/types.h"
@@ -18,25 +18,18 @@ struct elf_kernel {
     const uint8_t *image;
     size_t image_bytes;
     struct elf_segment segments[ELF_MAX_SEGMENTS]; /* not empty, disjoint, in the file's order */
-    uint32_t nr_segments;
+    uint32_t nr_segments, nr_notes;
     uint64_t phys_start, phys_end; /* pseudo-physical range of all segments, [start, end) */
-    uint64_t virt_start, virt_end; /* where that lies: paddr + virt_base */
-    uint64_t virt_base;            /* VIRT_BASE */
+    uint64_t virt_base;            /* VIRT_BASE: of pseudo-physical 0; not checked */
     uint64_t entry;                /* ENTRY, or the file's */
-    uint64_t init_p2m;             /* INIT_P2M or ELF_NONE: the p2m list follows the kernel */
-    uint64_t hypercall_page;       /* HYPERCALL_PAGE or ELF_NONE; page aligned, inside virt range */
-    uint64_t paddr_offset;         /* PADDR_OFFSET */
-    uint64_t mod_start_pfn;        /* not 0: the ramdisk is passed as a PFN and not mapped */
+    uint64_t init_p2m; /* INIT_P2M, not checked, or ELF_NONE: the p2m list follows the kernel */
+    uint64_t hypercall_page; /* HYPERCALL_PAGE or ELF_NONE; a whole page of the kernel */
+    uint64_t paddr_offset;   /* PADDR_OFFSET */
+    uint64_t mod_start_pfn;  /* not 0: the ramdisk is passed as a PFN and not mapped */
 };
 
 /**
- * Parse the file of image_bytes at image, which must stay there for elf_load(). Panics in one
- * line that names what is wrong and its value.
+ * Parse the file of image_bytes at image, in which the segments' offsets then lie. Panics in one line
+ * that names what is wrong and its value.
  */
 void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
-
-/** Put len bytes at src (NULL: zeros) to offset bytes behind phys_start. 0 or -errno. */
-typedef int elf_put_fn(void *ctx, uint64_t offset, const void *src, uint64_t len);
-
-/** All segments, the zeros behind each of them included; what lies between them is not touched. */
-int elf_load(const struct elf_kernel *k, elf_put_fn *put, void *ctx);

@@ -84,8 +84,6 @@ int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_b
     mfn_t m;
     int rc;
 
-    if (order > HEAP_MAX_ORDER)
-        return -ENOMEM;
     if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages) /* before all the work */
         return -E2BIG;
     m = heap_alloc(order, addr_bits);
@@ -163,74 +161,69 @@ noinline void page_free(struct page_info *pg)
     heap_free(page_to_mfn(pg), 0);
 }
 
-bool page_put_allocated(struct page_info *pg)
+/*
+ * Drop the owner's reference on pg, or if that is NULL, on the first frame of d's list (frame 0, which
+ * is nobody's, if it is empty); false: it was gone.
+ */
+static bool put_allocated(struct domain *d, struct page_info *pg)
 {
-    uint64_t x = atomic_load(&pg->count_info);
-    struct domain *d;
+    bool had;
 
-    if (!(x & PGC_ALLOCATED)) /* nor, perhaps, is there an owner */
-        return false;
-    d = owners[PGC_OWNER(x)];
     spin_lock(&d->page_lock);
-    x = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED);
-    if (x & PGC_ALLOCATED) { /* stays for now, behind those that are ALLOCATED */
+    pg = pg ?: &frame_table[d->page_list];
+    had = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED;
+    if (had) { /* stays for now, behind those that are ALLOCATED */
         list_remove(d, pg);
         list_insert(d, pg, false);
     }
     spin_unlock(&d->page_lock);
-    if (!(x & PGC_ALLOCATED))
-        return false;
-    page_put(pg);
-    return true;
+    if (had)
+        page_put(pg);
+    return had;
+}
+
+bool page_put_allocated(struct page_info *pg)
+{
+    uint64_t x = atomic_load(&pg->count_info);
+
+    /* else, perhaps, there is no owner either */
+    return (x & PGC_ALLOCATED) && put_allocated(owners[PGC_OWNER(x)], pg);
 }
 
 int domain_relinquish_pages(struct domain *d)
 {
-    for (unsigned int n = 1;; n++) {
-        struct page_info *pg;
-        bool more, got;
-
-        spin_lock(&d->page_lock);
-        pg = &frame_table[d->page_list];
-        more = d->page_list && (atomic_load(&pg->count_info) & PGC_ALLOCATED);
-        got = more && page_get(page_to_mfn(pg), d); /* outlives the lock */
-        spin_unlock(&d->page_lock);
-        if (!more)
-            return 0;
-        if (got) {
-            page_put_allocated(pg);
-            page_put(pg);
-        }
+    for (unsigned int n = 1; put_allocated(d, NULL); n++)
         if (n % 32 == 0 && hypercall_preempt_check())
             return -ERESTART;
-    }
+    return 0;
 }
 
 /* ---- frames of the hypervisor's that a domain may map ---- */
 
 /* References come and go meanwhile. */
-static void owner_change(struct page_info *pg, uint64_t from, uint64_t to)
+static void owner_set(struct page_info *pg, uint64_t to)
 {
-    BUG_ON(!(atomic_load(&pg->count_info) & PGC_HV));
-    atomic_fetch_add(&pg->count_info, (to - from) << PGC_OWNER_SHIFT);
+    uint64_t x = atomic_load(&pg->count_info);
+
+    BUG_ON(!(x & PGC_HV));
+    atomic_fetch_add(&pg->count_info, (to - PGC_OWNER(x)) << PGC_OWNER_SHIFT);
 }
 
 void page_share_with_domain(mfn_t m, struct domain *d)
 {
     atomic_store(&mfn_to_page(m)->type_info, 0);
-    owner_change(mfn_to_page(m), DOMID_INVALID, d->domain_id);
+    owner_set(mfn_to_page(m), d->domain_id);
 }
 
 void page_unshare(mfn_t m)
 {
-    struct page_info *pg = mfn_to_page(m);
-
-    owner_change(pg, PGC_OWNER(atomic_load(&pg->count_info)), DOMID_INVALID);
-    page_put(pg);
+    owner_set(mfn_to_page(m), DOMID_INVALID);
+    page_put(mfn_to_page(m));
 }
 
-void frame_complain(const char *what, mfn_t m)
+unsigned int frame_complain(const char *what, mfn_t m)
 {
     print(LOG_ERR, "memory audit: %s: frame %lx count_info %016lx type_info %016lx", what, mfn_x(m),
           mfn_to_page(m)->count_info, mfn_to_page(m)->type_info);
+    return 1;
 }

@@ -80,15 +80,15 @@ static inline struct page_info *mfn_to_page_checked(mfn_t m)
 }
 
 /**
- * True if m is a frame of RAM, so that mfn_to_page() and mfn_to_virt() may be used. Any value; but not
- * clamped against speculation: what a guest chose freely is for page_get() or mfn_to_page_checked().
+ * True if m is a frame of RAM, so that mfn_to_page() and mfn_to_virt() may be used. Any value; but they
+ * do not clamp it against speculation: what a guest chose freely is for page_get() or
+ * mfn_to_page_checked().
  */
 static inline bool mfn_valid(mfn_t m)
 {
-    uint64_t g = mfn_x(m) >> FRAME_GROUP_SHIFT;
+    const struct page_info *pg = mfn_to_page_checked(m);
 
-    return mfn_x(m) < max_mfn && (frame_group_valid[g / 64] >> (g % 64) & 1) &&
-           (atomic_load_explicit(&mfn_to_page(m)->count_info, memory_order_relaxed) & PGC_RAM);
+    return pg && (atomic_load_explicit(&pg->count_info, memory_order_relaxed) & PGC_RAM);
 }
 
 /* page_get() for inner loops. page_key(): count_info of id's frames with count 1. */
@@ -108,11 +108,7 @@ static inline bool page_get_owned(struct page_info *pg, uint64_t key)
 }
 
 /** The one way from a guest's frame number to ours (rule 14). Not checked: see page_get(). */
-static inline mfn_t gfn_to_mfn(const struct domain *d, gfn_t g)
-{
-    (void)d;
-    return _mfn(gfn_x(g));
-}
+static inline mfn_t gfn_to_mfn(const struct domain *d, gfn_t g) { return _mfn(gfn_x(g)); }
 
 /**
  * Take a general reference if m is RAM that d owns, or that is shared with it. False: not so, or the
@@ -153,16 +149,12 @@ static inline bool tlb_stamp_after(uint64_t a, uint64_t b)
 void tlb_flush_since(uint64_t cpus, uint64_t stamp);
 
 /** Note a write by ring 0 into a guest's frame (rule 14); log-dirty hooks in here. */
-static inline void page_mark_dirty(struct domain *d, mfn_t m)
-{
-    (void)d;
-    (void)m;
-}
+static inline void page_mark_dirty(struct domain *d, mfn_t m) {}
 
 #define INVALID_M2P_ENTRY (~0ULL) /* what guests compare with */
 /** M2P: what pfn the guest gave to its frame; INVALID_M2P_ENTRY for none. m is RAM. */
 static inline void m2p_set(mfn_t m, uint64_t pfn) { m2p_table[mfn_x(m)] = pfn; }
 static inline uint64_t m2p_get(mfn_t m) { return m2p_table[mfn_x(m)]; }
 
-/** An audit's finding about m, with its words of the frame table, on the console. */
-void frame_complain(const char *what, mfn_t m);
+/** An audit's finding about m, with its words of the frame table, on the console. Returns 1. */
+unsigned int frame_complain(const char *what, mfn_t m);

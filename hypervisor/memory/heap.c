@@ -131,7 +131,7 @@ mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
     unsigned int bits = addr_bits ? MIN(addr_bits, PADDR_BITS_MAX) : PADDR_BITS_MAX;
     uint64_t latest = 0, mfn;
 
-    if (order > HEAP_MAX_ORDER || bits < ZONE0_BITS)
+    if (bits < ZONE0_BITS)
         return INVALID_MFN;
     spin_lock(&heap_lock);
     mfn = block_take(order, bits - ZONE0_BITS);
@@ -198,12 +198,6 @@ void xfree(void *p) { free_page(p); }
 
 void heap_print(void) { print(LOG_INFO, "heap: %lu of %lu pages free", nr_free, nr_total); }
 
-static unsigned int complain(const char *what, uint64_t mfn)
-{
-    frame_complain(what, _mfn(mfn));
-    return 1;
-}
-
 static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pages)
 {
     unsigned int bad = 0;
@@ -211,10 +205,10 @@ static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pa
     for (uint32_t prev = 0, i = free_head[z][o]; i; prev = i, i = frame_table[i].next) {
         if (frame_table[i].prev != prev || i & ((1u << o) - 1) || zone_of(i) != z ||
             block_order(i) != o)
-            return bad + complain("bad free block", i);
+            return bad + frame_complain("bad free block", _mfn(i));
         for (uint64_t k = i + 1; k < i + (1ULL << o); k++)
             if (PGC_COUNT(frame_table[k].count_info) || (frame_table[k].count_info & PGC_FREE))
-                bad += complain("in use, but in a free block", k);
+                bad += frame_complain("in use, but in a free block", _mfn(k));
         *pages += 1ULL << o;
     }
     return bad;
@@ -232,7 +226,7 @@ static unsigned int audit_domain(struct domain *d)
 
         if (PGC_OWNER(x) != d->domain_id || (x & (PGC_HV | PGC_FREE)) || !PGC_COUNT(x) ||
             frame_table[pg->next].prev != i)
-            bad += complain("bad frame on a domain's list", i);
+            bad += frame_complain("bad frame on a domain's list", _mfn(i));
         i = pg->next == d->page_list ? 0 : pg->next;
         n++;
     }

@@ -5,7 +5,7 @@
 #pragma once
 #include "memory/frame.h"
 
-#define HEAP_MAX_ORDER 18 /* 1 GiB */
+#define HEAP_MAX_ORDER 22 /* 16 GiB: what a p2m list of all that the direct map shows needs */
 
 /* ---- boot time ---- */
 

@@ -14,6 +14,7 @@
 #define MAX_VCPUS 64       /* per domain */
 #define NR_EVTCHN_MAX 4096 /* two-level ABI, 64-bit */
 #define NR_IOPORTS 65536
+#define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
 
 /* [first, last] of machine frames; the sets of MMIO a domain may map. */
 struct mfn_range {
@@ -73,11 +74,10 @@ struct domain {
 
     /* lifecycle, d->lock (L_DOMAIN) */
     struct spinlock lock;
-    bool is_dying, is_shut_down, is_crashed;
-    uint32_t shutdown_code; /* SHUTDOWN_*, valid when is_shut_down */
+    bool is_dying;
+    _Atomic uint32_t shutdown_code; /* SHUTDOWN_*; the first one counts */
     uint32_t pause_count;
-    bool relinquish_busy;         /* a CPU is inside domain_kill() */
-    uint8_t relinquish_step;      /* how far domain_kill() has come */
+    _Atomic uint8_t relinquish_step; /* how far domain_kill() has come */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */

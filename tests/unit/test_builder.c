@@ -46,7 +46,7 @@ struct acpi_info acpi_info;
 /* What is to be built, and what went wrong last. */
 static struct {
     bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted;
-    uint64_t kernel_memsz;
+    uint64_t kernel_memsz, virt_base, p2m_va;
 } c;
 static struct vcpu_guest_context context;
 static char panic_text[256];
@@ -57,7 +57,11 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *x)
     context = *x;
     return 0;
 }
-int sched_vcpu_create(struct vcpu *v) { return 0; }
+int sched_vcpu_create(struct vcpu *v)
+{
+    v->pause_flags |= v->is_idle ? 0 : VPF_DOWN;
+    return 0;
+}
 void sched_vcpu_destroy(struct vcpu *v) {}
 int vcpu_timers_create(struct vcpu *v) { return 0; }
 void vcpu_timers_destroy(struct vcpu *v) {}
@@ -160,7 +164,7 @@ static void write_kernel(void)
     eh->e_ehsize = sizeof(*eh);
     eh->e_phentsize = sizeof(*ph);
     eh->e_phnum = 3;
-    eh->e_entry = BASE + 0x200000;
+    eh->e_entry = c.virt_base + 0x200000;
     ph[0] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_X, 0x1000, BASE + 0x200000,
                           0x200000, 0x2100,      0x2100, 0x1000 };
     ph[1] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_W, 0x4010,         BASE + 0x204010,
@@ -168,12 +172,12 @@ static void write_kernel(void)
     notes_len = 0;
     note_text(image, XEN_ELFNOTE_GUEST_OS, "test");
     note_text(image, XEN_ELFNOTE_XEN_VERSION, "xen-3.0");
-    note_num(image, XEN_ELFNOTE_VIRT_BASE, BASE);
+    note_num(image, XEN_ELFNOTE_VIRT_BASE, c.virt_base);
     note_num(image, XEN_ELFNOTE_PADDR_OFFSET, 0);
-    note_num(image, XEN_ELFNOTE_ENTRY, BASE + 0x200040);
+    note_num(image, XEN_ELFNOTE_ENTRY, c.virt_base + 0x200040);
     note_text(image, XEN_ELFNOTE_LOADER, "generic");
     if (c.init_p2m)
-        note_num(image, XEN_ELFNOTE_INIT_P2M, P2M_VA);
+        note_num(image, XEN_ELFNOTE_INIT_P2M, c.p2m_va);
     if (c.mod_pfn) {
         uint32_t one = 1;
 
@@ -407,6 +411,8 @@ static void defaults(void)
     options.dom0_mem_bytes = options.dom0_mem_max_bytes = 0;
     c.init_p2m = c.mod_pfn = c.initrd = true;
     c.kernel_memsz = 0x9000;
+    c.virt_base = BASE;
+    c.p2m_va = P2M_VA;
 }
 
 static void test_every_kind_of_kernel_is_built(void)
@@ -483,6 +489,41 @@ static void test_what_cannot_be_built_is_named(void)
     CU_ASSERT_EQUAL(in_child(build), PANICKED);
 }
 
+/* Where a kernel or its p2m list would not be in a guest's part of the address space, in one piece. */
+static void test_bad_addresses_are_refused(void)
+{
+    static const uint64_t bad_starts[] = { 0xffff800000000000, 0xffff87ffffff8000,
+                                           0x00007fffffff8000, 0x0000800000000000,
+                                           0xffff7fffffff8000, 0xffffffffffff7000,
+                                           0xffffffffffff8000, 0xffff7fffffff0000,
+                                           0xfffffffffffff000, 0xffff880000000800 };
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(bad_starts); i++) {
+        defaults();
+        c.virt_base = bad_starts[i] - 0x200000; /* where its first segment is */
+        CU_ASSERT_EQUAL(in_child(build), PANICKED);
+        CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: kernel, tables and stack do not fit"));
+        defaults();
+        c.virt_base = bad_starts[i];
+        CU_ASSERT_EQUAL(in_child(build), PANICKED);
+        CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: kernel, tables and stack do not fit"));
+        defaults();
+        c.p2m_va = bad_starts[i];
+        CU_ASSERT_EQUAL(in_child(build), PANICKED);
+        CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: p2m list of"));
+    }
+    defaults();
+    c.p2m_va = BASE + 0x200000;
+    CU_ASSERT_EQUAL(in_child(build), PANICKED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: p2m list of"));
+    c.p2m_va = BASE - PAGE_SIZE; /* reaches into it */
+    CU_ASSERT_EQUAL(in_child(build), PANICKED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: p2m list of"));
+    c.p2m_va = P2M_VA + 8;
+    CU_ASSERT_EQUAL(in_child(build), PANICKED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: p2m list of"));
+}
+
 int main(void)
 {
     unsigned int failed;
@@ -493,6 +534,7 @@ int main(void)
     CU_ADD_TEST(s, test_every_kind_of_kernel_is_built);
     CU_ADD_TEST(s, test_sizes);
     CU_ADD_TEST(s, test_what_cannot_be_built_is_named);
+    CU_ADD_TEST(s, test_bad_addresses_are_refused);
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();

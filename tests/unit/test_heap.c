@@ -181,12 +181,14 @@ static void test_limits(void)
     d->max_pages = 5;
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 2, 0, &m), 0);
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 1, 0, &m), -E2BIG);
-    CU_ASSERT_EQUAL(domain_alloc_pages(d, 63, 0, &m), -ENOMEM);
+    CU_ASSERT_EQUAL(domain_alloc_pages(d, 63, 0, &m), -E2BIG);
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &m), 0);
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &m), -E2BIG);
     CU_ASSERT_EQUAL(d->nr_pages, 5);
     d->max_pages = ~0ULL;
     CU_ASSERT_EQUAL(domain_alloc_pages(d, HEAP_MAX_ORDER, 0, &m), -ENOMEM);
+    CU_ASSERT_EQUAL(domain_alloc_pages(d, HEAP_MAX_ORDER + 1, 0, &m), -ENOMEM);
+    CU_ASSERT_EQUAL(domain_alloc_pages(d, 63, 0, &m), -ENOMEM);
     CU_ASSERT_EQUAL(d->nr_pages, 5);
     d->is_dying = true;
     CU_ASSERT_NOT_EQUAL(domain_alloc_pages(d, 0, 0, &m), 0);
