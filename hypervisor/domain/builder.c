@@ -31,11 +31,11 @@ struct builder {
     struct domain *d;
     struct elf_kernel k;
     const struct boot_module *kernel, *initrd; /* initrd NULL: none */
-    uint64_t nr_pages;
+    uint64_t nr_pages, max_pages;
     uint64_t *p2m; /* by pfn; 0: it has no frame yet */
 
-    /* the layout, in pfns; p2m_pt: tables for INIT_P2M, directly behind the list */
-    uint64_t initrd_pfn, nr_initrd, p2m_pfn, nr_p2m, p2m_pt_pfn, nr_p2m_pt;
+    /* the layout, in pfns; nr_p2m_pt: tables for INIT_P2M, directly behind the list */
+    uint64_t initrd_pfn, nr_initrd, p2m_pfn, nr_p2m, nr_p2m_pt;
     uint64_t info_pfn, pt_pfn, nr_pt, stack_pfn, region_end;
     uint64_t needed; /* the first pfn of ordinary memory */
     uint64_t p2m_va;
@@ -54,8 +54,8 @@ static void choose_size(void)
     avail = (avail > HV_SPARE_PAGES ? avail - HV_SPARE_PAGES : 0) + b.nr_initrd;
     b.nr_pages = options.dom0_mem_bytes ? options.dom0_mem_bytes >> PAGE_SHIFT
                                         : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
-    if (options.dom0_mem_max_bytes)
-        b.nr_pages = MIN(b.nr_pages, options.dom0_mem_max_bytes >> PAGE_SHIFT);
+    b.max_pages = options.dom0_mem_max_bytes >> PAGE_SHIFT ?: UINT32_MAX;
+    b.nr_pages = MIN(b.nr_pages, b.max_pages);
     b.nr_pages = MIN(b.nr_pages, avail);
 }
 
@@ -125,9 +125,8 @@ static void lay_out(void)
         if (!va_range_usable(b.p2m_va, p2m_end) ||
             (b.p2m_va < va_of(b.region_end) && p2m_end > b.k.virt_base))
             panic("dom0: p2m list of %lu pages does not fit at 0x%lx", b.nr_p2m, b.p2m_va);
-        b.p2m_pfn = take(b.nr_p2m);
         b.nr_p2m_pt = tables_for(b.p2m_va, p2m_end);
-        b.p2m_pt_pfn = take(b.nr_p2m_pt);
+        b.p2m_pfn = take(b.nr_p2m + b.nr_p2m_pt);
     }
     if (b.needed > b.nr_pages)
         panic("dom0: %lu MiB for it, but kernel, ramdisk and tables need %lu MiB", b.nr_pages >> 8,
@@ -136,14 +135,8 @@ static void lay_out(void)
 
 /* ---- frames ---- */
 
-/* The frame of a pfn that has one. */
-static mfn_t pfn_mfn(uint64_t pfn)
-{
-    BUG_ON(pfn >= b.nr_pages || b.p2m[pfn] == 0);
-    return _mfn(b.p2m[pfn]);
-}
-
-static void *pfn_virt(uint64_t pfn) { return mfn_to_virt(pfn_mfn(pfn)); }
+/* A pfn of the layout, once it has a frame. */
+static void *pfn_virt(uint64_t pfn) { return mfn_to_virt(_mfn(b.p2m[pfn])); }
 
 static void set_frame(uint64_t pfn, uint64_t mfn)
 {
@@ -219,10 +212,10 @@ static void map(uint64_t va, uint64_t first, uint64_t n, uint64_t table, uint64_
         for (unsigned int level = 3; level > 0; level--) {
             BUG_ON(*e == 0 && table == table_end);
             if (*e == 0)
-                *e = pte_make(mfn_x(pfn_mfn(table++)), PT_FLAGS);
+                *e = pte_make(b.p2m[table++], PT_FLAGS);
             e = (pte_t *)maddr_to_virt(*e & PTE_ADDR_MASK) + pt_index(va, level);
         }
-        *e = pte_make(mfn_x(pfn_mfn(pfn)), is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
+        *e = pte_make(b.p2m[pfn], is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
     }
 }
 
@@ -244,9 +237,10 @@ static uint32_t fill_vga(dom0_vga_console_info_t *vga)
         lfb->lfb_size = (uint32_t)DIV_ROUND_UP((uint64_t)f->pitch_bytes * f->height, KIB(64));
         memcpy(&lfb->red_pos, &f->red_pos, 6); /* in both: position, size of each colour */
     } else if (!boot_info.is_efi) {
-        *vga = (dom0_vga_console_info_t){ .video_type = XEN_VGATYPE_TEXT_MODE_3,
-                                          .u.text_mode_3 = {
-                                              .font_height = 16, .columns = 80, .rows = 25 } };
+        vga->video_type = XEN_VGATYPE_TEXT_MODE_3;
+        vga->u.text_mode_3.font_height = 16;
+        vga->u.text_mode_3.rows = 25;
+        vga->u.text_mode_3.columns = 80;
     }
     return vga->video_type ? sizeof(*vga) : 0;
 }
@@ -279,13 +273,13 @@ static void fill_start_info(void)
 
 static void start_vcpu(struct vcpu *v)
 {
+    /* freed with all that only boot uses */
     static struct vcpu_guest_context c = {
-        /* freed with all that only boot uses */
         .flags = VGCF_in_kernel | VGCF_online,
         .user_regs = { .cs = FLAT_KERNEL_CS, .ss = FLAT_KERNEL_SS, .rflags = 0x202 /* IF */ },
         .kernel_ss = FLAT_KERNEL_SS
     };
-    mfn_t l4 = pfn_mfn(b.pt_pfn);
+    mfn_t l4 = _mfn(b.p2m[b.pt_pfn]);
     int rc;
 
     c.user_regs.rip = b.k.entry;
@@ -354,12 +348,10 @@ static void permit_iomem(struct domain *d)
     if (r[1] == 0x68747541) /* "Auth": AMD's HyperTransport owns the last 12 GiB */
         limit -= GIB(12) >> PAGE_SHIFT;
     d->iomem[d->nr_iomem++] = (struct mfn_range){ 0, limit - 1 };
-    for (uint32_t i = 0; i < boot_info.nr_ranges; i++) {
-        const struct boot_range *m = &boot_info.ranges[i];
-
-        if (m->type == BOOT_MEM_RAM)
-            iomem_deny(d, DIV_ROUND_UP(m->start, PAGE_SIZE), m->end >> PAGE_SHIFT);
-    }
+    for (uint32_t i = 0; i < boot_info.nr_ranges; i++)
+        if (boot_info.ranges[i].type == BOOT_MEM_RAM)
+            iomem_deny(d, DIV_ROUND_UP(boot_info.ranges[i].start, PAGE_SIZE),
+                       boot_info.ranges[i].end >> PAGE_SHIFT);
     for (uint32_t i = 0; i < acpi_info.nr_ioapics; i++) {
         uint64_t m = acpi_info.ioapics[i].maddr >> PAGE_SHIFT;
 
@@ -372,13 +364,9 @@ static void permit_iomem(struct domain *d)
 
 static void create_domain(void)
 {
-    uint32_t n = options.dom0_max_vcpus ?: fls64(arch_cpus_online());
-    uint64_t max = options.dom0_mem_max_bytes >> PAGE_SHIFT;
-    int rc;
+    uint32_t n = MIN(options.dom0_max_vcpus ?: fls64(arch_cpus_online()), (uint32_t)MAX_VCPUS);
+    int rc = domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, n, b.max_pages, &b.d);
 
-    n = MIN(n, (uint32_t)MAX_VCPUS);
-    rc = domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, n,
-                       max ? MAX(max, b.nr_pages) : UINT32_MAX, &b.d);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = vcpu_create(b.d, i);
     if (rc)
@@ -410,8 +398,8 @@ struct domain *dom0_build(void)
     populate();
     load_kernel();
     map(b.k.virt_base, 0, b.region_end, b.pt_pfn + 1, b.pt_pfn + b.nr_pt);
-    /* if it is in the region, that is done already */
-    map(b.p2m_va, b.p2m_pfn, b.nr_p2m, b.p2m_pt_pfn, b.p2m_pt_pfn + b.nr_p2m_pt);
+    /* again, if that was in there */
+    map(b.p2m_va, b.p2m_pfn, b.nr_p2m, b.p2m_pfn + b.nr_p2m, b.p2m_pfn + b.nr_p2m + b.nr_p2m_pt);
     fill_start_info();
     start_vcpu(b.d->vcpu[0]);
     domain_wallclock_update(b.d);

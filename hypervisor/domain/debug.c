@@ -1,8 +1,6 @@
 /* The debug keys that look at domains, and the audit of all folders. */
 #include "domain/domain.h"
 
-#include <xen/sched.h>
-
 #include "console/console.h"
 #include "event/evtchn.h"
 #include "irq/irq.h"
@@ -21,12 +19,11 @@ static void print_all(void (*fn)(struct domain *d))
 
 static void print_domain(struct domain *d)
 {
-    uint32_t code = atomic_load(&d->shutdown_code);
     struct vcpu *v;
 
-    print(LOG_INFO, "d%u: privileged %u, hardware %u, dying %u, shut down %u, crashed %u, code %d",
-          d->domain_id, d->is_privileged, d->is_hwdom, d->is_dying, code != SHUTDOWN_NONE,
-          code == SHUTDOWN_crash, (int)code);
+    print(LOG_INFO,
+          "d%u: privileged %u, hardware %u, dying %u, shutdown code %d (-1: runs, 3: crashed)",
+          d->domain_id, d->is_privileged, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
     print(LOG_INFO,
           "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling",
           atomic_load(&d->refs), d->pause_count, d->vm_assist);

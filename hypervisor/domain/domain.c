@@ -17,16 +17,13 @@
 
 _Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
 
-/*
- * d->relinquish_step: how many of relinquish_steps are done; REAPED: the creation reference is gone;
- * BUSY: a CPU is inside domain_kill().
- */
-enum { RELINQUISHED = 4, REAPED, BUSY };
+/* d->death. DEAD: it has nothing any more; REAPED: nor the creation's reference. KILLING: by a CPU, now. */
+enum { ALIVE, DEAD, REAPED, KILLING };
 
 struct domain *domain_list;
 struct spinlock domain_list_lock = SPINLOCK_INIT(L_DOMLIST);
 struct domain *hardware_domain;
-struct domain *idle_domain;
+static struct domain *idle_domain; /* the owner of the idle vCPUs; not in the list */
 
 static void shutdown_work(void *data);
 static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for all domains */
@@ -98,12 +95,13 @@ static void domain_free(struct domain *d)
     ASSERT(d->nr_pages == 0);
     for_each_vcpu (d, v)
         vcpu_destroy(v);
-    if (d->evtchn)
-        evtchn_domain_destroy(d);
+    evtchn_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     free_page(d->extra_vcpu_info);
-    if (d->shared_info)
-        page_unshare(d->shared_info_mfn);
+    if (d->shared_info) {
+        page_share(d->shared_info_mfn, DOMID_INVALID);
+        page_put(mfn_to_page(d->shared_info_mfn));
+    }
     xfree(d);
 }
 
@@ -161,7 +159,7 @@ int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_p
     d->shared_info = alloc_page();
     if (d->shared_info) {
         d->shared_info_mfn = virt_to_mfn(d->shared_info);
-        page_share_with_domain(d->shared_info_mfn, d);
+        page_share(d->shared_info_mfn, id);
         d->extra_vcpu_info = alloc_page();
     }
     rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
@@ -315,7 +313,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
 
 /* ---- death ---- */
 
-static int release_vcpus(struct domain *d)
+static void release_vcpus(struct domain *d)
 {
     struct vcpu *v;
 
@@ -328,28 +326,22 @@ static int release_vcpus(struct domain *d)
         vcpu_timers_destroy(v);
         arch_vcpu_unload(v);
     }
-    return 0;
 }
-
-/* Each is called again while it returns -ERESTART. */
-static int (*const relinquish_steps[RELINQUISHED])(struct domain *d) = {
-    release_vcpus, evtchn_domain_relinquish, paging_relinquish, domain_relinquish_pages
-};
 
 int domain_kill(struct domain *d)
 {
-    uint8_t step;
-    int rc = 0;
+    uint8_t was;
+    int rc;
 
     if (d == current->domain || d == hardware_domain)
         return -EINVAL;
-    step = atomic_exchange(&d->relinquish_step, BUSY);
-    if (step == BUSY)
+    was = atomic_exchange(&d->death, KILLING);
+    if (was == KILLING)
         return -ERESTART;
     WRITE_ONCE(d->is_dying, true);
-    for (; rc == 0 && step < RELINQUISHED; step += rc == 0)
-        rc = relinquish_steps[step](d);
-    atomic_store(&d->relinquish_step, step);
+    release_vcpus(d); /* this and the following have little to do when they did it before */
+    rc = evtchn_domain_relinquish(d) ?: paging_relinquish(d) ?: domain_relinquish_pages(d);
+    atomic_store(&d->death, rc ? was : MAX(was, DEAD));
     if (rc)
         return rc;
     virq_send_global(hardware_domain, VIRQ_DOM_EXC);
@@ -364,10 +356,10 @@ void domain_reap(void)
     do {
         spin_lock(&domain_list_lock);
         for (d = domain_list; d; d = d->next) {
-            uint8_t step = RELINQUISHED;
+            uint8_t was = DEAD;
 
             if (READ_ONCE(d->nr_pages) == 0 &&
-                atomic_compare_exchange_strong(&d->relinquish_step, &step, REAPED))
+                atomic_compare_exchange_strong(&d->death, &was, REAPED))
                 break;
         }
         spin_unlock(&domain_list_lock);

@@ -10,10 +10,7 @@
 #define DOMCREATE_PRIVILEGED (1u << 0)
 #define DOMCREATE_HARDWARE (1u << 1)
 
-/** The owner of the idle vCPUs (DOMID_IDLE); not in the list. Made by idle_domain_create(). */
-extern struct domain *idle_domain;
-
-/** At boot, once, before the first idle vCPU. */
+/** At boot, once, before the first idle vCPU: the owner of them all, DOMID_IDLE. */
 void idle_domain_create(void);
 /** The idle vCPU of this CPU, known to the scheduler; panics when memory is out. */
 struct vcpu *idle_vcpu_create(uint32_t cpu);

@@ -166,11 +166,9 @@ void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
     struct elf_header h;
     uint64_t start, len;
 
-    *k = (struct elf_kernel){ .image = image,
-                              .image_bytes = image_bytes,
-                              .phys_start = UINT64_MAX,
-                              .init_p2m = ELF_NONE,
-                              .hypercall_page = ELF_NONE };
+    *k = (struct elf_kernel){ .image = image, .image_bytes = image_bytes };
+    k->init_p2m = k->hypercall_page = ELF_NONE;
+    k->phys_start = UINT64_MAX;
     check_header(k, &h);
     k->entry = h.entry;
     parse_all(k, &h, PT_NOTE, parse_notes);

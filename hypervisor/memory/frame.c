@@ -29,30 +29,27 @@ void tlb_flush_since(uint64_t cpus, uint64_t stamp)
         arch_flush_tlb_mask(need);
 }
 
-/* ---- a domain's list: a circle, ALLOCATED frames first; all under d->page_lock ---- */
+/* ---- lists: a domain's has its ALLOCATED frames first and is guarded by d->page_lock ---- */
 
-static void list_insert(struct domain *d, struct page_info *pg, bool first)
+void page_list_insert(uint32_t *head, struct page_info *pg, bool first)
 {
     uint32_t i = (uint32_t)mfn_x(page_to_mfn(pg));
 
-    if (d->page_list == 0)
-        pg->prev = d->page_list = i;
-    pg->next = d->page_list;
+    if (*head == 0)
+        pg->prev = *head = i;
+    pg->next = *head;
     pg->prev = frame_table[pg->next].prev;
     frame_table[pg->prev].next = frame_table[pg->next].prev = i;
     if (first)
-        d->page_list = i;
-    d->nr_pages++;
+        *head = i;
 }
 
-static void list_remove(struct domain *d, struct page_info *pg)
+void page_list_remove(uint32_t *head, struct page_info *pg)
 {
     frame_table[pg->prev].next = pg->next;
     frame_table[pg->next].prev = pg->prev;
-    if (d->page_list == mfn_x(page_to_mfn(pg)))
-        d->page_list = pg->next == d->page_list ? 0 : pg->next;
-    pg->next = pg->prev = 0;
-    d->nr_pages--;
+    if (*head == mfn_x(page_to_mfn(pg)))
+        *head = pg->next == *head ? 0 : pg->next;
 }
 
 /* Frames that nobody else knows become d's; not if it is dying: its list may have been walked. */
@@ -71,7 +68,8 @@ static int pages_give(struct domain *d, mfn_t m, uint64_t n)
         struct page_info *pg = mfn_to_page(m);
 
         m2p_set(m, INVALID_M2P_ENTRY);
-        list_insert(d, pg, true);
+        page_list_insert(&d->page_list, pg, true);
+        d->nr_pages++;
         atomic_store(&pg->type_info, 0);
         atomic_store(&pg->count_info, PGC_ALLOCATED | page_key(d->domain_id));
     }
@@ -81,21 +79,18 @@ static int pages_give(struct domain *d, mfn_t m, uint64_t n)
 
 int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out)
 {
-    mfn_t m;
     int rc;
 
     if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages) /* before all the work */
         return -E2BIG;
-    m = heap_alloc(order, addr_bits);
-    if (mfn_x(m) == mfn_x(INVALID_MFN))
+    *out = heap_alloc(order, addr_bits);
+    if (mfn_x(*out) == mfn_x(INVALID_MFN))
         return -ENOMEM;
     for (uint64_t i = 0; i < 1ULL << order; i++)
-        arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
-    rc = pages_give(d, m, 1ULL << order);
+        arch_clear_page(mfn_to_virt(_mfn(mfn_x(*out) + i)));
+    rc = pages_give(d, *out, 1ULL << order);
     if (rc)
-        heap_free(m, order);
-    else
-        *out = m;
+        heap_free(*out, order);
     return rc;
 }
 
@@ -120,7 +115,8 @@ static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x
         atomic_fetch_sub(&d->nr_mapped_uncached, 1);
     }
     m2p_set(m, INVALID_M2P_ENTRY);
-    list_remove(d, pg);
+    page_list_remove(&d->page_list, pg);
+    d->nr_pages--;
 }
 
 bool domain_steal_page(struct domain *d, mfn_t m)
@@ -173,8 +169,8 @@ static bool put_allocated(struct domain *d, struct page_info *pg)
     pg = pg ?: &frame_table[d->page_list];
     had = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED;
     if (had) { /* stays for now, behind those that are ALLOCATED */
-        list_remove(d, pg);
-        list_insert(d, pg, false);
+        page_list_remove(&d->page_list, pg);
+        page_list_insert(&d->page_list, pg, false);
     }
     spin_unlock(&d->page_lock);
     if (had)
@@ -198,27 +194,13 @@ int domain_relinquish_pages(struct domain *d)
     return 0;
 }
 
-/* ---- frames of the hypervisor's that a domain may map ---- */
-
-/* References come and go meanwhile. */
-static void owner_set(struct page_info *pg, uint64_t to)
+void page_share(mfn_t m, domid_t id)
 {
+    struct page_info *pg = mfn_to_page(m);
     uint64_t x = atomic_load(&pg->count_info);
 
     BUG_ON(!(x & PGC_HV));
-    atomic_fetch_add(&pg->count_info, (to - PGC_OWNER(x)) << PGC_OWNER_SHIFT);
-}
-
-void page_share_with_domain(mfn_t m, struct domain *d)
-{
-    atomic_store(&mfn_to_page(m)->type_info, 0);
-    owner_set(mfn_to_page(m), d->domain_id);
-}
-
-void page_unshare(mfn_t m)
-{
-    owner_set(mfn_to_page(m), DOMID_INVALID);
-    page_put(mfn_to_page(m));
+    atomic_fetch_add(&pg->count_info, ((uint64_t)id - PGC_OWNER(x)) << PGC_OWNER_SHIFT);
 }
 
 unsigned int frame_complain(const char *what, mfn_t m)

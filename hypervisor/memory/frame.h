@@ -14,7 +14,7 @@
  *   order of a free block  [47] BUSY  [46] DEAD  [31:0] type references if VALID, link if DEAD
  *   With no flag set the frame is used as nothing: [45:0] is the TLB clock at its last use as `type`
  *   (or, for a free frame, at its freeing); 0 as a whole if there was no such use.
- * next, prev  indices: the owner's list (circular; ALLOCATED frames first), or the free list.
+ * next, prev  indices: the owner's list (ALLOCATED frames first), or the free list.
  */
 #pragma once
 #include "x86/arch.h"
@@ -131,12 +131,11 @@ static inline void page_put(struct page_info *pg)
 bool page_put_allocated(struct page_info *pg);
 
 /**
- * Let d use a frame of heap_alloc() or alloc_page() (its shared_info, say) like one of its own, but
- * never as a table or descriptors. It stays HV and is not counted. page_unshare() ends that and
- * drops the hypervisor's reference: the frame is free when d's mappings are gone.
+ * Let domain id use a new frame of heap_alloc() or alloc_page() (its shared_info, say) like one of its
+ * own, but never as a table or descriptors. It stays HV and is not counted. DOMID_INVALID ends that;
+ * when the hypervisor has put its reference, it is free as soon as the domain's mappings are gone.
  */
-void page_share_with_domain(mfn_t m, struct domain *d);
-void page_unshare(mfn_t m);
+void page_share(mfn_t m, domid_t id);
 
 static inline bool tlb_stamp_after(uint64_t a, uint64_t b)
 {
@@ -155,6 +154,15 @@ static inline void page_mark_dirty(struct domain *d, mfn_t m) {}
 /** M2P: what pfn the guest gave to its frame; INVALID_M2P_ENTRY for none. m is RAM. */
 static inline void m2p_set(mfn_t m, uint64_t pfn) { m2p_table[mfn_x(m)] = pfn; }
 static inline uint64_t m2p_get(mfn_t m) { return m2p_table[mfn_x(m)]; }
+
+/** Lists of frames, circles through next and prev: *head is the first one, 0 if there is none. */
+void page_list_insert(uint32_t *head, struct page_info *pg, bool first);
+void page_list_remove(uint32_t *head, struct page_info *pg);
+/** The one behind frame i, 0 behind the last. */
+static inline uint32_t page_list_next(uint32_t head, uint32_t i)
+{
+    return frame_table[i].next == head ? 0 : frame_table[i].next;
+}
 
 /** An audit's finding about m, with its words of the frame table, on the console. Returns 1. */
 unsigned int frame_complain(const char *what, mfn_t m);

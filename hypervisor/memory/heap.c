@@ -25,31 +25,18 @@ static unsigned int zone_of(uint64_t mfn)
 static void block_link(uint64_t mfn, unsigned int order)
 {
     struct page_info *pg = &frame_table[mfn];
-    unsigned int z = zone_of(mfn);
 
     atomic_store_explicit(&pg->count_info, PGC_NOBODYS | PGC_FREE, RELAXED);
     atomic_fetch_and_explicit(&pg->type_info, ~PGT_DONE_MASK, RELAXED);
     atomic_fetch_or_explicit(&pg->type_info, (uint64_t)order << PGT_DONE_SHIFT, RELAXED);
-    pg->prev = 0;
-    pg->next = free_head[z][order];
-    if (pg->next)
-        frame_table[pg->next].prev = (uint32_t)mfn;
-    free_head[z][order] = (uint32_t)mfn;
+    page_list_insert(&free_head[zone_of(mfn)][order], pg, true);
     nr_free += 1ULL << order;
 }
 
 static void block_unlink(uint64_t mfn, unsigned int order)
 {
-    struct page_info *pg = &frame_table[mfn];
-    unsigned int z = zone_of(mfn);
-
-    if (pg->next)
-        frame_table[pg->next].prev = pg->prev;
-    if (pg->prev)
-        frame_table[pg->prev].next = pg->next;
-    else
-        free_head[z][order] = pg->next;
-    atomic_fetch_and_explicit(&pg->count_info, ~PGC_FREE, RELAXED);
+    page_list_remove(&free_head[zone_of(mfn)][order], &frame_table[mfn]);
+    atomic_fetch_and_explicit(&frame_table[mfn].count_info, ~PGC_FREE, RELAXED);
     nr_free -= 1ULL << order;
 }
 
@@ -79,10 +66,9 @@ static void range_free(uint64_t mfn, uint64_t end)
 {
     spin_lock(&heap_lock);
     while (mfn < end) {
-        unsigned int order = MIN(ffs64(mfn) - 1, HEAP_MAX_ORDER);
+        unsigned int bits = MIN(ffs64(mfn), fls64(end - mfn)),
+                     order = MIN(bits - 1, HEAP_MAX_ORDER);
 
-        while (mfn + (1ULL << order) > end)
-            order--;
         block_free(mfn, order);
         mfn += 1ULL << order;
     }
@@ -101,10 +87,8 @@ void heap_add_ram(uint64_t start, uint64_t end)
 
 void heap_free_range(uint64_t start, uint64_t end)
 {
-    uint64_t first = MAX(DIV_ROUND_UP(start, PAGE_SIZE), 1), last = end >> PAGE_SHIFT;
+    uint64_t first = MAX(DIV_ROUND_UP(start, PAGE_SIZE), 1), last = MAX(end >> PAGE_SHIFT, first);
 
-    if (first >= last)
-        return;
     nr_total += last - first;
     range_free(first, last);
 }
@@ -202,8 +186,8 @@ static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pa
 {
     unsigned int bad = 0;
 
-    for (uint32_t prev = 0, i = free_head[z][o]; i; prev = i, i = frame_table[i].next) {
-        if (frame_table[i].prev != prev || i & ((1u << o) - 1) || zone_of(i) != z ||
+    for (uint32_t i = free_head[z][o]; i; i = page_list_next(free_head[z][o], i)) {
+        if (frame_table[frame_table[i].next].prev != i || i & ((1u << o) - 1) || zone_of(i) != z ||
             block_order(i) != o)
             return bad + frame_complain("bad free block", _mfn(i));
         for (uint64_t k = i + 1; k < i + (1ULL << o); k++)
@@ -220,14 +204,12 @@ static unsigned int audit_domain(struct domain *d)
     uint64_t n = 0;
 
     spin_lock(&d->page_lock);
-    for (uint32_t i = d->page_list; i && n <= d->nr_pages;) {
-        struct page_info *pg = &frame_table[i];
-        uint64_t x = pg->count_info;
+    for (uint32_t i = d->page_list; i && n <= d->nr_pages; i = page_list_next(d->page_list, i)) {
+        uint64_t x = frame_table[i].count_info;
 
         if (PGC_OWNER(x) != d->domain_id || (x & (PGC_HV | PGC_FREE)) || !PGC_COUNT(x) ||
-            frame_table[pg->next].prev != i)
+            frame_table[frame_table[i].next].prev != i)
             bad += frame_complain("bad frame on a domain's list", _mfn(i));
-        i = pg->next == d->page_list ? 0 : pg->next;
         n++;
     }
     bad += n != d->nr_pages;

@@ -74,7 +74,7 @@ int evtchn_domain_create(struct domain *d)
     d->evtchn = (void *)d;
     return part(&nr_evtchn) ? (d->evtchn = NULL, -ENOMEM) : 0;
 }
-void evtchn_domain_destroy(struct domain *d) { nr_evtchn--; }
+void evtchn_domain_destroy(struct domain *d) { nr_evtchn -= d->evtchn != NULL; }
 int evtchn_domain_relinquish(struct domain *d)
 {
     return evtchn_left && evtchn_left-- ? -ERESTART : 0;
@@ -139,6 +139,7 @@ noreturn void arch_halt_forever(void) { longjmp(end, HALTED); }
 uint64_t arch_time_ns(void) { return fake_now_ns += MILLISECS(100); }
 
 static struct domain *dom0, *guest;
+static struct vcpu *idle;
 
 static void setup(void)
 {
@@ -149,10 +150,10 @@ static void setup(void)
         heap_add_ram(0, RAM_FRAMES * PAGE_SIZE);
         heap_free_range(PAGE_SIZE, RAM_FRAMES * PAGE_SIZE);
         idle_domain_create();
-        fake_current(idle_vcpu_create(0));
+        fake_current(idle = idle_vcpu_create(0));
         xfree(xmalloc(16)); /* warm the size classes up */
     }
-    fake_current(idle_domain->vcpu[0]);
+    fake_current(idle);
     nr_sched = nr_timers = nr_arch = nr_evtchn = calls = fail_at = 0;
     evtchn_left = paging_left = 0;
     options.noreboot = false;
@@ -372,13 +373,13 @@ static void test_death_is_preemptible_and_takes_everything(void)
     domain_put(guest);
     guest = NULL;
     CU_ASSERT_PTR_NULL(domain_list->next);
-    fake_current(idle_domain->vcpu[0]);
+    fake_current(idle);
     teardown();
 }
 
 static void test_a_dead_domain_stays_while_others_hold_its_frames(void)
 {
-    mfn_t m;
+    mfn_t m, none;
     struct domain *d = guest;
 
     setup();
@@ -390,7 +391,7 @@ static void test_a_dead_domain_stays_while_others_hold_its_frames(void)
     CU_ASSERT_PTR_EQUAL(domain_get_by_id(dom0, 5), d);
     domain_put(d);
     CU_ASSERT_EQUAL(domain_create(5, 0, 1, 1, &guest), -EEXIST);
-    CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &m), -ENOMEM);
+    CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &none), -ENOMEM);
     page_put(mfn_to_page(m));
     domain_reap();
     CU_ASSERT_PTR_NULL(domain_get_by_id(dom0, 5));

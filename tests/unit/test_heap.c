@@ -301,12 +301,13 @@ static void test_a_shared_frame_is_mappable_but_not_the_domains(void)
     setup();
     page = alloc_page();
     m = virt_to_mfn(page);
-    page_share_with_domain(m, d);
+    page_share(m, d->domain_id);
     CU_ASSERT_EQUAL(d->nr_pages, 0);
     CU_ASSERT_TRUE(page_get(m, d));
     CU_ASSERT_FALSE(domain_steal_page(d, m));
     CU_ASSERT_FALSE(page_put_allocated(mfn_to_page(m))); /* as decrease_reservation tries */
-    page_unshare(m);
+    page_share(m, DOMID_INVALID);
+    page_put(mfn_to_page(m));
     CU_ASSERT_FALSE(page_get(m, d));
     CU_ASSERT_EQUAL(heap_free_pages(), all_free - 1);
     page_put(mfn_to_page(m));

@@ -399,7 +399,7 @@ static void test_cache_attributes(void)
     CU_ASSERT_EQUAL(cache_flushes, 2);
     CU_ASSERT_EQUAL(d->nr_mapped_uncached, 0);
     shared = mfn_x(heap_alloc(0, 0));
-    page_share_with_domain(_mfn(shared), d);
+    page_share(_mfn(shared), d->domain_id);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(shared, W | PTE_PAT)), -EACCES);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(shared, W)), 0);
     CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, shared), -EINVAL);
@@ -408,7 +408,8 @@ static void test_cache_attributes(void)
     CU_ASSERT_EQUAL(ext(MMUEXT_FLUSH_CACHE, 0), 0);
     d->is_hwdom = false;
     CU_ASSERT_EQUAL(ext(MMUEXT_FLUSH_CACHE, 0), -EACCES);
-    page_unshare(_mfn(shared));
+    page_share(_mfn(shared), DOMID_INVALID);
+    page_put(mfn_to_page(_mfn(shared)));
     teardown();
 }
 
@@ -419,9 +420,10 @@ static void test_a_frame_once_shared_is_flushed_before_its_next_use(void)
     setup();
     make_space();
     m = heap_alloc(0, 0);
-    page_share_with_domain(m, d);
+    page_share(m, d->domain_id);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(mfn_x(m), P)), 0);
-    page_unshare(m);
+    page_share(m, DOMID_INVALID);
+    page_put(mfn_to_page(m));
     CU_ASSERT_EQUAL(va_update(VA, 0), 0); /* the last reference; the guest flushes nothing */
     fake_tlb_flushes = 0;
     CU_ASSERT_EQUAL(mfn_x(heap_alloc(0, 0)), mfn_x(m));
@@ -1023,7 +1025,7 @@ static void hostile(uint32_t seed, unsigned int steps)
         own[i] = page();
     hv_page = mfn_x(heap_alloc(0, 0));
     shared_page = mfn_x(heap_alloc(0, 0));
-    page_share_with_domain(_mfn(shared_page), d);
+    page_share(_mfn(shared_page), d->domain_id);
     their_page = mfn_x(page_of(other));
     if (seed & 1) {
         d->nr_iomem = 1;
@@ -1059,7 +1061,8 @@ static void hostile(uint32_t seed, unsigned int steps)
     arch_l1tf_affected = false;
     fake_preempt_every = seed % 3;
     die(d);
-    page_unshare(_mfn(shared_page));
+    page_share(_mfn(shared_page), DOMID_INVALID);
+    page_put(mfn_to_page(_mfn(shared_page)));
     heap_free(_mfn(hv_page), 0);
     teardown();
 }
