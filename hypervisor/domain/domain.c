@@ -143,6 +143,29 @@ static struct domain **list_place_locked(domid_t id)
     return p;
 }
 
+/* Let go of killed domains whose last frame others have released meanwhile. */
+static void domain_reap(void)
+{
+    struct domain *d;
+
+    do {
+        spin_lock(&domain_list_lock);
+        for (d = domain_list; d; d = d->next) {
+            uint8_t was = DEAD;
+
+            if (READ_ONCE(d->nr_pages) == 0 &&
+                atomic_compare_exchange_strong(&d->death, &was, REAPED))
+                break;
+        }
+        spin_unlock(&domain_list_lock);
+        if (d) {
+            spin_lock(&d->page_lock); /* let him finish who put the last frame */
+            spin_unlock(&d->page_lock);
+            domain_put(d);
+        }
+    } while (d);
+}
+
 int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_pages,
                   struct domain **out)
 {
@@ -259,11 +282,10 @@ void domain_unpause(struct domain *d)
 
 noreturn void hwdom_shutdown(uint32_t code)
 {
-    static const char *const what[] = { /* by SHUTDOWN_* */
-                                        "halted: halting machine", "shutdown: rebooting machine",
+    /* by SHUTDOWN_* */
+    static const char *const what[] = { "halted: halting machine", "shutdown: rebooting machine",
                                         "shutdown for an unknown reason", "crashed",
-                                        "shutdown: watchdog fired"
-    };
+                                        "shutdown: watchdog fired" };
 
     print(LOG_ERR, "Hardware Dom%u %s (reason %u)", hardware_domain->domain_id,
           what[code < ARRAY_SIZE(what) ? code : SHUTDOWN_suspend], code);
@@ -287,8 +309,8 @@ void domain_shutdown(struct domain *d, uint32_t code)
 {
     uint32_t none = SHUTDOWN_NONE;
 
-    if (atomic_compare_exchange_strong(&d->shutdown_code, &none,
-                                       code)) /* the first reason counts */
+    /* the first reason counts */
+    if (atomic_compare_exchange_strong(&d->shutdown_code, &none, code))
         timer_set(&shutdown_timer, arch_time_ns());
     domain_stop_vcpus(d); /* also when another CPU has not come so far yet: ours does not go on */
 }
@@ -347,26 +369,4 @@ int domain_kill(struct domain *d)
     virq_send_global(hardware_domain, VIRQ_DOM_EXC);
     domain_reap();
     return 0;
-}
-
-void domain_reap(void)
-{
-    struct domain *d;
-
-    do {
-        spin_lock(&domain_list_lock);
-        for (d = domain_list; d; d = d->next) {
-            uint8_t was = DEAD;
-
-            if (READ_ONCE(d->nr_pages) == 0 &&
-                atomic_compare_exchange_strong(&d->death, &was, REAPED))
-                break;
-        }
-        spin_unlock(&domain_list_lock);
-        if (d) {
-            spin_lock(&d->page_lock); /* let him finish who put the last frame */
-            spin_unlock(&d->page_lock);
-            domain_put(d);
-        }
-    } while (d);
 }

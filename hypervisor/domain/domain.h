@@ -39,9 +39,6 @@ noreturn void hwdom_shutdown(uint32_t code);
  */
 int domain_kill(struct domain *d);
 
-/** Let go of killed domains whose last frame others have released meanwhile. No lock held. */
-void domain_reap(void);
-
 /** May caller act for d? 0 or -EPERM. */
 int policy_target(const struct domain *caller, const struct domain *d);
 
