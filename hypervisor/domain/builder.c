@@ -61,14 +61,6 @@ static void choose_size(void)
 
 /* ---- layout ---- */
 
-/* Whole pages in one half of the guest's part of the address space, wherever a kernel wants them. */
-static bool va_range_usable(uint64_t start, uint64_t end)
-{
-    return start % PAGE_SIZE == 0 && start < end && va_is_canonical(start) &&
-           va_is_canonical(end - 1) && start >> 47 == (end - 1) >> 47 &&
-           (end <= HV_VIRT_START || start >= HV_VIRT_END);
-}
-
 /* Tables of levels 1 to 3 that map [start, end). */
 static uint64_t tables_for(uint64_t start, uint64_t end)
 {

@@ -30,10 +30,7 @@ static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for a
 
 static vcpu_info_t no_info; /* of idle vCPUs: never an event */
 
-static bool is_shut_down(struct domain *d)
-{
-    return atomic_load(&d->shutdown_code) != SHUTDOWN_NONE;
-}
+static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN_NONE; }
 
 /* ---- vCPUs ---- */
 

@@ -161,6 +161,13 @@ static void parse_all(struct elf_kernel *k, const struct elf_header *h, uint32_t
     }
 }
 
+bool va_range_usable(uint64_t start, uint64_t end)
+{
+    return start % PAGE_SIZE == 0 && start < end && va_is_canonical(start) &&
+           va_is_canonical(end - 1) && start >> 47 == (end - 1) >> 47 &&
+           (end <= HV_VIRT_START || start >= HV_VIRT_END);
+}
+
 void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
 {
     struct elf_header h;
@@ -179,6 +186,9 @@ void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
         panic("kernel has no segment to load");
     start = k->virt_base + k->phys_start;
     len = k->phys_end - k->phys_start;
+    if (!va_range_usable(k->virt_base, start + len))
+        panic("kernel at 0x%lx, 0x%lx bytes: not in a guest's part of the address space", start,
+              len);
     if (k->entry - start >= len)
         panic("entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry, start,
               start + len);

@@ -20,7 +20,7 @@ struct elf_kernel {
     struct elf_segment segments[ELF_MAX_SEGMENTS]; /* not empty, disjoint, in the file's order */
     uint32_t nr_segments, nr_notes;
     uint64_t phys_start, phys_end; /* pseudo-physical range of all segments, [start, end) */
-    uint64_t virt_base;            /* VIRT_BASE: of pseudo-physical 0; not checked */
+    uint64_t virt_base;            /* VIRT_BASE: of pseudo-physical 0 */
     uint64_t entry;                /* ENTRY, or the file's */
     uint64_t init_p2m; /* INIT_P2M, not checked, or ELF_NONE: the p2m list follows the kernel */
     uint64_t hypercall_page; /* HYPERCALL_PAGE or ELF_NONE; a whole page of the kernel */
@@ -33,3 +33,6 @@ struct elf_kernel {
  * that names what is wrong and its value.
  */
 void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
+
+/** Are [start, end) whole pages (the last may be cut) in one half of the guest's part of the address space? */
+bool va_range_usable(uint64_t start, uint64_t end);

@@ -233,6 +233,20 @@ static void test_bad_segments_are_refused(void)
 
 static void test_bad_addresses_are_refused(void)
 {
+    static const uint64_t bad_starts[] = { 0xffff800000000000, 0xffff87ffffff8000,
+                                           0x00007fffffff8000, 0x0000800000000000,
+                                           0xffff7fffffff8000, 0xffffffffffff7000,
+                                           0xffffffffffff8000 };
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(bad_starts); i++) {
+        linux_like();
+        note_num(XEN_ELFNOTE_VIRT_BASE, bad_starts[i] - 0x1000000);
+        note_num(XEN_ELFNOTE_ENTRY, bad_starts[i]);
+        refused("address space");
+    }
+    linux_like();
+    note_num(XEN_ELFNOTE_VIRT_BASE, 0xffffffffff000000); /* pfn 0 would not be below the kernel */
+    refused("address space");
     linux_like();
     ph(1)->p_paddr = UINT64_MAX - 0x5000; /* rounding its end up would wrap */
     refused("segment at 0xffffffffffffafff");
