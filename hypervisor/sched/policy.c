@@ -40,7 +40,7 @@ static void advance(struct sched_queue *q, struct entity *e, uint64_t by_v)
 
 /* ---- caps ---- */
 
-static int64_t cap_full_ns(const struct entity *e) { return POLICY_CAP_PERIOD_NS / 100 * e->cap; }
+static int64_t cap_full_ns(const struct entity *e) { return POLICY_ROUND_NS / 100 * e->cap; }
 
 static void cap_refill(struct entity *e, uint64_t now)
 {
@@ -75,11 +75,6 @@ static void join(struct sched_queue *q, struct entity *e, uint64_t now, uint64_t
         e->v = least;
     q->sum += (int64_t)(e->v - q->base) * (int64_t)e->weight;
     e->deadline = e->v + MIN(request, ns_to_v(e, longest_ns));
-}
-
-static bool competes(const struct entity *e)
-{
-    return e->state == ENTITY_READY || e->state == ENTITY_RUNNING;
 }
 
 void policy_account(struct sched_queue *q, uint64_t now)
@@ -124,7 +119,7 @@ void policy_sleep(struct sched_queue *q, struct entity *e, uint64_t now)
     policy_account(q, now);
     if (e->state == ENTITY_OUT)
         return;
-    if (competes(e))
+    if (e->state == ENTITY_READY)
         leave(q, e, now);
     if (e == q->curr)
         q->curr = NULL;
@@ -132,21 +127,6 @@ void policy_sleep(struct sched_queue *q, struct entity *e, uint64_t now)
         link = &(*link)->next;
     *link = e->next;
     e->state = ENTITY_OUT;
-}
-
-void policy_yield(struct sched_queue *q, uint64_t now)
-{
-    struct entity *e = q->curr;
-    uint64_t behind;
-
-    if (e == NULL)
-        return;
-    policy_account(q, now);
-    behind = virtual_time(q) - e->v;
-    if ((int64_t)behind > 0)
-        advance(q, e, behind);
-    e->deadline = e->v; /* this request is over */
-    e->yields = true;
 }
 
 /* Should a run rather than b? Somebody is eligible unless all but one that yields are not. */
@@ -167,13 +147,16 @@ struct entity *policy_pick(struct sched_queue *q, uint64_t now, uint64_t *again_
     uint64_t wait = UINT64_MAX;
 
     policy_account(q, now);
+    if (prev && prev->yields) { /* gives up what it is behind; this request is over */
+        if (key_before(prev->v, virtual_time(q)))
+            advance(q, prev, q->base - prev->v);
+        prev->deadline = prev->v;
+    }
     if (prev && cap_used_up(prev)) {
         leave(q, prev, now);
         prev->state = ENTITY_PARKED;
-    } else if (prev) {
-        prev->state = ENTITY_READY;
-        if (!key_before(prev->v, prev->deadline))
-            prev->deadline = prev->v + request_v(q, prev);
+    } else if (prev && !key_before(prev->v, prev->deadline)) {
+        prev->deadline = prev->v + request_v(q, prev);
     }
     for (struct entity *e = q->all; e != NULL; e = e->next) {
         if (e->state == ENTITY_PARKED) {
@@ -191,7 +174,6 @@ struct entity *policy_pick(struct sched_queue *q, uint64_t now, uint64_t *again_
     if (prev)
         prev->yields = false;
     if (best) {
-        best->state = ENTITY_RUNNING;
         if (q->nr > 1)
             wait = MIN(wait, MAX(((best->deadline - best->v) * best->weight >> V_SHIFT) + 1,
                                  POLICY_LEAST_NS));
@@ -210,7 +192,7 @@ void policy_set(struct sched_queue *q, struct entity *e, uint32_t weight, uint32
     uint64_t v;
 
     policy_account(q, now);
-    if (competes(e))
+    if (e->state == ENTITY_READY)
         leave(q, e, now);
     v = virtual_time(q);
     if (key_before(v, e->v)) /* the same time ahead, in the new unit */
@@ -221,7 +203,7 @@ void policy_set(struct sched_queue *q, struct entity *e, uint32_t weight, uint32
         e->budget_ns = cap_full_ns(e);
         e->refilled_ns = now;
     }
-    if (competes(e))
+    if (e->state == ENTITY_READY)
         join(q, e, now, POLICY_SLICE_NS);
 }
 

@@ -22,19 +22,17 @@
 #pragma once
 #include "lib/types.h"
 
-#define POLICY_SLICE_NS MILLISECS(5)   /* the longest request */
-#define POLICY_ROUND_NS MILLISECS(10)  /* what requests are a share of */
-#define POLICY_MIN_NS MILLISECS(1)     /* the shortest */
-#define POLICY_WAKE_NS MICROSECS(250)  /* the first request after waking */
-#define POLICY_LEAST_NS MICROSECS(100) /* until the next choice, if nobody wakes */
-#define POLICY_CAP_PERIOD_NS MILLISECS(10)
+#define POLICY_SLICE_NS MILLISECS(5)    /* the longest request */
+#define POLICY_ROUND_NS MILLISECS(10)   /* what requests are a share of, and caps */
+#define POLICY_MIN_NS MILLISECS(1)      /* the shortest */
+#define POLICY_WAKE_NS MICROSECS(250)   /* the first request after waking */
+#define POLICY_LEAST_NS MICROSECS(100)  /* until the next choice, if nobody wakes */
 #define POLICY_FORGIVE_NS SECONDS(1000) /* V may wrap in longer sleeps */
 
 enum entity_state {
-    ENTITY_OUT,     /* sleeps: not in the queue; the others are */
-    ENTITY_READY,   /* competes */
-    ENTITY_RUNNING, /* competes: is q->curr */
-    ENTITY_PARKED,  /* wants to run but has used up its cap */
+    ENTITY_OUT,    /* sleeps: not in the queue; the others are */
+    ENTITY_READY,  /* competes; q->curr, who runs, is one of them */
+    ENTITY_PARKED, /* wants to run but has used up its cap */
 };
 
 struct entity {
@@ -44,7 +42,7 @@ struct entity {
     uint32_t cap;         /* percent of a CPU, below 100; 0: none */
     uint64_t v, deadline; /* in ns << V_SHIFT / weight */
     uint64_t left_ns;     /* ENTITY_OUT: since when */
-    bool yields;          /* pass over at the next pick */
+    bool yields;          /* curr only, set from outside: lets others go first at the next pick */
     int64_t budget_ns;    /* cap: may run that long; negative after an overrun */
     uint64_t refilled_ns; /* when that was true */
 };
@@ -65,8 +63,6 @@ void policy_account(struct sched_queue *q, uint64_t now_ns);
 bool policy_wake(struct sched_queue *q, struct entity *e, uint64_t now_ns);
 /** e does not want to run any more; any state. If it was running, the CPU must pick now. */
 void policy_sleep(struct sched_queue *q, struct entity *e, uint64_t now_ns);
-/** The running entity lets others go first; pick afterwards. */
-void policy_yield(struct sched_queue *q, uint64_t now_ns);
 /** Choose who runs from now on (NULL: idle) and when to choose again at the latest (0: never). */
 struct entity *policy_pick(struct sched_queue *q, uint64_t now_ns, uint64_t *again_ns);
 /** Change weight and cap of e, any state; pick afterwards if it does not sleep. */

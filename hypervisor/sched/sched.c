@@ -122,7 +122,7 @@ static void update_locked(struct sched_pcpu *q, struct vcpu *v)
     struct entity *e = &v->sched->entity;
     uint64_t now = arch_time_ns();
 
-    if (e->state != ENTITY_RUNNING) {
+    if (e != q->queue.curr) {
         runstate_set_locked(v, runstate_not_running(v), now);
         choose = may_run && e->state == ENTITY_OUT && policy_wake(&q->queue, e, now);
         if (!may_run)
@@ -177,11 +177,7 @@ void vcpu_block(void)
 
 void vcpu_yield(void)
 {
-    unsigned long flags;
-    struct sched_pcpu *q = lock_queue(current, &flags);
-
-    policy_yield(&q->queue, arch_time_ns());
-    spin_unlock_irqrestore(&q->lock, flags);
+    WRITE_ONCE(current->sched->entity.yields, true);
     softirq_raise(SOFTIRQ_SCHEDULE);
 }
 
@@ -319,7 +315,7 @@ void schedule(void)
     struct entity *e = &prev->sched->entity;
     uint64_t now = arch_time_ns(), again_ns;
 
-    if (e->state == ENTITY_RUNNING && (atomic_load(&prev->pause_flags) || !may_be_on(prev, q)))
+    if (e == q->queue.curr && (atomic_load(&prev->pause_flags) || !may_be_on(prev, q)))
         policy_sleep(&q->queue, e, now);
     e = policy_pick(&q->queue, now, &again_ns);
     if (e)

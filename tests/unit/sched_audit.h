@@ -13,13 +13,13 @@ static inline const char *policy_audit(const struct sched_queue *q)
     for (const struct entity *e = q->all; e != NULL; e = e->next) {
         if (e->state == ENTITY_OUT)
             return "who is out is not in the queue";
-        if ((e->state == ENTITY_RUNNING) != (e == q->curr))
-            return "the running entity, and no other, says so";
+        if (e == q->curr && e->state != ENTITY_READY)
+            return "the running entity competes";
         if (e->yields && e != q->curr)
             return "only the running entity is to be passed over";
         if (e->state == ENTITY_PARKED)
             continue;
-        nr_running += e->state == ENTITY_RUNNING;
+        nr_running += e == q->curr;
         weights += e->weight;
         sum += (int64_t)(e->v - q->base) * (int64_t)e->weight;
         nr++;

@@ -126,7 +126,6 @@ static void audit(void)
         CU_ASSERT_EQUAL_FATAL(v->runstate.state_entry_time - created_ns, sum(&v->runstate));
         CU_ASSERT_FATAL(v->runstate.state_entry_time <= fake_now_ns);
         CU_ASSERT_EQUAL_FATAL(v->running, arch_pcpu(v->processor)->running == v);
-        CU_ASSERT_EQUAL_FATAL(v->running, s->entity.state == ENTITY_RUNNING);
         CU_ASSERT_EQUAL_FATAL(v->running, q->queue.curr == &s->entity);
         CU_ASSERT_EQUAL_FATAL(v->running, v->runstate.state == RUNSTATE_running);
         if (!v->running) { /* no wake-up is ever lost */
