@@ -15,8 +15,7 @@ struct sched_vcpu {
 struct sched_pcpu {
     struct spinlock lock; /* L_SCHED */
     struct sched_queue queue;
-    struct timer again;        /* raises SOFTIRQ_SCHEDULE */
-    _Atomic uint32_t nr_vcpus; /* that live here, in whatever state */
+    struct timer again; /* raises SOFTIRQ_SCHEDULE */
 };
 
 static struct sched_pcpu queues[NR_CPUS];
@@ -25,8 +24,7 @@ static void raise_schedule(void *data) { softirq_raise(SOFTIRQ_SCHEDULE); }
 
 void sched_init_cpu(uint32_t cpu)
 {
-    queues[cpu] = (struct sched_pcpu){ .lock = SPINLOCK_INIT(L_SCHED) };
-    timer_init(&queues[cpu].again, raise_schedule, NULL);
+    queues[cpu] = (struct sched_pcpu){ SPINLOCK_INIT(L_SCHED), .again.fn = raise_schedule };
     softirq_register(SOFTIRQ_SCHEDULE, schedule);
 }
 
@@ -86,31 +84,20 @@ void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out)
     out->time[out->state] += MAX(arch_time_ns(), out->state_entry_time) - out->state_entry_time;
 }
 
-/*
- * The guest may read while we write, on another CPU: with its consent, the top bit of
- * state_entry_time says so meanwhile.
- */
+/* With the guest's consent the top bit of state_entry_time says that we are writing. */
 void vcpu_runstate_update_area(struct vcpu *v)
 {
-    guest_va_t area = v->runstate_area;
-    guest_va_t entry = _gva(gva_x(area) + offsetof(struct vcpu_runstate_info, state_entry_time));
-    bool marks = v->domain->vm_assist >> VMASST_TYPE_runstate_update_flag & 1;
     struct vcpu_runstate_info r;
+    uint64_t entered;
 
-    if (gva_x(area) == 0)
+    if (gva_x(v->runstate_area) == 0)
         return;
     runstate_read(v, &r);
-    if (marks) {
+    entered = r.state_entry_time;
+    if (v->domain->vm_assist >> VMASST_TYPE_runstate_update_flag & 1)
         r.state_entry_time |= XEN_RUNSTATE_UPDATE;
-        if (copy_to_guest(entry, &r.state_entry_time, sizeof(r.state_entry_time)))
-            return;
-        atomic_thread_fence(memory_order_release);
-    }
-    if (copy_to_guest(area, &r, sizeof(r)) || !marks)
-        return;
-    atomic_thread_fence(memory_order_release);
-    r.state_entry_time &= ~XEN_RUNSTATE_UPDATE;
-    (void)copy_to_guest(entry, &r.state_entry_time, sizeof(r.state_entry_time));
+    guest_area_write(v->runstate_area, &r, sizeof(r), offsetof(typeof(r), state_entry_time),
+                     entered);
 }
 
 /* ---- stop and go ---- */
@@ -202,7 +189,7 @@ static bool may_be_on(const struct vcpu *v, const struct sched_pcpu *q)
     return atomic_load(&v->sched->affinity) >> cpu_of(q) & 1;
 }
 
-/* Of the online CPUs that v may run on, the one with the fewest vCPUs. */
+/* Of the online CPUs that v may run on, the one where least competes. */
 static struct sched_pcpu *best_queue(const struct vcpu *v)
 {
     struct sched_pcpu *best = NULL;
@@ -210,7 +197,7 @@ static struct sched_pcpu *best_queue(const struct vcpu *v)
     for (uint64_t m = atomic_load(&v->sched->affinity) & arch_cpus_online(); m; m &= m - 1) {
         struct sched_pcpu *q = &queues[ffs64(m) - 1];
 
-        if (best == NULL || atomic_load(&q->nr_vcpus) < atomic_load(&best->nr_vcpus))
+        if (best == NULL || READ_ONCE(q->queue.weights) < READ_ONCE(best->queue.weights))
             best = q;
     }
     return best;
@@ -241,8 +228,6 @@ static void place(struct vcpu *v, bool has_stopped)
     } else if (from != to) {
         policy_sleep(&from->queue, &v->sched->entity, arch_time_ns());
         policy_move(&from->queue, &to->queue, &v->sched->entity);
-        atomic_fetch_sub(&from->nr_vcpus, 1);
-        atomic_fetch_add(&to->nr_vcpus, 1);
         atomic_store(&v->processor, cpu_of(to));
         update_locked(to, v);
     }
@@ -271,9 +256,7 @@ int sched_vcpu_create(struct vcpu *v)
     v->runstate.state_entry_time = arch_time_ns();
     if (v->is_idle)
         return 0;
-    atomic_fetch_or(&v->pause_flags, VPF_DOWN);
     atomic_store(&v->processor, cpu_of(best_queue(v)));
-    atomic_fetch_add(&queue_of(v)->nr_vcpus, 1);
     return 0;
 }
 
@@ -286,10 +269,8 @@ void sched_vcpu_destroy(struct vcpu *v)
         return;
     q = lock_queue(v, &flags); /* so that the CPU it was on has left place() */
     BUG_ON(atomic_load(&v->running) || v->sched->entity.state != ENTITY_OUT);
-    atomic_fetch_sub(&q->nr_vcpus, 1);
     spin_unlock_irqrestore(&q->lock, flags);
     xfree(v->sched);
-    v->sched = NULL;
 }
 
 /* ---- switching ---- */
@@ -343,8 +324,7 @@ void sched_print(void)
     for (uint64_t m = arch_cpus_online(); m; m &= m - 1) {
         struct sched_pcpu *q = &queues[ffs64(m) - 1];
 
-        print(LOG_INFO, "CPU %u: %u vCPUs, %u compete with weights of %lu, next choice %s",
-              cpu_of(q), atomic_load(&q->nr_vcpus), q->queue.nr, q->queue.weights,
-              q->again.armed ? "timed" : "when one wakes");
+        print(LOG_INFO, "CPU %u: %u compete with weights of %lu, next choice %s", cpu_of(q),
+              q->queue.nr, q->queue.weights, q->again.expires_ns ? "timed" : "when one wakes");
     }
 }

@@ -10,11 +10,9 @@ void softirq_register(enum softirq s, void (*fn)(void)) { handlers[s] = fn; }
 
 void softirq_raise_on(uint32_t cpu, enum softirq s)
 {
-    struct pcpu *c = arch_pcpu(cpu);
+    bool pending = atomic_fetch_or(&arch_pcpu(cpu)->softirqs, 1u << s) >> s & 1;
 
-    if (c == this_pcpu())
-        softirq_raise(s);
-    else if (!(atomic_fetch_or(&c->softirqs, 1u << s) >> s & 1)) /* else it was kicked for it */
+    if (!pending && cpu != this_pcpu()->id) /* else it was kicked for it */
         arch_cpu_kick(cpu);
 }
 

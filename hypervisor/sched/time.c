@@ -68,6 +68,19 @@ uint64_t guest_tsc(const struct vcpu *v)
     return v->domain->vtsc ? ns_to_guest_tsc(arch_time_ns()) : arch_tsc();
 }
 
+void guest_area_write(guest_va_t area, const void *from, size_t len, size_t mark, uint64_t done)
+{
+    guest_va_t word = _gva(gva_x(area) + mark);
+
+    if (gva_x(area) == 0 || copy_to_guest(word, (const char *)from + mark, sizeof(done)))
+        return;
+    atomic_thread_fence(memory_order_release);
+    if (copy_to_guest(area, from, len))
+        return;
+    atomic_thread_fence(memory_order_release);
+    (void)copy_to_guest(word, &done, sizeof(done));
+}
+
 void vcpu_time_update(struct vcpu *v)
 {
     struct vcpu_time_info *to = &v->info->time, t = {
@@ -77,7 +90,6 @@ void vcpu_time_update(struct vcpu *v)
         .tsc_shift = arch_tsc_scale.shift,
         .flags = arch_tsc_reliable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0,
     };
-    guest_va_t area = v->time_area;
 
     if (v->domain->vtsc) {
         t.system_time = arch_time_ns();
@@ -92,13 +104,8 @@ void vcpu_time_update(struct vcpu *v)
     page_mark_dirty(v->domain,
                     mfn_x(v->info_mfn) == ~0ULL ? v->domain->shared_info_mfn : v->info_mfn);
 
-    if (gva_x(area) == 0 || v != current) /* else it is written at the next switch to v */
-        return;
-    if (copy_to_guest(area, &t.version, sizeof(t.version)) || copy_to_guest(area, &t, sizeof(t)))
-        return;
-    atomic_thread_fence(memory_order_release);
-    t.version++;
-    (void)copy_to_guest(area, &t.version, sizeof(t.version));
+    if (v == current) /* else it is written at the next switch to v */
+        guest_area_write(v->time_area, &t, sizeof(t), 0, t.version + 1); /* pad0, after it, is 0 */
 }
 
 /* ---- timers of vCPUs ---- */
@@ -126,8 +133,8 @@ int vcpu_timers_create(struct vcpu *v)
     v->timers = xmalloc(sizeof(*v->timers));
     if (v->timers == NULL)
         return -ENOMEM;
-    timer_init(&v->timers->virq, timer_event, v);
-    timer_init(&v->timers->poll, poll_event, v);
+    *v->timers =
+        (struct vcpu_timers){ { .fn = timer_event, .data = v }, { .fn = poll_event, .data = v } };
     return 0;
 }
 

@@ -20,6 +20,11 @@ void vcpu_set_timer(struct vcpu *v, uint64_t at_ns);
 /** Wake v from SCHEDOP_poll at this time; 0: not at all. */
 void vcpu_set_poll_timer(struct vcpu *v, uint64_t at_ns);
 
+/**
+ * Write *from to the current guest's area (0: none), which another of its CPUs may be reading: it is
+ * not to be trusted while the 8 bytes at offset mark are those of *from, and done is what they become.
+ */
+void guest_area_write(guest_va_t area, const void *from, size_t len, size_t mark, uint64_t done);
 /** Write v's time info, and into its registered area if v is current. schedule() does it at each switch. */
 void vcpu_time_update(struct vcpu *v);
 /** Write d's wall clock into its shared_info. */
@@ -29,10 +34,10 @@ void wallclock_set(uint64_t secs, uint32_t nsecs, uint64_t system_time_ns);
 /** What a guest's emulated rdtsc returns. */
 uint64_t guest_tsc(const struct vcpu *v);
 
-/* As in domctl's settscinfo and CPUID leaf 0x40000x03. */
-#define TSC_MODE_DEFAULT \
-    0u /* native where the TSC is reliable and in the hardware domain, else emulated */
-#define TSC_MODE_ALWAYS_EMULATE 1u
-#define TSC_MODE_NATIVE 2u
+/*
+ * As in domctl's settscinfo and CPUID leaf 0x40000x03. The default: native where the TSC is reliable
+ * and in the hardware domain, else emulated.
+ */
+enum tsc_mode { TSC_MODE_DEFAULT, TSC_MODE_ALWAYS_EMULATE, TSC_MODE_NATIVE };
 /** Set d->tsc_mode and d->vtsc; before d's vCPUs run. -EINVAL: no such mode. */
 int domain_set_tsc_mode(struct domain *d, uint32_t mode);

@@ -22,7 +22,7 @@ static void timers_run(void)
 
     while ((t = q->first) != NULL && t->expires_ns <= now) {
         q->first = t->next;
-        t->armed = false;
+        t->expires_ns = 0;
         atomic_store(&q->running, t);
         spin_unlock_irqrestore(&q->lock, flags);
         t->fn(t->data);
@@ -40,11 +40,6 @@ void timers_init_cpu(uint32_t cpu)
     softirq_register(SOFTIRQ_TIMER, timers_run);
 }
 
-void timer_init(struct timer *t, void (*fn)(void *), void *data)
-{
-    *t = (struct timer){ .fn = fn, .data = data };
-}
-
 /* Another CPU's hardware is left alone: it fires for nothing at worst. */
 void timer_set(struct timer *t, uint64_t expires_ns)
 {
@@ -59,18 +54,17 @@ void timer_set(struct timer *t, uint64_t expires_ns)
             break;
         spin_unlock_pair(&from->lock, &here->lock);
     }
-    if (t->armed) {
+    if (t->expires_ns) {
         for (link = &from->first; *link != t; link = &(*link)->next)
             ;
         *link = t->next;
     }
-    t->armed = expires_ns != 0 && !t->dead;
-    if (t->armed) {
+    t->expires_ns = t->dead ? 0 : expires_ns;
+    if (t->expires_ns) {
         for (link = &here->first; *link && (*link)->expires_ns <= expires_ns; link = &(*link)->next)
             ;
         t->next = *link;
         *link = t;
-        t->expires_ns = expires_ns;
         atomic_store(&t->cpu, this_pcpu()->id);
     }
     expires_ns = here->first ? here->first->expires_ns : 0;

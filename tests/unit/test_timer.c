@@ -36,7 +36,7 @@ static void fired(void *data)
     unsigned int i = (unsigned int)((struct timer *)data - timers);
 
     CU_ASSERT_FATAL(fake_irqs_on && this_pcpu()->locks_held == 0);
-    CU_ASSERT_FATAL(!timers[i].armed);
+    CU_ASSERT_FATAL(!timers[i].expires_ns);
     model[i].fired++;
     if (nr_order < NR_TIMERS)
         order[nr_order++] = i;
@@ -52,7 +52,7 @@ static void setup(void)
     for (unsigned int i = 0; i < NR_TEST_CPUS; i++)
         timers_init_cpu(i);
     for (unsigned int i = 0; i < NR_TIMERS; i++)
-        timer_init(&timers[i], fired, &timers[i]);
+        timers[i] = (struct timer){ .fn = fired, .data = &timers[i] };
 }
 
 static void cpu_run(unsigned int cpu)
@@ -91,7 +91,7 @@ static void test_the_past_fires_at_once(void)
     cpu_run(0);
     CU_ASSERT_EQUAL(nr_order, 2);
     timer_set(&timers[2], ~0ULL);
-    CU_ASSERT(timers[2].armed);
+    CU_ASSERT(timers[2].expires_ns);
     fake_now_ns += 1ULL << 62;
     cpu_run(0);
     CU_ASSERT_EQUAL(model[2].fired, 0);
@@ -143,7 +143,7 @@ static void again(void *data)
 static void test_a_callback_may_arm_its_own_timer(void)
 {
     setup();
-    timer_init(&timers[0], again, &timers[0]);
+    timers[0] = (struct timer){ .fn = again, .data = &timers[0] };
     timer_set(&timers[0], fake_now_ns);
     for (unsigned int i = 0; i < 5; i++) {
         cpu_run(0);
@@ -152,7 +152,7 @@ static void test_a_callback_may_arm_its_own_timer(void)
     }
     timer_kill(&timers[0]);
     timer_set(&timers[0], fake_now_ns); /* killed: stays so */
-    CU_ASSERT(!timers[0].armed);
+    CU_ASSERT(!timers[0].expires_ns);
     cpu_run(0);
     CU_ASSERT_EQUAL(model[0].fired, 5);
 }
@@ -172,7 +172,7 @@ static void model_check(void)
     uint64_t first[NR_TEST_CPUS] = { 0 };
 
     for (unsigned int i = 0; i < NR_TIMERS; i++) {
-        CU_ASSERT_EQUAL_FATAL(timers[i].armed, model[i].at != 0);
+        CU_ASSERT_EQUAL_FATAL(timers[i].expires_ns, model[i].at);
         CU_ASSERT_EQUAL_FATAL(model[i].fired, 0);
         if (model[i].at && (!first[model[i].cpu] || model[i].at < first[model[i].cpu]))
             first[model[i].cpu] = model[i].at;
@@ -210,7 +210,7 @@ static void test_random_calls_agree_with_the_model(void)
                 model[i].at = 0;
                 model[i].dead = true;
             } else if (model[i].dead) {
-                timer_init(&timers[i], fired, &timers[i]);
+                timers[i] = (struct timer){ .fn = fired, .data = &timers[i] };
                 model[i].dead = false;
             }
             break;
