@@ -8,6 +8,7 @@
 #define hot_inline inline __attribute__((always_inline)) /* once for each constant argument */
 
 #define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
+#define TYPE_DONE(t, done) ((uint64_t)(t) << PGT_TYPE_SHIFT | (uint64_t)(done) << PGT_DONE_SHIFT)
 #define IS_VALID_AS(x, t) (((x) & (PGT_TYPE_MASK | PGT_VALID)) == TYPE_VALID(t))
 
 /* Refused in a present entry. Bits 52..62 are ignored by the CPU; we may want them, as Xen does. */

@@ -64,8 +64,7 @@ noinline void type_put_writable_slow(struct page_info *pg)
 static void table_die(struct domain *d, struct page_info *pg, enum page_type type,
                       unsigned int done)
 {
-    atomic_store(&pg->type_info, (uint64_t)type << PGT_TYPE_SHIFT | PGT_DEAD |
-                                     (uint64_t)done << PGT_DONE_SHIFT | d->dead_tables);
+    atomic_store(&pg->type_info, TYPE_DONE(type, done) | PGT_DEAD | d->dead_tables);
     d->dead_tables = (uint32_t)mfn_x(page_to_mfn(pg));
 }
 
@@ -82,7 +81,10 @@ int table_abandon(struct domain *d, struct page_info *pg)
     return -ERESTART;
 }
 
-/* From free of use, or PARTIAL, to BUSY, with the self-reference of I4. */
+/*
+ * From free of use, or PARTIAL, to BUSY. The caller has one general reference on pg afterwards too: that
+ * on which a valid table's type reference rests, or that of I4 if it does not become valid.
+ */
 static int table_begin(struct domain *d, struct page_info *pg, enum page_type type,
                        unsigned int *done)
 {
@@ -93,6 +95,7 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
     if ((x & PGT_PARTIAL) && PGT_TYPE(x) == type) {
         *done = PGT_DONE(x);
         atomic_store(&pg->type_info, busy);
+        page_put(pg); /* there is that of I4 */
         return 0;
     }
     do {
@@ -101,7 +104,6 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
         if ((x & PGT_IN_USE) || (atomic_load(&pg->count_info) & PGC_HV))
             return -EINVAL;
     } while (!atomic_compare_exchange_strong(&pg->type_info, &x, busy));
-    atomic_fetch_add(&pg->count_info, 1); /* the caller has one; guests' limit leaves room */
     if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type) /* I2 */
         tlb_flush_since(atomic_load(&d->dirty_cpus), x);
     if (atomic_load(&pg->count_info) & PGC_CACHE_MASK) /* what we check is what is there */
@@ -109,32 +111,10 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
     return 0;
 }
 
-/* For what is not valid as `type` yet; the caller has a general reference. */
-static int table_validate(struct domain *d, struct page_info *pg, enum page_type type)
-{
-    unsigned int done;
-    int rc = table_begin(d, pg, type, &done);
-
-    if (rc)
-        return rc;
-    rc = table_get_entries(d, pg, type, &done);
-    if (rc == 0) {
-        if (type == PGT_L4)
-            arch_l4_init_hv_slots(mfn_to_virt(page_to_mfn(pg)));
-        atomic_store(&pg->type_info, TYPE_VALID(type) | 1);
-        page_put(pg);
-    } else if (rc == -ERESTART) {
-        atomic_store(&pg->type_info, (uint64_t)type << PGT_TYPE_SHIFT | PGT_PARTIAL |
-                                         (uint64_t)done << PGT_DONE_SHIFT);
-    } else {
-        table_die(d, pg, type, done);
-    }
-    return rc;
-}
-
 int table_get(struct domain *d, mfn_t m, enum page_type type)
 {
     struct page_info *pg = mfn_to_page_checked(m);
+    unsigned int done;
     uint64_t x;
     int rc;
 
@@ -146,9 +126,21 @@ int table_get(struct domain *d, mfn_t m, enum page_type type)
         atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
         return 0;
     }
-    rc = table_validate(d, pg, type);
-    if (rc)
+    rc = table_begin(d, pg, type, &done);
+    if (rc) {
         page_put(pg);
+        return rc;
+    }
+    rc = table_get_entries(d, pg, type, &done);
+    if (rc == -ERESTART) {
+        atomic_store(&pg->type_info, TYPE_DONE(type, done) | PGT_PARTIAL);
+    } else if (rc) {
+        table_die(d, pg, type, done);
+    } else {
+        if (type == PGT_L4)
+            arch_l4_init_hv_slots(mfn_to_virt(page_to_mfn(pg)));
+        atomic_store(&pg->type_info, TYPE_VALID(type) | 1);
+    }
     return rc;
 }
 
@@ -161,8 +153,7 @@ void table_put(struct domain *d, struct page_info *pg)
         page_put(pg);
         return;
     }
-    BUG_ON(!(x & PGT_VALID) || PGT_COUNT(x) != 1 || PGT_TYPE(x) == PGT_WRITABLE ||
-           (x & PGT_PINNED));
+    BUG_ON((x & ~PGT_TYPE_MASK) != (PGT_VALID | 1) || PGT_TYPE(x) == PGT_WRITABLE);
     table_die(d, pg, PGT_TYPE(x), PGT_TYPE(x) == PGT_DESC ? 0 : PTES_PER_TABLE);
 }
 

@@ -204,26 +204,21 @@ bool desc_fix(uint64_t *desc)
     return *desc & DESC_S;
 }
 
-static int desc_check_all(uint64_t *t)
-{
-    for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*t); i++)
-        if (!desc_fix(&t[i]))
-            return -EINVAL;
-    return 0;
-}
-
 /* ---- whole tables ---- */
 
 int table_get_entries(struct domain *d, struct page_info *pg, enum page_type type,
                       unsigned int *done)
 {
-    void *t = mfn_to_virt(page_to_mfn(pg));
+    uint64_t *t = mfn_to_virt(page_to_mfn(pg));
 
     if (type == PGT_L1)
         return l1_get_entries(d, t, done);
-    if (type == PGT_DESC)
-        return desc_check_all(t);
-    return upper_get_entries(d, t, type, done);
+    if (type != PGT_DESC)
+        return upper_get_entries(d, t, type, done);
+    for (unsigned int i = 0; i < PTES_PER_TABLE; i++)
+        if (!desc_fix(&t[i]))
+            return -EINVAL;
+    return 0;
 }
 
 bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type,
