@@ -39,13 +39,11 @@ int table_get_entries(struct domain *d, struct page_info *pg, enum page_type typ
 bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type,
                        unsigned int *done);
 int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e);
-/** The frame cannot be writable: drop the general reference; why. */
-int l1e_get_refused(struct domain *d, struct domain *owner, pte_t e);
-/** Replace entry p of d's valid L2..L4 table pg; 1, or an error that changed nothing. */
-int upper_update(struct domain *d, struct page_info *pg, pte_t *p, pte_t new, bool keep_ad);
 /** Of l1_update(): old and new differ in PTE_RW only. */
 int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
                  enum pte_how how, pte_t *expect);
+/** Replace entry p of d's valid L2..L4 table pg; 1, or an error that changed nothing. */
+int upper_update(struct domain *d, struct page_info *pg, pte_t *p, pte_t new, bool keep_ad);
 /** Make a descriptor harmless (DPL 3); false: it cannot be. */
 bool desc_fix(uint64_t *desc);
 /** Slots 256..271 of every L4 are ours: what the guest left there is not looked at. */
@@ -91,12 +89,15 @@ static inline void type_put_writable(struct page_info *pg)
 static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
 {
     struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
+    int rc;
 
     if (unlikely((e & (PTE_CACHE | L1E_BAD)) || pg == NULL || !page_get_owned(pg, key)))
         return l1e_get_slow(d, owner, e);
     if (likely(!(e & PTE_RW) || type_get_writable(owner, pg)))
         return 0;
-    return l1e_get_refused(d, owner, e);
+    rc = table_abandon(d, pg);
+    page_put(pg);
+    return rc;
 }
 
 static inline void l1e_put(pte_t e)

@@ -40,7 +40,7 @@ static void page_set_uncached(struct domain *owner, struct page_info *pg, pte_t 
     atomic_fetch_add(&owner->nr_mapped_uncached, 1);
 }
 
-/* All but own RAM, mapped write-back; and why that cannot be mapped writable. */
+/* All but own RAM, mapped write-back. */
 noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
 {
     struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
@@ -58,17 +58,11 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
         rc = -EACCES;
     else if ((e & PTE_RW) && !type_get_writable(owner, pg))
         rc = table_abandon(d, pg);
-    else if (e & PTE_CACHE)
-        page_set_uncached(owner, pg, e);
     if (rc)
         page_put(pg);
+    else if (e & PTE_CACHE)
+        page_set_uncached(owner, pg, e);
     return rc;
-}
-
-noinline int l1e_get_refused(struct domain *d, struct domain *owner, pte_t e)
-{
-    page_put(mfn_to_page(_mfn(pte_mfn(e))));
-    return l1e_get_slow(d, owner, e);
 }
 
 /*
@@ -165,25 +159,19 @@ int upper_update(struct domain *d, struct page_info *pg, pte_t *p, pte_t new, bo
     enum page_type type = PGT_TYPE(atomic_load(&pg->type_info));
     uint64_t maddr = mfn_x(page_to_mfn(pg)) << PAGE_SHIFT;
     pte_t old = READ_ONCE(*p);
-    bool same = false;
-    int rc = 0;
+    int rc;
 
-    if (is_hv_slot(type, (uintptr_t)p % PAGE_SIZE / sizeof(*p)))
+    if (is_hv_slot(type, (uintptr_t)p % PAGE_SIZE / sizeof(*p)) ||
+        (new &PTE_P ? new &UPPER_BAD : !l1tf_safe(new)))
         return -EINVAL;
     if (new &PTE_P) {
-        if (new &UPPER_BAD)
-            return -EINVAL;
         new |= PTE_US;
-        same = (old & PTE_P) && pte_mfn(old) == pte_mfn(new);
-        if (!same)
-            rc = table_get(d, _mfn(pte_mfn(new)), type - 1);
-    } else if (!l1tf_safe(new)) {
-        rc = -EINVAL;
+        rc = table_get(d, _mfn(pte_mfn(new)), type - 1);
+        if (rc)
+            return rc;
     }
-    if (rc)
-        return rc;
     pte_store(p, &old, new, keep_ad ? PTE_KEEP_AD : PTE_SET);
-    if ((old & PTE_P) && !same)
+    if (old & PTE_P)
         table_put(d, mfn_to_page(_mfn(pte_mfn(old))));
     if (maddr == current->arch.cr3_kernel || maddr == current->arch.cr3_user)
         arch_vcpu_roots_changed(current); /* a CPU that runs on a copy of it has to see that */
