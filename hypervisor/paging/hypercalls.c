@@ -2,6 +2,7 @@
  * mmu_update, mmuext_op and update_va_mapping. Requests are copied in batches, with no lock held,
  * and then done one by one under the domain's mmu_lock; each is done wholly or not at all.
  */
+#include "hypercall/hypercall.h" /* the handlers' prototypes */
 #include "paging/internal.h"
 
 #define BATCH_BYTES 256u
@@ -35,7 +36,10 @@ static int drain(struct domain *d)
     return rc;
 }
 
-/* As many of nr requests of d's as time allows; *i counts those done. 0 or an error. */
+/*
+ * As many of nr requests of d's as time allows; *i counts those done. 0 or an error. What operations
+ * leave over is drained before each request.
+ */
 typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, uint32_t nr,
                      uint32_t *i);
 
@@ -51,13 +55,12 @@ static hot_inline long list_do(unsigned int nr_hypercall, const uint64_t *args, 
     uint64_t req[BATCH_BYTES / sizeof(uint64_t)], again[4];
     struct domain *d = current->domain, *owner;
     guest_va_t done_out = _gva(args[2]);
-    long rc = frame_owner(d, (domid_t)args[3], &owner);
+    long rc = frame_owner(d, (domid_t)args[3], &owner), left;
 
     if (rc == 0 && (args[1] & LIST_PREEMPTED) && args[2])
         rc = copy_from_guest(&done, done_out, sizeof(done));
     if (rc)
         return rc;
-    rc = drain(d);
     while (rc == 0 && i < nr) {
         uint32_t n = MIN(nr - i, BATCH_BYTES / size);
 
@@ -67,6 +70,8 @@ static hot_inline long list_do(unsigned int nr_hypercall, const uint64_t *args, 
         if (rc == 0 && i < nr && hypercall_preempt_check())
             rc = -ERESTART;
     }
+    left = drain(d); /* of what failed, too */
+    rc = rc ?: left;
     done += i;
     if (args[2])
         (void)copy_to_guest(done_out, &done, sizeof(done)); /* too late to fail */
@@ -146,17 +151,16 @@ static int mmu_update_batch(struct domain *d, struct domain *owner, const void *
 
     spin_lock(&d->mmu_lock);
     for (k = 0; k < nr && rc == 0; k++) {
-        rc = mmu_update_one(d, owner, &t, req[k].ptr, req[k].val);
-        if (unlikely(rc < 0))
-            break;
         if (unlikely(d->dead_tables))
             rc = tables_drain_locked(d);
-        else if (unlikely(rc))
+        if (likely(rc == 0))
+            rc = mmu_update_one(d, owner, &t, req[k].ptr, req[k].val);
+        if (unlikely(rc < 0))
+            break;
+        if (unlikely(rc))
             rc = hypercall_preempt_check() ? -ERESTART : 0;
     }
     *i += k;
-    if (rc < 0 && rc != -ERESTART)
-        (void)tables_drain_locked(d);
     spin_unlock(&d->mmu_lock);
     if (t.pg)
         page_put(t.pg);
@@ -188,61 +192,41 @@ long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t fo
 
 /* ---- update_va_mapping ---- */
 
-/* The CPUs of the vCPUs in the guest's bitmap, of one bit for each of its vCPUs. */
-static int vcpumask_copy(struct domain *d, guest_va_t bitmap, uint64_t *cpus)
+/* In flags, in place of the address of a bitmap of vCPUs that is copied already. */
+#define UVMF_COPIED (~UVMF_FLUSHTYPE_MASK)
+
+/* vcpus: the guest's bitmap, if flags have one. Always 0, for the tail call. */
+static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t vcpus)
 {
-    uint64_t vcpus = 0;
+    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, cpus = 0;
     struct vcpu *v;
 
-    if (copy_from_guest(&vcpus, bitmap, DIV_ROUND_UP(d->max_vcpus, 8)))
-        return -EFAULT;
-    *cpus = 0;
-    for_each_vcpu (d, v)
-        if (vcpus >> v->vcpu_id & 1)
-            *cpus |= 1ULL << atomic_load(&v->processor);
-    *cpus &= atomic_load(&d->dirty_cpus);
-    return 0;
-}
-
-static void flush(uint64_t va, bool page, uint64_t cpus)
-{
-    if (page)
+    if (where == UVMF_LOCAL)
+        cpus = 1ULL << this_pcpu()->id;
+    else if (where == UVMF_ALL)
+        cpus = atomic_load(&d->dirty_cpus);
+    else
+        for_each_vcpu (d, v)
+            if (vcpus >> v->vcpu_id & 1)
+                cpus |= 1ULL << atomic_load(&v->processor);
+    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG)
         arch_flush_tlb_page_mask(cpus, va);
     else
         arch_flush_tlb_mask(cpus);
-}
-
-/* cpus: of the guest's bitmap, if flags have one. Always 0, for the tail call. */
-static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t cpus)
-{
-    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK;
-
-    if (where <= UVMF_ALL)
-        cpus = where == UVMF_ALL ? atomic_load(&d->dirty_cpus) : 1ULL << this_pcpu()->id;
-    flush(va, (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG, cpus);
     return 0;
-}
-
-static noinline long va_update_again(uint64_t va, pte_t new, uint64_t flags, domid_t domid)
-{
-    const uint64_t args[] = { va, new, flags, domid };
-
-    if (domid == DOMID_SELF) /* whoever called with three arguments keeps the fourth register */
-        return hypercall_continue(__HYPERVISOR_update_va_mapping, 3, args);
-    return hypercall_continue(__HYPERVISOR_update_va_mapping_otherdomain, 4, args);
 }
 
 static hot_inline long va_update(uint64_t va, pte_t new, uint64_t flags, domid_t domid)
 {
     struct domain *d = current->domain, *owner;
-    uint64_t cpus = 0;
+    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, vcpus = 0;
     long rc = frame_owner(d, domid, &owner);
     pte_t *p;
 
     if (rc)
         return rc;
-    if (unlikely((flags & ~UVMF_FLUSHTYPE_MASK) > UVMF_ALL) &&
-        vcpumask_copy(d, _gva(flags & ~UVMF_FLUSHTYPE_MASK), &cpus))
+    if (unlikely(where > UVMF_ALL) &&
+        copy_from_guest(&vcpus, _gva(where), DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EFAULT;
     spin_lock(&d->mmu_lock);
     if (unlikely(d->dead_tables))
@@ -251,11 +235,9 @@ static hot_inline long va_update(uint64_t va, pte_t new, uint64_t flags, domid_t
     if (likely(rc == 0))
         rc = likely(p != NULL) ? l1_update(d, owner, p, new, PTE_SET, NULL) : -EINVAL;
     spin_unlock(&d->mmu_lock);
-    if (unlikely(rc == -ERESTART))
-        return va_update_again(va, new, flags, domid);
     if (rc == 0 && (flags & UVMF_FLUSHTYPE_MASK) != UVMF_NONE)
-        return va_flush(d, va, flags, cpus);
-    return rc;
+        return va_flush(d, va, flags, vcpus);
+    return rc; /* -ERESTART: again with the same arguments */
 }
 
 /**
@@ -339,23 +321,15 @@ static int op_fill_page(struct domain *d, mfn_t m, const mfn_t *src)
 }
 
 /* Addresses that are not the guest's cannot be in its TLB entries (and would fault INVPCID, XSA-279). */
-static int op_flush(struct domain *d, const struct mmuext_op *op)
+static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags)
 {
-    uint64_t va = op->arg1.linear_addr, cpus = atomic_load(&d->dirty_cpus);
-    bool page = false;
+    uint64_t va = op->arg1.linear_addr, vcpus = 0;
 
-    switch (op->cmd) {
-    case MMUEXT_INVLPG_LOCAL: page = true; /* fall through */
-    case MMUEXT_TLB_FLUSH_LOCAL: cpus = 1ULL << this_pcpu()->id; break;
-    case MMUEXT_INVLPG_MULTI: page = true; /* fall through */
-    case MMUEXT_TLB_FLUSH_MULTI:
-        if (vcpumask_copy(d, GVA_OF(op->arg2.vcpumask), &cpus))
-            return -EINVAL;
-        break;
-    case MMUEXT_INVLPG_ALL: page = true;
-    }
-    if (!page || (va_is_canonical(va) && !va_is_hv(va)))
-        flush(va, page, cpus);
+    if (flags >= UVMF_COPIED &&
+        copy_from_guest(&vcpus, GVA_OF(op->arg2.vcpumask), DIV_ROUND_UP(d->max_vcpus, 8)))
+        return -EINVAL;
+    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH || (va_is_canonical(va) && !va_is_hv(va)))
+        va_flush(d, va, flags, vcpus);
     return 0;
 }
 
@@ -370,7 +344,12 @@ static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     case MMUEXT_UNPIN_TABLE: return op_unpin(d, m);
     case MMUEXT_NEW_BASEPTR: return vcpu_set_root(v, m, false);
     case MMUEXT_NEW_USER_BASEPTR: return vcpu_set_root(v, m, true);
-    case MMUEXT_TLB_FLUSH_LOCAL ... MMUEXT_INVLPG_ALL: return op_flush(d, op);
+    case MMUEXT_TLB_FLUSH_LOCAL: return op_flush(d, op, UVMF_TLB_FLUSH | UVMF_LOCAL);
+    case MMUEXT_INVLPG_LOCAL: return op_flush(d, op, UVMF_INVLPG | UVMF_LOCAL);
+    case MMUEXT_TLB_FLUSH_MULTI: return op_flush(d, op, UVMF_TLB_FLUSH | UVMF_COPIED);
+    case MMUEXT_INVLPG_MULTI: return op_flush(d, op, UVMF_INVLPG | UVMF_COPIED);
+    case MMUEXT_TLB_FLUSH_ALL: return op_flush(d, op, UVMF_TLB_FLUSH | UVMF_ALL);
+    case MMUEXT_INVLPG_ALL: return op_flush(d, op, UVMF_INVLPG | UVMF_ALL);
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
         if (!may_map_uncached(d))
@@ -395,13 +374,8 @@ static int mmuext_batch(struct domain *d, struct domain *owner, const void *ops,
     for (uint32_t k = 0; k < nr && rc == 0; k++) {
         if (k && hypercall_preempt_check())
             return -ERESTART;
-        rc = mmuext_one(current, &op[k]);
+        rc = drain(d) ?: mmuext_one(current, &op[k]);
         *i += rc == 0;
-        if (rc != -ERESTART) {
-            int left = drain(d);
-
-            rc = rc ?: left;
-        }
     }
     return rc;
 }

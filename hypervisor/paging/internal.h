@@ -183,14 +183,6 @@ static inline bool va_is_hv(uint64_t va)
     return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START;
 }
 
-/* The table below t's entry for va, or NULL. */
-static hot_inline pte_t *walk_step(const pte_t *t, uint64_t va, unsigned int level)
-{
-    pte_t e = t[pt_index(va, level)];
-
-    return likely(e & PTE_P) ? maddr_to_virt(e & PTE_ADDR_MASK) : NULL;
-}
-
 /* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
 static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)
 {
@@ -198,7 +190,13 @@ static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)
 
     if (unlikely(root == 0 || va_is_hv(va) || !va_is_canonical(va)))
         return NULL;
-    if (!(t = walk_step(t, va, 4)) || !(t = walk_step(t, va, 3)) || !(t = walk_step(t, va, 2)))
-        return NULL;
+#pragma GCC unroll 3
+    for (unsigned int level = 4; level > 1; level--) {
+        pte_t e = t[pt_index(va, level)];
+
+        if (unlikely(!(e & PTE_P)))
+            return NULL;
+        t = maddr_to_virt(e & PTE_ADDR_MASK);
+    }
     return &t[pt_index(va, 1)];
 }

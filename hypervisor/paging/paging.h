@@ -10,13 +10,6 @@
 bool page_get_writable(struct domain *d, mfn_t m);
 void page_put_writable(mfn_t m);
 
-/* ---- hypercalls (arguments as the ABI has them; docstrings in paging/hypercalls.c) ---- */
-long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5);
-long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5);
-long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4, uint64_t a5);
-long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid,
-                                      uint64_t a5);
-
 /**
  * A guest kernel wrote to a page-table frame: replace the entry at va by compare-and-exchange.
  * l1_mfn is the frame that va maps (an L1 table of the domain), offset the byte offset in it,

@@ -9,6 +9,7 @@
 #include <CUnit/Basic.h>
 
 #include "fake.h"
+#include "hypercall/hypercall.h"
 #include "lib/errno.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
@@ -171,10 +172,14 @@ static long update(uint64_t mfn, unsigned int i, pte_t e)
     req[0] = (struct mmu_update){ .ptr = (mfn << PAGE_SHIFT) + i * 8, .val = e };
     return finish(update_n(1));
 }
-static long va_update(uint64_t va, pte_t e)
+static long va_update_once(uint64_t va, pte_t e, uint64_t flags)
 {
-    return finish(hc_update_va_mapping(va, e, UVMF_NONE, 0, 0));
+    const uint64_t same[] = { va, e, flags };
+
+    hypercall_continue(__HYPERVISOR_update_va_mapping, ARRAY_SIZE(same), same);
+    return hc_update_va_mapping(va, e, flags, 0, 0);
 }
+static long va_update(uint64_t va, pte_t e) { return finish(va_update_once(va, e, UVMF_NONE)); }
 
 /* A little address space: l4 -> l3 -> l2 -> l1 for VA, running. */
 static uint64_t l1, l2, l3, l4;
@@ -970,7 +975,7 @@ static long one_op(void)
         return ext_n(1);
     case 7:
     case 8:
-    case 9: return hc_update_va_mapping(rnd_va(), rnd_entry(1), rnd(3), 0, 0);
+    case 9: return va_update_once(rnd_va(), rnd_entry(1), rnd(3));
     case 10:
         frames[0] = rnd_page(0);
         frames[1] = rnd_page(0);
