@@ -12,31 +12,30 @@ struct expected {
 static struct expected *want; /* by frame; of one audit at a time */
 static unsigned int nr_bad;
 
-static void complain(const char *what, uint64_t mfn)
+static void complain_if(bool bad, const char *what, uint64_t mfn)
 {
-    if (nr_bad++ < 20)
+    if (bad && nr_bad++ < 20)
         frame_complain(what, _mfn(mfn));
 }
 
 /* A reference that the contents of frame `from`, or a vCPU (0), explain. */
 static void expect(mfn_t m, enum page_type type, uint64_t from)
 {
-    if (!mfn_valid(m)) {
-        complain("names what is no RAM", from);
+    complain_if(!mfn_valid(m), "names what is no RAM", from);
+    if (!mfn_valid(m))
         return;
-    }
     want[mfn_x(m)].refs++;
     want[mfn_x(m)].types += type != PGT_NONE;
-    if (type != PGT_NONE && !IS_VALID_AS(mfn_to_page(m)->type_info, type))
-        complain("used as another type than it is", mfn_x(m));
+    complain_if(type != PGT_NONE && !IS_VALID_AS(mfn_to_page(m)->type_info, type),
+                "used as another type than it is", mfn_x(m));
 }
 
 static void audit_entry(enum page_type type, unsigned int i, pte_t e, uint64_t mfn)
 {
     if (!(e & PTE_P) || is_hv_slot(type, i))
         return;
-    if (!(e & PTE_US) || (e & (type == PGT_L1 ? L1E_BAD | PTE_G : UPPER_BAD)))
-        complain("bad entry in this table", mfn);
+    complain_if(!(e & PTE_US) || (e & (type == PGT_L1 ? L1E_BAD | PTE_G : UPPER_BAD)),
+                "bad entry in this table", mfn);
     if (type != PGT_L1)
         expect(_mfn(pte_mfn(e)), type - 1, mfn);
     else if (mfn_valid(_mfn(pte_mfn(e))))
@@ -59,48 +58,49 @@ static void audit_frame(uint64_t mfn, uint64_t x)
 
         if (type != PGT_DESC)
             audit_entry(type, i, t[i], mfn);
-        else if (!desc_fix(&desc) || desc != t[i])
-            complain("bad descriptor in this table", mfn);
+        else
+            complain_if(!desc_fix(&desc) || desc != t[i], "bad descriptor in this table", mfn);
     }
 }
 
-static void audit_list(const mfn_t *m, unsigned int n)
+/* What a vCPU holds, if anything. */
+static void expect_held(mfn_t m, enum page_type type)
 {
-    for (unsigned int i = 0; i < n; i++)
-        if (mfn_x(m[i]) != mfn_x(INVALID_MFN))
-            expect(m[i], PGT_DESC, 0);
+    if (mfn_x(m) != 0 && mfn_x(m) != mfn_x(INVALID_MFN))
+        expect(m, type, 0);
 }
 
 static void audit_vcpu(const struct vcpu *v)
 {
     const struct arch_vcpu *a = &v->arch;
 
-    if (a->cr3_kernel)
-        expect(_mfn(a->cr3_kernel >> PAGE_SHIFT), PGT_L4, 0);
-    if (a->cr3_user)
-        expect(_mfn(a->cr3_user >> PAGE_SHIFT), PGT_L4, 0);
-    audit_list(a->gdt_frames, DIV_ROUND_UP(a->nr_gdt_ents, 512u));
-    audit_list(a->ldt_frames, DIV_ROUND_UP(a->nr_ldt_ents, 512u));
-    if (mfn_x(v->info_mfn) != mfn_x(INVALID_MFN))
-        expect(v->info_mfn, PGT_WRITABLE, 0);
+    expect_held(_mfn(a->cr3_kernel >> PAGE_SHIFT), PGT_L4);
+    expect_held(_mfn(a->cr3_user >> PAGE_SHIFT), PGT_L4);
+    for (unsigned int i = 0; i < ARRAY_SIZE(a->gdt_frames); i++)
+        expect_held(a->gdt_frames[i], PGT_DESC);
+    for (unsigned int i = 0; i < ARRAY_SIZE(a->ldt_frames); i++)
+        expect_held(a->ldt_frames[i], PGT_DESC);
+    expect_held(v->info_mfn, PGT_WRITABLE);
 }
 
 static void audit_expectations(uint64_t mfn)
 {
     uint64_t c = frame_table[mfn].count_info, x = frame_table[mfn].type_info;
+    const struct expected *w = &want[mfn];
 
     if (c & PGC_HV) { /* its own references are not known here */
-        if (PGC_COUNT(c) < want[mfn].refs || (PGC_OWNER(c) == DOMID_INVALID && want[mfn].refs))
-            complain("references on a frame of the hypervisor's", mfn);
-        if ((x & PGT_IN_USE) && PGT_TYPE(x) != PGT_WRITABLE)
-            complain("a frame of the hypervisor's is a table", mfn);
-    } else if (PGC_COUNT(c) != want[mfn].refs + !!(c & PGC_ALLOCATED)) {
-        complain("references do not add up", mfn);
+        complain_if(PGC_COUNT(c) < w->refs || (PGC_OWNER(c) == DOMID_INVALID && w->refs),
+                    "references on a frame of the hypervisor's", mfn);
+        complain_if((x & PGT_IN_USE) && PGT_TYPE(x) != PGT_WRITABLE,
+                    "a frame of the hypervisor's is a table", mfn);
+    } else {
+        complain_if(PGC_COUNT(c) != w->refs + !!(c & PGC_ALLOCATED), "references do not add up",
+                    mfn);
     }
-    if ((x & PGT_VALID ? PGT_COUNT(x) : 0) != want[mfn].types)
-        complain("type references do not add up", mfn);
-    if ((x & PGT_BUSY) || ((x & PGT_VALID) && !PGT_COUNT(x)))
-        complain("in a state that does not last", mfn);
+    complain_if((x & PGT_VALID ? PGT_COUNT(x) : 0) != w->types, "type references do not add up",
+                mfn);
+    complain_if((x & PGT_BUSY) || ((x & PGT_VALID) && !PGT_COUNT(x)),
+                "in a state that does not last", mfn);
 }
 
 unsigned int paging_audit(void)

@@ -23,19 +23,6 @@ static int frame_owner(struct domain *d, domid_t id, struct domain **owner)
     return id == DOMID_IO || id == DOMID_XEN ? -EPERM : -ESRCH;
 }
 
-/* Finish what earlier operations of d left over. */
-static int drain(struct domain *d)
-{
-    int rc;
-
-    if (likely(!READ_ONCE(d->dead_tables)))
-        return 0;
-    spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
-    spin_unlock(&d->mmu_lock);
-    return rc;
-}
-
 /*
  * As many of nr requests of d's as time allows; *i counts those done. 0 or an error. What operations
  * leave over is drained before each request.
@@ -48,11 +35,11 @@ typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, ui
  * The count may carry LIST_PREEMPTED from ourselves: then *done_out holds what was done before. It
  * is the guest's own affair: it only adds up.
  */
-static hot_inline long list_do(unsigned int nr_hypercall, const uint64_t *args, uint32_t size,
+static hot_inline long list_do(unsigned int nr_hypercall, uint64_t args[4], uint32_t size,
                                batch_fn *fn)
 {
     uint32_t nr = (uint32_t)args[1] & ~LIST_PREEMPTED, i = 0, done = 0;
-    uint64_t req[BATCH_BYTES / sizeof(uint64_t)], again[4];
+    uint64_t req[BATCH_BYTES / sizeof(uint64_t)];
     struct domain *d = current->domain, *owner;
     guest_va_t done_out = _gva(args[2]);
     long rc = frame_owner(d, (domid_t)args[3], &owner), left;
@@ -70,17 +57,16 @@ static hot_inline long list_do(unsigned int nr_hypercall, const uint64_t *args, 
         if (rc == 0 && i < nr && hypercall_preempt_check())
             rc = -ERESTART;
     }
-    left = drain(d); /* of what failed, too */
+    left = tables_drain(d); /* of what failed, too */
     rc = rc ?: left;
     done += i;
     if (args[2])
         (void)copy_to_guest(done_out, &done, sizeof(done)); /* too late to fail */
     if (rc != -ERESTART)
         return rc;
-    memcpy(again, args, sizeof(again));
-    again[0] += (uint64_t)i * size;
-    again[1] = (nr - i) | LIST_PREEMPTED;
-    return hypercall_continue(nr_hypercall, ARRAY_SIZE(again), again);
+    args[0] += (uint64_t)i * size;
+    args[1] = (nr - i) | LIST_PREEMPTED;
+    return hypercall_continue(nr_hypercall, 4, args);
 }
 
 /* ---- mmu_update ---- */
@@ -182,7 +168,7 @@ static int mmu_update_batch(struct domain *d, struct domain *owner, const void *
  */
 long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    const uint64_t args[] = { reqs, count, done_out, foreign };
+    uint64_t args[] = { reqs, count, done_out, foreign };
     uint32_t pt_dom = (uint32_t)foreign >> 16;
 
     if (pt_dom && pt_dom - 1 != current->domain->domain_id && pt_dom - 1 != DOMID_SELF)
@@ -262,15 +248,6 @@ long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags,
 
 /* ---- mmuext_op ---- */
 
-int unpin_locked(struct domain *d, struct page_info *pg)
-{
-    if (!(atomic_load(&pg->type_info) & PGT_PINNED))
-        return -EINVAL;
-    atomic_fetch_and(&pg->type_info, ~PGT_PINNED);
-    table_put(d, pg);
-    return 0;
-}
-
 int paging_pin(struct domain *d, mfn_t m, enum page_type type)
 {
     struct page_info *pg = mfn_to_page(m);
@@ -286,17 +263,21 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type)
     return rc;
 }
 
-static int op_unpin(struct domain *d, mfn_t m)
+int paging_unpin(struct domain *d, mfn_t m)
 {
-    int rc;
+    struct page_info *pg = mfn_to_page(m);
+    bool pinned;
 
     if (!page_get(m, d))
         return -EINVAL;
     spin_lock(&d->mmu_lock);
-    rc = unpin_locked(d, mfn_to_page(m));
+    (void)table_abandon(d, pg);
+    pinned = atomic_fetch_and(&pg->type_info, ~PGT_PINNED) & PGT_PINNED;
+    if (pinned)
+        table_put(d, pg);
     spin_unlock(&d->mmu_lock);
-    page_put(mfn_to_page(m));
-    return rc;
+    page_put(pg);
+    return pinned ? 0 : -EINVAL;
 }
 
 /* CLEAR_PAGE, or COPY_PAGE from src. */
@@ -341,7 +322,7 @@ static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     switch (op->cmd) {
     case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
         return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
-    case MMUEXT_UNPIN_TABLE: return op_unpin(d, m);
+    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
     case MMUEXT_NEW_BASEPTR: return vcpu_set_root(v, m, false);
     case MMUEXT_NEW_USER_BASEPTR: return vcpu_set_root(v, m, true);
     case MMUEXT_TLB_FLUSH_LOCAL: return op_flush(d, op, UVMF_TLB_FLUSH | UVMF_LOCAL);
@@ -374,7 +355,7 @@ static int mmuext_batch(struct domain *d, struct domain *owner, const void *ops,
     for (uint32_t k = 0; k < nr && rc == 0; k++) {
         if (k && hypercall_preempt_check())
             return -ERESTART;
-        rc = drain(d) ?: mmuext_one(current, &op[k]);
+        rc = tables_drain(d) ?: mmuext_one(current, &op[k]);
         *i += rc == 0;
     }
     return rc;
@@ -392,7 +373,7 @@ static int mmuext_batch(struct domain *d, struct domain *owner, const void *ops,
  */
 long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    const uint64_t args[] = { ops, count, done_out, foreign };
+    uint64_t args[] = { ops, count, done_out, foreign };
 
     return list_do(__HYPERVISOR_mmuext_op, args, sizeof(struct mmuext_op), mmuext_batch);
 }

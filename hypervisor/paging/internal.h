@@ -25,6 +25,7 @@ int table_get(struct domain *d, mfn_t m, enum page_type type);
 void table_put(struct domain *d, struct page_info *pg);
 /** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
 int tables_drain_locked(struct domain *d);
+int tables_drain(struct domain *d);
 /**
  * Frame pg is wanted as something else: -EBUSY if it is in use or not d's; -ERESTART if it was half a
  * table (given up now) or a dead one, so that it will be free when the dead tables are gone.
@@ -55,8 +56,8 @@ static inline bool is_hv_slot(enum page_type type, unsigned int i)
 /* ---- hypercalls.c ---- */
 /** Write to d's frame that is no table, on the guest's behalf: 0, -EINVAL, -ERESTART. */
 int plain_write(struct domain *d, struct page_info *pg, uint64_t *p, uint64_t val);
-/** Drop pg's pin: 0, or -EINVAL when it has none. */
-int unpin_locked(struct domain *d, struct page_info *pg);
+/** Give up m if it was half validated, or drop its pin: 0, or -EINVAL when it has none. */
+int paging_unpin(struct domain *d, mfn_t m);
 
 /* ---- inline ---- */
 

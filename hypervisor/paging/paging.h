@@ -28,7 +28,7 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type);
 
 /** set_gdt / SET_LDT and a vCPU's roots: take and drop their references. */
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents);
-void vcpu_drop_gdt(struct vcpu *v);
+static inline void vcpu_drop_gdt(struct vcpu *v) { (void)vcpu_set_gdt(v, NULL, 0); }
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents);
 /** Set the kernel (user = false) or user root; m 0 for no user root. As MMUEXT_NEW_BASEPTR. */
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);

@@ -179,6 +179,18 @@ int tables_drain_locked(struct domain *d)
     return 0;
 }
 
+int tables_drain(struct domain *d)
+{
+    int rc;
+
+    if (likely(!READ_ONCE(d->dead_tables)))
+        return 0;
+    spin_lock(&d->mmu_lock);
+    rc = tables_drain_locked(d);
+    spin_unlock(&d->mmu_lock);
+    return rc;
+}
+
 /* ---- for other folders ---- */
 
 bool page_get_writable(struct domain *d, mfn_t m)

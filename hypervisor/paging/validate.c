@@ -105,11 +105,10 @@ static hot_inline bool none_present(const pte_t *t)
 static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 {
     const uint64_t key = page_key(d->domain_id);
-    const bool check_all = arch_l1tf_affected;
     int rc = 0;
 
     for (unsigned int i = *done & ~(SKIP - 1); i < PTES_PER_TABLE; i += SKIP) {
-        if (none_present(t + i) && !check_all)
+        if (none_present(t + i) && !arch_l1tf_affected)
             continue;
         for (unsigned int k = MAX(i, *done); k < i + SKIP; k++) {
             pte_t e = t[k];

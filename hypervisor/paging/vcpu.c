@@ -5,38 +5,34 @@
 #define LDT_MAX_ENTRIES 8192u
 
 /* m 0: no root. */
-static int set_root_locked(struct vcpu *v, mfn_t m, uint64_t *root)
+static int set_root(struct vcpu *v, mfn_t m, uint64_t *root)
 {
-    uint64_t old = *root;
-    int rc = 0;
+    struct domain *d = v->domain;
+    uint64_t old;
+    int rc;
 
-    if (mfn_x(m) == old >> PAGE_SHIFT)
-        old = 0;
-    else if (mfn_x(m))
-        rc = table_get(v->domain, m, PGT_L4);
-    if (rc)
-        return rc;
-    *root = mfn_x(m) << PAGE_SHIFT;
-    if (root == &v->arch.cr3_kernel || !v->arch.kernel_mode) /* else no CPU has it loaded now */
-        arch_vcpu_roots_changed(v); /* leaves the old one before that may become something else */
-    if (old)
-        table_put(v->domain, mfn_to_page(_mfn(old >> PAGE_SHIFT)));
-    return 0;
+    spin_lock(&d->mmu_lock);
+    rc = tables_drain_locked(d);
+    if (rc == 0 && mfn_x(m))
+        rc = table_get(d, m, PGT_L4);
+    if (rc == 0) {
+        old = *root;
+        *root = mfn_x(m) << PAGE_SHIFT;
+        /* else no CPU has it loaded now; leaves the old one before that may become something else */
+        if (root == &v->arch.cr3_kernel || !v->arch.kernel_mode)
+            arch_vcpu_roots_changed(v);
+        if (old)
+            table_put(d, mfn_to_page(_mfn(old >> PAGE_SHIFT)));
+    }
+    spin_unlock(&d->mmu_lock);
+    return rc;
 }
 
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
 {
-    struct domain *d = v->domain;
-    int rc;
-
     if (mfn_x(m) == 0 && !user)
         return -EINVAL;
-    spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
-    if (rc == 0)
-        rc = set_root_locked(v, m, user ? &v->arch.cr3_user : &v->arch.cr3_kernel);
-    spin_unlock(&d->mmu_lock);
-    return rc;
+    return set_root(v, m, user ? &v->arch.cr3_user : &v->arch.cr3_kernel);
 }
 
 /* ---- descriptor tables ---- */
@@ -56,35 +52,35 @@ static mfn_t mapped_frame(const struct vcpu *v, uint64_t va)
  */
 static int desc_frames_set(struct vcpu *v, bool ldt, const uint64_t *gfns, uint64_t va, uint32_t nr)
 {
-    uint32_t *nr_ents = ldt ? &v->arch.nr_ldt_ents : &v->arch.nr_gdt_ents, nr_drop = 0;
+    uint32_t nr_frames = ldt ? ARRAY_SIZE(v->arch.ldt_frames) : ARRAY_SIZE(v->arch.gdt_frames);
     mfn_t *frames = ldt ? v->arch.ldt_frames : v->arch.gdt_frames;
     mfn_t new[NR_LDT_FRAMES], old[NR_LDT_FRAMES], *drop = new;
     struct domain *d = v->domain;
     int rc = 0;
 
+    memset(new, 0xff, sizeof(new)); /* INVALID_MFN */
     spin_lock(&d->mmu_lock);
     if (nr) /* letting go never fails */
         rc = tables_drain_locked(d);
     for (uint32_t i = 0; rc == 0 && i * DESCS_PER_FRAME < nr; i++) {
-        new[i] = ldt ? mapped_frame(v, va + i * PAGE_SIZE) : gfn_to_mfn(d, _gfn(gfns[i]));
-        rc = table_get(d, new[i], PGT_DESC);
-        if (rc)
-            new[i] = INVALID_MFN;
-        if (ldt && rc != -ERESTART)
+        mfn_t m = ldt ? mapped_frame(v, va + i * PAGE_SIZE) : gfn_to_mfn(d, _gfn(gfns[i]));
+
+        rc = table_get(d, m, PGT_DESC);
+        if (rc == 0)
+            new[i] = m;
+        else if (ldt && rc != -ERESTART)
             rc = 0;
-        nr_drop++;
     }
     if (rc == 0) {
-        memcpy(old, frames, DIV_ROUND_UP(*nr_ents, DESCS_PER_FRAME) * sizeof(*old));
-        memcpy(frames, new, nr_drop * sizeof(*new));
+        memcpy(old, frames, nr_frames * sizeof(*old));
+        memcpy(frames, new, nr_frames * sizeof(*new));
         drop = old;
-        nr_drop = DIV_ROUND_UP(*nr_ents, DESCS_PER_FRAME);
-        *nr_ents = nr;
+        *(ldt ? &v->arch.nr_ldt_ents : &v->arch.nr_gdt_ents) = nr;
         (ldt ? arch_vcpu_ldt_changed : arch_vcpu_gdt_changed)(v);
     }
-    while (nr_drop-- > 0)
-        if (mfn_x(drop[nr_drop]) != mfn_x(INVALID_MFN))
-            table_put(d, mfn_to_page(drop[nr_drop]));
+    for (uint32_t i = 0; i < nr_frames; i++)
+        if (mfn_x(drop[i]) != mfn_x(INVALID_MFN))
+            table_put(d, mfn_to_page(drop[i]));
     (void)tables_drain_locked(d);
     spin_unlock(&d->mmu_lock);
     return rc;
@@ -94,8 +90,6 @@ int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents)
 {
     return nr_ents > MAX_GDT_ENTRIES ? -EINVAL : desc_frames_set(v, false, frames, 0, nr_ents);
 }
-
-void vcpu_drop_gdt(struct vcpu *v) { (void)vcpu_set_gdt(v, NULL, 0); }
 
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents)
 {
@@ -138,7 +132,7 @@ int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte
                           bool cmpxchg, pte_t *seen)
 {
     struct domain *d = v->domain;
-    int rc = -EINVAL;
+    int rc = -EAGAIN; /* if it is no table any more */
 
     if (offset >= PAGE_SIZE || offset % sizeof(pte_t) || !page_get(l1_mfn, d))
         return -EINVAL;
@@ -148,8 +142,6 @@ int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte
     else if (IS_VALID_AS(atomic_load(&mfn_to_page(l1_mfn)->type_info), PGT_L1))
         rc = l1_update(d, d, (pte_t *)((char *)mfn_to_virt(l1_mfn) + offset), new,
                        cmpxchg ? PTE_CMPXCHG : PTE_SET, &old);
-    else
-        rc = -EAGAIN; /* no table any more */
     spin_unlock(&d->mmu_lock);
     if (rc == 1)
         *seen = old;
@@ -159,18 +151,6 @@ int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte
 
 /* ---- the end of a domain ---- */
 
-/* Give up m if it was half validated, or unpin it, if it is d's. */
-static void relinquish_frame(struct domain *d, mfn_t m)
-{
-    struct page_info *pg = mfn_to_page(m);
-
-    if (!(atomic_load(&pg->type_info) & (PGT_PINNED | PGT_PARTIAL)) || !page_get(m, d))
-        return;
-    (void)table_abandon(d, pg);
-    (void)unpin_locked(d, pg);
-    page_put(pg);
-}
-
 int paging_relinquish(struct domain *d)
 {
     struct vcpu *v;
@@ -179,22 +159,17 @@ int paging_relinquish(struct domain *d)
     for_each_vcpu (d, v) {
         vcpu_drop_gdt(v);
         (void)vcpu_set_ldt(v, 0, 0);
-        spin_lock(&d->mmu_lock);
-        (void)set_root_locked(v, _mfn(0), &v->arch.cr3_user);
-        (void)set_root_locked(v, _mfn(0), &v->arch.cr3_kernel);
-        spin_unlock(&d->mmu_lock);
+        rc = set_root(v, _mfn(0), &v->arch.cr3_user) ?: set_root(v, _mfn(0), &v->arch.cr3_kernel);
+        if (rc)
+            return rc;
     }
-    spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
-    while (rc == 0 && d->relinquish_mfn < max_mfn) {
+    while ((rc = tables_drain(d)) == 0 && d->relinquish_mfn < max_mfn) {
         mfn_t m = _mfn(d->relinquish_mfn++);
 
-        if (mfn_valid(m))
-            relinquish_frame(d, m);
-        rc = tables_drain_locked(d);
-        if (rc == 0 && mfn_x(m) % 1024 == 0 && hypercall_preempt_check())
-            rc = -ERESTART;
+        if (mfn_valid(m) && (atomic_load(&mfn_to_page(m)->type_info) & (PGT_PINNED | PGT_PARTIAL)))
+            (void)paging_unpin(d, m);
+        if (mfn_x(m) % 1024 == 0 && hypercall_preempt_check())
+            return -ERESTART;
     }
-    spin_unlock(&d->mmu_lock);
     return rc;
 }

@@ -74,10 +74,9 @@ int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
 }
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *f, unsigned int n)
 {
-    gdt_of = v;
+    gdt_of = f ? v : NULL;
     return 0;
 }
-void vcpu_drop_gdt(struct vcpu *v) { gdt_of = NULL; }
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int n)
 {
     ldt_of = v;

@@ -94,6 +94,8 @@ struct domain *fake_domain(domid_t id, unsigned int nr_vcpus)
         v->info = (vcpu_info_t *)&d->shared_info->vcpu_info[i];
         v->info_mfn = INVALID_MFN;
         v->arch.kernel_mode = true;
+        memset(v->arch.gdt_frames, 0xff, sizeof(v->arch.gdt_frames)); /* INVALID_MFN */
+        memset(v->arch.ldt_frames, 0xff, sizeof(v->arch.ldt_frames));
         d->vcpu[i] = v;
     }
     return d;
@@ -211,7 +213,8 @@ static struct cpu_user_regs fake_regs[FAKE_MAX_CPUS];
 WEAK struct cpu_user_regs *arch_guest_regs(void) { return &fake_regs[fake_pcpu->id]; }
 WEAK int arch_vcpu_create(struct vcpu *v)
 {
-    (void)v;
+    memset(v->arch.gdt_frames, 0xff, sizeof(v->arch.gdt_frames)); /* INVALID_MFN */
+    memset(v->arch.ldt_frames, 0xff, sizeof(v->arch.ldt_frames));
     return 0;
 }
 WEAK void arch_vcpu_destroy(struct vcpu *v) { (void)v; }
