@@ -86,19 +86,19 @@ static void audit_vcpu(const struct vcpu *v)
 static void audit_expectations(uint64_t mfn)
 {
     uint64_t c = frame_table[mfn].count_info, x = frame_table[mfn].type_info;
-    const struct expected *w = &want[mfn];
 
     if (c & PGC_HV) { /* its own references are not known here */
-        complain_if(PGC_COUNT(c) < w->refs || (PGC_OWNER(c) == DOMID_INVALID && w->refs),
+        complain_if(PGC_COUNT(c) < want[mfn].refs ||
+                        (PGC_OWNER(c) == DOMID_INVALID && want[mfn].refs),
                     "references on a frame of the hypervisor's", mfn);
         complain_if((x & PGT_IN_USE) && PGT_TYPE(x) != PGT_WRITABLE,
                     "a frame of the hypervisor's is a table", mfn);
     } else {
-        complain_if(PGC_COUNT(c) != w->refs + !!(c & PGC_ALLOCATED), "references do not add up",
-                    mfn);
+        complain_if(PGC_COUNT(c) != want[mfn].refs + !!(c & PGC_ALLOCATED),
+                    "references do not add up", mfn);
     }
-    complain_if((x & PGT_VALID ? PGT_COUNT(x) : 0) != w->types, "type references do not add up",
-                mfn);
+    complain_if((x & PGT_VALID ? PGT_COUNT(x) : 0) != want[mfn].types,
+                "type references do not add up", mfn);
     complain_if((x & PGT_BUSY) || ((x & PGT_VALID) && !PGT_COUNT(x)),
                 "in a state that does not last", mfn);
 }

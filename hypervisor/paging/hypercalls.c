@@ -88,29 +88,24 @@ struct target {
     char *va;
 };
 
-static bool target_set(struct target *t, struct domain *d, mfn_t m)
-{
-    struct page_info *pg = mfn_to_page_checked(m);
-
-    if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
-        return false;
-    if (t->pg)
-        page_put(t->pg);
-    *t = (struct target){ pg, mfn_x(m), mfn_to_virt(_mfn(array_index_nospec(mfn_x(m), max_mfn))) };
-    return true;
-}
-
 /* 0 or 1 done, 1 if it took long; else an error, and nothing changed. d->mmu_lock is held. */
 static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, struct target *t,
                                      uint64_t ptr, uint64_t val)
 {
     unsigned int cmd = ptr & 7;
     mfn_t m = gfn_to_mfn(d, _gfn(ptr >> PAGE_SHIFT));
+    struct page_info *pg;
     uint64_t x;
     pte_t *p;
 
-    if (unlikely(t->mfn != mfn_x(m)) && !target_set(t, d, m))
-        return -EINVAL;
+    if (unlikely(t->mfn != mfn_x(m))) {
+        pg = mfn_to_page_checked(m);
+        if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
+            return -EINVAL;
+        if (t->pg)
+            page_put(t->pg);
+        *t = (struct target){ pg, mfn_x(m), mfn_to_virt(page_to_mfn(pg)) };
+    }
     p = (pte_t *)(t->va + (ptr & ~PAGE_MASK & ~7ULL));
     x = atomic_load_explicit(&t->pg->type_info, memory_order_relaxed);
     if (unlikely(cmd > MMU_PT_UPDATE_NO_TRANSLATE))
@@ -187,10 +182,8 @@ static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint
     uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, cpus = 0;
     struct vcpu *v;
 
-    if (where == UVMF_LOCAL)
-        cpus = 1ULL << this_pcpu()->id;
-    else if (where == UVMF_ALL)
-        cpus = atomic_load(&d->dirty_cpus);
+    if (where <= UVMF_ALL)
+        cpus = where == UVMF_ALL ? atomic_load(&d->dirty_cpus) : 1ULL << this_pcpu()->id;
     else
         for_each_vcpu (d, v)
             if (vcpus >> v->vcpu_id & 1)

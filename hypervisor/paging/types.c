@@ -82,8 +82,8 @@ int table_abandon(struct domain *d, struct page_info *pg)
 }
 
 /*
- * From free of use, or PARTIAL, to BUSY. The caller has one general reference on pg afterwards too: that
- * on which a valid table's type reference rests, or that of I4 if it does not become valid.
+ * From free of use, or PARTIAL, to BUSY. The caller has one general reference on pg afterwards too:
+ * that beside a valid table's type reference, or that of I4 if the table does not become valid.
  */
 static int table_begin(struct domain *d, struct page_info *pg, enum page_type type,
                        unsigned int *done)

@@ -85,10 +85,9 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
     stored = pte_store(p, &old, new, how);
     if (ram && stored == !(new &PTE_RW))
         type_put_writable(pg);
-    if (stored)
-        return 0;
-    *expect = old;
-    return 1;
+    if (!stored)
+        *expect = old;
+    return !stored;
 }
 
 /* True if none of SKIP entries from t on is present; most tables are nearly empty. */
@@ -132,23 +131,21 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 
 static int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, unsigned int *done)
 {
-    for (unsigned int i = *done; i < PTES_PER_TABLE; i++) {
-        pte_t e = t[i];
+    const unsigned int first = *done;
+
+    for (; *done < PTES_PER_TABLE; ++*done) {
+        pte_t *p = &t[*done], e = *p;
         int rc;
 
-        if (is_hv_slot(type, i))
+        if (is_hv_slot(type, *done) || (!(e & PTE_P) && l1tf_safe(e)))
             continue;
-        *done = i;
-        if (!(e & PTE_P) && l1tf_safe(e))
-            continue;
+        if (*done > first && hypercall_preempt_check())
+            return -ERESTART;
         rc = (e & UPPER_BAD) || !(e & PTE_P) ? -EINVAL : table_get(d, _mfn(pte_mfn(e)), type - 1);
         if (rc)
             return rc;
         if (!(e & PTE_US))
-            WRITE_ONCE(t[i], e | PTE_US);
-        *done = i + 1;
-        if (*done < PTES_PER_TABLE && hypercall_preempt_check())
-            return -ERESTART;
+            WRITE_ONCE(*p, e | PTE_US);
     }
     return 0;
 }

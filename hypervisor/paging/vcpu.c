@@ -76,6 +76,7 @@ static int desc_frames_set(struct vcpu *v, bool ldt, const uint64_t *gfns, uint6
         memcpy(frames, new, nr_frames * sizeof(*new));
         drop = old;
         *(ldt ? &v->arch.nr_ldt_ents : &v->arch.nr_gdt_ents) = nr;
+        v->arch.ldt_base = ldt ? va : v->arch.ldt_base;
         (ldt ? arch_vcpu_ldt_changed : arch_vcpu_gdt_changed)(v);
     }
     for (uint32_t i = 0; i < nr_frames; i++)
@@ -93,15 +94,10 @@ int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents)
 
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents)
 {
-    int rc;
-
     if (nr_ents > LDT_MAX_ENTRIES ||
         (nr_ents && ((va & ~PAGE_MASK) || !va_is_canonical(va) || va_is_hv(va))))
         return -EINVAL;
-    rc = desc_frames_set(v, true, NULL, va, nr_ents);
-    if (rc == 0)
-        v->arch.ldt_base = nr_ents ? va : 0;
-    return rc;
+    return desc_frames_set(v, true, NULL, va, nr_ents);
 }
 
 int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)

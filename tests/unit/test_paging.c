@@ -770,7 +770,7 @@ static void test_preempted_at_every_nth_chance(void)
         }
         CU_ASSERT_EQUAL(rc, 0);
         CU_ASSERT_EQUAL(done, 1);
-        CU_ASSERT_TRUE(n > 30 || restarts > 0);
+        CU_ASSERT_TRUE(n > 23 || restarts > 0);
         CU_ASSERT_EQUAL(paging_audit(), 0);
         op[0].cmd = MMUEXT_UNPIN_TABLE;
         for (rc = ext_n(1); rc == -ERESTART;) {
