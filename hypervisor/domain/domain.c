@@ -61,6 +61,7 @@ int vcpu_create(struct domain *d, uint32_t id)
               : id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id]
                                           : &d->extra_vcpu_info[id - XEN_LEGACY_MAX_VCPUS];
     atomic_store(&v->processor, v->is_idle ? id : 0);
+    atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
     spin_lock(&d->lock);
     if (d->vcpu[id] == NULL)
         rc = arch_vcpu_create(v) ?: sched_vcpu_create(v) ?: (v->is_idle ? 0 : vcpu_timers_create(v));

@@ -29,7 +29,7 @@
  */
 void sched_init_cpu(uint32_t cpu);
 /**
- * Make v known to the scheduler; VPF_DOWN is set unless it is idle. 0 or -ENOMEM. An idle vCPU has its
+ * Make v known to the scheduler; unless it is idle VPF_DOWN is set. 0 or -ENOMEM. An idle vCPU has its
  * CPU in v->processor; others are placed: the online CPU where least competes.
  */
 int sched_vcpu_create(struct vcpu *v);
