@@ -28,7 +28,7 @@ static void block_link(uint64_t mfn, unsigned int order)
 
     atomic_store_explicit(&pg->count_info, PGC_NOBODYS | PGC_FREE, RELAXED);
     atomic_fetch_and_explicit(&pg->type_info, ~PGT_DONE_MASK, RELAXED);
-    atomic_fetch_or_explicit(&pg->type_info, (uint64_t)order << PGT_DONE_SHIFT, RELAXED);
+    atomic_fetch_or_explicit(&pg->type_info, order * (1ULL << PGT_DONE_SHIFT), RELAXED);
     page_list_insert(&free_head[zone_of(mfn)][order], pg, true);
     nr_free += 1ULL << order;
 }
