@@ -11,24 +11,30 @@
 #include "sched/timer.h"
 #include "x86/upcalls.h"
 
-noreturn void hypervisor_main(void)
+/* From here on c runs a vCPU and its scheduler may be asked. */
+static void cpu_init(struct pcpu *c)
 {
-    struct pcpu *c = this_pcpu();
-    struct domain *dom0;
-
     timers_init_cpu(c->id);
     sched_init_cpu(c->id);
+    c->idle = idle_vcpu_create(c->id);
+    c->running = c->idle;
+    atomic_store(&c->idle->running, true);
+}
+
+noreturn void hypervisor_main(void)
+{
+    struct domain *dom0;
+
     time_register_virq(virq_send_vcpu);
     idle_domain_create();
-    c->idle = idle_vcpu_create(c->id);
-    c->running = c->idle; /* from here on `current` is a vCPU and the scheduler may be asked */
-    atomic_store(&c->idle->running, true);
+    cpu_init(this_pcpu());
     softirq_register(SOFTIRQ_SERIAL, console_softirq);
     irq_init();
     console_irq_init();
     cpuid_policy_init();
     domain_debug_keys();
     arch_irq_enable();
+    arch_start_cpus(cpu_init);
     print(LOG_INFO, "Memory: %lu MiB free of %lu MiB", heap_free_pages() >> 8,
           heap_total_pages() >> 8);
     dom0 = dom0_build();

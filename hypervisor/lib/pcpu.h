@@ -19,8 +19,8 @@ struct pcpu {
     uint32_t id;               /* index, 0..NR_CPUS-1 */
     struct vcpu *idle;         /* this CPU's idle vCPU */
     uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
-    uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_hypercalls, nr_exceptions;
-};
+    uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_ipis, nr_hypercalls, nr_exceptions;
+} __attribute__((aligned(128))); /* no line of one CPU's is another's */
 
 #include <arch_inline.h>
 

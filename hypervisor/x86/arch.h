@@ -50,7 +50,7 @@ void arch_flush_tlb_page_local(uint64_t va);
 /** The same on each CPU in mask (bit per pcpu->id), this one included; returns when all are done. */
 void arch_flush_tlb_mask(uint64_t mask);
 void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va);
-/** The TLB clock: advances with each full flush on any CPU; see tlb_flush_needed(). */
+/** The TLB clock: advances with each full flush on any CPU; see tlb_flush_since(). */
 extern _Atomic uint64_t arch_tlb_clock;
 /** The data of CPU id, which is online. */
 struct pcpu *arch_pcpu(uint32_t id);
@@ -149,13 +149,15 @@ extern bool arch_tsc_reliable;
 uint64_t arch_boot_wallclock_s(void);
 /** Ask for SOFTIRQ_TIMER at system time deadline_ns (0: none). */
 void arch_timer_program(uint64_t deadline_ns);
-/** Make CPU id notice its softirqs. */
+/** At boot: bring up the other CPUs; each is prepared by init, on this CPU, before it runs. */
+void arch_start_cpus(void (*init)(struct pcpu *c));
+/** Make CPU id notice its softirqs, unless it is this one. NMI context, too. */
 void arch_cpu_kick(uint32_t id);
 /** Enter the current vCPU, which is not idle; the stack is dropped. */
 noreturn void exit_to_guest(void);
 /** Halt until an interrupt, if no softirq is pending. Returns with interrupts on. */
 void arch_idle(void);
-uint64_t arch_cpus_online(void); /* mask */
+uint64_t arch_cpus_online(void); /* mask; constant once the initial domain is built */
 
 uint32_t arch_port_in(uint16_t port, unsigned int bytes);
 void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value);

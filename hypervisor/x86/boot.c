@@ -183,6 +183,8 @@ static void map_cpu_area(uint32_t cpu)
     for (unsigned int i = 0; i < 64; i++)
         if (pages >> i & 1)
             map_new(CPU_AREA(cpu) + i * PAGE_SIZE, PAGE_SIZE, 0, 0);
+    if (cpu)
+        map_new(CPU_STACK_TOP(cpu) - CPU_STACK_SIZE, CPU_STACK_SIZE, 0, 0);
 }
 
 static void build_address_space(void)
@@ -196,7 +198,8 @@ static void build_address_space(void)
     reachable_end = DIRECTMAP_BYTES;
     each_ram(map_tables);
     map_new(IDT_VIRT, PAGE_SIZE, 0, 0);
-    map_cpu_area(0);
+    for (uint32_t cpu = 0; cpu < MAX(acpi_info.nr_cpus, 1u); cpu++)
+        map_cpu_area(cpu);
     hv_entry(MMIO_VIRT, 3, 0); /* each slot's L3 has to be there before a guest's L4 copies it */
 }
 
@@ -218,7 +221,7 @@ static const void *acpi_map(uint64_t maddr, size_t len)
 
 noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
 {
-    static struct cpu_entry early_entry = { .pcpu = &boot_pcpu };
+    static struct cpu_entry early_entry = { .pcpu = &pcpus[0] };
 
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&early_entry);
     image_phys = image_maddr;
@@ -233,7 +236,7 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
     acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, acpi_map);
     reserve_boot_things();
     build_address_space();
-    cpu_setup_descriptors(0, &boot_pcpu, (uint64_t)(uintptr_t)boot_stack_top);
+    cpu_setup_descriptors(0, (uint64_t)(uintptr_t)boot_stack_top);
     cpu_setup_msrs();
     fpu_init();
     start_heap();

@@ -119,7 +119,7 @@ void cpu_load_ldt(unsigned int nr_ents)
     __asm__ volatile("lldt %w0" ::"r"(nr_ents ? LDT_SELECTOR : 0));
 }
 
-void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top)
+void cpu_setup_descriptors(uint32_t id, uint64_t stack_top)
 {
     struct cpu_entry *e = (struct cpu_entry *)(CPU_AREA(id) + CPU_AREA_PAGE_ENTRY * PAGE_SIZE);
     uint64_t *gdt = gdt_entry(id, HV_CS), stack = CPU_AREA(id) + CPU_AREA_PAGE_STACK * PAGE_SIZE;
@@ -128,7 +128,7 @@ void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top)
     struct table_register idtr = { PAGE_SIZE - 1, IDT_VIRT };
 
     _Static_assert(sizeof(struct cpu_user_regs) == 200, "the frame's place in the entry stack");
-    e->pcpu = pcpu;
+    e->pcpu = &pcpus[id];
     e->regs = (struct cpu_user_regs *)(stack + PAGE_SIZE - 216); /* aligns the CPU's part */
     e->stack_top = stack_top;
     e->tss.rsp[0] = (uint64_t)(uintptr_t)&e->regs->es;

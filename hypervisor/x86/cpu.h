@@ -6,6 +6,8 @@
 #include "memory/objects.h"
 
 #define CPU_STACK_SIZE 16384
+/* Execution stacks of all but the first CPU, each with a hole below it. */
+#define CPU_STACK_TOP(cpu) (MMIO_VIRT + GIB(2) + ((cpu) + 1UL) * 2 * CPU_STACK_SIZE)
 
 /* Selectors of page 14 of every CPU's GDT; those of ring 3 are the ABI's (FLAT_RING3_*). */
 enum { HV_CS = 0xe008, HV_DS = 0xe010, TSS_SELECTOR = 0xe040, LDT_SELECTOR = 0xe050 };
@@ -67,7 +69,7 @@ void cpu_detect(void);
 /** Load CR4, EFER, PAT and the SYSCALL MSRs on this CPU; its areas are mapped. */
 void cpu_setup_msrs(void);
 /** Build descriptor tables for CPU id in its mapped entry area and load them. */
-void cpu_setup_descriptors(uint32_t id, struct pcpu *pcpu, uint64_t stack_top);
+void cpu_setup_descriptors(uint32_t id, uint64_t stack_top);
 /** Point this CPU's LDTR at nr_ents entries in its LDT window; 0: none. */
 void cpu_load_ldt(unsigned int nr_ents);
 
@@ -84,10 +86,25 @@ void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags);
 /** This CPU goes to the root cr3: all but global entries of its TLB are gone. */
 void load_root(uint64_t cr3);
 
-/** The first CPU's; it outlives the boot code. */
-extern struct pcpu boot_pcpu;
 /** C begins here: head.S gives the addresses of the boot information and of the image. */
 noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr);
+/** And on the other CPUs. */
+noreturn void ap_start(void);
+
+/* ---- several CPUs (smp.c) ---- */
+
+/** By id; 0 is the one that booted. */
+extern struct pcpu pcpus[NR_CPUS];
+/** Bit per CPU that runs; bits are only added, by start_cpus.c. */
+extern _Atomic uint64_t cpus_online;
+/** Do what other CPUs asked this one for, whatever it is doing. */
+void smp_serve(void);
+/** Have CPU cpu call vcpu_unload_here(); do not wait. */
+void smp_unload(uint32_t cpu);
+/** An NMI came: does not return when it was sent to stop this CPU. */
+void smp_nmi(void);
+/** Leave the root and save the FPU state of the vCPU that this CPU has loaded but does not run. */
+void vcpu_unload_here(void);
 
 /* ---- traps ---- */
 
@@ -128,7 +145,7 @@ void save_selectors(struct vcpu *v);
 void fpu_init(void);
 /** A new image for v, in the state that a CPU has at reset. 0 or -ENOMEM. */
 int fpu_create(struct vcpu *v);
-/** Save from's state, unless NULL, and load to's. */
+/** Save from's state, and load to's; each unless NULL. */
 void fpu_switch(struct vcpu *from, struct vcpu *to);
 void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
 

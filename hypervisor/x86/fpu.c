@@ -65,12 +65,15 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
     if (!cpu_features.xsave) {
         if (from)
             __asm__ volatile("fxsaveq (%0)" ::"r"(from->arch.fpu) : "memory");
-        __asm__ volatile("fninit; fxrstorq (%0)" ::"r"(to->arch.fpu) : "memory");
+        if (to)
+            __asm__ volatile("fninit; fxrstorq (%0)" ::"r"(to->arch.fpu) : "memory");
         return;
     }
     xsetbv(all);
     if (from)
         __asm__ volatile("xsave64 (%0)" ::"r"(from->arch.fpu), "a"(all), "d"(0) : "memory");
+    if (to == NULL)
+        return;
     __asm__ volatile("fninit; xrstor64 (%0)" ::"r"(to->arch.fpu), "a"(all), "d"(0) : "memory");
     xsetbv(to->arch.xcr0);
 }

@@ -107,6 +107,40 @@ start32:
         push    %eax
         lret
 
+/*
+ * Where the other CPUs begin, in real mode: start_cpus.c copies this to a page below 1 MiB and fills
+ * in the three addresses. They go to long mode at once, on the boot page tables.
+ */
+        .code16
+        .globl  ap_trampoline, ap_fill, ap_trampoline_end
+ap_trampoline:
+        cli
+        mov     %cs, %ax
+        mov     %ax, %ds
+        lgdtl   ap_gdtr - ap_trampoline
+        mov     $0x6a0, %eax
+        mov     %eax, %cr4
+        mov     ap_fill - ap_trampoline, %eax
+        mov     %eax, %cr3
+        mov     $0xc0000080, %ecx
+        rdmsr
+        or      $0x901, %eax
+        wrmsr
+        mov     $0x80010033, %eax
+        mov     %eax, %cr0
+        ljmpl   *(ap_jump - ap_trampoline)
+        .balign 8
+ap_fill:
+        .long   0                               /* boot_l4 */
+ap_jump:
+        .long   0                               /* the identity map's start_ap64 */
+        .word   8
+ap_gdtr:
+        .word   15
+        .long   0                               /* boot_gdt */
+ap_trampoline_end:
+        .code32
+
 /* Say %esi on COM1 (115200 8n1) and stop. */
 die32:
         lea     PHYS(uart_init), %edi
@@ -140,8 +174,20 @@ start64:
         call    boot_start
         ud2
 
+        .globl  start_ap64
+start_ap64:
+        movabs  $1f, %rax
+        jmp     *%rax
+1:      mov     ap_root(%rip), %rax             /* the hypervisor's own */
+        mov     %rax, %cr3
+        mov     ap_stack(%rip), %rsp
+        xor     %ebp, %ebp
+        call    ap_start
+        ud2
+
         .section .boot.data, "aw"
         .balign 8
+        .globl  boot_gdt, boot_l4
 boot_gdt:
         .quad   0, 0x00af9a000000ffff
 boot_gdtr:

@@ -6,7 +6,6 @@ extern char init_start[], init_end[];
 
 pte_t *hv_root;
 uint64_t image_phys;
-struct pcpu boot_pcpu;
 void *(*hv_table_alloc)(void);
 _Atomic uint64_t arch_tlb_clock = 1;
 
@@ -32,7 +31,9 @@ pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user)
 
 void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags)
 {
-    flags |= PTE_P | PTE_A | PTE_D | PTE_G;
+    flags |= PTE_P | PTE_A | PTE_D;
+    if ((flags & (PTE_RW | PTE_NX)) != PTE_RW) /* what boot alone uses is both, and goes again */
+        flags |= PTE_G;
     while (bytes) {
         unsigned int level = 1;
         uint64_t size = PAGE_SIZE;
@@ -70,14 +71,13 @@ void arch_free_init(void)
 {
     uint64_t start = (uint64_t)(uintptr_t)init_start, end = (uint64_t)(uintptr_t)init_end;
 
-    for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+    for (uint64_t va = start; va < end; va += PAGE_SIZE)
         *hv_entry(va, 1, 0) = 0;
-        invlpg(va);
-    }
+    arch_flush_tlb_mask(arch_cpus_online());
     heap_free_range(image_phys + (start - IMAGE_VIRT), image_phys + (end - IMAGE_VIRT));
 }
 
-/* ---- TLB: only this CPU so far; entries of guests are never global ---- */
+/* ---- the TLB of this CPU; entries of guests are never global ---- */
 
 void load_root(uint64_t cr3)
 {
@@ -96,26 +96,3 @@ void arch_flush_tlb_local(void)
 
 /* Of an address that is not canonical INVLPG does nothing. */
 void arch_flush_tlb_page_local(uint64_t va) { invlpg(va); }
-
-void arch_flush_tlb_mask(uint64_t mask)
-{
-    if (mask >> this_pcpu()->id & 1)
-        arch_flush_tlb_local();
-}
-
-void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va)
-{
-    if (mask >> this_pcpu()->id & 1)
-        arch_flush_tlb_page_local(va);
-}
-
-/* ---- CPUs: one so far ---- */
-
-uint64_t arch_cpus_online(void) { return 1; }
-void arch_cpu_kick(uint32_t id) { BUG_ON(id != this_pcpu()->id); }
-void arch_stop_other_cpus(void) {}
-
-struct pcpu *arch_pcpu(uint32_t id)
-{
-    return ((struct cpu_entry *)(CPU_AREA(id) + CPU_AREA_PAGE_ENTRY * PAGE_SIZE))->pcpu;
-}

@@ -5,11 +5,13 @@
 #include "x86/vectors.h"
 
 enum { REG_ID = 0x020, REG_VERSION = 0x030, REG_TPR = 0x080, REG_SPIV = 0x0f0, REG_ISR = 0x100 };
+enum { REG_ICR = 0x300, REG_ICR_HIGH = 0x310 };
 enum { REG_LVT_TIMER = 0x320, REG_LVT_LINT1 = 0x360 };
 enum { REG_TIMER_INITIAL = 0x380, REG_TIMER_CURRENT = 0x390, REG_TIMER_DIVIDE = 0x3e0 };
 
 enum { MSR_APIC_BASE = 0x1b, APIC_BASE_X2APIC = 1 << 10, APIC_BASE_ENABLED = 1 << 11 };
 enum { SPIV_ENABLE = 1 << 8, LVT_MASKED = 1 << 16, DELIVER_NMI = 4 << 8, DIVIDE_BY_1 = 0xb };
+#define ICR_BUSY (1u << 12)
 
 volatile uint32_t *lapic_regs;
 
@@ -28,7 +30,8 @@ void lapic_init(void)
         panic("The firmware left the local APIC in x2APIC mode, which is not supported");
     if (!(base & APIC_BASE_ENABLED) && arch_wrmsr_safe(MSR_APIC_BASE, base | APIC_BASE_ENABLED))
         panic("The local APIC cannot be enabled");
-    lapic_regs = arch_map_mmio(base & PTE_ADDR_MASK, PAGE_SIZE);
+    if (lapic_regs == NULL)
+        lapic_regs = arch_map_mmio(base & PTE_ADDR_MASK, PAGE_SIZE);
     if (lapic_regs == NULL)
         panic("The local APIC at 0x%lx cannot be mapped", base);
     lapic_write(REG_SPIV, SPIV_ENABLE | VECTOR_SPURIOUS);
@@ -45,6 +48,19 @@ void lapic_init(void)
 }
 
 uint32_t lapic_id(void) { return lapic_read(REG_ID) >> 24; }
+
+void lapic_send(uint32_t apic_id, uint32_t what)
+{
+    unsigned long flags = arch_irq_save();
+    uint32_t high = lapic_read(REG_ICR_HIGH);
+
+    while (lapic_read(REG_ICR) & ICR_BUSY)
+        cpu_relax();
+    lapic_write(REG_ICR_HIGH, apic_id << 24);
+    lapic_write(REG_ICR, what);
+    lapic_write(REG_ICR_HIGH, high); /* an NMI may have come between these two writes below us */
+    arch_irq_restore(flags);
+}
 
 bool lapic_in_service(unsigned int vector)
 {

@@ -59,6 +59,13 @@ void time_init(void)
         print(LOG_WARN, "RTC: no sensible time; the wall clock starts at 1970");
 }
 
+void time_tsc_differs(void)
+{
+    print(LOG_WARN, "TSC: not the same on all CPUs");
+    tsc_may_differ = true;
+    arch_tsc_reliable = false;
+}
+
 /* The APIC's clock may be off by some ppm: if it fires early, timers_run() programs the rest. */
 void arch_timer_program(uint64_t deadline_ns)
 {

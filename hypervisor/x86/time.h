@@ -7,6 +7,8 @@
  * system time, read the RTC. At most 50 ms; a timer that stands still is noticed and left out.
  */
 void time_init(void);
+/** Found while CPUs came up: their TSCs do not agree. */
+void time_tsc_differs(void);
 
 /* ---- calibrate.c; pure but for ports, MMIO, CPUID, TSC and APIC timer, which tests play ---- */
 

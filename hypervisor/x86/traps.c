@@ -24,17 +24,26 @@ static void interrupt(unsigned int vector)
         lapic_eoi();
         softirq_raise(SOFTIRQ_TIMER);
     } else if (vector == VECTOR_IPI_KICK) {
-        lapic_eoi(); /* being here is the point: the exit path looks at the softirqs */
+        lapic_eoi(); /* for softirqs being here is the point: the exit path looks at them */
+        smp_serve();
     } else if (vector != VECTOR_SPURIOUS) {
         irq_interrupt(vector);
     }
 }
 
+/* v finds *what at its next exit; no lock is taken, as any may be held below. */
+static void tell(struct vcpu *v, _Atomic bool *what)
+{
+    atomic_store(what, true);
+    arch_cpu_kick(atomic_load(&v->processor));
+}
+
 /* A hardware NMI: nobody knows its source; the hardware domain gets to see it, as on Xen. */
 static void hardware_nmi(void)
 {
+    smp_nmi();
     if (hardware_domain && hardware_domain->vcpu[0])
-        atomic_store(&hardware_domain->vcpu[0]->nmi_pending, true);
+        tell(hardware_domain->vcpu[0], &hardware_domain->vcpu[0]->nmi_pending);
 }
 
 /* The last machine check: kept, as the CPU may be inside print() when one comes. */
@@ -70,7 +79,7 @@ static void machine_check(void)
         panic("machine check that cannot be survived: MCG_STATUS %lx, bank %u, status %lx", mcg,
               last_mce.bank, last_mce.status);
     wrmsr(MSR_MCG_STATUS, 0);
-    atomic_store(&hardware_domain->vcpu[0]->mce_pending, true);
+    tell(hardware_domain->vcpu[0], &hardware_domain->vcpu[0]->mce_pending);
 }
 
 /* Debug registers belong to the guest; DR6's news goes into its copy. */

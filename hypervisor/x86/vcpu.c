@@ -6,7 +6,7 @@
 #include "x86/cpu.h"
 
 /* Whose segments, bases, roots, FPU state and debug registers this CPU holds; survives a spell of idleness. */
-static struct vcpu *loaded[NR_CPUS];
+static _Atomic(struct vcpu *) loaded[NR_CPUS];
 
 int arch_vcpu_create(struct vcpu *v)
 {
@@ -28,15 +28,37 @@ int arch_vcpu_create(struct vcpu *v)
     return 0;
 }
 
+/* This CPU has old's address space no more: its TLB was flushed since. */
+static void left(const struct vcpu *old)
+{
+    atomic_fetch_and(&old->domain->dirty_cpus, ~(1ULL << this_pcpu()->id));
+}
+
+void vcpu_unload_here(void)
+{
+    unsigned long flags = arch_irq_save();
+    struct pcpu *c = this_pcpu();
+    struct vcpu *v = atomic_load(&loaded[c->id]);
+
+    if (v && v != c->running) {
+        fpu_switch(v, NULL);
+        load_root(virt_to_maddr(hv_root));
+        left(v);
+        atomic_store(&loaded[c->id], NULL);
+    }
+    arch_irq_restore(flags);
+}
+
 void arch_vcpu_unload(struct vcpu *v)
 {
-    struct pcpu *c = this_pcpu();
+    uint32_t cpu = v->arch.last_cpu;
 
-    if (loaded[c->id] != v)
-        return;
-    BUG_ON(c->running == v);
-    loaded[c->id] = NULL;
-    load_root(virt_to_maddr(hv_root));
+    if (atomic_load(&loaded[cpu]) == v)
+        smp_unload(cpu);
+    while (atomic_load(&loaded[cpu]) == v) { /* it may ask us for something itself */
+        smp_serve();
+        cpu_relax();
+    }
 }
 
 void arch_vcpu_destroy(struct vcpu *v)
@@ -247,7 +269,7 @@ static bool load_segments(struct vcpu *v)
 void arch_context_switch(struct vcpu *prev, struct vcpu *next)
 {
     struct pcpu *c = this_pcpu();
-    struct vcpu *old = loaded[c->id];
+    struct vcpu *old;
     bool bad_segment;
 
     BUG_ON(arch_irq_enabled() || c->running != prev);
@@ -257,25 +279,26 @@ void arch_context_switch(struct vcpu *prev, struct vcpu *next)
         arch_vcpu_save_bases(prev);
     }
     c->running = next;
-    atomic_store(&prev->running, false);
-    atomic_store(&next->running, true);
     if (next->is_idle)
         return;
+    if (next->arch.last_cpu != c->id)
+        arch_vcpu_unload(next);
     memcpy(arch_guest_regs(), &next->arch.regs, offsetof(struct cpu_user_regs, es));
-    if (old && old->arch.last_cpu != c->id)
-        old = NULL; /* it was loaded elsewhere since */
+    old = atomic_load(&loaded[c->id]);
     if (old == next)
         return;
-    loaded[c->id] = next;
     next->arch.last_cpu = c->id;
-    atomic_fetch_or(&next->domain->dirty_cpus, 1ULL << c->id);
+    atomic_fetch_or(&next->domain->dirty_cpus, 1ULL << c->id); /* before its tables are walked */
     arch_vcpu_roots_changed(next);
+    if (old && old->domain != next->domain)
+        left(old);
     arch_vcpu_gdt_changed(next);
     arch_vcpu_ldt_changed(next);
     bad_segment = load_segments(next);
     if (old == NULL || ((old->arch.dr[7] | next->arch.dr[7]) & 0xff))
         arch_vcpu_debugregs_changed(next);
     fpu_switch(old, next);
+    atomic_store(&loaded[c->id], next); /* from here on old may be loaded elsewhere */
     arch_vcpu_crs_changed(next);
     if (cpu_features.rdtscp)
         wrmsr(MSR_TSC_AUX, next->arch.tsc_aux);

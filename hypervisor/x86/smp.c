@@ -1,0 +1,119 @@
+/*
+ * What CPUs do to one another. Each has a box: other CPUs put what they want into it and send
+ * VECTOR_IPI_KICK. A request is served in the interrupt, and by CPUs that wait for others themselves,
+ * with interrupts on or off: so two that wait for each other both go on.
+ */
+#include "x86/cpu.h"
+#include "x86/acpi.h"
+#include "x86/arch.h"
+#include "x86/lapic.h"
+#include "x86/vectors.h"
+
+#define FLUSH_ALL UINT64_MAX /* not canonical */
+
+struct pcpu pcpus[NR_CPUS];
+_Atomic uint64_t cpus_online = 1;
+
+static struct box {
+    /* asked of this CPU: */
+    _Atomic uint64_t flush_for; /* bit per CPU whose flush_va is to be flushed */
+    _Atomic bool unload;
+    /* asked by this CPU, one flush at a time: */
+    uint64_t flush_va;
+    _Atomic uint64_t flush_waits; /* for these CPUs */
+} __attribute__((aligned(128))) boxes[NR_CPUS];
+
+static _Atomic uint32_t stopped_by; /* id of the CPU that alone goes on, plus 1 */
+
+uint64_t arch_cpus_online(void) { return atomic_load_explicit(&cpus_online, memory_order_relaxed); }
+struct pcpu *arch_pcpu(uint32_t id) { return &pcpus[id]; }
+
+void arch_cpu_kick(uint32_t id)
+{
+    if (id == this_pcpu()->id)
+        return;
+    this_pcpu()->nr_ipis++;
+    lapic_send(acpi_info.cpus[id].apic_id, VECTOR_IPI_KICK);
+}
+
+/* ---- TLB ---- */
+
+static void flush_here(uint64_t va)
+{
+    if (va == FLUSH_ALL)
+        arch_flush_tlb_local();
+    else
+        arch_flush_tlb_page_local(va);
+}
+
+void smp_serve(void)
+{
+    struct box *b = &boxes[this_pcpu()->id];
+    uint64_t who;
+
+    for (who = atomic_exchange(&b->flush_for, 0); who; who &= who - 1) {
+        struct box *from = &boxes[ffs64(who) - 1];
+
+        flush_here(from->flush_va);
+        atomic_fetch_and(&from->flush_waits, ~(1ULL << this_pcpu()->id));
+    }
+    if (atomic_load(&b->unload) && atomic_exchange(&b->unload, false))
+        vcpu_unload_here();
+}
+
+/* The caller changed the tables by locked instructions: who gets the request after that sees it. */
+static void flush(uint64_t mask, uint64_t va)
+{
+    uint64_t me = 1ULL << this_pcpu()->id;
+    struct box *b = &boxes[this_pcpu()->id];
+
+    if (mask & me)
+        flush_here(va);
+    mask &= arch_cpus_online() & ~me;
+    if (likely(mask == 0))
+        return;
+    b->flush_va = va;
+    atomic_store(&b->flush_waits, mask);
+    for (; mask; mask &= mask - 1) {
+        atomic_fetch_or(&boxes[ffs64(mask) - 1].flush_for, me);
+        arch_cpu_kick(ffs64(mask) - 1);
+    }
+    while (atomic_load(&b->flush_waits)) {
+        smp_serve();
+        cpu_relax();
+    }
+}
+
+void arch_flush_tlb_mask(uint64_t mask) { flush(mask, FLUSH_ALL); }
+void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va) { flush(mask, va); }
+
+/* ---- the state of a vCPU that another CPU has ---- */
+
+void smp_unload(uint32_t cpu)
+{
+    if (cpu == this_pcpu()->id) {
+        vcpu_unload_here();
+        return;
+    }
+    atomic_store(&boxes[cpu].unload, true);
+    arch_cpu_kick(cpu);
+}
+
+/* ---- the end ---- */
+
+void arch_stop_other_cpus(void)
+{
+    uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);
+
+    atomic_store(&stopped_by, this_pcpu()->id + 1);
+    for (; others; others &= others - 1)
+        lapic_send(acpi_info.cpus[ffs64(others) - 1].apic_id, ICR_NMI);
+}
+
+void smp_nmi(void)
+{
+    uint32_t by = atomic_load(&stopped_by);
+
+    if (by && by != this_pcpu()->id + 1)
+        arch_halt_forever();
+}
