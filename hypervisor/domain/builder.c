@@ -219,7 +219,7 @@ static uint32_t fill_vga(dom0_vga_console_info_t *vga)
     __typeof__(vga->u.vesa_lfb) *lfb = &vga->u.vesa_lfb;
 
     if (boot_info.has_framebuffer && f->type == 1) {
-        vga->video_type = boot_info.is_efi ? XEN_VGATYPE_EFI_LFB : XEN_VGATYPE_VESA_LFB;
+        vga->video_type = boot_info.efi_system_table ? XEN_VGATYPE_EFI_LFB : XEN_VGATYPE_VESA_LFB;
         lfb->width = (uint16_t)f->width;
         lfb->height = (uint16_t)f->height;
         lfb->bytes_per_line = (uint16_t)f->pitch_bytes;
@@ -228,7 +228,7 @@ static uint32_t fill_vga(dom0_vga_console_info_t *vga)
         lfb->ext_lfb_base = (uint32_t)(f->maddr >> 32);
         lfb->lfb_size = (uint32_t)DIV_ROUND_UP((uint64_t)f->pitch_bytes * f->height, KIB(64));
         memcpy(&lfb->red_pos, &f->red_pos, 6); /* in both: position, size of each colour */
-    } else if (!boot_info.is_efi) {
+    } else if (!boot_info.efi_system_table) {
         vga->video_type = XEN_VGATYPE_TEXT_MODE_3;
         vga->u.text_mode_3.font_height = 16;
         vga->u.text_mode_3.rows = 25;

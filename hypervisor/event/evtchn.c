@@ -282,6 +282,9 @@ static long op_bind_vcpu(struct request *r)
         (chn->state == ECS_VIRQ && !virq_is_global(chn->num)))
         return -EINVAL;
     WRITE_ONCE(chn->vcpu, (uint8_t)r->u.bind_vcpu.vcpu);
+    if (chn->state == ECS_PIRQ)
+        pirq_move_locked(r->d, chn->num, r->u.bind_vcpu.port,
+                         atomic_load(&r->d->vcpu[chn->vcpu]->processor));
     return 0;
 }
 

@@ -6,6 +6,29 @@
 #include "console/console.h"
 #include "sched/time.h"
 #include "x86/acpi.h"
+#include "x86/efi.h"
+
+/* As the firmware had it; memory information, option ROMs and properties were not collected. */
+static long op_efi_info(uint32_t index, union xenpf_efi_info *info)
+{
+    uint32_t chars;
+
+    if (!efi_info.is_efi)
+        return -ENOSYS;
+    switch (index) {
+    case XEN_FW_EFI_VERSION: info->version = efi_info.revision; return 0;
+    case XEN_FW_EFI_RT_VERSION: info->version = efi_info.runtime_revision; return 0;
+    case XEN_FW_EFI_CONFIG_TABLE:
+        info->cfg.addr = efi_info.config_tables;
+        info->cfg.nent = efi_info.nr_config_tables;
+        return 0;
+    case XEN_FW_EFI_VENDOR:
+        info->vendor.revision = efi_info.vendor_revision;
+        chars = MIN(info->vendor.bufsz / 2, (uint32_t)EFI_VENDOR_CHARS);
+        return copy_to_guest(GVA_OF(info->vendor.name), efi_info.vendor, chars * 2);
+    default: return -EOPNOTSUPP;
+    }
+}
 
 /* No EDD, MBR signatures or EDID were collected: the lists are empty. GRUB left the BIOS behind. */
 static long op_firmware_info(struct xenpf_firmware_info *f)
@@ -15,7 +38,7 @@ static long op_firmware_info(struct xenpf_firmware_info *f)
     case XEN_FW_DISK_MBR_SIGNATURE:
     case XEN_FW_VBEDDC_INFO: return -ESRCH;
     case XEN_FW_KBD_SHIFT_FLAGS: f->u.kbd_shift_flags = 0; return f->index ? -ESRCH : 0;
-    case XEN_FW_EFI_INFO: return -ENOSYS;
+    case XEN_FW_EFI_INFO: return op_efi_info(f->index, &f->u.efi_info);
     default: return -EINVAL;
     }
 }

@@ -1,6 +1,6 @@
 /*
- * Physical interrupts as event channels: I/O APICs, legacy PCI configuration ports, and the pirq
- * operations of physdev_op.
+ * Physical interrupts as event channels: I/O APICs, message-signalled interrupts, PCI configuration
+ * space by the legacy ports, and physdev_op. Only the hardware domain has pirqs.
  */
 #pragma once
 #include "memory/guest_copy.h"
@@ -24,6 +24,8 @@ long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_
 int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port);
 /** No-op if pirq is not bound to this port. */
 void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port);
+/** EVTCHNOP_bind_vcpu: interrupt CPU cpu from now on. The same. */
+void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu);
 
 /** Emulated port cf8/cfc access by a domain; true if it was one. */
 bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write,

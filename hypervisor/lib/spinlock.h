@@ -7,7 +7,7 @@
 #include "lib/pcpu.h"
 
 /* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */
-enum { L_DOMLIST, L_DOMAIN, L_PAGE, L_EVENT, L_IRQ, L_SCHED, L_TIMER, L_HEAP, L_CONSOLE };
+enum { L_DOMLIST, L_DOMAIN, L_PAGE, L_EVENT, L_PIRQ, L_IRQ, L_SCHED, L_TIMER, L_IO, L_HEAP, L_CONSOLE };
 
 struct spinlock {
     atomic_uint next, owner;

@@ -21,6 +21,13 @@ struct mfn_range {
     uint64_t first, last;
 };
 #define NR_IOMEM_RANGES 32
+static inline bool ranges_have(const struct mfn_range *r, uint32_t nr, uint64_t mfn)
+{
+    for (const struct mfn_range *end = r + nr; r < end; r++)
+        if (mfn >= r->first && mfn <= r->last)
+            return true;
+    return false;
+}
 
 /* Why a vCPU does not run; it may run when the word is zero. */
 #define VPF_BLOCKED (1u << 0) /* SCHEDOP_block or poll: an event or a timer ends it */
@@ -107,6 +114,8 @@ struct domain {
     uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */
     struct mfn_range iomem[NR_IOMEM_RANGES]; /* MMIO frames that may be mapped */
     uint32_t nr_iomem;
+    struct mfn_range iomem_ro[NR_IOMEM_RANGES]; /* of those: not to be written; irq/ adds to it */
+    uint32_t nr_iomem_ro;
 
     /* time */
     int64_t time_offset_s; /* guest's wall clock against the machine's */

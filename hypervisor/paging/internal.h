@@ -39,6 +39,8 @@ int table_get_entries(struct domain *d, struct page_info *pg, enum page_type typ
 /** Drop those of entries *done - 1 downwards; child tables may die. False: time is up. */
 bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type type,
                        unsigned int *done);
+/** 0, L1E_READ_ONLY (MMIO, which holds no references: only without PTE_RW) or an error. */
+enum { L1E_READ_ONLY = 1 };
 int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e);
 /** Of l1_update(): old and new differ in PTE_RW only. */
 int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pte_t new,
@@ -160,8 +162,11 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p
         diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
         if (diff == PTE_RW)
             return l1_update_rw(d, owner, p, old, new, how, expect);
-        if (diff && (rc = l1e_get(d, owner, page_key(owner->domain_id), new)) != 0)
-            return rc;
+        if (diff && (rc = l1e_get(d, owner, page_key(owner->domain_id), new)) != 0) {
+            if (rc != L1E_READ_ONLY)
+                return rc;
+            new &= ~PTE_RW;
+        }
     } else if (unlikely(!l1tf_safe(new))) {
         return -EINVAL;
     }

@@ -16,12 +16,16 @@
 
 /* ---- L1 ---- */
 
-static bool mmio_permitted(const struct domain *d, uint64_t m)
+/* 0; L1E_READ_ONLY: d may not write there, unlike what e says; -EPERM. */
+static int mmio_check(const struct domain *d, pte_t e)
 {
-    for (uint32_t i = 0; i < d->nr_iomem; i++)
-        if (m >= d->iomem[i].first && m <= d->iomem[i].last)
-            return !(m >> (arch_paddr_bits - PAGE_SHIFT));
-    return false;
+    uint64_t m = pte_mfn(e);
+
+    if (m >> (arch_paddr_bits - PAGE_SHIFT) || !ranges_have(d->iomem, d->nr_iomem, m))
+        return -EPERM;
+    if ((e & PTE_RW) && ranges_have(d->iomem_ro, READ_ONCE(d->nr_iomem_ro), m))
+        return L1E_READ_ONLY;
+    return 0;
 }
 
 /*
@@ -49,7 +53,7 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
     if (e & L1E_BAD)
         return -EINVAL;
     if (pg == NULL || !(atomic_load(&pg->count_info) & PGC_RAM))
-        return mmio_permitted(d, pte_mfn(e)) ? 0 : -EPERM;
+        return mmio_check(d, e);
     if ((e & PTE_CACHE) && !may_map_uncached(d))
         return -EINVAL;
     if (!page_get_owned(pg, page_key(owner->domain_id)))
@@ -76,6 +80,8 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
     struct page_info *pg = mfn_to_page(m);
     bool ram = mfn_valid(m), stored;
 
+    if (!ram && (new &PTE_RW) && mmio_check(d, new) == L1E_READ_ONLY)
+        new &= ~PTE_RW;
     if (ram && (new &PTE_RW)) {
         if (PGC_OWNER(atomic_load(&pg->count_info)) != owner->domain_id)
             return -EBUSY;
@@ -116,6 +122,10 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
                 rc = l1e_get(d, d, key, e);
             else if (unlikely(!l1tf_safe(e)))
                 rc = -EINVAL;
+            if (unlikely(rc == L1E_READ_ONLY)) {
+                WRITE_ONCE(t[k], e &= ~PTE_RW);
+                rc = 0;
+            }
             if (unlikely(rc)) {
                 *done = k;
                 return rc;

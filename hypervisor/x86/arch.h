@@ -157,6 +157,8 @@ void arch_cpu_kick(uint32_t id);
 noreturn void exit_to_guest(void);
 /** Halt until an interrupt, if no softirq is pending. Returns with interrupts on. */
 void arch_idle(void);
+/** What interrupts for CPU id are sent to. */
+uint32_t arch_cpu_apic_id(uint32_t id);
 uint64_t arch_cpus_online(void); /* mask; constant once the initial domain is built */
 
 uint32_t arch_port_in(uint16_t port, unsigned int bytes);

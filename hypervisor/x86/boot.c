@@ -6,6 +6,7 @@
 #include "memory/heap.h"
 #include "x86/acpi.h"
 #include "x86/cpu.h"
+#include "x86/efi.h"
 #include "x86/ioapic.h"
 #include "x86/lapic.h"
 #include "x86/multiboot.h"
@@ -213,8 +214,8 @@ static void start_heap(void)
     hv_table_alloc = alloc_page;
 }
 
-/* Tables are read while the boot page tables show the first 4 GiB. */
-static const void *acpi_map(uint64_t maddr, size_t len)
+/* Firmware's tables are read while the boot page tables show the first 4 GiB. */
+static const void *show_low(uint64_t maddr, size_t len)
 {
     return maddr < GIB(4) && len <= GIB(4) - maddr ? maddr_to_virt(maddr) : NULL;
 }
@@ -233,7 +234,8 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
           image_maddr);
     print(LOG_INFO, "Command line: %s\n", boot_info.cmdline);
     cpu_detect();
-    acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, acpi_map);
+    acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, show_low);
+    efi_read(&efi_info, boot_info.efi_system_table, show_low);
     reserve_boot_things();
     build_address_space();
     cpu_setup_descriptors(0, (uint64_t)(uintptr_t)boot_stack_top);

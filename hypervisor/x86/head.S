@@ -22,6 +22,10 @@ mb2_header:
         .balign 8
         .word   3, 0
         .long   12, start32 - IMAGE_VIRT + IMAGE_PHYS
+        /* the screen: whatever there is, optional; GRUB then tells of it */
+        .balign 8
+        .word   5, 1
+        .long   20, 0, 0, 0
         /* modules page aligned, so that a ramdisk's frames can be handed over whole */
         .balign 8
         .word   6, 0

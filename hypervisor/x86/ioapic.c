@@ -3,7 +3,6 @@
 
 #include "x86/acpi.h"
 #include "x86/arch.h"
-#include "x86/lapic.h"
 #include "x86/vectors.h"
 
 enum { REG_VERSION = 1, REG_RTE = 0x10 };
@@ -63,10 +62,8 @@ uint32_t ioapic_init(void)
             print(LOG_WARN, "I/O APIC at 0x%lx: not usable\n", a->maddr);
             continue;
         }
-        for (uint32_t reg = REG_RTE; reg < REG_RTE + 2 * io.nr_pins; reg += 2) {
+        for (uint32_t reg = REG_RTE; reg < REG_RTE + 2 * io.nr_pins; reg += 2)
             *ioapic_reg(&io, reg) = RTE_MASKED;
-            *ioapic_reg(&io, reg + 1) = lapic_id() << 24;
-        }
         end = MAX(end, io.gsi_base + io.nr_pins);
         ioapics[nr_ioapics++] = io;
     }
@@ -92,11 +89,14 @@ uint32_t ioapic_isa_gsi(uint32_t irq)
     return acpi_info.isa_irqs[irq].is_overridden ? acpi_info.isa_irqs[irq].gsi : irq;
 }
 
-void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, bool masked)
+void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, bool masked,
+                uint32_t apic_id)
 {
     const struct ioapic *io = ioapic_of(gsi);
+    uint32_t reg = REG_RTE + 2 * (gsi - io->gsi_base);
 
-    *ioapic_reg(io, REG_RTE + 2 * (gsi - io->gsi_base)) =
+    *ioapic_reg(io, reg + 1) = apic_id << 24;
+    *ioapic_reg(io, reg) =
         vector | level * RTE_LEVEL | active_low * RTE_ACTIVE_LOW | masked * RTE_MASKED;
 }
 

@@ -2,10 +2,12 @@
 #include "x86/acpi.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
+#include "x86/efi.h"
 #include "x86/multiboot.h"
 
 struct boot_info boot_info;
 struct acpi_info acpi_info;
+struct efi_info efi_info;
 
 /*
  * Bytes not copied. The 8-byte part first; a fault anywhere leaves the count of the rest in RCX.

@@ -111,7 +111,7 @@ static void take_tag(struct boot_info *bi, const struct tag *t)
     case TAG_FRAMEBUFFER:
         bi->has_framebuffer = take_bytes(t, &bi->framebuffer, sizeof(bi->framebuffer)) > 0;
         break;
-    case TAG_EFI64: bi->is_efi = true; break;
+    case TAG_EFI64: take_bytes(t, &bi->efi_system_table, sizeof(bi->efi_system_table)); break;
     case TAG_RSDP_OLD:
     case TAG_RSDP_NEW: /* the new one has more */
         if (bi->rsdp_bytes <= RSDP_OLD_BYTES)

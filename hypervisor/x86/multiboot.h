@@ -35,8 +35,9 @@ struct boot_info {
     uint32_t nr_modules;
     uint8_t rsdp[36];    /* a copy; acpi.h takes it */
     uint32_t rsdp_bytes; /* 0: none, 20: ACPI 1.0 */
-    bool has_framebuffer, is_efi;
+    bool has_framebuffer;
     struct boot_framebuffer framebuffer;
+    uint64_t efi_system_table; /* 0: not booted by UEFI */
 };
 
 /**

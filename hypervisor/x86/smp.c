@@ -28,12 +28,14 @@ static _Atomic uint32_t stopped_by; /* id of the CPU that alone goes on, plus 1 
 uint64_t arch_cpus_online(void) { return atomic_load_explicit(&cpus_online, memory_order_relaxed); }
 struct pcpu *arch_pcpu(uint32_t id) { return &pcpus[id]; }
 
+uint32_t arch_cpu_apic_id(uint32_t id) { return acpi_info.cpus[id].apic_id; }
+
 void arch_cpu_kick(uint32_t id)
 {
     if (id == this_pcpu()->id)
         return;
     this_pcpu()->nr_ipis++;
-    lapic_send(acpi_info.cpus[id].apic_id, VECTOR_IPI_KICK);
+    lapic_send(arch_cpu_apic_id(id), VECTOR_IPI_KICK);
 }
 
 /* ---- TLB ---- */
@@ -107,7 +109,7 @@ void arch_stop_other_cpus(void)
 
     atomic_store(&stopped_by, this_pcpu()->id + 1);
     for (; others; others &= others - 1)
-        lapic_send(acpi_info.cpus[ffs64(others) - 1].apic_id, ICR_NMI);
+        lapic_send(arch_cpu_apic_id(ffs64(others) - 1), ICR_NMI);
 }
 
 void smp_nmi(void)
