@@ -56,16 +56,24 @@ static void print_domain_regs(struct domain *d)
 static void key_domains(void) { print_all(print_domain); }
 static void key_registers(void)
 {
-    const struct pcpu *c = this_pcpu();
+    for (uint64_t m = arch_cpus_online(); m; m &= m - 1) {
+        const struct pcpu *c = arch_pcpu(ffs64(m) - 1);
 
-    print(LOG_INFO, "CPU %u: %lu root loads, %lu TLB flushes, %lu interrupts, %lu exceptions",
-          c->id, c->nr_cr3_loads, c->nr_tlb_flushes, c->nr_irqs, c->nr_exceptions);
+        print(
+            LOG_INFO,
+            "CPU %u: %lu root loads, %lu TLB flushes, %lu IPIs sent, %lu interrupts, %lu exceptions",
+            c->id, c->nr_cr3_loads, c->nr_tlb_flushes, c->nr_ipis, c->nr_irqs, c->nr_exceptions);
+    }
     print_all(print_domain_regs);
 }
 
 static void key_audit(void)
 {
-    unsigned int n = paging_audit() + heap_audit() + evtchn_audit();
+    unsigned int n;
+
+    cpus_park(); /* else counts would not add up in the middle of an operation */
+    n = paging_audit() + heap_audit() + evtchn_audit();
+    cpus_release();
 
     print(LOG_INFO, "audit: %u errors", n);
 }

@@ -75,6 +75,7 @@ static const struct option {
     { "clocksource", &options.clocksource, "auto|hpet|acpi|pit", .mask = 3 }, /* as the enum */
     { "smep", &options.smep, bools, .mask = 1 },
     { "smap", &options.smap, bools, .mask = 1 },
+    { "watchdog", &options.watchdog, bools, .mask = 1 },
 };
 
 static bool take_value(const struct option *o, const char *value)

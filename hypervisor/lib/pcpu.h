@@ -10,7 +10,14 @@
 struct vcpu;
 
 /* Work that a CPU does before it returns to a guest, or when it is idle. */
-enum softirq { SOFTIRQ_SCHEDULE, SOFTIRQ_TIMER, SOFTIRQ_SERIAL, NR_SOFTIRQS };
+enum softirq {
+    SOFTIRQ_SCHEDULE,
+    SOFTIRQ_TIMER,
+    SOFTIRQ_SERIAL,
+    SOFTIRQ_PARK,
+    SOFTIRQ_ALIVE,
+    NR_SOFTIRQS
+};
 
 struct pcpu {
     struct vcpu *running;      /* the vCPU whose registers are loaded; never NULL after boot */

@@ -77,5 +77,11 @@ void sched_print(void); /* debug key: run queues */
 
 /** At boot. schedule() and timers_run() are registered by their own inits. */
 void softirq_register(enum softirq s, void (*fn)(void));
-/** Raise s on CPU cpu and kick it if it is another one. Any context. */
+/** Raise s on CPU cpu and kick it if it is another one. Any context, NMI too. */
 void softirq_raise_on(uint32_t cpu, enum softirq s);
+/**
+ * From a softirq: have all other CPUs stand still where they hold no lock and are in no hypercall,
+ * until cpus_release(). One CPU at a time may do so.
+ */
+void cpus_park(void);
+void cpus_release(void);

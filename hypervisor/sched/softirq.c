@@ -29,9 +29,43 @@ void softirq_run(void)
             return;
         arch_irq_enable();
         for (unsigned int s = NR_SOFTIRQS; s-- > 0;)
-            if (pending >> s & 1)
+            if ((pending >> s & 1) && handlers[s]) /* without one: it was only to come here */
                 handlers[s]();
     }
+}
+
+/* ---- all other CPUs stand still ---- */
+
+static _Atomic bool parking;
+static _Atomic uint64_t parked; /* bit per CPU that does */
+
+static void park(void)
+{
+    uint64_t me = 1ULL << this_pcpu()->id;
+
+    atomic_fetch_or(&parked, me);
+    while (atomic_load(&parking)) /* with interrupts on: what other CPUs ask for is done */
+        cpu_relax();
+    atomic_fetch_and(&parked, ~me);
+}
+
+void cpus_park(void)
+{
+    uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);
+
+    handlers[SOFTIRQ_PARK] = park;
+    atomic_store(&parking, true);
+    for (uint64_t m = others; m; m &= m - 1)
+        softirq_raise_on(ffs64(m) - 1, SOFTIRQ_PARK);
+    while (atomic_load(&parked) != others)
+        cpu_relax();
+}
+
+void cpus_release(void)
+{
+    atomic_store(&parking, false);
+    while (atomic_load(&parked))
+        cpu_relax();
 }
 
 noreturn void idle_loop(void)

@@ -101,6 +101,9 @@ extern _Atomic uint64_t cpus_online;
 void smp_serve(void);
 /** Have CPU cpu call vcpu_unload_here(); do not wait. */
 void smp_unload(uint32_t cpu);
+/** watchdog.c: at boot, once all CPUs run; and at each NMI: true if it is the watchdog's. */
+void watchdog_init(void);
+bool watchdog_nmi(bool *is_stuck);
 /** An NMI came: does not return when it was sent to stop this CPU. */
 void smp_nmi(void);
 /** Leave the root and save the FPU state of the vCPU that this CPU has loaded but does not run. */

@@ -26,7 +26,8 @@ void efi_read(struct efi_info *info, uint64_t maddr, acpi_map_fn *map)
         return;
     if (t == NULL || t->header.signature != SYSTEM_TABLE_SIGNATURE ||
         t->nr_config_tables > MAX_CONFIG_TABLES) {
-        print(LOG_WARN, "UEFI: no system table at 0x%lx: the initial domain is told of none", maddr);
+        print(LOG_WARN, "UEFI: no system table at 0x%lx: the initial domain is told of none",
+              maddr);
         return;
     }
     info->is_efi = true;

@@ -19,6 +19,9 @@ uint32_t ioapic_isa_gsi(uint32_t irq);
 void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, bool masked,
                 uint32_t apic_id);
 
+/** Have gsi, which exists, raise NMIs at that CPU. */
+void ioapic_set_nmi(uint32_t gsi, uint32_t apic_id);
+
 /** Register reg of the I/O APIC at maddr; false: there is none. */
 bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value);
 

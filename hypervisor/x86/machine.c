@@ -154,8 +154,11 @@ void arch_reboot(void)
     const struct table_register none = { 0 };
 
     arch_irq_disable();
+    arch_stop_other_cpus();
     if (acpi_info.reset_port)
         arch_port_out(acpi_info.reset_port, 1, acpi_info.reset_value);
+    pause_a_while();
+    arch_port_out(0x64, 1, 0xfe); /* the keyboard controller's reset line */
     pause_a_while();
     arch_port_out(0xcf9, 1, 0x06); /* the chipset's reset control */
     pause_a_while();

@@ -38,14 +38,6 @@ static void tell(struct vcpu *v, _Atomic bool *what)
     arch_cpu_kick(atomic_load(&v->processor));
 }
 
-/* A hardware NMI: nobody knows its source; the hardware domain gets to see it, as on Xen. */
-static void hardware_nmi(void)
-{
-    smp_nmi();
-    if (hardware_domain && hardware_domain->vcpu[0])
-        tell(hardware_domain->vcpu[0], &hardware_domain->vcpu[0]->nmi_pending);
-}
-
 /* The last machine check: kept, as the CPU may be inside print() when one comes. */
 static struct {
     unsigned int bank;
@@ -112,6 +104,23 @@ static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *wh
     reboot_or_halt();
 }
 
+/*
+ * A hardware NMI: to be stopped, the watchdog's, or nobody knows whose; then the hardware domain gets
+ * to see it, as on Xen.
+ */
+static void hardware_nmi(const struct cpu_user_regs *regs)
+{
+    bool is_stuck = false;
+
+    smp_nmi();
+    if (watchdog_nmi(&is_stuck)) {
+        if (is_stuck)
+            fatal_trap(regs, "the watchdog found this CPU stuck");
+    } else if (hardware_domain && hardware_domain->vcpu[0]) {
+        tell(hardware_domain->vcpu[0], &hardware_domain->vcpu[0]->nmi_pending);
+    }
+}
+
 void trap_from_guest(struct cpu_user_regs *regs)
 {
     struct vcpu *v = current;
@@ -147,7 +156,9 @@ void trap_from_guest(struct cpu_user_regs *regs)
         arch_inject_exception(v, X_NM, 0);
         return;
     case X_DB: guest_debug(v); return;
-    case X_NMI: hardware_nmi(); return; /* others stay blocked until an IRETQ, to v or another */
+    case X_NMI:
+        hardware_nmi(regs);
+        return; /* others stay blocked until an IRETQ, to v or another */
     case X_MC: machine_check(); return;
     case X_DF: fatal_trap(regs, "double fault");
     default: arch_inject_exception(v, vector, regs->error_code); return;
@@ -182,7 +193,7 @@ void trap_ist_from_hv(struct cpu_user_regs *regs)
         regs->rflags &= ~RFLAGS_TF;
         __asm__ volatile("mov %0, %%dr6" ::"r"(DR6_DEFAULT));
         return;
-    case X_NMI: hardware_nmi(); return;
+    case X_NMI: hardware_nmi(regs); return;
     case X_DF: fatal_trap(regs, "double fault");
     default: machine_check();
     }
