@@ -39,6 +39,7 @@ noreturn void hypervisor_main(void)
           heap_total_pages() >> 8);
     dom0 = dom0_build();
     arch_free_init();
+    arch_watchdog_start();
     domain_unpause(dom0);
     idle_loop();
 }

@@ -151,6 +151,8 @@ uint64_t arch_boot_wallclock_s(void);
 void arch_timer_program(uint64_t deadline_ns);
 /** At boot: bring up the other CPUs; each is prepared by init, on this CPU, before it runs. */
 void arch_start_cpus(void (*init)(struct pcpu *c));
+/** With watchdog=: from now on a CPU that does not come to its softirqs stops the machine. */
+void arch_watchdog_start(void);
 /** Make CPU id notice its softirqs, unless it is this one. NMI context, too. */
 void arch_cpu_kick(uint32_t id);
 /** Enter the current vCPU, which is not idle; the stack is dropped. */

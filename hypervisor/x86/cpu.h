@@ -101,8 +101,7 @@ extern _Atomic uint64_t cpus_online;
 void smp_serve(void);
 /** Have CPU cpu call vcpu_unload_here(); do not wait. */
 void smp_unload(uint32_t cpu);
-/** watchdog.c: at boot, once all CPUs run; and at each NMI: true if it is the watchdog's. */
-void watchdog_init(void);
+/** At each NMI: true if it is the watchdog's. */
 bool watchdog_nmi(bool *is_stuck);
 /** An NMI came: does not return when it was sent to stop this CPU. */
 void smp_nmi(void);

@@ -155,7 +155,6 @@ void arch_start_cpus(void (*init)(struct pcpu *c))
     arch_flush_tlb_mask(arch_cpus_online()); /* who answers has left this file */
     if (tsc_warps)
         time_tsc_differs();
-    watchdog_init();
     print(LOG_INFO, "CPUs: %u online, in %lu us", fls64(arch_cpus_online()),
           (arch_time_ns() - begin) / 1000);
 }

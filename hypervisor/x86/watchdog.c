@@ -18,7 +18,7 @@
 static uint64_t checked_ns;    /* when last; 0: off */
 static _Atomic uint64_t stuck; /* bit per CPU that is to tell where it is */
 
-void watchdog_init(void)
+void arch_watchdog_start(void)
 {
     uint32_t gsi = ioapic_isa_gsi(PIT_IRQ);
 
