@@ -15,7 +15,7 @@ struct options {
     uint32_t dom0_max_vcpus;                     /* 0: not given */
     uint32_t loglvl, guest_loglvl; /* levels below are printed: 0 none, LOG_DEBUG + 1 all */
     uint32_t noreboot, sync_console, smep, smap, watchdog; /* 0 or 1 */
-    uint32_t clocksource;                        /* enum clocksource */
+    uint32_t clocksource;                                  /* enum clocksource */
 };
 extern struct options options;
 

@@ -7,7 +7,29 @@
 #include "lib/pcpu.h"
 
 /* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */
-enum { L_DOMLIST, L_DOMAIN, L_PAGE, L_EVENT, L_PIRQ, L_IRQ, L_SCHED, L_TIMER, L_IO, L_HEAP, L_CONSOLE };
+enum {
+    L_DOMLIST,
+    L_DOMAIN,
+    L_PAGE,
+    L_EVENT,
+    L_PIRQ,
+    L_IRQ,
+    L_SCHED,
+    L_TIMER,
+    L_IO,
+    L_HEAP,
+    L_CONSOLE
+};
+
+/* Not taken in interrupts, so they may be taken with interrupts on; all others may not. */
+#define LOCKS_WITH_INTERRUPTS \
+    (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_PIRQ | 1u << L_HEAP)
+
+#ifdef NDEBUG
+#define LOCK_CHECKS 0
+#else
+#define LOCK_CHECKS 1
+#endif
 
 struct spinlock {
     atomic_uint next, owner;
@@ -19,15 +41,18 @@ struct spinlock {
 static inline void spin_lock(struct spinlock *l)
 {
     ASSERT(!(this_pcpu()->locks_held >> l->level)); /* holds this level, or one to its right */
+    ASSERT((LOCKS_WITH_INTERRUPTS >> l->level & 1) || !arch_irq_enabled());
     unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
     while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
         cpu_relax();
-    this_pcpu()->locks_held |= 1u << l->level;
+    if (LOCK_CHECKS)
+        this_pcpu()->locks_held |= 1u << l->level;
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-    this_pcpu()->locks_held &= ~(1u << l->level);
+    if (LOCK_CHECKS)
+        this_pcpu()->locks_held &= ~(1u << l->level);
     atomic_store_explicit(&l->owner, l->owner + 1, memory_order_release);
 }
 

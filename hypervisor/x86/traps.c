@@ -19,7 +19,11 @@ extern const struct fixup {
 
 static void interrupt(unsigned int vector)
 {
-    this_pcpu()->nr_irqs++;
+    struct pcpu *c = this_pcpu();
+    uint32_t held = c->locks_held; /* what the interrupted code holds is never taken here */
+
+    c->nr_irqs++;
+    c->locks_held = 0;
     if (vector == VECTOR_LAPIC_TIMER) {
         lapic_eoi();
         softirq_raise(SOFTIRQ_TIMER);
@@ -29,6 +33,7 @@ static void interrupt(unsigned int vector)
     } else if (vector != VECTOR_SPURIOUS) {
         irq_interrupt(vector);
     }
+    c->locks_held = held;
 }
 
 /* v finds *what at its next exit; no lock is taken, as any may be held below. */
