@@ -333,19 +333,25 @@ void domain_crash(struct domain *d, const char *fmt, ...)
 
 /* ---- death ---- */
 
-static void release_vcpus(struct domain *d)
+/* A port's peer may be sending till it is closed, and writes to the vcpu_info that it has found. */
+static int release_vcpus(struct domain *d)
 {
     struct vcpu *v;
+    int rc;
 
     domain_pause(d); /* for ever */
     for_each_vcpu (d, v) {
-        mfn_t m = vcpu_info_release(v);
-
-        if (mfn_x(m) != mfn_x(INVALID_MFN))
-            page_put_writable(m);
         vcpu_timers_destroy(v);
         arch_vcpu_unload(v);
     }
+    rc = evtchn_domain_relinquish(d);
+    for_each_vcpu (d, v) {
+        mfn_t m = rc ? INVALID_MFN : vcpu_info_release(v);
+
+        if (mfn_x(m) != mfn_x(INVALID_MFN))
+            page_put_writable(m);
+    }
+    return rc;
 }
 
 int domain_kill(struct domain *d)
@@ -359,8 +365,8 @@ int domain_kill(struct domain *d)
     if (was == KILLING)
         return -ERESTART;
     WRITE_ONCE(d->is_dying, true);
-    release_vcpus(d); /* this and the following have little to do when they did it before */
-    rc = evtchn_domain_relinquish(d) ?: paging_relinquish(d) ?: domain_relinquish_pages(d);
+    /* each has little to do when it did it before */
+    rc = release_vcpus(d) ?: paging_relinquish(d) ?: domain_relinquish_pages(d);
     atomic_store(&d->death, rc ? was : MAX(was, DEAD));
     if (rc)
         return rc;
