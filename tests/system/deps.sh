@@ -8,9 +8,10 @@ packages=(
     libxen-dev                          # Xen's public headers
     clang clang-format clang-tidy cppcheck      # second compiler, lint
     libcunit1-dev                       # unit and system tests
-    qemu-system-x86                     # the machine everything runs in
-    grub-common grub-pc-bin xorriso mtools      # grub-mkrescue
-    busybox-static cpio gzip xz-utils   # ramdisk; unpacking Debian's kernel
+    qemu-system-x86 ovmf                # the machine everything runs in; UEFI for it
+    grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools   # grub-mkrescue
+    busybox-static cpio gzip xz-utils kmod      # ramdisk; unpacking Debian's kernel
+    mmdebstrap e2fsprogs                # a root file system of Debian's packages; disks
     gdb                                 # debugging by QEMU's stub
 )
 

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Fetch what the machine under test runs, from Debian and without installing it: the stock kernel of
-# linux-image-amd64, and stress-ng with the libraries it needs.
+# linux-image-amd64 with some of its modules, e2fsck, and stress-ng with the libraries it needs.
 #   usage: fetch.sh DIR
 # Leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
 #                 vmlinux     the ELF inside it, unmodified
 #                 stress-ng/  a tree to be copied into the ramdisk
+#                 devices/    the same: modules for disks, networks and ext4, and e2fsck
 #                 stamp       written last
 set -euo pipefail
 
@@ -14,10 +15,15 @@ mkdir -p "$dir/pkg"
 dir=$(cd "$dir" && pwd)
 libdir=lib/x86_64-linux-gnu
 
+PATH=$PATH:/usr/sbin:/sbin # depmod, modprobe
+
 die() {
     echo "fetch: $*" >&2
     exit 1
 }
+
+# What the machines of the tests have, and a checksum that ext4 asks for by name.
+modules=(ahci sd_mod virtio_pci virtio_blk virtio_net nvme e1000e ext4 crc32c_generic)
 
 apt_option=()
 [ "$(id -u)" -ne 0 ] || apt_option=(-o APT::Sandbox::User=root)
@@ -51,6 +57,22 @@ find_library() {
     find "$dir/root/lib" "$dir/root/lib64" "$dir/root/usr/lib" -name "$1" 2>/dev/null | head -n 1
 }
 
+# take_modules VERSION: those above with all that they depend on, from the unpacked kernel
+take_modules() {
+    local file files
+    rm -rf "$dir/devices"
+    depmod -b "$dir/kernel" "$1"
+    files=$(for file in "${modules[@]}"; do
+        modprobe -d "$dir/kernel" -S "$1" --show-depends "$file" || exit 1
+    done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u)
+    for file in $files; do
+        install -D -m 644 "$file" "$dir/devices${file#"$dir/kernel"}"
+    done
+    cp "$dir/kernel/lib/modules/$1"/modules.{builtin,builtin.modinfo,order} \
+        "$dir/devices/lib/modules/$1/"
+    depmod -b "$dir/devices" "$1"
+}
+
 fetch_kernel() {
     local package
     package=$(depends linux-image-amd64 | grep '^linux-image-' | head -n 1) || true
@@ -59,6 +81,7 @@ fetch_kernel() {
     rm -rf "$dir/kernel"
     unpack "$package" "$dir/kernel"
     cp "$dir"/kernel/boot/vmlinuz-* "$dir/vmlinuz"
+    take_modules "${package#linux-image-}"
     rm -rf "$dir/kernel"
     "$here/extract-vmlinux.sh" "$dir/vmlinuz" >"$dir/vmlinux.tmp"
     mv "$dir/vmlinux.tmp" "$dir/vmlinux"
@@ -105,8 +128,15 @@ fetch_stress_ng() {
     rm -rf "$dir/root"
 }
 
+fetch_e2fsck() {
+    download e2fsck-static
+    unpack e2fsck-static "$dir/root"
+    install -D -m 755 "$dir/root/sbin/e2fsck.static" "$dir/devices/sbin/e2fsck"
+    rm -rf "$dir/root"
+}
+
 fetch_all() {
-    fetch_kernel && fetch_stress_ng
+    fetch_kernel && fetch_e2fsck && fetch_stress_ng
 }
 
 rm -f "$dir/stamp"

@@ -15,7 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SERIAL_CHUNK_BYTES = 16 }; /* the FIFO of a 16550: no receiver needs to be faster */
+enum {
+    SERIAL_CHUNK_BYTES = 16, /* the FIFO of a 16550: no receiver needs to be faster */
+    QMP_SECONDS = 10,
+};
 
 struct buffer {
     char *data; /* NUL-ended */
@@ -57,7 +60,7 @@ static void buffer_append(struct buffer *b, const char *data, size_t len)
     b->data[b->len] = '\0';
 }
 
-static __attribute__((format(printf, 2, 3))) bool fail(struct machine *m, const char *format, ...)
+bool machine_fail(struct machine *m, const char *format, ...)
 {
     va_list args;
 
@@ -90,7 +93,7 @@ static void check_line(struct machine *m, char *line)
     if (m->failed || m->config.forbidden == NULL || regexec(&m->forbidden, line, 0, NULL, 0) != 0)
         return;
     m->failed = true;
-    fail(m, "forbidden line: %s", line);
+    machine_fail(m, "forbidden line: %s", line);
 }
 
 /* Whether a character is text: neither NUL, carriage return nor part of an escape sequence. */
@@ -137,7 +140,7 @@ static void serial_input(struct machine *m, const char *data, size_t len)
     }
     if (m->config.output_max_bytes != 0 && m->output.len > m->config.output_max_bytes) {
         m->failed = true;
-        fail(m, "more than %zu bytes of output", m->config.output_max_bytes);
+        machine_fail(m, "more than %zu bytes of output", m->config.output_max_bytes);
     }
 }
 
@@ -220,7 +223,7 @@ bool machine_expect(struct machine *m, const char *regex, double timeout_s)
     regex_t compiled;
 
     if (regcomp(&compiled, regex, REG_EXTENDED | REG_NEWLINE) != 0)
-        return fail(m, "bad regular expression: %s", regex);
+        return machine_fail(m, "bad regular expression: %s", regex);
     for (;;) {
         bool last = m->exited || machine_seconds(m) > deadline;
         regmatch_t match;
@@ -233,7 +236,8 @@ bool machine_expect(struct machine *m, const char *regex, double timeout_s)
             break;
         }
         if (last) {
-            fail(m, "%s before: %s", m->exited ? "the machine ended" : "time ran out", regex);
+            machine_fail(m, "%s before: %s", m->exited ? "the machine ended" : "time ran out",
+                         regex);
             break;
         }
         machine_poll(m, deadline - machine_seconds(m), -1);
@@ -248,7 +252,7 @@ bool machine_send(struct machine *m, const char *text, size_t len_bytes)
         ssize_t n = send(m->serial_fd, text, len_bytes, MSG_NOSIGNAL);
 
         if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return fail(m, "cannot write to the serial port: %s", strerror(errno));
+            return machine_fail(m, "cannot write to the serial port: %s", strerror(errno));
         if (n > 0) {
             text += n;
             len_bytes -= (size_t)n;
@@ -275,7 +279,7 @@ bool machine_send_paced(struct machine *m, const char *text, size_t len_bytes)
         while (!m->exited && m->output.len < seen + n && machine_seconds(m) < deadline)
             machine_poll(m, deadline - machine_seconds(m), -1);
         if (m->exited)
-            return fail(m, "the machine ended while text was sent to it");
+            return machine_fail(m, "the machine ended while text was sent to it");
     }
     return true;
 }
@@ -296,9 +300,9 @@ bool machine_expect_end(struct machine *m, enum machine_end end, double timeout_
     if (m->failed)
         return false;
     if (m->end != end)
-        return fail(m, "the machine %s, expected: %s", end_names[m->end], end_names[end]);
+        return machine_fail(m, "the machine %s, expected: %s", end_names[m->end], end_names[end]);
     if (m->exited && machine_exit_status(m) != 0)
-        return fail(m, "QEMU's exit status is %d", machine_exit_status(m));
+        return machine_fail(m, "QEMU's exit status is %d", machine_exit_status(m));
     return true;
 }
 
@@ -311,8 +315,16 @@ bool machine_expect_alive(struct machine *m, double duration_s)
     if (m->failed)
         return false;
     if (m->exited || m->end != MACHINE_RUNNING)
-        return fail(m, "the machine %s, expected: still runs", end_names[m->end]);
+        return machine_fail(m, "the machine %s, expected: still runs", end_names[m->end]);
     return true;
+}
+
+void machine_note(struct machine *m, const char *what, const char *text)
+{
+    if (m->log == NULL)
+        return;
+    fprintf(m->log, "%s---- %s\n%s\n----\n", m->at_line_start ? "" : "\n", what, text);
+    m->at_line_start = true;
 }
 
 const char *machine_error(const struct machine *m) { return m->error; }
@@ -464,15 +476,19 @@ void machine_destroy(struct machine *m)
 }
 
 /* QEMU may stop reading when commands are piled up: one at a time. */
-void machine_qmp(struct machine *m, const char *command)
+bool machine_qmp(struct machine *m, const char *command)
 {
+    double deadline = machine_seconds(m) + QMP_SECONDS;
     size_t before = m->qmp.len;
 
     if (m->qmp_fd < 0 || send(m->qmp_fd, command, strlen(command), MSG_NOSIGNAL) < 0)
-        return;
-    for (unsigned int i = 0; i < 200; i++) {
-        if (m->qmp.len > before && strstr(m->qmp.data + before, "\"return\"") != NULL)
-            return;
-        machine_poll(m, 0.005, -1);
+        return machine_fail(m, "QEMU does not listen to: %s", command);
+    while (m->qmp_fd >= 0 && machine_seconds(m) < deadline) {
+        if (strstr(m->qmp.data + before, "\"return\"") != NULL)
+            return true;
+        if (strstr(m->qmp.data + before, "\"error\"") != NULL)
+            return machine_fail(m, "QEMU refuses: %s", m->qmp.data + before);
+        machine_poll(m, 0.1, -1);
     }
+    return machine_fail(m, "QEMU did not answer to: %s", command);
 }

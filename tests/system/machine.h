@@ -39,9 +39,13 @@ void machine_destroy(struct machine *m);
 bool machine_expect(struct machine *m, const char *regex, double timeout_s);
 bool machine_send(struct machine *m, const char *text, size_t len_bytes);
 bool machine_send_paced(struct machine *m, const char *text, size_t len_bytes);
-void machine_qmp(struct machine *m, const char *command);
+bool machine_qmp(struct machine *m, const char *command);
 bool machine_expect_end(struct machine *m, enum machine_end end, double timeout_s);
 bool machine_expect_alive(struct machine *m, double duration_s);
+
+/* For who builds on this: note the error, return false; put a text into the log. */
+bool machine_fail(struct machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void machine_note(struct machine *m, const char *what, const char *text);
 
 const char *machine_error(const struct machine *m);
 double machine_seconds(const struct machine *m); /* since the start */

@@ -1,12 +1,16 @@
 #!/bin/bash
 # Build the ramdisks of the machine under test.
-#   usage: mkinitramfs.sh SOURCE STRESS OUT.small OUT.full
-# SOURCE: the folder with init and jobs/.  STRESS: a tree with stress-ng and its libraries.
-# OUT.small holds BusyBox, init and the jobs; OUT.full is the same followed by stress-ng.
+#   usage: mkinitramfs.sh SOURCE OUT [TREE OUT]...
+# SOURCE: the folder with init and jobs/. The first OUT holds BusyBox, init and the jobs; each
+# further one is the one before it followed by TREE.
 set -euo pipefail
 
-[ $# -eq 4 ] || { echo "usage: mkinitramfs.sh SOURCE STRESS OUT.small OUT.full" >&2; exit 2; }
-source=$1 stress=$2 small=$3 full=$4
+[ $# -ge 2 ] && [ $(($# % 2)) -eq 0 ] || {
+    echo "usage: mkinitramfs.sh SOURCE OUT [TREE OUT]..." >&2
+    exit 2
+}
+source=$1 out=$2
+shift 2
 busybox=$(command -v busybox || echo /bin/busybox)
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -17,7 +21,7 @@ pack() { # DIR: a gzipped newc archive on standard output; the same input gives 
         cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n
 }
 
-mkdir -p "$tree"/small/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,tmp,root,etc} "$tree"/full
+mkdir -p "$tree"/small/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,tmp,root,etc,mnt}
 install -m 755 "$busybox" "$tree/small/bin/busybox"
 for name in $("$busybox" --list); do
     [ "$name" = busybox ] || ln -s busybox "$tree/small/bin/$name"
@@ -28,9 +32,14 @@ cp -r "$source/jobs" "$tree/small/jobs"
 printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/tmp:/bin/sh \
     >"$tree/small/etc/passwd"
 printf '%s\n' root:x:0: nogroup:x:65534: >"$tree/small/etc/group"
-cp -r "$stress"/. "$tree/full"
 
-pack "$tree/small" >"$small.tmp"
-{ cat "$small.tmp"; pack "$tree/full"; } >"$full.tmp"
-mv "$small.tmp" "$small"
-mv "$full.tmp" "$full"
+pack "$tree/small" >"$out.tmp"
+mv "$out.tmp" "$out"
+while [ $# -gt 0 ]; do
+    rm -rf "$tree/next"
+    cp -r "$1" "$tree/next"
+    { cat "$out"; pack "$tree/next"; } >"$2.tmp"
+    mv "$2.tmp" "$2"
+    out=$2
+    shift 2
+done

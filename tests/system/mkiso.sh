@@ -79,6 +79,8 @@ G
 {
     echo 'serial --unit=0 --speed=115200'
     echo 'terminal_output serial'
+    # Under UEFI a screen that the hypervisor asks for needs its driver.
+    echo 'if [ "$grub_platform" = efi ]; then insmod all_video; fi'
     if [ -n "$tests" ]; then
         echo "hypervisor=${hypervisor##*/}"
         test_choice

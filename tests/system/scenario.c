@@ -1,17 +1,23 @@
 #define _GNU_SOURCE
 #include "scenario.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "machine.h"
+#include "screen.h"
 
 #define CONSOLE_CMDLINE "com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all"
 
 /* Lines that no machine may say unless its test is about them. */
 #define HYPERVISOR_BROKE "\\(XEN\\) (\\[[^]]*\\] )?(Panic|BUG|Assertion)|audit: (d[0-9]|[1-9])"
-#define KERNEL_BROKE \
-    "Kernel panic|Oops|BUG:|Call Trace|Bad page|XL-JOB-RC [1-9n]|crashed on cpu|domain_crash"
+#define KERNEL_BROKE                                                                             \
+    "Kernel panic|Oops|BUG:|WARNING: CPU|Call Trace|Bad page|blocked for more than|soft lockup|" \
+    "detected stalls|self-detected stall|XL-JOB-RC [1-9n]|crashed on cpu|domain_crash"
+
+/* Debian's package ovmf. */
+#define OVMF "/usr/share/OVMF/"
 
 static const char PANIC_LINE[] = "(XEN) Panic:";
 
@@ -44,20 +50,47 @@ static void append_value(char *to, size_t size, const char *key, const char *val
     to[n] = '\0';
 }
 
+enum { MAX_ARGUMENTS = 96 };
+
 struct command {
-    char memory[16], smp[16], drive[512], choice[2048], kernel_cmdline[512],
-        hypervisor_cmdline[512];
+    char choice[2048], kernel_cmdline[512], hypervisor_cmdline[512];
     char log_path[512], forbidden[512];
-    const char *argv[32];
+    char text[8192]; /* what argv points into, as far as it is made here */
+    size_t text_len, argc;
+    const char *argv[MAX_ARGUMENTS];
 };
+
+static void add(struct command *c, const char *argument)
+{
+    if (c->argc + 1 >= MAX_ARGUMENTS)
+        abort();
+    c->argv[c->argc++] = argument;
+}
+
+static __attribute__((format(printf, 3, 4))) void add_format(struct command *c, const char *option,
+                                                             const char *format, ...)
+{
+    size_t left = sizeof(c->text) - c->text_len, n;
+    va_list args;
+
+    va_start(args, format);
+    n = (size_t)vsnprintf(c->text + c->text_len, left, format, args);
+    va_end(args);
+    if (n >= left)
+        abort();
+    add(c, option);
+    add(c, c->text + c->text_len);
+    c->text_len += n + 1;
+}
 
 /* The ISO's grub.cfg reads the choice from the SMBIOS table (mkiso.sh -t). */
 static void choose(struct command *c, const struct scenario *s)
 {
     snprintf(c->hypervisor_cmdline, sizeof(c->hypervisor_cmdline), "%s %s", CONSOLE_CMDLINE,
              or_default(s->hypervisor_cmdline, ""));
-    snprintf(c->kernel_cmdline, sizeof(c->kernel_cmdline), "console=hvc0 %s%s",
-             or_default(s->kernel_cmdline, ""),
+    snprintf(c->kernel_cmdline, sizeof(c->kernel_cmdline), "console=hvc0 %s%s%s%s%s%s",
+             or_default(s->kernel_cmdline, ""), s->disk != NULL ? " xl_disk=" : "",
+             or_default(s->disk, ""), s->nic != NULL ? " xl_net=" : "", or_default(s->nic, ""),
              s->kernel_cmdline != NULL && strstr(s->kernel_cmdline, "xl_job=") ? " xl_hold" : "");
     snprintf(c->choice, sizeof(c->choice), "type=2");
     append_value(c->choice, sizeof(c->choice), "manufacturer", "xen-like-test");
@@ -68,23 +101,95 @@ static void choose(struct command *c, const struct scenario *s)
     append_value(c->choice, sizeof(c->choice), "location", or_default(s->acpi_table, "none"));
 }
 
+static bool is_q35(const struct scenario *s)
+{
+    return s->machine != NULL && strncmp(s->machine, "q35", 3) == 0;
+}
+
+/* What is written to it is forgotten at QEMU's end: QEMU keeps it in a file of its own. */
+static void add_drive(struct command *c, const char *id, const char *dir, const char *file)
+{
+    add_format(c, "-drive", "if=none,id=%s,format=raw,snapshot=on,file=%s/%s", id, dir, file);
+}
+
+static void add_disk(struct command *c, const struct scenario *s, const char *dir)
+{
+    add_drive(c, "disk", dir, "disk.img");
+    if (strcmp(s->disk, "nvme") == 0) {
+        add_format(c, "-device", "nvme,drive=disk,serial=xl");
+    } else if (strcmp(s->disk, "virtio-blk") == 0) {
+        add_format(c, "-device", "virtio-blk-pci,drive=disk");
+    } else if (is_q35(s)) { /* it has one */
+        add_format(c, "-device", "ide-hd,drive=disk,bus=ide.0");
+    } else {
+        add_format(c, "-device", "ahci,id=ahci");
+        add_format(c, "-device", "ide-hd,drive=disk,bus=ahci.0");
+    }
+}
+
+/* Beside the gateway, 10.0.2.2, which also answers TFTP: one port sends a file, one takes one of the
+ * same size and answers with its sum. */
+static void add_nic(struct command *c, const struct scenario *s, const char *dir)
+{
+    add_format(c, "-netdev",
+               "user,id=net,restrict=on,tftp=%s/served,"
+               "guestfwd=tcp:10.0.2.100:80-cmd:cat %s/served/big,"
+               "guestfwd=tcp:10.0.2.100:81-cmd:sha256sum",
+               dir, dir);
+    add_format(c, "-device", "%s,netdev=net,romfile=",
+               strcmp(s->nic, "virtio-net") == 0 ? "virtio-net-pci" : s->nic);
+}
+
+static void add_firmware(struct command *c)
+{
+    add_format(c, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" OVMF "OVMF_CODE.fd");
+    add_format(c, "-drive", "if=pflash,unit=1,format=raw,snapshot=on,file=" OVMF "OVMF_VARS.fd");
+}
+
+static void add_words(struct command *c, const char *words)
+{
+    while (*words != '\0') {
+        size_t n = strcspn(words, " ");
+
+        if (n >= sizeof(c->text) - c->text_len)
+            abort();
+        add(c, memcpy(c->text + c->text_len, words, n));
+        c->text_len += n + 1; /* it is zeroed */
+        words += n + strspn(words + n, " ");
+    }
+}
+
+static void make_argv(struct command *c, const struct scenario *s, const struct scenario_options *o)
+{
+    add_format(c, "-accel", "tcg");
+    add_format(c, "-machine", "%s", or_default(s->machine, "pc"));
+    add_format(c, "-cpu", "%s", or_default(s->cpu, "qemu64"));
+    add_format(c, "-smp", "%u", s->smp != 0 ? s->smp : 1);
+    add_format(c, "-m", "%u", s->memory_mib != 0 ? s->memory_mib : 512);
+    add_words(c, "-nodefaults -display none -no-reboot");
+    if (s->firmware == FIRMWARE_UEFI)
+        add_firmware(c);
+    /* A CD on virtio-scsi: read by GRUB several times faster than one on IDE. */
+    add_words(c, "-device virtio-scsi-pci,id=scsi -device scsi-cd,bus=scsi.0,drive=cd,bootindex=0");
+    add_format(c, "-drive", "if=none,id=cd,media=cdrom,format=raw,readonly=on,file=%s", o->iso);
+    if (s->root != NULL) {
+        add_drive(c, "root", o->files_dir, s->root);
+        add_format(c, "-device", "virtio-blk-pci,drive=root");
+    }
+    if (s->disk != NULL)
+        add_disk(c, s, o->files_dir);
+    if (s->nic != NULL)
+        add_nic(c, s, o->files_dir);
+    if (s->qemu != NULL)
+        add_words(c, s->qemu);
+    add(c, "-smbios");
+    add(c, c->choice);
+}
+
 static void make_command(struct command *c, const struct scenario *s,
                          const struct scenario_options *o)
 {
-    /* clang-format off */
-    const char *argv[] = {
-        "-accel", "tcg", "-machine", "pc", "-cpu", or_default(s->cpu, "qemu64"), "-smp", c->smp,
-        "-m", c->memory, "-nodefaults", "-display", "none", "-no-reboot",
-        "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd", "-drive", c->drive,
-        "-smbios", c->choice, NULL,
-    };
-    /* clang-format on */
-
     memset(c, 0, sizeof(*c));
-    snprintf(c->memory, sizeof(c->memory), "%u", s->memory_mib != 0 ? s->memory_mib : 512);
-    snprintf(c->smp, sizeof(c->smp), "%u", s->smp != 0 ? s->smp : 1);
-    snprintf(c->drive, sizeof(c->drive), "if=none,id=cd,media=cdrom,format=raw,readonly=on,file=%s",
-             o->iso);
     snprintf(c->log_path, sizeof(c->log_path), "%s/%s.log", o->log_dir, s->name);
     if (s->end != END_STOPPED && !s->kernel_crash)
         snprintf(c->forbidden, sizeof(c->forbidden), "%s|%s", HYPERVISOR_BROKE, KERNEL_BROKE);
@@ -96,7 +201,7 @@ static void make_command(struct command *c, const struct scenario *s,
         snprintf(c->forbidden + n, sizeof(c->forbidden) - n, "%s%s", n ? "|" : "", s->forbidden);
     }
     choose(c, s);
-    memcpy(c->argv, argv, sizeof(argv));
+    make_argv(c, s, o);
 }
 
 static struct machine *start(struct command *c, const struct scenario *s,
@@ -138,23 +243,42 @@ static unsigned int count(const char *text, const char *what)
     return n;
 }
 
-static bool step(struct machine *m, const struct scenario *s, const char *text)
+static bool step(struct machine *m, const struct scenario *s, const struct scenario_options *o,
+                 const char *text)
 {
+    if (strncmp(text, "!screen ", 8) == 0) {
+        char path[512];
+
+        snprintf(path, sizeof(path), "%s/%s.ppm", o->log_dir, s->name);
+        return screen_expect(m, path, o->kernel, text + 8, timeout_s(s));
+    }
     if (text[0] == '>')
         return machine_send_paced(m, text + 1, strlen(text + 1));
     if (strcmp(text, "!nmi") == 0) {
         for (unsigned int i = 0; i < 500; i++) {
-            machine_qmp(m, "{\"execute\":\"inject-nmi\"}\n");
+            if (!machine_qmp(m, "{\"execute\":\"inject-nmi\"}\n"))
+                return false;
             machine_poll(m, 0.005, -1);
         }
         return true;
     }
     if (strcmp(text, "!mce") == 0) {
-        machine_qmp(m, "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":"
-                       "\"mce 0 2 0xbd00000000000000 0x5 0x1234000 0x8c\"}}\n");
-        return true;
+        return machine_qmp(m,
+                           "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":"
+                           "\"mce 0 2 0xbd00000000000000 0x5 0x1234000 0x8c\"}}\n");
     }
     return machine_expect(m, text, timeout_s(s));
+}
+
+/* "!elapsed MIN MAX": the seconds between the two steps before. */
+static bool check_elapsed(struct machine *m, const char *text, double elapsed_s)
+{
+    double min_s, max_s;
+
+    if (sscanf(text, "!elapsed %lf %lf", &min_s, &max_s) != 2)
+        return machine_fail(m, "not two numbers: %s", text);
+    return (elapsed_s >= min_s && elapsed_s <= max_s) ||
+           machine_fail(m, "%.2f seconds elapsed, expected %g to %g", elapsed_s, min_s, max_s);
 }
 
 static bool check_end(struct machine *m, const struct scenario *s, struct result *result)
@@ -181,9 +305,11 @@ static bool is_job(const struct scenario *s)
     return s->kernel_cmdline != NULL && strstr(s->kernel_cmdline, "xl_job=") != NULL;
 }
 
-static bool play(struct machine *m, const struct scenario *s, struct result *result)
+static bool play(struct machine *m, const struct scenario *s, const struct scenario_options *o,
+                 struct result *result)
 {
     bool audited = s->no_audit || s->end == END_STOPPED;
+    double before_s = 0, last_s = 0;
 
     for (unsigned int i = 0; i < SCENARIO_STEPS && s->steps[i] != NULL; i++) {
         /* What is sent last is what ends the machine. */
@@ -191,8 +317,15 @@ static bool play(struct machine *m, const struct scenario *s, struct result *res
 
         if (last_send && !audited && (audited = true, !audit(m)))
             return false;
-        if (!step(m, s, s->steps[i]))
+        if (strncmp(s->steps[i], "!elapsed ", 9) == 0) {
+            if (!check_elapsed(m, s->steps[i], last_s - before_s))
+                return false;
+            continue;
+        }
+        if (!step(m, s, o, s->steps[i]))
             return false;
+        before_s = last_s;
+        last_s = machine_seconds(m);
     }
     if (!audited && !audit(m))
         return false;
@@ -206,7 +339,7 @@ void scenario_run(const struct scenario *s, const struct scenario_options *o, st
     struct command command;
     struct machine *m = start(&command, s, o);
 
-    if (m == NULL || !play(m, s, result)) {
+    if (m == NULL || !play(m, s, o, result)) {
         result->outcome = OUTCOME_FAIL;
         snprintf(result->message, sizeof(result->message), "%s",
                  m != NULL ? machine_error(m) : "QEMU could not be started");

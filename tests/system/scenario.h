@@ -11,13 +11,21 @@ enum scenario_end {
     END_RUNNING, /* it runs on, and was not reset */
 };
 
+enum firmware { FIRMWARE_BIOS, FIRMWARE_UEFI };
+
 enum { SCENARIO_STEPS = 8 };
 
 /* One boot of a machine. What is not given has a default (see scenario.c). */
 struct scenario {
     const char *group, *name;
     unsigned int memory_mib, smp;
+    const char *machine; /* QEMU's: pc, q35, and after a comma its properties */
+    enum firmware firmware;
     const char *cpu;
+    const char *disk;               /* the disk for job disk: ahci, virtio-blk, nvme */
+    const char *root;               /* a disk of files_dir, as the first virtio-blk */
+    const char *nic;                /* the network for job net: e1000e, virtio-net */
+    const char *qemu;               /* further arguments for QEMU, separated by spaces */
     const char *hypervisor_cmdline; /* after the console's */
     const char *kernel;             /* a file of the image; "none" */
     const char *kernel_cmdline;
@@ -25,7 +33,8 @@ struct scenario {
     const char *acpi_table; /* SIGNATURE/file: put in place of the firmware's */
     /* In order: an extended regular expression to be seen on the console; with '>' as the first
      * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
-     * "!mce" a machine check that the CPU survives. */
+     * "!mce" a machine check that the CPU survives; "!screen REGEX" is to be seen on the local
+     * screen; "!elapsed MIN MAX" bounds the seconds between the two steps before. */
     const char *steps[SCENARIO_STEPS];
     const char *forbidden; /* further lines that must not be seen */
     enum scenario_end end;
@@ -36,6 +45,8 @@ struct scenario {
 
 struct scenario_options {
     const char *iso, *log_dir;
+    const char *files_dir; /* disks, and what is served on the network */
+    const char *kernel;    /* whose font the local screen is read with */
 };
 
 /* The whole life of the machine, into result. */

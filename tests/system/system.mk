@@ -3,9 +3,10 @@ BUILD ?= build
 HV ?= $(BUILD)/xen-like.gz# the Multiboot2 image to be booted
 SYSTEM := $(BUILD)/system
 DEBIAN := $(BUILD)/debian
-GRUB_PLATFORMS ?= i386-pc# folders of /usr/lib/grub
+GRUB_PLATFORMS ?= i386-pc x86_64-efi# folders of /usr/lib/grub: BIOS and UEFI
 TEST_JOBS ?= 2# machines at a time
 TEST_NAME ?=# only tests with this in their name
+TEST_GROUP ?= test# of the system tests: test, soak, later (what the hypervisor cannot do yet)
 
 # What `make run` boots with; see also the environment of tests/system/run.sh.
 RUN_HV_CMDLINE ?= com1=115200,8n1 console=com1 loglvl=info guest_loglvl=info
@@ -18,7 +19,7 @@ BAD_ELFS := no-notes 32-bit other-machine short headers-beyond-file notes-beyond
     entry-out-of-range base-out-of-range p2m-out-of-range other-version segment-beyond-file \
     segment-wraps too-large good
 BAD_ACPI := apic-checksum apic-short apic-entry
-TEST_FILES := $(SYSTEM)/small.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
+TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
 
 .PHONY: deps run run-image test-system test-system-image test-guests soak system-programs FORCE
@@ -34,12 +35,13 @@ run: deps
 run-image: $(SYSTEM)/run.iso $(SYSTEM)/drive
 
 #: test-system    boot machines through GRUB, good and bad, and watch their consoles
-test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso
-	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/test.iso test
+test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
+	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
 #: soak           the stress tests, longer and broader
-soak: $(SYSTEM)/system_tests $(SYSTEM)/test.iso
-	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/test.iso soak
+soak:
+	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
@@ -72,12 +74,26 @@ $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
 	$(Q)tests/system/fetch.sh $(DEBIAN) </dev/null
 $(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
 
+# small.gz: BusyBox and the jobs. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
 INITRAMFS := $(shell find tests/system/initramfs -type f)
-$(SYSTEM)/full.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp
+$(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $(SYSTEM)/disk.img \
+        $(SYSTEM)/clock
 	@mkdir -p $(@D)
 	@echo "  CPIO    $@"
-	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(DEBIAN)/stress-ng $(SYSTEM)/small.gz $@
-$(SYSTEM)/small.gz: $(SYSTEM)/full.gz ;
+	$(Q)rm -rf $(SYSTEM)/tree && cp -r $(DEBIAN)/devices $(SYSTEM)/tree
+	$(Q)install -D -m 755 $(SYSTEM)/clock $(SYSTEM)/tree/usr/bin/clock
+	$(Q)install -D -m 644 $(SYSTEM)/served.sha256 $(SYSTEM)/tree/etc/served.sha256
+	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(SYSTEM)/small.gz \
+	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@
+$(SYSTEM)/small.gz $(SYSTEM)/full.gz: $(SYSTEM)/devices.gz ;
+
+$(SYSTEM)/disk.img: tests/system/mkdisk.sh $(DEBIAN)/stamp
+	@mkdir -p $(@D)
+	@echo "  DISK    $@"
+	$(Q)tests/system/mkdisk.sh $(DEBIAN) $(SYSTEM)
+$(SYSTEM)/clock: tests/system/clock.c tests/system/system.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SYSTEM_CFLAGS) -MF $(SYSTEM)/obj/clock.d -static -pthread -o $@ $<
 
 $(SYSTEM)/bad/vmlinux-truncated: $(DEBIAN)/vmlinux
 	@mkdir -p $(@D)
@@ -97,7 +113,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o scenario.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
-system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests
+system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

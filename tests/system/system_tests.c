@@ -1,6 +1,6 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
- *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO GROUP...
+ *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-d FILES-DIR] [-k KERNEL] ISO GROUP...
  *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO guests TABLE.tsv KERNEL.elf...
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
@@ -25,6 +25,26 @@ enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30 };
         .group = "test", .name = "stress-" size "-" cpu_name, .memory_mib = mib, .cpu = cpu_type, \
         .hypervisor_cmdline = arguments, .kernel_cmdline = "xl_job=stress", .ramdisk = "full.gz", \
         .steps = { "XL-JOB-START stress", "XL-JOB-RC 0" }, .timeout_s = 180                       \
+    }
+
+/* Ten seconds by the guest's clocks, and by ours. */
+#define CLOCK(group_name, what, machine_type, ...)                                          \
+    {                                                                                       \
+        .group = group_name, .name = "clock-" what, .machine = machine_type,                \
+        .kernel_cmdline = "xl_job=clock xl_clock=10", .ramdisk = "devices.gz",              \
+        .steps = { "clock: 1 threads, 10 seconds", "clock: 10[0-9]{3} ms", "!elapsed 9 13", \
+                   "XL-JOB-RC 0" },                                                         \
+        __VA_ARGS__                                                                         \
+    }
+
+/* Text mode's font has another f. */
+#define SCREEN(group_name, what, machine_type, firmware_type)                                  \
+    {                                                                                          \
+        .group = group_name, .name = "screen-" what, .machine = machine_type,                  \
+        .firmware = firmware_type, .qemu = "-vga std",                                         \
+        .kernel_cmdline = "console=tty0 console=hvc0 xl_job=screen", .ramdisk = "devices.gz",  \
+        .steps = { "XL-JOB-RC 0",                                                              \
+                   "!screen ^XL-SCREEN-LINE 7: the quick brown .ox jumps over the lazy dog" }, \
     }
 
 /* The longest first, so that the processors are busy to the end. */
@@ -64,6 +84,78 @@ static const struct scenario scenarios[] = {
       .ramdisk = "full.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 900 },
+
+    /* Devices without message-signalled interrupts: lines of the I/O APIC. */
+    { .group = "test",
+      .name = "intx-ahci-e1000e",
+      .disk = "ahci",
+      .nic = "e1000e",
+      .kernel_cmdline = "pci=nomsi xl_job=disk,net xl_irq=intx",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 180 },
+    { .group = "test",
+      .name = "intx-nvme-virtio-net",
+      .machine = "q35",
+      .disk = "nvme",
+      .nic = "virtio-net",
+      .kernel_cmdline = "pci=nomsi xl_job=disk,net xl_irq=intx",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 180 },
+
+    /* More virtual CPUs than real ones, and fewer. */
+    { .group = "later", /* more CPUs */
+      .name = "stress-4-vcpus-of-2",
+      .smp = 2,
+      .hypervisor_cmdline = "dom0_max_vcpus=4",
+      .kernel_cmdline = "xl_job=stress,clock xl_cpus=4 xl_load=30 xl_clock=5",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 300 },
+    { .group = "later", /* more CPUs */
+      .name = "stress-2-vcpus-of-4",
+      .smp = 4,
+      .hypervisor_cmdline = "dom0_max_vcpus=2",
+      .kernel_cmdline = "xl_job=stress,clock xl_cpus=2 xl_load=30 xl_clock=5",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 300 },
+    { .group = "soak",
+      .name = "soak-4-vcpus-of-2",
+      .smp = 2,
+      .hypervisor_cmdline = "dom0_max_vcpus=4",
+      .kernel_cmdline = "xl_job=soak,clock xl_cpus=4 xl_load=100 xl_clock=60",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 1800 },
+    { .group = "soak",
+      .name = "soak-2-vcpus-of-4",
+      .smp = 4,
+      .hypervisor_cmdline = "dom0_max_vcpus=2",
+      .kernel_cmdline = "xl_job=soak,clock xl_cpus=2 xl_load=100 xl_clock=60",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 1800 },
+    { .group = "test",
+      .name = "hotplug-4-vcpus-of-1",
+      .hypervisor_cmdline = "dom0_max_vcpus=4",
+      .kernel_cmdline = "xl_job=hotplug,clock xl_cpus=4 xl_clock=4",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 180 },
+
+    /* The clocks, whatever there is to calibrate them with: ten seconds are ten seconds. */
+    CLOCK("test", "pc", "pc", ),
+    CLOCK("test", "no-hpet", "pc,hpet=off", ),
+    CLOCK("test", "no-pit", "pc,pit=off", ),
+    CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
+    CLOCK("later", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
+          .firmware = FIRMWARE_UEFI), /* UEFI */
+
+    /* The local screen, read as text. */
+    SCREEN("test", "bios", "pc", FIRMWARE_BIOS),
+    SCREEN("later", "uefi", "q35", FIRMWARE_UEFI), /* UEFI, the framebuffer */
 
     { .group = "test",
       .name = "smoke",
@@ -212,15 +304,41 @@ static const struct scenario scenarios[] = {
     BAD_TABLE("apic-entry", "length"),
 };
 
+/*
+ * The whole machine (issue 3): any two properties' values meet in one of these rows. The later ones
+ * wait for more CPUs, UEFI, and MSI.
+ */
+struct combination {
+    const char *group;
+    unsigned int smp;
+    enum firmware firmware;
+    const char *machine, *disk, *nic;
+    enum scenario_end end;
+};
+
+/* clang-format off */
+static const struct combination combinations[] = {
+    { "later", 4, FIRMWARE_UEFI, "q35", "virtio-blk", "virtio-net", END_POWEROFF },
+    { "later", 4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
+    { "later", 4, FIRMWARE_BIOS, "q35", "ahci",       "virtio-net", END_RESET },
+    { "later", 2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
+    { "later", 2, FIRMWARE_BIOS, "pc",  "ahci",       "e1000e",     END_RESET },
+    { "later", 2, FIRMWARE_BIOS, "q35", "nvme",       "virtio-net", END_POWEROFF },
+    { "later", 1, FIRMWARE_UEFI, "q35", "ahci",       "e1000e",     END_POWEROFF },
+    { "later", 1, FIRMWARE_UEFI, "q35", "nvme",       "virtio-net", END_RESET },
+    { "later", 1, FIRMWARE_BIOS, "pc",  "virtio-blk", "virtio-net", END_POWEROFF },
+};
+/* clang-format on */
+
 struct test {
     struct scenario scenario;
-    char name[128], kernel[80], cpu[64], hypervisor_cmdline[320];
+    char name[128], kernel[80], cpu[64], hypervisor_cmdline[320], kernel_cmdline[128];
     bool guest;
 };
 
 static struct test tests[MAX_TESTS];
 static size_t nr_tests;
-static struct scenario_options options = { .log_dir = "build/logs" };
+static struct scenario_options options = { .log_dir = "build/logs", .files_dir = "." };
 static struct pool *pool;
 static unsigned int nr_outcomes[3];
 
@@ -239,9 +357,72 @@ static struct test *add_test(const struct scenario *s, const char *name)
     return t;
 }
 
+/* One boot: disk and network, CPUs that come and go, clocks, and the end. */
+static void add_combination(const struct combination *c, const char *prefix, const char *name_part)
+{
+    struct scenario s = {
+        .smp = c->smp,
+        .firmware = c->firmware,
+        .machine = c->machine,
+        .disk = c->disk,
+        .nic = c->nic,
+        .ramdisk = "devices.gz",
+        .steps = { "XL-JOB-RC 0" },
+        .end = c->end,
+        .timeout_s = 240,
+    };
+    char name[128];
+    struct test *t;
+
+    snprintf(name, sizeof(name), "%s-%u-%s-%s-%s-%s-%s", prefix, c->smp,
+             c->firmware == FIRMWARE_UEFI ? "uefi" : "bios", c->machine, c->disk, c->nic,
+             c->end == END_RESET ? "reboot" : "poweroff");
+    if (strstr(name, name_part) == NULL)
+        return;
+    t = add_test(&s, name);
+    snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline),
+             "xl_job=disk,net,%sclock xl_cpus=%u xl_irq=msi xl_clock=4%s",
+             c->smp > 1 ? "hotplug," : "", c->smp, c->end == END_RESET ? " xl_end=reboot" : "");
+    t->scenario.kernel_cmdline = t->kernel_cmdline;
+}
+
+static void add_combinations(const char *group, const char *name_part)
+{
+    for (size_t i = 0; i < sizeof(combinations) / sizeof(combinations[0]); i++) {
+        if (strcmp(combinations[i].group, group) == 0)
+            add_combination(&combinations[i], "machine", name_part);
+    }
+}
+
+/* Every combination there is. */
+static void add_matrix(const char *name_part)
+{
+    static const unsigned int smps[] = { 4, 2, 1 };
+    static const char *const machines[] = { "pc", "q35" };
+    static const char *const disks[] = { "ahci", "virtio-blk", "nvme" };
+    static const char *const nics[] = { "e1000e", "virtio-net" };
+
+    for (unsigned int i = 0; i < 3 * 2 * 2 * 3 * 2; i++) {
+        struct combination c = {
+            .smp = smps[i / 24],
+            .firmware = i / 12 % 2 != 0 ? FIRMWARE_UEFI : FIRMWARE_BIOS,
+            .machine = machines[i / 6 % 2],
+            .disk = disks[i / 2 % 3],
+            .nic = nics[i % 2],
+            .end = (i / 2 + i) % 2 != 0 ? END_RESET : END_POWEROFF,
+        };
+
+        add_combination(&c, "matrix", name_part);
+    }
+}
+
 static void add_group(const char *group, const char *name_part)
 {
     size_t before = nr_tests;
+
+    add_combinations(group, name_part);
+    if (strcmp(group, "soak") == 0)
+        add_matrix(name_part);
 
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
         const struct scenario *s = &scenarios[i];
@@ -403,11 +584,13 @@ int main(int argc, char *argv[])
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "j:l:n:")) != -1) {
+    while ((option = getopt(argc, argv, "j:l:n:d:k:")) != -1) {
         switch (option) {
         case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
         case 'l': options.log_dir = optarg; break;
         case 'n': name_part = optarg; break;
+        case 'd': options.files_dir = optarg; break;
+        case 'k': options.kernel = optarg; break;
         default: return 2;
         }
     }
