@@ -284,8 +284,8 @@ static bool check_elapsed(struct machine *m, const char *text, double elapsed_s)
 static bool check_end(struct machine *m, const struct scenario *s, struct result *result)
 {
     switch (s->end) {
-    case END_POWEROFF: return machine_expect_end(m, MACHINE_POWERED_OFF, 30);
-    case END_RESET: return machine_expect_end(m, MACHINE_RESET, 30);
+    case END_POWEROFF: return machine_expect_end(m, MACHINE_POWERED_OFF, 60);
+    case END_RESET: return machine_expect_end(m, MACHINE_RESET, 60);
     case END_RUNNING:
     case END_STOPPED: break;
     }

@@ -35,7 +35,7 @@ run: deps
 run-image: $(SYSTEM)/run.iso $(SYSTEM)/drive
 
 #: test-system    boot machines through GRUB, good and bad, and watch their consoles
-test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img
+test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYSTEM)/root.img
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
@@ -91,6 +91,10 @@ $(SYSTEM)/disk.img: tests/system/mkdisk.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)
 	@echo "  DISK    $@"
 	$(Q)tests/system/mkdisk.sh $(DEBIAN) $(SYSTEM)
+$(SYSTEM)/root.img: tests/system/mkroot.sh $(DEBIAN)/stamp
+	@mkdir -p $(@D)
+	@echo "  ROOT    $@"
+	$(Q)tests/system/mkroot.sh $(DEBIAN) $@ </dev/null
 $(SYSTEM)/clock: tests/system/clock.c tests/system/system.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SYSTEM_CFLAGS) -MF $(SYSTEM)/obj/clock.d -static -pthread -o $@ $<

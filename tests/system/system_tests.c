@@ -153,6 +153,19 @@ static const struct scenario scenarios[] = {
     CLOCK("later", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
           .firmware = FIRMWARE_UEFI), /* UEFI */
 
+    /* Debian with systemd, from a disk, to a login. */
+    { .group = "test",
+      .name = "systemd",
+      .memory_mib = 1024,
+      .root = "root.img",
+      .kernel_cmdline = "xl_root=vda",
+      .ramdisk = "devices.gz",
+      .steps = { "xen-like login: ", ">root\n", "root@xen-like:.*# ",
+                 ">systemctl is-system-running --wait; systemctl --failed --no-legend | wc -l\n",
+                 "^running\n0\n", "root@xen-like:.*# ", ">poweroff\n" },
+      .forbidden = "Failed to (start|mount)|\\[FAILED\\]|^degraded",
+      .timeout_s = 240 },
+
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),
     SCREEN("later", "uefi", "q35", FIRMWARE_UEFI), /* UEFI, the framebuffer */

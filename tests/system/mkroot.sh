@@ -1,0 +1,61 @@
+#!/bin/bash
+# A root file system with systemd, of Debian's packages, as an ext4 image.
+#   usage: mkroot.sh DEBIAN OUT.img
+# DEBIAN: what fetch.sh left (the modules are from there). The packages come from where this machine's
+# apt gets its own. Needs root (or sudo): files have owners. Nothing is installed or mounted here but
+# what mmdebstrap does in its own folder.
+set -euo pipefail
+
+debian=${1:?usage: mkroot.sh DEBIAN OUT.img} out=${2:?usage: mkroot.sh DEBIAN OUT.img}
+packages=systemd,systemd-sysv,udev,dbus,login,util-linux,kmod,e2fsprogs,procps,iproute2
+PATH=$PATH:/usr/sbin:/sbin # mke2fs
+
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "mkroot: not root and no sudo" >&2; exit 1; }
+    exec sudo "$0" "$@"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+# shellcheck disable=SC1091
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+
+sources() { # this machine's, of the suite and its updates, in apt's one-line form
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+        awk -v s="$suite" 'index($2, s) == 1 && $3 == "main" { print "deb " $0 }' | sort -u
+}
+
+sources >"$work/sources.list"
+if [ ! -s "$work/sources.list" ]; then
+    "$(dirname "$0")/deps.sh" --update
+    sources >"$work/sources.list"
+fi
+[ -s "$work/sources.list" ] || { echo "mkroot: apt has no sources of $suite" >&2; exit 1; }
+{
+    echo 'APT::Install-Recommends "false";'
+    echo 'APT::Sandbox::User "root";'
+    apt-config dump | grep -iE '^Acquire::https?::Proxy' || true
+} >"$work/apt.conf"
+
+if ! mmdebstrap --variant=minbase --arch=amd64 --aptopt="$work/apt.conf" --include="$packages" \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+    "$suite" "$work/root" "$work/sources.list" >"$work/log" 2>&1; then
+    cat "$work/log" >&2
+    exit 1
+fi
+
+# root has no password; the first disk is /; journal and logs are in memory.
+root=$work/root
+sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
+echo '/dev/vda / ext4 errors=remount-ro 0 1' >"$root/etc/fstab"
+echo xen-like >"$root/etc/hostname"
+echo 127.0.0.1 localhost xen-like >"$root/etc/hosts"
+cp -r "$debian/devices/lib/modules" "$root/lib/"
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/dev/*
+
+rm -f "$out.tmp"
+mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$root" "$out.tmp" 400M
+mv "$out.tmp" "$out"
