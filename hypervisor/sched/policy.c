@@ -1,6 +1,7 @@
 #include "sched/policy.h"
 
 #include "lib/bug.h"
+#include "lib/pcpu.h"
 
 #define V_SHIFT 20 /* one unit of v is less than a nanosecond even at the highest weight */
 #define RUN_MAX_NS (1ULL << 40) /* one charge: keeps it in 62 bits */
@@ -88,6 +89,8 @@ void policy_account(struct sched_queue *q, uint64_t now)
     ran = MIN(ran, RUN_MAX_NS);
     advance(q, e, ns_to_v(e, ran));
     virtual_time(q);
+    if (q->nr > 1)
+        q->contended_ns += ran;
     e->budget_ns -= (int64_t)ran;
     cap_refill(e, now);
 }
@@ -174,6 +177,7 @@ struct entity *policy_pick(struct sched_queue *q, uint64_t now, uint64_t *again_
     if (prev)
         prev->yields = false;
     if (best) {
+        best->loaded = true;
         if (q->nr > 1)
             wait = MIN(wait, MAX(((best->deadline - best->v) * best->weight >> V_SHIFT) + 1,
                                  POLICY_LEAST_NS));
@@ -207,8 +211,79 @@ void policy_set(struct sched_queue *q, struct entity *e, uint32_t weight, uint32
         join(q, e, now, POLICY_SLICE_NS);
 }
 
-void policy_move(struct sched_queue *from, struct sched_queue *to, struct entity *e)
+void policy_move(struct sched_queue *from, struct sched_queue *to, struct entity *e, uint64_t now)
 {
     ASSERT(e->state == ENTITY_OUT);
     e->v += virtual_time(to) - virtual_time(from);
+    e->moved_ns = now;
+}
+
+/* ---- several CPUs ---- */
+
+/* Of cpus, not empty, the one with the least weights; of equals the next after home, in a circle. */
+static uint32_t lightest(const struct sched_queue *queues, uint64_t cpus, uint32_t home)
+{
+    uint32_t best = home;
+
+    for (uint32_t i = 1; i < NR_CPUS; i++) {
+        uint32_t cpu = (home + i) % NR_CPUS;
+
+        if ((cpus >> cpu & 1) &&
+            (best == home || READ_ONCE(queues[cpu].weights) < READ_ONCE(queues[best].weights)))
+            best = cpu;
+    }
+    return best;
+}
+
+uint32_t policy_place(const struct sched_queue *queues, const struct entity *e, uint32_t home,
+                      uint64_t online, uint64_t idle)
+{
+    uint64_t may = e->cpus & online, rather = e->preferred & may;
+    uint64_t best = rather & idle ?: may & idle ?: rather ?: may;
+
+    return best >> home & 1 ? home : lightest(queues, best, home);
+}
+
+struct entity *policy_take(const struct sched_queue *q, uint32_t to, bool idles)
+{
+    uint64_t least = UINT64_MAX;
+    struct entity *best = NULL;
+
+    for (struct entity *e = q->all; e != NULL; e = e->next) {
+        bool rather = e->preferred >> to & 1;
+        uint64_t key = e->moved_ns | (rather ? 0 : 1ULL << 63);
+
+        if (policy_waits(q, e) && (e->cpus >> to & 1) && (rather || idles) && key < least) {
+            least = key;
+            best = e;
+        }
+    }
+    return best;
+}
+
+bool policy_turn(struct sched_queue *queues, uint32_t cpu, uint64_t online, uint32_t *to)
+{
+    uint64_t others = online & ~(1ULL << cpu), weight;
+    struct sched_queue *q = &queues[cpu];
+    struct entity *who = NULL;
+
+    for (struct entity *e = q->all; e != NULL; e = e->next)
+        if (e->state == ENTITY_READY && (e->preferred & others) &&
+            (who == NULL || e->moved_ns < who->moved_ns))
+            who = e;
+    if (who && who == q->curr) /* next time it waits */
+        return false;
+    if (who) {
+        weight = who->weight;
+        *to = lightest(queues, who->preferred & others, cpu);
+        q->lost_ns +=
+            (int64_t)(q->contended_ns * weight / MAX(READ_ONCE(queues[*to].weights), weight));
+        q->lost_ns -= (int64_t)(q->contended_ns * weight / q->weights);
+        q->lost_ns = MAX(q->lost_ns, 0);
+    }
+    q->contended_ns = 0;
+    if (who == NULL || q->lost_ns < (int64_t)POLICY_ROUND_NS)
+        return false;
+    q->lost_ns = 0;
+    return true;
 }

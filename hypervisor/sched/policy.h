@@ -1,7 +1,9 @@
 /*
- * The scheduling policy of one CPU: earliest eligible virtual deadline first. Pure logic: no lock,
- * no clock, no CPU; sched.c calls it under the run queue's lock, tests/unit/test_sched_sim.c plays
- * it in a simulation. A choice looks at each vCPU that wants this CPU, everything else is O(1) but
+ * The scheduling policy: on a CPU, earliest eligible virtual deadline first; among CPUs, idle ones
+ * take over who waits and busy ones take turns. Pure logic: no lock, no clock, no CPU; sched.c calls
+ * it under the run queue's lock, tests/unit/test_sched_sim.c plays it in a simulation.
+ *
+ * One CPU. A choice looks at each vCPU that wants this CPU, everything else is O(1) but
  * for policy_sleep(): how many there are is the control domain's doing, no guest's.
  *
  * Each competitor has a virtual time v that advances by its CPU time / weight. The queue's virtual
@@ -18,12 +20,22 @@
  *
  * Caps: a budget that refills at the capped rate up to what 10 ms bring; who has used it up leaves
  * the competition until it is full.
+ *
+ * Several CPUs. Each has a queue and each entity a home. It leaves it when it wakes or has been
+ * preempted and another CPU idles, and when a CPU becomes idle while it waits. Preferred CPUs come
+ * first; others do only when they would idle. It takes along what it is ahead or behind.
+ * Between busy CPUs no distribution need be fair (3 on 2 CPUs), so they take turns: each adds up what
+ * its waiting ones lose against those of the lightest CPU they might be on, as weight / weights tell
+ * at the end of each 10 ms in which somebody waited. When it is 10 ms it hands over whoever of them
+ * moved longest ago: then it is the others' turn to lose. So the time of sharing with many goes round
+ * among all in proportion, and a queue remembers no more than those 10 ms: nothing has to be
+ * compared or forgiven between queues that pins or weights make run apart for hours.
  */
 #pragma once
 #include "lib/types.h"
 
 #define POLICY_SLICE_NS MILLISECS(5)    /* the longest request */
-#define POLICY_ROUND_NS MILLISECS(10)   /* what requests are a share of, and caps */
+#define POLICY_ROUND_NS MILLISECS(10)   /* what requests and caps are a share of; CPUs' turns */
 #define POLICY_MIN_NS MILLISECS(1)      /* the shortest */
 #define POLICY_WAKE_NS MICROSECS(250)   /* the first request after waking */
 #define POLICY_LEAST_NS MICROSECS(100)  /* until the next choice, if nobody wakes */
@@ -45,6 +57,10 @@ struct entity {
     bool yields;          /* curr only, set from outside: lets others go first at the next pick */
     int64_t budget_ns;    /* cap: may run that long; negative after an overrun */
     uint64_t refilled_ns; /* when that was true */
+    bool
+        loaded; /* its registers are on its CPU, so it stays there; a pick sets it, the CPU clears it */
+    _Atomic uint64_t cpus, preferred; /* masks: where it may run; of these, where rather */
+    uint64_t moved_ns;                /* when it came to this queue from another */
 };
 
 struct sched_queue {
@@ -55,7 +71,9 @@ struct sched_queue {
     uint64_t weights;
     uint32_t nr;           /* how many compete, the running one included */
     uint64_t accounted_ns; /* curr is charged up to here */
-};
+    uint64_t contended_ns; /* so long others waited for it, since the last policy_turn() */
+    int64_t lost_ns;       /* what the others lost by that against those on the lightest CPU */
+} __attribute__((aligned(64)));
 
 /** Charge the running entity up to now. Each of the following does it first. */
 void policy_account(struct sched_queue *q, uint64_t now_ns);
@@ -69,4 +87,20 @@ struct entity *policy_pick(struct sched_queue *q, uint64_t now_ns, uint64_t *aga
 void policy_set(struct sched_queue *q, struct entity *e, uint32_t weight, uint32_t cap,
                 uint64_t now_ns);
 /** e, OUT, leaves one queue for another and keeps what it is ahead or behind. */
-void policy_move(struct sched_queue *from, struct sched_queue *to, struct entity *e);
+void policy_move(struct sched_queue *from, struct sched_queue *to, struct entity *e,
+                 uint64_t now_ns);
+
+/* ---- several CPUs: queues is the array of all, masks have a bit per CPU; no lock is needed but q's ---- */
+
+/** e of q might run elsewhere at once. */
+static inline bool policy_waits(const struct sched_queue *q, const struct entity *e)
+{
+    return e->state == ENTITY_READY && e != q->curr && !e->loaded;
+}
+/** Where e of CPU home should go or stay when it wants to run and does not. */
+uint32_t policy_place(const struct sched_queue *queues, const struct entity *e, uint32_t home,
+                      uint64_t online, uint64_t idle);
+/** Who of q should go to CPU to, which idles (or else is one that it prefers); NULL: nobody. */
+struct entity *policy_take(const struct sched_queue *q, uint32_t to, bool idles);
+/** After a pick, if contended_ns is a round: CPU cpu is to hand one over to CPU *to. */
+bool policy_turn(struct sched_queue *queues, uint32_t cpu, uint64_t online, uint32_t *to);

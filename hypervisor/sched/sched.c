@@ -9,44 +9,65 @@
 struct sched_vcpu {
     struct entity entity;
     struct vcpu *vcpu;
-    _Atomic uint64_t affinity; /* CPUs it may run on */
 };
 
 struct sched_pcpu {
-    struct spinlock lock; /* L_SCHED */
-    struct sched_queue queue;
-    struct timer again; /* raises SOFTIRQ_SCHEDULE */
+    struct spinlock lock; /* L_SCHED: of the queue with the same index */
+    struct timer again;   /* raises SOFTIRQ_SCHEDULE */
 };
 
-static struct sched_pcpu queues[NR_CPUS];
+static struct sched_pcpu pcpus[NR_CPUS];
+static struct sched_queue queues[NR_CPUS];
+static _Atomic uint64_t idle_cpus; /* where nobody competes; a bit changes under the queue's lock */
+static bool several;               /* CPUs; if not, nothing here looks for another one */
 
 static void raise_schedule(void *data) { softirq_raise(SOFTIRQ_SCHEDULE); }
 
 void sched_init_cpu(uint32_t cpu)
 {
-    queues[cpu] = (struct sched_pcpu){ SPINLOCK_INIT(L_SCHED), .again.fn = raise_schedule };
+    pcpus[cpu] = (struct sched_pcpu){ SPINLOCK_INIT(L_SCHED), .again.fn = raise_schedule };
+    queues[cpu] = (struct sched_queue){ .curr = NULL };
+    atomic_fetch_or(&idle_cpus, 1ULL << cpu);
+    several = cpu != 0;
     softirq_register(SOFTIRQ_SCHEDULE, schedule);
 }
 
-static struct sched_pcpu *queue_of(const struct vcpu *v)
+static struct vcpu *vcpu_of(struct entity *e)
 {
-    return &queues[atomic_load(&v->processor)];
+    return container_of(e, struct sched_vcpu, entity)->vcpu;
 }
 
-/* The queue v is on, locked, interrupts off. */
-static struct sched_pcpu *lock_queue(const struct vcpu *v, unsigned long *flags)
+static bool may_be_on(const struct vcpu *v, uint32_t cpu)
+{
+    return atomic_load(&v->sched->entity.cpus) >> cpu & 1;
+}
+
+static uint32_t target(const struct vcpu *v, uint32_t home)
+{
+    if (!several || (atomic_load(&v->pause_flags) && may_be_on(v, home)))
+        return home;
+    return policy_place(queues, &v->sched->entity, home, arch_cpus_online(),
+                        atomic_load(&idle_cpus));
+}
+
+/*
+ * Lock the queue that v is on and, if to is not NULL, that of the CPU where v should be. Returns the
+ * first one's CPU. Interrupts are off.
+ */
+static uint32_t lock_queue(const struct vcpu *v, uint32_t *to)
 {
     for (;;) {
-        struct sched_pcpu *q = queue_of(v);
+        uint32_t home = atomic_load(&v->processor), other = to ? target(v, home) : home;
 
-        *flags = spin_lock_irqsave(&q->lock);
-        if (q == queue_of(v))
-            return q;
-        spin_unlock_irqrestore(&q->lock, *flags);
+        spin_lock_pair(&pcpus[home].lock, &pcpus[other].lock);
+        if (home == atomic_load(&v->processor)) {
+            if (to)
+                *to = other;
+            return home;
+        }
+        spin_unlock_pair(&pcpus[home].lock, &pcpus[other].lock);
     }
 }
-
-static uint32_t cpu_of(const struct sched_pcpu *q) { return (uint32_t)(q - queues); }
 
 /* ---- runstates ---- */
 
@@ -71,11 +92,11 @@ static int runstate_not_running(const struct vcpu *v)
 
 static void runstate_read(struct vcpu *v, struct vcpu_runstate_info *out)
 {
-    unsigned long flags;
-    struct sched_pcpu *q = lock_queue(v, &flags);
+    unsigned long flags = arch_irq_save();
+    uint32_t cpu = lock_queue(v, NULL);
 
     *out = v->runstate;
-    spin_unlock_irqrestore(&q->lock, flags);
+    spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
 }
 
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out)
@@ -102,40 +123,104 @@ void vcpu_runstate_update_area(struct vcpu *v)
 
 /* ---- stop and go ---- */
 
-/* v's pause_flags or its queue changed: let it compete, or stop it. */
-static void update_locked(struct sched_pcpu *q, struct vcpu *v)
+/* CPU cpu's queue, which is locked, changed: note whether it idles. */
+static void note_idle(uint32_t cpu)
 {
-    bool may_run = atomic_load(&v->pause_flags) == 0, choose = !may_run;
+    bool idles = several && queues[cpu].nr == 0;
+
+    if (idles != (atomic_load(&idle_cpus) >> cpu & 1))
+        atomic_fetch_xor(&idle_cpus, 1ULL << cpu);
+}
+
+/*
+ * Ask CPUs that idle to take over who waits on CPU cpu. The fence pairs with note_idle(): a CPU says
+ * that it idles before it looks around, we let somebody wait before we look who idles.
+ */
+static void offer_locked(uint32_t cpu)
+{
+    struct sched_queue *q = &queues[cpu];
+    uint64_t idle, takers;
+
+    if (!several || q->nr < 2)
+        return;
+    atomic_thread_fence(memory_order_seq_cst);
+    idle = atomic_load(&idle_cpus) & arch_cpus_online();
+    for (struct entity *e = q->all; e != NULL && idle; e = e->next) {
+        takers = policy_waits(q, e) ? idle & e->cpus : 0;
+        if (takers)
+            softirq_raise_on(ffs64(takers) - 1, SOFTIRQ_SCHEDULE);
+        idle &= ~(takers & -takers);
+    }
+}
+
+/* v's pause_flags or its CPU, whose queue is locked, changed: let it compete, or stop it. */
+static void update_locked(uint32_t cpu, struct vcpu *v)
+{
+    bool may_run = atomic_load(&v->pause_flags) == 0, choose = !may_run || !may_be_on(v, cpu);
+    struct entity *e = &v->sched->entity;
+    struct sched_queue *q = &queues[cpu];
+    uint64_t now = arch_time_ns();
+
+    if (e != q->curr) {
+        runstate_set_locked(v, runstate_not_running(v), now);
+        choose = may_run && e->state == ENTITY_OUT && policy_wake(q, e, now);
+        if (!may_run)
+            policy_sleep(q, e, now);
+        note_idle(cpu);
+        offer_locked(cpu);
+    }
+    if (choose)
+        softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
+}
+
+static void move_locked(struct vcpu *v, uint32_t from, uint32_t to)
+{
     struct entity *e = &v->sched->entity;
     uint64_t now = arch_time_ns();
 
-    if (e != q->queue.curr) {
-        runstate_set_locked(v, runstate_not_running(v), now);
-        choose = may_run && e->state == ENTITY_OUT && policy_wake(&q->queue, e, now);
-        if (!may_run)
-            policy_sleep(&q->queue, e, now);
-    }
-    if (choose)
-        softirq_raise_on(cpu_of(q), SOFTIRQ_SCHEDULE);
+    policy_sleep(&queues[from], e, now);
+    policy_move(&queues[from], &queues[to], e, now);
+    atomic_store(&v->processor, to);
+    update_locked(to, v);
 }
 
-static void flags_change(struct vcpu *v, uint32_t set, uint32_t clear)
+/*
+ * v's pause_flags or affinity changed, or it has_stopped, its registers saved: put it on the CPU where
+ * it should be. While its registers are on a CPU it stays there, that CPU calls again; then, as soon
+ * as it is unlocked it may run elsewhere, or be freed.
+ */
+static void place(struct vcpu *v, bool has_stopped)
 {
-    unsigned long flags;
-    struct sched_pcpu *q = lock_queue(v, &flags);
+    struct entity *e = &v->sched->entity;
+    unsigned long flags = arch_irq_save();
+    uint32_t to, from = lock_queue(v, &to);
 
-    atomic_fetch_or(&v->pause_flags, set);
-    atomic_fetch_and(&v->pause_flags, ~clear);
-    update_locked(q, v);
-    spin_unlock_irqrestore(&q->lock, flags);
+    if (has_stopped) {
+        e->loaded = false;
+        atomic_store(&v->running, false);
+    }
+    if (from != to && !e->loaded)
+        move_locked(v, from, to);
+    else if (has_stopped)
+        offer_locked(from);
+    else
+        update_locked(from, v);
+    spin_unlock_pair(&pcpus[from].lock, &pcpus[to].lock);
+    arch_irq_restore(flags);
 }
 
-void vcpu_pause_set(struct vcpu *v, uint32_t mask) { flags_change(v, mask, 0); }
+void vcpu_pause_set(struct vcpu *v, uint32_t mask)
+{
+    atomic_fetch_or(&v->pause_flags, mask);
+    place(v, false);
+}
 
 void vcpu_pause_clear(struct vcpu *v, uint32_t mask)
 {
-    if (atomic_load(&v->pause_flags) & mask)
-        flags_change(v, 0, mask);
+    if (atomic_load(&v->pause_flags) & mask) {
+        atomic_fetch_and(&v->pause_flags, ~mask);
+        place(v, false);
+    }
 }
 
 void vcpu_pause_sync(struct vcpu *v, uint32_t flags)
@@ -171,105 +256,56 @@ void vcpu_yield(void)
 int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap)
 {
     unsigned long flags;
-    struct sched_pcpu *q;
+    uint32_t cpu;
 
     if (weight == 0 || weight > SCHED_WEIGHT_MAX)
         return -EINVAL;
-    q = lock_queue(v, &flags);
-    policy_set(&q->queue, &v->sched->entity, weight, cap < SCHED_CAP_MAX ? cap : 0, arch_time_ns());
-    softirq_raise_on(cpu_of(q), SOFTIRQ_SCHEDULE);
-    spin_unlock_irqrestore(&q->lock, flags);
+    flags = arch_irq_save();
+    cpu = lock_queue(v, NULL);
+    policy_set(&queues[cpu], &v->sched->entity, weight, cap < SCHED_CAP_MAX ? cap : 0,
+               arch_time_ns());
+    softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
+    spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
     return 0;
 }
 
-/* ---- placement ---- */
-
-static bool may_be_on(const struct vcpu *v, const struct sched_pcpu *q)
-{
-    return atomic_load(&v->sched->affinity) >> cpu_of(q) & 1;
-}
-
-/* Of the online CPUs that v may run on, the one where least competes. */
-static struct sched_pcpu *best_queue(const struct vcpu *v)
-{
-    struct sched_pcpu *best = NULL;
-
-    for (uint64_t m = atomic_load(&v->sched->affinity) & arch_cpus_online(); m; m &= m - 1) {
-        struct sched_pcpu *q = &queues[ffs64(m) - 1];
-
-        if (best == NULL || READ_ONCE(q->queue.weights) < READ_ONCE(best->queue.weights))
-            best = q;
-    }
-    return best;
-}
-
-/*
- * If v is on the queue of a CPU that it may not run on: move it, or make it stop if it runs, which
- * calls again. has_stopped: its registers are saved; as soon as it is unlocked it may run elsewhere,
- * or be freed.
- */
-static void place(struct vcpu *v, bool has_stopped)
-{
-    unsigned long flags = arch_irq_save();
-    struct sched_pcpu *from, *to;
-
-    for (;;) {
-        from = queue_of(v);
-        to = may_be_on(v, from) ? from : best_queue(v);
-        spin_lock_pair(&from->lock, &to->lock);
-        if (from == queue_of(v) && may_be_on(v, to))
-            break;
-        spin_unlock_pair(&from->lock, &to->lock);
-    }
-    if (has_stopped)
-        atomic_store(&v->running, false);
-    if (from != to && atomic_load(&v->running)) {
-        softirq_raise_on(cpu_of(from), SOFTIRQ_SCHEDULE);
-    } else if (from != to) {
-        policy_sleep(&from->queue, &v->sched->entity, arch_time_ns());
-        policy_move(&from->queue, &to->queue, &v->sched->entity);
-        atomic_store(&v->processor, cpu_of(to));
-        update_locked(to, v);
-    }
-    spin_unlock_pair(&from->lock, &to->lock);
-    arch_irq_restore(flags);
-}
-
-int sched_set_affinity(struct vcpu *v, uint64_t cpus)
+int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred)
 {
     if ((cpus & arch_cpus_online()) == 0)
         return -EINVAL;
-    atomic_store(&v->sched->affinity, cpus);
+    preferred &= cpus;
+    atomic_store(&v->sched->entity.preferred, preferred & arch_cpus_online() ? preferred : cpus);
+    atomic_store(&v->sched->entity.cpus, cpus);
     place(v, false);
     return 0;
 }
 
 int sched_vcpu_create(struct vcpu *v)
 {
-    struct sched_vcpu *s = xmalloc(sizeof(*s));
-
-    if (s == NULL)
-        return -ENOMEM;
-    *s = (struct sched_vcpu){ { .weight = SCHED_WEIGHT_DEFAULT }, .vcpu = v, .affinity = ~0ULL };
-    v->sched = s;
     v->runstate.state = v->is_idle ? RUNSTATE_running : RUNSTATE_offline; /* padding stays zero */
     v->runstate.state_entry_time = arch_time_ns();
     if (v->is_idle)
         return 0;
-    atomic_store(&v->processor, cpu_of(best_queue(v)));
+    v->sched = xmalloc(sizeof(*v->sched));
+    if (v->sched == NULL)
+        return -ENOMEM;
+    *v->sched =
+        (struct sched_vcpu){ { .weight = SCHED_WEIGHT_DEFAULT, .cpus = ~0ULL, .preferred = ~0ULL },
+                             .vcpu = v };
     return 0;
 }
 
 void sched_vcpu_destroy(struct vcpu *v)
 {
     unsigned long flags;
-    struct sched_pcpu *q;
+    uint32_t cpu;
 
     if (v->sched == NULL)
         return;
-    q = lock_queue(v, &flags); /* so that the CPU it was on has left place() */
+    flags = arch_irq_save();
+    cpu = lock_queue(v, NULL); /* so that the CPU it was on has left place() */
     BUG_ON(atomic_load(&v->running) || v->sched->entity.state != ENTITY_OUT);
-    spin_unlock_irqrestore(&q->lock, flags);
+    spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
     xfree(v->sched);
 }
 
@@ -288,43 +324,91 @@ static void areas_update(struct vcpu *v)
     arch_vcpu_enter_space(v, kernel);
 }
 
-void schedule(void)
+/* Choose who runs on this CPU, and switch to it. */
+static void switch_to_next(uint32_t cpu)
 {
-    struct sched_pcpu *q = &queues[this_pcpu()->id];
-    unsigned long flags = spin_lock_irqsave(&q->lock);
+    struct sched_queue *q = &queues[cpu];
+    unsigned long flags = spin_lock_irqsave(&pcpus[cpu].lock);
     struct vcpu *prev = current, *next = this_pcpu()->idle;
-    struct entity *e = &prev->sched->entity;
     uint64_t now = arch_time_ns(), again_ns;
+    struct entity *e = q->curr;
 
-    if (e == q->queue.curr && (atomic_load(&prev->pause_flags) || !may_be_on(prev, q)))
-        policy_sleep(&q->queue, e, now);
-    e = policy_pick(&q->queue, now, &again_ns);
+    if (e && (atomic_load(&prev->pause_flags) || !may_be_on(prev, cpu)))
+        policy_sleep(q, e, now);
+    e = policy_pick(q, now, &again_ns);
     if (e)
-        next = container_of(e, struct sched_vcpu, entity)->vcpu;
-    timer_set(&q->again, again_ns);
+        next = vcpu_of(e);
+    timer_set(&pcpus[cpu].again, again_ns);
+    note_idle(cpu);
+    offer_locked(cpu);
     if (next == prev) {
-        spin_unlock_irqrestore(&q->lock, flags);
+        spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
         return;
     }
     runstate_set_locked(prev, runstate_not_running(prev), now);
     runstate_set_locked(next, RUNSTATE_running, now);
     atomic_store(&next->running, true);
-    spin_unlock(&q->lock);
+    spin_unlock(&pcpus[cpu].lock);
     /* Siblings read in prev's area whether it was preempted; blocked, the area stays as it is. */
     if (prev->runstate.state == RUNSTATE_runnable)
         areas_update(prev);
     arch_context_switch(prev, next);
-    place(prev, true);
+    if (!prev->is_idle)
+        place(prev, true);
     areas_update(next);
     arch_irq_restore(flags);
+}
+
+/* One that waits on CPU from goes to CPU to, if there still is one. */
+static void hand_over(uint32_t from, uint32_t to, bool idles)
+{
+    unsigned long flags = arch_irq_save();
+    struct entity *e;
+
+    spin_lock_pair(&pcpus[from].lock, &pcpus[to].lock);
+    e = policy_take(&queues[from], to, idles);
+    if (e)
+        move_locked(vcpu_of(e), from, to);
+    spin_unlock_pair(&pcpus[from].lock, &pcpus[to].lock);
+    arch_irq_restore(flags);
+}
+
+/* If this CPU idles: take over one that waits elsewhere, to be switched to next. Else it may be its turn to lose one. */
+static void balance(uint32_t cpu)
+{
+    uint64_t online = arch_cpus_online();
+    unsigned long flags;
+    uint32_t to;
+    bool turn;
+
+    for (uint64_t m = online; m && (atomic_load(&idle_cpus) >> cpu & 1); m &= m - 1)
+        if (READ_ONCE(queues[ffs64(m) - 1].nr) > 1)
+            hand_over(ffs64(m) - 1, cpu, true);
+    if (READ_ONCE(queues[cpu].contended_ns) < POLICY_ROUND_NS)
+        return;
+    flags = spin_lock_irqsave(&pcpus[cpu].lock);
+    turn = policy_turn(queues, cpu, online, &to);
+    spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
+    if (turn)
+        hand_over(cpu, to, false);
+}
+
+void schedule(void)
+{
+    uint32_t cpu = this_pcpu()->id;
+
+    switch_to_next(cpu);
+    if (several)
+        balance(cpu);
 }
 
 void sched_print(void)
 {
     for (uint64_t m = arch_cpus_online(); m; m &= m - 1) {
-        struct sched_pcpu *q = &queues[ffs64(m) - 1];
+        uint32_t cpu = ffs64(m) - 1;
+        struct sched_queue *q = &queues[cpu];
 
-        print(LOG_INFO, "CPU %u: %u compete with weights of %lu, next choice %s", cpu_of(q),
-              q->queue.nr, q->queue.weights, q->again.expires_ns ? "timed" : "when one wakes");
+        print(LOG_INFO, "CPU %u: %u compete with weights of %lu, next choice %s", cpu, q->nr,
+              q->weights, pcpus[cpu].again.expires_ns ? "timed" : "when one wakes");
     }
 }

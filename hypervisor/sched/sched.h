@@ -61,10 +61,11 @@ void schedule(void);
  */
 int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap);
 /**
- * The CPUs that v may run on, a mask; -EINVAL if none of them is online. If v's CPU is not one of
- * them it moves to another; when it runs, as soon as it has left its CPU.
+ * Masks of CPUs: those that v may run on, and of these the ones that it prefers (none: all alike);
+ * on another it runs only when that would idle. -EINVAL if it may run on none that is online. If v's
+ * CPU is not one of the first it moves to another; when it runs, as soon as it has left its CPU.
  */
-int sched_set_affinity(struct vcpu *v, uint64_t cpus);
+int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred);
 
 /** v's runstate, its times accounted up to now. */
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);

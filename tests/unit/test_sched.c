@@ -94,7 +94,7 @@ static void teardown(void)
         sched_vcpu_destroy(d->vcpu[i]);
     }
     for (unsigned int i = 0; i < idle_d->max_vcpus; i++)
-        xfree(idle_d->vcpu[i]->sched);
+        CU_ASSERT_PTR_NULL(idle_d->vcpu[i]->sched);
     fake_domain_free(d);
     fake_domain_free(idle_d);
 }
@@ -112,41 +112,60 @@ static bool parked(const struct sched_queue *q)
     return false;
 }
 
+static bool pending(unsigned int cpu) { return arch_pcpu(cpu)->softirqs & 1u << SOFTIRQ_SCHEDULE; }
+
+/* One of cpus idles; and one is about to look for something to run. */
+static bool idles_or_looks(uint64_t cpus, bool *looks)
+{
+    bool idles = *looks = false;
+
+    for (uint64_t m = cpus & arch_cpus_online(); m; m &= m - 1) {
+        idles |= queues[ffs64(m) - 1].curr == NULL;
+        *looks |= pending(ffs64(m) - 1);
+    }
+    return idles;
+}
+
 /* What must hold between any two calls, whatever is pending. */
 static void audit(void)
 {
     for (unsigned int i = 0; i < d->max_vcpus; i++) {
         struct vcpu *v = d->vcpu[i];
-        struct sched_vcpu *s = v->sched;
-        struct sched_pcpu *q = &queues[v->processor];
-        bool pending = arch_pcpu(v->processor)->softirqs & 1u << SOFTIRQ_SCHEDULE;
+        struct entity *e = &v->sched->entity;
+        struct sched_queue *q = &queues[v->processor];
+        bool looks;
 
         CU_ASSERT_EQUAL_FATAL(v->runstate.state_entry_time - created_ns, sum(&v->runstate));
         CU_ASSERT_FATAL(v->runstate.state_entry_time <= fake_now_ns);
         CU_ASSERT_EQUAL_FATAL(v->running, arch_pcpu(v->processor)->running == v);
-        CU_ASSERT_EQUAL_FATAL(v->running, q->queue.curr == &s->entity);
+        CU_ASSERT_EQUAL_FATAL(v->running, e->loaded);
+        CU_ASSERT_EQUAL_FATAL(v->running, q->curr == e);
         CU_ASSERT_EQUAL_FATAL(v->running, v->runstate.state == RUNSTATE_running);
         if (!v->running) { /* no wake-up is ever lost */
-            CU_ASSERT_EQUAL_FATAL(v->pause_flags == 0, s->entity.state != ENTITY_OUT);
+            CU_ASSERT_EQUAL_FATAL(v->pause_flags == 0, e->state != ENTITY_OUT);
             CU_ASSERT_EQUAL_FATAL(v->runstate.state, runstate_not_running(v));
-            CU_ASSERT_FATAL(s->affinity >> v->processor & 1);
+            CU_ASSERT_FATAL(e->cpus >> v->processor & 1);
         } else {
-            CU_ASSERT_FATAL(v->pause_flags == 0 || pending);
-            CU_ASSERT_FATAL((s->affinity >> v->processor & 1) || pending);
+            CU_ASSERT_FATAL(v->pause_flags == 0 || pending(v->processor));
+            CU_ASSERT_FATAL((e->cpus >> v->processor & 1) || pending(v->processor));
         }
+        CU_ASSERT_FATAL(!policy_waits(q, e) || !idles_or_looks(e->cpus, &looks) || looks ||
+                        (q->curr == NULL && q->nr == 1)); /* its own CPU was quicker */
     }
     for (unsigned int i = 0; arch_cpus_online() >> i & 1; i++) {
-        struct sched_pcpu *q = &queues[i];
-        const char *wrong = policy_audit(&q->queue);
-        bool pending = arch_pcpu(i)->softirqs & 1u << SOFTIRQ_SCHEDULE;
+        struct sched_queue *q = &queues[i];
+        bool armed = pcpus[i].again.expires_ns != 0;
+        const char *wrong = policy_audit(q);
 
         if (wrong)
             fprintf(stderr, "CPU %u violates: %s\n", i, wrong);
         CU_ASSERT_FATAL(wrong == NULL);
         CU_ASSERT_EQUAL_FATAL(arch_pcpu(i)->locks_held, 0);
-        CU_ASSERT_FATAL(q->queue.nr == 0 || q->queue.curr || pending);
-        CU_ASSERT_FATAL(q->queue.nr < 2 || q->again.expires_ns || pending);
-        CU_ASSERT_FATAL(!parked(&q->queue) || q->again.expires_ns || pending);
+        CU_ASSERT_FATAL(q->nr == 0 || q->curr || pending(i));
+        CU_ASSERT_FATAL(q->nr < 2 || armed || pending(i));
+        CU_ASSERT_FATAL(!parked(q) || armed || pending(i));
+        CU_ASSERT_FATAL(!several || (idle_cpus >> i & 1) == (q->nr == 0) || pending(i));
+        CU_ASSERT_FATAL(!(idle_cpus >> i & 1) || q->nr == 0 || !several);
     }
 }
 
@@ -238,7 +257,7 @@ static void test_it_runs_only_when_no_reason_against_it_is_left(void)
 static void test_waking_on_another_cpu_kicks_it(void)
 {
     setup(2, 2);
-    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 2), 0);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 2, 0), 0);
     fake_kicked = 0;
     vcpu_pause_clear(d->vcpu[1], VPF_DOWN);
     CU_ASSERT_EQUAL(fake_kicked, 2);
@@ -282,11 +301,11 @@ static void test_affinity_places_again(void)
 
     setup(3, 3);
     v = d->vcpu[0];
-    CU_ASSERT_EQUAL(sched_set_affinity(v, 8), -EINVAL);
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 8, 0), -EINVAL);
     vcpu_pause_clear(v, VPF_DOWN);
     cpu_run(0);
     CU_ASSERT_PTR_EQUAL(current, v);
-    CU_ASSERT_EQUAL(sched_set_affinity(v, 4), 0); /* while it runs here */
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 4, 0), 0); /* while it runs here */
     audit();
     CU_ASSERT_EQUAL(v->processor, 0);
     cpu_run(0);
@@ -296,16 +315,16 @@ static void test_affinity_places_again(void)
     cpu_run(2);
     CU_ASSERT_PTR_EQUAL(current, v);
     fake_cpu(0);
-    CU_ASSERT_EQUAL(sched_set_affinity(v, 1), 0); /* while it runs there */
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 1, 0), 0); /* while it runs there */
     settle();
     audit();
     CU_ASSERT_PTR_EQUAL(runs_on(0), v);
-    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 4), 0); /* asleep: at once */
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 4, 0), 0); /* asleep: at once */
     CU_ASSERT_EQUAL(d->vcpu[1]->processor, 2);
-    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], ALL_CPUS), 0); /* allowed: stays */
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], ALL_CPUS, 0), 0); /* allowed: stays */
     CU_ASSERT_EQUAL(d->vcpu[1]->processor, 2);
     vcpu_pause_clear(d->vcpu[1], VPF_DOWN);
-    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 2), 0); /* waits: takes its wish with it */
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 2, 0), 0); /* waits: takes its wish with it */
     audit();
     cpu_run(1);
     CU_ASSERT_PTR_EQUAL(current, d->vcpu[1]);
@@ -411,7 +430,7 @@ static void random_step(void)
         if (!here->is_idle)
             vcpu_yield();
         break;
-    case 6: sched_set_affinity(v, 1 + rnd() % ALL_CPUS); break;
+    case 6: sched_set_affinity(v, 1 + rnd() % ALL_CPUS, rnd() % 8); break;
     case 7: sched_set_params(v, 1 + rnd() % 1000, rnd() % 3 ? 0 : rnd() % 120); break;
     case 8: fake_now_ns += rnd() % MILLISECS(10); break;
     case 9: fake_now_ns += rnd() % 1000; break;
@@ -427,6 +446,10 @@ static void test_random_calls_on_three_cpus(void)
         for (unsigned int i = 0; i < 4000; i++) {
             random_step();
             audit();
+            if (i % 64 == 0) { /* nothing is pending: nobody may wait beside a CPU that idles */
+                settle();
+                audit();
+            }
         }
         for (unsigned int i = 0; i < NR_TEST_VCPUS; i++) {
             struct vcpu_runstate_info r;

@@ -567,8 +567,8 @@ static void test_random_sequences_keep_the_invariants(void)
                 break;
             case 5:
                 if (t->e.state == ENTITY_OUT) {
-                    policy_move(&q, &other, &t->e);
-                    policy_move(&other, &q, &t->e);
+                    policy_move(&q, &other, &t->e, now);
+                    policy_move(&other, &q, &t->e, now);
                 }
                 break;
             default: break;
