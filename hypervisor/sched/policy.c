@@ -244,16 +244,18 @@ uint32_t policy_place(const struct sched_queue *queues, const struct entity *e, 
     return best >> home & 1 ? home : lightest(queues, best, home);
 }
 
-struct entity *policy_take(const struct sched_queue *q, uint32_t to, bool idles)
+struct entity *policy_take(const struct sched_queue *queues, uint32_t from, uint32_t to, bool idles)
 {
-    uint64_t least = UINT64_MAX;
+    const struct sched_queue *q = &queues[from];
+    uint64_t least = UINT64_MAX, key;
     struct entity *best = NULL;
 
     for (struct entity *e = q->all; e != NULL; e = e->next) {
-        bool rather = e->preferred >> to & 1;
-        uint64_t key = e->moved_ns | (rather ? 0 : 1ULL << 63);
+        bool rather = e->preferred >> to & 1, heavy = queues[to].weights + e->weight > q->weights;
 
-        if (policy_waits(q, e) && (e->cpus >> to & 1) && (rather || idles) && key < least) {
+        key = (uint64_t)!rather << 63 | (uint64_t)heavy << 62 | e->moved_ns;
+        if (e->state == ENTITY_READY && (e->cpus >> to & 1) &&
+            (idles ? policy_waits(q, e) : rather) && key < least) {
             least = key;
             best = e;
         }
@@ -263,27 +265,24 @@ struct entity *policy_take(const struct sched_queue *q, uint32_t to, bool idles)
 
 bool policy_turn(struct sched_queue *queues, uint32_t cpu, uint64_t online, uint32_t *to)
 {
-    uint64_t others = online & ~(1ULL << cpu), weight;
     struct sched_queue *q = &queues[cpu];
-    struct entity *who = NULL;
+    uint64_t waited_v = q->contended_ns << V_SHIFT, reach = 0, there, mean = 1;
 
     for (struct entity *e = q->all; e != NULL; e = e->next)
-        if (e->state == ENTITY_READY && (e->preferred & others) &&
-            (who == NULL || e->moved_ns < who->moved_ns))
-            who = e;
-    if (who && who == q->curr) /* next time it waits */
-        return false;
-    if (who) {
-        weight = who->weight;
-        *to = lightest(queues, who->preferred & others, cpu);
-        q->lost_ns +=
-            (int64_t)(q->contended_ns * weight / MAX(READ_ONCE(queues[*to].weights), weight));
-        q->lost_ns -= (int64_t)(q->contended_ns * weight / q->weights);
-        q->lost_ns = MAX(q->lost_ns, 0);
+        reach |= e->state == ENTITY_READY ? e->preferred : 0;
+    reach &= online & ~(1ULL << cpu);
+    if (reach) {
+        *to = lightest(queues, reach, cpu);
+        if (policy_take(queues, cpu, *to, false) == q->curr)
+            return false; /* the next choice is another one */
+        there = MAX(READ_ONCE(queues[*to].weights), 1u);
+        mean = (q->weights + there) / (q->nr + READ_ONCE(queues[*to].nr));
+        q->lost_v += (int64_t)(waited_v / there) - (int64_t)(waited_v / q->weights);
+        q->lost_v = MAX(q->lost_v, 0);
     }
     q->contended_ns = 0;
-    if (who == NULL || q->lost_ns < (int64_t)POLICY_ROUND_NS)
+    if (reach == 0 || q->lost_v < (int64_t)((POLICY_TURN_NS << V_SHIFT) / mean))
         return false;
-    q->lost_ns = 0;
+    q->lost_v = 0;
     return true;
 }

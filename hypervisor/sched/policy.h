@@ -35,7 +35,8 @@
 #include "lib/types.h"
 
 #define POLICY_SLICE_NS MILLISECS(5)    /* the longest request */
-#define POLICY_ROUND_NS MILLISECS(10)   /* what requests and caps are a share of; CPUs' turns */
+#define POLICY_ROUND_NS MILLISECS(10)   /* what requests and caps are a share of */
+#define POLICY_TURN_NS MILLISECS(20)    /* what one loses on a CPU before it is the others' turn */
 #define POLICY_MIN_NS MILLISECS(1)      /* the shortest */
 #define POLICY_WAKE_NS MICROSECS(250)   /* the first request after waking */
 #define POLICY_LEAST_NS MICROSECS(100)  /* until the next choice, if nobody wakes */
@@ -72,7 +73,7 @@ struct sched_queue {
     uint32_t nr;           /* how many compete, the running one included */
     uint64_t accounted_ns; /* curr is charged up to here */
     uint64_t contended_ns; /* so long others waited for it, since the last policy_turn() */
-    int64_t lost_ns;       /* what the others lost by that against those on the lightest CPU */
+    int64_t lost_v;        /* so much less v than on the lightest CPU did those here get by that */
 } __attribute__((aligned(64)));
 
 /** Charge the running entity up to now. Each of the following does it first. */
@@ -100,7 +101,11 @@ static inline bool policy_waits(const struct sched_queue *q, const struct entity
 /** Where e of CPU home should go or stay when it wants to run and does not. */
 uint32_t policy_place(const struct sched_queue *queues, const struct entity *e, uint32_t home,
                       uint64_t online, uint64_t idle);
-/** Who of q should go to CPU to, which idles (or else is one that it prefers); NULL: nobody. */
-struct entity *policy_take(const struct sched_queue *q, uint32_t to, bool idles);
-/** After a pick, if contended_ns is a round: CPU cpu is to hand one over to CPU *to. */
+/**
+ * Who of CPU from should go to CPU to, which idles (else: which it prefers; it may still be running).
+ * NULL: nobody. Both queues are locked.
+ */
+struct entity *policy_take(const struct sched_queue *queues, uint32_t from, uint32_t to,
+                           bool idles);
+/** After a pick, when contended_ns is a round: it is CPU cpu's turn to hand one over to CPU *to. */
 bool policy_turn(struct sched_queue *queues, uint32_t cpu, uint64_t online, uint32_t *to);

@@ -366,8 +366,8 @@ static void hand_over(uint32_t from, uint32_t to, bool idles)
     struct entity *e;
 
     spin_lock_pair(&pcpus[from].lock, &pcpus[to].lock);
-    e = policy_take(&queues[from], to, idles);
-    if (e)
+    e = policy_take(queues, from, to, idles);
+    if (e && policy_waits(&queues[from], e))
         move_locked(vcpu_of(e), from, to);
     spin_unlock_pair(&pcpus[from].lock, &pcpus[to].lock);
     arch_irq_restore(flags);

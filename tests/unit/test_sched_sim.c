@@ -1,5 +1,5 @@
 /*
- * The scheduling policy in a simulation of one CPU: shares against weights, caps, and what sleepers,
+ * The scheduling policy in a simulation of one CPU and several: shares against weights, caps, and what sleepers,
  * yielders and players of games get.
  */
 #include <CUnit/Basic.h>
@@ -22,39 +22,84 @@ struct task {
     bool asleep;
     uint64_t left_ns, yield_left_ns, wake_at, woke_at;
     bool waiting; /* for the first time on the CPU since it woke */
-    uint64_t used, latency_max, nr_wakes, latency_sum;
+    uint64_t used, latency_max, nr_wakes, latency_sum, bound_ns, nr_late;
+    unsigned int cpu;
+    uint64_t unserved_since; /* waits while a CPU idles that could run it; 0: no */
 };
 
-static struct sched_queue q;
+#define MAX_SIM_CPUS 4
+static struct sched_queue queues[MAX_SIM_CPUS];
+#define q (queues[0])                      /* the only one in most tests */
+static struct task *last_on[MAX_SIM_CPUS]; /* whose registers are loaded */
+static uint64_t again[MAX_SIM_CPUS];       /* the timer */
+static uint64_t due[MAX_SIM_CPUS];         /* somebody asked for a choice, by then; 0: nobody */
 static struct task *tasks;
-static unsigned int nr_tasks;
-static uint64_t now, idle_ns, nr_switches;
+static unsigned int nr_tasks, nr_cpus;
+static uint64_t now, idle_ns, nr_switches, nr_moves;
 static uint64_t timer_late_ns; /* the hardware is that late at most */
+static uint64_t kick_ns;       /* so long takes asking another CPU for a choice */
 static unsigned int rng = 1;
 static bool audit = true;
 
 static unsigned int rnd(void) { return rng = rng * 1103515245u + 12345u, rng >> 8; }
+static uint64_t online(void) { return (1ULL << nr_cpus) - 1; }
 
-static void check(void)
+static uint64_t idle_mask(void)
 {
-    const char *wrong = audit ? policy_audit(&q) : NULL;
+    uint64_t mask = 0;
 
-    if (wrong) {
-        fprintf(stderr, "at %llu ns violated: %s\n", (unsigned long long)now, wrong);
-        CU_FAIL_FATAL("audit");
+    for (unsigned int c = 0; c < nr_cpus; c++)
+        mask |= (uint64_t)(queues[c].nr == 0) << c;
+    return mask;
+}
+
+/* Nobody waits while a CPU idles that it may run on, but for the time that two kicks take. */
+static void check_conservation(void)
+{
+    for (unsigned int i = 0; i < nr_tasks; i++) {
+        struct task *t = &tasks[i];
+
+        if (!policy_waits(&queues[t->cpu], &t->e) || !(t->e.cpus & idle_mask()))
+            t->unserved_since = 0;
+        else if (t->unserved_since == 0)
+            t->unserved_since = now;
+        else if (now > t->unserved_since + 2 * kick_ns + timer_late_ns)
+            CU_FAIL_FATAL("one waits while a CPU idles");
     }
 }
 
-static void sim_reset(void)
+static void check(void)
+{
+    for (unsigned int c = 0; audit && c < nr_cpus; c++) {
+        const char *wrong = policy_audit(&queues[c]);
+        const struct task *t = (struct task *)queues[c].curr;
+
+        if (wrong)
+            fprintf(stderr, "at %llu ns violated: %s\n", (unsigned long long)now, wrong);
+        CU_ASSERT_FATAL(wrong == NULL);
+        CU_ASSERT_FATAL(t == NULL || (t->cpu == c && (t->e.cpus >> c & 1)));
+    }
+    if (audit && nr_cpus > 1)
+        check_conservation();
+}
+
+static void sim_reset_cpus(unsigned int cpus)
 {
     free(tasks);
     tasks = calloc(MAX_TASKS, sizeof(*tasks));
     nr_tasks = 0;
+    nr_cpus = cpus;
     now = 1000;
-    idle_ns = nr_switches = timer_late_ns = 0;
+    idle_ns = nr_switches = nr_moves = timer_late_ns = 0;
+    kick_ns = 5000;
     audit = true;
-    q = (struct sched_queue){ .curr = NULL };
+    memset(queues, 0, sizeof(queues));
+    memset(last_on, 0, sizeof(last_on));
+    memset(again, 0, sizeof(again));
+    memset(due, 0, sizeof(due));
 }
+
+static void sim_reset(void) { sim_reset_cpus(1); }
 
 static uint64_t vary(const struct task *t, uint64_t ns)
 {
@@ -65,7 +110,7 @@ static struct task *add(uint32_t weight, uint64_t run_ns, uint64_t sleep_ns)
 {
     struct task *t = &tasks[nr_tasks++];
 
-    t->e = (struct entity){ .weight = weight };
+    t->e = (struct entity){ .weight = weight, .cpus = ~0ULL, .preferred = ~0ULL };
     t->run_ns = run_ns;
     t->sleep_ns = sleep_ns;
     t->asleep = true;
@@ -75,41 +120,122 @@ static struct task *add(uint32_t weight, uint64_t run_ns, uint64_t sleep_ns)
 
 static void charge(uint64_t until)
 {
-    struct task *t = (struct task *)q.curr;
+    for (unsigned int c = 0; c < nr_cpus; c++) {
+        struct task *t = (struct task *)queues[c].curr;
 
-    if (t == NULL) {
-        idle_ns += until - now;
-    } else {
-        t->used += until - now;
-        t->left_ns -= t->run_ns ? until - now : 0;
-        t->yield_left_ns -= t->yields_every_ns ? until - now : 0;
+        if (t == NULL) {
+            idle_ns += until - now;
+        } else {
+            t->used += until - now;
+            t->left_ns -= t->run_ns ? until - now : 0;
+            t->yield_left_ns -= t->yields_every_ns ? until - now : 0;
+        }
     }
     now = until;
 }
 
-static uint64_t pick(void)
-{
-    struct entity *before = q.curr;
-    uint64_t again;
-    struct task *t = (struct task *)policy_pick(&q, now, &again);
+/* ---- what sched.c does, without its locks ---- */
 
-    nr_switches += q.curr != before;
+static void choose_at(unsigned int cpu, uint64_t when)
+{
+    if (due[cpu] == 0 || when < due[cpu])
+        due[cpu] = when;
+}
+
+static void offer(unsigned int cpu)
+{
+    uint64_t idle = queues[cpu].nr < 2 ? 0 : idle_mask();
+
+    for (struct entity *e = queues[cpu].all; e != NULL && idle; e = e->next) {
+        uint64_t takers = policy_waits(&queues[cpu], e) ? idle & e->cpus : 0;
+
+        if (takers)
+            choose_at((unsigned int)ffs64(takers) - 1, now + kick_ns);
+        idle &= ~(takers & -takers);
+    }
+}
+
+static void start(struct task *t)
+{
+    if (policy_wake(&queues[t->cpu], &t->e, now))
+        choose_at(t->cpu, now + (nr_cpus > 1 ? kick_ns : 0));
+    offer(t->cpu);
+}
+
+static void move(struct task *t, unsigned int to)
+{
+    policy_sleep(&queues[t->cpu], &t->e, now);
+    policy_move(&queues[t->cpu], &queues[to], &t->e, now);
+    t->cpu = to;
+    nr_moves++;
+}
+
+static void place(struct task *t)
+{
+    unsigned int to = policy_place(queues, &t->e, t->cpu, online(), idle_mask());
+
+    if (to != t->cpu && !t->e.loaded) {
+        move(t, to);
+        start(t);
+    } else if (t->e.state == ENTITY_OUT) {
+        start(t);
+    } else {
+        offer(t->cpu);
+    }
+}
+
+static void take(unsigned int from, unsigned int to, bool idles)
+{
+    struct task *t = (struct task *)policy_take(queues, from, to, idles);
+
+    if (t && policy_waits(&queues[from], &t->e)) {
+        move(t, to);
+        start(t);
+    }
+}
+
+static void balance(unsigned int cpu)
+{
+    uint32_t to;
+
+    for (unsigned int c = 0; c < nr_cpus && queues[cpu].nr == 0; c++)
+        if (queues[c].nr > 1)
+            take(c, cpu, true);
+    if (queues[cpu].contended_ns >= POLICY_ROUND_NS && policy_turn(queues, cpu, online(), &to))
+        take(cpu, to, false);
+}
+
+static void pick(unsigned int cpu)
+{
+    struct task *before = (struct task *)queues[cpu].curr, *t, *left = last_on[cpu];
+
+    due[cpu] = 0;
+    t = (struct task *)policy_pick(&queues[cpu], now, &again[cpu]);
+    nr_switches += t != before;
     if (t && t->waiting) {
         uint64_t latency = now - t->woke_at;
 
         t->waiting = false;
         t->latency_max = latency > t->latency_max ? latency : t->latency_max;
         t->latency_sum += latency;
+        if (latency > t->bound_ns)
+            t->nr_late++;
     }
-    if (again)
-        again += timer_late_ns ? rnd() % timer_late_ns : 0;
-    return again;
+    if (again[cpu])
+        again[cpu] += timer_late_ns ? rnd() % timer_late_ns : 0;
+    offer(cpu);
+    last_on[cpu] = t;
+    if (left && left != t) {
+        left->e.loaded = false;
+        if (left->e.state == ENTITY_READY)
+            place(left);
+    }
+    if (nr_cpus > 1)
+        balance(cpu);
 }
 
-static bool wake_due(void)
+static void wake_due(void)
 {
-    bool choose = false;
-
     for (unsigned int i = 0; i < nr_tasks; i++) {
         struct task *t = &tasks[i];
 
@@ -121,10 +247,11 @@ static bool wake_due(void)
         t->nr_wakes++;
         t->left_ns = t->run_ns ? vary(t, t->run_ns) : 0;
         t->yield_left_ns = t->yields_every_ns;
-        choose |= policy_wake(&q, &t->e, now);
+        place(t);
+        t->bound_ns = POLICY_WAKE_NS * queues[t->cpu].weights / t->e.weight + POLICY_SLICE_NS +
+                      timer_late_ns + 2 * kick_ns;
         check();
     }
-    return choose;
 }
 
 static void yield(void)
@@ -134,61 +261,73 @@ static void yield(void)
 }
 
 /* The running task is at its end, or yields. */
-static bool run_ends(void)
+static void run_ends(unsigned int cpu)
 {
-    struct task *t = (struct task *)q.curr;
+    struct task *t = (struct task *)queues[cpu].curr;
 
     if (t && t->run_ns && t->left_ns == 0) {
-        policy_sleep(&q, &t->e, now);
+        policy_sleep(&queues[cpu], &t->e, now);
         t->asleep = true;
         t->wake_at = now + vary(t, t->sleep_ns);
-        return true;
+        due[cpu] = now;
     }
     if (t && t->yields_every_ns && t->yield_left_ns == 0) {
-        yield();
+        t->e.yields = true;
         t->yield_left_ns = t->yields_every_ns;
-        return true;
+        due[cpu] = now;
     }
-    return false;
-}
-
-static void sim_run(uint64_t ns)
-{
-    static uint64_t again;
-    uint64_t end = now + ns;
-
-    again = pick();
-    while (now < end) {
-        struct task *t = (struct task *)q.curr;
-        uint64_t next = end;
-        bool choose;
-
-        if (again && again < next)
-            next = again;
-        if (t && t->run_ns && now + t->left_ns < next)
-            next = now + t->left_ns;
-        if (t && t->yields_every_ns && now + t->yield_left_ns < next)
-            next = now + t->yield_left_ns;
-        for (unsigned int i = 0; i < nr_tasks; i++)
-            if (tasks[i].asleep && tasks[i].wake_at < next)
-                next = tasks[i].wake_at;
-        charge(next > now ? next : now);
-        choose = run_ends();
-        choose |= wake_due();
-        if (choose || (again && now >= again))
-            again = pick();
-        check();
-    }
-    policy_account(&q, now);
 }
 
 static uint64_t min64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+static uint64_t next_event(uint64_t end)
+{
+    uint64_t next = end;
+
+    for (unsigned int c = 0; c < nr_cpus; c++) {
+        struct task *t = (struct task *)queues[c].curr;
+
+        if (again[c])
+            next = min64(next, again[c]);
+        if (due[c])
+            next = min64(next, due[c]);
+        if (t && t->run_ns)
+            next = min64(next, now + t->left_ns);
+        if (t && t->yields_every_ns)
+            next = min64(next, now + t->yield_left_ns);
+    }
+    for (unsigned int i = 0; i < nr_tasks; i++)
+        if (tasks[i].asleep)
+            next = min64(next, tasks[i].wake_at);
+    return next > now ? next : now;
+}
+
+static void sim_run(uint64_t ns)
+{
+    uint64_t end = now + ns;
+
+    for (unsigned int c = 0; c < nr_cpus; c++)
+        pick(c);
+    while (now < end) {
+        charge(next_event(end));
+        for (unsigned int c = 0; c < nr_cpus; c++)
+            run_ends(c);
+        wake_due();
+        for (unsigned int c = 0; c < nr_cpus; c++)
+            if ((again[c] && now >= again[c]) || (due[c] && now >= due[c]))
+                pick(c);
+        check();
+    }
+    for (unsigned int c = 0; c < nr_cpus; c++)
+        policy_account(&queues[c], now);
+}
+
 static void forget(void)
 {
     for (unsigned int i = 0; i < nr_tasks; i++)
-        tasks[i].used = tasks[i].latency_max = tasks[i].nr_wakes = tasks[i].latency_sum = 0;
-    idle_ns = nr_switches = 0;
+        tasks[i].used = tasks[i].latency_max = tasks[i].nr_wakes = tasks[i].latency_sum =
+            tasks[i].nr_late = 0;
+    idle_ns = nr_switches = nr_moves = 0;
 }
 
 /* Every task has its share of ns, to within part of it and slack_ns, whichever is more. */
@@ -590,6 +729,238 @@ static void test_random_sequences_keep_the_invariants(void)
     }
 }
 
+/* ---- several CPUs ---- */
+
+/* The share of a CPU that each task should have: by weight, but none more than one CPU. */
+static void ideal_shares(double share[])
+{
+    double left = nr_cpus, weights = 0;
+    bool full[MAX_TASKS] = { false }, changed = true;
+
+    for (unsigned int i = 0; i < nr_tasks; i++)
+        weights += tasks[i].e.weight;
+    while (changed) {
+        changed = false;
+        for (unsigned int i = 0; i < nr_tasks; i++)
+            if (!full[i] && tasks[i].e.weight * left >= weights) {
+                full[i] = changed = true;
+                left -= 1;
+                weights -= tasks[i].e.weight;
+            }
+    }
+    for (unsigned int i = 0; i < nr_tasks; i++)
+        share[i] = full[i] ? 1 : tasks[i].e.weight * left / weights;
+}
+
+static void expect_ideal(uint64_t ns, double part, const char *what)
+{
+    double share[MAX_TASKS];
+
+    ideal_shares(share);
+    for (unsigned int i = 0; i < nr_tasks; i++) {
+        double want = ns * share[i];
+
+        if (getenv("SHOW"))
+            fprintf(stderr, "%s%u:%+.1f%%", i ? " " : "", tasks[i].e.weight,
+                    (tasks[i].used / want - 1) * 100);
+        if (fabs(tasks[i].used - want) > want * part) {
+            fprintf(stderr, "%s: task %u, weight %u: %.1f ms, not %.1f ms\n", what, i,
+                    tasks[i].e.weight, tasks[i].used / 1e6, want / 1e6);
+            CU_FAIL("share");
+        }
+    }
+    if (getenv("SHOW"))
+        fprintf(stderr, "   %u CPUs, %.1f moves/s\n", nr_cpus, nr_moves * 1e9 / ns);
+}
+
+static void test_equal_hogs_share_several_cpus(void)
+{
+    for (unsigned int cpus = 2; cpus <= 4; cpus++)
+        for (unsigned int n = 1; n <= 14; n++) {
+            sim_reset_cpus(cpus);
+            timer_late_ns = MICROSECS(20);
+            for (unsigned int i = 0; i < n; i++)
+                add(256, 0, 0);
+            sim_run(SECONDS(3)); /* spread: they all came up on CPU 0 */
+            forget();
+            sim_run(SECONDS(4));
+            expect_ideal(SECONDS(4), 0.05, "equal");
+            CU_ASSERT_EQUAL(idle_ns, n < cpus ? (cpus - n) * SECONDS(4) : 0);
+            if (n % cpus == 0 || n < cpus)
+                CU_ASSERT_EQUAL(nr_moves, 0);
+        }
+}
+
+static void test_weights_count_over_several_cpus(void)
+{
+    static const struct {
+        unsigned int cpus;
+        uint32_t weights[8];
+    } sets[] = {
+        { 2, { 512, 256, 256 } },
+        { 2, { 512, 256, 256, 256 } },
+        { 2, { 512, 256, 256, 256, 256 } },
+        { 2, { 512, 512, 256 } },
+        { 2, { 400, 300, 300 } },
+        { 2, { 300, 256, 256, 256 } },
+        { 2, { 1024, 256, 256 } },
+        { 2, { 1024, 256, 256, 256, 256 } },
+        { 2, { 2048, 256, 256, 256, 256, 256 } },
+        { 2, { 100, 200, 300, 400 } },
+        { 2, { 64, 256, 256 } },
+        { 3, { 512, 256, 256, 256, 256 } },
+        { 4, { 512, 512, 256, 256, 256, 256 } },
+        { 4, { 512, 256, 256, 256, 256, 256, 256, 256 } },
+        { 4, { 1024, 512, 256, 256, 256, 256, 128 } },
+    };
+
+    for (unsigned int k = 0; k < ARRAY_SIZE(sets); k++) {
+        sim_reset_cpus(sets[k].cpus);
+        timer_late_ns = MICROSECS(20);
+        for (unsigned int i = 0; i < 8 && sets[k].weights[i]; i++)
+            add(sets[k].weights[i], 0, 0);
+        sim_run(SECONDS(1));
+        forget();
+        sim_run(SECONDS(8));
+        expect_ideal(SECONDS(8), 0.12, "weights");
+        CU_ASSERT(nr_moves < 8 * 25 * nr_cpus);
+    }
+}
+
+static void pin(struct task *t, uint64_t cpus, uint64_t preferred)
+{
+    t->e.cpus = cpus;
+    t->e.preferred = preferred;
+    t->cpu = (unsigned int)ffs64(cpus) - 1;
+}
+
+/* Who sleeps, who hogs and who is capped or pinned at random; check() looks for who waits in vain. */
+static void test_no_cpu_idles_while_one_waits(void)
+{
+    for (unsigned int seed = 1; seed <= 60; seed++) {
+        rng = seed;
+        sim_reset_cpus(2 + rnd() % 3);
+        timer_late_ns = seed & 1 ? MICROSECS(20) : 0;
+        for (unsigned int i = 0; i < 3 + seed % 12; i++) {
+            uint64_t run = 1000 + rnd() % (rnd() % 2 ? 5000000 : 50000);
+            struct task *t = add(256 * (1 + rnd() % 4), rnd() % 4 ? run : 0, 1 + rnd() % 8000000);
+            uint64_t cpus = 1 + rnd() % online();
+
+            t->jitter = true;
+            if (rnd() % 3 == 0)
+                pin(t, cpus, cpus & rnd() ?: cpus);
+            if (rnd() % 5 == 0)
+                policy_set(&queues[t->cpu], &t->e, t->e.weight, 1 + rnd() % 99, now);
+            if (rnd() % 8 == 0)
+                t->yields_every_ns = 100000 + rnd() % 1000000;
+        }
+        sim_run(MILLISECS(500));
+    }
+}
+
+static void test_one_hog_more_than_cpus_pinned_or_not(void)
+{
+    sim_reset_cpus(2); /* two on CPU 0, one on CPU 1, one anywhere: it belongs to CPU 1 */
+    pin(add(256, 0, 0), 1, 1);
+    pin(add(256, 0, 0), 1, 1);
+    pin(add(256, 0, 0), 2, 2);
+    add(256, 0, 0);
+    sim_run(SECONDS(1));
+    forget();
+    sim_run(SECONDS(4));
+    expect_ideal(SECONDS(4), 0.02, "pinned");
+    CU_ASSERT_EQUAL(nr_moves, 0);
+    /* the pins let CPU 1 run ahead for long; when they go, all are equal at once */
+    sim_reset_cpus(2);
+    for (unsigned int i = 0; i < 3; i++)
+        pin(add(256, 0, 0), 1, 1);
+    pin(add(256, 0, 0), 2, 2);
+    sim_run(SECONDS(600));
+    for (unsigned int i = 0; i < 4; i++)
+        tasks[i].e.cpus = tasks[i].e.preferred = 3;
+    sim_run(MILLISECS(500));
+    forget();
+    sim_run(SECONDS(1));
+    expect_ideal(SECONDS(1), 0.02, "no longer pinned");
+    CU_ASSERT_EQUAL(nr_moves, 0);
+}
+
+static void test_preferred_cpus_come_first(void)
+{
+    struct task *a, *b, *c;
+
+    sim_reset_cpus(2);
+    a = add(256, 0, 0);
+    b = add(256, 0, 0);
+    c = add(256, MILLISECS(1), MILLISECS(1));
+    pin(a, 3, 1);
+    pin(b, 3, 1);
+    pin(c, 2, 2);
+    sim_run(SECONDS(1));
+    forget();
+    sim_run(SECONDS(4));
+    /* a and b prefer CPU 0, take CPU 1 when it idles and do not take turns there */
+    CU_ASSERT(a->used + b->used > SECONDS(6) * 9 / 10);
+    CU_ASSERT(c->used > SECONDS(2) * 9 / 10);
+    sim_reset_cpus(2); /* where there is room, all are where they prefer */
+    a = add(256, MILLISECS(3), MILLISECS(2));
+    b = add(256, MILLISECS(2), MILLISECS(5));
+    pin(a, 3, 2);
+    pin(b, 3, 1);
+    sim_run(MILLISECS(100));
+    forget();
+    sim_run(SECONDS(1));
+    CU_ASSERT(a->cpu == 1 && b->cpu == 0 && nr_moves == 0);
+}
+
+static void test_caps_hold_over_several_cpus(void)
+{
+    struct task *capped;
+
+    sim_reset_cpus(2);
+    timer_late_ns = MICROSECS(20);
+    capped = add(256, 0, 0);
+    for (unsigned int i = 0; i < 3; i++)
+        add(256, 0, 0);
+    policy_set(&q, &capped->e, 256, 30, now);
+    sim_run(SECONDS(1));
+    for (unsigned int i = 0; i < 4; i++) {
+        forget();
+        sim_run(SECONDS(1));
+        CU_ASSERT(capped->used <= MILLISECS(306) && capped->used >= MILLISECS(270));
+        for (unsigned int k = 1; k < 4; k++)
+            CU_ASSERT(tasks[k].used > SECONDS(17) / 30 * 9 / 10);
+        CU_ASSERT_EQUAL(idle_ns, 0);
+    }
+}
+
+static void test_waking_keeps_its_bound_on_several_cpus(void)
+{
+    for (unsigned int cpus = 2; cpus <= 4; cpus++) {
+        unsigned int hogs = 2 * cpus + 1;
+
+        sim_reset_cpus(cpus);
+        for (unsigned int i = 0; i < hogs; i++)
+            add(256 * (1 + i % 3), 0, 0);
+        for (unsigned int i = 0; i < 6; i++) {
+            add(256, MICROSECS(40), MILLISECS(7))->jitter = true;
+            add(256, MICROSECS(400), MILLISECS(11))->jitter = true;
+        }
+        sim_run(SECONDS(5));
+        for (unsigned int i = hogs; i < nr_tasks; i++) {
+            CU_ASSERT(tasks[i].nr_wakes > 200);
+            CU_ASSERT_EQUAL(tasks[i].nr_late, 0);
+        }
+        sim_reset_cpus(cpus); /* a CPU idles: at once */
+        for (unsigned int i = 0; i < cpus - 1; i++)
+            add(256, 0, 0);
+        add(256, MICROSECS(40), MILLISECS(3))->jitter = true;
+        sim_run(SECONDS(2));
+        CU_ASSERT(tasks[cpus - 1].latency_max <= kick_ns);
+        CU_ASSERT(nr_moves < 2 * cpus); /* and the hogs stay where they are */
+    }
+}
+
 int main(void)
 {
     CU_pSuite s;
@@ -614,6 +985,13 @@ int main(void)
     CU_ADD_TEST(s, test_the_uncapped_get_what_a_capped_one_may_not_use);
     CU_ADD_TEST(s, test_a_new_weight_counts_from_now_on);
     CU_ADD_TEST(s, test_random_sequences_keep_the_invariants);
+    CU_ADD_TEST(s, test_equal_hogs_share_several_cpus);
+    CU_ADD_TEST(s, test_weights_count_over_several_cpus);
+    CU_ADD_TEST(s, test_no_cpu_idles_while_one_waits);
+    CU_ADD_TEST(s, test_one_hog_more_than_cpus_pinned_or_not);
+    CU_ADD_TEST(s, test_preferred_cpus_come_first);
+    CU_ADD_TEST(s, test_caps_hold_over_several_cpus);
+    CU_ADD_TEST(s, test_waking_keeps_its_bound_on_several_cpus);
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();
