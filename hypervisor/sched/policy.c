@@ -216,6 +216,7 @@ void policy_move(struct sched_queue *from, struct sched_queue *to, struct entity
     ASSERT(e->state == ENTITY_OUT);
     e->v += virtual_time(to) - virtual_time(from);
     e->moved_ns = now;
+    to->nr_came++;
 }
 
 /* ---- several CPUs ---- */

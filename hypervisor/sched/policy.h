@@ -3,8 +3,8 @@
  * take over who waits and busy ones take turns. Pure logic: no lock, no clock, no CPU; sched.c calls
  * it under the run queue's lock, tests/unit/test_sched_sim.c plays it in a simulation.
  *
- * One CPU. A choice looks at each vCPU that wants this CPU, everything else is O(1) but
- * for policy_sleep(): how many there are is the control domain's doing, no guest's.
+ * One CPU. A choice looks at each vCPU that wants this CPU, everything else is O(1) but for
+ * policy_sleep(): how many there are is the control domain's doing, no guest's.
  *
  * Each competitor has a virtual time v that advances by its CPU time / weight. The queue's virtual
  * time V is the mean of all v, weighted by weight: a competitor with v < V has had less than its
@@ -21,22 +21,23 @@
  * Caps: a budget that refills at the capped rate up to what 10 ms bring; who has used it up leaves
  * the competition until it is full.
  *
- * Several CPUs. Each has a queue and each entity a home. It leaves it when it wakes or has been
- * preempted and another CPU idles, and when a CPU becomes idle while it waits. Preferred CPUs come
- * first; others do only when they would idle. It takes along what it is ahead or behind.
- * Between busy CPUs no distribution need be fair (3 on 2 CPUs), so they take turns: each adds up what
- * its waiting ones lose against those of the lightest CPU they might be on, as weight / weights tell
- * at the end of each 10 ms in which somebody waited. When it is 10 ms it hands over whoever of them
- * moved longest ago: then it is the others' turn to lose. So the time of sharing with many goes round
- * among all in proportion, and a queue remembers no more than those 10 ms: nothing has to be
- * compared or forgiven between queues that pins or weights make run apart for hours.
+ * Several CPUs. Each has a queue and each entity is on one. While it waits it may change: at once to
+ * a CPU that idles, else by turns. Of the CPUs that it may run on it prefers some; the others it only
+ * keeps from idling. It takes along by how much it is ahead or behind (policy_move()).
+ * No fixed distribution of three over two CPUs is fair, hence turns. A CPU adds up by how much v grows
+ * faster on the lightest CPU that some of its own prefer, while somebody waits here: time / their
+ * weights - time / ours. When a mean one has lost 20 ms by that, the one that moved longest ago goes
+ * there; rather one that does not make them heavier than we were. Then it is their turn to lose. Each
+ * distribution lasts the longer the fairer it is and all come up in turn: shares are right to some
+ * percent over seconds. No more than those 20 ms is remembered: nothing has to be compared, nor ever
+ * forgiven, between CPUs that pins or weights made run apart for hours.
  */
 #pragma once
 #include "lib/types.h"
 
 #define POLICY_SLICE_NS MILLISECS(5)    /* the longest request */
 #define POLICY_ROUND_NS MILLISECS(10)   /* what requests and caps are a share of */
-#define POLICY_TURN_NS MILLISECS(20)    /* what one loses on a CPU before it is the others' turn */
+#define POLICY_TURN_NS MILLISECS(20)    /* lost by being on a CPU until it hands one over */
 #define POLICY_MIN_NS MILLISECS(1)      /* the shortest */
 #define POLICY_WAKE_NS MICROSECS(250)   /* the first request after waking */
 #define POLICY_LEAST_NS MICROSECS(100)  /* until the next choice, if nobody wakes */
@@ -58,8 +59,7 @@ struct entity {
     bool yields;          /* curr only, set from outside: lets others go first at the next pick */
     int64_t budget_ns;    /* cap: may run that long; negative after an overrun */
     uint64_t refilled_ns; /* when that was true */
-    bool
-        loaded; /* its registers are on its CPU, so it stays there; a pick sets it, the CPU clears it */
+    bool loaded;          /* its registers are on its CPU: it may not move; set by a pick */
     _Atomic uint64_t cpus, preferred; /* masks: where it may run; of these, where rather */
     uint64_t moved_ns;                /* when it came to this queue from another */
 };
@@ -72,8 +72,9 @@ struct sched_queue {
     uint64_t weights;
     uint32_t nr;           /* how many compete, the running one included */
     uint64_t accounted_ns; /* curr is charged up to here */
-    uint64_t contended_ns; /* so long others waited for it, since the last policy_turn() */
-    int64_t lost_v;        /* so much less v than on the lightest CPU did those here get by that */
+    uint64_t contended_ns; /* so long curr ran while others waited, since policy_turn() */
+    int64_t lost_v;        /* by so much more did v grow on the lightest CPU meanwhile */
+    uint64_t nr_came;      /* from other queues, ever */
 } __attribute__((aligned(64)));
 
 /** Charge the running entity up to now. Each of the following does it first. */
@@ -91,21 +92,21 @@ void policy_set(struct sched_queue *q, struct entity *e, uint32_t weight, uint32
 void policy_move(struct sched_queue *from, struct sched_queue *to, struct entity *e,
                  uint64_t now_ns);
 
-/* ---- several CPUs: queues is the array of all, masks have a bit per CPU; no lock is needed but q's ---- */
+/* ---- several CPUs: queues is the array of all, masks have a bit per CPU ---- */
 
 /** e of q might run elsewhere at once. */
 static inline bool policy_waits(const struct sched_queue *q, const struct entity *e)
 {
     return e->state == ENTITY_READY && e != q->curr && !e->loaded;
 }
-/** Where e of CPU home should go or stay when it wants to run and does not. */
+/** Where e of CPU home should be: it wants to run and does not, or may no longer be there. No lock. */
 uint32_t policy_place(const struct sched_queue *queues, const struct entity *e, uint32_t home,
                       uint64_t online, uint64_t idle);
 /**
- * Who of CPU from should go to CPU to, which idles (else: which it prefers; it may still be running).
- * NULL: nobody. Both queues are locked.
+ * Who of CPU from should go to CPU to, which idles; else one that prefers that CPU, and it may be the
+ * one that runs. NULL: nobody. Both queues are locked.
  */
 struct entity *policy_take(const struct sched_queue *queues, uint32_t from, uint32_t to,
                            bool idles);
-/** After a pick, when contended_ns is a round: it is CPU cpu's turn to hand one over to CPU *to. */
+/** When contended_ns is a round: is it CPU cpu's turn to hand one over, to CPU *to? Its queue is locked. */
 bool policy_turn(struct sched_queue *queues, uint32_t cpu, uint64_t online, uint32_t *to);

@@ -19,7 +19,7 @@ struct sched_pcpu {
 static struct sched_pcpu pcpus[NR_CPUS];
 static struct sched_queue queues[NR_CPUS];
 static _Atomic uint64_t idle_cpus; /* where nobody competes; a bit changes under the queue's lock */
-static bool several;               /* CPUs; if not, nothing here looks for another one */
+static bool several;               /* CPUs: if not, no other one is looked for */
 
 static void raise_schedule(void *data) { softirq_raise(SOFTIRQ_SCHEDULE); }
 
@@ -42,6 +42,7 @@ static bool may_be_on(const struct vcpu *v, uint32_t cpu)
     return atomic_load(&v->sched->entity.cpus) >> cpu & 1;
 }
 
+/* The CPU where v should be, or home, where it is. */
 static uint32_t target(const struct vcpu *v, uint32_t home)
 {
     if (!several || (atomic_load(&v->pause_flags) && may_be_on(v, home)))
@@ -123,25 +124,21 @@ void vcpu_runstate_update_area(struct vcpu *v)
 
 /* ---- stop and go ---- */
 
-/* CPU cpu's queue, which is locked, changed: note whether it idles. */
-static void note_idle(uint32_t cpu)
-{
-    bool idles = several && queues[cpu].nr == 0;
-
-    if (idles != (atomic_load(&idle_cpus) >> cpu & 1))
-        atomic_fetch_xor(&idle_cpus, 1ULL << cpu);
-}
-
 /*
- * Ask CPUs that idle to take over who waits on CPU cpu. The fence pairs with note_idle(): a CPU says
- * that it idles before it looks around, we let somebody wait before we look who idles.
+ * CPU cpu's queue, which is locked, changed: say whether it idles, and ask CPUs that do to take over
+ * who waits here. A CPU says that it idles before it looks around (balance()), we let somebody wait
+ * before we look who idles: so one of the two sees the other.
  */
-static void offer_locked(uint32_t cpu)
+static void tell_locked(uint32_t cpu)
 {
+    uint64_t idle = atomic_load(&idle_cpus), takers;
     struct sched_queue *q = &queues[cpu];
-    uint64_t idle, takers;
 
-    if (!several || q->nr < 2)
+    if (!several)
+        return;
+    if ((q->nr == 0) != (idle >> cpu & 1))
+        atomic_fetch_xor(&idle_cpus, 1ULL << cpu);
+    if (q->nr < 2)
         return;
     atomic_thread_fence(memory_order_seq_cst);
     idle = atomic_load(&idle_cpus) & arch_cpus_online();
@@ -166,8 +163,7 @@ static void update_locked(uint32_t cpu, struct vcpu *v)
         choose = may_run && e->state == ENTITY_OUT && policy_wake(q, e, now);
         if (!may_run)
             policy_sleep(q, e, now);
-        note_idle(cpu);
-        offer_locked(cpu);
+        tell_locked(cpu);
     }
     if (choose)
         softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
@@ -202,7 +198,7 @@ static void place(struct vcpu *v, bool has_stopped)
     if (from != to && !e->loaded)
         move_locked(v, from, to);
     else if (has_stopped)
-        offer_locked(from);
+        tell_locked(from);
     else
         update_locked(from, v);
     spin_unlock_pair(&pcpus[from].lock, &pcpus[to].lock);
@@ -339,8 +335,7 @@ static void switch_to_next(uint32_t cpu)
     if (e)
         next = vcpu_of(e);
     timer_set(&pcpus[cpu].again, again_ns);
-    note_idle(cpu);
-    offer_locked(cpu);
+    tell_locked(cpu);
     if (next == prev) {
         spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
         return;
@@ -359,7 +354,7 @@ static void switch_to_next(uint32_t cpu)
     arch_irq_restore(flags);
 }
 
-/* One that waits on CPU from goes to CPU to, if there still is one. */
+/* One that waits on CPU from goes to CPU to, which idles or takes its turn; if there still is one. */
 static void hand_over(uint32_t from, uint32_t to, bool idles)
 {
     unsigned long flags = arch_irq_save();
@@ -373,7 +368,10 @@ static void hand_over(uint32_t from, uint32_t to, bool idles)
     arch_irq_restore(flags);
 }
 
-/* If this CPU idles: take over one that waits elsewhere, to be switched to next. Else it may be its turn to lose one. */
+/*
+ * If this CPU idles, take over one that waits elsewhere: SOFTIRQ_SCHEDULE is raised again, to switch
+ * to it. If others wait here, it may be this CPU's turn to hand one over.
+ */
 static void balance(uint32_t cpu)
 {
     uint64_t online = arch_cpus_online();
@@ -406,9 +404,14 @@ void sched_print(void)
 {
     for (uint64_t m = arch_cpus_online(); m; m &= m - 1) {
         uint32_t cpu = ffs64(m) - 1;
-        struct sched_queue *q = &queues[cpu];
+        unsigned long flags = spin_lock_irqsave(&pcpus[cpu].lock);
+        struct sched_queue q = queues[cpu];
+        struct vcpu *v = q.curr ? vcpu_of(q.curr) : arch_pcpu(cpu)->idle;
+        uint32_t domain = v->domain->domain_id, vcpu = v->vcpu_id;
 
-        print(LOG_INFO, "CPU %u: %u compete with weights of %lu, next choice %s", cpu, q->nr,
-              q->weights, pcpus[cpu].again.expires_ns ? "timed" : "when one wakes");
+        spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
+        print(LOG_INFO, "CPU %u: d%uv%u, %u compete with weights of %lu, %lu came from others, %s",
+              cpu, domain, vcpu, q.nr, q.weights, q.nr_came,
+              pcpus[cpu].again.expires_ns ? "next choice timed" : "no timer");
     }
 }

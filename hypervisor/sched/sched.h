@@ -1,6 +1,6 @@
 /*
  * vCPU states and run queues: a proportional-share scheduler with weights, caps and affinity.
- * The policy is pure logic (sched/policy.c), tested in a host-side simulation.
+ * The policy is pure logic (sched/policy.h has the model), tested in a host-side simulation.
  *
  * Shares: over any time in which the set of runnable vCPUs of a CPU stays the same, each gets
  * weight / sum of weights of it, to within one request: 10 ms in proportion to the share, at least
@@ -13,8 +13,14 @@
  * excess * W / w longer, the excess at most a request.
  * Who has used up its cap is not waking: it waits for 10 ms, and longer only after an overrun.
  *
- * Locks: L_SCHED per run queue, with interrupts off. v->processor names the queue and changes only
- * under it, while v does not run. An idle CPU and one whose only vCPU has no cap have no timer.
+ * Several CPUs: none idles while a vCPU waits that may run there, but for the time of a kick. On busy
+ * CPUs shares are right to some percent over seconds, as far as one CPU can give and pins allow; the
+ * bound on waking is that of the vCPU's CPU.
+ *
+ * Locks: L_SCHED per run queue, with interrupts off; two for a move. v->processor names the queue and
+ * changes only under its lock. A vCPU that leaves a CPU stays on its queue, and v->running true, until
+ * arch_context_switch() has saved its registers; then place() may move it. An idle CPU and one whose
+ * only vCPU has no cap have no timer.
  */
 #pragma once
 #include "memory/objects.h"
@@ -24,13 +30,14 @@
 #define SCHED_CAP_MAX 100u /* percent; of one CPU, since a vCPU cannot use more */
 
 /**
- * At boot, per CPU, after timers_init_cpu() and before the first vCPU. The CPU's idle vCPU must be
- * in pcpu->idle and pcpu->running, its v->running true, before its first schedule().
+ * At boot, per CPU, CPU 0 first, after timers_init_cpu() and before the first vCPU. Before the CPU is
+ * in arch_cpus_online() its idle vCPU must be in pcpu->idle and pcpu->running: from then on vCPUs may
+ * be put on it and SOFTIRQ_SCHEDULE be raised there.
  */
 void sched_init_cpu(uint32_t cpu);
 /**
- * Make v known to the scheduler; unless it is idle VPF_DOWN is set. 0 or -ENOMEM. An idle vCPU has its
- * CPU in v->processor; others are placed: the online CPU where least competes.
+ * Make v, which is down unless it is idle, known to the scheduler. 0 or -ENOMEM. An idle vCPU has its
+ * CPU in v->processor; others begin on CPU 0 and are placed when they wake.
  */
 int sched_vcpu_create(struct vcpu *v);
 /** v does not run and is paused or down for good. */

@@ -19,11 +19,26 @@ static uint64_t deadline[NR_TEST_CPUS], created_ns;
 static unsigned int rng = 1, nr_switches;
 
 void arch_timer_program(uint64_t ns) { deadline[this_pcpu()->id] = ns; }
+static struct vcpu *saving[NR_TEST_CPUS];   /* left by a CPU that has not saved its registers yet */
+static void (*meanwhile)(unsigned int cpu); /* what other CPUs do while CPU cpu switches */
 void arch_context_switch(struct vcpu *prev, struct vcpu *next)
 {
+    unsigned int cpu = this_pcpu()->id;
+
     CU_ASSERT_FATAL(!fake_irqs_on && this_pcpu()->locks_held == 0);
     CU_ASSERT_PTR_EQUAL_FATAL(current, prev);
-    CU_ASSERT_FATAL(next->is_idle || atomic_load(&next->processor) == this_pcpu()->id);
+    CU_ASSERT_FATAL(next->is_idle || atomic_load(&next->processor) == cpu);
+    CU_ASSERT_FATAL(next->running && prev->running);
+    for (unsigned int i = 0; i < NR_TEST_CPUS; i++)
+        CU_ASSERT_PTR_NOT_EQUAL_FATAL(next, saving[i]);
+    if (meanwhile) {
+        saving[cpu] = prev;
+        meanwhile(cpu);
+        saving[cpu] = NULL;
+        fake_cpu(cpu);
+        fake_irqs_on = false;
+        CU_ASSERT_FATAL(prev->running && next->running && this_pcpu()->locks_held == 0);
+    }
     this_pcpu()->running = next;
     nr_switches++;
 }
@@ -36,6 +51,7 @@ static void setup(unsigned int nr_cpus, unsigned int nr_vcpus)
     fake_now_ns = created_ns = 5000;
     memset(deadline, 0, sizeof(deadline));
     nr_switches = 0;
+    meanwhile = NULL;
     for (unsigned int i = 0; i < nr_cpus; i++) {
         timers_init_cpu(i);
         sched_init_cpu(i);
@@ -76,16 +92,27 @@ static struct vcpu *runs_on(unsigned int cpu)
     return current;
 }
 
+static bool pending(unsigned int cpu) { return arch_pcpu(cpu)->softirqs & 1u << SOFTIRQ_SCHEDULE; }
+
 static void settle(void)
 {
-    for (unsigned int round = 0; round < 3; round++)
-        for (unsigned int i = 0; i < NR_TEST_CPUS && (arch_cpus_online() >> i & 1); i++)
+    bool more = true;
+
+    for (unsigned int round = 0; more; round++) {
+        CU_ASSERT_FATAL(round < 20);
+        more = false;
+        for (unsigned int i = 0; arch_cpus_online() >> i & 1; i++)
             cpu_run(i);
+        for (unsigned int i = 0; arch_cpus_online() >> i & 1; i++)
+            more |= pending(i);
+    }
     fake_cpu(0);
 }
 
 static void teardown(void)
 {
+    meanwhile = NULL;
+    fake_cpu(0);
     for (unsigned int i = 0; i < d->max_vcpus; i++)
         vcpu_pause_set(d->vcpu[i], VPF_PAUSED);
     settle();
@@ -111,8 +138,6 @@ static bool parked(const struct sched_queue *q)
             return true;
     return false;
 }
-
-static bool pending(unsigned int cpu) { return arch_pcpu(cpu)->softirqs & 1u << SOFTIRQ_SCHEDULE; }
 
 /* One of cpus idles; and one is about to look for something to run. */
 static bool idles_or_looks(uint64_t cpus, bool *looks)
@@ -411,9 +436,177 @@ static void test_the_idle_loop_leaves_for_whoever_wakes(void)
     teardown();
 }
 
-static void random_step(void)
+/* ---- several CPUs ---- */
+
+static void up(unsigned int i) { vcpu_pause_clear(d->vcpu[i], VPF_DOWN); }
+
+static void test_who_wakes_beside_a_busy_cpu_goes_to_an_idle_one(void)
 {
-    unsigned int cpu = rnd() % NR_TEST_CPUS;
+    setup(3, 3);
+    up(0);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[0]);
+    fake_kicked = 0;
+    up(1);
+    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 1);
+    CU_ASSERT_EQUAL(fake_kicked, 2); /* only that one, and not whom it left */
+    CU_ASSERT(!pending(0));
+    up(2); /* not to the one that is already spoken for */
+    CU_ASSERT_EQUAL(d->vcpu[2]->processor, 2);
+    settle();
+    audit();
+    for (unsigned int i = 0; i < 3; i++)
+        CU_ASSERT_PTR_EQUAL(runs_on(i), d->vcpu[i]);
+    fake_cpu(0);
+    vcpu_pause_set(d->vcpu[1], VPF_BLOCKED); /* wakes where it was if that is free */
+    settle();
+    vcpu_unblock(d->vcpu[1]);
+    CU_ASSERT_EQUAL(d->vcpu[1]->processor, 1);
+    teardown();
+}
+
+static void test_a_cpu_that_becomes_idle_takes_over_who_waits(void)
+{
+    setup(2, 3);
+    for (unsigned int i = 0; i < 3; i++)
+        up(i);
+    settle();
+    CU_ASSERT_EQUAL(queues[0].nr, 2);
+    CU_ASSERT_PTR_EQUAL(runs_on(1), d->vcpu[1]);
+    vcpu_block();
+    cpu_run(1);
+    CU_ASSERT(current != d->vcpu[1] && !current->is_idle);
+    CU_ASSERT(queues[0].nr == 1 && queues[1].nr == 1);
+    audit();
+    teardown();
+}
+
+static void test_the_one_that_a_pinned_one_preempts_goes_elsewhere(void)
+{
+    setup(2, 2);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 1, 0), 0);
+    up(0);
+    cpu_run(0);
+    fake_now_ns += MILLISECS(20);
+    up(1);
+    cpu_run(0);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[1]);
+    CU_ASSERT_EQUAL(d->vcpu[0]->processor, 1);
+    cpu_run(1);
+    CU_ASSERT_PTR_EQUAL(current, d->vcpu[0]);
+    audit();
+    teardown();
+}
+
+static void test_preferred_cpus_come_before_allowed_ones(void)
+{
+    struct vcpu *v;
+
+    setup(3, 2);
+    v = d->vcpu[1];
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 6, 4), 0); /* asleep on CPU 0 */
+    CU_ASSERT_EQUAL(v->processor, 2);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[0], 4, 4), 0);
+    up(0);
+    settle();
+    up(1); /* the preferred one is busy, the other idles */
+    CU_ASSERT_EQUAL(v->processor, 1);
+    settle();
+    vcpu_pause_set(v, VPF_BLOCKED);
+    vcpu_pause_set(d->vcpu[0], VPF_BLOCKED);
+    settle();
+    vcpu_unblock(v);
+    CU_ASSERT_EQUAL(v->processor, 2);
+    CU_ASSERT_EQUAL(sched_set_affinity(v, 2, 4), 0); /* none of them allowed: all alike */
+    CU_ASSERT_EQUAL(v->sched->entity.preferred, 2);
+    teardown();
+}
+
+static void wake_and_take(unsigned int cpu)
+{
+    if (cpu != 0)
+        return;
+    fake_cpu(1);
+    fake_irqs_on = true;
+    vcpu_unblock(saving[0]);
+    CU_ASSERT_EQUAL(saving[0]->processor, 0); /* not before it is saved */
+    cpu_run(1);
+    CU_ASSERT_PTR_NOT_EQUAL(current, saving[0]);
+}
+
+static void test_who_is_still_being_saved_stays(void)
+{
+    struct vcpu *v;
+
+    setup(2, 3);
+    v = d->vcpu[0];
+    up(0);
+    cpu_run(0);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[1], 1, 0), 0);
+    up(1);
+    vcpu_block();
+    meanwhile = wake_and_take;
+    cpu_run(0);
+    meanwhile = NULL;
+    CU_ASSERT_PTR_EQUAL(runs_on(0), d->vcpu[1]);
+    CU_ASSERT_EQUAL(v->processor, 1); /* but then CPU 1, which idles, gets it */
+    settle();
+    CU_ASSERT_PTR_EQUAL(runs_on(1), v);
+    audit();
+    teardown();
+}
+
+static void other_cpu_runs(void)
+{
+    CU_ASSERT_FATAL(current->is_idle && d->vcpu[0]->running);
+    cpu_run(1);
+    fake_cpu(0);
+}
+
+static void test_pausing_waits_for_another_cpu(void)
+{
+    setup(2, 1);
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[0], 2, 0), 0);
+    up(0);
+    cpu_run(1);
+    fake_cpu(0);
+    fake_kicked = 0;
+    fake_relax = other_cpu_runs;
+    vcpu_pause_sync(d->vcpu[0], VPF_PAUSED);
+    fake_relax = NULL;
+    CU_ASSERT(fake_kicked == 2 && !d->vcpu[0]->running);
+    CU_ASSERT(runs_on(1)->is_idle);
+    vcpu_pause_sync(d->vcpu[0], VPF_BLOCKED); /* does not wait */
+    teardown();
+}
+
+static void test_three_take_turns_on_two_cpus(void)
+{
+    struct vcpu_runstate_info r;
+
+    setup(2, 3);
+    for (unsigned int i = 0; i < 3; i++)
+        up(i);
+    while (fake_now_ns < SECONDS(3)) {
+        settle();
+        audit();
+        CU_ASSERT_FATAL(deadline[0] || deadline[1]);
+        fake_now_ns =
+            !deadline[0] || (deadline[1] && deadline[1] < deadline[0]) ? deadline[1] : deadline[0];
+    }
+    for (unsigned int i = 0; i < 3; i++) {
+        vcpu_runstate_get(d->vcpu[i], &r);
+        CU_ASSERT(r.time[RUNSTATE_running] > MILLISECS(1940));
+        CU_ASSERT(r.time[RUNSTATE_running] < MILLISECS(2060));
+    }
+    fake_printed[0] = 0;
+    sched_print();
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "CPU 1: d1v"));
+    teardown();
+}
+
+static void random_step(unsigned int cpu)
+{
     struct vcpu *v = d->vcpu[rnd() % NR_TEST_VCPUS], *here = runs_on(cpu);
     uint32_t flag = 1u << rnd() % 3;
 
@@ -438,13 +631,26 @@ static void random_step(void)
     }
 }
 
+/* While one CPU switches, others do as they please; one of them may switch too. */
+static void random_steps_of_others(unsigned int cpu)
+{
+    for (unsigned int n = rnd() % 4; n > 0; n--) {
+        unsigned int other = (cpu + 1 + rnd() % (NR_TEST_CPUS - 1)) % NR_TEST_CPUS;
+
+        fake_irqs_on = true;
+        if (saving[other] == NULL)
+            random_step(other);
+    }
+}
+
 static void test_random_calls_on_three_cpus(void)
 {
-    for (unsigned int seed = 1; seed <= 25; seed++) {
+    for (unsigned int seed = 1; seed <= 40; seed++) {
         rng = seed;
         setup(NR_TEST_CPUS, NR_TEST_VCPUS);
+        meanwhile = seed & 1 ? random_steps_of_others : NULL;
         for (unsigned int i = 0; i < 4000; i++) {
-            random_step();
+            random_step(rnd() % NR_TEST_CPUS);
             audit();
             if (i % 64 == 0) { /* nothing is pending: nobody may wait beside a CPU that idles */
                 settle();
@@ -478,6 +684,13 @@ int main(void)
     CU_ADD_TEST(s, test_a_time_area_that_another_vcpu_registered_is_written_at_the_switch);
     CU_ADD_TEST(s, test_creation_without_memory_leaves_nothing);
     CU_ADD_TEST(s, test_the_idle_loop_leaves_for_whoever_wakes);
+    CU_ADD_TEST(s, test_who_wakes_beside_a_busy_cpu_goes_to_an_idle_one);
+    CU_ADD_TEST(s, test_a_cpu_that_becomes_idle_takes_over_who_waits);
+    CU_ADD_TEST(s, test_the_one_that_a_pinned_one_preempts_goes_elsewhere);
+    CU_ADD_TEST(s, test_preferred_cpus_come_before_allowed_ones);
+    CU_ADD_TEST(s, test_who_is_still_being_saved_stays);
+    CU_ADD_TEST(s, test_pausing_waits_for_another_cpu);
+    CU_ADD_TEST(s, test_three_take_turns_on_two_cpus);
     CU_ADD_TEST(s, test_random_calls_on_three_cpus);
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();

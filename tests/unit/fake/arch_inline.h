@@ -6,12 +6,17 @@
 struct page_info;
 extern struct pcpu *fake_pcpu; /* the CPU that the test plays now */
 extern bool fake_irqs_on;
-extern uint8_t *fake_ram; /* machine address 0 */
+extern void (*fake_relax)(void); /* what the other CPUs do while this one spins, or NULL */
+extern uint8_t *fake_ram;        /* machine address 0 */
 extern struct page_info *fake_frame_table;
 extern uint64_t *fake_m2p;
 
 static inline struct pcpu *this_pcpu(void) { return fake_pcpu; }
-static inline void cpu_relax(void) {}
+static inline void cpu_relax(void)
+{
+    if (fake_relax)
+        fake_relax();
+}
 static inline void arch_irq_disable(void) { fake_irqs_on = false; }
 static inline void arch_irq_enable(void) { fake_irqs_on = true; }
 static inline unsigned long arch_irq_save(void)

@@ -16,6 +16,7 @@ static struct pcpu cpus[FAKE_MAX_CPUS];
 static unsigned int nr_cpus_online;
 struct pcpu *fake_pcpu = &cpus[0];
 bool fake_irqs_on;
+void (*fake_relax)(void);
 uint8_t *fake_ram;
 struct page_info *fake_frame_table;
 uint64_t *fake_m2p;
@@ -42,6 +43,7 @@ void fake_reset(unsigned int nr_cpus)
     nr_cpus_online = nr_cpus;
     fake_pcpu = &cpus[0];
     fake_irqs_on = true;
+    fake_relax = NULL;
     fake_now_ns = fake_timer_deadline = fake_kicked = 0;
     fake_tlb_flushes = fake_tlb_page_flushes = fake_crashes = fake_unblocked = 0;
     fake_virqs = fake_last_virq = fake_continued_nr = fake_preempt_every = preempt_calls = 0;
