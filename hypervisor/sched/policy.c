@@ -277,7 +277,7 @@ bool policy_turn(struct sched_queue *queues, uint32_t cpu, uint64_t online, uint
         if (policy_take(queues, cpu, *to, false) == q->curr)
             return false; /* the next choice is another one */
         there = MAX(READ_ONCE(queues[*to].weights), 1u);
-        mean = (q->weights + there) / (q->nr + READ_ONCE(queues[*to].nr));
+        mean = (q->weights + there) / (q->nr + READ_ONCE(queues[*to].nr)) + 1;
         q->lost_v += (int64_t)(waited_v / there) - (int64_t)(waited_v / q->weights);
         q->lost_v = MAX(q->lost_v, 0);
     }

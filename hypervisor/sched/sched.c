@@ -53,7 +53,8 @@ static uint32_t target(const struct vcpu *v, uint32_t home)
 
 /*
  * Lock the queue that v is on and, if to is not NULL, that of the CPU where v should be. Returns the
- * first one's CPU. Interrupts are off.
+ * first one's CPU. Interrupts are off. Whoever changes v's CPUs from now on places v after us; whoever
+ * did it before may have found v unable to move.
  */
 static uint32_t lock_queue(const struct vcpu *v, uint32_t *to)
 {
@@ -61,7 +62,7 @@ static uint32_t lock_queue(const struct vcpu *v, uint32_t *to)
         uint32_t home = atomic_load(&v->processor), other = to ? target(v, home) : home;
 
         spin_lock_pair(&pcpus[home].lock, &pcpus[other].lock);
-        if (home == atomic_load(&v->processor)) {
+        if (home == atomic_load(&v->processor) && (to == NULL || may_be_on(v, other))) {
             if (to)
                 *to = other;
             return home;
@@ -126,7 +127,7 @@ void vcpu_runstate_update_area(struct vcpu *v)
 
 /*
  * CPU cpu's queue, which is locked, changed: say whether it idles, and ask CPUs that do to take over
- * who waits here. A CPU says that it idles before it looks around (balance()), we let somebody wait
+ * who waits here. A CPU says that it idles before it looks around (schedule()), we let somebody wait
  * before we look who idles: so one of the two sees the other.
  */
 static void tell_locked(uint32_t cpu)
@@ -368,36 +369,26 @@ static void hand_over(uint32_t from, uint32_t to, bool idles)
     arch_irq_restore(flags);
 }
 
-/*
- * If this CPU idles, take over one that waits elsewhere: SOFTIRQ_SCHEDULE is raised again, to switch
- * to it. If others wait here, it may be this CPU's turn to hand one over.
- */
-static void balance(uint32_t cpu)
+void schedule(void)
 {
-    uint64_t online = arch_cpus_online();
+    uint32_t cpu = this_pcpu()->id, to;
     unsigned long flags;
-    uint32_t to;
     bool turn;
 
-    for (uint64_t m = online; m && (atomic_load(&idle_cpus) >> cpu & 1); m &= m - 1)
+    switch_to_next(cpu);
+    if (!several)
+        return;
+    /* Does it idle? What it takes over raises SOFTIRQ_SCHEDULE again, to be switched to. */
+    for (uint64_t m = arch_cpus_online(); m && (atomic_load(&idle_cpus) >> cpu & 1); m &= m - 1)
         if (READ_ONCE(queues[ffs64(m) - 1].nr) > 1)
             hand_over(ffs64(m) - 1, cpu, true);
     if (READ_ONCE(queues[cpu].contended_ns) < POLICY_ROUND_NS)
         return;
     flags = spin_lock_irqsave(&pcpus[cpu].lock);
-    turn = policy_turn(queues, cpu, online, &to);
+    turn = policy_turn(queues, cpu, arch_cpus_online(), &to);
     spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
     if (turn)
         hand_over(cpu, to, false);
-}
-
-void schedule(void)
-{
-    uint32_t cpu = this_pcpu()->id;
-
-    switch_to_next(cpu);
-    if (several)
-        balance(cpu);
 }
 
 void sched_print(void)
