@@ -4,8 +4,8 @@
 #include "x86/pte.h"
 
 struct page_info;
-extern struct pcpu *fake_pcpu; /* the CPU that the test plays now */
-extern bool fake_irqs_on;
+extern _Thread_local struct pcpu *fake_pcpu; /* the CPU that the test, or its thread, plays now */
+extern _Thread_local bool fake_irqs_on;
 extern void (*fake_relax)(void); /* what the other CPUs do while this one spins, or NULL */
 extern uint8_t *fake_ram;        /* machine address 0 */
 extern struct page_info *fake_frame_table;

@@ -14,8 +14,8 @@
 
 static struct pcpu cpus[FAKE_MAX_CPUS];
 static unsigned int nr_cpus_online;
-struct pcpu *fake_pcpu = &cpus[0];
-bool fake_irqs_on;
+_Thread_local struct pcpu *fake_pcpu = &cpus[0];
+_Thread_local bool fake_irqs_on;
 void (*fake_relax)(void);
 uint8_t *fake_ram;
 struct page_info *fake_frame_table;

@@ -1,0 +1,3 @@
+UNIT_TESTS += sched_threads
+UNIT_SRCS_sched_threads := hypervisor/sched/policy.c hypervisor/sched/timer.c \
+    hypervisor/sched/time.c hypervisor/sched/softirq.c
