@@ -16,11 +16,13 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "x86/acpi.h"
+#include "x86/efi.h"
 #include "x86/multiboot.h"
 #include "x86/upcalls.h"
 
 struct boot_info boot_info;
 struct acpi_info acpi_info;
+struct efi_info efi_info;
 
 /* ---- hypercalls of other folders: their number comes back ---- */
 #define STUB_HC(name, rc) \

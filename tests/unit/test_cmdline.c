@@ -57,6 +57,10 @@ static void test_every_form_of_a_value(void)
         parse(strcat(line, words[i]));
         CU_ASSERT_EQUAL(options.noreboot, i % 2);
     }
+    parse("loglvl=all");
+    CU_ASSERT_FALSE(options.watchdog);
+    parse("watchdog");
+    CU_ASSERT_TRUE(options.watchdog);
     parse("dom0_mem=max:3M");
     CU_ASSERT_TRUE(options.dom0_mem_bytes == 0 && options.dom0_mem_max_bytes == MIB(3));
     parse("clocksource=pit");
@@ -94,7 +98,7 @@ static void test_malformed_options_are_named_and_change_nothing(void)
         "console=com3",
         "console=com1,",
         "conswitch=b",
-        "watchdog",
+        "watchdog=maybe",
         "loglvl",
         "loglvl=",
         "loglvl=loud",

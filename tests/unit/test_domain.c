@@ -121,8 +121,19 @@ void debug_key_register(const struct debug_key *k);
 void sched_print(void) {}
 void evtchn_print(void) {}
 void irq_print(void) {}
-unsigned int paging_audit(void) { return 2; }
-unsigned int evtchn_audit(void) { return 1; }
+static bool others_parked;
+void cpus_park(void) { others_parked = true; }
+void cpus_release(void) { others_parked = false; }
+unsigned int paging_audit(void)
+{
+    CU_ASSERT(others_parked);
+    return 2;
+}
+unsigned int evtchn_audit(void)
+{
+    CU_ASSERT(others_parked);
+    return 1;
+}
 void arch_print_regs(const struct cpu_user_regs *regs) {}
 
 static struct {
@@ -481,6 +492,7 @@ static void test_debug_keys_print(void)
             if (keys.k[i]->key == 'q')
                 CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "d5: 0 pages"));
         }
+    CU_ASSERT(!others_parked);
     CU_ASSERT_EQUAL(keys.n, 7);
     teardown();
 }

@@ -49,6 +49,13 @@ void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
     if (pirq_owner[pirq] == d && pirq_port[pirq] == port)
         pirq_owner[pirq] = NULL;
 }
+static uint32_t pirq_cpu[NR_PIRQS];
+void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu)
+{
+    CU_ASSERT(spin_is_held(&d->event_lock) && !arch_irq_enabled());
+    if (pirq_owner[pirq] == d && pirq_port[pirq] == port)
+        pirq_cpu[pirq] = cpu;
+}
 static void pirq_arrives(uint32_t pirq)
 {
     if (pirq_owner[pirq])
@@ -414,6 +421,25 @@ static void test_pirqs_go_through_irq(void)
     CU_ASSERT(pirq_owner[5] == NULL);
     pirq_arrives(5);
     CU_ASSERT(!pending(0, p));
+    teardown();
+}
+
+static void test_a_pirq_moves_to_the_cpu_of_its_vcpu(void)
+{
+    evtchn_port_t p, q;
+
+    setup();
+    dom[0]->vcpu[1]->processor = 3;
+    pirq_cpu[5] = pirq_cpu[6] = 7;
+    CU_ASSERT_EQUAL(bind_pirq(0, 5, &p), 0);
+    CU_ASSERT_EQUAL(bind_pirq(0, 6, &q), 0);
+    CU_ASSERT_EQUAL(bind_vcpu(0, p, NR_VCPUS), -ENOENT);
+    CU_ASSERT_EQUAL(pirq_cpu[5], 7);
+    CU_ASSERT_EQUAL(bind_vcpu(0, p, 1), 0);
+    CU_ASSERT_EQUAL(pirq_cpu[5], 3);
+    CU_ASSERT_EQUAL(pirq_cpu[6], 7);
+    CU_ASSERT_EQUAL(bind_vcpu(0, p, 0), 0);
+    CU_ASSERT_EQUAL(pirq_cpu[5], 0);
     teardown();
 }
 
@@ -1087,6 +1113,7 @@ int main(void)
         T(test_a_closed_end_leaves_the_other_unbound_and_pending),
         T(test_virqs_are_per_vcpu_or_global),
         T(test_pirqs_go_through_irq),
+        T(test_a_pirq_moves_to_the_cpu_of_its_vcpu),
         T(test_ipis_notify_their_vcpu_for_good),
         T(test_status_needs_the_right_to_ask),
         T(test_masked_events_stay_pending_until_unmasked),

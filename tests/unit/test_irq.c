@@ -1,69 +1,11 @@
 /* Interrupts, pirqs and physdev_op against fake I/O APICs: what arrives, is masked, and to whom. */
-#include <stdlib.h>
-#include <string.h>
+#include "irq_machine.h"
 
-#include <CUnit/Basic.h>
+/* ---- the configuration ports ---- */
 
-#include "event/evtchn.h"
-#include "fake.h"
-#include "irq/irq.h"
-#include "lib/errno.h"
-#include "x86/ioapic.h"
-#include "x86/lapic.h"
-#include "x86/upcalls.h"
-#include "x86/vectors.h"
-
-#include <xen/physdev.h>
-
-#define NR_PINS 48
-#define HOLE 30 /* a GSI that no I/O APIC has */
-
-/* ---- the machine ---- */
-
-static struct pin {
-    bool masked, level, low;
-    unsigned int vector;
-    int level_line;
-} pins[NR_PINS];
-static uint32_t lapic_page[256];
-volatile uint32_t *lapic_regs = lapic_page;
-static unsigned int in_service; /* vector, 0: none */
-static unsigned int sent, sent_pirq, ports_written;
 static uint32_t port_cf8, port_data, last_cf8;
 static uint16_t data_port;
 
-uint32_t ioapic_init(void)
-{
-    for (unsigned int i = 0; i < NR_PINS; i++)
-        pins[i] = (struct pin){ .masked = true };
-    return NR_PINS;
-}
-bool ioapic_has(uint32_t gsi) { return gsi < NR_PINS && gsi != HOLE; }
-void ioapic_gsi_defaults(uint32_t gsi, bool *level, bool *low)
-{
-    *level = *low = gsi >= 16 || gsi == 9;
-}
-uint32_t ioapic_isa_gsi(uint32_t irq) { return irq == 0 ? 2 : irq; }
-void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool low, bool masked)
-{
-    CU_ASSERT(ioapic_has(gsi));
-    CU_ASSERT(masked || vector);
-    pins[gsi] = (struct pin){ .masked = masked, .level = level, .low = low, .vector = vector };
-}
-bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value)
-{
-    *value = 0x170020;
-    return maddr == 0xfec00000 && reg < 0x40;
-}
-bool lapic_in_service(unsigned int vector) { return vector == in_service; }
-
-#define PORT_OF(pirq) ((pirq) + 1000) /* the port that a test binds */
-void evtchn_set_pending(struct domain *d, evtchn_port_t port)
-{
-    CU_ASSERT(d == hardware_domain);
-    sent++;
-    sent_pirq = port - PORT_OF(0);
-}
 uint32_t arch_port_in(uint16_t port, unsigned int bytes)
 {
     data_port = port;
@@ -83,105 +25,8 @@ void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value)
     }
 }
 
-/* ---- helpers ---- */
-
-static struct domain *dom0, *domu;
-static bool initialised;
-
-static void setup(void)
-{
-    fake_reset(1);
-    if (!initialised)
-        irq_init(); /* GSIs stay as the tests before left them: each uses its own */
-    initialised = true;
-    dom0 = fake_domain(0, 1);
-    domu = fake_domain(1, 1);
-    dom0->next = domu;
-    domain_list = hardware_domain = dom0;
-    dom0->is_hwdom = dom0->is_privileged = true;
-    fake_current(dom0->vcpu[0]);
-    sent = ports_written = in_service = 0;
-}
-
-static void teardown(void)
-{
-    CU_ASSERT_EQUAL(fake_locks_held(), 0);
-    CU_ASSERT(arch_irq_enabled());
-    CU_ASSERT_EQUAL(fake_refs(dom0) + fake_refs(domu), 2);
-    fake_domain_free(dom0);
-    fake_domain_free(domu);
-    domain_list = NULL;
-}
-
-static long call_rights(struct domain *d, unsigned int cmd, void *arg, size_t len, int rights)
-{
-    fake_current(d->vcpu[0]);
-    fake_guest_unmap_all();
-    if (rights)
-        fake_guest_map(arg, len, rights);
-    return hc_physdev_op(cmd, (uintptr_t)arg, 0, 0, 0);
-}
-#define CALL(d, cmd, arg) call_rights(d, cmd, arg, sizeof(*(arg)), FAKE_READ_WRITE)
-
-static long map(struct domain *d, int gsi, int *pirq)
-{
-    struct physdev_map_pirq op = {
-        .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_GSI, .index = gsi, .pirq = *pirq
-    };
-    long rc = CALL(d, PHYSDEVOP_map_pirq, &op);
-
-    *pirq = op.pirq;
-    return rc;
-}
-static void map_same(int gsi)
-{
-    int pirq = gsi;
-
-    CU_ASSERT_EQUAL(map(dom0, gsi, &pirq), 0);
-    CU_ASSERT_EQUAL(pirq, gsi);
-}
-static int bind(struct domain *d, uint32_t pirq)
-{
-    unsigned long flags = spin_lock_irqsave(&d->event_lock);
-    int ask = pirq_bind_locked(d, pirq, 0), rc = pirq_bind_locked(d, pirq, PORT_OF(pirq));
-
-    CU_ASSERT_EQUAL(ask, rc);
-    pirq_unbind_locked(d, pirq, 1); /* not that port's */
-    spin_unlock_irqrestore(&d->event_lock, flags);
-    return rc;
-}
-static void unbind(struct domain *d, uint32_t pirq)
-{
-    unsigned long flags = spin_lock_irqsave(&d->event_lock);
-
-    pirq_unbind_locked(d, pirq, PORT_OF(pirq));
-    spin_unlock_irqrestore(&d->event_lock, flags);
-}
-static void interrupt(unsigned int vector)
-{
-    unsigned long flags = arch_irq_save();
-
-    lapic_page[LAPIC_REG_EOI / 4] = 0xdead;
-    in_service = vector;
-    irq_interrupt(vector);
-    CU_ASSERT_EQUAL(lapic_page[LAPIC_REG_EOI / 4], 0); /* acknowledged in any case */
-    in_service = 0;
-    arch_irq_restore(flags);
-}
-static long eoi(struct domain *d, uint32_t pirq)
-{
-    struct physdev_eoi op = { .irq = pirq };
-
-    return CALL(d, PHYSDEVOP_eoi, &op);
-}
-static long setup_gsi(struct domain *d, int gsi, int trig, int pol)
-{
-    struct physdev_setup_gsi op = { .gsi = gsi,
-                                    .triggering = (uint8_t)trig,
-                                    .polarity = (uint8_t)pol };
-
-    return CALL(d, PHYSDEVOP_setup_gsi, &op);
-}
+static void setup(void) { machine_setup(); }
+static void teardown(void) { machine_teardown(); }
 
 /* ---- tests ---- */
 
@@ -255,8 +100,8 @@ static void test_an_interrupt_that_nobody_wants_is_masked_with_one_message(void)
         interrupt(vector);
     CU_ASSERT(pins[5].masked);
     CU_ASSERT_EQUAL(sent, 0);
-    CU_ASSERT(strstr(fake_printed, "GSI 5") != NULL);
-    CU_ASSERT(strstr(strstr(fake_printed, "GSI 5") + 1, "GSI 5") == NULL);
+    CU_ASSERT(strstr(fake_printed, "IRQ 5") != NULL);
+    CU_ASSERT(strstr(strstr(fake_printed, "IRQ 5") + 1, "IRQ 5") == NULL);
     interrupt(VECTOR_DEVICE_FIRST); /* on nobody's vector */
     interrupt(0xe5);
     lapic_page[LAPIC_REG_EOI / 4] = 7;
@@ -295,7 +140,7 @@ static void test_the_hypervisor_takes_a_line_for_itself(void)
 
 static void test_map_pirq_gives_each_gsi_its_own_number(void)
 {
-    struct physdev_map_pirq op = { .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_MSI_SEG, .pirq = -1 };
+    struct physdev_map_pirq op = { .domid = DOMID_SELF, .pirq = -1 };
     int pirq = -1;
 
     setup();
@@ -320,7 +165,6 @@ static void test_map_pirq_gives_each_gsi_its_own_number(void)
     CU_ASSERT_EQUAL(map(dom0, 0x7fffffff, &pirq), -EINVAL);
     pirq = NR_PIRQS;
     CU_ASSERT_EQUAL(map(dom0, NR_PIRQS, &pirq), -EINVAL);
-    CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_map_pirq, &op), -EOPNOTSUPP);
     op.type = MAP_PIRQ_TYPE_UNKNOWN;
     CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_map_pirq, &op), -EOPNOTSUPP);
     op.type = MAP_PIRQ_TYPE_GSI;
@@ -344,8 +188,9 @@ static void test_physdev_arguments_and_rights(void)
     struct physdev_irq irq = { .irq = 9 };
     struct physdev_pci_device_add add = { .bus = 1 };
     static const unsigned int hw[] = {
-        PHYSDEVOP_apic_read, PHYSDEVOP_alloc_irq_vector, PHYSDEVOP_map_pirq,
-        PHYSDEVOP_setup_gsi, PHYSDEVOP_pci_device_add,
+        PHYSDEVOP_apic_read,         PHYSDEVOP_alloc_irq_vector, PHYSDEVOP_map_pirq,
+        PHYSDEVOP_setup_gsi,         PHYSDEVOP_pci_device_add,   PHYSDEVOP_unmap_pirq,
+        PHYSDEVOP_pci_device_remove, PHYSDEVOP_restore_msi_ext,
     };
     static const unsigned int none[] = {
         0,
@@ -355,9 +200,7 @@ static void test_physdev_arguments_and_rights(void)
         PHYSDEVOP_dbgp_op,
         PHYSDEVOP_free_irq_vector,
         PHYSDEVOP_apic_write,
-        PHYSDEVOP_unmap_pirq,
         PHYSDEVOP_get_free_pirq,
-        PHYSDEVOP_pci_device_remove,
         PHYSDEVOP_manage_pci_add,
         PHYSDEVOP_manage_pci_remove,
         PHYSDEVOP_restore_msi,
@@ -438,6 +281,93 @@ static void test_pci_configuration_ports(void)
     teardown();
 }
 
+static void test_a_moved_interrupt_goes_to_the_new_cpu(void)
+{
+    setup();
+    map_same(6);
+    CU_ASSERT_EQUAL(bind(dom0, 6), 0);
+    CU_ASSERT_EQUAL(pins[6].apic_id, FAKE_APIC_ID(0));
+    move(dom0, 6, 1);
+    CU_ASSERT_EQUAL(pins[6].apic_id, FAKE_APIC_ID(1));
+    CU_ASSERT(!pins[6].masked);
+    interrupt(pins[6].vector);
+    CU_ASSERT_EQUAL(sent_pirq, 6);
+    unbind(dom0, 6);
+    CU_ASSERT(pins[6].masked);
+    teardown();
+}
+
+static void test_a_level_interrupt_moved_in_flight_stays_masked(void)
+{
+    setup();
+    map_same(24);
+    CU_ASSERT_EQUAL(bind(dom0, 24), 0);
+    interrupt(pins[24].vector);
+    move(dom0, 24, 1);
+    CU_ASSERT(pins[24].masked);
+    CU_ASSERT_EQUAL(eoi(dom0, 24), 0);
+    CU_ASSERT(!pins[24].masked);
+    CU_ASSERT_EQUAL(pins[24].apic_id, FAKE_APIC_ID(1));
+    unbind(dom0, 24);
+    teardown();
+}
+
+static void test_only_its_port_moves_an_interrupt(void)
+{
+    unsigned long flags;
+
+    setup();
+    map_same(7);
+    move(dom0, 7, 1); /* not bound */
+    CU_ASSERT_EQUAL(bind(dom0, 7), 0);
+    flags = spin_lock_irqsave(&dom0->event_lock);
+    pirq_move_locked(dom0, 7, PORT_OF(8), 1);
+    pirq_move_locked(dom0, NR_PIRQS, PORT_OF(NR_PIRQS), 1);
+    spin_unlock_irqrestore(&dom0->event_lock, flags);
+    move(domu, 7, 1);
+    CU_ASSERT_EQUAL(pins[7].apic_id, FAKE_APIC_ID(0));
+    CU_ASSERT(!pins[7].masked);
+    unbind(dom0, 7);
+    teardown();
+}
+
+static long unmap(struct domain *d, domid_t id, int pirq)
+{
+    struct physdev_unmap_pirq op = { .domid = id, .pirq = pirq };
+
+    return CALL(d, PHYSDEVOP_unmap_pirq, &op);
+}
+
+static void test_a_gsi_is_unmapped_unless_it_is_bound(void)
+{
+    int pirq = 25;
+
+    setup();
+    CU_ASSERT_EQUAL(unmap(dom0, DOMID_SELF, 25), -EINVAL);
+    map_same(25);
+    CU_ASSERT_EQUAL(bind(dom0, 25), 0);
+    CU_ASSERT_EQUAL(unmap(dom0, DOMID_SELF, 25), -EBUSY);
+    CU_ASSERT(!pins[25].masked);
+    unbind(dom0, 25);
+    CU_ASSERT_EQUAL(unmap(dom0, 1, 25), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(unmap(dom0, 0, 25), 0);
+    CU_ASSERT_EQUAL(bind(dom0, 25), -EINVAL);
+    CU_ASSERT_EQUAL(map(dom0, 25, &pirq), 0);
+    CU_ASSERT_EQUAL(bind(dom0, 25), 0);
+    unbind(dom0, 25);
+    teardown();
+}
+
+static void test_numbers_of_no_interrupt_are_not_unmapped(void)
+{
+    static const int none[] = { -1, HOLE, NR_PIRQS, 0x7fffffff, -0x7fffffff };
+
+    setup();
+    for (unsigned int i = 0; i < ARRAY_SIZE(none); i++)
+        CU_ASSERT_EQUAL(unmap(dom0, DOMID_SELF, none[i]), -EINVAL);
+    teardown();
+}
+
 /* Random maps, binds, arrivals and EOIs: a pin is open exactly when it is bound and not in flight. */
 static void test_a_random_walk_keeps_pins_and_bindings_in_step(void)
 {
@@ -499,6 +429,11 @@ int main(void)
         T(test_the_hypervisor_takes_a_line_for_itself),
         T(test_map_pirq_gives_each_gsi_its_own_number),
         T(test_physdev_arguments_and_rights),
+        T(test_a_moved_interrupt_goes_to_the_new_cpu),
+        T(test_a_level_interrupt_moved_in_flight_stays_masked),
+        T(test_only_its_port_moves_an_interrupt),
+        T(test_a_gsi_is_unmapped_unless_it_is_bound),
+        T(test_numbers_of_no_interrupt_are_not_unmapped),
         T(test_pci_configuration_ports),
         T(test_a_random_walk_keeps_pins_and_bindings_in_step),
         CU_TEST_INFO_NULL,

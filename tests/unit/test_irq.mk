@@ -1,2 +1,2 @@
 UNIT_TESTS += irq
-UNIT_SRCS_irq := hypervisor/irq/irq.c
+UNIT_SRCS_irq := $(wildcard hypervisor/irq/*.c)

@@ -99,7 +99,7 @@ static const struct entry pc[] = { { 0, 0x9fc00, 1, 0 },
 static void usual(void)
 {
     uint8_t rsdp[36] = "RSD PTR ", fb[32] = { 0 };
-    uint64_t fb_addr = 0xfd000000;
+    uint64_t fb_addr = 0xfd000000, system_table = 0x7fe18018;
 
     begin();
     tag(1, "com1=115200,8n1", 16);
@@ -116,7 +116,7 @@ static void usual(void)
     tag(15, rsdp, 36);
     rsdp[15] = 0;
     tag(14, rsdp, 20);
-    tag(12, &fb_addr, 8);
+    tag(12, &system_table, 8);
     tag(9, "unknown to us", 13);
 }
 
@@ -139,7 +139,7 @@ static void test_grubs_information_is_taken(void)
     CU_ASSERT_EQUAL(bi.framebuffer.bpp, 32);
     CU_ASSERT_EQUAL(bi.framebuffer.red_pos, 16);
     CU_ASSERT_EQUAL(bi.framebuffer.blue_size, 8);
-    CU_ASSERT_TRUE(bi.is_efi);
+    CU_ASSERT_EQUAL(bi.efi_system_table, 0x7fe18018);
 }
 
 static void test_every_truncation_is_refused(void)

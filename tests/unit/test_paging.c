@@ -77,7 +77,7 @@ static void setup(void)
     domain_list = d;
     v = d->vcpu[0];
     for (unsigned int i = 0; i < 2; i++) {
-        d->vcpu[i]->processor = i;
+        d->vcpu[i]->processor = d->vcpu[i]->arch.last_cpu = i;
         fake_cpu(i);
         fake_current(d->vcpu[i]);
         model_flush(i);
@@ -605,6 +605,7 @@ static void test_flushes(void)
     vcpu_bitmap = 2;
     op[0] = (struct mmuext_op){ .cmd = MMUEXT_TLB_FLUSH_MULTI, .arg2.vcpumask.p = &vcpu_bitmap };
     arch_pcpu(0)->tlb_flush_time = arch_pcpu(1)->tlb_flush_time = 0;
+    d->vcpu[1]->processor = 0; /* queued there, but still loaded on CPU 1 */
     CU_ASSERT_EQUAL(ext_n(1), 0);
     CU_ASSERT_EQUAL(arch_pcpu(0)->tlb_flush_time, 0);
     CU_ASSERT_NOT_EQUAL(arch_pcpu(1)->tlb_flush_time, 0);

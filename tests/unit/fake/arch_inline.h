@@ -12,10 +12,13 @@ extern struct page_info *fake_frame_table;
 extern uint64_t *fake_m2p;
 
 static inline struct pcpu *this_pcpu(void) { return fake_pcpu; }
+int sched_yield(void); /* of the C library */
 static inline void cpu_relax(void)
 {
     if (fake_relax)
         fake_relax();
+    else
+        sched_yield();
 }
 static inline void arch_irq_disable(void) { fake_irqs_on = false; }
 static inline void arch_irq_enable(void) { fake_irqs_on = true; }

@@ -264,6 +264,19 @@ WEAK noreturn void exit_to_guest(void) { abort(); }
 WEAK uint64_t arch_boot_wallclock_s(void) { return 1700000000; }
 WEAK void arch_timer_program(uint64_t t) { fake_timer_deadline = t; }
 WEAK void arch_cpu_kick(uint32_t id) { fake_kicked |= 1ULL << id; }
+WEAK uint32_t arch_cpu_apic_id(uint32_t id) { return FAKE_APIC_ID(id); }
+WEAK void arch_start_cpus(void (*init)(struct pcpu *c))
+{
+    for (unsigned int i = 1; i < nr_cpus_online; i++)
+        init(&cpus[i]);
+}
+WEAK void arch_watchdog_start(void) {}
+WEAK volatile void *arch_map_mmio(uint64_t maddr, size_t bytes)
+{
+    (void)maddr;
+    (void)bytes;
+    return NULL;
+}
 WEAK void arch_idle(void) {}
 WEAK uint64_t arch_cpus_online(void)
 {

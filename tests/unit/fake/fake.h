@@ -10,7 +10,8 @@
 void fake_reset(unsigned int nr_cpus);
 /** RAM of nr_frames frames (frame table and M2P too), all marked RAM and free for the test's use. */
 void fake_ram_create(uint64_t nr_frames);
-void fake_cpu(unsigned int id); /* play CPU id from now on */
+void fake_cpu(unsigned int id);           /* play CPU id from now on, in this thread */
+#define FAKE_APIC_ID(cpu) (2 * (cpu) + 1) /* what arch_cpu_apic_id() answers */
 
 /** A bare domain with nr_vcpus vCPUs, shared_info and vcpu_info in host memory; refs 1. */
 struct domain *fake_domain(domid_t id, unsigned int nr_vcpus);
