@@ -166,20 +166,24 @@ static volatile uint32_t *table_map(struct domain *d, uint64_t maddr, uint64_t b
 {
     const struct mfn_range r = { maddr >> PAGE_SHIFT, (maddr + bytes - 1) >> PAGE_SHIFT };
     uint32_t n = d->nr_iomem_ro;
+    volatile uint32_t *va;
 
+    if (r.last < r.first) /* beyond the last address */
+        return NULL;
     for (uint32_t i = 0; i < n; i++)
         if (tables[i].maddr == maddr && d->iomem_ro[i].last >= r.last)
             return tables[i].va;
     for (uint64_t m = r.first; m <= r.last; m++)
         if (!ranges_have(d->iomem, d->nr_iomem, m))
             return NULL;
-    tables[n % NR_IOMEM_RANGES].va = n < NR_IOMEM_RANGES ? arch_map_mmio(maddr, bytes) : NULL;
-    if (n == NR_IOMEM_RANGES || tables[n].va == NULL)
+    va = n < NR_IOMEM_RANGES ? arch_map_mmio(maddr, bytes) : NULL;
+    if (va == NULL)
         return NULL;
     tables[n].maddr = maddr;
+    tables[n].va = va;
     d->iomem_ro[n] = r; /* page-table updates look at them meanwhile */
     __atomic_store_n(&d->nr_iomem_ro, n + 1, __ATOMIC_RELEASE);
-    return tables[n].va;
+    return va;
 }
 
 int msi_find(struct domain *d, struct msi *m, uint16_t bdf, bool is_x, uint32_t entry_nr)
