@@ -136,7 +136,7 @@ static void arrived_locked(struct irq *irq)
     }
     /* may come once more after it was stopped; one that keeps coming is shut up for good */
     lapic_eoi();
-    if (++irq->nr_unhandled == UNHANDLED_MAX) {
+    if (irq->vector && ++irq->nr_unhandled == UNHANDLED_MAX) { /* 0: unmapped meanwhile */
         irq_set_mask_locked(irq, true);
         print(LOG_WARN, "IRQ %u: %u interrupts that nobody handled, masked\n",
               (uint32_t)(irq - irqs), UNHANDLED_MAX);
