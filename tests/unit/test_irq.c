@@ -28,6 +28,15 @@ void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value)
 static void setup(void) { machine_setup(); }
 static void teardown(void) { machine_teardown(); }
 
+static long setup_gsi(struct domain *d, int gsi, int trig, int pol)
+{
+    struct physdev_setup_gsi op = { .gsi = gsi,
+                                    .triggering = (uint8_t)trig,
+                                    .polarity = (uint8_t)pol };
+
+    return CALL(d, PHYSDEVOP_setup_gsi, &op);
+}
+
 /* ---- tests ---- */
 
 static void test_an_edge_interrupt_is_acknowledged_and_sent(void)
