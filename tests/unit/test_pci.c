@@ -591,6 +591,14 @@ static void test_functions_without_what_is_asked_for_have_no_messages(void)
     teardown();
 }
 
+static void test_a_function_that_is_not_there_is_asked_once(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(map_msi(ABSENT), -ENODEV);
+    CU_ASSERT_EQUAL(conf_reads, 1);
+    teardown();
+}
+
 static void test_capabilities_count_only_if_the_status_says_so(void)
 {
     setup();
@@ -660,6 +668,30 @@ static void test_one_message_has_one_pirq(void)
     CU_ASSERT_EQUAL(map_msix(MSIX_32, 0), -EEXIST);
     mapped(map_msix(MSIX_32, 1));
     mapped(map_msix(MSIX_64, 0));
+    teardown();
+}
+
+static void test_the_messages_of_two_capabilities_differ(void)
+{
+    setup();
+    add_msi(SPARE, 0);
+    conf_set(SPARE, 0x41, 1, 0x48);
+    conf_set(SPARE, 0x48, 4, 0x11 | CAP << 8);
+    conf_set(SPARE, 0x4c, 4, TABLE_32_OFFSET);
+    set_bar(SPARE, 0, LOW_AT);
+    mapped(map_msix(SPARE, 0));
+    mapped(map_msi(SPARE));
+    CU_ASSERT_EQUAL(map_msi(SPARE), -EEXIST);
+    CU_ASSERT_EQUAL(map_msix(SPARE, 0), -EEXIST);
+    teardown();
+}
+
+static void test_an_msi_has_no_entry_number(void)
+{
+    setup();
+    mapped(map_of(MSI_32, 0, 3));
+    CU_ASSERT_EQUAL(map_of(MSI_32, 0, 0), -EEXIST);
+    CU_ASSERT_EQUAL(map_of(MSI_32, 0, -1), -EEXIST);
     teardown();
 }
 
@@ -824,6 +856,27 @@ static void test_an_interrupt_on_a_freed_vector_is_acknowledged_and_nobodys(void
     CU_ASSERT_EQUAL(sent, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "nobody's"));
     CU_ASSERT_EQUAL(irqs[pirq].nr_unhandled, 0);
+    teardown();
+}
+
+static void test_binding_begins_a_new_count_of_unhandled_interrupts(void)
+{
+    unsigned int vector;
+    uint32_t pirq;
+    uint32_t *e;
+
+    setup();
+    e = entry(TABLE_32, 0);
+    pirq = mapped_and_bound(map_msix(MSIX_32, 0));
+    vector = irqs[pirq].vector;
+    for (unsigned int round = 0; round < 3; round++) {
+        unbind(dom0, pirq);
+        e[3] = 0;
+        for (unsigned int i = 0; i < 60; i++)
+            interrupt(vector);
+        CU_ASSERT_EQUAL(e[3], 0);
+        CU_ASSERT_EQUAL(bind(dom0, pirq), 0);
+    }
     teardown();
 }
 
@@ -1160,12 +1213,15 @@ int main(void)
         T(test_a_table_that_grew_is_protected_as_a_whole),
         T(test_the_tables_known_before_go_on_when_there_are_too_many),
         T(test_functions_without_what_is_asked_for_have_no_messages),
+        T(test_a_function_that_is_not_there_is_asked_once),
         T(test_capabilities_count_only_if_the_status_says_so),
         T(test_a_chain_of_capabilities_that_loops_comes_to_an_end),
         T(test_capabilities_below_0x40_are_none),
         T(test_the_low_bits_of_pointers_to_capabilities_do_not_count),
         T(test_a_full_chain_of_capabilities_is_followed_to_its_end),
         T(test_one_message_has_one_pirq),
+        T(test_the_messages_of_two_capabilities_differ),
+        T(test_an_msi_has_no_entry_number),
         T(test_what_is_not_offered_is_refused),
         T(test_the_old_type_of_msi_names_no_segment),
         T(test_domains_without_devices_map_nothing),
@@ -1175,6 +1231,7 @@ int main(void)
         T(test_without_a_vector_nothing_is_bound),
         T(test_a_message_is_unmapped_unless_it_is_bound),
         T(test_an_interrupt_on_a_freed_vector_is_acknowledged_and_nobodys),
+        T(test_binding_begins_a_new_count_of_unhandled_interrupts),
         T(test_a_message_that_keeps_coming_unbound_is_masked_with_one_line),
         T(test_a_moved_msi_is_sent_to_the_new_cpu_with_its_vector),
         T(test_a_moved_msix_entry_is_sent_to_the_new_cpu_and_open),
