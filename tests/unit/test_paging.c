@@ -19,7 +19,8 @@
 #define P PTE_P
 #define W (PTE_P | PTE_RW)
 #define MMIO_MFN 0x100000u
-#define VA 0x40000000000ULL /* L4 slot 8 */
+#define RO_MFN (MMIO_MFN + 1) /* of these, where a test has a range that is read-only */
+#define VA 0x40000000000ULL   /* L4 slot 8 */
 
 static struct domain *d, *other;
 static struct vcpu *v;
@@ -380,6 +381,172 @@ static void test_mmio_by_permitted_range_only(void)
                     -EBUSY);
     CU_ASSERT_EQUAL(va_update(VA, 0), 0);
     CU_ASSERT_EQUAL(update(l2, 9, pte_make(MMIO_MFN, P)), -EINVAL);
+    teardown();
+}
+
+/* MMIO_MFN to MMIO_MFN + 2, of which the middle one is not to be written: what a PTE asks for and gets. */
+static void make_read_only_mmio(void)
+{
+    make_space();
+    d->nr_iomem = d->nr_iomem_ro = 1;
+    d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 2 };
+    d->iomem_ro[0] = (struct mfn_range){ RO_MFN, RO_MFN };
+}
+#define UNCACHED (PTE_PCD | PTE_PWT | PTE_NX | PTE_AVAIL)
+#define RO_ASKED pte_make(RO_MFN, W | PTE_US | UNCACHED | PTE_A | PTE_D)
+#define RO_GIVEN pte_make(RO_MFN, P | PTE_US | UNCACHED | PTE_A | PTE_D)
+
+static void test_update_va_mapping_maps_read_only_mmio_without_the_right_to_write(void)
+{
+    setup();
+    make_read_only_mmio();
+    CU_ASSERT_EQUAL(va_update(VA, RO_ASKED), 0);
+    CU_ASSERT_EQUAL(table(l1)[0], RO_GIVEN);
+    CU_ASSERT_EQUAL(hc_update_va_mapping_otherdomain(VA + PAGE_SIZE, RO_ASKED, 0, DOMID_IO, 0), 0);
+    CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
+    teardown();
+}
+
+static void test_mmu_update_maps_read_only_mmio_without_the_right_to_write(void)
+{
+    static const unsigned int how[] = { MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_PRESERVE_AD };
+
+    setup();
+    make_read_only_mmio();
+    for (unsigned int i = 0; i < ARRAY_SIZE(how); i++) {
+        req[0].ptr = ((l1 << PAGE_SHIFT) + i * 8) | how[i];
+        req[0].val = RO_ASKED;
+        CU_ASSERT_EQUAL(finish(update_n(1)), 0);
+        CU_ASSERT_EQUAL(table(l1)[i], RO_GIVEN);
+    }
+    teardown();
+}
+
+static void test_a_new_table_loses_the_right_to_write_to_read_only_mmio(void)
+{
+    uint64_t t, data;
+
+    setup();
+    make_read_only_mmio();
+    t = page(), data = page();
+    table(t)[0] = pte_make(data, W);
+    table(t)[1] = RO_ASKED;
+    table(t)[2] = pte_make(RO_MFN, W | PTE_G); /* all that is wrong at once */
+    table(t)[3] = pte_make(MMIO_MFN, W | PTE_US);
+    table(t)[511] = RO_ASKED;
+    CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, t), 0);
+    CU_ASSERT_EQUAL(table(t)[0], pte_make(data, W | PTE_US));
+    CU_ASSERT_EQUAL(table(t)[1], RO_GIVEN);
+    CU_ASSERT_EQUAL(table(t)[2], pte_make(RO_MFN, P | PTE_US));
+    CU_ASSERT_EQUAL(table(t)[3], pte_make(MMIO_MFN, W | PTE_US));
+    CU_ASSERT_EQUAL(table(t)[511], RO_GIVEN);
+    CU_ASSERT_EQUAL(ext(MMUEXT_UNPIN_TABLE, t), 0);
+    CU_ASSERT_EQUAL(refs(data), 1);
+    teardown();
+}
+
+static void test_a_table_refused_behind_read_only_mmio_drops_its_references(void)
+{
+    uint64_t t, data;
+
+    setup();
+    make_read_only_mmio();
+    t = page(), data = page();
+    table(t)[0] = pte_make(data, W);
+    table(t)[1] = RO_ASKED;
+    table(t)[2] = pte_make(MMIO_MFN + 3, P);
+    CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, t), -EPERM);
+    CU_ASSERT_EQUAL(refs(data), 1);
+    CU_ASSERT_FALSE(type_of(t) & PGT_IN_USE);
+    teardown();
+}
+
+static void test_a_readable_mapping_of_read_only_mmio_stays_so(void)
+{
+    setup();
+    make_read_only_mmio();
+    CU_ASSERT_EQUAL(va_update(VA, RO_GIVEN), 0);
+    CU_ASSERT_EQUAL(table(l1)[0], RO_GIVEN);
+    CU_ASSERT_EQUAL(va_update(VA, RO_ASKED), 0); /* only PTE_RW differs */
+    CU_ASSERT_EQUAL(table(l1)[0], RO_GIVEN);
+    CU_ASSERT_EQUAL(va_update(VA, RO_ASKED & ~(pte_t)UNCACHED), 0);
+    CU_ASSERT_EQUAL(table(l1)[0], RO_GIVEN & ~(pte_t)UNCACHED);
+    CU_ASSERT_EQUAL(va_update(VA, 0), 0);
+    CU_ASSERT_EQUAL(table(l1)[0], 0);
+    teardown();
+}
+
+static void test_an_emulated_write_maps_read_only_mmio_without_the_right_to_write(void)
+{
+    pte_t seen = 0;
+
+    setup();
+    make_read_only_mmio();
+    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, 0, RO_ASKED, false, &seen), 0);
+    CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
+    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, RO_GIVEN, RO_ASKED, true, &seen), 0);
+    CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
+    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 16, 0, RO_ASKED, true, &seen), 0);
+    CU_ASSERT_EQUAL(table(l1)[2], RO_GIVEN);
+    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, RO_ASKED, 0, true, &seen), 1);
+    CU_ASSERT_EQUAL(seen, RO_GIVEN);
+    teardown();
+}
+
+static void test_frames_beside_read_only_mmio_are_writable(void)
+{
+    setup();
+    make_read_only_mmio();
+    for (unsigned int i = 0; i < 3; i += 2) {
+        CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN + i, P)), 0);
+        CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN + i, W)), 0);
+        CU_ASSERT_EQUAL(table(l1)[0], pte_make(MMIO_MFN + i, W | PTE_US));
+        CU_ASSERT_EQUAL(update(l1, 1, pte_make(MMIO_MFN + i, W)), 0);
+        CU_ASSERT_EQUAL(table(l1)[1], pte_make(MMIO_MFN + i, W | PTE_US));
+    }
+    teardown();
+}
+
+static void test_ram_in_the_place_of_read_only_mmio_has_its_references_back(void)
+{
+    uint64_t data;
+
+    setup();
+    make_read_only_mmio();
+    data = page();
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(data, W)), 0);
+    CU_ASSERT_EQUAL(va_update(VA, RO_ASKED), 0);
+    CU_ASSERT_EQUAL(refs(data), 1);
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(data, W)), 0);
+    CU_ASSERT_EQUAL(refs(data), 2);
+    CU_ASSERT_EQUAL(table(l1)[0], pte_make(data, W | PTE_US));
+    teardown();
+}
+
+static void test_read_only_mmio_must_be_permitted_as_well(void)
+{
+    setup();
+    make_read_only_mmio();
+    d->iomem_ro[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 3 };
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN + 3, W)), -EPERM);
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN + 3, P)), -EPERM);
+    CU_ASSERT_EQUAL(table(l1)[0], 0);
+    teardown();
+}
+
+static void test_a_range_that_becomes_read_only_holds_for_all_later_mappings(void)
+{
+    setup();
+    make_read_only_mmio();
+    d->nr_iomem_ro = 0;
+    CU_ASSERT_EQUAL(va_update(VA, RO_ASKED), 0);
+    CU_ASSERT_EQUAL(table(l1)[0], RO_ASKED);
+    d->nr_iomem_ro = 1;
+    CU_ASSERT_EQUAL(va_update(VA + PAGE_SIZE, RO_ASKED), 0);
+    CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
+    CU_ASSERT_EQUAL(va_update(VA, RO_GIVEN), 0); /* once given up it does not come back */
+    CU_ASSERT_EQUAL(va_update(VA, RO_ASKED), 0);
+    CU_ASSERT_EQUAL(table(l1)[0], RO_GIVEN);
     teardown();
 }
 
@@ -932,6 +1099,15 @@ static bool tlbs_are_safe(void)
     return true;
 }
 
+static bool can_write_read_only_mmio(void)
+{
+    for (unsigned int n = 0; n < NR_GUEST; n++)
+        for (unsigned int i = 0; is_table(own[n], PGT_L1) && i < PTES_PER_TABLE; i++)
+            if ((table(own[n])[i] & W) == W && pte_mfn(table(own[n])[i]) == RO_MFN)
+                return true;
+    return false;
+}
+
 /* Memory of its own that the guest can write to: not tables. It would need a mapping; assume one. */
 static void scribble(void)
 {
@@ -1036,6 +1212,8 @@ static void hostile(uint32_t seed, unsigned int steps)
     if (seed & 1) {
         d->nr_iomem = 1;
         d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 1 };
+        d->nr_iomem_ro = 1;
+        d->iomem_ro[0] = (struct mfn_range){ RO_MFN, RO_MFN };
     }
     arch_l1tf_affected = seed & 2;
     for (unsigned int step = 0; step < steps; step++) {
@@ -1061,8 +1239,10 @@ static void hostile(uint32_t seed, unsigned int steps)
             fprintf(stderr, "seed %u step %u: %s\n", seed, step, fake_printed);
             exit(1);
         }
-        if (step % 32 == 0)
+        if (step % 32 == 0) {
             CU_ASSERT_EQUAL_FATAL(heap_audit(), 0);
+            CU_ASSERT_FALSE_FATAL(can_write_read_only_mmio());
+        }
     }
     arch_l1tf_affected = false;
     fake_preempt_every = seed % 3;
@@ -1101,6 +1281,16 @@ int main(void)
     CU_ADD_TEST(s, test_our_slots_are_ours);
     CU_ADD_TEST(s, test_frames_of_others_cannot_be_mapped);
     CU_ADD_TEST(s, test_mmio_by_permitted_range_only);
+    CU_ADD_TEST(s, test_update_va_mapping_maps_read_only_mmio_without_the_right_to_write);
+    CU_ADD_TEST(s, test_mmu_update_maps_read_only_mmio_without_the_right_to_write);
+    CU_ADD_TEST(s, test_a_new_table_loses_the_right_to_write_to_read_only_mmio);
+    CU_ADD_TEST(s, test_a_table_refused_behind_read_only_mmio_drops_its_references);
+    CU_ADD_TEST(s, test_a_readable_mapping_of_read_only_mmio_stays_so);
+    CU_ADD_TEST(s, test_an_emulated_write_maps_read_only_mmio_without_the_right_to_write);
+    CU_ADD_TEST(s, test_frames_beside_read_only_mmio_are_writable);
+    CU_ADD_TEST(s, test_ram_in_the_place_of_read_only_mmio_has_its_references_back);
+    CU_ADD_TEST(s, test_read_only_mmio_must_be_permitted_as_well);
+    CU_ADD_TEST(s, test_a_range_that_becomes_read_only_holds_for_all_later_mappings);
     CU_ADD_TEST(s, test_cache_attributes);
     CU_ADD_TEST(s, test_a_frame_once_shared_is_flushed_before_its_next_use);
     CU_ADD_TEST(s, test_l1tf_keeps_unsafe_addresses_out_of_entries_not_present);
