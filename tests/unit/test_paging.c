@@ -1034,6 +1034,8 @@ static pte_t rnd_entry(unsigned int level)
         e |= PTE_RW;
     if (rnd(40) == 0)
         e |= 1ULL << rnd(64);
+    if (level == 1 && d->nr_iomem && rnd(10) == 0)
+        return pte_make(MMIO_MFN + rnd(2), e);
     switch (rnd(60)) {
     case 0: return pte_make(hv_page, e);
     case 1: return pte_make(their_page, e);
