@@ -447,10 +447,11 @@ static void add_group(const char *group, const char *name_part)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
 }
 
-/* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU. */
+/* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU, and,
+ * if there are several of those, their number. */
 struct guest_line {
     char name[64], arguments[256], cpu[64];
-    unsigned int timeout_s, memory_mib;
+    unsigned int timeout_s, memory_mib, smp;
 };
 
 /* False: the line is empty or a comment. A wrong one ends the program. */
@@ -458,22 +459,25 @@ static bool parse_guest_line(const char *line, struct guest_line *g)
 {
     if (line[0] == '#' || line[strspn(line, " \t\n")] == '\0')
         return false;
-    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s", g->name, g->arguments, &g->timeout_s,
-               &g->memory_mib, g->cpu) != 5) {
-        fprintf(stderr, "system_tests: not five columns: %s", line);
+    g->smp = 0;
+    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u", g->name, g->arguments, &g->timeout_s,
+               &g->memory_mib, g->cpu, &g->smp) < 5) {
+        fprintf(stderr, "system_tests: not five or six columns: %s", line);
         exit(2);
     }
     return true;
 }
 
-/* The test's name is the kernel's and the CPU's. */
+/* The test's name is the kernel's and the CPU's, and their number if there are several. */
 static void add_guest(const struct guest_line *g, const char *name_part)
 {
-    struct scenario s = { .memory_mib = g->memory_mib, .timeout_s = g->timeout_s };
-    char name[128];
+    struct scenario s = { .memory_mib = g->memory_mib, .timeout_s = g->timeout_s, .smp = g->smp };
+    char name[128], count[16] = "";
     struct test *t;
 
-    snprintf(name, sizeof(name), "%s-%.*s", g->name, (int)strcspn(g->cpu, ","), g->cpu);
+    if (g->smp > 1)
+        snprintf(count, sizeof(count), "-x%u", g->smp);
+    snprintf(name, sizeof(name), "%s-%.*s%s", g->name, (int)strcspn(g->cpu, ","), g->cpu, count);
     if (strstr(name, name_part) == NULL)
         return;
     t = add_test(&s, name);

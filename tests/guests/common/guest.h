@@ -288,3 +288,21 @@ static inline uint64_t rdtsc(void)
 uint64_t now_ns(unsigned int vcpu); /* system time by the vCPU's pvclock page */
 void spin_ns(uint64_t ns);
 static inline void cpu_relax(void) { __asm__ volatile("pause" ::: "memory"); }
+
+/* ---- smp.c ---- */
+#define MAX_VCPUS 8u
+#define PATIENCE_NS 5000000000ULL /* whoever is not woken by then has been forgotten */
+typedef void (*phase_fn)(unsigned int vcpu);
+extern unsigned int nr_vcpus;
+void smp_init(void); /* all vCPUs there are, up to MAX_VCPUS, wait for a phase; upcalls, faults */
+/* fn on all vCPUs at once. It comes back when phase_on() is false, ms after the start. */
+void phase(const char *name, unsigned int ms, phase_fn fn);
+bool phase_on(void);
+unsigned int this_vcpu(void);
+uint64_t now(void); /* system time, by this vCPU */
+void yield(void);
+uint32_t random(void);                                    /* 31 bits */
+bool wait_until(volatile uint64_t *what, uint64_t value); /* it is at least that; yields */
+/* False: it faulted. */
+bool try_read64(const volatile void *from, uint64_t *to);
+bool try_write64(volatile void *to, uint64_t value);

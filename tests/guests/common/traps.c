@@ -71,7 +71,7 @@ void trap_entry(struct cpu_user_regs *regs)
         return;
     }
     failure("unexpected entry %u, error 0x%x, at %x:0x%lx, rsp 0x%lx, cr2 0x%lx", vector,
-            regs->error_code, regs->cs, regs->rip, regs->rsp, vcpu_info(0)->arch.cr2);
+            regs->error_code, regs->cs, regs->rip, regs->rsp, vcpu_info(this_vcpu())->arch.cr2);
 }
 
 int user_run(struct cpu_user_regs *regs)
