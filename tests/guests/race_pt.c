@@ -125,7 +125,7 @@ static void slot_use(unsigned int i, unsigned int me)
 
 static void mappings(unsigned int me)
 {
-    while (phase_on()) {
+    while (phase_until(&nr_changes, 100)) {
         for (unsigned int k = 0; k < 8; k++)
             slot_use(random() % (SLOTS_EACH * nr_vcpus), me);
         slot_change(me * SLOTS_EACH + random() % SLOTS_EACH);
@@ -230,21 +230,18 @@ static void promote_once(unsigned int watch_ms)
     nr_promotions++;
 }
 
+/* The others write for as long as vCPU 0 may want them to. */
+static bool promotion_over;
+
 static void promotion(unsigned int me)
 {
-    while (phase_on())
-        if (me)
-            write_junk(me);
-        else
-            promote_once(2);
-}
-
-static void promotion_watched(unsigned int me)
-{
+    while (me && !LOAD(promotion_over))
+        write_junk(me);
+    while (me == 0 && phase_until(&nr_promotions, 10))
+        promote_once(2);
     if (me == 0)
         promote_once(1000);
-    while (me && phase_on())
-        write_junk(me);
+    STORE(promotion_over, true);
 }
 
 static void promotion_test(void)
@@ -253,8 +250,7 @@ static void promotion_test(void)
     decoy = page_alloc();
     page_set_ro(promoted);
     restore();
-    phase("promotion", 2500, promotion);
-    phase("promotion, watched", 1500, promotion_watched);
+    phase("promotion", 1500, promotion);
     print("race_pt: %lu promotions, %lu writes by vCPU 1\n", nr_promotions, written[1]);
     CHECK(nr_promotions > 1);
     CHECK_EQ(update_va((void *)SCRATCH2, 0, UVMF_INVLPG | UVMF_ALL), 0);
@@ -309,7 +305,7 @@ static void try_pin(void)
 
 static void pin_race(unsigned int me)
 {
-    while (phase_on()) {
+    while (phase_until(&nr_pins, 4) || phase_until(&nr_refused, 1)) {
         void *page = data[random() % NR_DATA];
         unsigned int r = random() % 16;
         uint64_t val = PTE(page, random() & 1 ? PTE_FLAGS : PTE_RO);
@@ -319,8 +315,8 @@ static void pin_race(unsigned int me)
             try_pin();
             continue;
         }
-        val = r == 4 ? PTE(pinned, PTE_FLAGS) : r == 5 ? PTE(kernel_root, PTE_FLAGS) : val;
-        rc = pte_write(&pinned[random() % NR_ENTRIES_USED], r == 6 ? 0 : val);
+        val = r < 6 ? PTE(pinned, PTE_FLAGS) : r < 8 ? PTE(kernel_root, PTE_FLAGS) : val;
+        rc = pte_write(&pinned[random() % NR_ENTRIES_USED], r == 8 ? 0 : val);
         ADD(*(rc ? &nr_refused : &nr_entries), 1);
     }
 }
@@ -412,15 +408,15 @@ static void dirty_race(unsigned int me)
 {
     volatile void *at = (void *)(SCRATCH + DIRTY * PAGE_SIZE + me * 8);
 
-    while (me && phase_on())
+    while (me && phase_until(&nr_dirty, 1))
         try_write64(at, random());
-    while (me == 0 && phase_on()) {
+    while (me == 0 && phase_until(&nr_dirty, 1)) {
         bool changed = false;
         uint64_t pte;
 
         memset(dirty_page, 0x5a, 64);
         *(volatile uint64_t *)&l1[DIRTY] = PTE(dirty_page, PTE_P | PTE_RW | PTE_US);
-        for (unsigned int i = random() % 256; i > 0; i--)
+        for (unsigned int i = random() % 20000; i > 0; i--)
             barrier();
         pte = xchg(&l1[DIRTY], 0);
         CHECK_EQ(flush_op(MMUEXT_INVLPG_ALL, SCRATCH + DIRTY * PAGE_SIZE), 0);

@@ -298,6 +298,8 @@ void smp_init(void); /* all vCPUs there are, up to MAX_VCPUS, wait for a phase; 
 /* fn on all vCPUs at once. It comes back when phase_on() is false, ms after the start. */
 void phase(const char *name, unsigned int ms, phase_fn fn);
 bool phase_on(void);
+/* The same, but on a machine with other things to do it goes on until so much has been done. */
+bool phase_until(const uint64_t *count, uint64_t enough);
 unsigned int this_vcpu(void);
 uint64_t now(void); /* system time, by this vCPU */
 void yield(void);

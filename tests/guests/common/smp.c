@@ -101,6 +101,12 @@ void smp_init(void)
 
 bool phase_on(void) { return now() < __atomic_load_n(&phase_end, __ATOMIC_RELAXED); }
 
+bool phase_until(const uint64_t *count, uint64_t enough)
+{
+    return phase_on() || (__atomic_load_n(count, __ATOMIC_RELAXED) < enough &&
+                          now() < __atomic_load_n(&phase_end, __ATOMIC_RELAXED) + PATIENCE_NS);
+}
+
 void phase(const char *name, unsigned int ms, phase_fn fn)
 {
     unsigned int all = (1u << nr_vcpus) - 1;
