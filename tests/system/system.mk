@@ -96,7 +96,7 @@ $(SYSTEM)/root.img: tests/system/mkroot.sh $(DEBIAN)/stamp
 	@echo "  ROOT    $@"
 	$(Q)tests/system/mkroot.sh $(DEBIAN) $@ </dev/null
 $(SYSTEM)/clock: tests/system/clock.c tests/system/system.mk
-	@mkdir -p $(@D)
+	@mkdir -p $(SYSTEM)/obj
 	$(Q)$(CC) $(SYSTEM_CFLAGS) -MF $(SYSTEM)/obj/clock.d -static -pthread -o $@ $<
 
 $(SYSTEM)/bad/vmlinux-truncated: $(DEBIAN)/vmlinux
