@@ -2,7 +2,7 @@
 C_FILES = $(shell git ls-files '*.c' '*.h')
 HV_FILES = $(shell git ls-files 'hypervisor/*.c' 'hypervisor/*.h' 'hypervisor/*.S')
 # The limits of the issues.
-HV_LINES_MAX := 9000
+HV_LINES_MAX := 11000
 HV_GZ_MAX := 120000
 # clang's own headers: gcc's <stdatomic.h> is not for it
 TIDY_FLAGS = -nostdinc -isystem $(shell clang -print-file-name=include) -isystem $(BUILD)/include \

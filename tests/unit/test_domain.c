@@ -308,12 +308,14 @@ static void test_crash_while_being_unpaused_stops_the_domain(void)
 
 static void test_crash_tells_why_once_and_may_hold_locks(void)
 {
+    unsigned long flags;
+
     setup();
     spin_lock(&guest->mmu_lock);
-    spin_lock(&guest->event_lock);
+    flags = spin_lock_irqsave(&guest->event_lock);
     domain_crash(guest, "bad thing %u", 42);
     domain_crash(guest, "another");
-    spin_unlock(&guest->event_lock);
+    spin_unlock_irqrestore(&guest->event_lock, flags);
     spin_unlock(&guest->mmu_lock);
     CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "d5 crashed: bad thing 42"));
     CU_ASSERT_PTR_NULL(strstr(fake_printed, "another"));

@@ -1096,6 +1096,7 @@ static void wait_for_ticket(const struct spinlock *l, unsigned int n)
 /* CPU 1 has found the message by its vector when CPU 0 unmaps it: the lock goes to CPU 0 first. */
 static void test_an_interrupt_that_arrives_while_its_message_is_unmapped_is_nobodys(void)
 {
+    unsigned long flags;
     pthread_t t[2];
     unsigned int ticket;
     int rc = -1;
@@ -1106,13 +1107,15 @@ static void test_an_interrupt_that_arrives_while_its_message_is_unmapped_is_nobo
     unbind(dom0, (uint32_t)(raced - irqs));
     for (unsigned int i = 0; i < 99; i++) /* one more, and it is masked */
         interrupt(raced_vector);
-    spin_lock_raw(&raced->lock);
+    fake_cpu(2); /* the lock's holder */
+    flags = spin_lock_irqsave(&raced->lock);
     ticket = atomic_load(&raced->lock.next);
     pthread_create(&t[0], NULL, cpu_0_unmaps, &rc);
     wait_for_ticket(&raced->lock, ticket + 1);
     pthread_create(&t[1], NULL, cpu_1_interrupted, NULL);
     wait_for_ticket(&raced->lock, ticket + 2);
-    spin_unlock(&raced->lock);
+    spin_unlock_irqrestore(&raced->lock, flags);
+    fake_cpu(0);
     pthread_join(t[0], NULL);
     pthread_join(t[1], NULL);
     CU_ASSERT_EQUAL(rc, 0);
