@@ -54,6 +54,7 @@ static void setup(void)
     fake_current(v0);
     regs = arch_guest_regs();
     memset(&guest, 0, sizeof(guest));
+    memset(&efi_info, 0, sizeof(efi_info));
     fake_guest_map(&guest, sizeof(guest), FAKE_READ_WRITE);
     preempt_every = preempt_asked = restarts = 0;
     frames_rc = 0;
@@ -918,6 +919,133 @@ static void test_platform_op(void)
     teardown();
 }
 
+/* What firmware left, as XENPF_firmware_info tells it. */
+static const struct efi_info some_efi = {
+    .is_efi = true,
+    .revision = 2 << 16 | 70,
+    .runtime_revision = 2 << 16 | 60,
+    .vendor_revision = 0x10000,
+    .config_tables = 0x7fe00018,
+    .nr_config_tables = 11,
+    .vendor = u"EDK II",
+};
+static struct xen_platform_op *efi_op(uint32_t index)
+{
+    struct xen_platform_op *op = (void *)guest.bytes;
+
+    memset(guest.bytes, 0x5a, sizeof(*op));
+    op->cmd = XENPF_firmware_info;
+    op->interface_version = XENPF_INTERFACE_VERSION;
+    op->u.firmware_info.type = XEN_FW_EFI_INFO;
+    op->u.firmware_info.index = index;
+    return op;
+}
+static long efi_call(struct xen_platform_op *op)
+{
+    return call(__HYPERVISOR_platform_op, va(op), 0, 0);
+}
+
+static void test_a_bios_machine_has_no_efi_information(void)
+{
+    setup();
+    efi_info = some_efi;
+    efi_info.is_efi = false;
+    for (uint32_t index = 0; index < 8; index++) {
+        struct xen_platform_op *op = efi_op(index);
+
+        CU_ASSERT_EQUAL(efi_call(op), -ENOSYS);
+        CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.version, 0x5a5a5a5a);
+    }
+    teardown();
+}
+
+static void test_efi_versions_and_tables_are_told(void)
+{
+    struct xen_platform_op *op;
+
+    setup();
+    efi_info = some_efi;
+    op = efi_op(XEN_FW_EFI_VERSION);
+    CU_ASSERT_EQUAL(efi_call(op), 0);
+    CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.version, 2 << 16 | 70);
+    op = efi_op(XEN_FW_EFI_RT_VERSION);
+    CU_ASSERT_EQUAL(efi_call(op), 0);
+    CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.version, 2 << 16 | 60);
+    op = efi_op(XEN_FW_EFI_CONFIG_TABLE);
+    CU_ASSERT_EQUAL(efi_call(op), 0);
+    CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.cfg.addr, 0x7fe00018);
+    CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.cfg.nent, 11);
+    teardown();
+}
+
+static void test_efi_information_that_was_not_collected_is_refused(void)
+{
+    static const uint32_t index[] = { XEN_FW_EFI_MEM_INFO, XEN_FW_EFI_PCI_ROM,
+                                      XEN_FW_EFI_APPLE_PROPERTIES, 7, ~0u };
+
+    setup();
+    efi_info = some_efi;
+    for (unsigned int i = 0; i < ARRAY_SIZE(index); i++)
+        CU_ASSERT_EQUAL(efi_call(efi_op(index[i])), -EOPNOTSUPP);
+    teardown();
+}
+
+static void test_domains_without_privilege_learn_nothing_of_efi(void)
+{
+    struct xen_platform_op *op;
+
+    setup();
+    efi_info = some_efi;
+    fake_current(other->vcpu[0]);
+    op = efi_op(XEN_FW_EFI_CONFIG_TABLE);
+    CU_ASSERT_EQUAL(efi_call(op), -EPERM);
+    CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.cfg.nent, 0x5a5a5a5a);
+    fake_current(v0);
+    teardown();
+}
+
+/* The name goes into a buffer of the guest's, no more of it than there is room for. */
+static void test_the_efi_vendors_name_fills_the_guests_buffer_at_most(void)
+{
+    static const struct {
+        uint32_t bytes, written;
+    } cases[] = { { 0, 0 },     { 1, 0 },     { 4, 4 },     { 5, 4 },    { 14, 14 },
+                  { 127, 126 }, { 128, 128 }, { 129, 128 }, { ~0u, 128 } };
+    uint8_t *name = guest.bytes + 1024;
+
+    setup();
+    efi_info = some_efi;
+    for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct xen_platform_op *op = efi_op(XEN_FW_EFI_VENDOR);
+
+        op->u.firmware_info.u.efi_info.vendor.bufsz = cases[i].bytes;
+        op->u.firmware_info.u.efi_info.vendor.name.p = name;
+        memset(name, 0x77, 256);
+        CU_ASSERT_EQUAL(efi_call(op), 0);
+        CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.vendor.revision, 0x10000);
+        CU_ASSERT_EQUAL(memcmp(name, some_efi.vendor, cases[i].written), 0);
+        CU_ASSERT_EQUAL(name[cases[i].written], 0x77);
+    }
+    teardown();
+}
+
+static void test_a_bad_buffer_for_the_efi_vendors_name_is_a_fault(void)
+{
+    struct xen_platform_op *op;
+
+    setup();
+    efi_info = some_efi;
+    op = efi_op(XEN_FW_EFI_VENDOR);
+    op->u.firmware_info.u.efi_info.vendor.bufsz = 128;
+    op->u.firmware_info.u.efi_info.vendor.name.p = (void *)bad_va;
+    CU_ASSERT_EQUAL(efi_call(op), -EFAULT);
+    CU_ASSERT_EQUAL(op->u.firmware_info.u.efi_info.vendor.revision, 0x5a5a5a5a);
+    op = efi_op(XEN_FW_EFI_VERSION);
+    fake_fail_copy(2); /* the answer */
+    CU_ASSERT_EQUAL(efi_call(op), -EFAULT);
+    teardown();
+}
+
 static void test_xen_version(void)
 {
     struct xen_feature_info *f = (void *)guest.bytes;
@@ -1011,6 +1139,12 @@ int main(void)
     CU_ADD_TEST(s, test_vcpu_op_initialise_up_down);
     CU_ADD_TEST(s, test_vcpu_op_areas_and_timers);
     CU_ADD_TEST(s, test_platform_op);
+    CU_ADD_TEST(s, test_a_bios_machine_has_no_efi_information);
+    CU_ADD_TEST(s, test_efi_versions_and_tables_are_told);
+    CU_ADD_TEST(s, test_efi_information_that_was_not_collected_is_refused);
+    CU_ADD_TEST(s, test_domains_without_privilege_learn_nothing_of_efi);
+    CU_ADD_TEST(s, test_the_efi_vendors_name_fills_the_guests_buffer_at_most);
+    CU_ADD_TEST(s, test_a_bad_buffer_for_the_efi_vendors_name_is_a_fault);
     CU_ADD_TEST(s, test_xen_version);
     CU_ADD_TEST(s, test_random_arguments);
     CU_basic_set_mode(CU_BRM_NORMAL);
