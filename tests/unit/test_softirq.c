@@ -1,6 +1,7 @@
 /* Softirqs, and CPUs that stand still for another: each CPU is a thread that serves its softirqs. */
 #include <CUnit/Basic.h>
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -15,7 +16,15 @@ static uint64_t running; /* CPUs with a thread */
 static _Atomic bool stop;
 static _Atomic uint64_t in_hypercall; /* CPUs that come to no softirq */
 static _Atomic unsigned int rounds[NR_TEST_CPUS], served[NR_TEST_CPUS];
+static _Atomic uint64_t held_up;    /* CPUs that stop where they relax */
 static bool *irqs_of[NR_TEST_CPUS]; /* the CPUs' interrupt flags */
+
+static void relax(void)
+{
+    do
+        sched_yield();
+    while (held_up >> fake_pcpu->id & 1);
+}
 
 static void count(void) { served[this_pcpu()->id]++; }
 
@@ -39,8 +48,9 @@ static void *cpu_main(void *arg)
 static void setup(unsigned int me, unsigned int nr)
 {
     fake_reset(nr);
+    fake_relax = relax;
     stop = false;
-    in_hypercall = running = 0;
+    in_hypercall = held_up = running = 0;
     for (unsigned int i = 0; i < nr; i++) {
         rounds[i] = served[i] = 0;
         if (i != me) {
@@ -171,7 +181,7 @@ static void test_parked_cpus_take_interrupts(void)
     teardown();
 }
 
-static _Atomic bool is_parked, go_on;
+static _Atomic bool is_parked, go_on, is_over;
 static void *cpu_0_parks(void *arg)
 {
     (void)arg;
@@ -182,6 +192,7 @@ static void *cpu_0_parks(void *arg)
     while (!go_on)
         cpu_relax();
     cpus_release();
+    is_over = true;
     return NULL;
 }
 
@@ -202,6 +213,27 @@ static void test_a_cpu_in_a_hypercall_is_waited_for(void)
     CU_ASSERT_TRUE(stands_still(6, 5000));
     go_on = true;
     pthread_join(t, NULL);
+    teardown();
+}
+
+static void test_who_leaves_late_is_waited_for(void)
+{
+    pthread_t t;
+
+    setup(0, 3);
+    is_parked = go_on = is_over = false;
+    pthread_create(&t, NULL, cpu_0_parks, NULL);
+    while (!is_parked)
+        cpu_relax();
+    held_up = 1u << 2;
+    usleep(1000);
+    go_on = true;
+    wait_for_rounds(1, 2);
+    usleep(20000);
+    CU_ASSERT_FALSE(is_over); /* else the next time it would seem to be parked already */
+    held_up = 0;
+    pthread_join(t, NULL);
+    CU_ASSERT_TRUE(is_over);
     teardown();
 }
 
@@ -247,6 +279,7 @@ int main(void)
     T(test_any_cpu_may_have_the_others_stand_still);
     T(test_parked_cpus_take_interrupts);
     T(test_a_cpu_in_a_hypercall_is_waited_for);
+    T(test_who_leaves_late_is_waited_for);
     T(test_softirqs_raised_meanwhile_are_served_afterwards);
     T(test_cpus_park_again_and_again);
     CU_basic_run_tests();
