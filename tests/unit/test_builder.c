@@ -45,7 +45,7 @@ struct acpi_info acpi_info;
 
 /* What is to be built, and what went wrong last. */
 static struct {
-    bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted;
+    bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, efi, framebuffer;
     uint64_t kernel_memsz, virt_base, p2m_va;
 } c;
 static struct vcpu_guest_context context;
@@ -217,6 +217,16 @@ static void machine(void)
     memset((uint8_t *)fake_ram + HEAP_START, 0x5a, HEAP_END - HEAP_START); /* what others left */
     heap_add_ram(0, RAM_FRAMES * PAGE_SIZE);
     heap_free_range(HEAP_START, HEAP_END);
+    boot_info.efi_system_table = c.efi ? 0x7fe18018 : 0;
+    boot_info.has_framebuffer = c.framebuffer;
+    boot_info.framebuffer = (struct boot_framebuffer){ .maddr = 0x4080000000,
+                                                       .pitch_bytes = 5120,
+                                                       .width = 1280,
+                                                       .height = 800,
+                                                       .bpp = 32,
+                                                       .type = 1,
+                                                       .red_pos = 16,
+                                                       .blue_size = 8 };
     boot_info.nr_ranges = 3;
     boot_info.ranges[0] = (struct boot_range){ 0, 0x9fc00, BOOT_MEM_RAM };
     boot_info.ranges[1] = (struct boot_range){ 0xf0000, 0x100000, BOOT_MEM_RESERVED };
@@ -324,16 +334,32 @@ static void check_initrd(void)
     }
 }
 
-static void check_start_info(void)
+/* UEFI has no text mode: without a framebuffer there is nothing to tell of. */
+static void check_vga(void)
 {
     const dom0_vga_console_info_t *vga =
         (const void *)((const char *)si + si->console.dom0.info_off);
 
+    CHECK(si->console.dom0.info_off == 0x490);
+    CHECK(si->console.dom0.info_size == (c.efi && !c.framebuffer ? 0 : 0x28));
+    if (c.framebuffer) {
+        CHECK(vga->video_type == (c.efi ? XEN_VGATYPE_EFI_LFB : XEN_VGATYPE_VESA_LFB));
+        CHECK(vga->u.vesa_lfb.width == 1280 && vga->u.vesa_lfb.height == 800);
+        CHECK(vga->u.vesa_lfb.bytes_per_line == 5120 && vga->u.vesa_lfb.bits_per_pixel == 32);
+        CHECK(vga->u.vesa_lfb.lfb_base == 0x80000000 && vga->u.vesa_lfb.ext_lfb_base == 0x40);
+        CHECK(vga->u.vesa_lfb.lfb_size == 63); /* of 64 KiB */
+        CHECK(vga->u.vesa_lfb.red_pos == 16 && vga->u.vesa_lfb.blue_size == 8);
+    } else if (!c.efi) {
+        CHECK(vga->video_type == XEN_VGATYPE_TEXT_MODE_3 && vga->u.text_mode_3.columns == 80);
+    }
+}
+
+static void check_start_info(void)
+{
     CHECK(strcmp(si->magic, "xen-3.0-x86_64p") == 0);
     CHECK((si->flags & ~8u) == 0x303);
     CHECK(si->shared_info == mfn_x(d->shared_info_mfn) << PAGE_SHIFT);
-    CHECK(si->console.dom0.info_off == 0x490 && si->console.dom0.info_size == 0x28);
-    CHECK(vga->video_type == 3 && vga->u.text_mode_3.columns == 80);
+    check_vga();
     CHECK(strcmp((const char *)si->cmd_line, "placeholder root=/dev/xvda") == 0);
     CHECK(si->mfn_list == (c.init_p2m ? P2M_VA : si->mfn_list));
     if (c.init_p2m) {
@@ -423,6 +449,16 @@ static void test_every_kind_of_kernel_is_built(void)
         c.mod_pfn = i & 2;
         c.hypercall_page = i & 4;
         c.initrd = i & 8;
+        CU_ASSERT_EQUAL(in_child(build_and_check), 0);
+    }
+}
+
+static void test_the_screen_is_told_as_the_firmware_left_it(void)
+{
+    for (unsigned int i = 0; i < 4; i++) {
+        defaults();
+        c.efi = i & 1;
+        c.framebuffer = i & 2;
         CU_ASSERT_EQUAL(in_child(build_and_check), 0);
     }
 }
@@ -532,6 +568,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("builder", NULL, NULL);
 
     CU_ADD_TEST(s, test_every_kind_of_kernel_is_built);
+    CU_ADD_TEST(s, test_the_screen_is_told_as_the_firmware_left_it);
     CU_ADD_TEST(s, test_sizes);
     CU_ADD_TEST(s, test_what_cannot_be_built_is_named);
     CU_ADD_TEST(s, test_bad_addresses_are_refused);
