@@ -3,6 +3,7 @@
 
 event_fn event_hooks[4096];
 volatile unsigned int event_counts[4096];
+static uint8_t owners[4096]; /* the vCPU that a port is bound to for good, plus 1 */
 
 void port_mask(unsigned int p)
 {
@@ -43,7 +44,7 @@ void events_handle(unsigned int vcpu)
             for (unsigned int b = 0; b < 64; b++) {
                 unsigned int p = w * 64 + b;
 
-                if (!port_pending(p) || port_masked(p))
+                if (!port_pending(p) || port_masked(p) || (owners[p] && owners[p] != vcpu + 1))
                     continue;
                 port_clear_pending(p);
                 event_counts[p]++;
@@ -62,10 +63,11 @@ static void upcall(struct cpu_user_regs *regs)
 
 void events_init(void) { trap_hooks[ENTRY_EVENT] = upcall; }
 
-static int opened(long rc, unsigned int port, const char *what)
+static int opened(long rc, unsigned int port, unsigned int owner, const char *what)
 {
     if (rc)
         error("%s: %ld", what, rc);
+    owners[port] = (uint8_t)owner;
     port_clear_mask(port);
     return (int)port;
 }
@@ -75,7 +77,7 @@ int bind_virq(unsigned int virq, unsigned int vcpu)
     struct evtchn_bind_virq op = { .virq = virq, .vcpu = vcpu };
     long rc = hc(event_channel_op, EVTCHNOP_bind_virq, &op);
 
-    return opened(rc, op.port, "bind_virq");
+    return opened(rc, op.port, vcpu + 1, "bind_virq");
 }
 
 int bind_ipi(unsigned int vcpu)
@@ -83,7 +85,7 @@ int bind_ipi(unsigned int vcpu)
     struct evtchn_bind_ipi op = { .vcpu = vcpu };
     long rc = hc(event_channel_op, EVTCHNOP_bind_ipi, &op);
 
-    return opened(rc, op.port, "bind_ipi");
+    return opened(rc, op.port, vcpu + 1, "bind_ipi");
 }
 
 void port_pair(unsigned int *a, unsigned int *b)
@@ -92,10 +94,10 @@ void port_pair(unsigned int *a, unsigned int *b)
     struct evtchn_bind_interdomain i = { .remote_dom = DOMID_SELF };
     long rc = hc(event_channel_op, EVTCHNOP_alloc_unbound, &u);
 
-    *a = (unsigned int)opened(rc, u.port, "alloc_unbound");
+    *a = (unsigned int)opened(rc, u.port, 0, "alloc_unbound");
     i.remote_port = *a;
     rc = hc(event_channel_op, EVTCHNOP_bind_interdomain, &i);
-    *b = (unsigned int)opened(rc, i.local_port, "bind_interdomain");
+    *b = (unsigned int)opened(rc, i.local_port, 0, "bind_interdomain");
 }
 
 long port_send(unsigned int port)
