@@ -256,8 +256,12 @@ static void down_and_up(unsigned int v)
         for (end = now() + PATIENCE_NS; LOAD(rounds[v]) == at; round(0)) {
             if (!wakes)
                 hc(vcpu_op, VCPUOP_up, v, 0);
-            if (now() > end)
-                failure("vCPU %u: up, but it does not run", v);
+            if (now() > end) {
+                is_offline(v, &later);
+                failure("vCPU %u: up (%ld), but it does not run: state %d since %lu, now %lu", v,
+                        hc(vcpu_op, VCPUOP_is_up, v, 0), later.state, later.state_entry_time,
+                        now());
+            }
         }
     }
 }
@@ -266,7 +270,7 @@ static void up_and_down(unsigned int me)
 {
     unsigned int all = (1u << nr_vcpus) - 1;
 
-    while (phase_until(&nr_downs[1], 4)) {
+    while (me ? !LOAD(over) : phase_until(&nr_downs[1], 4)) { /* vCPU 0 says when it is over */
         round(me);
         if (me == 0 && nr_vcpus > 1)
             down_and_up(1 + random() % (nr_vcpus - 1));
