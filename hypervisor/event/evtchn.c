@@ -210,12 +210,18 @@ static long op_bind_virq(struct request *r)
 static long op_bind_pirq(struct request *r)
 {
     uint32_t pirq = r->u.bind_pirq.pirq;
+    long rc;
 
     if (!r->d->is_hwdom)
         return -EPERM;
-    return pirq_bind_locked(r->d, pirq, 0) /* only asks */
-               ?: port_take_locked(r, r->d, (struct evtchn){ .state = ECS_PIRQ, .num = pirq })
-                      ?: pirq_bind_locked(r->d, pirq, r->port);
+    rc = pirq_bind_locked(r->d, pirq, 0) /* only asks */
+             ?: port_take_locked(r, r->d, (struct evtchn){ .state = ECS_PIRQ, .num = pirq });
+    if (rc)
+        return rc;
+    rc = pirq_bind_locked(r->d, pirq, r->port);
+    if (rc) /* it was unmapped meanwhile, which our lock does not keep off */
+        *evtchn_find(r->d, r->port) = (struct evtchn){ .state = ECS_FREE };
+    return rc;
 }
 
 /** EVTCHNOP_bind_ipi: a new port that notifies vcpu (IN). -ENOENT no such vCPU. */
