@@ -37,12 +37,28 @@ enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30 };
         __VA_ARGS__                                                                         \
     }
 
+#define SYSTEMD(group_name, what, ...)                                                              \
+    {                                                                                               \
+        .group = group_name, .name = what, .memory_mib = 1024, .root = "root.img",                  \
+        .kernel_cmdline = "xl_root=vda", .ramdisk = "devices.gz",                                   \
+        .steps = { "xen-like login: ",                                                              \
+                   ">root\n",                                                                       \
+                   "root@xen-like:.*# ",                                                            \
+                   ">systemctl is-system-running --wait; systemctl --failed --no-legend | wc -l\n", \
+                   "^running\n0\n",                                                                 \
+                   "root@xen-like:.*# ",                                                            \
+                   ">poweroff\n" },                                                                 \
+        .forbidden = "Failed to (start|mount)|\\[FAILED\\]|^degraded", .timeout_s = 300,            \
+        __VA_ARGS__                                                                                 \
+    }
+
 /* Text mode's font has another f. */
 #define SCREEN(group_name, what, machine_type, firmware_type)                                  \
     {                                                                                          \
         .group = group_name, .name = "screen-" what, .machine = machine_type,                  \
         .firmware = firmware_type, .qemu = "-vga std",                                         \
-        .kernel_cmdline = "console=tty0 console=hvc0 xl_job=screen", .ramdisk = "devices.gz",  \
+        .kernel_cmdline = "console=tty0 console=hvc0 fbcon=font:VGA8x16 xl_job=screen",        \
+        .ramdisk = "devices.gz",                                                               \
         .steps = { "XL-JOB-RC 0",                                                              \
                    "!screen ^XL-SCREEN-LINE 7: the quick brown .ox jumps over the lazy dog" }, \
     }
@@ -123,6 +139,7 @@ static const struct scenario scenarios[] = {
       .timeout_s = 300 },
     { .group = "soak",
       .name = "soak-4-vcpus-of-2",
+      .memory_mib = 1024,
       .smp = 2,
       .hypervisor_cmdline = "dom0_max_vcpus=4",
       .kernel_cmdline = "xl_job=soak,clock xl_cpus=4 xl_load=100 xl_clock=60",
@@ -131,9 +148,17 @@ static const struct scenario scenarios[] = {
       .timeout_s = 1800 },
     { .group = "soak",
       .name = "soak-2-vcpus-of-4",
+      .memory_mib = 1024,
       .smp = 4,
       .hypervisor_cmdline = "dom0_max_vcpus=2",
       .kernel_cmdline = "xl_job=soak,clock xl_cpus=2 xl_load=100 xl_clock=60",
+      .ramdisk = "devices.gz",
+      .steps = { "XL-JOB-RC 0" },
+      .timeout_s = 1800 },
+    { .group = "soak",
+      .name = "soak-hotplug-4",
+      .smp = 4,
+      .kernel_cmdline = "xl_job=hotplug,clock xl_cpus=4 xl_rounds=40 xl_clock=60",
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 1800 },
@@ -146,7 +171,6 @@ static const struct scenario scenarios[] = {
       .timeout_s = 180 },
 
     /* The clocks, whatever there is to calibrate them with: ten seconds are ten seconds. */
-    CLOCK("test", "pc", "pc", ),
     CLOCK("test", "no-hpet", "pc,hpet=off", ),
     CLOCK("test", "no-pit", "pc,pit=off", ),
     CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
@@ -154,17 +178,9 @@ static const struct scenario scenarios[] = {
           .firmware = FIRMWARE_UEFI), /* UEFI */
 
     /* Debian with systemd, from a disk, to a login. */
-    { .group = "test",
-      .name = "systemd",
-      .memory_mib = 1024,
-      .root = "root.img",
-      .kernel_cmdline = "xl_root=vda",
-      .ramdisk = "devices.gz",
-      .steps = { "xen-like login: ", ">root\n", "root@xen-like:.*# ",
-                 ">systemctl is-system-running --wait; systemctl --failed --no-legend | wc -l\n",
-                 "^running\n0\n", "root@xen-like:.*# ", ">poweroff\n" },
-      .forbidden = "Failed to (start|mount)|\\[FAILED\\]|^degraded",
-      .timeout_s = 240 },
+    SYSTEMD("test", "systemd", ),
+    SYSTEMD("soak", "soak-systemd-uefi-q35-4", .firmware = FIRMWARE_UEFI, .machine = "q35",
+            .smp = 4),
 
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),
