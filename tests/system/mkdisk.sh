@@ -17,9 +17,10 @@ cp -r "$debian/devices/lib" "$tree/lib"
 cp "$debian/vmlinuz" "$tree/vmlinuz"
 : >"$tree/empty"
 (cd "$tree" && find . -type f ! -name SHA256SUMS -exec sha256sum {} + | sort -k 2 >SHA256SUMS)
-rm -f "$out/disk.img"
+rm -f "$out/disk.img" "$out/disk.img.tmp"
+truncate -s 64M "$out/disk.img.tmp"
 mke2fs -q -t ext4 -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$tree" \
-    "$out/disk.img.tmp" 64M
+    "$out/disk.img.tmp"
 mv "$out/disk.img.tmp" "$out/disk.img"
 
 mkdir -p "$out/served"

@@ -57,5 +57,6 @@ cp -r "$debian/devices/lib/modules" "$root/lib/"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/dev/*
 
 rm -f "$out.tmp"
-mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$root" "$out.tmp" 400M
+truncate -s 400M "$out.tmp"
+mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$root" "$out.tmp"
 mv "$out.tmp" "$out"
