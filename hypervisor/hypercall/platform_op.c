@@ -69,7 +69,7 @@ static void op_get_cpuinfo(struct xenpf_pcpuinfo *p)
  * HYPERVISOR_platform_op; privileged only.
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -EINVAL; -ESRCH no (more) such
  *   firmware information; -EOPNOTSUPP a sleep state but S5; -EIO the machine is still on;
- *   -ENOSYS EFI information and all other commands (settime32, memory types, microcode,
+ *   -ENOSYS EFI information without EFI, and all other commands (settime32, memory types, microcode,
  *   frequencies, hotplug, core parking, symbols, resources).
  */
 long hc_platform_op(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)

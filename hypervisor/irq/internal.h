@@ -58,3 +58,5 @@ void msix_protect(struct domain *d, uint16_t bdf);
 /** Have the message raise this vector at the CPU with that APIC id. */
 void msi_program(const struct msi *m, uint8_t vector, uint32_t apic_id);
 void msi_set_mask(const struct msi *m, bool masked);
+/** It is nobody's any more: one that has no mask bit is kept from coming all the same. */
+void msi_disable(const struct msi *m);

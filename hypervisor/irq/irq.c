@@ -246,7 +246,9 @@ int pirq_unmap(struct domain *d, uint32_t pirq)
         rc = -EBUSY;
     } else {
         irq->mapper = NULL;
+        irq->cpu = 0;
         if (irq->msi.cap) {
+            msi_disable(&irq->msi);
             atomic_store(&irq_by_vector[irq->vector], NULL);
             irq->vector = 0;
             irq->msi = (struct msi){ 0 };

@@ -55,6 +55,7 @@ enum { STATUS_HAS_CAPS = 1 << 4, CAP_MSI = 5, CAP_MSIX = 0x11, MAX_CAPS = 48 };
 enum {
     MSI_CONTROL = 2,
     MSI_ADDRESS = 4,
+    MSI_ENABLE = 1,
     MSI_MESSAGES = 0x70,
     MSI_64BIT = 1 << 7,
     MSI_MASKS = 1 << 8
@@ -131,6 +132,14 @@ void msi_set_mask(const struct msi *m, bool masked)
     control = conf_read(m->bdf, m->cap + MSI_CONTROL, 2);
     if (control & MSI_MASKS)
         conf_write(m->bdf, msi_data_reg(m, control) + 4, 4, masked ? ~0u : ~1u);
+}
+
+void msi_disable(const struct msi *m)
+{
+    msi_set_mask(m, true);
+    if (m->entry == NULL)
+        conf_write(m->bdf, m->cap + MSI_CONTROL, 2,
+                   conf_read(m->bdf, m->cap + MSI_CONTROL, 2) & ~(uint32_t)MSI_ENABLE);
 }
 
 /* ---- MSI-X ---- */

@@ -223,5 +223,10 @@ long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_
     spin_lock(&pirq_map_lock);
     rc = e->fn(d, &a);
     spin_unlock(&pirq_map_lock);
-    return rc == 0 && (e->flags & OP_OUT) ? copy_to_guest(_gva(arg), &a, e->size) : rc;
+    if (rc == 0 && (e->flags & OP_OUT))
+        rc = copy_to_guest(_gva(arg), &a, e->size);
+    if (rc == -EFAULT && e->fn == op_map_pirq && a.map_pirq.type != MAP_PIRQ_TYPE_GSI)
+        (void)pirq_unmap(d,
+                         (uint32_t)a.map_pirq.pirq); /* else nobody could name the message again */
+    return rc;
 }

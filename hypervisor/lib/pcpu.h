@@ -24,6 +24,7 @@ struct pcpu {
     _Atomic uint32_t softirqs; /* bit per enum softirq; another CPU may set bits */
     uint32_t locks_held;       /* bit per L_* of lib/spinlock.h */
     uint32_t id;               /* index, 0..NR_CPUS-1 */
+    _Atomic bool stands_still; /* on purpose: see cpus_park() */
     struct vcpu *idle;         /* this CPU's idle vCPU */
     uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
     uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_ipis, nr_hypercalls, nr_exceptions;

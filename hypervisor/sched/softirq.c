@@ -43,9 +43,11 @@ static void park(void)
 {
     uint64_t me = 1ULL << this_pcpu()->id;
 
+    atomic_store(&this_pcpu()->stands_still, true);
     atomic_fetch_or(&parked, me);
     while (atomic_load(&parking)) /* with interrupts on: what other CPUs ask for is done */
         cpu_relax();
+    atomic_store(&this_pcpu()->stands_still, false);
     atomic_fetch_and(&parked, ~me);
 }
 
@@ -54,6 +56,7 @@ void cpus_park(void)
     uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);
 
     handlers[SOFTIRQ_PARK] = park;
+    atomic_store(&this_pcpu()->stands_still, true);
     atomic_store(&parking, true);
     for (uint64_t m = others; m; m &= m - 1)
         softirq_raise_on(ffs64(m) - 1, SOFTIRQ_PARK);
@@ -63,6 +66,7 @@ void cpus_park(void)
 
 void cpus_release(void)
 {
+    atomic_store(&this_pcpu()->stands_still, false);
     atomic_store(&parking, false);
     while (atomic_load(&parked))
         cpu_relax();

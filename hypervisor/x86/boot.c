@@ -217,7 +217,7 @@ static void start_heap(void)
 /* Firmware's tables are read while the boot page tables show the first 4 GiB. */
 static const void *show_low(uint64_t maddr, size_t len)
 {
-    return maddr < GIB(4) && len <= GIB(4) - maddr ? maddr_to_virt(maddr) : NULL;
+    return maddr && maddr < GIB(4) && len <= GIB(4) - maddr ? maddr_to_virt(maddr) : NULL;
 }
 
 noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)

@@ -145,8 +145,6 @@ void save_selectors(struct vcpu *v);
 /* ---- FPU ---- */
 /** Once the features are known: what is switched, and how big an image is. */
 void fpu_init(void);
-/** A new image for v, in the state that a CPU has at reset. 0 or -ENOMEM. */
-int fpu_create(struct vcpu *v);
 /** Save from's state, and load to's; each unless NULL. */
 void fpu_switch(struct vcpu *from, struct vcpu *to);
 void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);

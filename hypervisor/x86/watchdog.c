@@ -45,7 +45,10 @@ static void check_all(void)
         uint32_t cpu = ffs64(m) - 1;
         uint32_t before = atomic_fetch_or(&pcpus[cpu].softirqs, 1u << SOFTIRQ_ALIVE);
 
-        silent_s[cpu] = before >> SOFTIRQ_ALIVE & 1 ? silent_s[cpu] + 1 : 0;
+        if (!(before >> SOFTIRQ_ALIVE & 1) || atomic_load(&pcpus[cpu].stands_still))
+            silent_s[cpu] = 0;
+        else
+            silent_s[cpu]++;
         arch_cpu_kick(cpu);
         if (silent_s[cpu] < STUCK_S)
             continue;

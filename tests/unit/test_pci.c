@@ -762,7 +762,7 @@ static void test_an_unreadable_argument_maps_nothing(void)
     teardown();
 }
 
-static void test_a_message_stays_mapped_when_the_answer_cannot_be_written(void)
+static void test_a_message_is_not_mapped_when_the_answer_cannot_be_written(void)
 {
     struct physdev_map_pirq op = {
         .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_MSI_SEG, .pirq = -1, .devfn = MSI_32
@@ -772,7 +772,7 @@ static void test_a_message_stays_mapped_when_the_answer_cannot_be_written(void)
     CU_ASSERT_EQUAL(call_rights(dom0, PHYSDEVOP_map_pirq, &op, sizeof(op), FAKE_READ_ONLY),
                     -EFAULT);
     CU_ASSERT_EQUAL(op.pirq, -1);
-    CU_ASSERT_EQUAL(map_msi(MSI_32), -EEXIST);
+    mapped(map_msi(MSI_32));
     teardown();
 }
 
@@ -1229,7 +1229,7 @@ int main(void)
         T(test_the_old_type_of_msi_names_no_segment),
         T(test_domains_without_devices_map_nothing),
         T(test_an_unreadable_argument_maps_nothing),
-        T(test_a_message_stays_mapped_when_the_answer_cannot_be_written),
+        T(test_a_message_is_not_mapped_when_the_answer_cannot_be_written),
         T(test_there_are_as_many_pirqs_as_vectors),
         T(test_without_a_vector_nothing_is_bound),
         T(test_a_message_is_unmapped_unless_it_is_bound),
