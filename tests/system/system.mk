@@ -6,7 +6,7 @@ DEBIAN := $(BUILD)/debian
 GRUB_PLATFORMS ?= i386-pc x86_64-efi# folders of /usr/lib/grub: BIOS and UEFI
 TEST_JOBS ?= 2# machines at a time
 TEST_NAME ?=# only tests with this in their name
-TEST_GROUP ?= test# of the system tests: test, soak, later (what the hypervisor cannot do yet)
+TEST_GROUP ?= test# of the system tests: test or soak
 
 # What `make run` boots with; see also the environment of tests/system/run.sh.
 RUN_HV_CMDLINE ?= com1=115200,8n1 console=com1 loglvl=info guest_loglvl=info

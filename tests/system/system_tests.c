@@ -121,7 +121,7 @@ static const struct scenario scenarios[] = {
       .timeout_s = 180 },
 
     /* More virtual CPUs than real ones, and fewer. */
-    { .group = "later", /* more CPUs */
+    { .group = "test", /* more CPUs */
       .name = "stress-4-vcpus-of-2",
       .smp = 2,
       .hypervisor_cmdline = "dom0_max_vcpus=4",
@@ -129,7 +129,7 @@ static const struct scenario scenarios[] = {
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 300 },
-    { .group = "later", /* more CPUs */
+    { .group = "test", /* more CPUs */
       .name = "stress-2-vcpus-of-4",
       .smp = 4,
       .hypervisor_cmdline = "dom0_max_vcpus=2",
@@ -174,7 +174,7 @@ static const struct scenario scenarios[] = {
     CLOCK("test", "no-hpet", "pc,hpet=off", ),
     CLOCK("test", "no-pit", "pc,pit=off", ),
     CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
-    CLOCK("later", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
+    CLOCK("test", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
           .firmware = FIRMWARE_UEFI), /* UEFI */
 
     /* Debian with systemd, from a disk, to a login. */
@@ -184,7 +184,7 @@ static const struct scenario scenarios[] = {
 
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),
-    SCREEN("later", "uefi", "q35", FIRMWARE_UEFI), /* UEFI, the framebuffer */
+    SCREEN("test", "uefi", "q35", FIRMWARE_UEFI), /* UEFI, the framebuffer */
 
     { .group = "test",
       .name = "smoke",
@@ -334,8 +334,7 @@ static const struct scenario scenarios[] = {
 };
 
 /*
- * The whole machine (issue 3): any two properties' values meet in one of these rows. The later ones
- * wait for more CPUs, UEFI, and MSI.
+ * The whole machine (issue 3): any two properties' values meet in one of these rows.
  */
 struct combination {
     const char *group;
@@ -347,15 +346,15 @@ struct combination {
 
 /* clang-format off */
 static const struct combination combinations[] = {
-    { "later", 4, FIRMWARE_UEFI, "q35", "virtio-blk", "virtio-net", END_POWEROFF },
-    { "later", 4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
-    { "later", 4, FIRMWARE_BIOS, "q35", "ahci",       "virtio-net", END_RESET },
-    { "later", 2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
-    { "later", 2, FIRMWARE_BIOS, "pc",  "ahci",       "e1000e",     END_RESET },
-    { "later", 2, FIRMWARE_BIOS, "q35", "nvme",       "virtio-net", END_POWEROFF },
-    { "later", 1, FIRMWARE_UEFI, "q35", "ahci",       "e1000e",     END_POWEROFF },
-    { "later", 1, FIRMWARE_UEFI, "q35", "nvme",       "virtio-net", END_RESET },
-    { "later", 1, FIRMWARE_BIOS, "pc",  "virtio-blk", "virtio-net", END_POWEROFF },
+    { "test",  4, FIRMWARE_UEFI, "q35", "virtio-blk", "virtio-net", END_POWEROFF },
+    { "test",  4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
+    { "test",  4, FIRMWARE_BIOS, "q35", "ahci",       "virtio-net", END_RESET },
+    { "test",  2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
+    { "test",  2, FIRMWARE_BIOS, "pc",  "ahci",       "e1000e",     END_RESET },
+    { "test",  2, FIRMWARE_BIOS, "q35", "nvme",       "virtio-net", END_POWEROFF },
+    { "test",  1, FIRMWARE_UEFI, "q35", "ahci",       "e1000e",     END_POWEROFF },
+    { "test",  1, FIRMWARE_UEFI, "q35", "nvme",       "virtio-net", END_RESET },
+    { "test",  1, FIRMWARE_BIOS, "pc",  "virtio-blk", "virtio-net", END_POWEROFF },
 };
 /* clang-format on */
 
@@ -410,8 +409,9 @@ static void add_combination(const struct combination *c, const char *prefix, con
         return;
     t = add_test(&s, name);
     snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline),
-             "xl_job=disk,net,%sclock xl_cpus=%u xl_irq=msi xl_clock=4%s",
-             c->smp > 1 ? "hotplug," : "", c->smp, c->end == END_RESET ? " xl_end=reboot" : "");
+             "xl_job=disk,net,%sclock xl_cpus=%u xl_irq=msi xl_clock=4 xl_rounds=%d%s",
+             c->smp > 1 ? "hotplug," : "", c->smp, strcmp(prefix, "machine") == 0 ? 1 : 3,
+             c->end == END_RESET ? " xl_end=reboot" : "");
     t->scenario.kernel_cmdline = t->kernel_cmdline;
 }
 
