@@ -221,10 +221,10 @@ static bool is_offline(unsigned int v, struct vcpu_runstate_info *r)
     uint64_t after;
 
     CHECK_EQ(hc(vcpu_op, VCPUOP_get_runstate_info, v, r), 0);
-    after = now();
+    after = now() + clock_skew_ns();
     CHECK(r->state <= RUNSTATE_offline);
     CHECK(r->state_entry_time <= after);
-    CHECK(sum(r) >= last_sum[v] && sum(r) <= after);
+    CHECK(sum(r) + clock_skew_ns() >= last_sum[v] && sum(r) <= after);
     last_sum[v] = sum(r);
     return r->state == RUNSTATE_offline;
 }

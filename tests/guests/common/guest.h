@@ -301,7 +301,8 @@ bool phase_on(void);
 /* The same, but on a machine with other things to do it goes on until so much has been done. */
 bool phase_until(const uint64_t *count, uint64_t enough);
 unsigned int this_vcpu(void);
-uint64_t now(void); /* system time, by this vCPU */
+uint64_t now(void);           /* system time, by this vCPU */
+uint64_t clock_skew_ns(void); /* by so much may times of different vCPUs differ */
 void yield(void);
 uint32_t random(void);                                    /* 31 bits */
 bool wait_until(volatile uint64_t *what, uint64_t value); /* it is at least that; yields */
