@@ -121,6 +121,7 @@ static int wrmsr_hypercall_page(struct vcpu *v, uint64_t value)
 int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     const struct simple_msr *s;
+    uint32_t r[4];
     uint64_t now;
 
     switch (msr) {
@@ -131,8 +132,9 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
         *base_of(v, msr) = value;
         arch_vcpu_bases_changed(v);
         return 0;
-    case MSR_TSC_AUX:
-        if (value >> 32 || arch_wrmsr_safe(msr, value))
+    case MSR_TSC_AUX: /* switched with the vCPU on CPUs that say that they have it */
+        guest_cpuid(v, 0x80000001, 0, r);
+        if (value >> 32 || !(r[3] >> 27 & 1) || arch_wrmsr_safe(msr, value))
             return -EPERM;
         v->arch.tsc_aux = value;
         return 0;
