@@ -179,15 +179,16 @@ long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t fo
 /* vcpus: the guest's bitmap, if flags have one. Always 0, for the tail call. */
 static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t vcpus)
 {
-    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, cpus = 0;
+    uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, cpus = where == UVMF_ALL ? ~0ULL : 0;
     struct vcpu *v;
 
-    if (where <= UVMF_ALL)
-        cpus = where == UVMF_ALL ? atomic_load(&d->dirty_cpus) : 1ULL << this_pcpu()->id;
-    else
+    if (where == UVMF_LOCAL)
+        cpus = 1ULL << this_pcpu()->id;
+    else if (where != UVMF_ALL)
         for_each_vcpu (d, v)
             if (vcpus >> v->vcpu_id & 1)
                 cpus |= 1ULL << READ_ONCE(v->arch.last_cpu); /* nowhere else is its TLB used */
+    cpus &= atomic_load(&d->dirty_cpus);
     if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG)
         arch_flush_tlb_page_mask(cpus, va);
     else

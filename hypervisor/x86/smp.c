@@ -53,7 +53,10 @@ void smp_serve(void)
     struct box *b = &boxes[this_pcpu()->id];
     uint64_t who;
 
-    for (who = atomic_exchange(&b->flush_for, 0); who; who &= who - 1) {
+    who = atomic_exchange(&b->flush_for, 0);
+    if (who && current->is_idle) /* is not asked again before it runs a guest */
+        vcpu_unload_here();
+    for (; who; who &= who - 1) {
         struct box *from = &boxes[ffs64(who) - 1];
 
         flush_here(from->flush_va);
