@@ -34,7 +34,8 @@ struct scenario {
     /* In order: an extended regular expression to be seen on the console; with '>' as the first
      * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
      * "!mce" a machine check that the CPU survives; "!screen REGEX" is to be seen on the local
-     * screen; "!elapsed MIN MAX" bounds the seconds between the two steps before. */
+     * screen; "!duration PREFIX" expects PREFIX and a number of milliseconds, those since the step
+     * before. */
     const char *steps[SCENARIO_STEPS];
     const char *forbidden; /* further lines that must not be seen */
     enum scenario_end end;

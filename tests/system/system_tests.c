@@ -28,13 +28,12 @@ enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30 };
     }
 
 /* Ten seconds by the guest's clocks, and by ours. */
-#define CLOCK(group_name, what, machine_type, ...)                                          \
-    {                                                                                       \
-        .group = group_name, .name = "clock-" what, .machine = machine_type,                \
-        .kernel_cmdline = "xl_job=clock xl_clock=10", .ramdisk = "devices.gz",              \
-        .steps = { "clock: 1 threads, 10 seconds", "clock: 10[0-9]{3} ms", "!elapsed 9 13", \
-                   "XL-JOB-RC 0" },                                                         \
-        __VA_ARGS__                                                                         \
+#define CLOCK(group_name, what, machine_type, ...)                                       \
+    {                                                                                    \
+        .group = group_name, .name = "clock-" what, .machine = machine_type,             \
+        .kernel_cmdline = "xl_job=clock xl_clock=10", .ramdisk = "devices.gz",           \
+        .steps = { "clock: 1 threads, 10 seconds", "!duration clock: ", "XL-JOB-RC 0" }, \
+        __VA_ARGS__                                                                      \
     }
 
 #define SYSTEMD(group_name, what, ...)                                                              \
