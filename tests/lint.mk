@@ -38,7 +38,7 @@ cppcheck: $(BUILD)/include
 	    -Ihypervisor/x86 -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 hypervisor
 
 clang-tidy: $(BUILD)/include $(BUILD)/hypervisor/x86/offsets.h
-	@echo $(filter-out %/offsets.c,$(filter %.c,$(HV_FILES))) | xargs -n 4 -P $(JOBS) \
+	@echo $(filter-out %/offsets.c,$(filter %.c,$(HV_FILES))) | xargs -n 1 -P $(JOBS) \
 	    sh -c 'clang-tidy --quiet "$$@" -- $(TIDY_FLAGS) 2>&1 | grep -E "(warning|error):" && exit 255; exit 0' tidy
 
 #: lint           format, headers, cppcheck, clang-tidy, all compilers, and the counts
