@@ -416,7 +416,8 @@ static void dirty_race(unsigned int me)
 
         memset(dirty_page, 0x5a, 64);
         *(volatile uint64_t *)&l1[DIRTY] = PTE(dirty_page, PTE_P | PTE_RW | PTE_US);
-        for (unsigned int i = random() % 20000; i > 0; i--)
+        /* on a busy host the other vCPU may stand still for long: the first time wait for it */
+        for (uint64_t i = random() % (nr_dirty ? 20000 : 20000000); i > 0; i--)
             barrier();
         pte = xchg(&l1[DIRTY], 0);
         CHECK_EQ(flush_op(MMUEXT_INVLPG_ALL, SCRATCH + DIRTY * PAGE_SIZE), 0);
