@@ -173,7 +173,8 @@ static long op_send_nmi(struct vcpu *v)
 {
     atomic_store(&v->nmi_pending, true);
     vcpu_unblock(v);
-    arch_cpu_kick(atomic_load(&v->processor));
+    if (atomic_load(&v->running))
+        arch_cpu_kick(atomic_load(&v->processor));
     return 0;
 }
 

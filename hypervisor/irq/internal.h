@@ -38,6 +38,9 @@ void irq_unlock(struct irq *irq, unsigned long flags);
 /** Mask or unmask at the source: locked. */
 void irq_set_mask_locked(struct irq *irq, bool masked);
 
+/** ioapic_read_reg(), kept apart from our own accesses: an I/O APIC shows one register at a time. */
+bool irq_ioapic_read(uint64_t maddr, uint32_t reg, uint32_t *value);
+
 /* Who maps and unmaps holds pirq_map_lock: mapper and msi change under it and the irq's lock. */
 /** A pirq of d's for the message. 0; -EEXIST it has one; -ENOSPC. */
 int pirq_map_msi(struct domain *d, const struct msi *m, int *pirq);

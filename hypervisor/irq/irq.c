@@ -65,6 +65,15 @@ void irq_set_mask_locked(struct irq *irq, bool masked)
     spin_unlock(&ioapic_lock);
 }
 
+bool irq_ioapic_read(uint64_t maddr, uint32_t reg, uint32_t *value)
+{
+    unsigned long flags = spin_lock_irqsave(&ioapic_lock);
+    bool ok = ioapic_read_reg(maddr, reg, value);
+
+    spin_unlock_irqrestore(&ioapic_lock, flags);
+    return ok;
+}
+
 /* Highest first: the APIC's priority is the vector's, and interrupts of one class queue up. */
 static bool take_vector(struct irq *irq)
 {

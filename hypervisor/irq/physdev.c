@@ -73,7 +73,7 @@ static long op_set_iobitmap(struct domain *d, union physdev_arg *a)
 /** -EINVAL: no such I/O APIC or register. */
 static long op_apic_read(struct domain *d, union physdev_arg *a)
 {
-    return ioapic_read_reg(a->apic.apic_physbase, a->apic.reg, &a->apic.value) ? 0 : -EINVAL;
+    return irq_ioapic_read(a->apic.apic_physbase, a->apic.reg, &a->apic.value) ? 0 : -EINVAL;
 }
 
 /** The vector is our own business; as Xen, the answer is the number of the interrupt. */

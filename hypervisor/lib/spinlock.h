@@ -88,5 +88,7 @@ static inline void spin_unlock_irqrestore(struct spinlock *l, unsigned long flag
     arch_irq_restore(flags);
 }
 
+/* True when others wait for a lock that the caller holds: they serve no softirqs meanwhile. */
+static inline bool spin_has_waiters(const struct spinlock *l) { return l->next - l->owner > 1; }
 /* True when somebody holds the lock (a self-check for functions named _locked). */
 static inline bool spin_is_held(const struct spinlock *l) { return l->owner != l->next; }

@@ -188,7 +188,7 @@ static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint
         for_each_vcpu (d, v)
             if (vcpus >> v->vcpu_id & 1)
                 cpus |= 1ULL << READ_ONCE(v->arch.last_cpu); /* nowhere else is its TLB used */
-    cpus &= atomic_load(&d->dirty_cpus);
+    cpus &= atomic_load(&d->dirty_cpus); /* a CPU that others have now is not disturbed */
     if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG)
         arch_flush_tlb_page_mask(cpus, va);
     else

@@ -20,10 +20,12 @@
  */
 #include "paging/internal.h"
 
+#define WRITABLE_BUSY ((uint64_t)PGT_WRITABLE << PGT_TYPE_SHIFT | PGT_BUSY)
+
 /* For what is not in use as writable already. Without mmu_lock, perhaps. */
 noinline bool type_get_writable_slow(struct domain *owner, struct page_info *pg)
 {
-    const uint64_t busy = (uint64_t)PGT_WRITABLE << PGT_TYPE_SHIFT | PGT_BUSY;
+    const uint64_t busy = WRITABLE_BUSY;
 
     for (;;) {
         uint64_t x = atomic_load(&pg->type_info), nx = TYPE_VALID(PGT_WRITABLE) | 1;
@@ -54,8 +56,10 @@ noinline void type_put_writable_slow(struct page_info *pg)
 
     do {
         BUG_ON(!IS_VALID_AS(x, PGT_WRITABLE) || PGT_COUNT(x) == 0);
-        nx = PGT_COUNT(x) > 1 ? x - 1 : PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock));
+        nx = PGT_COUNT(x) > 1 ? x - 1 : WRITABLE_BUSY;
     } while (!atomic_compare_exchange_weak(&pg->type_info, &x, nx));
+    if (nx == WRITABLE_BUSY) /* only now: others could have mapped, used and unmapped it before */
+        atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
 }
 
 /* ---- tables and descriptors; d->mmu_lock is held ---- */
@@ -171,7 +175,7 @@ int tables_drain_locked(struct domain *d)
             d->dead_tables = PGT_COUNT(x);
             atomic_store(&pg->type_info, PGT_STAMP(PGT_TYPE(x), atomic_load(&arch_tlb_clock)));
             page_put(pg);
-            go_on = !hypercall_preempt_check();
+            go_on = !hypercall_preempt_check() && !spin_has_waiters(&d->mmu_lock);
         }
         if (!go_on && d->dead_tables)
             return -ERESTART;

@@ -36,7 +36,15 @@ static uint64_t field(const uint8_t *base, size_t limit, size_t at, size_t bytes
     return value;
 }
 
-/* What we have no room for is left out. */
+static bool has_cpu(const struct acpi_info *info, uint32_t apic_id)
+{
+    for (uint32_t i = 0; i < info->nr_cpus; i++)
+        if (info->cpus[i].apic_id == apic_id)
+            return true;
+    return false;
+}
+
+/* What we have no room for, and what is there twice, is left out. */
 static void parse_madt(struct acpi_info *info, const uint8_t *t, uint32_t len)
 {
     static const uint8_t min_bytes[] = { 8, 12, 10 }; /* by type */
@@ -50,7 +58,8 @@ static void parse_madt(struct acpi_info *info, const uint8_t *t, uint32_t len)
             panic("ACPI: APIC: entry of type %u has length %u", e[0], e[1]);
         switch (e[0]) {
         case 0:                                                      /* local APIC */
-            if ((at4 & 1) && e[3] != 255 && info->nr_cpus < NR_CPUS) /* enabled: no empty socket */
+            if ((at4 & 1) && e[3] != 255 && info->nr_cpus < NR_CPUS && /* enabled: no empty socket */
+                !has_cpu(info, e[3]))
                 info->cpus[info->nr_cpus++] = (struct acpi_cpu){ e[3], e[2] };
             break;
         case 1: /* I/O APIC */

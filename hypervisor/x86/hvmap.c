@@ -82,16 +82,20 @@ void arch_free_init(void)
 void load_root(uint64_t cr3)
 {
     struct pcpu *c = this_pcpu();
+    uint64_t time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
 
-    c->tlb_flush_time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
     write_cr(3, cr3);
+    c->tlb_flush_time = time; /* others rely on it: not before it is true */
     c->nr_cr3_loads++;
 }
 
 void arch_flush_tlb_local(void)
 {
+    unsigned long flags = arch_irq_save(); /* vcpu_unload_here() would be undone */
+
     load_root(read_cr(3));
     this_pcpu()->nr_tlb_flushes++;
+    arch_irq_restore(flags);
 }
 
 /* Of an address that is not canonical INVLPG does nothing. */

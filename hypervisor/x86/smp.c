@@ -24,6 +24,8 @@ static struct box {
 } __attribute__((aligned(128))) boxes[NR_CPUS];
 
 static _Atomic uint32_t stopped_by; /* id of the CPU that alone goes on, plus 1 */
+static _Atomic uint64_t stopped;    /* CPUs that do not any more */
+#define STOP_WAIT_SPINS 1000000u
 
 uint64_t arch_cpus_online(void) { return atomic_load_explicit(&cpus_online, memory_order_relaxed); }
 struct pcpu *arch_pcpu(uint32_t id) { return &pcpus[id]; }
@@ -111,14 +113,19 @@ void arch_stop_other_cpus(void)
     uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);
 
     atomic_store(&stopped_by, this_pcpu()->id + 1);
-    for (; others; others &= others - 1)
-        lapic_send(arch_cpu_apic_id(ffs64(others) - 1), ICR_NMI);
+    for (uint64_t m = others; m; m &= m - 1)
+        lapic_send(arch_cpu_apic_id(ffs64(m) - 1), ICR_NMI);
+    /* the caller takes over locks: nobody may release one after that */
+    for (unsigned int i = 0; i < STOP_WAIT_SPINS && (others & ~atomic_load(&stopped)); i++)
+        cpu_relax();
 }
 
 void smp_nmi(void)
 {
     uint32_t by = atomic_load(&stopped_by);
 
-    if (by && by != this_pcpu()->id + 1)
+    if (by && by != this_pcpu()->id + 1) {
+        atomic_fetch_or(&stopped, 1ULL << this_pcpu()->id);
         arch_halt_forever();
+    }
 }
