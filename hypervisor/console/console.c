@@ -144,10 +144,12 @@ void console_drain(void)
 {
     unsigned long flags = spin_lock_irqsave(&console_lock);
 
+    atomic_store(&this_pcpu()->stands_still, true); /* a slow line takes its time */
     while (tx_fill_fifo(true))
         ;
     if (port_open)
         serial_tx_drain();
+    atomic_store(&this_pcpu()->stands_still, false);
     spin_unlock_irqrestore(&console_lock, flags);
 }
 

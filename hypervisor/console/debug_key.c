@@ -16,7 +16,9 @@ void debug_key_run(uint8_t key)
     if (keys[key] == NULL)
         return;
     print(LOG_ERR, "'%c' pressed: %s", key, keys[key]->help);
+    atomic_store(&this_pcpu()->stands_still, true); /* it may print for long */
     keys[key]->fn();
+    atomic_store(&this_pcpu()->stands_still, false);
 }
 
 static void print_help(void)

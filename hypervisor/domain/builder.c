@@ -328,8 +328,8 @@ static void iomem_deny(struct domain *d, uint64_t first, uint64_t end)
 }
 
 /*
- * Device memory is all that is not RAM or an interrupt controller. The HPET stays permitted, as on
- * Xen, where it is read-only: firmware's AML looks at it, and we use it for calibration at most.
+ * Device memory is all that is not RAM or an interrupt controller. The HPET is read-only, as on
+ * Xen: firmware's AML looks at it, but its interrupts are writes to any address.
  */
 static void permit_iomem(struct domain *d)
 {
@@ -349,6 +349,9 @@ static void permit_iomem(struct domain *d)
 
         iomem_deny(d, m, m + 1);
     }
+    if (acpi_info.hpet_maddr)
+        d->iomem_ro[d->nr_iomem_ro++] = (struct mfn_range){ acpi_info.hpet_maddr >> PAGE_SHIFT,
+                                                            acpi_info.hpet_maddr >> PAGE_SHIFT };
     iomem_deny(d, 0xfee00, 0xfef00); /* local APICs and message-signalled interrupts */
 }
 

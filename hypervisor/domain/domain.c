@@ -285,6 +285,9 @@ noreturn void hwdom_shutdown(uint32_t code)
                                         "shutdown for an unknown reason", "crashed",
                                         "shutdown: watchdog fired" };
 
+    arch_irq_disable();
+    arch_stop_other_cpus(); /* other domains end with it */
+    console_force();
     print(LOG_ERR, "Hardware Dom%u %s (reason %u)", hardware_domain->domain_id,
           what[code < ARRAY_SIZE(what) ? code : SHUTDOWN_suspend], code);
     if (code != SHUTDOWN_poweroff && code != SHUTDOWN_reboot)

@@ -113,6 +113,17 @@ static bool emulate_write(struct vcpu *v, struct cpu_user_regs *regs, uint64_t c
     return true;
 }
 
+/* To registers of a device that the domain may only read: as on Xen that is no fault. */
+static bool discard_write(struct vcpu *v, struct cpu_user_regs *regs)
+{
+    struct insn i;
+    int rc = insn_fetch(v, regs, &i);
+
+    if (rc == 0 && i.mem && i.kind == INSN_MOV)
+        insn_retire(v, regs, i.len);
+    return rc == -EFAULT || (rc == 0 && i.mem && i.kind == INSN_MOV);
+}
+
 bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
 {
     uint32_t ec = regs->error_code;
@@ -129,6 +140,9 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
         arch_flush_tlb_page_local(cr2); /* spurious */
         return true;
     }
+    if ((rights & PTE_P) && (ec & PFEC_WRITE) && v->arch.kernel_mode && !(l1e & PTE_RW) &&
+        ranges_have(v->domain->iomem_ro, READ_ONCE(v->domain->nr_iomem_ro), pte_mfn(l1e)))
+        return discard_write(v, regs);
     pg = mfn_to_page_checked(_mfn(pte_mfn(l1e)));
     if (!(rights & PTE_P) || !(ec & PFEC_WRITE) || !v->arch.kernel_mode || (l1e & PTE_RW) || !pg)
         return false;

@@ -137,7 +137,7 @@ long evtchn_poll(guest_va_t arg)
     atomic_fetch_or(&v->pause_flags, VPF_BLOCKED | VPF_POLL);
     atomic_fetch_or(&v->domain->evtchn->pollers, me);
     /* From here on senders see us; an event from before is seen here, as in vcpu_block(). */
-    ready = vcpu_has_events(v);
+    ready = vcpu_has_events(v) || vcpu_has_nmi(v);
     for (unsigned int i = 0; i < poll.nr_ports; i++)
         ready |= shared_test(v->domain->shared_info->evtchn_pending,
                              array_index_nospec(ports[i], NR_EVTCHN_MAX));

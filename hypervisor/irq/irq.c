@@ -9,6 +9,7 @@
 #include "irq/internal.h"
 
 #include "event/evtchn.h"
+#include "lib/cmdline.h"
 #include "memory/heap.h"
 #include "x86/ioapic.h"
 #include "x86/lapic.h"
@@ -24,6 +25,8 @@ uint32_t nr_gsis, nr_irqs;
 static _Atomic(struct irq *) irq_by_vector[256];
 static struct spinlock ioapic_lock = SPINLOCK_INIT(L_IO);
 
+static void no_handler(void) {}
+
 void irq_init(void)
 {
     nr_gsis = MIN(ioapic_init(), NR_PIRQS - NR_MSIS);
@@ -36,6 +39,8 @@ void irq_init(void)
         if (i < nr_gsis)
             ioapic_gsi_defaults(i, &irqs[i].level, &irqs[i].active_low);
     }
+    if (options.watchdog && ioapic_isa_gsi(WATCHDOG_IRQ) < nr_gsis)
+        irqs[ioapic_isa_gsi(WATCHDOG_IRQ)].hv = no_handler; /* nobody else may have it */
 }
 
 struct irq *irq_lock(const struct domain *d, uint32_t pirq, unsigned long *flags)

@@ -220,5 +220,5 @@ void msix_protect(struct domain *d, uint16_t bdf)
     struct msi m;
 
     if (msi_find(d, &m, bdf, true, 0) == -ENOSPC)
-        print(LOG_WARN, "PCI %04x: its MSI-X table cannot be protected", bdf);
+        gprint(LOG_WARN, "PCI %04x: its MSI-X table cannot be protected", bdf);
 }

@@ -225,8 +225,10 @@ long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_
     spin_unlock(&pirq_map_lock);
     if (rc == 0 && (e->flags & OP_OUT))
         rc = copy_to_guest(_gva(arg), &a, e->size);
-    if (rc == -EFAULT && e->fn == op_map_pirq && a.map_pirq.type != MAP_PIRQ_TYPE_GSI)
-        (void)pirq_unmap(d,
-                         (uint32_t)a.map_pirq.pirq); /* else nobody could name the message again */
+    if (rc == -EFAULT && e->fn == op_map_pirq && a.map_pirq.type != MAP_PIRQ_TYPE_GSI) {
+        spin_lock(&pirq_map_lock); /* else nobody could name the message again */
+        (void)pirq_unmap(d, (uint32_t)a.map_pirq.pirq);
+        spin_unlock(&pirq_map_lock);
+    }
     return rc;
 }

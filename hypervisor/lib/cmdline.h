@@ -5,6 +5,7 @@
 /* com1=: its place on every PC. Ours when console=com1, else domain 0's. */
 #define COM1_IO 0x3f8
 #define COM1_IRQ 4u
+#define WATCHDOG_IRQ 0u /* the PIT's, with watchdog= */
 
 enum clocksource { CLOCKSOURCE_AUTO, CLOCKSOURCE_HPET, CLOCKSOURCE_ACPI, CLOCKSOURCE_PIT };
 

@@ -69,6 +69,12 @@ struct vcpu {
     _Atomic bool nmi_pending, mce_pending;
 };
 
+/** An NMI or machine check is to be delivered to v. */
+static inline bool vcpu_has_nmi(const struct vcpu *v)
+{
+    return atomic_load(&v->mce_pending) || (atomic_load(&v->nmi_pending) && !v->arch.nmi_masked);
+}
+
 struct domain {
     domid_t domain_id;  /* constant after creation: no lock */
     bool is_privileged; /* the control domain */

@@ -329,7 +329,8 @@ static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     case MMUEXT_FLUSH_CACHE_GLOBAL:
         if (!may_map_uncached(d))
             return -EACCES;
-        arch_cache_writeback_all();
+        arch_cache_writeback(op->cmd == MMUEXT_FLUSH_CACHE ? 1ULL << this_pcpu()->id
+                                                           : arch_cpus_online());
         return 0;
     case MMUEXT_SET_LDT: return vcpu_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
     case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);

@@ -238,7 +238,8 @@ void vcpu_block(void)
 
     atomic_fetch_or(&v->pause_flags, VPF_BLOCKED);
     /* From here on vcpu_unblock() sees the flag; an event from before is seen here. */
-    if (READ_ONCE(v->info->evtchn_upcall_pending) && !READ_ONCE(v->info->evtchn_upcall_mask))
+    if ((READ_ONCE(v->info->evtchn_upcall_pending) && !READ_ONCE(v->info->evtchn_upcall_mask)) ||
+        vcpu_has_nmi(v))
         vcpu_unblock(v);
     else
         softirq_raise(SOFTIRQ_SCHEDULE);

@@ -57,8 +57,9 @@ static void parse_madt(struct acpi_info *info, const uint8_t *t, uint32_t len)
         if (e[1] < (e[0] < sizeof(min_bytes) ? min_bytes[e[0]] : 2) || e[1] > left)
             panic("ACPI: APIC: entry of type %u has length %u", e[0], e[1]);
         switch (e[0]) {
-        case 0:                                                      /* local APIC */
-            if ((at4 & 1) && e[3] != 255 && info->nr_cpus < NR_CPUS && /* enabled: no empty socket */
+        case 0: /* local APIC */
+            if ((at4 & 1) && e[3] != 255 &&
+                info->nr_cpus < NR_CPUS && /* enabled: no empty socket */
                 !has_cpu(info, e[3]))
                 info->cpus[info->nr_cpus++] = (struct acpi_cpu){ e[3], e[2] };
             break;

@@ -35,7 +35,8 @@ void arch_clear_page(void *page);
 void arch_copy_page(void *dst, const void *src);
 /** Write back and invalidate all lines of len bytes at p (rule 12). */
 void arch_cache_flush(const void *p, size_t len);
-void arch_cache_writeback_all(void);
+/** All caches of the CPUs in this mask. */
+void arch_cache_writeback(uint64_t cpus);
 
 /** True if PTEs must keep unsafe addresses out of non-present entries (L1TF). */
 extern bool arch_l1tf_affected;

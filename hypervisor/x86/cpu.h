@@ -103,6 +103,8 @@ void smp_serve(void);
 void smp_unload(uint32_t cpu);
 /** At each NMI: true if it is the watchdog's. */
 bool watchdog_nmi(bool *is_stuck);
+/** This CPU or another has stopped all others, for good. */
+bool smp_stopped(void);
 /** An NMI came: does not return when it was sent to stop this CPU. */
 void smp_nmi(void);
 /** Leave the root and save the FPU state of the vCPU that this CPU has loaded but does not run. */

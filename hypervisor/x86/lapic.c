@@ -54,11 +54,12 @@ void lapic_send(uint32_t apic_id, uint32_t what)
     unsigned long flags = arch_irq_save();
     uint32_t high = lapic_read(REG_ICR_HIGH);
 
-    while (lapic_read(REG_ICR) & ICR_BUSY)
-        cpu_relax();
     lapic_write(REG_ICR_HIGH, apic_id << 24);
     lapic_write(REG_ICR, what);
-    lapic_write(REG_ICR_HIGH, high); /* an NMI may have come between these two writes below us */
+    while (lapic_read(REG_ICR) & ICR_BUSY)
+        cpu_relax();
+    lapic_write(REG_ICR_HIGH,
+                high); /* we may be an NMI that came between somebody's first two writes */
     arch_irq_restore(flags);
 }
 

@@ -80,8 +80,6 @@ void arch_cache_flush(const void *p, size_t len)
     __asm__ volatile("mfence" ::: "memory");
 }
 
-void arch_cache_writeback_all(void) { __asm__ volatile("wbinvd" ::: "memory"); }
-
 uint32_t arch_port_in(uint16_t port, unsigned int bytes)
 {
     uint32_t v = 0;
@@ -139,13 +137,15 @@ static void pause_a_while(void)
 
 int arch_acpi_power_off(uint16_t pm1a_value, uint16_t pm1b_value)
 {
-    arch_irq_disable();
-    arch_cache_writeback_all();
+    unsigned long flags = arch_irq_save();
+
+    arch_cache_writeback(arch_cpus_online());
     if (acpi_info.pm1a_cnt_port)
         arch_port_out(acpi_info.pm1a_cnt_port, 2, pm1a_value | SLP_EN);
     if (acpi_info.pm1b_cnt_port)
         arch_port_out(acpi_info.pm1b_cnt_port, 2, pm1b_value | SLP_EN);
     pause_a_while();
+    arch_irq_restore(flags);
     return -EIO;
 }
 

@@ -16,6 +16,7 @@ enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, DIVISOR_LOW = DATA, DIVISOR_HIGH = IE
 #define FIFO_BYTES 16u
 /* Of a register, about 1 us each: a busy host under a virtual machine may stop reading for long. */
 #define WAIT_READS 3000000u
+#define WAIT_NS SECONDS(3)
 
 static uint32_t reg_read(uint16_t reg) { return arch_port_in(COM1_IO + reg, 1); }
 static void reg_write(uint16_t reg, uint32_t v) { arch_port_out(COM1_IO + reg, 1, v & 0xff); }
@@ -38,8 +39,13 @@ bool serial_open(uint32_t baud)
 
 static bool line_wait(uint32_t bit, unsigned int reads)
 {
-    for (; reads && !(reg_read(LSR) & bit); reads--)
+    uint64_t begin = arch_time_ns(); /* 0 early in boot; then the count alone bounds it */
+
+    for (; reads && !(reg_read(LSR) & bit); reads--) {
+        if (arch_time_ns() - begin > WAIT_NS)
+            return false;
         cpu_relax();
+    }
     return reads != 0;
 }
 

@@ -9,7 +9,9 @@
 #include "x86/lapic.h"
 #include "x86/vectors.h"
 
-#define FLUSH_ALL UINT64_MAX /* not canonical */
+/* In place of an address to be flushed; not canonical. */
+#define FLUSH_ALL UINT64_MAX
+#define FLUSH_CACHES (UINT64_MAX - 1)
 
 struct pcpu pcpus[NR_CPUS];
 _Atomic uint64_t cpus_online = 1;
@@ -46,6 +48,8 @@ static void flush_here(uint64_t va)
 {
     if (va == FLUSH_ALL)
         arch_flush_tlb_local();
+    else if (va == FLUSH_CACHES)
+        __asm__ volatile("wbinvd" ::: "memory");
     else
         arch_flush_tlb_page_local(va);
 }
@@ -91,6 +95,7 @@ static void flush(uint64_t mask, uint64_t va)
     }
 }
 
+void arch_cache_writeback(uint64_t cpus) { flush(cpus, FLUSH_CACHES); }
 void arch_flush_tlb_mask(uint64_t mask) { flush(mask, FLUSH_ALL); }
 void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va) { flush(mask, va); }
 
@@ -119,6 +124,8 @@ void arch_stop_other_cpus(void)
     for (unsigned int i = 0; i < STOP_WAIT_SPINS && (others & ~atomic_load(&stopped)); i++)
         cpu_relax();
 }
+
+bool smp_stopped(void) { return atomic_load(&stopped_by); }
 
 void smp_nmi(void)
 {

@@ -10,7 +10,6 @@
 #include "x86/ioapic.h"
 #include "x86/lapic.h"
 
-#define PIT_IRQ 0u
 #define PORT_NMI_REASONS 0x61
 #define NMI_REASONS 0xc0u /* memory or bus error */
 #define STUCK_S 5u
@@ -20,7 +19,7 @@ static _Atomic uint64_t stuck; /* bit per CPU that is to tell where it is */
 
 void arch_watchdog_start(void)
 {
-    uint32_t gsi = ioapic_isa_gsi(PIT_IRQ);
+    uint32_t gsi = ioapic_isa_gsi(WATCHDOG_IRQ);
 
     if (!options.watchdog)
         return;
@@ -36,19 +35,22 @@ void arch_watchdog_start(void)
     print(LOG_INFO, "watchdog: a CPU that is stuck for %u s stops the machine", STUCK_S);
 }
 
-/* Once a second: has each CPU served the softirq of the last time? */
+/*
+ * Once a second: has each CPU served the softirq of the last time? While one stands still on purpose
+ * nobody is judged, as others may wait for a lock that it holds.
+ */
 static void check_all(void)
 {
     static uint8_t silent_s[NR_CPUS];
+    bool judge = true;
 
+    for (uint64_t m = arch_cpus_online(); m; m &= m - 1)
+        judge &= !atomic_load(&pcpus[ffs64(m) - 1].stands_still);
     for (uint64_t m = arch_cpus_online(); m; m &= m - 1) {
         uint32_t cpu = ffs64(m) - 1;
         uint32_t before = atomic_fetch_or(&pcpus[cpu].softirqs, 1u << SOFTIRQ_ALIVE);
 
-        if (!(before >> SOFTIRQ_ALIVE & 1) || atomic_load(&pcpus[cpu].stands_still))
-            silent_s[cpu] = 0;
-        else
-            silent_s[cpu]++;
+        silent_s[cpu] = judge && (before >> SOFTIRQ_ALIVE & 1) ? silent_s[cpu] + 1 : 0;
         arch_cpu_kick(cpu);
         if (silent_s[cpu] < STUCK_S)
             continue;
@@ -62,7 +64,7 @@ bool watchdog_nmi(bool *is_stuck)
 {
     uint32_t cpu = this_pcpu()->id;
 
-    if (checked_ns == 0 || (arch_port_in(PORT_NMI_REASONS, 1) & NMI_REASONS))
+    if (checked_ns == 0 || smp_stopped() || (arch_port_in(PORT_NMI_REASONS, 1) & NMI_REASONS))
         return false;
     if (cpu == 0 && arch_time_ns() - checked_ns >= SECONDS(1)) {
         checked_ns = arch_time_ns();

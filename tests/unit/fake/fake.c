@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fake.h"
+#include "lib/cmdline.h"
 #include "lib/print.h"
 #include "memory/heap.h"
 #include "x86/pte.h"
@@ -172,7 +173,10 @@ WEAK void arch_cache_flush(const void *p, size_t len)
     (void)p;
     (void)len;
 }
-WEAK void arch_cache_writeback_all(void) {}
+WEAK struct options options;
+WEAK void arch_stop_other_cpus(void) {}
+WEAK void console_force(void) {}
+WEAK void arch_cache_writeback(uint64_t cpus) { (void)cpus; }
 WEAK void arch_flush_tlb_local(void)
 {
     fake_tlb_flushes++;
