@@ -124,7 +124,7 @@ static const struct scenario scenarios[] = {
       .name = "stress-4-vcpus-of-2",
       .smp = 2,
       .hypervisor_cmdline = "dom0_max_vcpus=4",
-      .kernel_cmdline = "xl_job=stress,clock xl_cpus=4 xl_load=30 xl_clock=5",
+      .kernel_cmdline = "xl_job=stress,clock xl_cpus=4 xl_load=15 xl_clock=5",
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 300 },
@@ -132,7 +132,7 @@ static const struct scenario scenarios[] = {
       .name = "stress-2-vcpus-of-4",
       .smp = 4,
       .hypervisor_cmdline = "dom0_max_vcpus=2",
-      .kernel_cmdline = "xl_job=stress,clock xl_cpus=2 xl_load=30 xl_clock=5",
+      .kernel_cmdline = "xl_job=stress,clock xl_cpus=2 xl_load=15 xl_clock=5",
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 300 },
@@ -170,7 +170,7 @@ static const struct scenario scenarios[] = {
       .timeout_s = 180 },
 
     /* The clocks, whatever there is to calibrate them with: ten seconds are ten seconds. */
-    CLOCK("test", "no-hpet", "pc,hpet=off", ),
+    CLOCK("soak", "no-hpet", "pc,hpet=off", ),
     CLOCK("test", "no-pit", "pc,pit=off", ),
     CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
     CLOCK("test", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
