@@ -63,7 +63,11 @@ extern uint64_t max_mfn;             /* frames are 0..max_mfn - 1 */
 extern uint64_t frame_group_valid[]; /* bit per group of frames with a frame table */
 #define FRAME_GROUP_SHIFT 15         /* 32,768 frames, 128 MiB */
 
-static inline struct page_info *mfn_to_page(mfn_t m) { return &frame_table[mfn_x(m)]; }
+/** Any number makes an address, as yet unchecked: as an integer, where it may wrap. */
+static inline struct page_info *mfn_to_page(mfn_t m)
+{
+    return (struct page_info *)((uintptr_t)frame_table + mfn_x(m) * sizeof(struct page_info));
+}
 static inline mfn_t page_to_mfn(const struct page_info *pg)
 {
     return _mfn((uint64_t)(pg - frame_table));

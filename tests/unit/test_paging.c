@@ -340,6 +340,9 @@ static void test_frames_of_others_cannot_be_mapped(void)
     CU_ASSERT_EQUAL(ext(MMUEXT_UNPIN_TABLE, theirs), -EINVAL);
     CU_ASSERT_EQUAL(ext(MMUEXT_NEW_BASEPTR, theirs), -EINVAL);
     CU_ASSERT_EQUAL(ext(MMUEXT_NEW_BASEPTR, l4 + (1ULL << 52)), -EINVAL); /* the address wraps */
+    CU_ASSERT_EQUAL(ext(MMUEXT_NEW_BASEPTR, ~0ULL), -EINVAL); /* there is no such address at all */
+    CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, ~0ULL), -EINVAL);
+    CU_ASSERT_EQUAL(ext(MMUEXT_CLEAR_PAGE, ~0ULL), -EINVAL);
     CU_ASSERT_EQUAL(ext(MMUEXT_NEW_BASEPTR, 0), -EINVAL);
     CU_ASSERT_EQUAL(ext(MMUEXT_CLEAR_PAGE, theirs), -EINVAL);
     CU_ASSERT_EQUAL(ext(MMUEXT_COPY_PAGE, hv), -EINVAL);
