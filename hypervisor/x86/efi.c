@@ -7,12 +7,13 @@ struct system_table {
     struct table_header {
         uint64_t signature;
         uint32_t revision, bytes, crc, reserved;
-    } header;
+    } __attribute__((packed)) header;
     uint64_t vendor;
     uint32_t vendor_revision, padding;
     uint64_t consoles[6], runtime, boot;
     uint64_t nr_config_tables, config_tables;
-};
+} __attribute__((packed)); /* nothing says that firmware aligns it */
+typedef uint16_t __attribute__((aligned(1))) char16_unaligned;
 #define SYSTEM_TABLE_SIGNATURE 0x5453595320494249ULL /* "IBI SYST" */
 #define MAX_CONFIG_TABLES 256u
 
@@ -20,7 +21,7 @@ void efi_read(struct efi_info *info, uint64_t maddr, acpi_map_fn *map)
 {
     const struct system_table *t = maddr ? map(maddr, sizeof(*t)) : NULL;
     const struct table_header *runtime;
-    const uint16_t *vendor;
+    const char16_unaligned *vendor;
 
     if (maddr == 0)
         return;

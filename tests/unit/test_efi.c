@@ -1,4 +1,4 @@
-/* x86/efi.c on a firmware's tables and on corrupt ones. Every mapping is exact, for ASan. */
+/* x86/efi.c: tables of firmware and corrupt ones. Mappings are exact and as aligned as they are. */
 #include <CUnit/Basic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +21,8 @@ static const void *map(uint64_t maddr, size_t len)
 {
     if (maddr < AT || maddr >= AT + sizeof(memory) || len > AT + sizeof(memory) - maddr)
         return NULL;
-    maps[nr_maps] = malloc(len);
-    return memcpy(maps[nr_maps++], memory + (maddr - AT), len);
+    maps[nr_maps] = malloc(maddr % 8 + len);
+    return memcpy((char *)maps[nr_maps++] + maddr % 8, memory + (maddr - AT), len);
 }
 
 static void put(uint64_t maddr, uint64_t value, size_t len)
@@ -221,6 +221,20 @@ static void test_a_table_of_random_bytes(void)
     }
 }
 
+/* Found by fuzzing: nothing says that they are aligned. */
+static void test_tables_at_odd_addresses_are_taken(void)
+{
+    usual();
+    put_vendor(VENDOR + 1, "EDK II");
+    put(TABLE + T_RUNTIME, RUNTIME + 3, 8);
+    memmove(memory + (RUNTIME + 3 - AT), memory + (RUNTIME - AT), 24);
+    memmove(memory + (TABLE + 1 - AT), memory + (TABLE - AT), T_BYTES);
+    read_at(TABLE + 1);
+    CU_ASSERT_TRUE(info.is_efi && vendor_is("EDK II"));
+    CU_ASSERT_EQUAL(info.runtime_revision, 2 << 16 | 60);
+    CU_ASSERT_EQUAL(info.config_tables, CONFIG);
+}
+
 int main(void)
 {
     CU_pSuite s;
@@ -240,6 +254,7 @@ int main(void)
     T(test_what_is_behind_the_vendors_end_is_not_taken);
     T(test_a_vendor_that_cannot_be_mapped_is_empty);
     T(test_runtime_services_that_cannot_be_mapped_have_no_revision);
+    T(test_tables_at_odd_addresses_are_taken);
     T(test_a_table_of_random_bytes);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();
