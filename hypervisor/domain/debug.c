@@ -7,6 +7,7 @@
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
+#include "sched/timer.h"
 
 /* For each domain, with a lock held that callbacks may have to live with: they only print. */
 static void print_all(void (*fn)(struct domain *d))
@@ -78,7 +79,25 @@ static void key_audit(void)
     print(LOG_INFO, "audit: %u errors", n);
 }
 
+#ifndef NDEBUG
+static void hang(void *data)
+{
+    for (;;)
+        cpu_relax();
+}
+
+static void key_hang(void)
+{
+    static struct timer t = { .fn = hang };
+
+    timer_set(&t, arch_time_ns());
+}
+#endif
+
 static const struct debug_key keys[] = {
+#ifndef NDEBUG
+    { 'W', "hang this CPU, for the watchdog to find it", key_hang },
+#endif
     { 'q', "domains and their vCPUs", key_domains },
     { 'd', "registers of all vCPUs", key_registers },
     { 'm', "memory: the heap ('q' has the domains')", heap_print },

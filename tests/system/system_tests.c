@@ -235,6 +235,17 @@ static const struct scenario scenarios[] = {
       .steps = { "XL-JOB-START crash", "Kernel panic", "crashed", "noreboot" },
       .end = END_RUNNING },
 
+    /* A CPU of the hypervisor that does not get on. */
+    { .group = "test",
+      .name = "watchdog",
+      .smp = 2,
+      .hypervisor_cmdline = "watchdog noreboot",
+      .no_audit = true,
+      .steps = { "watchdog: a CPU that is stuck", "XL-SHELL-READY", "/ # ", ">\1\1\1W",
+                 "Panic: fatal trap 2 in the hypervisor .the watchdog found" },
+      .timeout_s = 60,
+      .end = END_STOPPED },
+
     /* The command line. */
     { .group = "test",
       .name = "cmdline-malformed",
