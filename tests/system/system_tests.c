@@ -419,9 +419,8 @@ static void add_combination(const struct combination *c, const char *prefix, con
         return;
     t = add_test(&s, name);
     snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline),
-             "xl_job=disk,net,%sclock xl_cpus=%u xl_irq=msi xl_clock=4 xl_rounds=%d%s",
-             c->smp > 1 ? "hotplug," : "", c->smp, strcmp(prefix, "machine") == 0 ? 1 : 3,
-             c->end == END_RESET ? " xl_end=reboot" : "");
+             "xl_job=disk,net,%sclock xl_cpus=%u xl_irq=msi xl_clock=4 xl_rounds=1%s",
+             c->smp > 1 ? "hotplug," : "", c->smp, c->end == END_RESET ? " xl_end=reboot" : "");
     t->scenario.kernel_cmdline = t->kernel_cmdline;
 }
 
