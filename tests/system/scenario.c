@@ -112,32 +112,57 @@ static void add_drive(struct command *c, const char *id, const char *dir, const 
     add_format(c, "-drive", "if=none,id=%s,format=raw,snapshot=on,file=%s/%s", id, dir, file);
 }
 
-static void add_disk(struct command *c, const struct scenario *s, const char *dir)
+/* The next word of a list with '+' between its words, which moves behind it; false: there is none. */
+static bool next_of(const char **list, char *word, size_t size)
 {
-    add_drive(c, "disk", dir, "disk.img");
-    if (strcmp(s->disk, "nvme") == 0) {
-        add_format(c, "-device", "nvme,drive=disk,serial=xl");
-    } else if (strcmp(s->disk, "virtio-blk") == 0) {
-        add_format(c, "-device", "virtio-blk-pci,drive=disk");
-    } else if (is_q35(s)) { /* it has one */
-        add_format(c, "-device", "ide-hd,drive=disk,bus=ide.0");
-    } else {
-        add_format(c, "-device", "ahci,id=ahci");
-        add_format(c, "-device", "ide-hd,drive=disk,bus=ahci.0");
+    size_t n = strcspn(*list, "+");
+
+    if (n == 0 || n >= size)
+        return false;
+    memcpy(word, *list, n);
+    word[n] = '\0';
+    *list += n + ((*list)[n] == '+');
+    return true;
+}
+
+static void add_disks(struct command *c, const struct scenario *s, const char *dir)
+{
+    const char *list = s->disk;
+    char kind[32];
+
+    while (next_of(&list, kind, sizeof(kind))) {
+        add_drive(c, kind, dir, "disk.img");
+        if (strcmp(kind, "nvme") == 0) {
+            add_format(c, "-device", "nvme,drive=%s,serial=xl", kind);
+        } else if (strcmp(kind, "virtio-blk") == 0) {
+            add_format(c, "-device", "virtio-blk-pci,drive=%s", kind);
+        } else if (is_q35(s)) { /* it has one */
+            add_format(c, "-device", "ide-hd,drive=%s,bus=ide.0", kind);
+        } else {
+            add_format(c, "-device", "ahci,id=controller");
+            add_format(c, "-device", "ide-hd,drive=%s,bus=controller.0", kind);
+        }
     }
 }
 
-/* Beside the gateway, 10.0.2.2, which also answers TFTP: one port sends a file, one takes one of the
- * same size and answers with its sum. */
-static void add_nic(struct command *c, const struct scenario *s, const char *dir)
+/*
+ * Card n is in the network 10.0.(2+n).0. Beside the gateway there, whose number is 2 and which also
+ * answers TFTP: one port sends a file, one takes one of the same size and answers with its sum.
+ */
+static void add_nics(struct command *c, const struct scenario *s, const char *dir)
 {
-    add_format(c, "-netdev",
-               "user,id=net,restrict=on,tftp=%s/served,"
-               "guestfwd=tcp:10.0.2.100:80-cmd:cat %s/served/big,"
-               "guestfwd=tcp:10.0.2.100:81-cmd:sha256sum",
-               dir, dir);
-    add_format(c, "-device", "%s,netdev=net,romfile=",
-               strcmp(s->nic, "virtio-net") == 0 ? "virtio-net-pci" : s->nic);
+    const char *list = s->nic;
+    char kind[32];
+
+    for (unsigned int net = 2; next_of(&list, kind, sizeof(kind)); net++) {
+        add_format(c, "-netdev",
+                   "user,id=net%u,net=10.0.%u.0/24,restrict=on,tftp=%s/served,"
+                   "guestfwd=tcp:10.0.%u.100:80-cmd:cat %s/served/big,"
+                   "guestfwd=tcp:10.0.%u.100:81-cmd:sha256sum",
+                   net, net, dir, net, dir, net);
+        add_format(c, "-device", "%s,netdev=net%u,romfile=",
+                   strcmp(kind, "virtio-net") == 0 ? "virtio-net-pci" : kind, net);
+    }
 }
 
 static void add_firmware(struct command *c)
@@ -177,9 +202,9 @@ static void make_argv(struct command *c, const struct scenario *s, const struct 
         add_format(c, "-device", "virtio-blk-pci,drive=root");
     }
     if (s->disk != NULL)
-        add_disk(c, s, o->files_dir);
+        add_disks(c, s, o->files_dir);
     if (s->nic != NULL)
-        add_nic(c, s, o->files_dir);
+        add_nics(c, s, o->files_dir);
     if (s->qemu != NULL)
         add_words(c, s->qemu);
     add(c, "-smbios");
