@@ -989,6 +989,44 @@ static void test_failing_and_abandoned_validation(void)
     }
 }
 
+/* The random walks below and the fuzzers rely on it. */
+static void test_the_audit_finds_what_is_wrong(void)
+{
+    uint64_t data;
+    pte_t e;
+
+    setup();
+    make_space();
+    data = page();
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(data, W)), 0);
+    CU_ASSERT_EQUAL(paging_audit(), 0);
+    e = table(l1)[0];
+
+    frame_table[data].count_info++;
+    CU_ASSERT_EQUAL(paging_audit(), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "references do not add up"));
+    frame_table[data].count_info--;
+    frame_table[l1].type_info++;
+    CU_ASSERT_EQUAL(paging_audit(), 1);
+    frame_table[l1].type_info--;
+    table(l1)[0] = 0; /* an entry lost: a general and a type reference too many */
+    CU_ASSERT_EQUAL(paging_audit(), 2);
+    table(l1)[0] = pte_make(l2, W | PTE_US); /* a table becomes writable */
+    CU_ASSERT(paging_audit() >= 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "used as another type than it is"));
+    table(l1)[0] = e | PTE_G;
+    CU_ASSERT_EQUAL(paging_audit(), 1);
+    table(l1)[0] = e;
+    frame_table[data].type_info = PGT_STAMP(PGT_WRITABLE, 0) | PGT_BUSY;
+    CU_ASSERT(paging_audit() >= 1);
+    frame_table[data].type_info = (uint64_t)PGT_WRITABLE << PGT_TYPE_SHIFT | PGT_VALID | 1;
+    CU_ASSERT_EQUAL(d->vcpu[1]->arch.cr3_user, 0);
+    d->vcpu[1]->arch.cr3_user = l4 << PAGE_SHIFT;
+    CU_ASSERT_EQUAL(paging_audit(), 2);
+    d->vcpu[1]->arch.cr3_user = 0;
+    teardown();
+}
+
 static void test_death_in_the_middle(void)
 {
     uint64_t top, frames[1];
@@ -1309,6 +1347,7 @@ int main(void)
     CU_ADD_TEST(s, test_pages_copied_and_cleared);
     CU_ADD_TEST(s, test_preempted_at_every_nth_chance);
     CU_ADD_TEST(s, test_failing_and_abandoned_validation);
+    CU_ADD_TEST(s, test_the_audit_finds_what_is_wrong);
     CU_ADD_TEST(s, test_death_in_the_middle);
     CU_ADD_TEST(s, test_hostile_guest);
     CU_basic_set_mode(CU_BRM_NORMAL);
