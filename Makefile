@@ -19,6 +19,7 @@ help:
 
 include hypervisor/hypervisor.mk
 include tests/unit/unit.mk
+include tests/unit/coverage.mk
 include tests/guests/guests.mk
 include tests/system/system.mk
 include tests/lint.mk
