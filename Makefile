@@ -20,6 +20,7 @@ help:
 include hypervisor/hypervisor.mk
 include tests/unit/unit.mk
 include tests/unit/coverage.mk
+include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include tests/system/system.mk
 include tests/lint.mk

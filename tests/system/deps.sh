@@ -8,6 +8,7 @@ packages=(
     libxen-dev                          # Xen's public headers
     clang clang-format clang-tidy cppcheck      # second compiler, lint
     libcunit1-dev                       # unit and system tests
+    libclang-rt-14-dev                  # sanitizers and libFuzzer for tests/fuzz
     qemu-system-x86 ovmf                # the machine everything runs in; UEFI for it
     grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools   # grub-mkrescue
     busybox-static cpio gzip xz-utils kmod      # ramdisk; unpacking Debian's kernel

@@ -24,5 +24,5 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 test-programs: $(UNIT_BINS) system-programs
 #: test-unit      the hypervisor's logic on the host, under sanitizers
 test-unit: $(UNIT_BINS)
-	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+	@for t in $(UNIT_BINS); do echo "== $$t"; $$t || exit 1; done
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)
