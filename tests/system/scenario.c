@@ -31,7 +31,7 @@ static const char *or_default(const char *value, const char *fallback)
 
 static unsigned int timeout_s(const struct scenario *s)
 {
-    return s->timeout_s != 0 ? s->timeout_s : 60;
+    return s->timeout_s != 0 ? s->timeout_s : 150; /* it may be one of several on a busy host */
 }
 
 /* A value of one of QEMU's options: commas are doubled. SMBIOS has no empty strings. */

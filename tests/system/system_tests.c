@@ -257,7 +257,7 @@ static const struct scenario scenarios[] = {
 #define REFUSED(file, text)                                                                      \
     {                                                                                            \
         .group = "test", .name = "refused-" file, .kernel = file, .ramdisk = "none",             \
-        .hypervisor_cmdline = "noreboot " SMALL, .steps = { "Panic: .*" text }, .timeout_s = 20, \
+        .hypervisor_cmdline = "noreboot " SMALL, .steps = { "Panic: .*" text }, .timeout_s = 60, \
         .end = END_STOPPED                                                                       \
     }
 
@@ -268,7 +268,7 @@ static const struct scenario scenarios[] = {
       .ramdisk = "none",
       .hypervisor_cmdline = "noreboot",
       .steps = { "Panic: .*(module|kernel)" },
-      .timeout_s = 20,
+      .timeout_s = 60,
       .end = END_STOPPED },
     REFUSED("vmlinux-truncated", "kernel"),
     REFUSED("vmlinuz", "bzImage"),
@@ -290,7 +290,7 @@ static const struct scenario scenarios[] = {
       .name = "refused-vmlinux-too-large",
       .hypervisor_cmdline = "noreboot dom0_mem=48M",
       .steps = { "Panic: dom0: 48 MiB for it, but .* need [0-9]+ MiB" },
-      .timeout_s = 20,
+      .timeout_s = 60,
       .end = END_STOPPED },
     /* Nothing else is wrong with the kernels above. */
     { .group = "test",
@@ -309,7 +309,7 @@ static const struct scenario scenarios[] = {
       .ramdisk = "none",
       .hypervisor_cmdline = "noreboot",
       .steps = { "Panic: dom0: 16 MiB for it, but .* need" },
-      .timeout_s = 20,
+      .timeout_s = 60,
       .end = END_STOPPED },
     { .group = "test",
       .name = "refused-no-long-mode",
@@ -318,7 +318,7 @@ static const struct scenario scenarios[] = {
       .ramdisk = "none",
       .hypervisor_cmdline = "noreboot",
       .steps = { "Panic: .*long mode" },
-      .timeout_s = 20,
+      .timeout_s = 60,
       .end = END_STOPPED },
     { .group = "test",
       .name = "refused-no-nx",
@@ -327,14 +327,14 @@ static const struct scenario scenarios[] = {
       .ramdisk = "none",
       .hypervisor_cmdline = "noreboot",
       .steps = { "Panic: .*NX" },
-      .timeout_s = 20,
+      .timeout_s = 60,
       .end = END_STOPPED },
 
 #define BAD_TABLE(file, text)                                                                  \
     {                                                                                          \
         .group = "test", .name = "acpi-" file, .kernel = "good", .ramdisk = "none",            \
         .acpi_table = "APIC/" file, .hypervisor_cmdline = "noreboot " SMALL,                   \
-        .steps = { "ACPI: APIC: .*" text }, .forbidden = "fatal trap|BUG at", .timeout_s = 20, \
+        .steps = { "ACPI: APIC: .*" text }, .forbidden = "fatal trap|BUG at", .timeout_s = 60, \
         .end = END_STOPPED                                                                     \
     }
 
