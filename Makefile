@@ -22,6 +22,7 @@ include tests/unit/unit.mk
 include tests/unit/coverage.mk
 include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
+include xen-like/xen-like.mk
 include tests/system/system.mk
 include tests/lint.mk
 

@@ -6,6 +6,7 @@ set -euo pipefail
 packages=(
     gcc libc6-dev binutils make         # build
     libxen-dev                          # Xen's public headers
+    newlib-source                       # the C library of our PV kernels
     clang clang-format clang-tidy cppcheck      # second compiler, lint
     libcunit1-dev                       # unit and system tests
     libclang-rt-14-dev                  # sanitizers and libFuzzer for tests/fuzz

@@ -1,0 +1,73 @@
+/* What the files of the runtime want of one another. Kernels do not include this. */
+#pragma once
+#include <reent.h>
+#include <stdint.h>
+
+#include <rt/clock.h>
+#include <rt/cpu.h>
+#include <rt/lock.h>
+#include <rt/thread.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* entry.S */
+extern char trap_stubs[], event_stub[], failsafe_stub[], syscall_stub[], boot_stack[];
+extern char image_start[], text_end[], image_end[]; /* xen-like.lds */
+enum { BOOT_STACK_BYTES = 4 * 4096, TRAP_STUB_BYTES = 32, ENTRY_EVENT = 256 };
+void start_secondary(void);
+void thread_switch(void **save, void *load);
+void thread_first(void);
+
+/* start.c */
+void kernel_start(struct start_info *si);
+void kernel_start_secondary(struct cpu *c);
+
+/* cpu.c */
+void cpu_init(struct cpu *c, unsigned int id);
+
+/* trap.c */
+void traps_init(void);
+void trap_table_fill(struct trap_info *table); /* 32 entries */
+void kernel_entry(struct cpu_user_regs *regs); /* entry.S */
+void backtrace(uint64_t rip, uint64_t rbp);
+
+/* symbols.c: writes "name+0xoffset", or nothing */
+void symbol_name(uint64_t address, char *buf, size_t size);
+
+/* memory.c */
+void memory_init(void);
+extern uint64_t kernel_root_mfn;
+
+/* event.c */
+void events_init(void);
+void event_upcall(void);
+
+/* clock.c */
+void clock_cpu_init(struct cpu *c);     /* on that vCPU's behalf, before it runs */
+void timer_sync(const struct timer *t); /* its callback, if it runs, has ended */
+
+/* thread.c */
+enum thread_state { THREAD_RUNNING, THREAD_READY, THREAD_WAITING, THREAD_DEAD };
+
+struct thread {
+    struct thread *next; /* in the run queue or a wait queue */
+    void *sp;            /* while it does not run */
+    enum thread_state state;
+    struct waitq *waits_in; /* THREAD_WAITING in a queue */
+    uint64_t deadline_ns;   /* of its wait */
+    bool timed_out;
+    struct timer timer;
+    struct waitq joiner;
+    void (*fn)(void *arg);
+    void *arg;
+    char *stack;
+    char name[16];
+    struct _reent reent;
+};
+
+void threads_cpu_init(struct cpu *c);
+void thread_begin(void); /* entry.S */
+void cpu_idle(void) __attribute__((noreturn));
+
+/* libc/files.c */
+void files_init(void);

@@ -1,0 +1,456 @@
+/*
+ * Memory: which pfns are free, page tables by hypercall, the heap.
+ *
+ * At the start the kernel's image, its page tables, a boot stack and at least 512 KiB behind them
+ * are mapped from VIRT_BASE on (see <xen/xen.h>, "start of day"). Of what lies behind, each further
+ * 2 MiB are mapped by a table from the pages that are free by then.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rt/hypercall.h>
+#include <rt/kernel.h>
+#include <rt/memory.h>
+
+#include <xen/memory.h>
+
+#include "internal.h"
+
+#define NR_LINEAR (1UL << 18) /* pages: 1 GiB */
+#define NR_MAPS (1UL << 16)   /* pages at MAP_BASE: 256 MiB */
+#define NR_ENTRIES 512UL      /* of a page table; as well: of a page of the p2m */
+#define GROW_PAGES 256UL      /* asked of the hypervisor at once */
+#define HEAP_STEP 64UL        /* pages */
+#define SPARE_PAGES 8         /* growing is made of these */
+#define WORD_BITS 64UL
+
+/* Guards all below, and the page tables; held by threads only. */
+static struct mutex memory_lock;
+
+/* ---- sets of numbers, for pages that are free ---- */
+
+struct set {
+    uint64_t *words;
+    size_t nr;      /* numbers are below that */
+    size_t members; /* how many */
+    size_t lowest;  /* none is below that */
+};
+
+static uint64_t linear_words[NR_LINEAR / WORD_BITS], map_words[NR_MAPS / WORD_BITS];
+static struct set free_pfns = { .words = linear_words, .nr = NR_LINEAR };
+static struct set free_maps = { .words = map_words, .nr = NR_MAPS };
+
+static bool set_has(const struct set *s, size_t i)
+{
+    return (s->words[i / WORD_BITS] >> i % WORD_BITS) & 1;
+}
+
+static void set_add(struct set *s, size_t first, size_t nr)
+{
+    for (size_t i = first; i < first + nr; i++)
+        s->words[i / WORD_BITS] |= 1UL << i % WORD_BITS;
+    s->members += nr;
+    if (first < s->lowest)
+        s->lowest = first;
+}
+
+/* nr members in a row, which then are none. Returns the first, or s->nr: there are not so many. */
+static size_t set_take(struct set *s, size_t nr)
+{
+    size_t run = 0, first = s->nr;
+
+    for (size_t i = s->lowest; i < s->nr && run < nr; i++) {
+        if (s->words[i / WORD_BITS] == 0) {
+            run = 0;
+            i |= WORD_BITS - 1;
+            continue;
+        }
+        run = set_has(s, i) ? run + 1 : 0;
+        if (run && first == s->nr)
+            first = i;
+        if (run == nr) {
+            for (size_t n = i + 1 - nr; n <= i; n++)
+                s->words[n / WORD_BITS] &= ~(1UL << n % WORD_BITS);
+            s->members -= nr;
+            s->lowest = first < i + 1 - nr ? first : i + 1;
+            return i + 1 - nr;
+        }
+    }
+    return s->nr;
+}
+
+/* ---- the three names of memory ---- */
+
+uint64_t kernel_root_mfn;
+static size_t linear_end; /* pfns below that are mapped */
+
+/* The p2m, a page's worth at a time: the builder's list, and behind it pages of our own. */
+static uint64_t *p2m[NR_LINEAR / NR_ENTRIES];
+
+uint64_t pfn_to_mfn(uint64_t pfn) { return p2m[pfn / NR_ENTRIES][pfn % NR_ENTRIES]; }
+
+/* The hypervisor shows everyone the other direction, for all frames there are. */
+void *mfn_to_virt(uint64_t mfn) { return pfn_to_virt(machine_to_phys_mapping[mfn]); }
+
+uint64_t virt_to_mfn(const void *va)
+{
+    const uint64_t *pte = pte_of(va, 1);
+
+    return pte && *pte & PTE_PRESENT ? (*pte & PTE_FRAME) / PAGE_BYTES : 0;
+}
+
+/* ---- page tables ---- */
+
+static size_t index_at(uint64_t va, unsigned int level)
+{
+    return (va >> (12 + 9 * (level - 1))) % NR_ENTRIES;
+}
+
+/* The machine address of that entry; 0: a table above it is missing. */
+static uint64_t entry_maddr(uint64_t va, unsigned int level)
+{
+    uint64_t mfn = kernel_root_mfn;
+
+    for (unsigned int l = 4;; l--) {
+        uint64_t e;
+
+        if (l == level)
+            return mfn * PAGE_BYTES + index_at(va, l) * 8;
+        e = ((uint64_t *)mfn_to_virt(mfn))[index_at(va, l)];
+        if (!(e & PTE_PRESENT))
+            return 0;
+        mfn = (e & PTE_FRAME) / PAGE_BYTES;
+    }
+}
+
+const uint64_t *pte_of(const void *va, unsigned int level)
+{
+    uint64_t maddr = entry_maddr((uint64_t)va, level);
+
+    return maddr ? (uint64_t *)((char *)mfn_to_virt(maddr / PAGE_BYTES) + maddr % PAGE_BYTES)
+                 : NULL;
+}
+
+long page_protect(void *va, uint64_t prot)
+{
+    uint64_t pte = prot ? virt_to_mfn(va) * PAGE_BYTES | prot : 0;
+
+    return hc(update_va_mapping, va, pte, UVMF_INVLPG | UVMF_ALL);
+}
+
+long page_unprotect(void *va)
+{
+    return hc(update_va_mapping, va, pfn_to_mfn(virt_to_pfn(va)) * PAGE_BYTES | PROT_KERNEL_RW,
+              UVMF_INVLPG | UVMF_ALL);
+}
+
+/* Make page a table: the entry of va at level refers to it from now on. It is not ours to write. */
+static long table_add(uint64_t va, unsigned int level, void *page)
+{
+    struct mmu_update u = { .ptr = entry_maddr(va, level) | MMU_NORMAL_PT_UPDATE };
+    long rc;
+
+    u.val = virt_to_mfn(page) * PAGE_BYTES | PROT_KERNEL_RW;
+    rc = page_protect(page, PROT_KERNEL_RO);
+    if (rc == 0)
+        rc = hc(mmu_update, &u, 1, NULL, DOMID_SELF);
+    return rc;
+}
+
+/* Tables for va down to the given level's entry. */
+static long tables_ensure(uint64_t va, unsigned int level)
+{
+    for (unsigned int l = 4; l > level; l--) {
+        long rc;
+        void *page;
+
+        if (*pte_of((void *)va, l) & PTE_PRESENT)
+            continue;
+        page = page_alloc(1);
+        rc = page ? table_add(va, l, page) : -12; /* Xen's ENOMEM */
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* The entries of nr pages from va on, their L1 tables being there. mfns NULL: cleared. */
+static long entries_write(domid_t domid, uint64_t va, const uint64_t *mfns, size_t nr,
+                          uint64_t prot)
+{
+    struct mmu_update u[64];
+    long rc = 0;
+
+    while (nr && rc == 0) {
+        unsigned int n = 0;
+
+        for (; n < ARRAY_SIZE(u) && nr; n++, nr--, va += PAGE_BYTES) {
+            u[n].ptr = entry_maddr(va, 1) | MMU_NORMAL_PT_UPDATE;
+            u[n].val = mfns ? *mfns++ * PAGE_BYTES | prot : 0;
+        }
+        rc = hc(mmu_update, u, n, NULL, domid);
+    }
+    return rc;
+}
+
+/* As entries_write(), with tables where there are none. */
+static long pages_map(domid_t domid, uint64_t va, const uint64_t *mfns, size_t nr, uint64_t prot)
+{
+    for (uint64_t at = va & -(NR_ENTRIES * PAGE_BYTES); at < va + nr * PAGE_BYTES;
+         at += NR_ENTRIES * PAGE_BYTES) {
+        long rc = tables_ensure(at, 1);
+
+        if (rc)
+            return rc;
+    }
+    return entries_write(domid, va, mfns, nr, prot);
+}
+
+/* ---- the linear mapping ---- */
+
+/*
+ * The next pages behind linear_end, up to a table's worth. A whole table is written as long as it
+ * is an ordinary page, then the hypervisor checks it once.
+ */
+static long linear_extend(size_t end)
+{
+    uint64_t va = (uint64_t)pfn_to_virt(linear_end);
+    size_t left = NR_ENTRIES - linear_end % NR_ENTRIES;
+    size_t nr = end - linear_end < left ? end - linear_end : left;
+    uint64_t *mfns = &p2m[linear_end / NR_ENTRIES][linear_end % NR_ENTRIES], *table;
+    long rc;
+
+    if (entry_maddr(va, 1)) {
+        rc = entries_write(DOMID_SELF, va, mfns, nr, PROT_KERNEL_RW);
+    } else {
+        rc = tables_ensure(va, 2);
+        table = rc ? NULL : page_alloc(1);
+        if (table == NULL)
+            return -12;
+        for (size_t i = 0; i < nr; i++)
+            table[index_at(va, 1) + i] = mfns[i] * PAGE_BYTES | PROT_KERNEL_RW;
+        rc = table_add(va, 2, table);
+    }
+    if (rc == 0)
+        linear_end += nr;
+    return rc;
+}
+
+/* More frames than the domain was born with. Returns how many more pages are free. */
+static size_t memory_grow(size_t nr)
+{
+    static uint64_t frames[GROW_PAGES];
+    static bool growing; /* it needs pages itself, for tables */
+    struct xen_memory_reservation r = { .domid = DOMID_SELF };
+    size_t first = linear_end, got = 0;
+    long rc;
+
+    if (growing || nr > GROW_PAGES || first + GROW_PAGES > NR_LINEAR)
+        return 0;
+    growing = true;
+    for (size_t i = 0; i < GROW_PAGES; i++)
+        frames[i] = first + i;
+    set_xen_guest_handle(r.extent_start, frames);
+    r.nr_extents = GROW_PAGES;
+    rc = hc(memory_op, XENMEM_populate_physmap, &r);
+    for (; rc > 0 && got < (size_t)rc; got++) {
+        uint64_t **leaf = &p2m[(first + got) / NR_ENTRIES];
+
+        if (*leaf == NULL)
+            *leaf = page_alloc(1);
+        if (*leaf == NULL)
+            break;
+        (*leaf)[(first + got) % NR_ENTRIES] = frames[got];
+    }
+    while (linear_end < first + got && linear_extend(first + got) == 0)
+        ;
+    set_add(&free_pfns, first, linear_end - first);
+    growing = false;
+    return linear_end - first;
+}
+
+void *page_alloc(size_t nr)
+{
+    size_t pfn;
+    void *va = NULL;
+
+    if (nr == 0)
+        return NULL;
+    mutex_lock(&memory_lock);
+    pfn = set_take(&free_pfns, nr);
+    if ((free_pfns.members < SPARE_PAGES || pfn == NR_LINEAR) && memory_grow(nr) &&
+        pfn == NR_LINEAR)
+        pfn = set_take(&free_pfns, nr);
+    mutex_unlock(&memory_lock);
+    if (pfn < NR_LINEAR) {
+        va = pfn_to_virt(pfn);
+        memset(va, 0, nr * PAGE_BYTES);
+    }
+    return va;
+}
+
+void page_free(void *va, size_t nr)
+{
+    mutex_lock(&memory_lock);
+    for (size_t i = 0; i < nr; i++)
+        if (virt_to_pfn(va) + i >= linear_end || set_has(&free_pfns, virt_to_pfn(va) + i))
+            panic("page_free(%p): not allocated", va);
+    set_add(&free_pfns, virt_to_pfn(va), nr);
+    mutex_unlock(&memory_lock);
+}
+
+size_t page_nr_free(void) { return free_pfns.members; }
+
+/* ---- start of day ---- */
+
+/* Free are the pages of [first, end), but not the ramdisk's. */
+static void add_free(size_t first, size_t end)
+{
+    size_t disk = start_info->flags & SIF_MOD_START_PFN
+                      ? start_info->mod_start
+                      : virt_to_pfn((void *)start_info->mod_start);
+    size_t disk_end = disk + (start_info->mod_len + PAGE_BYTES - 1) / PAGE_BYTES;
+
+    for (size_t pfn = first; pfn < end; pfn++)
+        if (start_info->mod_len == 0 || pfn < disk || pfn >= disk_end)
+            set_add(&free_pfns, pfn, 1);
+}
+
+void memory_init(void)
+{
+    uint64_t *list = (uint64_t *)start_info->mfn_list;
+    size_t end = start_info->nr_pages < NR_LINEAR ? start_info->nr_pages : NR_LINEAR;
+    size_t first = virt_to_pfn((void *)start_info->pt_base) + start_info->nr_pt_frames + 1;
+    const uint64_t *pte;
+
+    for (size_t pfn = 0; pfn < end; pfn += NR_ENTRIES)
+        p2m[pfn / NR_ENTRIES] = &list[pfn];
+    kernel_root_mfn = pfn_to_mfn(virt_to_pfn((void *)start_info->pt_base));
+    for (linear_end = first; linear_end < end; linear_end++) {
+        pte = pte_of(pfn_to_virt(linear_end), 1);
+        if (pte == NULL || !(*pte & PTE_PRESENT))
+            break;
+    }
+    free_pfns.lowest = NR_LINEAR;
+    add_free(first, linear_end);
+    while (linear_end < end) {
+        size_t before = linear_end;
+        long rc = linear_extend(end);
+
+        if (rc)
+            panic("the memory from page %lu on cannot be mapped: %ld", (unsigned long)before, rc);
+        add_free(before, linear_end);
+    }
+    set_add(&free_maps, 0, NR_MAPS);
+}
+
+/* ---- frames of others ---- */
+
+void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
+{
+    size_t at;
+    uint64_t va = 0;
+    long rc = -12; /* Xen's ENOMEM */
+
+    mutex_lock(&memory_lock);
+    at = nr ? set_take(&free_maps, nr) : NR_MAPS;
+    if (at < NR_MAPS) {
+        va = MAP_BASE + at * PAGE_BYTES;
+        rc = pages_map(domid, va, mfns, nr, prot);
+        if (rc)
+            frames_unmap((void *)va, nr);
+    }
+    mutex_unlock(&memory_lock);
+    if (rc == 0)
+        return (void *)va;
+    errno = xen_errno(rc);
+    return NULL;
+}
+
+void frames_unmap(void *va, size_t nr)
+{
+    struct mmuext_op op = { .cmd = MMUEXT_TLB_FLUSH_ALL };
+
+    mutex_lock(&memory_lock);
+    for (size_t i = 0; i < nr; i++)
+        if (entry_maddr((uint64_t)va + i * PAGE_BYTES, 1) &&
+            entries_write(DOMID_SELF, (uint64_t)va + i * PAGE_BYTES, NULL, 1, 0))
+            panic("frames_unmap(%p) is refused", va);
+    hc(mmuext_op, &op, 1, NULL, DOMID_SELF);
+    set_add(&free_maps, ((uint64_t)va - MAP_BASE) / PAGE_BYTES, nr);
+    mutex_unlock(&memory_lock);
+}
+
+/* ---- the heap ---- */
+
+static uint64_t heap_mapped = HEAP_BASE; /* up to there */
+
+static bool heap_extend(void)
+{
+    uint64_t mfns[HEAP_STEP];
+    void *pages[HEAP_STEP];
+    size_t n;
+
+    for (n = 0; n < HEAP_STEP; n++) {
+        pages[n] = page_alloc(1);
+        if (pages[n] == NULL)
+            break;
+        mfns[n] = pfn_to_mfn(virt_to_pfn(pages[n]));
+    }
+    if (n == HEAP_STEP &&
+        pages_map(DOMID_SELF, heap_mapped, mfns, HEAP_STEP, PROT_KERNEL_RW) == 0) {
+        heap_mapped += HEAP_STEP * PAGE_BYTES;
+        return true;
+    }
+    while (n)
+        page_free(pages[--n], 1);
+    return false;
+}
+
+/* Too much was wanted: the pages from there on are free again. */
+static void heap_retreat(uint64_t to)
+{
+    struct mmuext_op flush = { .cmd = MMUEXT_TLB_FLUSH_ALL };
+
+    for (; heap_mapped > to; heap_mapped -= HEAP_STEP * PAGE_BYTES) {
+        uint64_t va = heap_mapped - HEAP_STEP * PAGE_BYTES;
+        void *pages[HEAP_STEP];
+
+        for (size_t i = 0; i < HEAP_STEP; i++)
+            pages[i] = mfn_to_virt(virt_to_mfn((char *)va + i * PAGE_BYTES));
+        if (entries_write(DOMID_SELF, va, NULL, HEAP_STEP, 0))
+            panic("the heap's end is not unmapped");
+        hc(mmuext_op, &flush, 1, NULL, DOMID_SELF);
+        for (size_t i = 0; i < HEAP_STEP; i++)
+            page_free(pages[i], 1);
+    }
+}
+
+/* What is given back is cleared at once, as malloc() takes new heap to be zero. */
+void *sbrk(ptrdiff_t by_bytes)
+{
+    static uint64_t heap_end = HEAP_BASE;
+    uint64_t before, wanted, mapped;
+    bool ok;
+
+    mutex_lock(&memory_lock);
+    mapped = heap_mapped;
+    before = heap_end;
+    wanted = before + (uint64_t)by_bytes;
+    ok = by_bytes < 0 ? wanted >= HEAP_BASE && wanted < before
+                      : (uint64_t)by_bytes <= HEAP_BASE + HEAP_MAX_BYTES - before;
+    while (ok && wanted > heap_mapped)
+        ok = heap_extend();
+    if (!ok)
+        heap_retreat(mapped);
+    if (ok && wanted < before)
+        memset((void *)wanted, 0, before - wanted);
+    if (ok)
+        heap_end = wanted;
+    mutex_unlock(&memory_lock);
+    if (ok)
+        return (void *)before;
+    errno = ENOMEM;
+    return (void *)-1;
+}

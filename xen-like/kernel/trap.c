@@ -1,0 +1,154 @@
+/* Exceptions: the trap table, the way from a stub to a handler, and the crash dump. */
+#include <rt/hypercall.h>
+#include <rt/kernel.h>
+#include <rt/memory.h>
+#include <rt/trap.h>
+
+#include <xen/callback.h>
+
+#include "internal.h"
+
+enum { VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW, VECTOR_GP = 13, VECTOR_PAGE_FAULT };
+
+extern char try_begin[], try_failed[];
+
+static trap_fn handlers[TRAP_VECTORS];
+
+static const char *const names[TRAP_VECTORS] = { "divide error",
+                                                 "debug",
+                                                 "NMI",
+                                                 "breakpoint",
+                                                 "overflow",
+                                                 "bound",
+                                                 "invalid opcode",
+                                                 "no FPU",
+                                                 "double fault",
+                                                 "9",
+                                                 "invalid TSS",
+                                                 "segment not present",
+                                                 "stack fault",
+                                                 "general protection",
+                                                 "page fault",
+                                                 "15",
+                                                 "x87 error",
+                                                 "alignment check",
+                                                 "machine check",
+                                                 "SIMD error" };
+
+/* Flags: the privilege that may raise it by "int n"; with 4, events would be off in the handler. */
+void trap_table_fill(struct trap_info *table)
+{
+    for (uint8_t v = 0; v < TRAP_VECTORS; v++)
+        table[v] = (struct trap_info){ v, v == VECTOR_BREAKPOINT || v == VECTOR_OVERFLOW ? 3 : 0,
+                                       FLAT_KERNEL_CS,
+                                       (uint64_t)trap_stubs + (uint64_t)v * TRAP_STUB_BYTES };
+}
+
+static void callback_register(uint16_t type, char *stub)
+{
+    struct callback_register r = { .type = type, .address = (uint64_t)stub };
+
+    if (hc(callback_op, CALLBACKOP_register, &r))
+        panic("callback %u cannot be registered", type);
+}
+
+void traps_init(void)
+{
+    struct trap_info table[TRAP_VECTORS + 1] = { 0 }; /* an empty one ends it */
+
+    trap_table_fill(table);
+    if (hc(set_trap_table, table))
+        panic("the trap table is refused");
+    callback_register(CALLBACKTYPE_event, event_stub);
+    callback_register(CALLBACKTYPE_failsafe, failsafe_stub);
+    callback_register(CALLBACKTYPE_syscall, syscall_stub);
+}
+
+void trap_handler_set(unsigned int vector, trap_fn fn)
+{
+    if (vector < TRAP_VECTORS)
+        handlers[vector] = fn;
+}
+
+uint64_t trap_fault_address(void) { return this_cpu()->vcpu_info->arch.cr2; }
+
+static void print_address(const char *what, uint64_t address)
+{
+    char name[80];
+
+    symbol_name(address, name, sizeof(name));
+    kprint("%s%016lx %s\n", what, address, name);
+}
+
+/*
+ * Return addresses by the chain of frame pointers, which newlib is built with, too. Each frame is
+ * read with care and must lie above the one before.
+ */
+void backtrace(uint64_t rip, uint64_t rbp)
+{
+    kprint("Call trace:\n");
+    for (unsigned int n = 0; n < 32; n++) {
+        uint64_t up, ret;
+
+        print_address("  ", rip);
+        if (rbp % 8 || try_read64((void *)rbp, &up) || try_read64((void *)(rbp + 8), &ret) ||
+            ret == 0)
+            return;
+        rip = ret;
+        if (up <= rbp)
+            rbp = 0;
+        else
+            rbp = up;
+    }
+}
+
+void trap_dump(const struct cpu_user_regs *regs)
+{
+    uint64_t word;
+
+    kprint("rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx\n", regs->rax, regs->rbx, regs->rcx,
+           regs->rdx);
+    kprint("rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx\n", regs->rsi, regs->rdi, regs->rbp,
+           regs->rsp);
+    kprint("r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx\n", regs->r8, regs->r9, regs->r10,
+           regs->r11);
+    kprint("r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx\n", regs->r12, regs->r13, regs->r14,
+           regs->r15);
+    kprint("rip %04x:%016lx  ss %04x  rflags %lx  cr2 %016lx\n", regs->cs, regs->rip, regs->ss,
+           regs->rflags, trap_fault_address());
+    kprint("Stack:");
+    for (unsigned int i = 0; i < 12 && try_read64((uint64_t *)regs->rsp + i, &word) == 0; i++)
+        kprint("%s%016lx", i % 4 ? " " : "\n  ", word);
+    kprint("\n");
+    backtrace(regs->rip, regs->rbp);
+}
+
+static void crash(const struct cpu_user_regs *regs)
+{
+    static unsigned int crashing;
+    unsigned int v = regs->entry_vector;
+
+    events_off();
+    if (__atomic_exchange_n(&crashing, 1, __ATOMIC_SEQ_CST))
+        domain_shutdown(SHUTDOWN_crash); /* another vCPU is at it, or the dump itself trapped */
+    kprint("\nkernel crash on vCPU %u, thread %s: %s (%u), error code 0x%x\n", this_cpu()->id,
+           thread_name(thread_self()), v < TRAP_VECTORS && names[v] ? names[v] : "unexpected entry",
+           v, regs->error_code);
+    trap_dump(regs);
+    domain_shutdown(SHUTDOWN_crash);
+}
+
+void kernel_entry(struct cpu_user_regs *regs)
+{
+    unsigned int v = regs->entry_vector;
+
+    if (v == ENTRY_EVENT)
+        event_upcall();
+    else if ((v == VECTOR_PAGE_FAULT || v == VECTOR_GP) && regs->rip >= (uint64_t)try_begin &&
+             regs->rip < (uint64_t)try_failed)
+        regs->rip = (uint64_t)try_failed;
+    else if (v < TRAP_VECTORS && handlers[v])
+        handlers[v](regs);
+    else
+        crash(regs);
+}

@@ -1,0 +1,437 @@
+/*
+ * Files, all in memory, and the console as 0, 1 and 2.
+ *
+ * The file tree is what the initial ramdisk held (a cpio archive, "newc", not compressed: the
+ * module behind the kernel) and before it an archive linked into the kernel itself, if there is one. A
+ * name is a path from the root; folders are nothing but parts of names. A file of an archive is read where
+ * it lies; who writes to it gets a copy first. What is written is lost at the end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rt/event.h>
+#include <rt/hypercall.h>
+#include <rt/kernel.h>
+#include <rt/memory.h>
+#include <rt/thread.h>
+
+#include "../kernel/internal.h"
+
+enum { NR_FDS = 64, FIRST_FD = 3 };
+
+struct node {
+    struct node *next;
+    char *name; /* without a slash in front */
+    char *data;
+    size_t size, capacity; /* capacity 0: the data lie in an archive */
+    unsigned int opened;
+    bool removed;
+};
+
+static struct node *nodes;
+static struct file {
+    struct node *node; /* NULL: this number is free */
+    size_t at;
+    int flags; /* as open() got them */
+} files[NR_FDS];
+static struct mutex
+    files_lock; /* guards all of this, and no more than one thread reads the console */
+
+extern const char linked_files[], linked_files_end[]; /* files.S of the Makefile */
+
+/* ---- the tree; files_lock is held ---- */
+
+static const char *relative(const char *path)
+{
+    for (;;)
+        if (path[0] == '/')
+            path++;
+        else if (path[0] == '.' && path[1] == '/')
+            path += 2;
+        else
+            return path;
+}
+
+static struct node *node_find(const char *path)
+{
+    const char *name = relative(path);
+
+    for (struct node *n = nodes; n; n = n->next)
+        if (!n->removed && strcmp(n->name, name) == 0)
+            return n;
+    return NULL;
+}
+
+/* A new one is found before an older one of the same name. */
+static struct node *node_add(const char *path, char *data, size_t size)
+{
+    struct node *n = calloc(1, sizeof(*n));
+    char *name = strdup(relative(path));
+
+    if (n == NULL || name == NULL) {
+        free(n);
+        free(name);
+        errno = ENOMEM;
+        return NULL;
+    }
+    *n = (struct node){ .next = nodes, .name = name, .data = data, .size = size };
+    nodes = n;
+    return n;
+}
+
+static void node_free(struct node *gone)
+{
+    struct node **p = &nodes;
+
+    while (*p != gone)
+        p = &(*p)->next;
+    *p = gone->next;
+    if (gone->capacity)
+        free(gone->data);
+    free(gone->name);
+    free(gone);
+}
+
+/* Room for that many bytes, which are ours to write. */
+static bool node_reserve(struct node *n, size_t size)
+{
+    size_t capacity = n->capacity ? n->capacity : 256;
+    char *data;
+
+    if (size <= n->capacity)
+        return true;
+    while (capacity < size || capacity < n->size)
+        capacity *= 2;
+    data = realloc(n->capacity ? n->data : NULL, capacity);
+    if (data == NULL) {
+        errno = ENOSPC;
+        return false;
+    }
+    if (n->capacity == 0)
+        memcpy(data, n->data, n->size);
+    n->data = data;
+    n->capacity = capacity;
+    return true;
+}
+
+/* ---- archives ---- */
+
+/* newc: 110 bytes "070701" and thirteen numbers of eight hexadecimal digits, name, data; each padded to 4. */
+enum { CPIO_HEADER = 110, CPIO_MODE = 1, CPIO_SIZE = 6, CPIO_NAME_SIZE = 11 };
+
+static size_t cpio_field(const char *header, unsigned int i)
+{
+    char digits[9] = { 0 };
+
+    memcpy(digits, header + 6 + i * 8, 8);
+    return strtoul(digits, NULL, 16);
+}
+
+static size_t padded(size_t n) { return (n + 3) & ~3UL; }
+
+static void archive_add(const char *what, const char *start, size_t size)
+{
+    size_t at = 0;
+
+    while (size - at >= CPIO_HEADER && memcmp(start + at, "070701", 6) == 0) {
+        const char *header = start + at, *name = header + CPIO_HEADER;
+        size_t bytes = cpio_field(header, CPIO_SIZE), len = cpio_field(header, CPIO_NAME_SIZE);
+        size_t data = padded(CPIO_HEADER + len);
+
+        if (len == 0 || data > size - at || bytes > size - at - data || name[len - 1] != '\0')
+            break;
+        if (strcmp(name, "TRAILER!!!") == 0)
+            return;
+        if (S_ISREG(cpio_field(header, CPIO_MODE)))
+            node_add(name, (char *)header + data, bytes);
+        at += data + padded(bytes);
+        if (at > size)
+            break;
+    }
+    kprint("%s: not a whole cpio archive (newc), at byte %lu of %lu\n", what, (unsigned long)at,
+           (unsigned long)size);
+}
+
+void files_init(void)
+{
+    const char *disk = (const char *)start_info->mod_start;
+    size_t linked_bytes = (size_t)linked_files_end - (size_t)linked_files;
+
+    if (linked_bytes)
+        archive_add("files of the kernel", linked_files, linked_bytes);
+    if (start_info->mod_len == 0)
+        return;
+    if (start_info->flags & SIF_MOD_START_PFN)
+        disk = pfn_to_virt(start_info->mod_start);
+    archive_add("ramdisk", disk, start_info->mod_len);
+}
+
+/* ---- the console ---- */
+
+/* The hypervisor's, of the initial domain. Others will have a ring. */
+static int console_write(const char *buf, size_t len)
+{
+    for (size_t done = 0, n; done < len; done += n) {
+        n = len - done < 1024 ? len - done : 1024;
+        hc(console_io, CONSOLEIO_write, n, buf + done);
+    }
+    return (int)len;
+}
+
+static void on_console(unsigned int port, void *arg)
+{
+    (void)port;
+    semaphore_up(arg);
+}
+
+/* Waits for at least one byte. */
+static int console_read(char *buf, size_t len)
+{
+    static struct semaphore input;
+    static struct mutex reader;
+    static int port;
+    long n;
+
+    mutex_lock(&reader);
+    if (port == 0)
+        port = event_bind_virq(VIRQ_CONSOLE, 0, on_console, &input);
+    for (;;) {
+        n = hc(console_io, CONSOLEIO_read, len, buf);
+        if (n != 0 || port < 0)
+            break;
+        semaphore_down(&input, NO_DEADLINE);
+    }
+    mutex_unlock(&reader);
+    if (n >= 0)
+        return (int)n;
+    errno = xen_errno(n);
+    return -1;
+}
+
+/* ---- what newlib calls ---- */
+
+static struct file *file_of(int fd)
+{
+    if (fd >= FIRST_FD && fd < NR_FDS && files[fd].node)
+        return &files[fd];
+    errno = EBADF;
+    return NULL;
+}
+
+static struct node *node_open(const char *path, int flags)
+{
+    struct node *n = node_find(path);
+
+    if (n && (flags & O_CREAT) && (flags & O_EXCL)) {
+        errno = EEXIST;
+        return NULL;
+    }
+    if (n == NULL && (flags & O_CREAT))
+        return node_add(path, NULL, 0);
+    if (n == NULL)
+        errno = ENOENT;
+    else if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY)
+        n->size = 0;
+    return n;
+}
+
+int open(const char *path, int flags, ...)
+{
+    int fd = FIRST_FD;
+
+    mutex_lock(&files_lock);
+    while (fd < NR_FDS && files[fd].node)
+        fd++;
+    if (fd < NR_FDS) {
+        struct node *n = node_open(path, flags);
+
+        files[fd] = (struct file){ n, 0, flags };
+        if (n)
+            n->opened++;
+        else
+            fd = -1;
+    } else {
+        errno = EMFILE;
+        fd = -1;
+    }
+    mutex_unlock(&files_lock);
+    return fd;
+}
+
+int close(int fd)
+{
+    struct file *f;
+
+    if (fd >= 0 && fd < FIRST_FD)
+        return 0;
+    mutex_lock(&files_lock);
+    f = file_of(fd);
+    if (f) {
+        if (--f->node->opened == 0 && f->node->removed)
+            node_free(f->node);
+        f->node = NULL;
+    }
+    mutex_unlock(&files_lock);
+    return f ? 0 : -1;
+}
+
+_READ_WRITE_RETURN_TYPE read(int fd, void *buf, size_t len)
+{
+    struct file *f;
+    int n = -1;
+
+    if (fd == STDIN_FILENO)
+        return console_read(buf, len);
+    mutex_lock(&files_lock);
+    f = file_of(fd);
+    if (f && (f->flags & O_ACCMODE) == O_WRONLY) {
+        errno = EBADF;
+    } else if (f) {
+        size_t left = f->at < f->node->size ? f->node->size - f->at : 0;
+
+        n = (int)(len < left ? len : left);
+        memcpy(buf, f->node->data + f->at, (size_t)n);
+        f->at += (size_t)n;
+    }
+    mutex_unlock(&files_lock);
+    return n;
+}
+
+static int file_write(struct file *f, const void *buf, size_t len)
+{
+    struct node *n = f->node;
+
+    if ((f->flags & O_ACCMODE) == O_RDONLY) {
+        errno = EBADF;
+        return -1;
+    }
+    if (f->flags & O_APPEND)
+        f->at = n->size;
+    if (len > SIZE_MAX / 4 - f->at) {
+        errno = EFBIG;
+        return -1;
+    }
+    if (!node_reserve(n, f->at + len))
+        return -1;
+    if (f->at > n->size)
+        memset(n->data + n->size, 0, f->at - n->size);
+    memcpy(n->data + f->at, buf, len);
+    f->at += len;
+    if (f->at > n->size)
+        n->size = f->at;
+    return (int)len;
+}
+
+_READ_WRITE_RETURN_TYPE write(int fd, const void *buf, size_t len)
+{
+    struct file *f;
+    int n = -1;
+
+    if (fd == STDOUT_FILENO || fd == STDERR_FILENO)
+        return console_write(buf, len);
+    mutex_lock(&files_lock);
+    f = file_of(fd);
+    if (f)
+        n = file_write(f, buf, len);
+    mutex_unlock(&files_lock);
+    return n;
+}
+
+off_t lseek(int fd, off_t by, int whence)
+{
+    struct file *f;
+    off_t at = -1;
+
+    if (fd >= 0 && fd < FIRST_FD) {
+        errno = ESPIPE;
+        return -1;
+    }
+    mutex_lock(&files_lock);
+    f = file_of(fd);
+    if (f) {
+        off_t from = whence == SEEK_SET ? 0 : (off_t)(whence == SEEK_CUR ? f->at : f->node->size);
+
+        if (by >= -from && by <= (off_t)(SIZE_MAX / 4) - from)
+            f->at = (size_t)(at = from + by);
+        else
+            errno = EINVAL;
+    }
+    mutex_unlock(&files_lock);
+    return at;
+}
+
+static void node_stat(const struct node *n, struct stat *st)
+{
+    *st = (struct stat){
+        .st_mode = S_IFREG | 0666, .st_nlink = 1, .st_size = (off_t)n->size, .st_blksize = 4096
+    };
+}
+
+int fstat(int fd, struct stat *st)
+{
+    struct file *f;
+
+    if (fd >= 0 && fd < FIRST_FD) {
+        *st = (struct stat){ .st_mode = S_IFCHR | 0666, .st_nlink = 1, .st_blksize = 1024 };
+        return 0;
+    }
+    mutex_lock(&files_lock);
+    f = file_of(fd);
+    if (f)
+        node_stat(f->node, st);
+    mutex_unlock(&files_lock);
+    return f ? 0 : -1;
+}
+
+int stat(const char *restrict path, struct stat *restrict st)
+{
+    struct node *n;
+
+    mutex_lock(&files_lock);
+    n = node_find(path);
+    if (n)
+        node_stat(n, st);
+    else
+        errno = ENOENT;
+    mutex_unlock(&files_lock);
+    return n ? 0 : -1;
+}
+
+int isatty(int fd)
+{
+    if (fd >= 0 && fd < FIRST_FD)
+        return 1;
+    errno = ENOTTY;
+    return 0;
+}
+
+int unlink(const char *path)
+{
+    struct node *n;
+
+    mutex_lock(&files_lock);
+    n = node_find(path);
+    if (n) {
+        n->removed = true;
+        if (n->opened == 0)
+            node_free(n);
+    } else {
+        errno = ENOENT;
+    }
+    mutex_unlock(&files_lock);
+    return n ? 0 : -1;
+}
+
+/* rename() is made of it. Files here have one name. */
+int link(const char *from, const char *to)
+{
+    (void)from;
+    (void)to;
+    errno = EMLINK;
+    return -1;
+}

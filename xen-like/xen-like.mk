@@ -1,0 +1,91 @@
+# The runtime: PV kernels on newlib (xen-like/include/rt/*.h says what it offers).
+# A new kernel is one C file and one line here: its path, added to RUNTIME_KERNELS. It becomes
+# build/xen-like/rt_NAME.elf; as a test it wants a line in tests/guests/guests.tsv, too. Files of
+# its own lie in the folder NAME.files next to it.
+RUNTIME_KERNELS :=
+RUNTIME_KERNELS += xen-like/examples/hello.c
+
+RT := $(BUILD)/xen-like
+RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
+RUNTIME_ELFS := $(RT_NAMES:%=$(RT)/rt_%.elf)
+GUEST_ELFS += $(RUNTIME_ELFS)# so they are on the image of test-guests
+
+# ---- newlib: Debian's package newlib-source, built once, whatever BUILD and CC are ----
+NEWLIB := build/newlib
+NEWLIB_LIBS := $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a
+NEWLIB_TAR := $(firstword $(wildcard /usr/src/newlib/newlib-*.tar.xz) /usr/src/newlib/newlib-3.3.0.tar.xz)
+# -mno-red-zone: events arrive on the current stack. -mcmodel=kernel: linked at the top of the
+# address space. Frame pointers: for backtraces. __DYNAMIC_REENT__: errno and the like are a thread's.
+# And no header says that this is Linux.
+RT_TARGET := -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie -ffreestanding -fno-stack-protector \
+    -fno-strict-aliasing -fcf-protection=none -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+    -D__DYNAMIC_REENT__ -U__linux__ -U__gnu_linux__ -U__unix__ -Ulinux -Uunix
+NEWLIB_CONFIGURE := --host=x86_64-elf --disable-multilib --disable-newlib-supplied-syscalls \
+    --enable-newlib-retargetable-locking --enable-newlib-global-stdio-streams --enable-newlib-global-atexit \
+    --enable-newlib-io-long-long --enable-newlib-io-c99-formats --disable-newlib-wide-orient --disable-nls
+
+# Built anew if how it is built changes, and at no other time.
+$(NEWLIB).settings: FORCE
+	@mkdir -p $(@D)
+	@echo '$(NEWLIB_TAR) $(RT_TARGET) $(NEWLIB_CONFIGURE)' | cmp -s - $@ || \
+	    echo '$(NEWLIB_TAR) $(RT_TARGET) $(NEWLIB_CONFIGURE)' >$@
+$(NEWLIB)/stamp: xen-like/newlib.sh $(NEWLIB).settings
+	@echo "  NEWLIB  $(NEWLIB)"
+	$(Q)xen-like/newlib.sh $(NEWLIB_TAR) $(NEWLIB) '-O2 $(RT_TARGET)' '$(NEWLIB_CONFIGURE)'
+	@touch $@
+$(NEWLIB_LIBS): $(NEWLIB)/stamp ;
+
+# ---- the library and the kernels ----
+RT_SRCS := $(wildcard xen-like/kernel/*.c xen-like/libc/*.c)
+RT_OBJS := $(RT_SRCS:xen-like/%.c=$(RT)/%.o) $(RT)/kernel/entry.o
+RT_CPPFLAGS = -nostdinc -isystem $(NEWLIB)/include -isystem $(shell $(CC) -print-file-name=include) \
+    -isystem $(BUILD)/include -Ixen-like/include -D__XEN_INTERFACE_VERSION__=0x00040e00 \
+    -D_GNU_SOURCE -D_POSIX_TIMERS=1 -D_POSIX_MONOTONIC_CLOCK=200112L -MMD -MP
+RT_CFLAGS := -std=gnu11 -O2 -g $(RT_TARGET) -fno-common -Wall -Wextra -Werror -Wshadow \
+    -Wmissing-prototypes -Wstrict-prototypes -Wvla
+
+$(RT)/%.o: xen-like/%.c xen-like/xen-like.mk $(NEWLIB)/stamp | $(BUILD)/include
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -c -o $@ $<
+$(RT)/%.o: xen-like/%.S xen-like/xen-like.mk | $(BUILD)/include
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RT_CPPFLAGS) -D__ASSEMBLY__ -c -o $@ $<
+$(RT)/runtime.a: $(RT_OBJS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+RT_LDFLAGS := -static -nostdlib -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 --build-id=none \
+    -T xen-like/xen-like.lds
+RT_LINK = ld $(RT_LDFLAGS) -o $@ $(filter %.o,$^) --start-group $(RT)/runtime.a $(NEWLIB_LIBS) --end-group
+
+# Code symbols for backtraces: a table of the first link goes into the second, behind all code.
+RT_SYMBOLS = sh hypervisor/symbols.sh | sed 's/\.rodata\.symbols/.symbols/' | $(CC) -x assembler -c -o $@ -
+$(RT)/symbols_none.o: hypervisor/symbols.sh
+	@mkdir -p $(@D)
+	$(Q): | $(RT_SYMBOLS)
+
+define runtime_kernel
+$(RT)/rt_$(2).o: $(1) xen-like/xen-like.mk $(NEWLIB)/stamp | $(BUILD)/include
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(RT_CPPFLAGS) $$(RT_CFLAGS) -DKERNEL_NAME='"rt_$(2)"' -c -o $$@ $$<
+$(RT)/rt_$(2).files.o: xen-like/mkfiles.sh $(shell find $(1:.c=.files) -type f 2>/dev/null)
+	@mkdir -p $$(@D)
+	$$(Q)CC=$$(CC) xen-like/mkfiles.sh $(1:.c=.files) $$@
+$(RT)/rt_$(2).pass1: $(RT)/rt_$(2).o $(RT)/rt_$(2).files.o $(RT)/symbols_none.o $(RT)/runtime.a \
+        $(NEWLIB_LIBS) xen-like/xen-like.lds
+	$$(Q)$$(RT_LINK)
+$(RT)/rt_$(2).symbols.o: $(RT)/rt_$(2).pass1
+	$$(Q)nm -n $$< | $$(RT_SYMBOLS)
+$(RT)/rt_$(2).elf: $(RT)/rt_$(2).o $(RT)/rt_$(2).files.o $(RT)/rt_$(2).symbols.o $(RT)/runtime.a \
+        $(NEWLIB_LIBS) xen-like/xen-like.lds
+	@echo "  KERNEL  $$@"
+	$$(Q)$$(RT_LINK)
+endef
+$(foreach k,$(RUNTIME_KERNELS),$(eval $(call runtime_kernel,$(k),$(notdir $(k:.c=)))))
+
+.PHONY: runtime
+#: runtime        build build/xen-like/rt_*.elf, PV kernels on our runtime and newlib
+runtime: $(RUNTIME_ELFS)
+guests: runtime
+RT_DEPS := $(wildcard $(RT)/*.d $(RT)/*/*.d)
+$(RT_DEPS): ;
+-include $(RT_DEPS)
