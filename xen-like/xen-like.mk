@@ -4,6 +4,9 @@
 # its own lie in the folder NAME.files next to it.
 RUNTIME_KERNELS :=
 RUNTIME_KERNELS += xen-like/examples/hello.c
+RUNTIME_KERNELS += tests/guests/runtime/smp.c
+RUNTIME_KERNELS += tests/guests/runtime/memory.c
+RUNTIME_KERNELS += tests/guests/runtime/crash.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
