@@ -6,6 +6,7 @@ RUNTIME_KERNELS :=
 RUNTIME_KERNELS += xen-like/examples/hello.c
 RUNTIME_KERNELS += tests/guests/runtime/smp.c
 RUNTIME_KERNELS += tests/guests/runtime/memory.c
+RUNTIME_KERNELS += tests/guests/runtime/traps.c
 RUNTIME_KERNELS += tests/guests/runtime/crash.c
 
 RT := $(BUILD)/xen-like
@@ -85,10 +86,15 @@ $(RT)/rt_$(2).elf: $(RT)/rt_$(2).o $(RT)/rt_$(2).files.o $(RT)/rt_$(2).symbols.o
 endef
 $(foreach k,$(RUNTIME_KERNELS),$(eval $(call runtime_kernel,$(k),$(notdir $(k:.c=)))))
 
-.PHONY: runtime
+.PHONY: runtime check-runtime-headers
 #: runtime        build build/xen-like/rt_*.elf, PV kernels on our runtime and newlib
 runtime: $(RUNTIME_ELFS)
 guests: runtime
+check-runtime-headers: $(NEWLIB)/stamp $(BUILD)/include
+	@for h in $(notdir $(wildcard xen-like/include/rt/*.h)); do \
+	    echo "#include <rt/$$h>" | $(CC) $(filter-out -MMD -MP,$(RT_CPPFLAGS)) $(RT_CFLAGS) -x c -fsyntax-only - || exit 1; \
+	done
+check-headers: check-runtime-headers
 RT_DEPS := $(wildcard $(RT)/*.d $(RT)/*/*.d)
 $(RT_DEPS): ;
 -include $(RT_DEPS)

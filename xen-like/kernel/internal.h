@@ -29,7 +29,7 @@ void cpu_init(struct cpu *c, unsigned int id);
 void traps_init(void);
 void trap_table_fill(struct trap_info *table); /* 32 entries */
 void kernel_entry(struct cpu_user_regs *regs); /* entry.S */
-void backtrace(uint64_t rip, uint64_t rbp);
+void backtrace(uint64_t rip, uint64_t rbp);    /* rip 0: none */
 
 /* symbols.c: writes "name+0xoffset", or nothing */
 void symbol_name(uint64_t address, char *buf, size_t size);
@@ -58,6 +58,7 @@ struct thread {
     bool timed_out;
     struct timer timer;
     struct waitq joiner;
+    struct trap_try *trying; /* the innermost trap_try(); trap.c */
     void (*fn)(void *arg);
     void *arg;
     char *stack;

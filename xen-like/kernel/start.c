@@ -88,7 +88,7 @@ void panic(const char *fmt, ...)
     va_end(args);
     kprint("\nkernel panic on vCPU %u, thread %s: %s\n", this_cpu()->id, thread_name(thread_self()),
            buf);
-    backtrace((uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0));
+    backtrace(0, (uint64_t)__builtin_frame_address(0));
     domain_shutdown(SHUTDOWN_crash);
 }
 

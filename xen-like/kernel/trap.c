@@ -1,4 +1,8 @@
 /* Exceptions: the trap table, the way from a stub to a handler, and the crash dump. */
+#include <setjmp.h>
+#include <stddef.h>
+#include <string.h>
+
 #include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/memory.h>
@@ -11,6 +15,13 @@
 enum { VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW, VECTOR_GP = 13, VECTOR_PAGE_FAULT };
 
 extern char try_begin[], try_failed[];
+
+/* A trap_try() that goes on, on the stack of its thread. */
+struct trap_try {
+    struct trap_try *outer;
+    struct cpu_user_regs *regs;
+    jmp_buf back;
+};
 
 static trap_fn handlers[TRAP_VECTORS];
 
@@ -72,33 +83,32 @@ void trap_handler_set(unsigned int vector, trap_fn fn)
 
 uint64_t trap_fault_address(void) { return this_cpu()->vcpu_info->arch.cr2; }
 
-static void print_address(const char *what, uint64_t address)
+/* A return address may be the first of the next function: it is the call before it that counts. */
+static void print_address(uint64_t address, bool is_return)
 {
     char name[80];
 
-    symbol_name(address, name, sizeof(name));
-    kprint("%s%016lx %s\n", what, address, name);
+    symbol_name(is_return ? address - 1 : address, name, sizeof(name));
+    kprint("  %016lx %s\n", address, name);
 }
 
 /*
- * Return addresses by the chain of frame pointers, which newlib is built with, too. Each frame is
+ * rip, if it is not 0, and return addresses by the chain of frame pointers, which newlib is built with, too. Each frame is
  * read with care and must lie above the one before.
  */
 void backtrace(uint64_t rip, uint64_t rbp)
 {
     kprint("Call trace:\n");
+    if (rip)
+        print_address(rip, false);
     for (unsigned int n = 0; n < 32; n++) {
         uint64_t up, ret;
 
-        print_address("  ", rip);
         if (rbp % 8 || try_read64((void *)rbp, &up) || try_read64((void *)(rbp + 8), &ret) ||
             ret == 0)
             return;
-        rip = ret;
-        if (up <= rbp)
-            rbp = 0;
-        else
-            rbp = up;
+        print_address(ret, true);
+        rbp = up > rbp ? up : 0;
     }
 }
 
@@ -138,6 +148,29 @@ static void crash(const struct cpu_user_regs *regs)
     domain_shutdown(SHUTDOWN_crash);
 }
 
+/* longjmp() is where execution goes on, as if called, with the registers that it wants. */
+static void give_up(struct trap_try *t, struct cpu_user_regs *regs)
+{
+    memcpy(t->regs, regs, offsetof(struct cpu_user_regs, es));
+    this_cpu()->current->trying = t->outer;
+    regs->rip = (uint64_t)longjmp;
+    regs->rdi = (uint64_t)t->back;
+    regs->rsi = 1;
+}
+
+int trap_try(void (*fn)(void *arg), void *arg, struct cpu_user_regs *regs)
+{
+    struct cpu_user_regs unused;
+    struct trap_try t = { .outer = this_cpu()->current->trying, .regs = regs ? regs : &unused };
+
+    if (setjmp(t.back))
+        return (int)t.regs->entry_vector;
+    this_cpu()->current->trying = &t;
+    fn(arg);
+    this_cpu()->current->trying = t.outer;
+    return -1;
+}
+
 void kernel_entry(struct cpu_user_regs *regs)
 {
     unsigned int v = regs->entry_vector;
@@ -149,6 +182,8 @@ void kernel_entry(struct cpu_user_regs *regs)
         regs->rip = (uint64_t)try_failed;
     else if (v < TRAP_VECTORS && handlers[v])
         handlers[v](regs);
+    else if (v < TRAP_VECTORS && this_cpu()->current->trying && this_cpu()->in_handler == 0)
+        give_up(this_cpu()->current->trying, regs);
     else
         crash(regs);
 }

@@ -189,7 +189,7 @@ static void on_console(unsigned int port, void *arg)
     semaphore_up(arg);
 }
 
-/* Waits for at least one byte. */
+/* Waits for at least one byte. As a terminal does, it shows what is typed, and Enter is a newline. */
 static int console_read(char *buf, size_t len)
 {
     static struct semaphore input;
@@ -206,9 +206,12 @@ static int console_read(char *buf, size_t len)
             break;
         semaphore_down(&input, NO_DEADLINE);
     }
+    for (long i = 0; i < n; i++)
+        if (buf[i] == '\r')
+            buf[i] = '\n';
     mutex_unlock(&reader);
     if (n >= 0)
-        return (int)n;
+        return console_write(buf, (size_t)n);
     errno = xen_errno(n);
     return -1;
 }

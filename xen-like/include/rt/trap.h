@@ -29,6 +29,14 @@ void trap_handler_set(unsigned int vector, trap_fn fn);
 /** The address of the page fault that this vCPU took last. */
 uint64_t trap_fault_address(void);
 
+/**
+ * Call fn(arg), which may trap: an exception without a handler ends it, and not the kernel.
+ * @regs  what it was like at the exception, up to ss; may be NULL
+ * Returns the exception's number, or -1 if fn returned. What fn held (locks, memory) it holds still.
+ * Nests. A thread, or a function of cpu_run().
+ */
+int trap_try(void (*fn)(void *arg), void *arg, struct cpu_user_regs *regs);
+
 /** Print regs, the top of the stack and a backtrace. Any context. */
 void trap_dump(const struct cpu_user_regs *regs);
 
