@@ -23,6 +23,23 @@ void cpu_init(struct cpu *c, unsigned int id)
     c->vcpu_info = &shared_info->vcpu_info[id];
 }
 
+static void on_ipi(unsigned int port, void *arg)
+{
+    (void)port; /* that the vCPU does not wait any longer is all */
+    (void)arg;
+}
+
+/* Its events, once the vCPU is known to the hypervisor. */
+void cpu_events_init(struct cpu *c)
+{
+    int port = event_bind_ipi(c->id, on_ipi, NULL);
+
+    if (port < 0)
+        panic("no IPI for vCPU %u: %d", c->id, port);
+    c->ipi_port = (unsigned int)port;
+    clock_cpu_init(c);
+}
+
 void kernel_start_secondary(struct cpu *c)
 {
     for (;;) {
@@ -40,8 +57,12 @@ static long initialise(struct cpu *c)
     char *stack = page_alloc(THREAD_STACK_BYTES / PAGE_BYTES);
     long rc;
 
-    if (ctx == NULL || stack == NULL)
+    if (ctx == NULL || stack == NULL) {
+        free(ctx);
+        if (stack)
+            page_free(stack, THREAD_STACK_BYTES / PAGE_BYTES);
         return -12; /* Xen's ENOMEM */
+    }
     ctx->flags = VGCF_in_kernel;
     ctx->user_regs.rip = (uint64_t)start_secondary;
     ctx->user_regs.rdi = (uint64_t)c;
@@ -65,28 +86,20 @@ static long initialise(struct cpu *c)
     return rc;
 }
 
-static void on_ipi(unsigned int port, void *arg)
-{
-    (void)port; /* that the vCPU does not wait any longer is all */
-    (void)arg;
-}
-
 static long prepare(struct cpu *c)
 {
     long rc;
-    int port;
 
     cpu_init(c, c->id);
     threads_cpu_init(c);
     if (c->idle == NULL)
         return -12;
     rc = initialise(c);
-    if (rc)
-        return rc;
-    clock_cpu_init(c);
-    port = event_bind_ipi(c->id, on_ipi, NULL);
-    c->ipi_port = port < 0 ? 0 : (unsigned int)port;
-    return port < 0 ? port : 0;
+    if (rc == 0)
+        cpu_events_init(c);
+    else
+        free(c->idle);
+    return rc;
 }
 
 long cpu_run(unsigned int id, void (*fn)(void *arg), void *arg)
@@ -121,14 +134,7 @@ static void run_threads(void *arg)
 unsigned int cpus_start(void)
 {
     unsigned int n = 1;
-    int port;
 
-    if (cpus[0].ipi_port == 0) {
-        port = event_bind_ipi(0, on_ipi, NULL);
-        if (port < 0)
-            panic("no IPI for vCPU 0: %d", port);
-        cpus[0].ipi_port = (unsigned int)port;
-    }
     for (unsigned int id = 1; id < MAX_CPUS; id++)
         n += cpu_run(id, run_threads, NULL) == 0;
     return n;

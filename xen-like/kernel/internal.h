@@ -24,6 +24,7 @@ void kernel_start_secondary(struct cpu *c);
 
 /* cpu.c */
 void cpu_init(struct cpu *c, unsigned int id);
+void cpu_events_init(struct cpu *c);
 
 /* trap.c */
 void traps_init(void);

@@ -56,7 +56,7 @@ void kernel_start(struct start_info *si)
     traps_init();
     memory_init();
     events_init();
-    clock_cpu_init(&cpus[0]);
+    cpu_events_init(&cpus[0]);
     cpus[0].online = true;
     if (thread_create("main", main_thread, NULL) == NULL)
         panic("no memory for the first thread");
