@@ -85,6 +85,18 @@ static void doze(void *arg)
     }
 }
 
+/* Until another vCPU than the first has taken one of these. */
+static void meet(void *arg)
+{
+    uint64_t end = clock_now() + 20 * NS_PER_S;
+
+    (void)arg;
+    do {
+        note_cpu();
+        thread_yield();
+    } while (!(__atomic_load_n(&seen_cpus, __ATOMIC_RELAXED) & ~1u) && clock_now() < end);
+}
+
 static void run_all(const char *what, void (*fn)(void *arg))
 {
     struct thread *threads[NR_THREADS];
@@ -171,6 +183,7 @@ int main(void)
     CHECK_EQ(spun, NR_THREADS * ROUNDS);
     run_all("take_turns", take_turns);
     run_all("doze", doze);
+    run_all("meet", meet);
     printf("threads ran on vCPUs 0x%x\n", seen_cpus);
     CHECK(nr_cpus > 1);
     CHECK(seen_cpus & ~1u);
