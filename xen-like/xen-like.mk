@@ -28,14 +28,14 @@ NEWLIB_CONFIGURE := --host=x86_64-elf --disable-multilib --disable-newlib-suppli
     --enable-newlib-retargetable-locking --enable-newlib-global-stdio-streams --enable-newlib-global-atexit \
     --enable-newlib-io-long-long --enable-newlib-io-c99-formats --disable-newlib-wide-orient --disable-nls
 
-# Built anew if how it is built changes, and at no other time.
+# Built anew if how it is built changes, and at no other time: not when Git touches the script.
+NEWLIB_HOW = { echo '$(NEWLIB_TAR) $(RT_TARGET) $(NEWLIB_CONFIGURE)'; cat xen-like/newlib.sh; }
 $(NEWLIB).settings: FORCE
 	@mkdir -p $(@D)
-	@echo '$(NEWLIB_TAR) $(RT_TARGET) $(NEWLIB_CONFIGURE)' | cmp -s - $@ || \
-	    echo '$(NEWLIB_TAR) $(RT_TARGET) $(NEWLIB_CONFIGURE)' >$@
-$(NEWLIB)/stamp: xen-like/newlib.sh $(NEWLIB).settings
+	@$(NEWLIB_HOW) | cmp -s - $@ || $(NEWLIB_HOW) >$@
+$(NEWLIB)/stamp: $(NEWLIB).settings
 	@echo "  NEWLIB  $(NEWLIB)"
-	$(Q)xen-like/newlib.sh $(NEWLIB_TAR) $(NEWLIB) '-O2 $(RT_TARGET)' '$(NEWLIB_CONFIGURE)'
+	$(Q)bash xen-like/newlib.sh $(NEWLIB_TAR) $(NEWLIB) '-O2 $(RT_TARGET)' '$(NEWLIB_CONFIGURE)'
 	@touch $@
 $(NEWLIB_LIBS): $(NEWLIB)/stamp ;
 
