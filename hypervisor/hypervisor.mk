@@ -17,7 +17,7 @@ $(BUILD)/include:
 
 HV_WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter \
     -Wno-address-of-packed-member
-HV_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(BUILD)/include \
+HV_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -isystem $(BUILD)/include \
     -Ihypervisor -Ihypervisor/x86 -I$(BUILD)/hypervisor/x86 -D__XEN_TOOLS__ $(if $(filter n,$(DEBUG)),-DNDEBUG)
 HV_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
     -mgeneral-regs-only -fpie -fvisibility=hidden -include hypervisor/lib/hidden.h -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \

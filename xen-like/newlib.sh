@@ -24,4 +24,5 @@ run ../newlib/configure --prefix="$folder/installed" $arguments \
 run make
 run make install
 mv "$folder/installed/x86_64-elf/include" "$folder/installed/x86_64-elf/lib" "$folder"
+mv "$folder/work/COPYING.NEWLIB" "$folder"
 rm -rf "$folder/work" "$folder/installed"
