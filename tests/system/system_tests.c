@@ -161,7 +161,7 @@ static const struct scenario scenarios[] = {
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 1800 },
-    { .group = "test",
+    { .group = "soak",
       .name = "hotplug-4-vcpus-of-1",
       .hypervisor_cmdline = "dom0_max_vcpus=4",
       .kernel_cmdline = "xl_job=hotplug,clock xl_cpus=4 xl_clock=4",
@@ -171,7 +171,7 @@ static const struct scenario scenarios[] = {
 
     /* The clocks, whatever there is to calibrate them with: ten seconds are ten seconds. */
     CLOCK("soak", "no-hpet", "pc,hpet=off", ),
-    CLOCK("test", "no-pit", "pc,pit=off", ),
+    CLOCK("soak", "no-pit", "pc,pit=off", ),
     CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
     CLOCK("test", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
           .firmware = FIRMWARE_UEFI), /* UEFI */
