@@ -107,8 +107,8 @@ static long map_msi(struct domain *d, struct physdev_map_pirq *a)
 
 /**
  * Make GSI index (IN), or a message of a PCI function, a pirq (OUT) of the caller; IN pirq is -1 or
- * the GSI's number. Repeatable for GSIs, and does nothing by itself, so it stays when the copy-out
- * faults. -EOPNOTSUPP several messages of MSI, other PCI segments, numbers and domains; -EINVAL no
+ * the GSI's number. When the copy-out faults a message is unmapped again; a GSI stays, as mapping it
+ * is repeatable and does nothing by itself. -EOPNOTSUPP several messages of MSI, other PCI segments, numbers and domains; -EINVAL no
  * such GSI or entry; -ENODEV no such function or capability; -EEXIST the message has a pirq; -ENOSPC.
  */
 static long op_map_pirq(struct domain *d, union physdev_arg *a)
