@@ -11,8 +11,8 @@ $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 
 # Freestanding code sees the ABI through links, so that no header of the C library leaks in.
 $(BUILD)/include:
-	@mkdir -p $@
 	@test -e /usr/include/xen/xen.h || { echo "libxen-dev is missing: make deps"; exit 1; }
+	@mkdir -p $@
 	ln -sfn /usr/include/xen $@/xen
 
 HV_WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter \

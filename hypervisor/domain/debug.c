@@ -68,7 +68,7 @@ static void key_registers(void)
     print_all(print_domain_regs);
 }
 
-static void key_audit(void)
+void domain_audit(void)
 {
     unsigned int n;
 
@@ -101,7 +101,7 @@ static const struct debug_key keys[] = {
     { 'q', "domains and their vCPUs", key_domains },
     { 'd', "registers of all vCPUs", key_registers },
     { 'm', "memory: the heap ('q' has the domains')", heap_print },
-    { 'A', "audit memory, page tables and event channels", key_audit },
+    { 'A', "audit memory, page tables and event channels", domain_audit },
     { 'r', "run queues", sched_print },
     { 'e', "event channels", evtchn_print },
     { 'i', "interrupts", irq_print },

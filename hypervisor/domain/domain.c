@@ -301,8 +301,11 @@ noreturn void hwdom_shutdown(uint32_t code)
 /* From SOFTIRQ_TIMER: no lock is held. */
 static void shutdown_work(void *data)
 {
-    if (hardware_domain && is_shut_down(hardware_domain))
+    if (hardware_domain && is_shut_down(hardware_domain)) {
+        if (IS_DEBUG_BUILD)
+            domain_audit(); /* whatever ended it, it has hurt nothing else */
         hwdom_shutdown(hardware_domain->shutdown_code);
+    }
     virq_send_global(hardware_domain, VIRQ_DOM_EXC);
 }
 

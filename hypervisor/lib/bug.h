@@ -26,7 +26,9 @@ noreturn void reboot_or_halt(void);
     } while (0)
 
 #ifdef NDEBUG
+#define IS_DEBUG_BUILD 0
 #define ASSERT(cond) ((void)sizeof(!!(cond)))
 #else
+#define IS_DEBUG_BUILD 1
 #define ASSERT(cond) BUG_ON(!(cond))
 #endif

@@ -88,9 +88,10 @@ void softirq_register(enum softirq s, void (*fn)(void));
 /** Raise s on CPU cpu and kick it if it is another one. Any context, NMI too. */
 void softirq_raise_on(uint32_t cpu, enum softirq s);
 /**
- * From a softirq: have all other CPUs stand still where they hold no lock and are in no hypercall,
- * until cpus_release(). One CPU at a time may do so, and nobody may be in vcpu_pause_sync() meanwhile,
- * which serves no softirqs (only a domain's death calls it).
+ * From a softirq or a hypercall, with no lock held: have all other CPUs stand still where they hold
+ * no lock and are in no hypercall (but in one that calls this, too, and waits for its turn), until
+ * cpus_release(). Nobody may be in vcpu_pause_sync() meanwhile, which serves no softirqs (only a
+ * domain's death calls it).
  */
 void cpus_park(void);
 void cpus_release(void);

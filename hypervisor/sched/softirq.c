@@ -36,6 +36,7 @@ void softirq_run(void)
 
 /* ---- all other CPUs stand still ---- */
 
+static _Atomic bool park_owned; /* by the CPU between its cpus_park() and cpus_release() */
 static _Atomic bool parking;
 static _Atomic uint64_t parked; /* bit per CPU that does */
 
@@ -56,6 +57,8 @@ void cpus_park(void)
     uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);
 
     handlers[SOFTIRQ_PARK] = park;
+    for (bool owned = false; !atomic_compare_exchange_strong(&park_owned, &owned, true); owned = false)
+        park(); /* the other CPU waits for this one, too */
     atomic_store(&this_pcpu()->stands_still, true);
     atomic_store(&parking, true);
     for (uint64_t m = others; m; m &= m - 1)
@@ -70,6 +73,7 @@ void cpus_release(void)
     atomic_store(&parking, false);
     while (atomic_load(&parked))
         cpu_relax();
+    atomic_store(&park_owned, false);
 }
 
 noreturn void idle_loop(void)

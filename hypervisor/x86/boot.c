@@ -230,8 +230,8 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
     multiboot_parse(&boot_info, maddr_to_virt(mbi_maddr), GIB(4) - mbi_maddr);
     cmdline_parse(boot_info.cmdline);
     console_options();
-    print(LOG_INFO, "xen-like " XL_VERSION " (loaded by %s at %x)\n", boot_info.loader,
-          image_maddr);
+    print(LOG_INFO, "xen-like " XL_VERSION " (loaded by %s at %x, debug=%c)\n", boot_info.loader,
+          image_maddr, IS_DEBUG_BUILD ? 'y' : 'n');
     print(LOG_INFO, "Command line: %s\n", boot_info.cmdline);
     cpu_detect();
     acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, show_low);

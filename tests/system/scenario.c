@@ -408,8 +408,13 @@ static bool play_guest(struct machine *m, const struct scenario *s, struct resul
     if (result->outcome == OUTCOME_FAIL)
         return true;
     /* Without drivers it cannot switch the machine off: the hypervisor halts it, and says so. */
-    return machine_expect(m, line != NULL ? "halting machine" : "noreboot", 20) &&
-           machine_expect_alive(m, 0.2);
+    if (!machine_expect(m, line != NULL ? "halting machine" : "noreboot", timeout_s(s)))
+        return false;
+    /* One with asserts has made an audit before that. */
+    if (strstr(machine_output(m, NULL), "debug=y") != NULL &&
+        strstr(machine_output(m, NULL), "audit: 0 errors\n") == NULL)
+        return machine_fail(m, "no audit at the end of the domain");
+    return machine_expect_alive(m, 0.2);
 }
 
 void scenario_run_guest(const struct scenario *s, const struct scenario_options *o,

@@ -49,6 +49,9 @@ static uint64_t last_timer, last_wallclock;
 static int frames_rc; /* what the functions that take references on frames answer */
 static struct vcpu *gdt_of, *ldt_of, *root_of, *user_root_of;
 
+static char keys_run[32];
+
+void debug_key_run(uint8_t key) { keys_run[strlen(keys_run)] = (char)key; }
 void vcpu_block(void) { nr_blocked++; }
 void vcpu_yield(void) { nr_yielded++; }
 void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }

@@ -77,6 +77,7 @@ void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) {}
 void timer_set(struct timer *t, uint64_t when) {}
 void timer_kill(struct timer *t) {}
 void console_drain(void) {}
+void domain_audit(void) {}
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) { memset(out, 0, 16); }
 void domain_wallclock_update(struct domain *d) {}
 int domain_set_tsc_mode(struct domain *d, uint32_t mode) { return 0; }

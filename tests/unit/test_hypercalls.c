@@ -13,6 +13,7 @@
 #include <xen/memory.h>
 #include <xen/nmi.h>
 #include <xen/platform.h>
+#include <xen/sysctl.h>
 #include <xen/version.h>
 
 #include "hypercall_stubs.h"
@@ -857,7 +858,40 @@ static void test_vcpu_op_areas_and_timers(void)
     teardown();
 }
 
-/* ---- platform_op, xen_version ---- */
+/* ---- sysctl, platform_op, xen_version ---- */
+
+static void test_sysctl(void)
+{
+    struct xen_sysctl *op = (void *)guest.bytes;
+    char *keys = (char *)guest.bytes + sizeof(*op);
+
+    setup();
+    memset(keys_run, 0, sizeof(keys_run));
+    dom->is_privileged = false;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, bad_va, 0, 0), -EPERM);
+    dom->is_privileged = true;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, bad_va, 0, 0), -EFAULT);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -EACCES);
+    op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -ENOSYS);
+    op->cmd = XEN_SYSCTL_debug_keys;
+    memcpy(keys, "0123456789abcdefg", 18);
+    set_xen_guest_handle_raw(op->u.debug_keys.keys, keys);
+    op->u.debug_keys.nr_keys = 17;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -E2BIG);
+    op->u.debug_keys.nr_keys = ~0u;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -E2BIG);
+    CU_ASSERT_STRING_EQUAL(keys_run, "");
+    op->u.debug_keys.nr_keys = 0;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), 0);
+    op->u.debug_keys.nr_keys = 16;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), 0);
+    CU_ASSERT_STRING_EQUAL(keys_run, "0123456789abcdef");
+    set_xen_guest_handle_raw(op->u.debug_keys.keys, (char *)bad_va);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -EFAULT);
+    CU_ASSERT_STRING_EQUAL(keys_run, "0123456789abcdef");
+    teardown();
+}
 
 static void test_platform_op(void)
 {
@@ -1138,6 +1172,7 @@ int main(void)
     CU_ADD_TEST(s, test_sched_op);
     CU_ADD_TEST(s, test_vcpu_op_initialise_up_down);
     CU_ADD_TEST(s, test_vcpu_op_areas_and_timers);
+    CU_ADD_TEST(s, test_sysctl);
     CU_ADD_TEST(s, test_platform_op);
     CU_ADD_TEST(s, test_a_bios_machine_has_no_efi_information);
     CU_ADD_TEST(s, test_efi_versions_and_tables_are_told);

@@ -18,6 +18,9 @@ static _Atomic uint64_t in_hypercall; /* CPUs that come to no softirq */
 static _Atomic unsigned int rounds[NR_TEST_CPUS], served[NR_TEST_CPUS];
 static _Atomic uint64_t held_up;    /* CPUs that stop where they relax */
 static bool *irqs_of[NR_TEST_CPUS]; /* the CPUs' interrupt flags */
+static _Atomic bool all_park;       /* each CPU has the others stand still, in turns */
+static _Atomic unsigned int alone;  /* CPUs that believe to be the only one that moves */
+static _Atomic unsigned int turns, not_alone;
 
 static void relax(void)
 {
@@ -27,6 +30,17 @@ static void relax(void)
 }
 
 static void count(void) { served[this_pcpu()->id]++; }
+
+static void park_others(void)
+{
+    cpus_park();
+    if (++alone != 1)
+        not_alone++;
+    cpu_relax();
+    alone--;
+    turns++;
+    cpus_release();
+}
 
 static void *cpu_main(void *arg)
 {
@@ -38,6 +52,8 @@ static void *cpu_main(void *arg)
         if (!(in_hypercall >> id & 1))
             softirq_run();
         fake_irqs_on = true;
+        if (all_park)
+            park_others();
         rounds[id]++;
         cpu_relax();
     }
@@ -262,6 +278,33 @@ static void test_cpus_park_again_and_again(void)
     teardown();
 }
 
+static void test_cpus_that_park_at_the_same_time_take_turns(void)
+{
+    setup(0, NR_TEST_CPUS);
+    turns = not_alone = 0;
+    all_park = true;
+    while (turns < 200) {
+        park_others();
+        softirq_run();
+        fake_irqs_on = true;
+    }
+    all_park = false;
+    for (uint64_t still = running; still;) { /* the last of them wait for this CPU */
+        softirq_run();
+        fake_irqs_on = true;
+        for (uint64_t m = still; m; m &= m - 1) {
+            unsigned int i = ffs64(m) - 1, from = rounds[i];
+
+            for (unsigned int n = 0; n < 100 && rounds[i] - from < 3; n++)
+                cpu_relax();
+            if (rounds[i] - from >= 3)
+                still &= ~(1ULL << i);
+        }
+    }
+    CU_ASSERT_EQUAL(not_alone, 0);
+    teardown();
+}
+
 int main(void)
 {
     CU_pSuite s;
@@ -282,6 +325,7 @@ int main(void)
     T(test_who_leaves_late_is_waited_for);
     T(test_softirqs_raised_meanwhile_are_served_afterwards);
     T(test_cpus_park_again_and_again);
+    T(test_cpus_that_park_at_the_same_time_take_turns);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();
     CU_cleanup_registry();

@@ -278,6 +278,23 @@ void port_mask(unsigned int p);
 void port_clear_mask(unsigned int p); /* the bit only: no pending check */
 void port_clear_pending(unsigned int p);
 
+/* ---- attack.c: for kernels whose hypercalls are to be refused ---- */
+/*
+ * Start the witness on the domain's last vCPU (there must be two at least; call it before
+ * smp_init(), which then leaves that vCPU alone): a healthy second context, which checks its own
+ * registers, memory, time and events all the while. witness_check(): it went on, else the kernel
+ * fails; this is done before the verdict, too.
+ */
+void attacks_begin(void);
+void witness_check(void);
+bool in_witness(uint64_t rsp);
+/*
+ * The answer to an attack, in a line that is compared with Xen's (ANSWER what got): on our
+ * hypervisor it must be want, on Xen it may be what it is. what: words joined by dots or dashes,
+ * unique in the kernel, and the same in each run. Returns got.
+ */
+long attack(const char *what, long got, long want);
+
 /* ---- time ---- */
 static inline uint64_t rdtsc(void)
 {

@@ -165,6 +165,7 @@ bool on_xen(void)
 void report_checks(void);
 void report_checks(void)
 {
+    witness_check();
     if (nr_failed)
         verdict("FAILURE", "%u checks, first: %s", nr_failed, failed);
     verdict("SUCCESS", "%s", "");

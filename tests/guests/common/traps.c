@@ -54,6 +54,9 @@ void trap_entry(struct cpu_user_regs *regs)
 {
     unsigned int vector = regs->entry_vector;
 
+    if (in_witness((uint64_t)regs))
+        failure("the witness got entry %u, error 0x%x, at %x:0x%lx", vector, regs->error_code,
+                regs->cs, regs->rip);
     if (vector < NR_ENTRIES && trap_hooks[vector]) {
         trap_hooks[vector](regs);
         return;
