@@ -6,6 +6,7 @@
 #include "event/evtchn.h"
 #include "irq/irq.h"
 #include "memory/heap.h"
+#include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "sched/timer.h"
@@ -33,6 +34,8 @@ noreturn void hypervisor_main(void)
     console_irq_init();
     cpuid_policy_init();
     domain_debug_keys();
+    if (IS_DEBUG_BUILD)
+        paging_audit_reserve();
     arch_irq_enable();
     arch_start_cpus(cpu_init);
     print(LOG_INFO, "Memory: %lu MiB free of %lu MiB", heap_free_pages() >> 8,

@@ -9,7 +9,7 @@ struct expected {
     uint32_t refs, types;
 };
 
-static struct expected *want; /* by frame; of one audit at a time */
+static struct expected *want, *reserved; /* by frame; of one audit at a time */
 static unsigned int nr_bad;
 
 static void complain_if(bool bad, const char *what, uint64_t mfn)
@@ -103,14 +103,19 @@ static void audit_expectations(uint64_t mfn)
                 "in a state that does not last", mfn);
 }
 
+void paging_audit_reserve(void) { reserved = xmalloc_pages(max_mfn * sizeof(*want)); }
+
 unsigned int paging_audit(void)
 {
     struct vcpu *v;
 
     nr_bad = 0;
-    want = xmalloc_pages(max_mfn * sizeof(*want));
-    if (want == NULL)
+    want = reserved ? memset(reserved, 0, max_mfn * sizeof(*want))
+                    : xmalloc_pages(max_mfn * sizeof(*want));
+    if (want == NULL) {
+        print(LOG_ERR, "paging audit: no memory for it");
         return 1;
+    }
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)) && PGC_COUNT(frame_table[m].count_info))
             audit_frame(m, frame_table[m].type_info);
@@ -120,6 +125,7 @@ unsigned int paging_audit(void)
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)))
             audit_expectations(m);
-    xfree_pages(want, max_mfn * sizeof(*want));
+    if (want != reserved)
+        xfree_pages(want, max_mfn * sizeof(*want));
     return nr_bad;
 }

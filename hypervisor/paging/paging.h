@@ -44,3 +44,5 @@ int paging_relinquish(struct domain *d);
  * the frame table. Prints each difference and returns how many. All vCPUs paused or one CPU.
  */
 unsigned int paging_audit(void);
+/** At boot: have the memory for audits ready, 8 bytes for each frame. Without it, it is looked for then. */
+void paging_audit_reserve(void);
