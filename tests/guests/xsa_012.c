@@ -74,7 +74,7 @@ static void watched_copies(void)
     long rc;
 
     trap_hooks[TRAP_DB] = on_db;
-    for (unsigned int i = 0; i < 64; i++) {
+    for (unsigned int i = 0; i < 16; i++) {
         CHECK_EQ(set_dr(0, (uint64_t)&buffer[i % 16]), 0);
         CHECK_EQ(set_dr(1, (uint64_t)&poll), 0);
         CHECK_EQ(set_dr(7, DR7_ANY_8 | 1 << 2 | 3 << 20 | 2 << 22), 0);
@@ -85,7 +85,7 @@ static void watched_copies(void)
         rc = hypercall_stepped(__HYPERVISOR_sched_op, SCHEDOP_poll, (uint64_t)&poll);
         CHECK_EQ(rc, 0);
     }
-    CHECK(nr_db >= 3 * 64); /* the steps: so TF was really on */
+    CHECK(nr_db >= 3 * 16); /* the steps: so TF was really on */
     CHECK_EQ(nr_foreign, 0);
     nr_db = 0;
     /* where the frame of this very #DB will be written */
