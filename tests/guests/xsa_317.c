@@ -72,6 +72,37 @@ static void nothing_left(void)
     CHECK_EQ(port, ports[7]);
 }
 
+/*
+ * A VIRQ that is bound stays so, and none of the others becomes bound, by attempts that fail: for want
+ * of a port, because it is bound, or to a vCPU where it cannot be (XSA-496: what VIRQ_DOM_EXC had set
+ * up was torn down by whoever failed to bind it).
+ */
+static void virqs(evtchn_port_t dom_exc)
+{
+    struct evtchn_status s = { .dom = DOMID_SELF, .port = dom_exc };
+    unsigned int made = 0, lost = 0;
+
+    for (unsigned int round = 0; round < 2; round++) /* without a free port, with one */
+        for (unsigned int n = 0; n < 64; n++) {
+            struct evtchn_bind_virq b = { .virq = n };
+            long rc = op(EVTCHNOP_bind_virq, &b), want;
+
+            want = n == VIRQ_DOM_EXC ? -EEXIST : n >= NR_VIRQS ? -EINVAL : round ? 0 : -ENOSPC;
+            made += rc != want;
+            b.vcpu = n == VIRQ_DOM_EXC; /* a global one is vCPU 0's */
+            made += n == VIRQ_DOM_EXC && op(EVTCHNOP_bind_virq, &b) != -EINVAL;
+            if (rc == 0)
+                CHECK_EQ(port_close(b.port), 0);
+            CHECK_EQ(op(EVTCHNOP_status, &s), 0);
+            lost += s.status != EVTCHNSTAT_virq || s.u.virq != VIRQ_DOM_EXC;
+            if (n == 63 && round == 0)
+                CHECK_EQ(port_close(ports[9]), 0);
+        }
+    CHECK_EQ(alloc(&ports[9]), 0);
+    attack("virq.odd-answers", made, 0);
+    attack("virq.lost", lost, 0);
+}
+
 /* Port 0, those behind the two-level ABI's last, those of FIFO's, and what wraps. */
 static void no_ports(void)
 {
@@ -101,15 +132,18 @@ static void no_ports(void)
 
 void test_main(void)
 {
+    struct evtchn_bind_virq dom_exc = { .virq = VIRQ_DOM_EXC };
     unsigned int first, again = 0, open = 0;
     long rc = 0;
 
     attacks_begin();
+    CHECK_EQ(op(EVTCHNOP_bind_virq, &dom_exc), 0);
     first = take_all(&rc);
     print("xsa_317: %u ports\n", first);
     attack("full.answer", rc, -ENOSPC);
     CHECK(first > 4000 && first < NR_PORTS);
     nothing_left();
+    virqs(dom_exc.port);
     no_ports();
     witness_check();                                   /* by a port of its own */
     for (unsigned int round = 0; round < 2; round++) { /* none got lost */
