@@ -1,7 +1,7 @@
 /*
  * Fast system calls that the kernel has no entry for must raise one exception, at the user's
  * instruction, and no second one later (XSA-8, XSA-339); and NT, which SYSENTER leaves set, must
- * reach neither the hypervisor's way back nor the kernel's handler (XSA-44).
+ * reach neither the hypervisor's way back nor the kernel's handler (XSA-44). dom0_max_vcpus=3.
  */
 #include "guest.h"
 
@@ -27,6 +27,17 @@ static int run(const void *label, uint16_t cs, uint64_t flags)
     came.cs = cs;
     came.rflags = 0x202 | flags;
     return user_run(&came);
+}
+
+/* To it the hypervisor returns by IRET, whoever was interrupted in favour of it, and where. */
+static volatile bool stop_spinning;
+static volatile unsigned long nr_spins;
+static void spin(void)
+{
+    while (!stop_spinning)
+        nr_spins++;
+    for (;;)
+        hc(sched_op, SCHEDOP_block, 0);
 }
 
 /* What hangs about: whatever would still be delivered comes at one of these exits. */
@@ -68,7 +79,7 @@ static void with_nt(uint16_t cs)
     unsigned int stale = 0;
     int v;
 
-    /* long enough for the witness, on the same CPU, to be switched to in the middle of an entry */
+    /* long enough for the other vCPUs, on the same CPU, to be switched to in the middle of an entry */
     for (uint64_t i = 0, end = now_ns(0) + 500000000; i < 200 || now_ns(0) < end; i++) {
         trap_hooks[ENTRY_SYSENTER] = on_sysenter;
         handler_flags = 0;
@@ -120,6 +131,7 @@ void test_main(void)
 
     attacks_begin();
     user_init();
+    CHECK_EQ(vcpu_start(1, spin), 0);
     no_entry("syscall32.no-entry", u_syscall32, USER_CS32, TRAP_UD, TRAP_DB);
     for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++)
         no_entry(modes[i].what, u_sysenter, modes[i].cs, TRAP_GP, TRAP_UD);
@@ -127,5 +139,7 @@ void test_main(void)
     for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++)
         with_nt(modes[i].cs);
     kernel_with_nt();
+    CHECK(nr_spins > 0);
+    stop_spinning = true;
     witness_check();
 }
