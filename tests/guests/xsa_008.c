@@ -80,7 +80,7 @@ static void with_nt(uint16_t cs)
     int v;
 
     /* long enough for the other vCPUs, on the same CPU, to be switched to in the middle of an entry */
-    for (uint64_t i = 0, end = now_ns(0) + 500000000; i < 200 || now_ns(0) < end; i++) {
+    for (uint64_t i = 0, end = now_ns(0) + 1000000000; i < 200 || now_ns(0) < end; i++) {
         trap_hooks[ENTRY_SYSENTER] = on_sysenter;
         handler_flags = 0;
         v = run(u_sysenter, cs, i % 2 ? NASTY & ~EFLAGS_TF : NASTY);
