@@ -13,7 +13,7 @@
 #define STORE(x, v) __atomic_store_n(&(x), v, __ATOMIC_SEQ_CST)
 #define ADD(x, n) __atomic_fetch_add(&(x), n, __ATOMIC_SEQ_CST)
 
-static uint64_t *frame, *decoy, *l1b, *l1c, snapshot[512];
+static uint64_t *frame, *second, *watched, *decoy, *l1b, *l1c, snapshot[512];
 static uint64_t written[MAX_VCPUS], nr_rounds;
 static bool over;
 
@@ -94,7 +94,7 @@ enum { AS_PINNED, AS_LINKED = 4, AS_USER_ROOT = 7, AS_GDT, AS_LDT, BACK, EXCHANG
 static const char *const fates[NR_FATES] = { "pinned-l1", "pinned-l2", "pinned-l3",  "pinned-l4",
                                              "linked-l1", "linked-l2", "linked-l3",  "user-root",
                                              "gdt",       "ldt",       "given-back", "exchanged" };
-static uint64_t tried[NR_FATES], landed[NR_FATES], same_frame;
+static uint64_t tried[NR_FATES], landed[NR_FATES], same_frame[2];
 
 static long set_gdt(const void *page, unsigned int entries)
 {
@@ -103,19 +103,18 @@ static long set_gdt(const void *page, unsigned int entries)
     return hc(set_gdt, frames, entries);
 }
 
-/* Back to the hypervisor, and a frame again: always the last one, as likely as not. */
-static void turn_over(bool exchange)
+/* page's frame goes back to the hypervisor, and it gets one. */
+static void turn_over(uint64_t *page, bool exchange)
 {
-    static xen_pfn_t in[1], out[1];
+    enum { NR = 64 };
+    static xen_pfn_t in[1], out[NR];
     struct xen_memory_reservation r = { .nr_extents = 1, .domid = DOMID_SELF };
     struct xen_memory_exchange x = { .in = { .nr_extents = 1, .domid = DOMID_SELF },
                                      .out = { .nr_extents = 1, .domid = DOMID_SELF } };
-    uint64_t pfn = virt_to_pfn(frame);
+    uint64_t pfn = virt_to_pfn(page);
 
-    if (PTE_MFN(*l1b) == virt_to_mfn(frame)) /* else it would not be free */
-        CHECK_EQ(pte_write(l1b, 0), 0);
-    CHECK_EQ(update_va(frame, 0, UVMF_NONE), 0);
-    in[0] = virt_to_mfn(frame);
+    CHECK_EQ(update_va(page, 0, UVMF_NONE), 0);
+    in[0] = virt_to_mfn(page);
     out[0] = pfn;
     if (exchange) {
         set_xen_guest_handle(x.in.extent_start, in);
@@ -124,12 +123,38 @@ static void turn_over(bool exchange)
     } else {
         set_xen_guest_handle(r.extent_start, in);
         CHECK_EQ(hc(memory_op, XENMEM_decrease_reservation, &r), 1);
+        /* among many new ones is probably the same; the others go again */
+        for (unsigned int i = 0; i < NR; i++)
+            out[i] = pfn;
         set_xen_guest_handle(r.extent_start, out);
-        CHECK_EQ(hc(memory_op, XENMEM_populate_physmap, &r), 1);
+        r.nr_extents = NR;
+        CHECK_EQ(hc(memory_op, XENMEM_populate_physmap, &r), NR);
+        for (unsigned int i = 1; i < NR; i++)
+            if (out[i] == in[0]) {
+                out[i] = out[0];
+                out[0] = in[0];
+            }
+        set_xen_guest_handle(r.extent_start, out + 1);
+        r.nr_extents = NR - 1;
+        CHECK_EQ(hc(memory_op, XENMEM_decrease_reservation, &r), NR - 1);
     }
-    same_frame += in[0] == out[0];
     ((uint64_t *)start_info->mfn_list)[pfn] = out[0];
-    CHECK_EQ(update_va(frame, PTE(frame, PTE_RO), UVMF_INVLPG), 0);
+    CHECK_EQ(update_va(page, PTE(page, PTE_RO), UVMF_INVLPG), 0);
+}
+
+static void give_away(bool exchange)
+{
+    uint64_t mfn = virt_to_mfn(frame);
+
+    if (PTE_MFN(*l1b) == mfn) /* else it would not be free */
+        CHECK_EQ(pte_write(l1b, 0), 0);
+    turn_over(frame, exchange);
+    watched = frame;
+    if (exchange) { /* a new one came before the old one went */
+        turn_over(second, true);
+        watched = second;
+    }
+    same_frame[exchange] += virt_to_mfn(watched) == mfn;
 }
 
 static void become(unsigned int fate)
@@ -145,8 +170,8 @@ static void become(unsigned int fate)
         CHECK_EQ(mmuext(MMUEXT_SET_LDT, (uint64_t)frame, 512), 0);
         TRY("lar %0, %%rax", : : "r"(7UL) : "rax", "cc"); /* it is looked at */
         break;
-    case BACK: turn_over(false); break;
-    case EXCHANGED: turn_over(true); break;
+    case BACK: give_away(false); break;
+    case EXCHANGED: give_away(true); break;
     }
 }
 
@@ -169,13 +194,13 @@ static void watch(unsigned int fate, unsigned int way, unsigned int ms)
     uint64_t end;
     unsigned int bad = 0;
 
-    memcpy(snapshot, frame, PAGE_SIZE);
+    memcpy(snapshot, watched, PAGE_SIZE);
     for (unsigned int i = 0; fate >= BACK && i < 512; i++)
         bad += snapshot[i] != 0; /* new frames are clean */
     end = now() + ms * 1000000ULL;
     do
         for (unsigned int i = 0; i < 512; i++)
-            bad += *(volatile uint64_t *)&frame[i] != snapshot[i];
+            bad += *(volatile uint64_t *)&watched[i] != snapshot[i];
     while (bad == 0 && now() < end);
     if (bad)
         print("%s: written to after the change to %s, revoked by way %u, round %lu\n", guest_name,
@@ -188,11 +213,13 @@ static void victims(unsigned int me)
 {
     while (me && !LOAD(over))
         write_junk(me);
-    while (me == 0 && phase_until(&nr_rounds, NR_FATES)) {
+    while (me == 0 && (phase_until(&nr_rounds, 2 * NR_FATES) || phase_until(&same_frame[0], 1) ||
+                       phase_until(&same_frame[1], 1))) {
         unsigned int fate = nr_rounds % NR_FATES, way = random() % NR_REVOKES;
 
         if (!all_wrote())
             failure("a vCPU cannot write to a page that is mapped writable");
+        watched = frame;
         revoke(way);
         become(fate);
         watch(fate, way, 2);
@@ -211,15 +238,16 @@ static void victims_test(void)
     l1b = page_alloc();
     page_set_ro(l1b);
     page_set_ro(frame);
+    second = page_alloc();
     restore();
     phase("writers", 3000, victims);
     for (unsigned int f = 0; f < NR_FATES; f++) {
         attack(fates[f], (long)landed[f], 0);
         CHECK(tried[f] > 0);
     }
-    print("%s: %lu rounds, %lu times the same frame, %lu writes by vCPU 1\n", guest_name, nr_rounds,
-          same_frame, written[1]);
-    CHECK(on_xen() || same_frame > 0);
+    print("%s: %lu rounds, the same frame again %lu and %lu times, %lu writes by vCPU 1\n",
+          guest_name, nr_rounds, same_frame[0], same_frame[1], written[1]);
+    CHECK(on_xen() || (same_frame[0] && same_frame[1]));
     CHECK_EQ(update_va((void *)VICTIM, 0, UVMF_TLB_FLUSH | UVMF_ALL), 0);
     witness_check();
 }
