@@ -536,6 +536,14 @@ static void shared_page(void)
         if (way < 8 || way == 13 || way == 14 || way > M2P)
             n += use_way(way, mfn, copy_page) == 0;
     attack("shared-info.used", n, 0);
+    /* nor while no mapping allows to write to it; nobody needs to, for the moment */
+    n = 0;
+    CHECK_EQ(update_va(shared_info, ENTRY(mfn, PTE_RO), UVMF_TLB_FLUSH | UVMF_ALL), 0);
+    for (unsigned int way = 0; way < ARRAY_SIZE(uses); way++)
+        if (way < 8 || way == 13 || way == 14 || way > M2P)
+            n += use_way(way, mfn, copy_page) == 0;
+    CHECK_EQ(update_va(shared_info, ENTRY(mfn, PTE_FLAGS), UVMF_TLB_FLUSH | UVMF_ALL), 0);
+    attack("shared-info.used-unwritable", n, 0);
     attack("shared-info.uncached", map_way(2, mfn), -EACCES);
     attack("shared-info.for-io", map_way(4, mfn), -EBUSY);
     attack("shared-info.mapped", map_way(1, mfn), 0);
