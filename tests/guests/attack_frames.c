@@ -454,7 +454,7 @@ static void held(const char *what, void *page)
     xen_pfn_t twice[2] = { mfn, mfn };
 
     attack(what, reservation(XENMEM_decrease_reservation, twice, 2, 0), 1);
-    CHECK(!give_back(mfn));
+    CHECK(on_xen() || !give_back(mfn)); /* where it succeeds again and changes nothing */
     CHECK(exchange(mfn) < 0);
 }
 
@@ -605,7 +605,9 @@ static void all_memory(void)
     }
     print("%s: %ld pages more\n", guest_name, nr);
     CHECK_EQ(reserved(), before + nr);
-    CHECK(nr > 0);
+    CHECK(nr > 0 || on_xen());
+    if (nr == 0)
+        return;
     attack("all-memory.one-more", reservation(XENMEM_populate_physmap, again, 1, 0), 0);
     attack("all-memory.exchange", exchange(p2m()[spare()]), -ENOMEM);
     witness_check();

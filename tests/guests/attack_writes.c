@@ -250,6 +250,7 @@ static void hypercall_outputs(void)
                 memcpy(before, t, PAGE_SIZE);
             }
         attack(victims[v].hypercalls, n, 0);
+        traps_init(); /* what lies in the table as arguments may have changed that */
     }
     let_areas_go();
     for (unsigned int nr = 2; nr < 9; nr++) /* to plain memory they do */
