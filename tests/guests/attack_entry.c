@@ -327,6 +327,7 @@ static void handler_addresses(void)
     /* what leads to nothing of the guest's is its own page fault, when it is used */
     for (unsigned int i = 0; i < ARRAY_SIZE(elsewhere); i++) {
         uint64_t at = elsewhere[i];
+        long rax;
 
         CHECK_EQ(set_trap(TRAP_UD, 0, at), 0);
         GO("ud2", : : : "memory");
@@ -342,19 +343,21 @@ static void handler_addresses(void)
         hooks(escape);
         nmi.handler_address = at;
         CHECK_EQ(hc(nmi_op, XENNMI_register_callback, &nmi), 0);
+        rax = __HYPERVISOR_vcpu_op;
         GO("syscall",
-           :
-           : "a"((long)__HYPERVISOR_vcpu_op), "D"((long)VCPUOP_send_nmi), "S"(0L), "d"(0L)
+           : "+a"(rax)
+           : "D"((long)VCPUOP_send_nmi), "S"(0L), "d"(0L)
            : "rcx", "r11", "memory");
         CHECK(trapped(TRAP_PF));
         CHECK_EQ(last_trap.cr2, at);
         CHECK_EQ(vcpu_info(0)->evtchn_upcall_mask, 1);
         /* the failsafe callback itself */
         CHECK_EQ(hc(set_callbacks, event_entry, at, syscall_entry), 0);
+        rax = __HYPERVISOR_iret;
         GO("mov %%rsp, %%rbx\n push $0\n push %%rbx\n push $0x202\n push $0x1008\n push $0\n"
            "push $0\n push $0\n push $0\n push $0\n syscall",
+           : "+a"(rax)
            :
-           : "a"((long)__HYPERVISOR_iret)
            : "rbx", "rcx", "r11", "memory");
         CHECK(trapped(TRAP_PF));
         CHECK_EQ(last_trap.cr2, at);
