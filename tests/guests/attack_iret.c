@@ -18,9 +18,12 @@
 #define DATA_DOWN 0x00cff7000000ffffUL
 #define FLAGS_NEVER (3UL << 12 | 1UL << 17 | 1UL << 19 | 1UL << 20 | 0xffffffffffc00000UL | 0x8028)
 
-extern char u_loop[], u_flags[], u_iret[];
+extern char u_loop[], u_flags[], u_iret[], u_ss_syscall[], u_ss_int3[], u_ss_sysenter[];
 __asm__(".pushsection .user, \"ax\"\n"
-        ".globl u_loop, u_flags, u_iret\n"
+        ".globl u_loop, u_flags, u_iret, u_ss_syscall, u_ss_int3, u_ss_sysenter\n"
+        "u_ss_syscall: mov -64(%rsp), %ss\n syscall\n ud2\n"
+        "u_ss_int3: mov -64(%rsp), %ss\n int3\n ud2\n"
+        "u_ss_sysenter: mov -64(%rsp), %ss\n sysenter\n ud2\n"
         "u_loop: syscall\n ud2\n"
         "u_flags: pushfq\n pop %rax\n syscall\n ud2\n"
         "u_iret: mov $23, %eax\n syscall\n ud2\n"
@@ -426,6 +429,7 @@ static void mov_ss(void)
 {
     static const volatile uint32_t sel = 0xe02b;
 
+    *(uint64_t *)(user_stack + 2 * PAGE_SIZE - 64) = sel;
     for (unsigned int i = 0; i < 3; i++) {
         long rax = __HYPERVISOR_xen_version;
 
@@ -445,7 +449,12 @@ static void mov_ss(void)
         CHECK(trapped(TRAP_GP) || trapped(128));
         GO("mov %0, %%ss\n mov %%cr0, %%rax", : : "m"(sel) : "rax", "memory");
         CHECK(trapped(-1));
-        GO("mov %0, %%ss\n sysenter", : : "m"(sel) : "rcx", "rdx", "memory");
+        /* the same from user mode; SYSENTER from the kernel has no stack and is its end */
+        watch(0, (void *)(USER_STACK_TOP - 64), USED4);
+        CHECK_EQ(iret(to_user(u_ss_syscall)), ENTRY_SYSCALL);
+        CHECK_EQ(iret(to_user(u_ss_int3)), TRAP_BP);
+        iret(to_user(u_ss_sysenter));
+        CHECK(trapped(TRAP_GP) || trapped(TRAP_UD));
         unwatch();
         still_alive();
     }
