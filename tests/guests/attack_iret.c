@@ -310,6 +310,7 @@ static void dr_values(void)
                                       HYPERVISOR_VIRT_START - 1, NONCANONICAL };
     static const uint64_t no_register[] = { 4, 5, 8, 9, 1UL << 32, 1UL << 63, ~0UL };
     unsigned int wrong = 0, x = 12345;
+    uint64_t cr4 = 0;
 
     for (unsigned int n = 0; n < 4; n++)
         for (unsigned int i = 0; i < ARRAY_SIZE(in_hv); i++)
@@ -337,6 +338,12 @@ static void dr_values(void)
         CHECK_EQ(hc(set_debugreg, 7, 0), 0);
     }
     attack("dr7.bits", wrong, 0);
+    TRY("mov %%cr4, %0\n or $8, %0\n mov %0, %%cr4", : "=&r"(cr4) : : "memory");
+    CHECK(trapped(-1)); /* DE: I/O breakpoints would be possible, and there is no DR4 */
+    attack("dr7.io-with-de", hc(set_debugreg, 7, 0x402 | 2 << 16), -EPERM);
+    TRY("mov %0, %%dr4", : : "r"(0L) : "memory");
+    CHECK(trapped(TRAP_GP) || trapped(TRAP_UD));
+    TRY("mov %0, %%cr4", : : "r"(cr4 & ~8UL) : "memory");
     TRY("mov %0, %%dr7", : : "r"(0x2400L) : "memory");
     CHECK(trapped(TRAP_GP));
     TRY("mov %0, %%dr0", : : "r"(HV_ADDRESS) : "memory");
