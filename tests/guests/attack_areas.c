@@ -385,6 +385,9 @@ void test_main(void)
         user_mode(kind, users, kernels);
         race(kind);
     }
+    /* with a mark that the runstate is being written, which is one more word to write */
+    CHECK_EQ(hc(vm_assist, VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag), 0);
+    across(RUNSTATE);
     infos();
     stop = true;
     for (end = now_ns(0) + PATIENCE_NS; !stopped && now_ns(0) < end;)
