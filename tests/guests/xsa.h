@@ -94,3 +94,35 @@ static inline bool can_map(uint64_t mfn, uint64_t flags)
     CHECK_EQ(update_va(window, own << 12 | PTE_FLAGS, UVMF_INVLPG), 0);
     return rc == 0;
 }
+
+/* ---- long operations: how often a timer event came in the middle of one ---- */
+
+static volatile unsigned int ticks, interruptions;
+static void (*interrupted)(void); /* called then, in the upcall */
+
+static inline void long_tick(unsigned int port)
+{
+    ticks++;
+    hc(set_timer_op, now_ns(0) + 300000);
+}
+
+/* An operation that gave way is about to go on: the kernel stands at its SYSCALL instruction again. */
+static inline void long_upcall(struct cpu_user_regs *regs)
+{
+    events_handle(0);
+    if (*(const uint16_t *)regs->rip == 0x050f) {
+        interruptions++;
+        if (interrupted)
+            interrupted();
+    }
+}
+
+static inline void long_init(void)
+{
+    hc(vcpu_op, VCPUOP_stop_periodic_timer, 0, 0);
+    events_init();
+    trap_hooks[ENTRY_EVENT] = long_upcall;
+    event_hooks[bind_virq(VIRQ_TIMER, 0)] = long_tick;
+    events_on();
+    hc(set_timer_op, now_ns(0) + 300000);
+}
