@@ -98,7 +98,7 @@ static inline bool can_map(uint64_t mfn, uint64_t flags)
 /* ---- long operations: how often a timer event came in the middle of one ---- */
 
 static volatile unsigned int ticks, interruptions;
-static void (*interrupted)(void); /* called then, in the upcall */
+static void (*interrupted)(struct cpu_user_regs *regs); /* called then, in the upcall */
 
 static inline void long_tick(unsigned int port)
 {
@@ -113,7 +113,7 @@ static inline void long_upcall(struct cpu_user_regs *regs)
     if (*(const uint16_t *)regs->rip == 0x050f) {
         interruptions++;
         if (interrupted)
-            interrupted();
+            interrupted(regs);
     }
 }
 

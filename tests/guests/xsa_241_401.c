@@ -21,7 +21,7 @@ static volatile uint64_t *own_va(unsigned int me)
 static void writer(unsigned int me)
 {
     uint64_t *entry = &s.l1[16 + me];
-    unsigned int n = 1 + random() % 30;
+    unsigned int n = 1 + random() % (random() & 1 ? 30 : 20000); /* up to the next flush, mostly */
 
     if (pte_write(entry, PTE(frame, PTE_FLAGS)) != 0) {
         ADD(refused, 1);
@@ -85,7 +85,7 @@ static void flip(unsigned int me)
 {
     uint64_t *entry = &s.l1[16 + me];
 
-    while (phase_until(&pins, 2 * ENOUGH)) {
+    while (phase_until(&pins, ENOUGH / 2)) {
         if (me == 0) {
             promoter();
             continue;

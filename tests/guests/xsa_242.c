@@ -18,7 +18,7 @@ static void in_one_list(void)
     struct mmu_update u[6];
     unsigned int done, wrong = 0;
 
-    for (unsigned int round = 0; round < 200; round++) {
+    for (unsigned int round = 0; round < 200; round++) { /* every other time it is pinned as well */
         t[0] = 0;
         page_set_ro(t);
         CHECK_EQ(pte_write(&s.l2[1], PTE(t, PTE_FLAGS)), 0);
@@ -27,6 +27,13 @@ static void in_one_list(void)
         u[2] = (struct mmu_update){ virt_to_maddr(&s.l2[1]), 0 };   /* nobody refers to it */
         u[3] = (struct mmu_update){ virt_to_maddr(&t[0]), 0x1234 }; /* so it is plain memory */
         u[4] = (struct mmu_update){ virt_to_maddr(&t[1]), 0x5678 };
+        if (round & 1) {
+            CHECK_EQ(pin(1, t), 0);
+            wrong += hc(mmu_update, u, 3, &done, DOMID_SELF) != 0 || done != 3;
+            wrong += update_va(t, PTE(t, PTE_FLAGS), UVMF_INVLPG) != -EBUSY;
+            CHECK_EQ(unpin(t), 0);
+            u[2] = u[3];
+        }
         wrong += hc(mmu_update, u, 5, &done, DOMID_SELF) != 0 || done != 5;
         wrong += t[0] != 0x1234 || t[1] != 0x5678;
         page_set_rw(t); /* error() if a type reference leaked */

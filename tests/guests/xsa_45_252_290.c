@@ -40,64 +40,62 @@ static void all(void (*set)(const void *))
         set(l1[t]);
 }
 
-static long pin_and_unpin(void)
-{
-    long rc = pin(4, l4);
-
-    return rc ? rc : unpin(l4);
-}
+static long do_pin(void) { return pin(4, l4); }
+static long do_unpin(void) { return unpin(l4); }
 
 /* The root of user mode: held by nothing but being that, so replacing it tears it down. */
-static long user_root_and_away(void)
-{
-    long rc = mmuext(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(l4), 0);
+static long as_user_root(void) { return mmuext(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(l4), 0); }
+static long as_user_root_away(void) { return mmuext(MMUEXT_NEW_USER_BASEPTR, 0, 0); }
 
-    return rc ? rc : mmuext(MMUEXT_NEW_USER_BASEPTR, 0, 0);
+/* XSA-290: entries of a live table, and what hangs on them. */
+static struct mmu_update entries[NR_L3];
+
+static long update_all(bool on)
+{
+    for (unsigned int t = 0; t < NR_L3; t++)
+        entries[t] = (struct mmu_update){ virt_to_maddr(&kernel_root[100 + t]),
+                                          on ? PTE(l3[t], PTE_FLAGS) : 0 };
+    return hc(mmu_update, entries, NR_L3, 0, DOMID_SELF);
 }
 
-/* XSA-290: an entry of a live table, and what hangs on it. */
-static long entry_and_away(void)
-{
-    long rc = 0;
-
-    for (unsigned int t = 0; t < NR_L3 && rc == 0; t++) {
-        rc = pte_write(&kernel_root[100], PTE(l3[t], PTE_FLAGS));
-        rc = rc ? rc : pte_write(&kernel_root[100], 0);
-    }
-    return rc;
-}
+static long entries_on(void) { return update_all(true); }
+static long entries_away(void) { return update_all(false); }
 
 /* The same inside a multicall, whose entry is then rewritten. */
-static long multicalled(void)
+static long multicalled(unsigned int cmd)
 {
-    struct mmuext_op op[2] = { { .cmd = MMUEXT_PIN_L4_TABLE }, { .cmd = MMUEXT_UNPIN_TABLE } };
-    struct multicall_entry e[2];
+    struct mmuext_op op = { .cmd = cmd };
+    struct multicall_entry e = { .op = __HYPERVISOR_mmuext_op };
 
-    for (unsigned int i = 0; i < 2; i++) {
-        op[i].arg1.mfn = virt_to_mfn(l4);
-        e[i] = (struct multicall_entry){ .op = __HYPERVISOR_mmuext_op };
-        e[i].args[0] = (uint64_t)&op[i];
-        e[i].args[1] = 1;
-        e[i].args[3] = DOMID_SELF;
-    }
-    if (hc(multicall, e, 2) != 0)
-        return -1;
-    return (long)e[0].result ? (long)e[0].result : (long)e[1].result;
+    op.arg1.mfn = virt_to_mfn(l4);
+    e.args[0] = (uint64_t)&op;
+    e.args[1] = 1;
+    e.args[3] = DOMID_SELF;
+    return hc(multicall, &e, 1) ? -1 : (long)e.result;
 }
 
-static void many(const char *what, long (*fn)(void), long want)
+static long multicall_pin(void) { return multicalled(MMUEXT_PIN_L4_TABLE); }
+static long multicall_unpin(void) { return multicalled(MMUEXT_UNPIN_TABLE); }
+
+/* Both directions, until each has been interrupted three times. */
+static void many(const char *what, long (*fn)(void), long want, long (*undo)(void))
 {
     uint64_t t0 = now_ns(0), us;
-    unsigned int seen = interruptions, rounds = 0, wrong = 0;
+    unsigned int there = 0, back = 0, rounds = 0, wrong = 0, seen;
 
     do {
+        seen = interruptions;
         wrong += fn() != want;
+        there += interruptions - seen;
+        seen = interruptions;
+        wrong += undo && undo() != 0;
+        back += interruptions - seen;
         rounds++;
-    } while ((interruptions - seen < 3 && now_ns(0) < t0 + PATIENCE_NS) || rounds < 3);
+    } while ((there < 3 || (undo && back < 3)) && now_ns(0) < t0 + PATIENCE_NS);
     us = (now_ns(0) - t0) / 1000;
-    print("%s: %u rounds, %lu us, interrupted %u times\n", what, rounds, us, interruptions - seen);
+    print("%s: %u rounds, %lu us, interrupted %u and %u times\n", what, rounds, us, there, back);
     attack(what, wrong, 0);
-    CHECK(interruptions - seen >= 3);
+    CHECK(there >= 3 && (!undo || back >= 3));
 }
 
 void test_main(void)
@@ -106,16 +104,16 @@ void test_main(void)
     long_init();
     build(false);
     all(page_set_ro);
-    many("long.pin", pin_and_unpin, 0);
-    many("long.user-root", user_root_and_away, 0);
-    many("long.entry", entry_and_away, 0);
-    many("long.multicall", multicalled, 0);
+    many("long.pin", do_pin, 0, do_unpin);
+    many("long.user-root", as_user_root, 0, as_user_root_away);
+    many("long.entries", entries_on, 0, entries_away);
+    many("long.multicall", multicall_pin, 0, multicall_unpin);
     all(page_set_rw); /* nothing of all that is left */
     /* XSA-252: what was good so far is let go as patiently */
     build(true);
     all(page_set_ro);
-    many("long.pin-refused", pin_and_unpin, -EINVAL);
-    many("long.user-root-refused", user_root_and_away, -EINVAL);
+    many("long.pin-refused", do_pin, -EINVAL, NULL);
+    many("long.user-root-refused", as_user_root, -EINVAL, NULL);
     all(page_set_rw);
     witness_check();
 }

@@ -12,11 +12,23 @@ static uint64_t l1[NR_L1][512] __attribute__((aligned(4096)));
 static uint64_t data[512] __attribute__((aligned(4096)));
 
 /* What is done to the half-validated table, in the interruption. */
-enum { NOTHING, WRITE_L2, WRITE_L1, WRITE_BOTH, UNPIN, AS_OTHER, BY_UPDATE, GIVE_AWAY, NR_WAYS };
-static unsigned int way, left, at_interruption[NR_WAYS], wrong;
+enum {
+    NOTHING,
+    WRITE_L2,
+    WRITE_L1,
+    WRITE_BOTH,
+    UNPIN,
+    AS_OTHER,
+    BY_UPDATE,
+    GIVE_AWAY,
+    LEAVE,
+    NR_WAYS
+};
+static unsigned int way, left, poison_at, at_interruption[NR_WAYS], wrong;
 static bool poisoned, busy; /* an entry that must not pass stands in the tree; in the handler */
 
 #define POISON PTE(kernel_root, PTE_FLAGS)
+#define LEFT 0x1ef7 /* no errno */
 
 /* Make table writable; true if it was let go. All that may stand in the way is what is valid still. */
 static bool take(uint64_t *table)
@@ -40,7 +52,7 @@ static void give_away(void)
     wrong += hc(memory_op, XENMEM_exchange, &x) != -EINVAL;
 }
 
-static void tamper(void)
+static void tamper(struct cpu_user_regs *regs)
 {
     if (busy)
         return;
@@ -60,7 +72,7 @@ static void tamper(void)
     case WRITE_BOTH:
         if (!take(l2))
             break;
-        l2[100] = PTE(kernel_root, PTE_FLAGS); /* behind or before the point reached */
+        l2[poison_at] = POISON; /* behind or before the point reached */
         poisoned = true;
         if (way == WRITE_BOTH && take(l1[0])) {
             l1[0][9] = POISON;
@@ -75,10 +87,16 @@ static void tamper(void)
         wrong += pin(3, l2) >= 0 || pin(4, l2) >= 0;
         break;
     case BY_UPDATE: /* a table that is none is plain memory */
-        if (pte_write(&l2[100], PTE(kernel_root, PTE_FLAGS)) == 0)
+        if (pte_write(&l2[poison_at], POISON) == 0)
             poisoned = true;
         break;
     case GIVE_AWAY: give_away(); break;
+    case LEAVE: /* it is never gone on with: behind the instruction, with an answer of our own */
+        regs->rip += 2;
+        regs->rax = LEFT;
+        poisoned = true;
+        interrupted = NULL;
+        break;
     default: break;
     }
     busy = false;
@@ -139,6 +157,7 @@ void test_main(void)
 
         way = rounds % NR_WAYS;
         poisoned = false;
+        poison_at = 1 + rounds / NR_WAYS % 3 * 100;
         left = 1 + rounds / (4 * NR_WAYS) % 2;
         interrupted = tamper;
         ok = validate(rounds / NR_WAYS % 4);
