@@ -24,20 +24,40 @@ static void all_rw_and_clear(void)
     }
 }
 
+/* Xen permits some of all this, for reading; there it is undone at once. */
+static void pin_refused(unsigned int level, uint64_t *table)
+{
+    long rc = pin(level, table);
+
+    wrong += rc != -EINVAL;
+    if (rc == 0)
+        CHECK_EQ(unpin(table), 0);
+}
+
+static void write_refused(uint64_t *entry, uint64_t val, long want)
+{
+    long rc = pte_write(entry, val);
+
+    wrong += rc != want;
+    if (rc == 0)
+        CHECK_EQ(pte_write(entry, 0), 0);
+    CHECK_EQ(*entry, 0);
+}
+
 /* Itself in one of its entries; read-only, as Xen would have it for levels 2 to 4. */
 static void loops(unsigned int level)
 {
     t[0][5] = PTE(t[0], PTE_RO);
     all_ro();
-    wrong += pin(level, t[0]) != -EINVAL;
+    pin_refused(level, t[0]);
     all_rw_and_clear();
     /* Two that refer to each other. As L2 and L1 that is a table which shows another, to be read. */
     if (level > 2) {
         t[0][5] = PTE(t[1], PTE_RO);
         t[1][6] = PTE(t[0], PTE_RO);
         all_ro();
-        wrong += pin(level, t[0]) != -EINVAL;
-        wrong += pin(level, t[1]) != -EINVAL;
+        pin_refused(level, t[0]);
+        pin_refused(level, t[1]);
         all_rw_and_clear();
     }
     /* pinned first, and then the entry */
@@ -45,10 +65,9 @@ static void loops(unsigned int level)
     CHECK_EQ(pin(level, t[0]), 0);
     CHECK_EQ(pin(level, t[1]), 0);
     for (uint64_t flags = PTE_RO; flags <= PTE_FLAGS; flags += PTE_RW) {
-        wrong += pte_write(&t[0][5], PTE(t[0], flags)) != -EINVAL;
-        wrong += pte_write(&t[0][5], PTE(t[1], flags)) != -EINVAL;
+        write_refused(&t[0][5], PTE(t[0], flags), -EINVAL);
+        write_refused(&t[0][5], PTE(t[1], flags), -EINVAL);
     }
-    CHECK_EQ(t[0][5], 0);
     CHECK_EQ(unpin(t[0]), 0);
     CHECK_EQ(unpin(t[1]), 0);
     all_rw_and_clear();
@@ -61,12 +80,9 @@ static void chain(unsigned int level)
     for (unsigned int i = 0; i < DEPTH; i++)
         CHECK_EQ(pin(level, t[i]), 0);
     for (unsigned int i = DEPTH - 1; i-- > 0;)
-        wrong += pte_write(&t[i][1], PTE(t[i + 1], PTE_RO)) != -EINVAL;
+        write_refused(&t[i][1], PTE(t[i + 1], PTE_RO), -EINVAL);
     for (unsigned int i = DEPTH; i-- > 0;)
         CHECK_EQ(unpin(t[i]), 0);
-    for (unsigned int i = 0; i < DEPTH; i++) /* as on Xen, where the chain may stand */
-        if (t[i][1])
-            pte_write(&t[i][1], 0);
     all_rw_and_clear();
 }
 
@@ -78,7 +94,7 @@ static void confusion(unsigned int level, unsigned int child_level)
     page_set_rw(t[1]);
     t[1][9] = PTE(t[0], PTE_RO);
     page_set_ro(t[1]);
-    wrong += pin(level, t[1]) != -EINVAL;
+    pin_refused(level, t[1]);
     CHECK_EQ(unpin(t[0]), 0);
     all_rw_and_clear();
 }
@@ -91,7 +107,7 @@ static void half_good(unsigned int level)
     t[0][400] = PTE(t[0], PTE_RO);
     all_ro();
     for (unsigned int round = 0; round < 3; round++) {
-        wrong += pin(level, t[0]) != -EINVAL;
+        pin_refused(level, t[0]);
         CHECK_EQ(unpin(t[0]), -EINVAL);
     }
     all_rw_and_clear();
@@ -103,18 +119,17 @@ static void live_root(void)
     struct scratch s = scratch_tree();
     uint64_t *slot = &kernel_root[(SCRATCH >> 39) + 1];
 
-    wrong += pte_write(slot, PTE(kernel_root, PTE_RO)) != -EINVAL;
-    wrong += pte_write(&s.l3[1], PTE(s.l3, PTE_RO)) != -EINVAL;
-    wrong += pte_write(&s.l3[1], PTE(kernel_root, PTE_RO)) != -EINVAL;
-    wrong += pte_write(&s.l2[1], PTE(s.l2, PTE_RO)) != -EINVAL;
-    wrong += pte_write(&s.l2[1], PTE(s.l3, PTE_RO)) != -EINVAL;
-    wrong += pte_write(&s.l2[1], PTE(kernel_root, PTE_RO)) != -EINVAL;
+    write_refused(slot, PTE(kernel_root, PTE_RO), -EINVAL);
+    write_refused(&s.l3[1], PTE(s.l3, PTE_RO), -EINVAL);
+    write_refused(&s.l3[1], PTE(kernel_root, PTE_RO), -EINVAL);
+    write_refused(&s.l2[1], PTE(s.l2, PTE_RO), -EINVAL);
+    write_refused(&s.l2[1], PTE(s.l3, PTE_RO), -EINVAL);
+    write_refused(&s.l2[1], PTE(kernel_root, PTE_RO), -EINVAL);
     /* the L1 may show each of them, but for reading */
-    wrong += pte_write(&s.l1[1], PTE(s.l1, PTE_FLAGS)) != -EBUSY;
+    write_refused(&s.l1[1], PTE(s.l1, PTE_FLAGS), -EBUSY);
     CHECK_EQ(pte_write(&s.l1[1], PTE(s.l1, PTE_RO)), 0);
     CHECK(store_refused((uint64_t *)(SCRATCH + PAGE_SIZE)));
     CHECK_EQ(pte_write(&s.l1[1], 0), 0);
-    CHECK_EQ(*slot, 0);
 }
 
 void test_main(void)

@@ -59,6 +59,10 @@ static void iret_then_update(void)
     uint64_t *page = page_alloc();
     unsigned int wrong = 0;
 
+    if (on_xen()) { /* does the iret, which ends the multicall there: no way back for us */
+        attack("multicall.iret", 1, 0);
+        return;
+    }
     for (unsigned int way = 0; way < 4; way++) {
         uint64_t cs = way & 1 ? FLAT_KERNEL_CS : USER_CS, ss = way & 1 ? FLAT_KERNEL_SS : USER_SS;
         struct multicall_entry *iret, *at_user, *at_kernel, *root;

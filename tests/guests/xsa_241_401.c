@@ -4,7 +4,7 @@
  */
 #include "xsa.h"
 
-#define ENOUGH 30u
+#define ENOUGH 10u
 #define MARK(v) (0xe00UL | (v) << 4) /* an entry that is not present, of vCPU v */
 
 static struct scratch s;

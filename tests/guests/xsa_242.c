@@ -50,7 +50,7 @@ static void race(unsigned int me)
 {
     uint64_t seen = 0, nr;
 
-    while (phase_until(&rounds, 40)) {
+    while (phase_until(&rounds, 10)) {
         if (me == 0) {
             long rc;
 
