@@ -146,6 +146,8 @@ static bool validate(unsigned int how)
 void test_main(void)
 {
     uint64_t begin = now_ns(0);
+    /* on Xen the interrupted operation owns the table, and nobody else gets it */
+    const unsigned int nr_ways = on_xen() ? LEAVE : NR_WAYS;
     unsigned int rounds = 0, refused = 0, missing;
 
     attacks_begin();
@@ -155,12 +157,12 @@ void test_main(void)
     do {
         bool ok;
 
-        way = rounds % NR_WAYS;
+        way = rounds % nr_ways;
         poisoned = false;
-        poison_at = 1 + rounds / NR_WAYS % 3 * 100;
-        left = 1 + rounds / (4 * NR_WAYS) % 2;
+        poison_at = 1 + rounds / nr_ways % 3 * 100;
+        left = 1 + rounds / (4 * nr_ways) % 2;
         interrupted = tamper;
-        ok = validate(rounds / NR_WAYS % 4);
+        ok = validate(rounds / nr_ways % 4);
         wrong += ok == poisoned; /* what was poisoned is refused, and nothing else is */
         refused += !ok;
         if (poisoned) { /* all references are gone with it */
@@ -170,7 +172,7 @@ void test_main(void)
         }
         rounds++;
         missing = 0;
-        for (unsigned int w = 0; w < NR_WAYS; w++)
+        for (unsigned int w = 0; w < nr_ways; w++)
             missing += at_interruption[w] < 4;
     } while (now_ns(0) < begin + 1200000000UL || (missing && now_ns(0) < begin + 2 * PATIENCE_NS));
     print("xsa_58_299_310: %u rounds, %u refused; interrupted", rounds, refused);
