@@ -64,6 +64,12 @@ static inline long call(uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint
     return likely(nr < NR_HYPERCALLS && fn) ? fn(a1, a2, a3, a4, a5) : -ENOSYS;
 }
 
+/* The results of these are any values of the guest's, -ERESTART too. They are never preempted. */
+static bool is_any_value(uint64_t nr)
+{
+    return nr == __HYPERVISOR_iret || nr == __HYPERVISOR_get_debugreg;
+}
+
 void hypercall_dispatch(struct cpu_user_regs *regs)
 {
     uint64_t nr = regs->rax;
@@ -72,8 +78,7 @@ void hypercall_dispatch(struct cpu_user_regs *regs)
     this_pcpu()->nr_hypercalls++;
     rc = call(nr, regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
     ASSERT(this_pcpu()->locks_held == 0);
-    if (likely(rc != -ERESTART) ||
-        nr == __HYPERVISOR_iret) /* that returns any rax of the guest's */
+    if (likely(rc != -ERESTART) || is_any_value(nr))
         regs->rax = (uint64_t)rc;
     else
         regs->rip -= SYSCALL_BYTES;
@@ -97,7 +102,7 @@ static long multicall_entry_run(guest_va_t va)
         rc = call(e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
         mc_entry[this_pcpu()->id] = NULL;
     }
-    if (rc == -ERESTART)
+    if (rc == -ERESTART && !is_any_value(e.op))
         return copy_to_guest(va, &e, sizeof(e)) ?: rc;
     va = _gva(gva_x(va) + offsetof(struct multicall_entry, result));
     return copy_to_guest(va, &rc, sizeof(rc));
