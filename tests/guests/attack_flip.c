@@ -36,19 +36,25 @@ static void put(uint64_t x)
     }
 }
 
+static void hold(uint32_t n)
+{
+    for (; n; n--)
+        barrier();
+}
+
 static void flipping(unsigned int vcpu)
 {
     if (vcpu > 1)
         return;
     if (vcpu == 1) {
-        while (phase_until(&nr_done, ENOUGH)) {
-            put(value_b);
-            for (uint32_t n = random() % 64; n; n--)
-                cpu_relax();
-            put(value_a);
-            for (uint32_t n = random() % 64; n; n--)
-                cpu_relax();
-        }
+        /* held for nanoseconds: a PAUSE, emulated, would be long beside what is to be hit */
+        while (phase_until(&nr_done, ENOUGH))
+            for (unsigned int i = 0; i < 100; i++) {
+                put(value_b);
+                hold(random() % 16);
+                put(value_a);
+                hold(random() % 16);
+            }
         return;
     }
     while (phase_until(&nr_done, ENOUGH)) {

@@ -613,6 +613,30 @@ static void misaligned(void)
     }
 }
 
+/* Breakpoints of the guest's on what the hypervisor reads and writes: it drops those that it hits. */
+static void breakpoints(void)
+{
+    static struct multicall_entry e __attribute__((aligned(64)));
+    static struct xen_feature_info f __attribute__((aligned(8)));
+    const uint64_t enable = 0x400 | 5 | 0xbbUL << 16; /* DR0 and DR1: any access to 8 bytes */
+
+    e.op = NR(xen_version);
+    e.args[0] = XENVER_get_features;
+    e.args[1] = (uint64_t)&f;
+    CHECK_EQ(hc(set_debugreg, 0, &f), 0);
+    CHECK_EQ(hc(set_debugreg, 1, &e.args[1]), 0);
+    CHECK_EQ(hc(set_debugreg, 7, enable), 0);
+    for (unsigned int i = 0; i < 100; i++) {
+        CHECK_EQ(hc(multicall, &e, 1), 0);
+        CHECK_EQ(hc(xen_version, XENVER_get_features, &f), 0);
+    }
+    TRY("mov (%0), %%rax", : : "r"(&f) : "rax");
+    CHECK(trapped(TRAP_DB));
+    CHECK_EQ(hc(set_debugreg, 7, 0), 0);
+    CHECK(f.submap != 0);
+    CHECK_EQ(e.result, 0);
+}
+
 void test_main(void)
 {
     unsigned int port;
@@ -644,6 +668,7 @@ void test_main(void)
         witness_check();
     }
     misaligned();
+    breakpoints();
     for (unsigned int i = 0; i < ARRAY_SIZE(readable); i++)
         for (unsigned int k = 0; k < 200; k++)
             if (((uint64_t *)readable[i])[k])
