@@ -119,6 +119,49 @@ static void contexts(void)
     page_set_rw(memory[1]); /* nobody's descriptor table any more */
 }
 
+/* The same while vCPU 2 changes the context: the kernel's root is never good, all else at times. */
+static struct vcpu_guest_context changing;
+static volatile bool change, changer_ended;
+
+static void changer(void)
+{
+    const uint64_t roots[] = { 0, virt_to_maddr(kernel_root), virt_to_maddr(memory[0]), ~0UL };
+    const uint64_t frames[] = { virt_to_mfn(memory[1]), virt_to_mfn(memory[0]), 3, ~0UL };
+    const uint64_t counts[] = { 0, 512, 7168, 7169, ~0UL };
+    volatile struct vcpu_guest_context *c = &changing;
+
+    for (unsigned int i = 0; change; i++) {
+        c->gdt_ents = counts[i % 5];
+        c->gdt_frames[i / 8 % 14] = frames[i % 4];
+        c->ctrlreg[1] = roots[i / 4 % 4];
+        c->ctrlreg[3] = roots[i & 2];
+        c->ldt_ents = counts[i / 16 % 5];
+        c->ldt_base = i & 64 ? (uint64_t)memory : NONCANONICAL;
+    }
+    changer_ended = true;
+}
+
+static void changing_contexts(void)
+{
+    unsigned int wrong = 0, n = 0;
+
+    secondary_context(&changing, started, memory[2]);
+    changing.ctrlreg[3] = 0;
+    page_set_ro(memory[1]);
+    change = true;
+    CHECK_EQ(vcpu_start(2, changer), 0);
+    for (uint64_t end = now_ns(0) + 500000000; now_ns(0) < end || n < ROUNDS; n++)
+        wrong += hc(vcpu_op, VCPUOP_initialise, 1, &changing) != -EINVAL;
+    change = false;
+    for (uint64_t end = now_ns(0) + PATIENCE_NS; !changer_ended && now_ns(0) < end;)
+        hc(sched_op, SCHEDOP_yield, 0);
+    CHECK(changer_ended);
+    print("attack_storms: %u contexts that changed\n", n);
+    attack("changing_contexts.wrong", wrong, 0);
+    page_set_rw(memory[1]);
+    CHECK_EQ(mmuext(MMUEXT_UNPIN_TABLE, virt_to_mfn(memory[0]), 0), -EINVAL);
+}
+
 static void areas(void)
 {
     uint64_t area, none = 0;
@@ -317,6 +360,7 @@ void test_main(void)
     } storms[] = {
         { "ports", ports },
         { "contexts", contexts },
+        { "changing_contexts", changing_contexts },
         { "areas", areas },
         { "vcpu_infos", vcpu_infos },
         { "descriptors", descriptors },
