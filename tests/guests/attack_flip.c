@@ -11,8 +11,11 @@
 #include <xen/sysctl.h>
 
 #define E2BIG 7
-#define MS 140 /* of each pair */
-#define ENOUGH 200
+/* Each pair goes on until so many answers were others than the ones before, which shows that both
+ * vCPUs ran at the same time; for at least so long, and at most. */
+#define ENOUGH 10000
+#define MS 20
+#define MS_MORE 250
 
 static char memory[8][PAGE_SIZE] __attribute__((aligned(4096)));
 
@@ -22,7 +25,7 @@ static unsigned int width;
 static volatile uint64_t value_a, value_b;
 static long want_a, want_b, also;
 static long (*issue)(void);
-static uint64_t nr_a, nr_b, nr_strange, nr_done;
+static uint64_t nr_a, nr_b, nr_strange, nr_switches, latest;
 static long strange;
 
 static void put(uint64_t x)
@@ -36,6 +39,12 @@ static void put(uint64_t x)
     }
 }
 
+static bool goes_on(void)
+{
+    return phase_on() ||
+           (__atomic_load_n(&nr_switches, __ATOMIC_RELAXED) < ENOUGH && now() < latest);
+}
+
 static void hold(uint32_t n)
 {
     for (; n; n--)
@@ -44,22 +53,27 @@ static void hold(uint32_t n)
 
 static void flipping(unsigned int vcpu)
 {
+    long before = 0;
+
     if (vcpu > 1)
         return;
     if (vcpu == 1) {
         /* held for nanoseconds: a PAUSE, emulated, would be long beside what is to be hit */
-        while (phase_until(&nr_done, ENOUGH))
+        while (goes_on())
             for (unsigned int i = 0; i < 100; i++) {
                 put(value_b);
-                hold(random() % 16);
+                hold(i % 5);
                 put(value_a);
-                hold(random() % 16);
+                hold(i % 7);
             }
         return;
     }
-    while (phase_until(&nr_done, ENOUGH)) {
+    while (goes_on()) {
         long rc = issue();
 
+        if (rc != before)
+            __atomic_fetch_add(&nr_switches, 1, __ATOMIC_RELAXED);
+        before = rc;
         if (rc == want_a) {
             nr_a++;
         } else if (rc == want_b || rc == also) {
@@ -68,7 +82,6 @@ static void flipping(unsigned int vcpu)
             nr_strange++;
             strange = rc;
         }
-        __atomic_fetch_add(&nr_done, 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -78,13 +91,14 @@ static void flip_raw(const char *name)
     static char answer[64];
     unsigned int n = 0;
 
-    nr_a = nr_b = nr_strange = nr_done = 0;
+    nr_a = nr_b = nr_strange = nr_switches = 0;
+    latest = now() + MS_MORE * 1000000UL;
     put(value_a);
     CHECK_EQ(issue(), want_a);
     put(value_b);
     CHECK_EQ(issue(), want_b);
     phase(name, MS, flipping);
-    print("%s: %lu and %lu\n", name, nr_a, nr_b);
+    print("%s: %lu and %lu, %lu times another\n", name, nr_a, nr_b, nr_switches);
     nr_one_sided += nr_a == 0 || nr_b == 0;
     if (nr_strange)
         print("%s: %ld came, too\n", name, strange);
