@@ -155,9 +155,9 @@ static int mmu_update_batch(struct domain *d, struct domain *owner, const void *
  * @done_out  guest address where the number of requests done goes, or 0
  * @foreign   [15:0] whose frames entries may name: DOMID_SELF, DOMID_IO; [31:16] whose tables these
  *            are, plus 1: 0, or the caller itself
- * Returns 0 or for the first request that was not done: -EFAULT the list is unreadable; -EINVAL bad
- *   command, address, entry or type of frame; -EBUSY an L1 entry names a frame that is not the
- *   owner's or may not be written; -EPERM MMIO that is not permitted, or no right to the foreign
+ * Returns 0 or for the first request that was not done: -EFAULT the list is unreadable; -ENOSYS
+ *   unknown command; -EINVAL bad address, entry or type of frame; -EBUSY an L1 entry names a frame
+ *   that is not the owner's or may not be written; -EPERM MMIO that is not permitted, or no right to the foreign
  *   domain; -ESRCH no such domain.
  * Takes d->mmu_lock. Preemptible.
  */
