@@ -85,6 +85,17 @@ static void flipping(unsigned int vcpu)
     }
 }
 
+/* Xen may answer otherwise, but to the same question always the same. */
+static long answer_of_one(long want)
+{
+    long rc = issue();
+
+    if (on_xen())
+        return rc;
+    CHECK_EQ(rc, want);
+    return want;
+}
+
 static unsigned int nr_one_sided;
 static void flip_raw(const char *name)
 {
@@ -94,9 +105,9 @@ static void flip_raw(const char *name)
     nr_a = nr_b = nr_strange = nr_switches = 0;
     latest = now() + MS_MORE * 1000000UL;
     put(value_a);
-    CHECK_EQ(issue(), want_a);
+    want_a = answer_of_one(want_a);
     put(value_b);
-    CHECK_EQ(issue(), want_b);
+    want_b = answer_of_one(want_b);
     phase(name, MS, flipping);
     print("%s: %lu and %lu, %lu times another\n", name, nr_a, nr_b, nr_switches);
     nr_one_sided += nr_a == 0 || nr_b == 0;

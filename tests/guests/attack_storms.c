@@ -36,7 +36,7 @@ static long room(void)
     for (unsigned int i = 0; i < MAX_ROOM; i++)
         list[i] = start_info->nr_pages + i;
     n = reservation(XENMEM_populate_physmap, list, MAX_ROOM, 0);
-    CHECK(n > 0 && n < MAX_ROOM);
+    CHECK(on_xen() || (n > 0 && n < MAX_ROOM)); /* there may be much more there */
     CHECK_EQ(reservation(XENMEM_decrease_reservation, list, (uint64_t)n, 0), n);
     return n;
 }
@@ -387,7 +387,7 @@ void test_main(void)
         now_port = take_port();
         port_close((unsigned int)now_port);
         print("attack_storms: %s: %lu us\n", storms[i].name, (now_ns(0) - t) / 1000);
-        if (now_free != free_pages || pages() != had || now_port != port)
+        if ((now_free != free_pages && !on_xen()) || pages() != had || now_port != port)
             failure("%s: room for %ld pages, not %ld; %ld pages, not %ld; port %ld, not %ld",
                     storms[i].name, now_free, free_pages, pages(), had, now_port, port);
         witness_check();
