@@ -133,8 +133,11 @@ static void row_try(const struct row *r)
         answer[n++] = *c == ' ' ? '.' : *c;
     memcpy(answer + n, ".errno", 7);
     attack(answer, call(r, (uint64_t)good + PAGE_SIZE), r->want);
+    if (on_xen() && (r->want == -ENOSYS || r->want == -EOPNOTSUPP))
+        return; /* there it might do something */
     for (unsigned int i = 0; i < ARRAY_SIZE(nowhere); i++)
-        expect(r, "bad", nowhere[i]);
+        if (!on_xen() || nowhere[i] < (uint64_t)highest) /* there the very last bytes are good */
+            expect(r, "bad", nowhere[i]);
     /* the hypervisor's: the M2P, the image, stacks, descriptors, tables and the direct map */
     for (uint64_t slot = HYPERVISOR_VIRT_START; slot < HYPERVISOR_VIRT_END; slot += 1UL << 39)
         for (unsigned int bit = 12; bit < 39; bit += 3) {

@@ -231,7 +231,7 @@ static void trees(void)
     l2[5] = virt_to_maddr(l1) | PTE_FLAGS;
     for (unsigned int i = 0; i < 512; i++)
         l1[i] = virt_to_maddr(memory[11]) | PTE_FLAGS;
-    l1[511] = 3UL << 12 | PTE_FLAGS;
+    l1[511] = virt_to_maddr(kernel_root) | PTE_FLAGS; /* a table, writable */
     tree_set_ro(l4);
     for (unsigned int i = 0; i < ROUNDS; i++) {
         wrong += pin(1 + i % 4, memory[10 - i % 4]) >= 0;
