@@ -616,7 +616,7 @@ static void machine(void)
           (uint32_t)x < 5 ? -EOPNOTSUPP : -EINVAL);
     EDGES("sleep.flags", (uint32_t)x && !on_xen(), sleep_state(5, x),
           (uint32_t)x == XENPF_ACPI_SLEEP_EXTENDED ? -EOPNOTSUPP : -EINVAL);
-    EDGES("debug_keys.count", (uint32_t)x == 0 || (uint32_t)x > 16, keys(x),
+    EDGES("debug_keys.count", !on_xen() && ((uint32_t)x == 0 || (uint32_t)x > 16), keys(x),
           (uint32_t)x ? -E2BIG : 0);
     EDGES("map_pirq.domain", !is_self(x), map_pirq(x, MAP_PIRQ_TYPE_GSI, 9, -1L), -EOPNOTSUPP);
     EDGES("map_pirq.type",
