@@ -121,3 +121,5 @@ $(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o scenario.o scr
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)
+
+include tests/system/peer.mk

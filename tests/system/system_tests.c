@@ -1,7 +1,8 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
  *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-d FILES-DIR] [-k KERNEL] ISO GROUP...
- *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] ISO guests TABLE.tsv KERNEL.elf...
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] ISO guests TABLE.tsv
+ *              KERNEL.elf...   -x: on Debian's Xen, but for what PEER.tsv skips; -q: the quick ones
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
 #define _GNU_SOURCE
@@ -15,7 +16,7 @@
 #include "pool.h"
 #include "scenario.h"
 
-enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30 };
+enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30, XEN_BOOT_S = 30 };
 
 #define SMALL "dom0_mem=256M"
 
@@ -377,6 +378,8 @@ struct test {
 static struct test tests[MAX_TESTS];
 static size_t nr_tests;
 static struct scenario_options options = { .log_dir = "build/logs", .files_dir = "." };
+static const char *peer; /* PEER.tsv: the image has Debian's Xen, not ours */
+static bool quick;       /* only what PEER.tsv calls so */
 static struct pool *pool;
 static unsigned int nr_outcomes[3];
 
@@ -491,10 +494,31 @@ static bool parse_guest_line(const char *line, struct guest_line *g)
     return true;
 }
 
+/* What PEER.tsv says of a kernel that is to run on Xen: name, "skip" or "quick", reason. */
+static bool peer_says(const char *name, const char *word)
+{
+    char line[512], file_name[64], file_word[16];
+    bool found = false;
+    FILE *f = fopen(peer, "re");
+
+    if (f == NULL) {
+        perror(peer);
+        exit(2);
+    }
+    while (!found && fgets(line, sizeof(line), f) != NULL) {
+        found = line[0] != '#' && sscanf(line, "%63s %15s", file_name, file_word) == 2 &&
+                strcmp(file_name, name) == 0 && strcmp(file_word, word) == 0;
+    }
+    fclose(f);
+    return found;
+}
+
 /* The test's name is the kernel's and the CPU's, and their number if there are several. */
 static void add_guest(const struct guest_line *g, const char *name_part)
 {
-    struct scenario s = { .memory_mib = g->memory_mib, .timeout_s = g->timeout_s, .smp = g->smp };
+    struct scenario s = { .memory_mib = g->memory_mib,
+                          .timeout_s = g->timeout_s + (peer != NULL ? XEN_BOOT_S : 0),
+                          .smp = g->smp };
     char name[128], count[16] = "";
     struct test *t;
 
@@ -502,6 +526,8 @@ static void add_guest(const struct guest_line *g, const char *name_part)
         snprintf(count, sizeof(count), "-x%u", g->smp);
     snprintf(name, sizeof(name), "%s-%.*s%s", g->name, (int)strcspn(g->cpu, ","), g->cpu, count);
     if (strstr(name, name_part) == NULL)
+        return;
+    if (peer != NULL && (peer_says(g->name, "skip") || (quick && !peer_says(g->name, "quick"))))
         return;
     t = add_test(&s, name);
     t->guest = true;
@@ -625,13 +651,15 @@ int main(int argc, char *argv[])
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "j:l:n:d:k:")) != -1) {
+    while ((option = getopt(argc, argv, "j:l:n:d:k:x:q")) != -1) {
         switch (option) {
         case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
         case 'l': options.log_dir = optarg; break;
         case 'n': name_part = optarg; break;
         case 'd': options.files_dir = optarg; break;
         case 'k': options.kernel = optarg; break;
+        case 'x': peer = optarg; break;
+        case 'q': quick = true; break;
         default: return 2;
         }
     }
@@ -644,7 +672,7 @@ int main(int argc, char *argv[])
     if (strcmp(argv[optind], "guests") == 0) {
         if (optind + 1 < argc)
             add_guests(argv[optind + 1], name_part);
-        for (int i = optind + 2; i < argc && name_part[0] == '\0'; i++)
+        for (int i = optind + 2; i < argc && name_part[0] == '\0' && peer == NULL; i++)
             check_listed(argv[i]);
     } else {
         for (int i = optind; i < argc; i++)

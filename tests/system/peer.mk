@@ -1,0 +1,30 @@
+# The PV test kernels on Debian's Xen 4.17, and their answers (ANSWER lines) next to those on ours.
+PEER := $(BUILD)/peer
+PEER_TABLE := tests/guests/peer.tsv# what does not run there, and what is in `make test`
+PEER_RUN = $(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs-peer -n "$(TEST_NAME)" -x $(PEER_TABLE)
+PEER_ARGS = $(SYSTEM)/peer.iso guests tests/guests/guests.tsv $(GUEST_ELFS)
+PEER_COMPARE = tests/guests/compare.sh $(BUILD)/logs $(BUILD)/logs-peer
+
+$(PEER)/stamp: tests/system/fetch-peer.sh
+	$(Q)tests/system/fetch-peer.sh $(PEER) </dev/null
+$(PEER)/xen-4.17.gz: $(PEER)/stamp ;
+
+$(SYSTEM)/peer.iso: $(PEER)/xen-4.17.gz $(GUEST_ELFS) tests/system/mkiso.sh $(SYSTEM)/settings
+	@echo "  ISO     $@"
+	$(Q)$(MKISO) -t -o $@ -x $(PEER)/xen-4.17.gz -c "$(RUN_HV_CMDLINE)" $(GUEST_ELFS:%=-f %)
+
+.PHONY: test-peer test-peer-quick peer-run
+peer-run: $(SYSTEM)/system_tests $(SYSTEM)/peer.iso tests/guests/guests.tsv $(PEER_TABLE)
+	$(Q)$(PEER_RUN) $(PEER_ARGS)
+
+#: test-peer      the PV test kernels on Debian's Xen and on ours; all differences are to be listed
+test-peer:
+	+$(Q)$(MAKE) --no-print-directory peer-run
+	+$(Q)$(MAKE) --no-print-directory test-guests
+	$(Q)$(PEER_COMPARE)
+
+# The part of it that `make test` has; it relies on the logs of test-guests.
+test-peer-quick: $(SYSTEM)/system_tests $(SYSTEM)/peer.iso tests/guests/guests.tsv $(PEER_TABLE)
+	$(Q)rm -rf $(BUILD)/logs-peer
+	$(Q)$(PEER_RUN) -q $(PEER_ARGS)
+	$(Q)$(PEER_COMPARE)
