@@ -16,6 +16,14 @@ int verdict_checks(const char *name);
 void verdict_now(const char *name, const char *what, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 
+/**
+ * What the hypervisor answered, in a line that is compared with other hypervisors' answers.
+ * @what  words joined by dots or dashes, unique in the kernel and the same in each run; so is
+ * @got   (errnos and vectors, not addresses)
+ * Returns got.
+ */
+long answer(const char *what, long got);
+
 /* KERNEL_NAME is the Makefile's. */
 #define verdict() verdict_checks(KERNEL_NAME)
 #define verdict_skip(...) verdict_now(KERNEL_NAME, "SKIP", __VA_ARGS__)
