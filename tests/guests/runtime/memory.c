@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/memory.h>
 #include <rt/thread.h>
 #include <rt/trap.h>
 #include <rt/verdict.h>
+
+#include <xen/memory.h>
 
 static char *first_page(void)
 {
@@ -36,12 +39,12 @@ static void protection(void)
     const uint64_t *pte;
 
     *p = 77;
-    CHECK_EQ(page_protect(p, PROT_KERNEL_RO), 0);
+    CHECK_EQ(answer("memory.protect-read-only", page_protect(p, PROT_KERNEL_RO)), 0);
     CHECK_EQ(try_read64(p, &v), 0);
     CHECK_EQ(v, 77);
     CHECK_EQ(try_write64(p, 78), -14);
     CHECK_EQ(trap_fault_address(), (long)p);
-    CHECK_EQ(page_protect(p, 0), 0);
+    CHECK_EQ(answer("memory.protect-nothing", page_protect(p, 0)), 0);
     CHECK_EQ(try_read64(p, &v), -14);
     CHECK_EQ(page_unprotect(p), 0);
     CHECK_EQ(try_write64(p, 78), 0);
@@ -51,6 +54,10 @@ static void protection(void)
     pte = pte_of(p, 1);
     CHECK_EQ(try_write64((void *)pte, *pte & ~PTE_DIRTY), 0);
     CHECK_EQ(try_write64((void *)pte, virt_to_mfn(pte) * PAGE_BYTES | PROT_KERNEL_RW), -14);
+    answer("memory.protect-own-table-writable", page_protect((void *)pte, PROT_KERNEL_RW));
+    answer("memory.protect-not-canonical",
+           page_protect((void *)0x8000000000000000, PROT_KERNEL_RO));
+    answer("memory.protect-hypervisor", page_protect((void *)HYPERVISOR_VIRT_START, 0));
     CHECK_EQ(virt_to_mfn(p), pfn_to_mfn(virt_to_pfn(p)));
 }
 
@@ -75,7 +82,18 @@ static void second_mapping(void)
     errno = 0;
     CHECK(frames_map(DOMID_SELF, mfns, 2, PROT_KERNEL_RW) == NULL);
     CHECK(errno != 0);
+    answer("memory.map-no-frame.errno", errno);
     CHECK_EQ(page_nr_free(), before);
+    for (int i = 0; i < 3; i++) {
+        static const domid_t ids[] = { 7, DOMID_IO, DOMID_XEN };
+        static const char *const what[] = { "memory.map-other-domain.errno", "memory.map-io.errno",
+                                            "memory.map-xen.errno" };
+
+        mfns[1] = mfns[0];
+        errno = 0;
+        map = frames_map(ids[i], mfns, 2, PROT_KERNEL_RW);
+        answer(what[i], map ? 0 : errno);
+    }
     page_free(a, 1);
     page_free(b, 1);
 }
@@ -103,6 +121,20 @@ static void everything(void)
         last = next;
     }
     CHECK(last == NULL);
+}
+
+/* The reservation, as the hypervisor tells it. */
+static void reservation(void)
+{
+    domid_t self = DOMID_SELF, other = 7;
+    long now = hc(memory_op, XENMEM_current_reservation, &self);
+    long max = hc(memory_op, XENMEM_maximum_reservation, &self);
+
+    answer("memory.current-is-start-info", now == (long)start_info->nr_pages);
+    answer("memory.current-below-maximum", now <= max);
+    CHECK(answer("memory.current-of-other", hc(memory_op, XENMEM_current_reservation, &other)) < 0);
+    CHECK_EQ(answer("memory.current-null", hc(memory_op, XENMEM_current_reservation, 0)), -14);
+    CHECK_EQ(answer("memory.unknown", hc(memory_op, 63, 0)), -38);
 }
 
 static void heap(void)
@@ -135,6 +167,7 @@ static void heap(void)
 int main(void)
 {
     names();
+    reservation();
     protection();
     second_mapping();
     heap();

@@ -50,6 +50,9 @@ static void stack_end(void *arg)
         *(volatile char *)(here - i);
 }
 
+/* The vector is an answer; it is to be want. */
+static void expect(const char *what, int vector, int want) { CHECK_EQ(answer(what, vector), want); }
+
 static void tries(void)
 {
     struct cpu_user_regs regs;
@@ -57,17 +60,19 @@ static void tries(void)
 
     CHECK_EQ(trap_try(nothing, &n, &regs), -1);
     CHECK_EQ(n, 1);
-    CHECK_EQ(trap_try(undefined, NULL, NULL), VECTOR_UNDEFINED);
-    CHECK_EQ(trap_try(breakpoint, NULL, NULL), VECTOR_BREAKPOINT);
-    CHECK_EQ(trap_try(divide, NULL, NULL), VECTOR_DIVIDE);
-    CHECK_EQ(trap_try(load, (void *)0x123000, &regs), VECTOR_PF);
+    expect("trap.ud2", trap_try(undefined, NULL, NULL), VECTOR_UNDEFINED);
+    expect("trap.int3", trap_try(breakpoint, NULL, NULL), VECTOR_BREAKPOINT);
+    expect("trap.divide", trap_try(divide, NULL, NULL), VECTOR_DIVIDE);
+    expect("trap.load-unmapped", trap_try(load, (void *)0x123000, &regs), VECTOR_PF);
+    answer("trap.load-unmapped.error-code", (long)regs.error_code);
     CHECK_EQ(trap_fault_address(), 0x123000);
     CHECK_EQ(regs.error_code & 1, 0);
     CHECK(regs.rip - (uint64_t)load < 64);
-    CHECK_EQ(trap_try(load, (void *)0x8000000000000000, &regs), VECTOR_GP);
+    expect("trap.load-not-canonical", trap_try(load, (void *)0x8000000000000000, &regs), VECTOR_GP);
+    answer("trap.load-not-canonical.error-code", (long)regs.error_code);
     CHECK_EQ(trap_try(nested, (void *)0x456000, &regs), VECTOR_PF);
     CHECK_EQ(trap_fault_address(), 0x456000);
-    CHECK_EQ(trap_try(stack_end, NULL, NULL), VECTOR_PF);
+    expect("trap.stack-end", trap_try(stack_end, NULL, NULL), VECTOR_PF);
 }
 
 static unsigned int nr_handled;
