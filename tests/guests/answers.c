@@ -384,6 +384,8 @@ static void vcpu_areas(unsigned int vcpu, const char *name)
     static struct vcpu_runstate_info runstate;
     static struct vcpu_time_info time_info;
 
+    memset(&runstate, 0, sizeof(runstate));
+    memset(&time_info, 0, sizeof(time_info));
     for (unsigned int p = 1; p < ARRAY_SIZE(places); p++) {
         area.addr.p = places[p].va;
         time.addr.p = places[p].va;
