@@ -98,7 +98,7 @@ static long callback_set(struct guest_callback *cb, uint64_t address, bool mask_
 /**
  * HYPERVISOR_callback_op: register or unregister an entry point of the guest kernel.
  * Returns 0; -EFAULT; -EINVAL address not canonical, or a type that cannot be unregistered;
- *   -ENOSYS unknown command or type.
+ *   -ENOSYS unknown command or type, and sysenter_deprecated, which is for 32-bit hypervisors.
  */
 long hc_callback_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -107,7 +107,6 @@ long hc_callback_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64
         [CALLBACKTYPE_event] = &a->event_cb,
         [CALLBACKTYPE_failsafe] = &a->failsafe_cb,
         [CALLBACKTYPE_syscall] = &a->syscall_cb,
-        [CALLBACKTYPE_sysenter_deprecated] = &a->sysenter_cb,
         [CALLBACKTYPE_nmi] = &a->nmi_cb,
         [CALLBACKTYPE_sysenter] = &a->sysenter_cb,
         [CALLBACKTYPE_syscall32] = &a->syscall32_cb,

@@ -667,6 +667,10 @@ static void test_callbacks(void)
     CU_ASSERT_EQUAL(call(__HYPERVISOR_callback_op, CALLBACKOP_unregister, va(r), 0), -EINVAL);
     r->type = 6;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_callback_op, CALLBACKOP_register, va(r), 0), -ENOSYS);
+    *r = (struct callback_register){ CALLBACKTYPE_sysenter_deprecated, 0, 0x1000 };
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_callback_op, CALLBACKOP_register, va(r), 0), -ENOSYS);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_callback_op, CALLBACKOP_unregister, va(r), 0), -ENOSYS);
+    CU_ASSERT_EQUAL(v0->arch.sysenter_cb.address, 0);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_callback_op, 2, va(r), 0), -ENOSYS);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_callback_op, CALLBACKOP_register, bad_va, 0), -EFAULT);
     n->handler_address = 0x2000;
