@@ -1,34 +1,14 @@
 /*
- * Questions to all of the ABI but paging (see answers_mm.c), each with one line ANSWER: successes
- * that change nothing, and refusals. What is right is not judged here: compare.sh puts the answers
- * of two hypervisors next to each other.
+ * Questions to the ABI, each with one line ANSWER: successes that change nothing, and refusals. Here
+ * all but memory (answers_mm.c) and what a kernel sets up for its CPU (answers_cpu.c).
  */
-#include "guest.h"
+#include "answers.h"
 
 #include <xen/platform.h>
 
-#define ANSWER(got, name, ...)                               \
-    do {                                                     \
-        long got_ = (long)(got);                             \
-        print("ANSWER " name " %ld\n", ##__VA_ARGS__, got_); \
-    } while (0)
-#define ANSWER_TEXT(got, name, ...) print("ANSWER " name " \"%s\"\n", ##__VA_ARGS__, got)
-
 enum { UP, DOWN, DOWN_TOO, NONE = 99, OTHER_DOMAIN = 7 };
-enum { SHARING_FREED_PAGES = 18, SHARING_SHARED_PAGES }; /* the header has them for tools only */
 
-static char *page, *hole, *read_only;
-
-/* Places that no structure can be at: all of them fail before anything is done. */
-static const struct place {
-    const char *name;
-    uint64_t va;
-} places[] = {
-    { "null", 0 },
-    { "not-canonical", NONCANONICAL },
-    { "hypervisor", HYPERVISOR_VIRT_START + 0x30000000000 },
-    { "wrapping", ~0UL - 1 },
-};
+static char *page; /* followed by a hole */
 
 /* ---- who it is ---- */
 
@@ -633,170 +613,6 @@ static void platform_ops(void)
     ANSWER(hc(domctl, page), "domctl.version-0");
 }
 
-/* ---- entry points, segments, debug registers ---- */
-
-static const struct place entries[] = {
-    { "not-canonical", NONCANONICAL },
-    { "edge", 1UL << 47 },
-    { "below-edge", (1UL << 47) - 1 },
-    { "hypervisor", HYPERVISOR_VIRT_START },
-    { "max", ~0UL },
-};
-
-static void callbacks(void)
-{
-    struct callback_register r;
-    struct callback_unregister u;
-    struct xennmi_callback nmi;
-    struct trap_info traps[2];
-
-    for (uint16_t type = 0; type < 10; type++) {
-        for (unsigned int i = 0; i < ARRAY_SIZE(entries); i++) {
-            r = (struct callback_register){ .type = type, .address = entries[i].va };
-            ANSWER(hc(callback_op, CALLBACKOP_register, &r), "callback.%u.%s", type,
-                   entries[i].name);
-        }
-        u = (struct callback_unregister){ .type = type };
-        ANSWER(hc(callback_op, CALLBACKOP_unregister, &u), "callback.%u.unregister", type);
-    }
-    for (unsigned int p = 0; p < ARRAY_SIZE(places); p++) {
-        ANSWER(hc(callback_op, CALLBACKOP_register, places[p].va), "callback.register.%s",
-               places[p].name);
-        ANSWER(hc(callback_op, CALLBACKOP_unregister, places[p].va), "callback.unregister.%s",
-               places[p].name);
-        ANSWER(hc(nmi_op, XENNMI_register_callback, places[p].va), "nmi.%s", places[p].name);
-        if (places[p].va)
-            ANSWER(hc(set_trap_table, places[p].va), "trap-table.%s", places[p].name);
-    }
-    ANSWER(hc(callback_op, 2, page), "callback.unknown-2");
-    ANSWER(hc(callback_op, ~0u, page), "callback.unknown-max");
-    for (unsigned int i = 0; i < ARRAY_SIZE(entries); i++) {
-        uint64_t bad = entries[i].va, good = (uint64_t)event_entry;
-
-        ANSWER(hc(set_callbacks, bad, good, good), "callbacks.event.%s", entries[i].name);
-        ANSWER(hc(set_callbacks, good, bad, good), "callbacks.failsafe.%s", entries[i].name);
-        ANSWER(hc(set_callbacks, good, good, bad), "callbacks.syscall.%s", entries[i].name);
-        nmi = (struct xennmi_callback){ .handler_address = bad };
-        ANSWER(hc(nmi_op, XENNMI_register_callback, &nmi), "nmi.%s-handler", entries[i].name);
-        memset(traps, 0, sizeof(traps));
-        traps[0] = (struct trap_info){ .vector = 200, .cs = FLAT_KERNEL_CS, .address = bad };
-        ANSWER(hc(set_trap_table, traps), "trap-table.%s-handler", entries[i].name);
-    }
-    ANSWER(hc(nmi_op, XENNMI_unregister_callback, 0), "nmi.unregister");
-    ANSWER(hc(nmi_op, 2, page), "nmi.unknown-2");
-    memset(traps, 0, sizeof(traps));
-    ANSWER(hc(set_trap_table, traps), "trap-table.empty");
-    for (unsigned int flags = 0; flags < 256; flags = flags * 2 + 1) {
-        traps[0] = (struct trap_info){ 201, (uint8_t)flags, FLAT_KERNEL_CS, (uint64_t)trap_stubs };
-        ANSWER(hc(set_trap_table, traps), "trap-table.flags-%u", flags);
-    }
-    for (unsigned int cs = 0; cs < 4; cs++) {
-        static const uint16_t selectors[] = { 0, 0xe008, 0xe033, 0xffff };
-
-        traps[0] = (struct trap_info){ 202, 0, selectors[cs], (uint64_t)trap_stubs };
-        ANSWER(hc(set_trap_table, traps), "trap-table.cs-%x", selectors[cs]);
-    }
-    traps_init();
-    events_init();
-}
-
-static void segments(void)
-{
-    static const struct place bases[] = {
-        { "zero", 0 },
-        { "not-canonical", NONCANONICAL },
-        { "edge", 1UL << 47 },
-        { "below-edge", (1UL << 47) - 1 },
-        { "hypervisor", HYPERVISOR_VIRT_START },
-    };
-
-    for (unsigned int which = 0; which < 6; which++)
-        for (unsigned int i = 0; i < ARRAY_SIZE(bases); i++)
-            ANSWER(hc(set_segment_base, which, bases[i].va), "segment.%u.%s", which, bases[i].name);
-    for (unsigned int which = 0; which < 3; which++)
-        hc(set_segment_base, which, 0);
-    ANSWER(hc(stack_switch, 0, 0), "stack_switch.null");
-    ANSWER(hc(stack_switch, 0xffff, NONCANONICAL), "stack_switch.not-canonical");
-    ANSWER(hc(stack_switch, FLAT_KERNEL_SS, trap_stack_top), "stack_switch");
-    ANSWER(hc(fpu_taskswitch, 1), "fpu_taskswitch.1");
-    ANSWER(hc(fpu_taskswitch, 77), "fpu_taskswitch.77");
-    ANSWER(hc(fpu_taskswitch, 0), "fpu_taskswitch.0");
-}
-
-static void debug_registers(void)
-{
-    static const uint64_t dr7s[] = { 0,       0x400,   1,       2,         0x100,    0x2000,
-                                     0x10000, 0x20001, 0x30001, 0x40001,   0xf0001,  0x80001,
-                                     0xff,    0xffff,  0xd00,   1UL << 32, 1UL << 63 };
-    static const uint64_t dr6s[] = { 0, 0xffff0ff0, 1, 0xf, 0x1000, 0xe00f, 1UL << 32, ~0UL };
-
-    for (unsigned int n = 0; n < 10; n++)
-        ANSWER(hc(get_debugreg, n), "get_debugreg.%u", n);
-    ANSWER(hc(get_debugreg, ~0u), "get_debugreg.max");
-    for (unsigned int n = 0; n < 10; n++) {
-        for (unsigned int i = 0; n < 4 && i < ARRAY_SIZE(entries); i++)
-            ANSWER(hc(set_debugreg, n, entries[i].va), "set_debugreg.%u.%s", n, entries[i].name);
-        if (n != 6 && n != 7) {
-            ANSWER(hc(set_debugreg, n, 0x1234), "set_debugreg.%u", n);
-            ANSWER(hc(get_debugreg, n), "set_debugreg.%u.get", n);
-        }
-        hc(set_debugreg, n, 0);
-    }
-    for (unsigned int i = 0; i < ARRAY_SIZE(dr6s); i++) {
-        ANSWER(hc(set_debugreg, 6, dr6s[i]), "set_debugreg.6.%lx", dr6s[i]);
-        ANSWER(hc(get_debugreg, 6), "set_debugreg.6.%lx.get", dr6s[i]);
-    }
-    hc(set_debugreg, 6, 0);
-    for (unsigned int i = 0; i < ARRAY_SIZE(dr7s); i++) {
-        ANSWER(hc(set_debugreg, 7, dr7s[i]), "set_debugreg.7.%lx", dr7s[i]);
-        ANSWER(hc(get_debugreg, 7), "set_debugreg.7.%lx.get", dr7s[i]);
-        hc(set_debugreg, 7, 0);
-    }
-}
-
-static void descriptors(void)
-{
-    const uint64_t code64 = 0x00affb000000ffffUL; /* flat, DPL 3 */
-    uint64_t *table = (uint64_t *)read_only, got;
-    xen_pfn_t frames[14] = { virt_to_mfn(table) };
-
-    ANSWER(hc(set_gdt, frames, 512), "gdt.512");
-    ANSWER(hc(set_gdt, frames, 0), "gdt.0");
-    ANSWER(hc(set_gdt, frames, 14 * 512), "gdt.14-frames"); /* 13 of them are frame 0 */
-    ANSWER(hc(set_gdt, frames, 14 * 512 + 1), "gdt.too-long");
-    ANSWER(hc(set_gdt, frames, ~0u), "gdt.max");
-    for (unsigned int p = 0; p < ARRAY_SIZE(places); p++)
-        ANSWER(hc(set_gdt, places[p].va, 512), "gdt.%s", places[p].name);
-    hc(set_gdt, frames, 512);
-    /* each type at each privilege: what is refused, and what becomes of it */
-    for (uint64_t type = 0; type < 32; type++) {
-        for (uint64_t dpl = 0; dpl < 4; dpl++) {
-            uint64_t d = (code64 & ~(0x7fUL << 40)) | type << 40 | dpl << 45;
-
-            table = (uint64_t *)read_only;
-            ANSWER(hc(update_descriptor, virt_to_maddr(&table[5]), d), "descriptor.%x.dpl-%x",
-                   (unsigned int)type, (unsigned int)dpl);
-            got = table[5];
-            ANSWER(got >> 40 & 0xff, "descriptor.%x.dpl-%x.access", (unsigned int)type,
-                   (unsigned int)dpl);
-            hc(update_descriptor, virt_to_maddr(&table[5]), 0);
-        }
-    }
-    for (unsigned int bit = 0; bit < 64; bit++) { /* one bit other than in a good one */
-        ANSWER(hc(update_descriptor, virt_to_maddr(&table[5]), code64 ^ 1UL << bit),
-               "descriptor.bit-%u", bit);
-        got = table[5] ^ code64 ^ 1UL << bit;
-        ANSWER(got & ~(1UL << 40), "descriptor.bit-%u.changed", bit);
-        hc(update_descriptor, virt_to_maddr(&table[5]), 0);
-    }
-    ANSWER(hc(update_descriptor, virt_to_maddr(table) + 4, code64), "descriptor.misaligned");
-    ANSWER(hc(update_descriptor, ~7UL, code64), "descriptor.no-frame");
-    ANSWER(hc(update_descriptor, 0, code64), "descriptor.frame-0");
-    ANSWER(hc(update_descriptor, virt_to_maddr(kernel_root), code64), "descriptor.table");
-    ANSWER(hc(update_descriptor, virt_to_maddr(page), code64), "descriptor.plain");
-    ANSWER(hc(set_gdt, frames, 0), "gdt.none");
-}
-
 /* ---- the rest ---- */
 
 static void console(void)
@@ -871,108 +687,10 @@ static void multicalls(void)
     ANSWER(hc(multicall, &e[2], 1UL << 32 | 1), "multicall.upper-half-of-count");
 }
 
-static void memory(void)
-{
-    struct xen_memory_reservation r = { .domid = DOMID_SELF };
-    struct xen_machphys_mapping m2p = { 0 };
-    domid_t id = DOMID_SELF;
-    xen_pfn_t list[2] = { ~0UL >> 12, ~0UL >> 12 };
-
-    for (unsigned int op = XENMEM_current_reservation; op <= XENMEM_maximum_reservation; op++) {
-        id = DOMID_SELF;
-        ANSWER(hc(memory_op, op, &id) > 0, "memory.op-%u.self", op);
-        id = 0;
-        ANSWER(hc(memory_op, op, &id) > 0, "memory.op-%u.own-id", op);
-        id = OTHER_DOMAIN;
-        ANSWER(hc(memory_op, op, &id), "memory.op-%u.other", op);
-        id = DOMID_IO;
-        ANSWER(hc(memory_op, op, &id), "memory.op-%u.io", op);
-        id = DOMID_INVALID;
-        ANSWER(hc(memory_op, op, &id), "memory.op-%u.invalid", op);
-    }
-    ANSWER(hc(memory_op, XENMEM_maximum_ram_page, NONCANONICAL) > 0, "memory.maximum_ram_page");
-    ANSWER(hc(memory_op, XENMEM_machphys_mapping, &m2p), "memory.machphys_mapping");
-    ANSWER(m2p.v_start, "memory.machphys_mapping.start");
-    ANSWER(m2p.v_end > m2p.v_start && m2p.v_end <= MACH2PHYS_VIRT_END,
-           "memory.machphys_mapping.end");
-    set_xen_guest_handle(r.extent_start, list);
-    for (unsigned int op = 0; op <= 6; op += op ? 5 : 1) { /* increase, decrease, populate */
-        r.nr_extents = 0;
-        r.extent_order = 0;
-        r.domid = DOMID_SELF;
-        ANSWER(hc(memory_op, op, &r), "memory.op-%u.nothing", op);
-        ANSWER(hc(memory_op, op | 5 << 6, &r), "memory.op-%u.start-beyond", op);
-        r.nr_extents = 1;
-        r.extent_order = 30;
-        ANSWER(hc(memory_op, op, &r), "memory.op-%u.order-30", op);
-        r.extent_order = 0;
-        r.nr_extents = ~0UL;
-        ANSWER(hc(memory_op, op, &r), "memory.op-%u.max-extents", op);
-        r.nr_extents = 1;
-        r.domid = OTHER_DOMAIN;
-        ANSWER(hc(memory_op, op, &r), "memory.op-%u.other", op);
-        r.domid = DOMID_SELF;
-        set_xen_guest_handle(r.extent_start, (xen_pfn_t *)NONCANONICAL);
-        ANSWER(hc(memory_op, op, &r), "memory.op-%u.list-not-canonical", op);
-        set_xen_guest_handle(r.extent_start, list);
-    }
-    ANSWER(hc(memory_op, XENMEM_decrease_reservation, &r), "memory.decrease.no-frame");
-    list[0] = virt_to_mfn(kernel_root);
-    ANSWER(hc(memory_op, XENMEM_decrease_reservation, &r), "memory.decrease.table");
-    ANSWER(update_va(kernel_root, virt_to_mfn(kernel_root) << 12 | (PTE_FLAGS & ~PTE_RW), 0),
-           "memory.decrease.table.still-mine");
-    for (unsigned int op = 0; op < 30; op++)
-        for (unsigned int p = 0; p < ARRAY_SIZE(places); p++)
-            if (op != XENMEM_maximum_ram_page && op != SHARING_FREED_PAGES &&
-                op != SHARING_SHARED_PAGES)
-                ANSWER(hc(memory_op, op, places[p].va), "memory.op-%u.%s", op, places[p].name);
-    for (unsigned int op = 29; op < 64; op++)
-        ANSWER(hc(memory_op, op, page), "memory.unknown-%u", op);
-    ANSWER(hc(memory_op, SHARING_FREED_PAGES, 0), "memory.sharing-freed");
-    ANSWER(hc(memory_op, SHARING_SHARED_PAGES, 0), "memory.sharing-shared");
-}
-
-static void exchange_edges(void)
-{
-    xen_pfn_t in[2], out[2];
-    struct xen_memory_exchange x;
-    void *a = page_alloc();
-
-#define EXCHANGE(name, change)                                                               \
-    do {                                                                                     \
-        in[0] = virt_to_mfn(a);                                                              \
-        out[0] = virt_to_pfn(a);                                                             \
-        x = (struct xen_memory_exchange){ .in = { .nr_extents = 1, .domid = DOMID_SELF },    \
-                                          .out = { .nr_extents = 1, .domid = DOMID_SELF } }; \
-        set_xen_guest_handle(x.in.extent_start, in);                                         \
-        set_xen_guest_handle(x.out.extent_start, out);                                       \
-        change;                                                                              \
-        ANSWER(hc(memory_op, XENMEM_exchange, &x), "memory.exchange." name);                 \
-        ANSWER(x.nr_exchanged, "memory.exchange." name ".done");                             \
-    } while (0)
-    EXCHANGE("mapped", (void)0); /* mapped: it cannot go */
-    EXCHANGE("nothing", x.in.nr_extents = x.out.nr_extents = 0);
-    EXCHANGE("no-frame", in[0] = ~0UL >> 12);
-    EXCHANGE("table", in[0] = virt_to_mfn(kernel_root));
-    EXCHANGE("other", x.in.domid = x.out.domid = OTHER_DOMAIN);
-    EXCHANGE("two-domains", x.out.domid = OTHER_DOMAIN);
-    EXCHANGE("counts-differ", x.out.nr_extents = 2);
-    EXCHANGE("order-30", x.in.extent_order = x.out.extent_order = 30);
-    EXCHANGE("order-uneven", x.out.extent_order = 1);
-    EXCHANGE("too-many-done", x.nr_exchanged = 2);
-    EXCHANGE("all-done", x.nr_exchanged = 1);
-    EXCHANGE("extents-wrap", (x.in.nr_extents = x.out.nr_extents = ~0UL));
-    EXCHANGE("address-bits-1", x.out.mem_flags = XENMEMF_address_bits(1));
-}
-
 void test_main(void)
 {
     page = page_alloc();
-    hole = page_alloc(); /* pages come one after the other */
-    read_only = page_alloc();
-    CHECK_EQ(hole - page, (long)PAGE_SIZE);
-    CHECK_EQ(update_va(hole, 0, UVMF_INVLPG), 0);
-    page_set_ro(read_only);
+    CHECK_EQ(update_va(page_alloc(), 0, UVMF_INVLPG), 0); /* pages come one after the other */
     versions();
     hypercall_numbers();
     event_states();
@@ -981,14 +699,8 @@ void test_main(void)
     scheduling();
     physdev();
     platform_ops();
-    callbacks();
-    segments();
-    debug_registers();
-    descriptors();
     console();
     assists();
     multicalls();
-    memory();
-    exchange_edges();
     vcpus(); /* the last: they take the page */
 }
