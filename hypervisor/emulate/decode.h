@@ -23,7 +23,7 @@ enum { VENDOR_INTEL = 1, VENDOR_AMD = 2, VENDOR_OTHER = 4, VENDOR_ANY = 7 };
 extern uint32_t cpu_vendor;
 
 #define DR6_SINGLE_STEP (1u << 14)
-enum { VECTOR_DB = 1, VECTOR_GP = 13 };
+enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13 };
 
 /* page-fault error code */
 enum { PFEC_PRESENT = 1, PFEC_WRITE = 2, PFEC_USER = 4, PFEC_FETCH = 16 };

@@ -145,6 +145,9 @@ void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t
             out[EDX] |= hw[EDX] & 0x0183f3ff;
         }
         break;
+    case 0x80000008: /* linear addresses: four levels, whatever the CPU could do */
+        out[EAX] = (out[EAX] & 0xff) | MIN(out[EAX] >> 8, 48u) << 8;
+        break;
     case 0x80000007: out[EDX] &= v->domain->vtsc ? ~B(ITSC) : ~0u; break;
     }
 }

@@ -147,8 +147,11 @@ static int debugreg(struct vcpu *v, const struct insn *i, uint64_t *r)
 
 static int xsetbv(struct vcpu *v, uint32_t index, uint64_t x)
 {
-    if (index != 0 || !(v->arch.cr4 & CR4_OSXSAVE) || !(x & 1) || (x & ~arch_xcr0_mask) ||
-        (x & 6) == 4 ||                                   /* AVX without SSE */
+    if (!(v->arch.cr4 & CR4_OSXSAVE)) { /* the CPU's has it, so it raised #GP */
+        arch_inject_exception(v, VECTOR_UD, 0);
+        return -EAGAIN;
+    }
+    if (index != 0 || !(x & 1) || (x & ~arch_xcr0_mask) || (x & 6) == 4 || /* AVX without SSE */
         ((x & 0xe0) && ((x & 0xe0) != 0xe0 || !(x & 4)))) /* AVX-512: all three, and AVX */
         return -EPERM;
     arch_vcpu_set_xcr0(v, x);

@@ -829,7 +829,9 @@ static void test_xsetbv(void)
     reset();
     arch_xcr0_mask = 0xe7;
     regs.rax = 7;
-    CU_ASSERT_FALSE(GP("\x0f\x01\xd1")); /* CR4.OSXSAVE first */
+    CU_ASSERT_TRUE(GP("\x0f\x01\xd1")); /* CR4.OSXSAVE first */
+    CU_ASSERT_EQUAL(last_vector, VECTOR_UD);
+    CU_ASSERT_EQUAL(injected, 1);
     v->arch.cr4 |= CR4_OSXSAVE;
     for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
         regs.rax = (uint32_t)t[i].xcr0;

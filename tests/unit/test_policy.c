@@ -226,6 +226,7 @@ static void test_limits(void)
     CU_ASSERT_EQUAL(leaf(7, 0, EAX), 2);
     CU_ASSERT_EQUAL(leaf(4, 0, EAX) >> 14, 0); /* nobody shares */
     CU_ASSERT_EQUAL(leaf(0x80000008, 0, ECX), 0);
+    CU_ASSERT_EQUAL(leaf(0x80000008, 0, EAX), 48 << 8 | 255); /* not 57 */
     boot(EVERYTHING_AMD, 7);
     CU_ASSERT_EQUAL(leaf(0x80000000, 0, EAX), 0x80000021);
     CU_ASSERT_TRUE(leaf(0x80000001, 0, EDX) & 1); /* AMD repeats the FPU bit there */
