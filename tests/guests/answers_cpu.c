@@ -311,6 +311,8 @@ static void cpuids(void)
         ANSWER(l.a, "cpuid.%x.%u.a", leaves[i][0], leaves[i][1]);
         ANSWER(leaves[i][0] == 1 ? l.b & 0xffffff : l.b, "cpuid.%x.%u.b", leaves[i][0],
                leaves[i][1]);
+        if (leaves[i][0] == 0x40000003 && leaves[i][1] == 0)
+            l.c = l.c != 0; /* kHz, as measured */
         ANSWER(l.c, "cpuid.%x.%u.c", leaves[i][0], leaves[i][1]);
         ANSWER(l.d, "cpuid.%x.%u.d", leaves[i][0], leaves[i][1]);
     }
