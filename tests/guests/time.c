@@ -70,7 +70,7 @@ static void no_periodic(void)
 {
     struct vcpu_set_periodic_timer p = { .period_ns = 10 * MS };
 
-    CHECK_EQ(hc(vcpu_op, VCPUOP_set_periodic_timer, 0, &p), -ENOSYS);
+    attack("time.set-periodic-timer", hc(vcpu_op, VCPUOP_set_periodic_timer, 0, &p), -ENOSYS);
     CHECK_EQ(hc(vcpu_op, VCPUOP_stop_periodic_timer, 0, 0), 0);
 }
 

@@ -187,7 +187,7 @@ static void bad_tables(void)
 {
     struct trap_info bad[2] = { { 0x90, 0, FLAT_KERNEL_CS, NONCANONICAL }, { 0 } };
 
-    CHECK(hc(set_trap_table, bad) == -EINVAL || on_xen());
+    attack("traps.handler-not-canonical", hc(set_trap_table, bad), -EINVAL);
     CHECK_EQ(hc(set_trap_table, 0x1000), -EFAULT);
     CHECK_EQ(hc(set_trap_table, HYPERVISOR_VIRT_START + 0x10000000000), -EFAULT);
     bad[0] = (struct trap_info){ 0x90, 0, 0xe030 & ~3, (uint64_t)trap_stubs + 0x90 * 32 };

@@ -16,7 +16,7 @@
 #include "pool.h"
 #include "scenario.h"
 
-enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30, XEN_BOOT_S = 30 };
+enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30, XEN_BOOT_S = 60 };
 
 #define SMALL "dom0_mem=256M"
 

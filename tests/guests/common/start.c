@@ -17,6 +17,8 @@ void guest_start(struct start_info *si)
     if (update_va(shared_info_page, si->shared_info | PTE_FLAGS, UVMF_INVLPG))
         error("cannot map shared_info");
     traps_init();
+    hc(vcpu_op, VCPUOP_stop_periodic_timer, 0,
+       0); /* Xen starts with a tick of 10 ms, ours never has one */
     print("%s: start\n", guest_name);
     test_main();
     report_checks();
