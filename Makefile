@@ -26,11 +26,12 @@ include xen-like/xen-like.mk
 include tests/system/system.mk
 include tests/lint.mk
 
-#: test           all tests: test-unit, test-guests, test-system
+#: test           all tests: test-unit, test-guests, test-peer-quick, test-system
 test: deps
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	+$(Q)$(MAKE) --no-print-directory test-unit
 	+$(Q)$(MAKE) --no-print-directory test-guests
+	+$(Q)$(MAKE) --no-print-directory test-peer-quick
 	+$(Q)$(MAKE) --no-print-directory test-system
 
 #: clean          remove build/

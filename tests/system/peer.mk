@@ -3,7 +3,7 @@ PEER := $(BUILD)/peer
 PEER_TABLE := tests/guests/peer.tsv# what does not run there, and what is in `make test`
 PEER_RUN = $(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs-peer -n "$(TEST_NAME)" -x $(PEER_TABLE)
 PEER_ARGS = $(SYSTEM)/peer.iso guests tests/guests/guests.tsv $(GUEST_ELFS)
-PEER_COMPARE = tests/guests/compare.sh $(BUILD)/logs $(BUILD)/logs-peer
+PEER_COMPARE = tests/guests/compare.sh $(if $(TEST_NAME),-n "$(TEST_NAME)") $(BUILD)/logs $(BUILD)/logs-peer
 
 $(PEER)/stamp: tests/system/fetch-peer.sh
 	$(Q)tests/system/fetch-peer.sh $(PEER) </dev/null
@@ -19,11 +19,11 @@ peer-run: $(SYSTEM)/system_tests $(SYSTEM)/peer.iso tests/guests/guests.tsv $(PE
 
 #: test-peer      the PV test kernels on Debian's Xen and on ours; all differences are to be listed
 test-peer:
-	+$(Q)$(MAKE) --no-print-directory peer-run
-	+$(Q)$(MAKE) --no-print-directory test-guests
-	$(Q)$(PEER_COMPARE)
+	+$(Q)$(if $(TEST_NAME),,rm -rf $(BUILD)/logs-peer;) failed=0; \
+	for step in peer-run test-guests; do $(MAKE) --no-print-directory $$step || failed=1; done; \
+	$(PEER_COMPARE) && exit $$failed
 
-# The part of it that `make test` has; it relies on the logs of test-guests.
+# The part of it that `make test` has; the logs of ours are test-guests'.
 test-peer-quick: $(SYSTEM)/system_tests $(SYSTEM)/peer.iso tests/guests/guests.tsv $(PEER_TABLE)
 	$(Q)rm -rf $(BUILD)/logs-peer
 	$(Q)$(PEER_RUN) -q $(PEER_ARGS)

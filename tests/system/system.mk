@@ -39,9 +39,10 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader
+#: soak           the stress tests, longer and broader, and test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
+	+$(Q)$(MAKE) --no-print-directory test-peer
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
