@@ -33,15 +33,15 @@ static const struct simple_msr {
           CAP(RRSBA) | CAP(BHI_NO) | CAP(PBRSB_NO) | CAP(GDS_NO) | CAP(RFDS_NO) | CAP(RFDS_CLEAR) |
           CAP(ITS_NO),
       0 },
-    { 0x140, 0x140, VENDOR_INTEL, 0, 0 },                    /* MISC_FEATURES_ENABLES */
-    { 0x179, 0x179, VENDOR_ANY | NOWR, 0, 0 },               /* MCG_CAP: no banks, */
-    { 0x17a, 0x17a, VENDOR_ANY | WIGN, 0, 0 },               /* machine checks: the host's */
-    { 0x1a0, 0x1a0, VENDOR_INTEL, ~0x40080ULL, 0x801800 },   /* MISC_ENABLE: no MONITOR, PMU */
-    { 0x277, 0x277, VENDOR_ANY, 0, 0x050100070406ULL },      /* PAT, fixed by the ABI */
-    { 0x400, 0x47f, VENDOR_ANY | WIGN, 0, 0 },               /* machine check banks */
-    { 0xc0000080, 0xc0000080, VENDOR_ANY | NOWR, 0, 0xd01 }, /* EFER: SCE LME LMA NXE */
-    { MSR_TSC_AUX, MSR_TSC_AUX, VENDOR_ANY, ~0ULL, 0 },      /* the current vCPU's */
-    { 0xc0010000, 0xc0010007, VENDOR_AMD | WIGN, 0, 0 },     /* dead performance counters */
+    { 0x140, 0x140, VENDOR_INTEL, 0, 0 },                  /* MISC_FEATURES_ENABLES */
+    { 0x179, 0x179, VENDOR_ANY | NOWR, 0, 0 },             /* MCG_CAP: no banks, */
+    { 0x17a, 0x17a, VENDOR_ANY | WIGN, 0, 0 },             /* machine checks: the host's */
+    { 0x1a0, 0x1a0, VENDOR_INTEL, ~0x40080ULL, 0x801800 }, /* MISC_ENABLE: no MONITOR, PMU */
+    { 0x277, 0x277, VENDOR_ANY, 0, 0x050100070406ULL },    /* PAT, fixed by the ABI */
+    { 0x400, 0x47f, VENDOR_ANY | WIGN, 0, 0 },             /* machine check banks */
+    { 0xc0000080, 0xc0000080, VENDOR_ANY, 0, 0xd01 },      /* EFER: SCE LME LMA NXE */
+    { MSR_TSC_AUX, MSR_TSC_AUX, VENDOR_ANY, ~0ULL, 0 },    /* the current vCPU's */
+    { 0xc0010000, 0xc0010007, VENDOR_AMD | WIGN, 0, 0 },   /* dead performance counters */
     { 0xc0010010, 0xc0010010, VENDOR_AMD | HWDOM | NOWR, ~0ULL, 0 }, /* SYSCFG */
     { 0xc0010015, 0xc0010015, VENDOR_AMD | WIGN, 0, 1u << 24 },      /* HWCR: constant TSC */
     { 0xc0010016, 0xc001001d, VENDOR_AMD | HWDOM | NOWR, ~0ULL, 0 }, /* IORRs, top of memory */

@@ -314,7 +314,9 @@ static void test_unknown_msrs_do_not_exist(void)
     CU_ASSERT_EQUAL(guest_wrmsr(v, 0x1b, 0xfee00900), -EPERM);
     for (uint32_t m = 0xc0000081; m < 0xc0000100; m++)
         CU_ASSERT_EQUAL(rd(m, &x), -EPERM);
-    CU_ASSERT_EQUAL(guest_wrmsr(v, 0xc0000080, 0xd01), -EPERM);
+    CU_ASSERT_EQUAL(guest_wrmsr(v, 0xc0000080, 0xd01), 0); /* it changes nothing */
+    CU_ASSERT_EQUAL(guest_wrmsr(v, 0xc0000080, 0xd00), -EPERM);
+    CU_ASSERT_EQUAL(guest_wrmsr(v, 0xc0000080, 0xd01 | 1 << 12), -EPERM);
     CU_ASSERT_EQUAL(rd(0xc0000080, &x), 0);
     CU_ASSERT_EQUAL(x, 0xd01);
 }
