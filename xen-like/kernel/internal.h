@@ -38,6 +38,9 @@ void symbol_name(uint64_t address, char *buf, size_t size);
 /* memory.c */
 void memory_init(void);
 extern uint64_t kernel_root_mfn;
+void *
+maps_reserve(size_t nr); /* addresses at MAP_BASE for nr pages, tables there; or NULL, errno */
+void maps_release(void *va, size_t nr); /* nothing is mapped there, and no TLB thinks so */
 
 /* event.c */
 void events_init(void);

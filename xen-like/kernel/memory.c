@@ -194,8 +194,8 @@ static long entries_write(domid_t domid, uint64_t va, const uint64_t *mfns, size
     return rc;
 }
 
-/* As entries_write(), with tables where there are none. */
-static long pages_map(domid_t domid, uint64_t va, const uint64_t *mfns, size_t nr, uint64_t prot)
+/* Tables for nr pages from va on, down to their entries. */
+static long tables_ensure_range(uint64_t va, size_t nr)
 {
     for (uint64_t at = va & -(NR_ENTRIES * PAGE_BYTES); at < va + nr * PAGE_BYTES;
          at += NR_ENTRIES * PAGE_BYTES) {
@@ -204,7 +204,7 @@ static long pages_map(domid_t domid, uint64_t va, const uint64_t *mfns, size_t n
         if (rc)
             return rc;
     }
-    return entries_write(domid, va, mfns, nr, prot);
+    return 0;
 }
 
 /* ---- the linear mapping ---- */
@@ -347,7 +347,7 @@ void memory_init(void)
 
 /* ---- frames of others ---- */
 
-void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
+void *maps_reserve(size_t nr)
 {
     size_t at;
     uint64_t va = 0;
@@ -357,13 +357,37 @@ void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
     at = nr ? set_take(&free_maps, nr) : NR_MAPS;
     if (at < NR_MAPS) {
         va = MAP_BASE + at * PAGE_BYTES;
-        rc = pages_map(domid, va, mfns, nr, prot);
+        rc = tables_ensure_range(va, nr);
         if (rc)
-            frames_unmap((void *)va, nr);
+            set_add(&free_maps, at, nr);
     }
     mutex_unlock(&memory_lock);
     if (rc == 0)
         return (void *)va;
+    errno = xen_errno(rc);
+    return NULL;
+}
+
+void maps_release(void *va, size_t nr)
+{
+    mutex_lock(&memory_lock);
+    set_add(&free_maps, ((uint64_t)va - MAP_BASE) / PAGE_BYTES, nr);
+    mutex_unlock(&memory_lock);
+}
+
+void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
+{
+    void *va = maps_reserve(nr);
+    long rc;
+
+    if (va == NULL)
+        return NULL;
+    mutex_lock(&memory_lock);
+    rc = entries_write(domid, (uint64_t)va, mfns, nr, prot);
+    mutex_unlock(&memory_lock);
+    if (rc == 0)
+        return va;
+    frames_unmap(va, nr);
     errno = xen_errno(rc);
     return NULL;
 }
@@ -373,13 +397,11 @@ void frames_unmap(void *va, size_t nr)
     struct mmuext_op op = { .cmd = MMUEXT_TLB_FLUSH_ALL };
 
     mutex_lock(&memory_lock);
-    for (size_t i = 0; i < nr; i++)
-        if (entry_maddr((uint64_t)va + i * PAGE_BYTES, 1) &&
-            entries_write(DOMID_SELF, (uint64_t)va + i * PAGE_BYTES, NULL, 1, 0))
-            panic("frames_unmap(%p) is refused", va);
+    if (entries_write(DOMID_SELF, (uint64_t)va, NULL, nr, 0))
+        panic("frames_unmap(%p) is refused", va);
     hc(mmuext_op, &op, 1, NULL, DOMID_SELF);
-    set_add(&free_maps, ((uint64_t)va - MAP_BASE) / PAGE_BYTES, nr);
     mutex_unlock(&memory_lock);
+    maps_release(va, nr);
 }
 
 /* ---- the heap ---- */
@@ -398,8 +420,8 @@ static bool heap_extend(void)
             break;
         mfns[n] = pfn_to_mfn(virt_to_pfn(pages[n]));
     }
-    if (n == HEAP_STEP &&
-        pages_map(DOMID_SELF, heap_mapped, mfns, HEAP_STEP, PROT_KERNEL_RW) == 0) {
+    if (n == HEAP_STEP && tables_ensure_range(heap_mapped, HEAP_STEP) == 0 &&
+        entries_write(DOMID_SELF, heap_mapped, mfns, HEAP_STEP, PROT_KERNEL_RW) == 0) {
         heap_mapped += HEAP_STEP * PAGE_BYTES;
         return true;
     }
