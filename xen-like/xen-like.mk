@@ -9,6 +9,7 @@ RUNTIME_KERNELS += tests/guests/runtime/memory.c
 RUNTIME_KERNELS += tests/guests/runtime/traps.c
 RUNTIME_KERNELS += tests/guests/runtime/crash.c
 RUNTIME_KERNELS += tests/guests/runtime/grants.c
+RUNTIME_KERNELS += tests/guests/runtime/balloon.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))

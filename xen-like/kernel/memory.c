@@ -23,6 +23,7 @@
 #define GROW_PAGES 256UL      /* asked of the hypervisor at once */
 #define HEAP_STEP 64UL        /* pages */
 #define SPARE_PAGES 8         /* growing is made of these */
+#define BALLOON_STEP 64UL     /* pages given back, or got again, at once */
 #define WORD_BITS 64UL
 
 /* Guards all below, and the page tables; held by threads only. */
@@ -37,8 +38,10 @@ struct set {
     size_t lowest;  /* none is below that */
 };
 
-static uint64_t linear_words[NR_LINEAR / WORD_BITS], map_words[NR_MAPS / WORD_BITS];
+static uint64_t linear_words[NR_LINEAR / WORD_BITS], balloon_words[NR_LINEAR / WORD_BITS],
+    map_words[NR_MAPS / WORD_BITS];
 static struct set free_pfns = { .words = linear_words, .nr = NR_LINEAR };
+static struct set ballooned = { .words = balloon_words, .nr = NR_LINEAR }; /* without a frame */
 static struct set free_maps = { .words = map_words, .nr = NR_MAPS };
 
 static bool set_has(const struct set *s, size_t i)
@@ -89,6 +92,8 @@ static size_t linear_end; /* pfns below that are mapped */
 static uint64_t *p2m[NR_LINEAR / NR_ENTRIES];
 
 uint64_t pfn_to_mfn(uint64_t pfn) { return p2m[pfn / NR_ENTRIES][pfn % NR_ENTRIES]; }
+
+static void p2m_set(uint64_t pfn, uint64_t mfn) { p2m[pfn / NR_ENTRIES][pfn % NR_ENTRIES] = mfn; }
 
 /* The hypervisor shows everyone the other direction, for all frames there are. */
 void *mfn_to_virt(uint64_t mfn) { return pfn_to_virt(machine_to_phys_mapping[mfn]); }
@@ -237,37 +242,149 @@ static long linear_extend(size_t end)
     return rc;
 }
 
-/* More frames than the domain was born with. Returns how many more pages are free. */
-static size_t memory_grow(size_t nr)
+static size_t nr_pages;                /* that the domain has */
+static size_t target_pages = SIZE_MAX; /* it shall not have more */
+
+/* One of XENMEM_populate_physmap and XENMEM_decrease_reservation. Returns how many were done. */
+static size_t reservation_change(unsigned int op, uint64_t *frames, size_t nr)
 {
-    static uint64_t frames[GROW_PAGES];
-    static bool growing; /* it needs pages itself, for tables */
-    struct xen_memory_reservation r = { .domid = DOMID_SELF };
-    size_t first = linear_end, got = 0;
+    struct xen_memory_reservation r = { .nr_extents = nr, .domid = DOMID_SELF };
     long rc;
 
-    if (growing || nr > GROW_PAGES || first + GROW_PAGES > NR_LINEAR)
-        return 0;
-    growing = true;
-    for (size_t i = 0; i < GROW_PAGES; i++)
-        frames[i] = first + i;
     set_xen_guest_handle(r.extent_start, frames);
-    r.nr_extents = GROW_PAGES;
-    rc = hc(memory_op, XENMEM_populate_physmap, &r);
-    for (; rc > 0 && got < (size_t)rc; got++) {
+    rc = hc(memory_op, op, &r);
+    return rc > 0 ? (size_t)rc : 0;
+}
+
+/* More frames than the domain ever had, behind the others. */
+static void memory_extend(size_t nr)
+{
+    static uint64_t frames[GROW_PAGES];
+    size_t first = linear_end, got = 0, done;
+
+    if (first + nr > NR_LINEAR)
+        return;
+    for (size_t i = 0; i < nr; i++)
+        frames[i] = first + i;
+    done = reservation_change(XENMEM_populate_physmap, frames, nr);
+    nr_pages += done;
+    for (; got < done; got++) {
         uint64_t **leaf = &p2m[(first + got) / NR_ENTRIES];
 
         if (*leaf == NULL)
             *leaf = page_alloc(1);
         if (*leaf == NULL)
             break;
-        (*leaf)[(first + got) % NR_ENTRIES] = frames[got];
+        p2m_set(first + got, frames[got]);
     }
     while (linear_end < first + got && linear_extend(first + got) == 0)
         ;
     set_add(&free_pfns, first, linear_end - first);
+}
+
+/* ---- the balloon: pfns whose frames the hypervisor has ---- */
+
+/* The linear mapping's entries of up to BALLOON_STEP pages: as the p2m has it, or none. */
+static void linear_write(const uint64_t *pfns, size_t nr, bool mapped)
+{
+    struct mmu_update u[BALLOON_STEP];
+
+    for (size_t i = 0; i < nr; i++) {
+        u[i].ptr = entry_maddr((uint64_t)pfn_to_virt(pfns[i]), 1) | MMU_NORMAL_PT_UPDATE;
+        u[i].val = mapped ? pfn_to_mfn(pfns[i]) * PAGE_BYTES | PROT_KERNEL_RW : 0;
+    }
+    if (nr && hc(mmu_update, u, nr, NULL, DOMID_SELF))
+        panic("a page of the balloon is not %s", mapped ? "mapped" : "unmapped");
+}
+
+/*
+ * Give back up to BALLOON_STEP free pages. The hypervisor does not clear them for us, and a TLB
+ * must not have them any more when they are another domain's. Returns how many.
+ */
+static size_t balloon_inflate(size_t nr)
+{
+    struct mmuext_op flush = { .cmd = MMUEXT_TLB_FLUSH_ALL };
+    uint64_t pfns[BALLOON_STEP], mfns[BALLOON_STEP];
+    size_t n = 0, done;
+
+    for (; n < nr && n < BALLOON_STEP && free_pfns.members > SPARE_PAGES; n++) {
+        pfns[n] = set_take(&free_pfns, 1);
+        mfns[n] = pfn_to_mfn(pfns[n]);
+        memset(pfn_to_virt(pfns[n]), 0, PAGE_BYTES);
+    }
+    if (n == 0)
+        return 0;
+    linear_write(pfns, n, false);
+    hc(mmuext_op, &flush, 1, NULL, DOMID_SELF);
+    done = reservation_change(XENMEM_decrease_reservation, mfns, n);
+    nr_pages -= done;
+    for (size_t i = 0; i < done; i++) {
+        p2m_set(pfns[i], P2M_NONE);
+        set_add(&ballooned, pfns[i], 1);
+    }
+    linear_write(pfns + done, n - done, true); /* what was not taken is as before */
+    for (size_t i = done; i < n; i++)
+        set_add(&free_pfns, pfns[i], 1);
+    return done;
+}
+
+/* The other way. */
+static size_t balloon_deflate(size_t nr)
+{
+    uint64_t pfns[BALLOON_STEP], frames[BALLOON_STEP];
+    size_t n = 0, done;
+
+    for (; n < nr && n < BALLOON_STEP && ballooned.members; n++)
+        pfns[n] = frames[n] = set_take(&ballooned, 1);
+    if (n == 0)
+        return 0;
+    done = reservation_change(XENMEM_populate_physmap, frames, n);
+    nr_pages += done;
+    for (size_t i = 0; i < done; i++)
+        p2m_set(pfns[i], frames[i]);
+    linear_write(pfns, done, true);
+    for (size_t i = 0; i < n; i++)
+        set_add(i < done ? &free_pfns : &ballooned, pfns[i], 1);
+    return done;
+}
+
+/* More frames: the balloon's first. Returns how many more the domain has. */
+static size_t memory_grow(size_t nr)
+{
+    static bool growing; /* it needs pages itself, for tables */
+    size_t before = nr_pages;
+
+    if (growing || nr_pages >= target_pages)
+        return 0;
+    growing = true;
+    if (nr > target_pages - nr_pages)
+        nr = target_pages - nr_pages;
+    if (ballooned.members)
+        balloon_deflate(nr);
+    else
+        memory_extend(nr < GROW_PAGES ? nr : GROW_PAGES);
     growing = false;
-    return linear_end - first;
+    return nr_pages - before;
+}
+
+size_t balloon(size_t target)
+{
+    size_t now;
+    bool again = true;
+
+    mutex_lock(&memory_lock);
+    target_pages = target;
+    mutex_unlock(&memory_lock);
+    while (again) { /* others may allocate in between */
+        mutex_lock(&memory_lock);
+        if (nr_pages > target)
+            again = balloon_inflate(nr_pages - target) > 0;
+        else
+            again = nr_pages < target && memory_grow(target - nr_pages) > 0;
+        now = nr_pages;
+        mutex_unlock(&memory_lock);
+    }
+    return now;
 }
 
 void *page_alloc(size_t nr)
@@ -279,8 +396,9 @@ void *page_alloc(size_t nr)
         return NULL;
     mutex_lock(&memory_lock);
     pfn = set_take(&free_pfns, nr);
-    if ((free_pfns.members < SPARE_PAGES || pfn == NR_LINEAR) && memory_grow(nr) &&
-        pfn == NR_LINEAR)
+    if (pfn < NR_LINEAR && free_pfns.members < SPARE_PAGES)
+        memory_grow(GROW_PAGES);
+    while (pfn == NR_LINEAR && nr <= GROW_PAGES && memory_grow(GROW_PAGES))
         pfn = set_take(&free_pfns, nr);
     mutex_unlock(&memory_lock);
     if (pfn < NR_LINEAR) {
@@ -294,7 +412,8 @@ void page_free(void *va, size_t nr)
 {
     mutex_lock(&memory_lock);
     for (size_t i = 0; i < nr; i++)
-        if (virt_to_pfn(va) + i >= linear_end || set_has(&free_pfns, virt_to_pfn(va) + i))
+        if (virt_to_pfn(va) + i >= linear_end || set_has(&free_pfns, virt_to_pfn(va) + i) ||
+            set_has(&ballooned, virt_to_pfn(va) + i))
             panic("page_free(%p): not allocated", va);
     set_add(&free_pfns, virt_to_pfn(va), nr);
     mutex_unlock(&memory_lock);
@@ -332,7 +451,8 @@ void memory_init(void)
         if (pte == NULL || !(*pte & PTE_PRESENT))
             break;
     }
-    free_pfns.lowest = NR_LINEAR;
+    nr_pages = start_info->nr_pages;
+    free_pfns.lowest = ballooned.lowest = NR_LINEAR;
     add_free(first, linear_end);
     while (linear_end < end) {
         size_t before = linear_end;

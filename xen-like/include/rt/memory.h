@@ -36,7 +36,9 @@
 #define PROT_KERNEL_RO (PTE_PRESENT | PTE_USER | PTE_ACCESSED)
 #define PROT_KERNEL_RW (PROT_KERNEL_RO | PTE_WRITABLE | PTE_DIRTY)
 
-/** The mfn of a pfn that the domain has. */
+#define P2M_NONE (~0UL) /* the mfn of a pfn whose frame the balloon gave away */
+
+/** The mfn of a pfn that the domain has, or had: P2M_NONE. */
 uint64_t pfn_to_mfn(uint64_t pfn);
 
 /** The pfn of an address of the linear mapping, and back. */
@@ -54,7 +56,7 @@ void *mfn_to_virt(uint64_t mfn);
 
 /**
  * Pages in one piece, zeroed, in the linear mapping. When the domain has none left it asks the
- * hypervisor for more (XENMEM_populate_physmap), up to what the domain may have.
+ * hypervisor for more (XENMEM_populate_physmap), up to what the domain may have and balloon() said.
  * @nr  number of pages, at least 1
  * Returns the address, or NULL: there are none.
  */
@@ -65,6 +67,20 @@ void page_free(void *va, size_t nr);
 
 /** Number of pages that page_alloc() has left without asking for more. */
 size_t page_nr_free(void);
+
+/**
+ * The domain shall have that many pages, no more, from now on, and no fewer if it can be.
+ *
+ * Down: free pages are cleared, unmapped, and given back to the hypervisor; where they were, in the
+ * linear mapping and the P2M, is nothing, and page_alloc() does not hand them out. What is in use
+ * (also by malloc() and as page tables) stays, and a few pages besides. Up: the hypervisor is asked
+ * for frames, for those given back first. Where it has none to give, page_alloc() asks again when it
+ * needs some.
+ * @target_pages  SIZE_MAX: all that the hypervisor has for us, the first GiB
+ * Returns how many the domain has then: more than the target, if too few were free; fewer, if the
+ * hypervisor has none. Threads, all vCPUs; of two at once, the later one counts.
+ */
+size_t balloon(size_t target_pages);
 
 /**
  * Change how one page that is mapped is mapped. Seen by all vCPUs.
