@@ -150,6 +150,11 @@ int event_bind_interdomain(domid_t remote, unsigned int remote_port, event_fn fn
     return opened(rc, op.local_port, 0, -1, fn, arg);
 }
 
+int event_attach(unsigned int port, event_fn fn, void *arg)
+{
+    return opened(port && port < NR_PORTS ? 0 : -22, port, 0, -1, fn, arg);
+}
+
 long event_send(unsigned int port)
 {
     struct evtchn_send op = { .port = port };

@@ -42,6 +42,14 @@ void *
 maps_reserve(size_t nr); /* addresses at MAP_BASE for nr pages, tables there; or NULL, errno */
 void maps_release(void *va, size_t nr); /* nothing is mapped there, and no TLB thinks so */
 
+/* console.c */
+void console_init(void);
+void console_write(const char *buf, size_t len); /* any context; may drop, see there */
+/* Bytes, as they were typed; 0: there are none (only if not wait); Xen's -errno. A thread. */
+long console_read(char *buf, size_t len, bool wait);
+/* fn(arg) is called, as an event handler, whenever there may be something to read. A thread. */
+void console_input_hook(void (*fn)(void *arg), void *arg);
+
 /* event.c */
 void events_init(void);
 void event_upcall(void);

@@ -423,6 +423,15 @@ size_t page_nr_free(void) { return free_pfns.members; }
 
 /* ---- start of day ---- */
 
+/* One of the pages that the domain's builder gave for the console and the store; not the initial's. */
+static bool is_shared_ring(size_t pfn)
+{
+    uint64_t mfn = pfn_to_mfn(pfn);
+
+    return !is_initial_domain() &&
+           (mfn == start_info->console.domU.mfn || mfn == start_info->store_mfn);
+}
+
 /* Free are the pages of [first, end), but not the ramdisk's. */
 static void add_free(size_t first, size_t end)
 {
@@ -432,7 +441,7 @@ static void add_free(size_t first, size_t end)
     size_t disk_end = disk + (start_info->mod_len + PAGE_BYTES - 1) / PAGE_BYTES;
 
     for (size_t pfn = first; pfn < end; pfn++)
-        if (start_info->mod_len == 0 || pfn < disk || pfn >= disk_end)
+        if ((start_info->mod_len == 0 || pfn < disk || pfn >= disk_end) && !is_shared_ring(pfn))
             set_add(&free_pfns, pfn, 1);
 }
 

@@ -52,6 +52,7 @@ void kernel_start(struct start_info *si)
         domain_shutdown(SHUTDOWN_crash);
     cpu_init(&cpus[0], 0);
     hc(set_segment_base, SEGBASE_GS_KERNEL, &cpus[0]);
+    console_init();
     threads_cpu_init(&cpus[0]);
     traps_init();
     memory_init();
@@ -74,7 +75,7 @@ void kprint(const char *fmt, ...)
     va_end(args);
     if (n >= (int)sizeof(buf))
         n = sizeof(buf) - 1;
-    hc(console_io, CONSOLEIO_write, n, buf);
+    console_write(buf, (size_t)n);
 }
 
 void panic(const char *fmt, ...)

@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <rt/event.h>
 #include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/memory.h>
@@ -39,8 +38,7 @@ static struct file {
     size_t at;
     int flags; /* as open() got them */
 } files[NR_FDS];
-static struct mutex
-    files_lock; /* guards all of this, and no more than one thread reads the console */
+static struct mutex files_lock; /* guards all of this */
 
 extern const char linked_files[], linked_files_end[]; /* files.S of the Makefile */
 
@@ -173,47 +171,24 @@ void files_init(void)
 
 /* ---- the console ---- */
 
-/* The hypervisor's, of the initial domain. Others will have a ring. */
-static int console_write(const char *buf, size_t len)
-{
-    for (size_t done = 0, n; done < len; done += n) {
-        n = len - done < 1024 ? len - done : 1024;
-        hc(console_io, CONSOLEIO_write, n, buf + done);
-    }
-    return (int)len;
-}
-
-static void on_console(unsigned int port, void *arg)
-{
-    (void)port;
-    semaphore_up(arg);
-}
-
 /* Waits for at least one byte. As a terminal does, it shows what is typed, and Enter is a newline. */
-static int console_read(char *buf, size_t len)
+static int terminal_read(char *buf, size_t len)
 {
-    static struct semaphore input;
-    static struct mutex reader;
-    static int port;
+    static struct mutex reader; /* one thread at a time */
     long n;
 
     mutex_lock(&reader);
-    if (port == 0)
-        port = event_bind_virq(VIRQ_CONSOLE, 0, on_console, &input);
-    for (;;) {
-        n = hc(console_io, CONSOLEIO_read, len, buf);
-        if (n != 0 || port < 0)
-            break;
-        semaphore_down(&input, NO_DEADLINE);
-    }
+    n = console_read(buf, len, true);
     for (long i = 0; i < n; i++)
         if (buf[i] == '\r')
             buf[i] = '\n';
     mutex_unlock(&reader);
-    if (n >= 0)
-        return console_write(buf, (size_t)n);
-    errno = xen_errno(n);
-    return -1;
+    if (n < 0) {
+        errno = xen_errno(n);
+        return -1;
+    }
+    console_write(buf, (size_t)n);
+    return (int)n;
 }
 
 /* ---- what newlib calls ---- */
@@ -289,7 +264,7 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buf, size_t len)
     int n = -1;
 
     if (fd == STDIN_FILENO)
-        return console_read(buf, len);
+        return terminal_read(buf, len);
     mutex_lock(&files_lock);
     f = file_of(fd);
     if (f && (f->flags & O_ACCMODE) == O_WRONLY) {
@@ -336,7 +311,7 @@ _READ_WRITE_RETURN_TYPE write(int fd, const void *buf, size_t len)
     int n = -1;
 
     if (fd == STDOUT_FILENO || fd == STDERR_FILENO)
-        return console_write(buf, len);
+        return console_write(buf, len), (int)len;
     mutex_lock(&files_lock);
     f = file_of(fd);
     if (f)

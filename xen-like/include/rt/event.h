@@ -40,6 +40,9 @@ int event_alloc_unbound(domid_t remote, event_fn fn, void *arg);
 /** The other end of a port that domain @remote has offered to us. */
 int event_bind_interdomain(domid_t remote, unsigned int remote_port, event_fn fn, void *arg);
 
+/** A port that is there already: the domain's builder made it (those of start_info). On vCPU 0. */
+int event_attach(unsigned int port, event_fn fn, void *arg);
+
 /** Notify the other end of a port. Returns 0 or Xen's -errno. */
 long event_send(unsigned int port);
 

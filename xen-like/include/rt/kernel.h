@@ -22,7 +22,8 @@ extern struct shared_info *shared_info;
 static inline bool is_initial_domain(void) { return (start_info->flags & SIF_INITDOMAIN) != 0; }
 
 /**
- * Print on the hypervisor's console at once, past stdio.
+ * Print on the console at once, past stdio. The initial domain's console is the hypervisor's, that of
+ * another domain is a ring; if nobody empties it for a second, what is printed is dropped.
  * @fmt  as printf's, without floating point; the line is cut at 400 bytes
  * Any context, also in event handlers and on every vCPU.
  */
