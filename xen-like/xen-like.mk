@@ -10,6 +10,7 @@ RUNTIME_KERNELS += tests/guests/runtime/traps.c
 RUNTIME_KERNELS += tests/guests/runtime/crash.c
 RUNTIME_KERNELS += tests/guests/runtime/grants.c
 RUNTIME_KERNELS += tests/guests/runtime/balloon.c
+RUNTIME_KERNELS += tests/guests/runtime/platform.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
@@ -42,7 +43,8 @@ $(NEWLIB)/stamp: $(NEWLIB).settings
 $(NEWLIB_LIBS): $(NEWLIB)/stamp ;
 
 # ---- the library and the kernels ----
-RT_SRCS := $(wildcard xen-like/kernel/*.c xen-like/libc/*.c)
+RT_SRCS := $(wildcard xen-like/kernel/*.c xen-like/libc/*.c) \
+    $(addprefix xen-like/platform/,rt.c memory.c loop.c log.c)
 RT_OBJS := $(RT_SRCS:xen-like/%.c=$(RT)/%.o) $(RT)/kernel/entry.o
 RT_CPPFLAGS = -nostdinc -isystem $(NEWLIB)/include -isystem $(shell $(CC) -print-file-name=include) \
     -isystem $(BUILD)/include -Ixen-like/include -D__XEN_INTERFACE_VERSION__=0x00040e00 \
@@ -93,10 +95,12 @@ $(foreach k,$(RUNTIME_KERNELS),$(eval $(call runtime_kernel,$(k),$(notdir $(k:.c
 runtime: $(RUNTIME_ELFS)
 guests: runtime
 check-runtime-headers: $(NEWLIB)/stamp $(BUILD)/include
-	@for h in $(notdir $(wildcard xen-like/include/rt/*.h)); do \
-	    echo "#include <rt/$$h>" | $(CC) $(filter-out -MMD -MP,$(RT_CPPFLAGS)) $(RT_CFLAGS) -x c -fsyntax-only - || exit 1; \
+	@for h in $(patsubst xen-like/include/%,%,$(wildcard xen-like/include/*.h xen-like/include/rt/*.h)); do \
+	    echo "#include <$$h>" | $(CC) $(filter-out -MMD -MP,$(RT_CPPFLAGS)) $(RT_CFLAGS) -x c -fsyntax-only - || exit 1; \
 	done
 check-headers: check-runtime-headers
 RT_DEPS := $(wildcard $(RT)/*.d $(RT)/*/*.d)
 $(RT_DEPS): ;
 -include $(RT_DEPS)
+
+include tests/platform/platform.mk

@@ -388,6 +388,37 @@ int isatty(int fd)
     return 0;
 }
 
+static void node_remove(struct node *n)
+{
+    n->removed = true;
+    if (n->opened == 0)
+        node_free(n);
+}
+
+/* Who has the file open goes on with what it held. */
+int file_replace(const char *path, const void *data, size_t len)
+{
+    char *copy = malloc(len ? len : 1);
+    struct node *before, *n = NULL;
+
+    mutex_lock(&files_lock);
+    before = node_find(path);
+    if (copy)
+        n = node_add(path, copy, len);
+    if (n) {
+        memcpy(copy, data, len);
+        n->capacity = len ? len : 1;
+        if (before)
+            node_remove(before);
+    }
+    mutex_unlock(&files_lock);
+    if (n == NULL) {
+        free(copy);
+        errno = ENOMEM;
+    }
+    return n ? 0 : -1;
+}
+
 int unlink(const char *path)
 {
     struct node *n;
@@ -395,9 +426,7 @@ int unlink(const char *path)
     mutex_lock(&files_lock);
     n = node_find(path);
     if (n) {
-        n->removed = true;
-        if (n->opened == 0)
-            node_free(n);
+        node_remove(n);
     } else {
         errno = ENOENT;
     }

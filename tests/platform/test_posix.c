@@ -1,0 +1,155 @@
+/* platform.h on Linux: what all homes do, and what outlives a program that is killed. */
+#include <errno.h>
+#include <platform.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "conformance.h"
+
+static char folder[] = "/tmp/platform.XXXXXX", socket_path[64];
+
+/* Counts in a region as fast as it can, until it is killed; listens where the next one wants to. */
+static void victim(int ready)
+{
+    volatile uint64_t *r = plat_region_open("killed", 8192, NULL);
+
+    if (r == NULL || plat_listen(socket_path) == NULL)
+        _exit(1);
+    for (uint64_t n = r[0] + 1;; n++) {
+        r[1] = n;
+        r[0] = n;
+        if (n % 1000 == 0 && write(ready, "x", 1) < 0)
+            _exit(1);
+    }
+}
+
+/* Killed at any moment and started again: the count went on, in the order of the writes. */
+static void test_killed(void)
+{
+    uint64_t last = 0;
+
+    for (int round = 0; round < 20; round++) {
+        bool fresh;
+        uint64_t *r;
+        int fd[2];
+        char c;
+        pid_t pid;
+
+        if (!EXPECT(pipe(fd) == 0))
+            return;
+        pid = fork();
+        if (pid == 0)
+            victim(fd[1]);
+        close(fd[1]);
+        EXPECT(read(fd[0], &c, 1) == 1);
+        EXPECT(plat_region_open("killed", 8192, NULL) == NULL && errno == EBUSY);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        close(fd[0]);
+        r = plat_region_open("killed", 8192, &fresh);
+        if (!EXPECT(r != NULL))
+            return;
+        EXPECT(!fresh);
+        EXPECT(r[0] > last);
+        EXPECT(r[1] == r[0] || r[1] == r[0] + 1);
+        last = r[0];
+        plat_region_close(r, 8192);
+    }
+    EXPECT(plat_region_remove("killed") == 0);
+    EXPECT(unlink(socket_path) == 0); /* left by the last one */
+}
+
+/* ---- the console: standard input and output of a child ---- */
+
+static struct plat_loop *loop;
+static struct plat_stream *console;
+
+static void echo(void *arg, unsigned int ready)
+{
+    char buf[100];
+    ssize_t n = plat_read(console, buf, sizeof(buf));
+
+    (void)arg;
+    (void)ready;
+    if (n == 0)
+        plat_loop_stop(loop);
+    for (ssize_t i = 0; i < n; i++)
+        buf[i] ^= 0x20;
+    if (n > 0 && plat_write(console, buf, (size_t)n) != n)
+        _exit(1);
+}
+
+static void child(int in, int out)
+{
+    dup2(in, 0);
+    dup2(out, 1);
+    console = plat_console();
+    loop = plat_loop_new();
+    if (plat_console() != NULL || errno != EBUSY)
+        _exit(1);
+    plat_watch(loop, console, PLAT_READABLE, echo, NULL);
+    _exit(plat_loop_run(loop) == 0 ? 42 : 1);
+}
+
+static void test_console(void)
+{
+    int to[2], from[2], status = 0;
+    char buf[16] = "";
+    pid_t pid;
+
+    if (!EXPECT(pipe(to) == 0 && pipe(from) == 0))
+        return;
+    pid = fork();
+    if (pid == 0) {
+        close(to[1]);
+        child(to[0], from[1]);
+    }
+    EXPECT(write(to[1], "Hello", 5) == 5);
+    for (size_t n = 0; n < 5;) {
+        ssize_t rc = read(from[0], buf + n, sizeof(buf) - 1 - n);
+
+        if (!EXPECT(rc > 0))
+            break;
+        n += (size_t)rc;
+    }
+    EXPECT(strcmp(buf, "hELLO") == 0);
+    close(to[1]);
+    waitpid(pid, &status, 0);
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    close(to[0]);
+    close(from[0]);
+    close(from[1]);
+}
+
+/* What cannot be written leaves what was there, and nothing besides. */
+static void test_write_fails(void)
+{
+    char path[80], command[100];
+
+    snprintf(path, sizeof(path), "%s/no/such/folder", folder);
+    EXPECT(plat_file_write(path, "x", 1) == -1 && errno == ENOENT);
+    EXPECT(plat_listen(path) == NULL && errno == ENOENT);
+    EXPECT(plat_file_read(folder, NULL) == NULL && errno == EISDIR);
+    EXPECT(plat_file_write(folder, "x", 1) == -1);
+    snprintf(command, sizeof(command), "! ls -d %s.* 2>/dev/null", folder);
+    EXPECT(system(command) == 0);
+    EXPECT(rmdir(folder) == 0); /* nothing was left behind by any of the tests */
+}
+
+int main(void)
+{
+    if (mkdtemp(folder) == NULL || setenv("XEN_LIKE_STATE", folder, 1))
+        return 2;
+    snprintf(socket_path, sizeof(socket_path), "%s/left-over", folder);
+    setvbuf(stdout, NULL, _IONBF, 0); /* the leak checker ends the program without a flush */
+    conformance(folder);
+    test_killed();
+    test_console();
+    test_write_fails();
+    printf("platform, Linux: %s\n", nr_unexpected ? "FAILED" : "ok");
+    return nr_unexpected != 0;
+}

@@ -1,0 +1,304 @@
+/*
+ * platform.h on the runtime. Streams are those of memory.c; the console is one more kind of them.
+ * Files are the runtime's, in memory. Regions are pages that stay when the threads that used them
+ * are gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rt/clock.h>
+#include <rt/hypercall.h>
+#include <rt/kernel.h>
+#include <rt/lock.h>
+#include <rt/memory.h>
+#include <rt/thread.h>
+
+#include "../kernel/internal.h"
+#include "memory.h"
+
+_Static_assert(sizeof(struct mutex) <= sizeof(struct plat_mutex), "room");
+_Static_assert(sizeof(struct cond) <= sizeof(struct plat_cond), "room");
+_Static_assert(NO_DEADLINE == PLAT_NEVER && THREAD_STACK_BYTES >= 32768, "as promised");
+
+void *home_alloc(size_t bytes) { return calloc(1, bytes); }
+
+void home_log(enum plat_level level, const char *line)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+
+    kprint("%s: %s\n", names[level], line);
+}
+
+/* ---- clock, threads, locks: by other names ---- */
+
+uint64_t plat_now(void) { return clock_now(); }
+uint64_t plat_wall(void) { return clock_wall(); }
+
+struct plat_thread *plat_thread_start(const char *name, void (*fn)(void *arg), void *arg)
+{
+    return (struct plat_thread *)thread_create(name, fn, arg);
+}
+
+void plat_thread_join(struct plat_thread *t) { thread_join((struct thread *)t); }
+
+static struct mutex *mutex_of(struct plat_mutex *m) { return (struct mutex *)m; }
+static struct cond *cond_of(struct plat_cond *c) { return (struct cond *)c; }
+
+void plat_lock(struct plat_mutex *m) { mutex_lock(mutex_of(m)); }
+void plat_unlock(struct plat_mutex *m) { mutex_unlock(mutex_of(m)); }
+void plat_cond_signal(struct plat_cond *c) { cond_signal(cond_of(c)); }
+void plat_cond_broadcast(struct plat_cond *c) { cond_broadcast(cond_of(c)); }
+
+bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
+{
+    return cond_wait(cond_of(c), mutex_of(m), deadline_ns);
+}
+
+/* ---- one who waits: a semaphore ---- */
+
+struct home_sem {
+    struct semaphore s;
+};
+
+struct home_sem *home_sem_new(void) { return home_alloc(sizeof(struct home_sem)); }
+void home_sem_free(struct home_sem *s) { free(s); }
+void home_sem_up(struct home_sem *s) { semaphore_up(&s->s); }
+
+int home_sem_down(struct home_sem *s, uint64_t deadline_ns)
+{
+    return semaphore_down(&s->s, deadline_ns);
+}
+
+/* ---- the console ---- */
+
+static struct console {
+    struct end end; /* the first member */
+    struct spinlock lock;
+    struct plat_loop *loop; /* guarded by lock: the handler below looks there */
+    char buf[256];          /* read, and not yet given to anybody */
+    size_t at, used;
+} console;
+
+static void console_fill(struct console *c)
+{
+    if (c->at == c->used) {
+        long n = console_read(c->buf, sizeof(c->buf), false);
+
+        c->at = 0;
+        c->used = n > 0 ? (size_t)n : 0;
+    }
+}
+
+static unsigned int console_ready(struct end *e)
+{
+    struct console *c = (struct console *)e;
+
+    console_fill(c);
+    return PLAT_WRITABLE | (c->at < c->used ? PLAT_READABLE : 0u);
+}
+
+static ssize_t console_give(struct end *e, void *buf, size_t len)
+{
+    struct console *c = (struct console *)e;
+    size_t n;
+
+    console_fill(c);
+    n = c->used - c->at < len ? c->used - c->at : len;
+    if (n == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    memcpy(buf, c->buf + c->at, n);
+    c->at += n;
+    return (ssize_t)n;
+}
+
+static ssize_t console_take(struct end *e, const void *buf, size_t len)
+{
+    (void)e;
+    console_write(buf, len);
+    return (ssize_t)len;
+}
+
+static void console_close(struct end *e) { (void)e; }
+
+static void console_watched(struct end *e, struct plat_loop *l)
+{
+    struct console *c = (struct console *)e;
+    bool were_off = spin_lock(&c->lock);
+
+    c->loop = l;
+    spin_unlock(&c->lock, were_off);
+}
+
+/* An event handler. */
+static void on_input(void *arg)
+{
+    struct console *c = arg;
+    bool were_off = spin_lock(&c->lock);
+
+    if (c->loop)
+        home_notify(c->loop);
+    spin_unlock(&c->lock, were_off);
+}
+
+static const struct end_ops console_ops = { .ready = console_ready,
+                                            .read = console_give,
+                                            .write = console_take,
+                                            .close = console_close,
+                                            .watched = console_watched };
+
+struct plat_stream *plat_console(void)
+{
+    static unsigned int taken;
+
+    if (__atomic_exchange_n(&taken, 1, __ATOMIC_SEQ_CST)) {
+        errno = EBUSY;
+        return NULL;
+    }
+    console.end.ops = &console_ops;
+    console_input_hook(on_input, &console);
+    return &console.end.stream;
+}
+
+/* ---- files ---- */
+
+char *plat_file_read(const char *path, size_t *len)
+{
+    int fd = open(path, O_RDONLY);
+    struct stat st;
+    char *data = NULL;
+    ssize_t n;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) == 0)
+        data = malloc((size_t)st.st_size + 1);
+    n = data ? read(fd, data, (size_t)st.st_size) : -1;
+    close(fd);
+    if (n < 0) {
+        free(data);
+        return NULL;
+    }
+    data[n] = '\0';
+    if (len)
+        *len = (size_t)n;
+    return data;
+}
+
+int plat_file_write(const char *path, const void *data, size_t len)
+{
+    return file_replace(path, data, len);
+}
+
+int plat_file_append(const char *path, const void *data, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    ssize_t n;
+
+    if (fd < 0)
+        return -1;
+    n = write(fd, data, len);
+    close(fd);
+    return n < 0 ? -1 : 0;
+}
+
+int plat_file_remove(const char *path) { return unlink(path); }
+
+/* ---- regions ---- */
+
+static struct mutex regions_lock; /* guards the list */
+static struct region {
+    struct region *next;
+    char name[32];
+    void *at;
+    size_t nr_pages;
+    bool open;
+} * regions;
+
+static struct region **region_find(const char *name)
+{
+    struct region **r = &regions;
+
+    while (*r && strcmp((*r)->name, name) != 0)
+        r = &(*r)->next;
+    return r;
+}
+
+static struct region *region_new(const char *name, size_t nr_pages)
+{
+    struct region *r = calloc(1, sizeof(*r));
+
+    if (r)
+        r->at = page_alloc(nr_pages);
+    if (r == NULL || r->at == NULL) {
+        free(r);
+        errno = ENOMEM;
+        return NULL;
+    }
+    strcpy(r->name, name);
+    r->nr_pages = nr_pages;
+    r->next = regions;
+    regions = r;
+    return r;
+}
+
+void *plat_region_open(const char *name, size_t len, bool *fresh)
+{
+    size_t nr_pages = (len + PAGE_BYTES - 1) / PAGE_BYTES;
+    struct region *r = NULL;
+    bool made = false;
+
+    if (!region_name_ok(name) || nr_pages == 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    mutex_lock(&regions_lock);
+    r = *region_find(name);
+    if (r == NULL) {
+        r = region_new(name, nr_pages);
+        made = r != NULL;
+    } else if (r->nr_pages != nr_pages || r->open) {
+        errno = r->open ? EBUSY : EINVAL;
+        r = NULL;
+    }
+    if (r)
+        r->open = true;
+    mutex_unlock(&regions_lock);
+    if (r && fresh)
+        *fresh = made;
+    return r ? r->at : NULL;
+}
+
+void plat_region_close(void *region, size_t len)
+{
+    (void)len;
+    mutex_lock(&regions_lock);
+    for (struct region *r = regions; r; r = r->next)
+        if (r->at == region)
+            r->open = false;
+    mutex_unlock(&regions_lock);
+}
+
+int plat_region_remove(const char *name)
+{
+    struct region **at, *r;
+
+    mutex_lock(&regions_lock);
+    at = region_find(name);
+    r = *at;
+    if (r && !r->open)
+        *at = r->next;
+    mutex_unlock(&regions_lock);
+    if (r && !r->open) {
+        page_free(r->at, r->nr_pages);
+        free(r);
+        return 0;
+    }
+    errno = r ? EBUSY : ENOENT;
+    return -1;
+}
