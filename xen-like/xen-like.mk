@@ -11,6 +11,7 @@ RUNTIME_KERNELS += tests/guests/runtime/crash.c
 RUNTIME_KERNELS += tests/guests/runtime/grants.c
 RUNTIME_KERNELS += tests/guests/runtime/balloon.c
 RUNTIME_KERNELS += tests/guests/runtime/platform.c
+RUNTIME_KERNELS += tests/guests/runtime/ramdisk.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
@@ -89,6 +90,13 @@ $(RT)/rt_$(2).elf: $(RT)/rt_$(2).o $(RT)/rt_$(2).files.o $(RT)/rt_$(2).symbols.o
 	$$(Q)$$(RT_LINK)
 endef
 $(foreach k,$(RUNTIME_KERNELS),$(eval $(call runtime_kernel,$(k),$(notdir $(k:.c=)))))
+
+# The module of rt_ramdisk: a cpio archive with a file of more than a megabyte.
+GUEST_RAMDISKS := $(RT)/ramdisk.cpio
+$(RT)/ramdisk.cpio: xen-like/xen-like.mk $(shell find tests/guests/runtime/ramdisk.module -type f)
+	@mkdir -p $(@D)
+	$(Q)rm -rf $@.tree && cp -r tests/guests/runtime/ramdisk.module $@.tree && seq 200000 >$@.tree/numbers
+	$(Q)(cd $@.tree && find . | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc) >$@
 
 .PHONY: runtime check-runtime-headers
 #: runtime        build build/xen-like/rt_*.elf, PV kernels on our runtime and newlib

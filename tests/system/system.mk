@@ -66,9 +66,10 @@ $(SYSTEM)/test.iso: $(HV) $(DEBIAN)/vmlinux $(SYSTEM)/full.gz $(TEST_FILES) test
 	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
 	    -m "$(DEBIAN)/vmlinux $(RUN_KERNEL_CMDLINE)" -m $(SYSTEM)/full.gz $(TEST_FILES:%=-f %)
 
-$(SYSTEM)/guests.iso: $(HV) $(GUEST_ELFS) tests/system/mkiso.sh $(SYSTEM)/settings
+$(SYSTEM)/guests.iso: $(HV) $(GUEST_ELFS) $(GUEST_RAMDISKS) tests/system/mkiso.sh $(SYSTEM)/settings
 	@echo "  ISO     $@"
-	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" $(GUEST_ELFS:%=-f %)
+	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
+	    $(addprefix -f ,$(GUEST_ELFS) $(GUEST_RAMDISKS))
 
 # Debian's packages: fetched and unpacked once; nothing is installed.
 $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh

@@ -371,7 +371,7 @@ static const struct combination combinations[] = {
 
 struct test {
     struct scenario scenario;
-    char name[128], kernel[80], cpu[64], hypervisor_cmdline[320], kernel_cmdline[128];
+    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[128];
     bool guest;
 };
 
@@ -473,10 +473,10 @@ static void add_group(const char *group, const char *name_part)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
 }
 
-/* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU, and,
- * if there are several of those, their number. */
+/* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU, and
+ * perhaps the number of those, and a ramdisk. */
 struct guest_line {
-    char name[64], arguments[256], cpu[64];
+    char name[64], arguments[256], cpu[64], ramdisk[64];
     unsigned int timeout_s, memory_mib, smp;
 };
 
@@ -486,9 +486,10 @@ static bool parse_guest_line(const char *line, struct guest_line *g)
     if (line[0] == '#' || line[strspn(line, " \t\n")] == '\0')
         return false;
     g->smp = 0;
-    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u", g->name, g->arguments, &g->timeout_s,
-               &g->memory_mib, g->cpu, &g->smp) < 5) {
-        fprintf(stderr, "system_tests: not five or six columns: %s", line);
+    strcpy(g->ramdisk, "none");
+    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u\t%63s", g->name, g->arguments,
+               &g->timeout_s, &g->memory_mib, g->cpu, &g->smp, g->ramdisk) < 5) {
+        fprintf(stderr, "system_tests: not five to seven columns: %s", line);
         exit(2);
     }
     return true;
@@ -540,7 +541,8 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->scenario.kernel = t->kernel;
     t->scenario.cpu = t->cpu;
     t->scenario.hypervisor_cmdline = t->hypervisor_cmdline;
-    t->scenario.ramdisk = "none";
+    snprintf(t->ramdisk, sizeof(t->ramdisk), "%s", g->ramdisk);
+    t->scenario.ramdisk = t->ramdisk;
     t->scenario.kernel_crash = true; /* see EXPECT name CRASH */
     t->scenario.forbidden = "audit: [1-9]";
 }

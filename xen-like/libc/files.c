@@ -166,6 +166,10 @@ void files_init(void)
         return;
     if (start_info->flags & SIF_MOD_START_PFN)
         disk = pfn_to_virt(start_info->mod_start);
+    if (virt_to_mfn(disk) == 0 || virt_to_mfn(disk + start_info->mod_len - 1) == 0) {
+        kprint("ramdisk: beyond the memory that this kernel maps\n");
+        return;
+    }
     archive_add("ramdisk", disk, start_info->mod_len);
 }
 

@@ -1,0 +1,94 @@
+/*
+ * The initial ramdisk: a module behind the kernel, a cpio archive. Its files are found, before those
+ * linked into the kernel; whole, also after all memory was used; read-only where it lies.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rt/kernel.h>
+#include <rt/memory.h>
+#include <rt/verdict.h>
+
+static void expect_line(const char *path, const char *want)
+{
+    FILE *f = fopen(path, "r");
+    char line[80] = "";
+
+    if (!CHECK(f != NULL)) {
+        printf("%s: errno %d\n", path, errno);
+        return;
+    }
+    CHECK(fgets(line, sizeof(line), f) != NULL);
+    if (!CHECK(strcmp(line, want) == 0))
+        printf("%s: %s, not %s", path, line, want);
+    CHECK(fgets(line, sizeof(line), f) == NULL);
+    fclose(f);
+}
+
+/* The numbers from 1 on, one in a line: over a megabyte of them. */
+static void expect_numbers(void)
+{
+    FILE *f = fopen("/numbers", "r");
+    unsigned long n, want = 0;
+
+    if (!CHECK(f != NULL))
+        return;
+    while (fscanf(f, "%lu", &n) == 1)
+        if (!CHECK_EQ(n, ++want))
+            break;
+    CHECK_EQ(want, 200000);
+    fclose(f);
+}
+
+static void use_all_memory(void)
+{
+    void **last = NULL;
+
+    balloon(start_info->nr_pages);
+    for (void **p; (p = page_alloc(1)) != NULL; last = p) {
+        memset(p, 0xee, PAGE_BYTES);
+        p[0] = last;
+    }
+    while (last) {
+        void **next = last[0];
+
+        page_free(last, 1);
+        last = next;
+    }
+}
+
+int main(void)
+{
+    FILE *f;
+
+    printf("ramdisk: %lu bytes, %s 0x%lx of %lu pages\n", (unsigned long)start_info->mod_len,
+           start_info->flags & SIF_MOD_START_PFN ? "pfn" : "address",
+           (unsigned long)start_info->mod_start, (unsigned long)start_info->nr_pages);
+    if (start_info->mod_len == 0)
+        verdict_error("the kernel was given no ramdisk");
+    expect_line("/etc/both", "from the ramdisk\n");
+    expect_line("/etc/linked", "only in the kernel\n");
+    expect_line("a/b/c/deep", "deep\n");
+    expect_line("./a/b/c/deep", "deep\n");
+    CHECK(fopen("/a/b/c", "r") == NULL);
+    expect_numbers();
+    use_all_memory();
+    expect_numbers();
+    f = fopen("/etc/both", "a"); /* gets a copy of its own */
+    if (CHECK(f != NULL)) {
+        fprintf(f, "more\n");
+        CHECK_EQ(fclose(f), 0);
+    }
+    f = fopen("/etc/both", "r+");
+    if (CHECK(f != NULL)) {
+        char text[40] = "";
+
+        CHECK_EQ(fread(text, 1, sizeof(text), f), 22);
+        CHECK(strcmp(text, "from the ramdisk\nmore\n") == 0);
+        fclose(f);
+    }
+    expect_line("/a/b/c/deep", "deep\n");
+    return verdict();
+}
