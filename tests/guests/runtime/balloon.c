@@ -179,10 +179,10 @@ static void under_load(size_t start)
         if ((threads[i] = thread_create("user", use_pages, (void *)(i + 1))) == NULL)
             verdict_error("no memory for a thread");
     end = clock_now() + 20 * NS_PER_S;
-    for (int i = 0; i < 12 || (rounds < 200 && clock_now() < end); i++) {
-        size_t low = balloon(i % 2 ? 0 : start - 3000);
+    for (int i = 0; i < 6 || (rounds < 100 && clock_now() < end); i++) {
+        size_t low = balloon(i == 3 ? 0 : start - 1500);
 
-        CHECK(low <= start - 3000);
+        CHECK(low <= start - 1500);
         thread_yield();
         CHECK_EQ(balloon(start), start);
         thread_yield();
@@ -191,7 +191,7 @@ static void under_load(size_t start)
     for (int i = 0; i < 3; i++)
         thread_join(threads[i]);
     printf("%lu rounds, in %lu there was not enough\n", rounds, failures);
-    CHECK(rounds >= 200);
+    CHECK(rounds >= 100);
     CHECK_EQ(page_nr_free(), nr_free);
 }
 
