@@ -12,6 +12,7 @@ RUNTIME_KERNELS += tests/guests/runtime/grants.c
 RUNTIME_KERNELS += tests/guests/runtime/balloon.c
 RUNTIME_KERNELS += tests/guests/runtime/platform.c
 RUNTIME_KERNELS += tests/guests/runtime/ramdisk.c
+RUNTIME_KERNELS += tests/guests/runtime/console.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))

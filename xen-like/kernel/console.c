@@ -25,6 +25,7 @@ static uint32_t ring_port(void) { return start_info->console.domU.evtchn; }
 /* Before anything is printed. The page is one of this domain's, whatever its pfn. */
 void console_init(void)
 {
+    ring.page = NULL;
     if (!is_initial_domain() && start_info->console.domU.mfn)
         console_ring_init(&ring, mfn_to_virt(start_info->console.domU.mfn));
 }
