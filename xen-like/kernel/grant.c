@@ -169,7 +169,7 @@ bool grant_in_use(grant_ref_t ref)
 
 /* ---- others' grants ---- */
 
-/* Up to BATCH of them. Returns 0 or -errno; *nr_done are mapped, the first ones or not. */
+/* Up to BATCH of them. Returns 0 or -errno of the first that failed; mapped[] says which did not. */
 static long map_batch(domid_t dom, const grant_ref_t *refs, size_t nr, uint32_t flags, uint64_t va,
                       grant_handle_t *handles, bool *mapped)
 {
