@@ -81,8 +81,10 @@ static void make_ready(struct thread *t)
     t->state = THREAD_READY;
     t->waits_in = NULL;
     queue_add(&run_queue, t);
-    if (this_cpu()->is_idle)
+    if (this_cpu()->is_idle) {
+        this_cpu()->is_idle = false; /* it takes this one after the handler, and no second one */
         return;
+    }
     for (unsigned int i = 0; i < MAX_CPUS; i++)
         if (cpus[i].is_idle) {
             cpus[i].is_idle = false; /* once is enough */
