@@ -10,42 +10,60 @@
 #define EFLAGS_IOPL 0x3000u
 #define BIT_AVAILABLE 0x200UL
 
-static volatile uint64_t *code; /* one word is the instruction, the next one leaves */
+static volatile uint8_t *code;
 static volatile uint64_t *table;
-static const uint64_t *variants;
-static unsigned int nr_variants;
 static uint64_t nr_rewritten, nr_done, nr_other, nr_rounds, nr_wrong_flags, nr_wrong_entries;
 
-/* Eight bytes that begin with an instruction, one only: whatever is executed is one of them as a whole. */
-#define INSN(bytes, n) ((bytes) | 0x9090909090909090UL << (8 * (n)))
-static const uint64_t in_kernel[] = {
-    INSN(0x078948, 3), /* mov %rax, (%rdi): to the page table */
-    INSN(0xfa, 1),     /* cli */
-    INSN(0x300f, 2),   /* wrmsr */
-    INSN(0xd8220f, 3), /* mov %rax, %cr3 */
-    INSN(0xd1010f, 3), /* xsetbv */
-    INSN(0xf4, 1),     /* hlt */
-    INSN(0x078748, 3), /* xchg %rax, (%rdi) */
-    INSN(0x0fc70f, 3), /* cmpxchg8b (%rdi) */
+/*
+ * A base instruction, and bytes that make it another one. Only one byte differs at any time, so what
+ * is executed is one of them as a whole, in whatever pieces a CPU or an emulator fetches it.
+ */
+struct change {
+    uint8_t at, byte;
 };
-static const uint64_t in_user[] = {
-    INSN(0x71e4, 2),   /* in $0x71, %al */
-    INSN(0xc0200f, 3), /* mov %cr0, %rax */
-    INSN(0xfa, 1),     /* cli */
-    INSN(0x320f, 2),   /* rdmsr */
-    INSN(0xd8220f, 3), /* mov %rax, %cr3 */
-    INSN(0x060f, 2),   /* clts */
-    INSN(0xf8230f, 3), /* mov %rax, %dr7 */
-    INSN(0xec, 1),     /* in %dx, %al */
+static const struct change in_kernel[] = {
+    /* 48 0f b1 07: cmpxchg %rax, (%rdi), to the page table */
+    { 2, 0x22 }, /* mov %rdi, %cr0 */
+    { 2, 0x30 }, /* wrmsr */
+    { 2, 0x06 }, /* clts */
+    { 2, 0x23 }, /* mov %rdi, %dr0 */
+    { 2, 0x01 }, /* sgdt (%rdi) */
+    { 2, 0x07 }, /* sysret */
+    { 2, 0xc1 }, /* xadd %rax, (%rdi) */
+    { 0, 0xfa }, /* cli */
+    { 0, 0xf4 }, /* hlt */
 };
+static const struct change in_user[] = {
+    /* 0f 20 c0: mov %cr0, %rax */
+    { 1, 0x22 }, /* mov %rax, %cr0 */
+    { 1, 0x06 }, /* clts */
+    { 1, 0x23 }, /* mov %rax, %dr0 */
+    { 1, 0x30 }, /* wrmsr */
+    { 1, 0x32 }, /* rdmsr */
+    { 0, 0xfa }, /* cli */
+    { 0, 0xf4 }, /* hlt */
+};
+static const struct change *changes;
+static unsigned int nr_changes;
 
-static void rewrite(void)
+static void wait_a_while(void)
 {
-    while (phase_on()) {
-        for (unsigned int i = random() % 3000; i > 0; i--)
-            barrier();
-        code[0] = variants[random() % 2 ? 0 : random() % nr_variants];
-        __atomic_fetch_add(&nr_rewritten, 1, __ATOMIC_RELAXED);
+    for (unsigned int i = random() % 2000; i > 0; i--)
+        barrier();
+}
+
+/* By one vCPU; else two bytes could differ. */
+static void rewrite(unsigned int me)
+{
+    while (me == 1 && phase_on()) {
+        const struct change *c = &changes[random() % nr_changes];
+        uint8_t base = code[c->at];
+
+        wait_a_while();
+        code[c->at] = c->byte;
+        wait_a_while();
+        code[c->at] = base;
+        nr_rewritten++;
     }
 }
 
@@ -60,7 +78,7 @@ static void kernel_race(unsigned int me)
     uint64_t rax, flags;
 
     if (me) {
-        rewrite();
+        rewrite(me);
         return;
     }
     while (phase_on()) {
@@ -87,7 +105,7 @@ static void user_race(unsigned int me)
     int v;
 
     if (me) {
-        rewrite();
+        rewrite(me);
         return;
     }
     while (phase_on()) {
@@ -101,12 +119,13 @@ static void user_race(unsigned int me)
     }
 }
 
-static void use(const uint64_t *list, unsigned int nr, uint64_t exit_insn)
+/* The instruction, four bytes for what is left of a shorter one, and the way out. */
+static void use(const struct change *list, unsigned int nr, uint32_t base, uint32_t exit_insn)
 {
-    variants = list;
-    nr_variants = nr;
-    code[0] = list[0];
-    code[1] = exit_insn;
+    changes = list;
+    nr_changes = nr;
+    *(volatile uint32_t *)code = base;
+    *(volatile uint32_t *)(code + 4) = exit_insn;
 }
 
 void test_main(void)
@@ -123,14 +142,14 @@ void test_main(void)
     CHECK_EQ(pin(1, (void *)table), 0);
     user_init_with(CODE_VA, virt_to_mfn((void *)code));
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-    use(in_kernel, ARRAY_SIZE(in_kernel), 0xe3ff); /* jmp *%rbx */
+    use(in_kernel, ARRAY_SIZE(in_kernel), 0x07b10f48, 0x9090e3ff); /* jmp *%rbx */
     phase("page-table writes", 1500, kernel_race);
     print("xsa_202: %lu rounds, %lu rewritten, %lu done, %lu were something else when looked at\n",
           nr_rounds, nr_rewritten, nr_done, nr_other);
     CHECK(nr_done > 0);
     attack("kernel.flags", (long)nr_wrong_flags, 0);
     attack("kernel.entries", (long)nr_wrong_entries, 0);
-    use(in_user, ARRAY_SIZE(in_user), 0x0b0f050f); /* syscall; ud2 */
+    use(in_user, ARRAY_SIZE(in_user), 0x90c0200f, 0x0b0f050f); /* syscall; ud2 */
     phase("user's faults", 1500, user_race);
     print("xsa_202: %lu faults of the user\n", nr_users);
     CHECK(nr_users > 0);
