@@ -11,6 +11,7 @@
 #define XCR0_SUPPORTED 0xe7ULL /* x87, SSE, AVX, AVX-512; no MPX, PKRU, AMX */
 
 uint64_t arch_xcr0_mask;
+static uint32_t mxcsr_mask; /* of this CPU: DAZ is not everywhere */
 
 static void xsetbv(uint64_t xcr0)
 {
@@ -19,8 +20,11 @@ static void xsetbv(uint64_t xcr0)
 
 void fpu_init(void)
 {
+    static uint8_t image[FXSAVE_BYTES] __attribute__((aligned(16)));
     uint32_t r[4];
 
+    __asm__ volatile("fxsave %0" : "=m"(image));
+    mxcsr_mask = *(uint32_t *)(image + 28) ?: 0xffbf;
     cpu_features.fpu_bytes = FXSAVE_BYTES;
     if (!cpu_features.xsave)
         return;
@@ -48,7 +52,7 @@ void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     if (!(c->flags & VGCF_I387_VALID))
         return;
     memcpy(image, &c->fpu_ctxt, 416); /* x87 and XMM; the rest is reserved */
-    *mxcsr &= 0xffbf;                 /* reserved bits would fault ring 0's restore */
+    *mxcsr &= mxcsr_mask;             /* reserved bits would fault ring 0's restore */
     if (cpu_features.xsave)
         *(uint64_t *)(image + FXSAVE_BYTES) = 3;
 }
