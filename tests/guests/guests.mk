@@ -32,6 +32,13 @@ $(BUILD)/guests/crash_%.o: tests/guests/crash.c tests/guests/guests.mk | $(BUILD
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -DGUEST_NAME='"crash_$*"' -DCRASH=$* -c -o $@ $<
 
+# One that is too large for one file has more in a folder.
+FUZZ_PARTS := $(patsubst tests/%.c,$(BUILD)/%.o,$(wildcard tests/guests/fuzz/*.c))
+$(BUILD)/guests/fuzz/%.o: tests/guests/fuzz/%.c tests/guests/guests.mk | $(BUILD)/include
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -c -o $@ $<
+$(BUILD)/guests/fuzz.elf: $(FUZZ_PARTS)
+
 $(BUILD)/guests/%.o: tests/guests/%.c tests/guests/guests.mk | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -DGUEST_NAME='"$*"' -c -o $@ $<
@@ -43,7 +50,7 @@ $(BUILD)/guests/%.elf: $(BUILD)/guests/%.o $(BUILD)/guests/start/%.o $(GUEST_COM
 	    -T tests/guests/common/guests.lds -o $@ $(filter %.o,$^)
 
 .PHONY: guests
-.SECONDARY: $(GUEST_COMMON) $(GUESTS:%=$(BUILD)/guests/%.o) $(GUESTS:%=$(BUILD)/guests/start/%.o)
+.SECONDARY: $(GUEST_COMMON) $(FUZZ_PARTS) $(GUESTS:%=$(BUILD)/guests/%.o) $(GUESTS:%=$(BUILD)/guests/start/%.o)
 guests: $(GUEST_ELFS)
 GUEST_DEPS := $(wildcard $(BUILD)/guests/*.d $(BUILD)/guests/*/*.d)
 $(GUEST_DEPS): ;

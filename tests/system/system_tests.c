@@ -371,7 +371,7 @@ static const struct combination combinations[] = {
 
 struct test {
     struct scenario scenario;
-    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[128];
+    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400];
     bool guest;
 };
 
@@ -474,9 +474,9 @@ static void add_group(const char *group, const char *name_part)
 }
 
 /* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU, and
- * perhaps the number of those, and a ramdisk. */
+ * perhaps the number of those, a ramdisk, and the kernel's arguments. */
 struct guest_line {
-    char name[64], arguments[256], cpu[64], ramdisk[64];
+    char name[64], arguments[256], cpu[64], ramdisk[64], kernel_arguments[400];
     unsigned int timeout_s, memory_mib, smp;
 };
 
@@ -487,9 +487,11 @@ static bool parse_guest_line(const char *line, struct guest_line *g)
         return false;
     g->smp = 0;
     strcpy(g->ramdisk, "none");
-    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u\t%63s", g->name, g->arguments,
-               &g->timeout_s, &g->memory_mib, g->cpu, &g->smp, g->ramdisk) < 5) {
-        fprintf(stderr, "system_tests: not five to seven columns: %s", line);
+    g->kernel_arguments[0] = '\0';
+    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u\t%63s\t%399[^\n]", g->name,
+               g->arguments, &g->timeout_s, &g->memory_mib, g->cpu, &g->smp, g->ramdisk,
+               g->kernel_arguments) < 5) {
+        fprintf(stderr, "system_tests: not five to eight columns: %s", line);
         exit(2);
     }
     return true;
@@ -543,6 +545,8 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->scenario.hypervisor_cmdline = t->hypervisor_cmdline;
     snprintf(t->ramdisk, sizeof(t->ramdisk), "%s", g->ramdisk);
     t->scenario.ramdisk = t->ramdisk;
+    snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline), "%s", g->kernel_arguments);
+    t->scenario.kernel_cmdline = t->kernel_cmdline;
     t->scenario.kernel_crash = true; /* see EXPECT name CRASH */
     t->scenario.forbidden = "audit: [1-9]";
 }
@@ -551,7 +555,7 @@ static void add_guests(const char *table, const char *name_part)
 {
     FILE *f = fopen(table, "re");
     struct guest_line g;
-    char line[512];
+    char line[1024];
 
     if (f == NULL) {
         perror(table);
