@@ -28,7 +28,7 @@ static unsigned int nr_ranges;
 
 static struct fuzzer fuzzers[MAX_VCPUS];
 static char stacks[MAX_VCPUS][FUZZ_STACK] __attribute__((aligned(4096)));
-static uint8_t arenas[MAX_FUZZERS][ARENA_PAGES + 1][PAGE_SIZE] __attribute__((aligned(4096)));
+static uint8_t arenas[MAX_FUZZERS][ARENA_PAGES + 3][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t code_pages[MAX_FUZZERS][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint64_t total, nr_audits;
 static unsigned int first_free_port = 4096; /* below are the witness's and those that wake */
@@ -319,8 +319,10 @@ static void draw_and_run(struct fuzzer *f, const struct row **drawn)
     r->make(f, c, r->sub);
     if (show)
         show_call(f, r->name, c);
-    if (r->flags & REPAIR)
+    if (r->flags & REPAIR) { /* nothing may come in between */
         f->info->evtchn_upcall_mask = 1;
+        hc(set_debugreg, 7, 0);
+    }
     rc = run_call(f, c);
     if (r->flags & REPAIR)
         repair(f);
@@ -338,6 +340,7 @@ static void one_call(struct fuzzer *f, uint64_t i)
     f->rng = seed ^ (uint64_t)f->id << 56;
     f->rng = rnd(f) + i * 0xd1342543de82ef95UL;
     f->used = 0;
+    f->nested = false;
     f->vector = -1;
     if (__builtin_setjmp(f->back) == 0) {
         f->armed = true;
@@ -412,6 +415,7 @@ static void fuzzer_init(unsigned int v)
     f->code = code_pages[v];
     page_set_rw(f->code);
     update_va(arenas[v][ARENA_PAGES], 0, UVMF_INVLPG);
+    update_va(arenas[v][ARENA_PAGES + 2], 0, UVMF_INVLPG);
     f->timer_port = (unsigned int)bind_virq(VIRQ_TIMER, v);
 }
 

@@ -201,7 +201,7 @@ static void one_update(struct fuzzer *f, struct mmu_update *u)
         u->val = entry(f, 4);
         break;
     case 2: /* anything; M2P */
-        u->ptr = mfn_to_write(f) << 12 | below(f, 512) << 3;
+        u->ptr = mfn_to_update(f) << 12 | below(f, 512) << 3;
         if (chance(f, 2)) {
             cmd = MMU_MACHPHYS_UPDATE;
             u->val = chance(f, 4) ? value(f) : slot_pfn((unsigned int)w);
@@ -795,7 +795,9 @@ static void make_multicall(struct fuzzer *f, struct call *c, uint64_t sub)
             r = draw_row(f, call_rows, nr_call_rows);
         while (r->flags & (ALONE | REPAIR));
         i->after = NULL;
+        f->nested = true;
         r->make(f, i, r->sub);
+        f->nested = false;
         inner_rows[f->id][k] = r;
         e[k].op = i->nr;
         if (chance(f, 32))

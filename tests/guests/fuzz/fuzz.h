@@ -23,8 +23,9 @@ struct fuzzer {
     void *back[5];       /* __builtin_setjmp: where a trap goes to */
     volatile bool armed; /* it may */
     volatile int vector; /* what came; -1 */
-    uint8_t *arena;      /* the pages for arguments; behind the last there is none */
+    uint8_t *arena;      /* ARENA_PAGES for arguments, a hole, a page, a hole */
     size_t used;
+    bool nested;   /* inside a multicall's list */
     uint8_t *code; /* a page for instructions */
     uint64_t hash; /* of all answers */
     unsigned int timer_port;
@@ -95,7 +96,8 @@ void pool_refill(void); /* frames that were given away, again */
 void pool_teardown(void);
 unsigned int slot_of_role(struct fuzzer *f, enum role role);
 uint64_t mfn_of_role(struct fuzzer *f, enum role role);
-uint64_t mfn_to_write(struct fuzzer *f); /* of nothing that the kernel lives by */
+uint64_t mfn_to_write(struct fuzzer *f);  /* of nothing that the kernel lives by */
+uint64_t mfn_to_update(struct fuzzer *f); /* nor of tables that the kernel runs on */
 uint64_t mfn_to_read(struct fuzzer *f);
 uint64_t slot_pfn(unsigned int s);
 void slot_give(uint64_t mfn, uint64_t count); /* these frames are no longer ours */

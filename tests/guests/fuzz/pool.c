@@ -9,7 +9,7 @@ _Static_assert(sizeof(struct shared_info) < SHARED_SPARE, "spare room there");
 
 char sandbox[NR_SLOTS + 32][PAGE_SIZE] __attribute__((aligned(4096)));
 uint64_t slots[NR_SLOTS], *alt_roots[MAX_FUZZERS];
-static uint64_t nr_mfns, kernel_tables[4], kernel_l1, hv_mfns[3];
+static uint64_t nr_mfns, kernel_tables[3], kernel_l1, hv_mfns[3];
 static char probe[PAGE_SIZE] __attribute__((aligned(4096)));
 
 /* By role: the first slot of each. What a slot is used for mostly, not always. */
@@ -61,6 +61,16 @@ uint64_t mfn_to_read(struct fuzzer *f)
     if (chance(f, 16))
         return ONE_OF(f, start_info->shared_info >> 12, virt_to_mfn(hypercall_page));
     return mfn_to_write(f);
+}
+
+uint64_t mfn_to_update(struct fuzzer *f)
+{
+    uint64_t m = mfn_to_write(f);
+
+    for (unsigned int k = 0; k < ARRAY_SIZE(kernel_tables); k++)
+        if (m == kernel_tables[k])
+            return 1UL << 41;
+    return m == kernel_l1 ? ~1UL : m;
 }
 
 void slot_give(uint64_t mfn, uint64_t count)
@@ -178,11 +188,15 @@ void pool_teardown(void)
     for (uint64_t m = 1; m < nr_mfns;
          m++) /* also those that were given away, pinned as they were */
         mmuext(MMUEXT_UNPIN_TABLE, m, 0);
-    for (unsigned int s = 0; s < NR_SLOTS; s++)
-        if (update_va(WINDOW(s), slots[s] << 12 | PTE_FLAGS, UVMF_INVLPG)) {
-            print("FUZZ frame 0x%lx of slot %u is still something else\n", slots[s], s);
+    pool_refill();
+    for (unsigned int s = 0; s < NR_SLOTS; s++) {
+        long rc = update_va(WINDOW(s), slots[s] << 12 | PTE_FLAGS, UVMF_INVLPG);
+
+        if (rc) {
+            print("FUZZ frame 0x%lx of slot %u is still something else: %ld\n", slots[s], s, rc);
             stuck++;
         }
+    }
     CHECK_EQ(stuck, 0);
 }
 
@@ -291,20 +305,27 @@ void *arena(struct fuzzer *f, size_t bytes)
 
 void *arena_end(struct fuzzer *f, size_t bytes)
 {
+    if (f->nested) /* several calls at once want it */
+        return arena(f, bytes);
     return memset(f->arena + ARENA_PAGES * PAGE_SIZE - bytes, 0, bytes);
+}
+
+/* A copy of which the second half is not there. */
+static uint64_t half(struct fuzzer *f, const void *good, size_t bytes)
+{
+    uint8_t *end = f->arena + (ARENA_PAGES + 2) * PAGE_SIZE;
+
+    return f->nested ? (uint64_t)end : (uint64_t)memcpy(end - bytes / 2, good, bytes / 2);
 }
 
 uint64_t pointer(struct fuzzer *f, const void *good, size_t bytes)
 {
-    uint8_t *end = f->arena + ARENA_PAGES * PAGE_SIZE;
     unsigned int w;
 
     if (bytes == 0 || bytes > PAGE_SIZE || !chance(f, 12))
         return (uint64_t)good;
     switch (below(f, 4)) {
-    case 0: /* half of it is not there */
-        memcpy(end - bytes / 2, good, bytes / 2);
-        return (uint64_t)(end - bytes / 2);
+    case 0: return half(f, good, bytes);
     case 1:
     case 2: /* where others change it meanwhile, or take the page away */
         w = (unsigned int)below(f, NR_SLOTS);
@@ -318,12 +339,10 @@ uint64_t pointer(struct fuzzer *f, const void *good, size_t bytes)
 
 uint64_t pointer_private(struct fuzzer *f, const void *good, size_t bytes)
 {
-    uint8_t *end = f->arena + ARENA_PAGES * PAGE_SIZE;
-
     if (!chance(f, 12))
         return (uint64_t)good;
     if (chance(f, 2) && bytes < PAGE_SIZE)
-        return (uint64_t)memcpy(end - bytes / 2, good, bytes / 2);
+        return half(f, good, bytes);
     return ONE_OF(f, 0, 0x1000, ~0UL, ~7UL, NONCANONICAL, 1UL << 47, (1UL << 47) - 8,
                   HYPERVISOR_VIRT_START - 8, HYPERVISOR_VIRT_END - 8,
                   HYPERVISOR_VIRT_START + 0x30000000000);
