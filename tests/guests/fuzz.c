@@ -368,16 +368,20 @@ static void one_call(struct fuzzer *f, uint64_t i)
     events_open(f);
 }
 
-static void audit(struct fuzzer *f)
+static void debug_key(uint8_t key)
 {
-    uint8_t key = 'A';
     struct xen_sysctl op = { .cmd = XEN_SYSCTL_debug_keys,
                              .interface_version = XEN_SYSCTL_INTERFACE_VERSION };
 
     set_xen_guest_handle(op.u.debug_keys.keys, (void *)&key);
     op.u.debug_keys.nr_keys = 1;
-    print("FUZZ %lu calls; vCPU %u at %lu\n", total, f->id, f->i);
     CHECK_EQ(hc(sysctl, &op), 0);
+}
+
+static void audit(struct fuzzer *f)
+{
+    print("FUZZ %lu calls; vCPU %u at %lu\n", total, f->id, f->i);
+    debug_key('A');
     __atomic_fetch_add(&nr_audits, 1, __ATOMIC_RELAXED);
 }
 
@@ -520,6 +524,26 @@ static void parse_command_line(void)
 
 /* ---- the whole ---- */
 
+static void wait_for_others(void)
+{
+    uint64_t seen = 0, end = 0;
+
+    while (ended < nr_fuzzers) {
+        if (seen != total) {
+            seen = total;
+            end = now_ns(0) + PATIENCE_NS;
+        }
+        if (now_ns(0) > end) {
+            for (unsigned int v = 1; v < nr_fuzzers; v++)
+                print("FUZZ vCPU %u at %lu\n", v, fuzzers[v].i);
+            debug_key('q');
+            debug_key('d');
+            failure("vCPUs do not go on");
+        }
+        hc(sched_op, SCHEDOP_yield, 0);
+    }
+}
+
 static void end_targets(void)
 {
     unsigned int all = 0;
@@ -581,8 +605,7 @@ void test_main(void)
             error("vCPU %u does not start", v);
     }
     fuzz();
-    while (ended < nr_fuzzers)
-        hc(sched_op, SCHEDOP_yield, 0);
+    wait_for_others();
     print("FUZZ %lu calls in %lu ms, %lu audits\n", total, (now_ns(0) - from) / 1000000, nr_audits);
     print_tally();
     end_targets();

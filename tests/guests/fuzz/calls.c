@@ -465,7 +465,8 @@ static void make_vcpu(struct fuzzer *f, struct call *c, uint64_t sub)
     case VCPUOP_register_vcpu_info:
         if (v == 0 || v == nr_all_vcpus - 1)
             v = nr_all_vcpus; /* time is read there by everybody */
-        if (v == f->id) {     /* the kernel must find it again */
+        if (v == f->id) { /* the kernel must find it again, before the next upcall */
+            f->info->evtchn_upcall_mask = 1;
             info.mfn = virt_to_mfn(info_pages[v]);
             info.offset = chance(f, 3) ? (uint32_t)value(f) : (info.offset & 4095);
             c->arg = info_pages[v] + (info.offset & 4095);
