@@ -190,7 +190,9 @@ static void on_trap(struct cpu_user_regs *regs)
         }
         return;
     }
-    if (!user && (vector == ENTRY_EVENT || vector == ENTRY_NMI || (!f->armed && vector == TRAP_DB)))
+    if (!user && (vector == ENTRY_EVENT || vector == ENTRY_NMI ||
+                  (!f->in_code &&
+                   vector == TRAP_DB))) /* a watchpoint: at any time, where the hypervisor writes */
         return;
     if (!user && vector == ENTRY_FAILSAFE && !f->armed) {
         regs->cs = FLAT_KERNEL_CS & ~3; /* RPL 3 would be user mode */
@@ -302,6 +304,14 @@ long run_call(struct fuzzer *f, struct call *c)
     return hypercall5(c->nr, c->args[0], c->args[1], c->args[2], c->args[3], c->args[4]);
 }
 
+/* The answers do not depend on when it is called: one vCPU gets the same in each run. */
+static bool timeless(uint64_t nr)
+{
+    return nr == __HYPERVISOR_mmu_update || nr == __HYPERVISOR_mmuext_op ||
+           nr == __HYPERVISOR_update_va_mapping || nr == __HYPERVISOR_memory_op ||
+           nr == __HYPERVISOR_update_descriptor || nr == __HYPERVISOR_set_gdt;
+}
+
 static void draw_and_run(struct fuzzer *f, const struct row **drawn)
 {
     static struct call calls[MAX_FUZZERS];
@@ -327,7 +337,10 @@ static void draw_and_run(struct fuzzer *f, const struct row **drawn)
     if (r->flags & REPAIR)
         repair(f);
     tally_call(r, rc);
-    f->hash = (f->hash ^ (uint64_t)rc) * 0x100000001b3UL;
+    if (show)
+        print("FUZZ %u.%lu = %ld\n", f->id, f->i, rc);
+    if (timeless(c->nr))
+        f->hash = (f->hash ^ (uint64_t)rc) * 0x100000001b3UL;
     if (c->after)
         c->after(f, c, rc);
 }
@@ -340,7 +353,7 @@ static void one_call(struct fuzzer *f, uint64_t i)
     f->rng = seed ^ (uint64_t)f->id << 56;
     f->rng = rnd(f) + i * 0xd1342543de82ef95UL;
     f->used = 0;
-    f->nested = false;
+    f->nested = f->in_code = false;
     f->vector = -1;
     if (__builtin_setjmp(f->back) == 0) {
         f->armed = true;
@@ -352,7 +365,6 @@ static void one_call(struct fuzzer *f, uint64_t i)
     if (f->vector >= 0) {
         unsigned int v = (unsigned int)f->vector;
 
-        f->hash = (f->hash ^ v) * 0x100000001b3UL;
         v = v < 32 ? v + 1 : v >= 256 ? v - 256 + 33 : 38; /* trap_names, and 0: none */
         if (row && row->make)
             v = COLUMN_OTHER;
@@ -380,7 +392,7 @@ static void debug_key(uint8_t key)
 
 static void audit(struct fuzzer *f)
 {
-    print("FUZZ %lu calls; vCPU %u at %lu\n", total, f->id, f->i);
+    print("FUZZ %lu calls; vCPU %u at %lu, answers 0x%lx\n", total, f->id, f->i, f->hash);
     debug_key('A');
     __atomic_fetch_add(&nr_audits, 1, __ATOMIC_RELAXED);
 }

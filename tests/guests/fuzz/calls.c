@@ -465,7 +465,7 @@ static void make_vcpu(struct fuzzer *f, struct call *c, uint64_t sub)
     case VCPUOP_register_vcpu_info:
         if (v == 0 || v == nr_all_vcpus - 1)
             v = nr_all_vcpus; /* time is read there by everybody */
-        if (v == f->id) { /* the kernel must find it again, before the next upcall */
+        if (v == f->id) {     /* the kernel must find it again, before the next upcall */
             f->info->evtchn_upcall_mask = 1;
             info.mfn = virt_to_mfn(info_pages[v]);
             info.offset = chance(f, 3) ? (uint32_t)value(f) : (info.offset & 4095);
@@ -698,7 +698,7 @@ static void make_sysctl(struct fuzzer *f, struct call *c, uint64_t sub)
         op.interface_version = (uint32_t)value(f);
     for (unsigned int k = 0; k < 16; k++)
         keys[k] = (uint8_t)ONE_OF(f, 0, 1, 127, 255, '0', 'z', 'Z', '%');
-    if (chance(f, 8))
+    if (chance(f, 60))
         keys[15] = (uint8_t)ONE_OF(f, 'q', 'd', 'm', 'r', 'e', 'i', 'h', 'A'); /* prints much */
     if (sub == XEN_SYSCTL_debug_keys) {
         set_xen_guest_handle(op.u.debug_keys.keys,

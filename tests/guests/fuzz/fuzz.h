@@ -25,9 +25,10 @@ struct fuzzer {
     volatile int vector; /* what came; -1 */
     uint8_t *arena;      /* ARENA_PAGES for arguments, a hole, a page, a hole */
     size_t used;
-    bool nested;   /* inside a multicall's list */
-    uint8_t *code; /* a page for instructions */
-    uint64_t hash; /* of all answers */
+    volatile bool in_code; /* on its page of instructions, or on its way to user mode */
+    bool nested;           /* inside a multicall's list */
+    uint8_t *code;         /* a page for instructions */
+    uint64_t hash;         /* of all answers */
     unsigned int timer_port;
 };
 

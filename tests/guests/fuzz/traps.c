@@ -14,6 +14,7 @@ static void run_code(struct fuzzer *f, struct gprs *r, const void *bytes, unsign
 {
     memcpy(f->code, bytes, n);
     f->code[n] = 0xc3;
+    f->in_code = true;
     __asm__ volatile("push %%rbp\n mov %%rsp, %%rbp\n call *%4\n mov %%rbp, %%rsp\n pop %%rbp\n"
                      "pushq $0x202\n popfq"
                      : "+a"(r->rax), "+c"(r->rcx), "+d"(r->rdx), "+b"(r->rbx)
@@ -324,6 +325,7 @@ static int run_iret(struct fuzzer *f, uint64_t user)
         f->info->evtchn_upcall_mask = 1;
         hc(set_timer_op, fuzz_now(f) + 30000);
     }
+    f->in_code = true;
     go(&ctx, rdi);
     return -1;
 }
