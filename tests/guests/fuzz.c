@@ -6,7 +6,7 @@
  *   seed=N     else by the time; it is printed
  *   calls=N    on each vCPU; vcpus=N: how many of those
  *   only=A-B,C run these calls alone: how a failure is minimized (fuzz-minimize.sh)
- *   audit=N    after so many calls; show=1: print each call before it is made
+ *   audit=N    after so many calls; show=1: print each call, show=N: from N on
  * Of the domain's vCPUs the first fuzz, the last is the witness; those between are what they bring
  * up and down.
  */
@@ -20,7 +20,7 @@
 
 unsigned int nr_fuzzers = 1, first_target, nr_all_vcpus;
 bool show;
-static uint64_t seed, nr_calls = 10000, audit_every = 1000;
+static uint64_t seed, nr_calls = 10000, audit_every = 1000, show_from;
 static struct range {
     uint64_t first, last;
 } ranges[MAX_RANGES];
@@ -194,7 +194,7 @@ static void on_trap(struct cpu_user_regs *regs)
                   (!f->in_code &&
                    vector == TRAP_DB))) /* a watchpoint: at any time, where the hypervisor writes */
         return;
-    if (!user && vector == ENTRY_FAILSAFE && !f->armed) {
+    if (!user && vector == ENTRY_FAILSAFE && !(f->armed && f->in_code)) {
         regs->cs = FLAT_KERNEL_CS & ~3; /* RPL 3 would be user mode */
         regs->ss = FLAT_KERNEL_SS;
         return;
@@ -363,6 +363,8 @@ static void one_call(struct fuzzer *f, uint64_t i)
     f = self();
     __asm__ volatile("pushq $0x202\n popfq\n mov %0, %%ds\n mov %0, %%es" ::"r"(0));
     if (f->vector >= 0) {
+        if (row && (row->flags & REPAIR))
+            repair(f);
         unsigned int v = (unsigned int)f->vector;
 
         v = v < 32 ? v + 1 : v >= 256 ? v - 256 + 33 : 38; /* trap_names, and 0: none */
@@ -410,6 +412,7 @@ static void sequence(struct fuzzer *f)
     for (uint64_t i = 0; i < nr_calls; i++) {
         if (!selected(i))
             continue;
+        show = show_from && i + 1 >= show_from;
         one_call(f, i);
         if ((__atomic_add_fetch(&total, 1, __ATOMIC_SEQ_CST)) % audit_every == 0) {
             audit(f);
@@ -524,7 +527,7 @@ static void parse_command_line(void)
         else if (word(&p, "audit="))
             audit_every = number(&p);
         else if (word(&p, "show="))
-            show = number(&p) != 0;
+            show_from = number(&p);
         else if (word(&p, "only="))
             parse_ranges(&p);
         while (*p && *p != ' ')

@@ -22,7 +22,7 @@ BAD_ACPI := apic-checksum apic-short apic-entry
 TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
 
-.PHONY: deps run run-image test-system test-system-image test-guests soak system-programs FORCE
+.PHONY: deps run run-image test-system test-system-image test-guests soak soak-fuzz system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -41,6 +41,7 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 
 #: soak           the stress tests, longer and broader, and test-peer
 soak:
+	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-peer
 
@@ -48,6 +49,13 @@ soak:
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso \
 	    guests tests/guests/guests.tsv $(GUEST_ELFS)
+
+#: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)
+SOAK_FUZZ = $(SYSTEM)/system_tests -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
+    tests/guests/soak.tsv
+soak-fuzz: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/soak.tsv
+	$(Q)$(SOAK_FUZZ)
+	+$(if $(filter n,$(DEBUG)),,$(Q)$(MAKE) --no-print-directory DEBUG=n BUILD=build/release soak-fuzz)
 
 # The images are built anew when what they are made of, or booted with, changes.
 $(SYSTEM)/settings: FORCE

@@ -381,7 +381,11 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
             u.word[k] = (uint32_t)value(f);
         sub = ONE_OF(f, 11, 12, 13, 14, 15, 31, 1000, ~0U, 1UL << 31);
     }
-    SET(c, event_channel_op, sub | (chance(f, 100) ? 1UL << 32 : 0), ARG(f, u));
+    SET(c, event_channel_op, sub | (chance(f, 100) ? 1UL << 32 : 0));
+    /* read anywhere, the port to be closed may be one that wakes us */
+    c->args[1] = sub == EVTCHNOP_close
+                     ? pointer_private(f, memcpy(arena(f, sizeof(u)), &u, sizeof(u)), sizeof(u))
+                     : ARG(f, u);
 }
 
 /* ---- vCPUs and time ---- */
