@@ -191,9 +191,8 @@ static void on_trap(struct cpu_user_regs *regs)
         return;
     }
     if (!user && (vector == ENTRY_EVENT || vector == ENTRY_NMI ||
-                  (!f->in_code &&
-                   vector == TRAP_DB))) /* a watchpoint: at any time, where the hypervisor writes */
-        return;
+                  (!(f->armed && f->in_code) && vector == TRAP_DB)))
+        return; /* a watchpoint: at any time, where the hypervisor writes */
     if (!user && vector == ENTRY_FAILSAFE && !(f->armed && f->in_code)) {
         regs->cs = FLAT_KERNEL_CS & ~3; /* RPL 3 would be user mode */
         regs->ss = FLAT_KERNEL_SS;
