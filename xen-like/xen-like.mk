@@ -4,6 +4,7 @@
 # its own lie in the folder NAME.files next to it.
 RUNTIME_KERNELS :=
 RUNTIME_KERNELS += xen-like/examples/hello.c
+RUNTIME_KERNELS += tests/bench/bench.c
 RUNTIME_KERNELS += tests/guests/runtime/smp.c
 RUNTIME_KERNELS += tests/guests/runtime/memory.c
 RUNTIME_KERNELS += tests/guests/runtime/traps.c

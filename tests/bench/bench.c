@@ -1,0 +1,342 @@
+/*
+ * What operations cost, in instructions: under QEMU's -icount one tick of the TSC is one instruction.
+ * Each figure is the smallest of many samples, less what an empty measurement costs. The guest's part
+ * of an operation is the same on every hypervisor: bare SYSCALLs, and entries of a few instructions
+ * (stubs.S) in place of the runtime's.
+ *
+ * The console has a line "BENCH name figure unit" for each; bench.tsv names the targets.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <rt/event.h>
+#include <rt/hypercall.h>
+#include <rt/kernel.h>
+#include <rt/lock.h>
+#include <rt/memory.h>
+#include <rt/verdict.h>
+
+#include <xen/callback.h>
+#include <xen/memory.h>
+#include <xen/physdev.h>
+#include <xen/version.h>
+
+#define SAMPLES 60
+#define NR_ENTRIES 512u
+
+static inline uint64_t rdtsc(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+static inline long bare5(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+    register uint64_t r10 __asm__("r10") = d;
+    register uint64_t r8 __asm__("r8") = e;
+    long rc;
+
+    __asm__ volatile("syscall"
+                     : "=a"(rc), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(r8)
+                     : "0"(nr)
+                     : "rcx", "r11", "memory");
+    return rc;
+}
+#define BARE_(nr, a, b, c, d, e, ...) \
+    bare5(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e))
+#define bare(name, ...) BARE_(__HYPERVISOR_##name, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
+
+static uint64_t empty; /* what an empty measurement costs */
+
+static void tell(const char *name, uint64_t least, unsigned int per)
+{
+    uint64_t hundredths = (least - empty) * 100 / per;
+
+    if (per == 1)
+        kprint("BENCH %s %lu\n", name, hundredths / 100);
+    else
+        kprint("BENCH %s %lu.%02lu\n", name, hundredths / 100, hundredths % 100);
+}
+
+/* The smallest of SAMPLES figures for op, with prepare before each, unmeasured. i counts them. */
+#define LEAST(prepare, op)                                       \
+    ({                                                           \
+        uint64_t least_ = ~0UL;                                  \
+        for (unsigned int i = 0; i < SAMPLES; i++) {             \
+            uint64_t from_, took_;                               \
+            prepare;                                             \
+            from_ = rdtsc();                                     \
+            op;                                                  \
+            took_ = rdtsc() - from_;                             \
+            if (took_ < least_)                                  \
+                least_ = took_;                                  \
+        }                                                        \
+        least_;                                                  \
+    })
+#define BENCH(name, per, prepare, op) tell(name, LEAST(prepare, op), per)
+#define NOTHING (void)0
+#define MUST(rc)                                                            \
+    do {                                                                    \
+        long rc_ = (rc);                                                    \
+        if (rc_ < 0)                                                        \
+            verdict_failure("line %d: %s answers %ld", __LINE__, #rc, rc_); \
+    } while (0)
+
+/* ---- hypercalls ---- */
+
+static struct multicall_entry calls[32];
+
+static void hypercalls(void)
+{
+    BENCH("empty hypercall", 1, NOTHING, bare(xen_version, XENVER_version));
+    BENCH("unknown hypercall", 1, NOTHING, bare5(50, 0, 0, 0, 0, 0));
+    for (unsigned int i = 0; i < 32; i++)
+        calls[i] = (struct multicall_entry){ .op = __HYPERVISOR_xen_version };
+    BENCH("multicall entry, of 32", 32, NOTHING, bare(multicall, calls, 32));
+    BENCH("stack_switch", 1, NOTHING, bare(stack_switch, FLAT_KERNEL_SS, 0xffffffff80200000));
+    BENCH("timer set", 1, NOTHING, bare(set_timer_op, (1UL << 50) + i * 1000));
+    bare(set_timer_op, 0);
+}
+
+/* ---- events and traps ---- */
+
+extern char bench_upcall[], bench_fault[], bench_syscall[];
+extern volatile uint64_t bench_syscall_tsc[SAMPLES + 1];
+extern uint64_t bench_port;
+extern char trap_stubs[], event_stub[];
+void bench_user(uint64_t rip, uint64_t rsp);
+
+static void no_event(unsigned int port, void *arg)
+{
+    (void)port;
+    (void)arg;
+}
+
+static void events(void)
+{
+    struct callback_register reg = { .type = CALLBACKTYPE_event, .address = (uint64_t)bench_upcall };
+    int port = event_bind_ipi(0, no_event, NULL);
+    struct evtchn_send send = { .port = (evtchn_port_t)port };
+    bool were_off = events_off();
+
+    MUST(port);
+    bench_port = (uint64_t)port;
+    MUST(hc(callback_op, CALLBACKOP_register, &reg));
+    this_cpu()->vcpu_info->evtchn_pending_sel = 0;
+    this_cpu()->vcpu_info->evtchn_upcall_pending = 0;
+    this_cpu()->vcpu_info->evtchn_upcall_mask = 0;
+    BENCH("event to self, upcall, iret", 1, NOTHING, bare(event_channel_op, EVTCHNOP_send, &send));
+    if (shared_info->evtchn_pending[port / 64] >> port % 64 & 1)
+        verdict_failure("no upcall came");
+    this_cpu()->vcpu_info->evtchn_upcall_mask = 1;
+    reg.address = (uint64_t)event_stub;
+    MUST(hc(callback_op, CALLBACKOP_register, &reg));
+    events_restore(were_off);
+    event_close((unsigned int)port);
+}
+
+static void set_trap(uint8_t vector, const void *entry)
+{
+    struct trap_info t[2] = { { vector, 0, FLAT_KERNEL_CS, (unsigned long)entry }, { 0 } };
+
+    MUST(hc(set_trap_table, t));
+}
+
+static void faults(void)
+{
+    bool were_off = events_off();
+
+    set_trap(14, bench_fault);
+    BENCH("page fault, bounce, iret", 1, NOTHING,
+          __asm__ volatile("mov (%%rdi), %%al" : : "D"(0x1000UL) : "rax", "memory"));
+    set_trap(14, trap_stubs + 14 * 32);
+    events_restore(were_off);
+}
+
+static void privileged(void)
+{
+    struct physdev_set_iopl iopl = { .iopl = 1 };
+    uint64_t x;
+
+    MUST(hc(physdev_op, PHYSDEVOP_set_iopl, &iopl));
+    BENCH("CPUID", 1, NOTHING,
+          __asm__ volatile(XEN_CPUID : "=a"(x) : "a"(1), "c"(0) : "ebx", "edx"));
+    BENCH("MSR read", 1, NOTHING,
+          __asm__ volatile("rdmsr" : : "c"(0xc0000100) : "eax", "edx", "memory"));
+    BENCH("control register read", 1, NOTHING, __asm__ volatile("mov %%cr0, %0" : "=r"(x)));
+    BENCH("port write", 1, NOTHING,
+          __asm__ volatile("outb %%al, %%dx" : : "a"(0), "d"(0x80) : "memory"));
+}
+
+/* ---- page tables ---- */
+
+static uint64_t pte_for(const void *va, uint64_t prot)
+{
+    return pfn_to_mfn(virt_to_pfn(va)) * PAGE_BYTES | prot;
+}
+
+static uint64_t *table(void)
+{
+    uint64_t *t = page_alloc(1);
+
+    if (t == NULL)
+        verdict_error("no memory");
+    return t;
+}
+
+static long mmuext(unsigned int cmd, const void *va)
+{
+    struct mmuext_op op = { .cmd = cmd, .arg1.mfn = pfn_to_mfn(virt_to_pfn(va)) };
+
+    return bare(mmuext_op, &op, 1, 0, DOMID_SELF);
+}
+
+static void pins(void)
+{
+    uint64_t *l1 = table(), *l2 = table(), *l3 = table(), *l4 = table(), *data = table();
+
+    MUST(page_protect(l1, PROT_KERNEL_RO));
+    BENCH("pin of an empty L1", 1, i ? mmuext(MMUEXT_UNPIN_TABLE, l1) : 0,
+          mmuext(MMUEXT_PIN_L1_TABLE, l1));
+    MUST(mmuext(MMUEXT_UNPIN_TABLE, l1));
+    MUST(page_unprotect(l1));
+    for (unsigned int n = 0; n < NR_ENTRIES; n++)
+        l1[n] = pte_for(data, PROT_KERNEL_RW);
+    MUST(page_protect(l1, PROT_KERNEL_RO));
+    BENCH("pin of an L1 with 512 entries", 1, i ? mmuext(MMUEXT_UNPIN_TABLE, l1) : 0,
+          mmuext(MMUEXT_PIN_L1_TABLE, l1));
+    BENCH("unpin of an L1 with 512 entries", 1, i ? mmuext(MMUEXT_PIN_L1_TABLE, l1) : 0,
+          mmuext(MMUEXT_UNPIN_TABLE, l1));
+    MUST(page_unprotect(l1));
+    memset(l1 + 16, 0, PAGE_BYTES - 16 * 8);
+    l2[0] = pte_for(l1, PROT_KERNEL_RW);
+    l3[0] = pte_for(l2, PROT_KERNEL_RW);
+    l4[0] = pte_for(l3, PROT_KERNEL_RW);
+    MUST(page_protect(l1, PROT_KERNEL_RO));
+    MUST(page_protect(l2, PROT_KERNEL_RO));
+    MUST(page_protect(l3, PROT_KERNEL_RO));
+    MUST(page_protect(l4, PROT_KERNEL_RO));
+    BENCH("pin of a tree of four tables", 1, i ? mmuext(MMUEXT_UNPIN_TABLE, l4) : 0,
+          mmuext(MMUEXT_PIN_L4_TABLE, l4));
+    MUST(mmuext(MMUEXT_UNPIN_TABLE, l4));
+}
+
+static void page_tables(void)
+{
+    static struct mmu_update u[NR_ENTRIES];
+    uint64_t *a = table(), *b = table(), *at = table(), *l1 = table(), *root = table();
+    uint64_t pte[2] = { pte_for(a, PROT_KERNEL_RW), pte_for(b, PROT_KERNEL_RW) };
+    uint64_t maddr = pfn_to_mfn(virt_to_pfn(l1)) * PAGE_BYTES;
+    volatile uint64_t *entry = (volatile uint64_t *)pte_of(at, 1);
+    const uint64_t *live = pte_of(NULL, 4);
+
+    BENCH("update_va_mapping", 1, NOTHING,
+          bare(update_va_mapping, at, pte[i % 2], UVMF_INVLPG | UVMF_LOCAL));
+    u[0].ptr = virt_to_mfn((void *)entry) * PAGE_BYTES + (uint64_t)entry % PAGE_BYTES;
+    BENCH("mmu_update, single", 1, u[0].val = pte[i % 2], bare(mmu_update, u, 1, 0, DOMID_SELF));
+    BENCH("emulated PTE write", 1, NOTHING, *entry = pte[i % 2]);
+    MUST(page_unprotect(at));
+    for (unsigned int n = 0; n < NR_ENTRIES; n++)
+        l1[n] = pte[1];
+    MUST(page_protect(l1, PROT_KERNEL_RO));
+    MUST(mmuext(MMUEXT_PIN_L1_TABLE, l1));
+    BENCH("mmu_update, of 512", NR_ENTRIES,
+          for (unsigned int n = 0; n < NR_ENTRIES; n++)
+              u[n] = ((struct mmu_update){ maddr + n * 8, pte[i % 2] }),
+          bare(mmu_update, u, NR_ENTRIES, 0, DOMID_SELF));
+    MUST(mmuext(MMUEXT_UNPIN_TABLE, l1));
+    for (unsigned int n = 0; n < NR_ENTRIES; n++)
+        if (n < 256 || n >= 272) /* the others are the hypervisor's */
+            root[n] = live[n];
+    MUST(page_protect(root, PROT_KERNEL_RO));
+    MUST(mmuext(MMUEXT_PIN_L4_TABLE, root));
+    BENCH("switch of the base pointer", 1, NOTHING,
+          mmuext(MMUEXT_NEW_BASEPTR, i % 2 ? (const void *)live : root));
+    MUST(mmuext(MMUEXT_NEW_BASEPTR, live));
+    MUST(mmuext(MMUEXT_UNPIN_TABLE, root));
+}
+
+/* ---- user mode ---- */
+
+static void user_syscalls(void)
+{
+    static char stack[PAGE_BYTES] __attribute__((aligned(4096)));
+    uint64_t *l1 = table(), *l2 = table(), *l3 = table(), *l4 = table();
+    uint8_t *code = page_alloc(1);
+    struct callback_register reg = { .type = CALLBACKTYPE_syscall,
+                                     .flags = CALLBACKF_mask_events,
+                                     .address = (uint64_t)bench_syscall };
+    bool were_off = events_off();
+    uint64_t least = ~0UL;
+
+    memcpy(code, "\x0f\x05\xeb\xfc", 4); /* syscall, and again */
+    l1[0] = pte_for(code, PROT_KERNEL_RO);
+    l2[0] = pte_for(l1, PROT_KERNEL_RW);
+    l3[0] = pte_for(l2, PROT_KERNEL_RW);
+    l4[0] = pte_for(l3, PROT_KERNEL_RW);
+    MUST(page_protect(l1, PROT_KERNEL_RO));
+    MUST(page_protect(l2, PROT_KERNEL_RO));
+    MUST(page_protect(l3, PROT_KERNEL_RO));
+    MUST(page_protect(l4, PROT_KERNEL_RO));
+    MUST(mmuext(MMUEXT_PIN_L4_TABLE, l4));
+    MUST(mmuext(MMUEXT_NEW_USER_BASEPTR, l4));
+    MUST(hc(callback_op, CALLBACKOP_register, &reg));
+    MUST(hc(stack_switch, FLAT_KERNEL_SS, stack + sizeof(stack)));
+    bench_user(0, 0);
+    for (unsigned int n = 1; n <= SAMPLES; n++)
+        if (bench_syscall_tsc[n] - bench_syscall_tsc[n - 1] < least)
+            least = bench_syscall_tsc[n] - bench_syscall_tsc[n - 1];
+    tell("user system call and back", least + empty, 1);
+    events_restore(were_off);
+}
+
+/* ---- memory and console ---- */
+
+static void memory(void)
+{
+    static xen_pfn_t frames[NR_ENTRIES];
+    struct xen_memory_reservation r = { .nr_extents = NR_ENTRIES, .domid = DOMID_SELF };
+    char *pages = page_alloc(NR_ENTRIES);
+    uint64_t first = virt_to_pfn(pages);
+
+    if (pages == NULL)
+        verdict_error("no memory");
+    for (unsigned int n = 0; n < NR_ENTRIES; n++) {
+        frames[n] = pfn_to_mfn(first + n);
+        MUST(page_protect(pages + n * PAGE_BYTES, 0));
+    }
+    set_xen_guest_handle(r.extent_start, frames);
+    MUST(hc(memory_op, XENMEM_decrease_reservation, &r));
+    BENCH("populate, a frame of 512", NR_ENTRIES,
+          if (i) hc(memory_op, XENMEM_decrease_reservation, &r);
+          for (unsigned int n = 0; n < NR_ENTRIES; n++) frames[n] = first + n,
+          bare(memory_op, XENMEM_populate_physmap, &r));
+    BENCH("decrease, a frame of 512", NR_ENTRIES,
+          if (i) for (unsigned int n = 0; n < NR_ENTRIES; n++) frames[n] = first + n;
+          if (i) hc(memory_op, XENMEM_populate_physmap, &r),
+          bare(memory_op, XENMEM_decrease_reservation, &r));
+}
+
+static void console(void)
+{
+    static const char text[] = "BENCH-TEXT: sixty-three characters on the console, a line of it\n";
+
+    BENCH("console write of 64 bytes", 1, NOTHING, bare(console_io, CONSOLEIO_write, 64, text));
+}
+
+int main(void)
+{
+    empty = LEAST(NOTHING, NOTHING);
+    hypercalls();
+    events();
+    faults();
+    privileged();
+    page_tables();
+    pins();
+    user_syscalls();
+    memory();
+    console();
+    return verdict();
+}
