@@ -10,9 +10,12 @@
 #define NR_ZONES (PADDR_BITS_MAX - ZONE0_BITS + 1)
 #define NR_ORDERS (HEAP_MAX_ORDER + 1)
 #define RELAXED memory_order_relaxed
+_Static_assert(NR_ZONES < 32 && NR_ORDERS < 32, "sets of them are 32 bits wide");
 
 static struct spinlock heap_lock = SPINLOCK_INIT(L_HEAP); /* guards all below, and free frames */
 static uint32_t free_head[NR_ZONES][NR_ORDERS];           /* 0: none (frame 0 is never free) */
+static uint32_t free_orders[NR_ZONES]; /* bit per list that is not empty */
+static uint32_t free_zones;            /* bit per zone that has such a list */
 static uint64_t nr_free, nr_total;
 
 static unsigned int zone_of(uint64_t mfn)
@@ -25,17 +28,26 @@ static unsigned int zone_of(uint64_t mfn)
 static void block_link(uint64_t mfn, unsigned int order)
 {
     struct page_info *pg = &frame_table[mfn];
+    unsigned int z = zone_of(mfn);
 
     atomic_store_explicit(&pg->count_info, PGC_NOBODYS | PGC_FREE, RELAXED);
     atomic_fetch_and_explicit(&pg->type_info, ~PGT_DONE_MASK, RELAXED);
     atomic_fetch_or_explicit(&pg->type_info, order * (1ULL << PGT_DONE_SHIFT), RELAXED);
-    page_list_insert(&free_head[zone_of(mfn)][order], pg, true);
+    page_list_insert(&free_head[z][order], pg, true);
+    free_orders[z] |= 1u << order;
+    free_zones |= 1u << z;
     nr_free += 1ULL << order;
 }
 
 static void block_unlink(uint64_t mfn, unsigned int order)
 {
-    page_list_remove(&free_head[zone_of(mfn)][order], &frame_table[mfn]);
+    unsigned int z = zone_of(mfn);
+
+    page_list_remove(&free_head[z][order], &frame_table[mfn]);
+    if (free_head[z][order] == 0)
+        free_orders[z] &= ~(1u << order);
+    if (free_orders[z] == 0)
+        free_zones &= ~(1u << z);
     atomic_fetch_and_explicit(&frame_table[mfn].count_info, ~PGC_FREE, RELAXED);
     nr_free -= 1ULL << order;
 }
@@ -96,17 +108,21 @@ void heap_free_range(uint64_t start, uint64_t end)
 /* 0: there is none. */
 static uint64_t block_take(unsigned int order, unsigned int max_zone)
 {
-    for (unsigned int z = max_zone + 1; z-- > 0;)
-        for (unsigned int have = order; have <= HEAP_MAX_ORDER; have++) {
-            uint64_t mfn = free_head[z][have];
+    for (uint32_t zones = order < NR_ORDERS ? free_zones & ((2u << max_zone) - 1) : 0; zones;) {
+        unsigned int z = fls64(zones) - 1;
+        uint32_t orders = free_orders[z] >> order << order;
+        unsigned int have = ffs64(orders) - 1;
+        uint64_t mfn;
 
-            if (mfn == 0)
-                continue;
+        if (orders) {
+            mfn = free_head[z][have];
             block_unlink(mfn, have);
             while (have-- > order)
                 block_link(mfn + (1ULL << have), have);
             return mfn;
         }
+        zones &= ~(1u << z);
+    }
     return 0;
 }
 
@@ -223,8 +239,13 @@ unsigned int heap_audit(void)
     uint64_t pages = 0;
 
     spin_lock(&heap_lock);
-    for (unsigned int i = 0; i < NR_ZONES * NR_ORDERS; i++)
-        bad += audit_free_list(i / NR_ORDERS, i % NR_ORDERS, &pages);
+    for (unsigned int z = 0; z < NR_ZONES; z++) {
+        bad += (free_orders[z] != 0) != (free_zones >> z & 1);
+        for (unsigned int o = 0; o < NR_ORDERS; o++) {
+            bad += (free_head[z][o] != 0) != (free_orders[z] >> o & 1);
+            bad += audit_free_list(z, o, &pages);
+        }
+    }
     bad += pages != nr_free;
     spin_unlock(&heap_lock);
     spin_lock(&domain_list_lock);
