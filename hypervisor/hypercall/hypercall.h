@@ -4,13 +4,16 @@
 
 typedef long hypercall_fn(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 
-struct hypercall {
-    const char *name;
-    hypercall_fn *fn; /* NULL: -ENOSYS, as the note says */
-    const char *note; /* why it is not there */
-};
 #define NR_HYPERCALLS 64
-extern const struct hypercall hypercall_table[NR_HYPERCALLS];
+extern hypercall_fn *const hypercall_table[NR_HYPERCALLS]; /* hc_none where there is none */
+long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5); /* -ENOSYS */
+
+/** What the table has under a number, for tests and readers. */
+struct hypercall {
+    const char *name; /* NULL: the ABI has no such number */
+    const char *note; /* why it is not there; NULL: it is */
+};
+extern const struct hypercall hypercall_names[NR_HYPERCALLS];
 
 /** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }

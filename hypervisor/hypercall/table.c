@@ -10,13 +10,19 @@
 #include "event/evtchn.h"
 #include "x86/upcalls.h"
 
-#define SYSCALL_BYTES 2 /* length of the instruction that is executed again */
+long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) { return -ENOSYS; }
 
-#define HC(nr) [__HYPERVISOR_##nr] = { #nr, HANDLER(nr), NULL }
-#define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, NULL, note }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#define HC(nr) [__HYPERVISOR_##nr] = HANDLER(nr)
+hypercall_fn *const hypercall_table[NR_HYPERCALLS] = { [0 ... NR_HYPERCALLS - 1] = hc_none,
+                                                       HYPERCALLS(HC) };
+#pragma GCC diagnostic pop
 
-const struct hypercall hypercall_table[NR_HYPERCALLS] = {
-    HYPERCALLS(HC), /* the rest is -ENOSYS */
+#define NAME(nr) [__HYPERVISOR_##nr] = { #nr, NULL }
+#define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, note }
+const struct hypercall hypercall_names[NR_HYPERCALLS] = {
+    HYPERCALLS(NAME), /* the rest is -ENOSYS */
     NONE(sched_op_compat, "superseded since Xen 3.1.1"),
     NONE(event_channel_op_compat, "superseded since Xen 3.2"),
     NONE(physdev_op_compat, "superseded since Xen 3.2.2"),
@@ -56,32 +62,15 @@ bool hypercall_preempt_check(void)
            vcpu_has_events(current);
 }
 
-static inline long call(uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
-                        uint64_t a5)
+long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr)
 {
-    hypercall_fn *fn = hypercall_table[array_index_nospec(nr, NR_HYPERCALLS)].fn;
-
-    return likely(nr < NR_HYPERCALLS && fn) ? fn(a1, a2, a3, a4, a5) : -ENOSYS;
-}
-
-/* The results of these are any values of the guest's, -ERESTART too. They are never preempted. */
-static bool is_any_value(uint64_t nr)
-{
-    return nr == __HYPERVISOR_iret || nr == __HYPERVISOR_get_debugreg;
-}
-
-void hypercall_dispatch(struct cpu_user_regs *regs)
-{
-    uint64_t nr = regs->rax;
-    long rc;
+    long rc = -ENOSYS;
 
     this_pcpu()->nr_hypercalls++;
-    rc = call(nr, regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
+    if (likely(nr < NR_HYPERCALLS))
+        rc = hypercall_table[array_index_nospec(nr, NR_HYPERCALLS)](a1, a2, a3, a4, a5);
     ASSERT(this_pcpu()->locks_held == 0);
-    if (likely(rc != -ERESTART) || is_any_value(nr))
-        regs->rax = (uint64_t)rc;
-    else
-        regs->rip -= SYSCALL_BYTES;
+    return rc;
 }
 
 /* ---- multicall ---- */
@@ -99,7 +88,7 @@ static long multicall_entry_run(guest_va_t va)
         return -EFAULT;
     if (e.op != __HYPERVISOR_iret && e.op != __HYPERVISOR_multicall) {
         mc_entry[this_pcpu()->id] = &e;
-        rc = call(e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
+        rc = hypercall(e.args[0], e.args[1], e.args[2], e.args[3], e.args[4], e.op);
         mc_entry[this_pcpu()->id] = NULL;
     }
     if (rc == -ERESTART && !is_any_value(e.op))

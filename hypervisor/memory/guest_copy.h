@@ -5,11 +5,19 @@
 /** 0, or -EFAULT (the destination may be partly written). Hold no spinlock. */
 static inline int copy_from_guest(void *dst, guest_va_t src, size_t len)
 {
-    return arch_copy_from_guest(dst, gva_x(src), len) ? -14 /* -EFAULT */ : 0;
+    size_t left = __builtin_constant_p(len) && arch_copy_is_small(len)
+                      ? arch_copy_small_from_guest(dst, gva_x(src), len)
+                      : arch_copy_from_guest(dst, gva_x(src), len);
+
+    return left ? -14 /* -EFAULT */ : 0;
 }
 static inline int copy_to_guest(guest_va_t dst, const void *src, size_t len)
 {
-    return arch_copy_to_guest(gva_x(dst), src, len) ? -14 /* -EFAULT */ : 0;
+    size_t left = __builtin_constant_p(len) && arch_copy_is_small(len)
+                      ? arch_copy_small_to_guest(gva_x(dst), src, len)
+                      : arch_copy_to_guest(gva_x(dst), src, len);
+
+    return left ? -14 /* -EFAULT */ : 0;
 }
 /** The address of element i of a guest's array; wraps to an address that the copy refuses or faults on. */
 static inline guest_va_t gva_index(guest_va_t base, uint64_t i, size_t size)

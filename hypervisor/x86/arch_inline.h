@@ -36,6 +36,63 @@ static inline bool arch_irq_enabled(void)
     return flags & 0x200;
 }
 
+/* In inline assembly: where an exception at label `from` goes on; see trap_from_hv(). */
+#define EX_TABLE(from, to) \
+    "\n.pushsection .ex_table, \"a\"; .balign 8; .quad " from ", " to "; .popsection"
+
+/* ---- access to a guest's memory ---- */
+
+extern bool arch_smap; /* SMAP is on */
+
+static inline void smap_open(void)
+{
+    if (arch_smap)
+        __asm__ volatile("stac" ::: "memory", "cc");
+}
+/** No access to guests' memory any more; an interrupted copy gets its AC back from its own flags. */
+static inline void smap_close(void)
+{
+    if (arch_smap)
+        __asm__ volatile("clac" ::: "memory", "cc");
+}
+
+/*
+ * Guests own all but [HV_VIRT_START, HV_VIRT_END). It is enough to look at the first byte: what lies
+ * just below the hypervisor's part is not canonical, so the copy faults there and is fixed up.
+ */
+static inline bool guest_access_ok(uint64_t va)
+{
+    return likely(va - HV_VIRT_START >= HV_VIRT_END - HV_VIRT_START);
+}
+
+/* arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant. */
+static inline __attribute__((always_inline)) size_t copy_small(uint64_t va, void *dst,
+                                                               const void *src, size_t len)
+{
+    size_t left = len / 8;
+
+    if (!guest_access_ok(va))
+        return len;
+    smap_open();
+    if (len == 8) {
+        uint64_t word;
+
+        __asm__ volatile("1: mov %3, %0; 2: mov %0, %1; dec %2; 3:" EX_TABLE("1b", "3b")
+                             EX_TABLE("2b", "3b")
+                         : "=&r"(word), "=m"(*(uint64_t *)dst), "+r"(left)
+                         : "m"(*(const uint64_t *)src)
+                         : "memory");
+    } else {
+        __asm__ volatile("1: rep movsq; 2:" EX_TABLE("1b", "2b")
+                         : "+D"(dst), "+S"(src), "+c"(left)::"memory");
+    }
+    smap_close();
+    return left;
+}
+static inline bool arch_copy_is_small(size_t len) { return len % 8 == 0 && len <= 128; }
+#define arch_copy_small_from_guest(dst, va, len) copy_small(va, dst, (const void *)(va), len)
+#define arch_copy_small_to_guest(va, src, len) copy_small(va, (void *)(va), src, len)
+
 #define DIRECTMAP_BASE DIRECTMAP_VIRT
 #define frame_table ((struct page_info *)FRAMETABLE_VIRT)
 #define m2p_table ((uint64_t *)M2P_RW_VIRT)

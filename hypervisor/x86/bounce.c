@@ -145,12 +145,9 @@ static void fast_syscall(const struct guest_callback *cb, unsigned int vector, u
     }
 }
 
-void syscall_from_guest(struct cpu_user_regs *regs)
+void syscall_from_user(struct cpu_user_regs *regs)
 {
-    if (likely(current->arch.kernel_mode))
-        hypercall_dispatch(regs);
-    else
-        fast_syscall(&current->arch.syscall_cb, 6, 2);
+    fast_syscall(&current->arch.syscall_cb, 6, 2);
 }
 
 void syscall32_from_guest(struct cpu_user_regs *regs)
@@ -175,7 +172,8 @@ void iret_fault(struct cpu_user_regs *regs)
 
 /*
  * HYPERVISOR_iret: struct iret_context on the guest's stack; VGCF_in_syscall: leave by SYSRET and
- * let rcx and r11 go. A cs with RPL 3 means user mode, any other the kernel.
+ * let rcx and r11 go. A cs with RPL 3 means user mode, any other the kernel. All registers of the
+ * frame count from here on, so it does not return to the exit of hypercalls.
  */
 long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -208,5 +206,6 @@ long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     /* the frame's IF is the upcall mask's opposite */
     v->info->evtchn_upcall_mask = !(f.rflags & RFLAGS_IF);
     v->arch.nmi_masked = false;
-    return (long)f.rax;
+    regs->rax = f.rax; /* whatever that is: no result of a hypercall */
+    exit_to_guest();
 }

@@ -7,6 +7,7 @@
 #define SFMASK_BITS 0x77700ULL /* what ring 0 must not inherit: TF IF DF IOPL NT RF VM AC */
 
 struct cpu_features cpu_features;
+bool arch_smap;
 bool arch_l1tf_affected;
 unsigned int arch_paddr_bits = 36;
 
@@ -45,7 +46,7 @@ void cpu_detect(void)
     f->xsave = cpuid_bit(1, ECX, 26);
     f->fsgsbase = cpuid_bit(7, EBX, 0);
     f->smep = cpuid_bit(7, EBX, 7) && options.smep;
-    f->smap = cpuid_bit(7, EBX, 20) && options.smap;
+    arch_smap = cpuid_bit(7, EBX, 20) && options.smap;
     f->page1gb = cpuid_bit(0x80000001, EDX, 26);
     f->rdtscp = cpuid_bit(0x80000001, EDX, 27);
     arch_cpuid(0x80000000, 0, r);
@@ -55,7 +56,7 @@ void cpu_detect(void)
     }
     arch_l1tf_affected = l1tf_affected();
     f->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE | CR4_PGE | (f->smep ? CR4_SMEP : 0) |
-             (f->smap ? CR4_SMAP : 0) | (cpuid_bit(7, ECX, 2) ? CR4_UMIP : 0) |
+             (arch_smap ? CR4_SMAP : 0) | (cpuid_bit(7, ECX, 2) ? CR4_UMIP : 0) |
              (f->xsave ? CR4_OSXSAVE : 0);
 }
 

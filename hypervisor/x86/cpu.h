@@ -58,7 +58,7 @@ enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
 /* What was found at boot. */
 struct cpu_features {
-    bool smep, smap, fsgsbase, xsave, page1gb, rdtscp;
+    bool smep, fsgsbase, xsave, page1gb, rdtscp;
     uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
     uint32_t fpu_bytes; /* size of an FPU image */
 };
@@ -116,7 +116,7 @@ void vcpu_unload_here(void);
 void trap_from_guest(struct cpu_user_regs *regs);
 void trap_from_hv(struct cpu_user_regs *regs);
 void trap_ist_from_hv(struct cpu_user_regs *regs);
-void syscall_from_guest(struct cpu_user_regs *regs);
+void syscall_from_user(struct cpu_user_regs *regs);
 void syscall32_from_guest(struct cpu_user_regs *regs);
 void sysenter_from_guest(struct cpu_user_regs *regs);
 void iret_fault(struct cpu_user_regs *regs);
@@ -132,10 +132,6 @@ void mce_print(void);
         __asm__("movabs $" #symbol ", %0" : "=r"(address)); \
         address;                                            \
     })
-
-/* In inline assembly: where an exception at label `from` goes on; see trap_from_hv(). */
-#define EX_TABLE(from, to) \
-    "\n.pushsection .ex_table, \"a\"; .balign 8; .quad " from ", " to "; .popsection"
 
 /** Switch v (current) between its kernel and user mode: GS base and root. */
 void vcpu_toggle_mode(struct vcpu *v);
@@ -175,13 +171,6 @@ static inline uint64_t rdmsr(uint32_t msr)
 static inline void wrmsr(uint32_t msr, uint64_t v)
 {
     __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
-}
-
-/** No access to guests' memory any more; an interrupted copy gets its AC back from its own flags. */
-static inline void smap_close(void)
-{
-    if (cpu_features.smap)
-        __asm__ volatile("clac" ::: "memory", "cc");
 }
 
 #define MSR_MC_STATUS(bank) (0x401 + 4 * (bank))

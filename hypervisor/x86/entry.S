@@ -16,6 +16,8 @@
 #include "x86/asm.h"
 
 #define TRAP_SYSCALL 256
+#define SYSCALL_BYTES 2 /* the instruction is executed again after -ERESTART */
+#define ERESTART 85
 #define GUEST_CS32 0xe023
 #define GUEST_CS64 0xe033
 #define GUEST_DS 0xe02b
@@ -25,6 +27,7 @@
 
 #define GPRS_BUT_RCX_R11(do) \
         do(r15) do(r14) do(r13) do(r12) do(rbp) do(rbx) do(r10) do(r9) do(r8) do(rax) do(rdx) do(rsi) do(rdi)
+#define HYPERCALL_REGS(do) do(r10) do(r9) do(r8) do(rdx) do(rsi) do(rdi) /* that C may clobber */
 #define POP(r) popq REGS_##r(%rax);
 #define SAVE(r) mov %r, REGS_##r(%rsp);
 #define LOAD(r) mov REGS_##r(%rsp), %r;
@@ -52,33 +55,71 @@
         jmp     entry_exit
 .endm
 
-.macro SERVE_FAST fn, cs, vector /* with what SYSCALL and SYSENTER do not tell */
-        movq    $\cs, REGS_cs(%rsp)
-        movq    $GUEST_DS, REGS_ss(%rsp)
-        movl    $\vector, REGS_entry_vector(%rsp)
-        SERVE_GUEST \fn, sti
-.endm
-
         .section .entry.text, "ax"
 
 /* SYSCALL leaves: rip in rcx, rflags in r11, the guest's stack loaded, interrupts off (SFMASK). */
-.macro SYSCALL_ENTRY handler, cs
+.macro SYSCALL_ENTRY cs         /* clobbers rcx */
         swapgs
         mov     %rsp, %gs:ENTRY_scratch
         mov     %gs:ENTRY_regs, %rsp
         SAVE_GPRS
         mov     %rcx, REGS_rip(%rsp)
         mov     %r11, REGS_rflags(%rsp)
-        mov     %gs:ENTRY_scratch, %rax
-        mov     %rax, REGS_rsp(%rsp)
-        SERVE_FAST \handler, \cs, TRAP_SYSCALL
+        mov     %gs:ENTRY_scratch, %rcx
+        mov     %rcx, REGS_rsp(%rsp)
+        movq    $\cs, REGS_cs(%rsp)
+        movq    $GUEST_DS, REGS_ss(%rsp)
+        movl    $TRAP_SYSCALL, REGS_entry_vector(%rsp)
 .endm
 
+/*
+ * From a guest's kernel: a hypercall. Its arguments are where C wants them but for r10, and what C
+ * preserves is not loaded again; whoever changes more of the frame than rax and the arguments
+ * (iret) leaves by exit_to_guest(). As soon as there is anything else to do, by entry_exit.
+ */
 FUNC(entry_syscall)
-        SYSCALL_ENTRY syscall_from_guest, GUEST_CS64
+        SYSCALL_ENTRY GUEST_CS64
+        mov     %gs:ENTRY_pcpu, %rcx
+        mov     PCPU_running(%rcx), %rcx
+        cmpb    $0, VCPU_kernel_mode(%rcx)
+        je      1f
+        mov     %gs:ENTRY_stack_top, %rsp
+        sti
+        mov     %rax, %r9
+        mov     %r10, %rcx
+        CALL_C  hypercall
+        cli
+        mov     %gs:ENTRY_regs, %rsp
+        cmp     $-ERESTART, %rax
+        je      2f
+        mov     %rax, REGS_rax(%rsp)
+        mov     %gs:ENTRY_pcpu, %rdx
+        cmpl    $0, PCPU_softirqs(%rdx)
+        jne     entry_exit
+        mov     PCPU_running(%rdx), %rdx
+        cmpw    $0, VCPU_nmi_pending(%rdx)
+        jne     entry_exit
+        mov     VCPU_info(%rdx), %rdx
+        cmpb    $0, INFO_pending(%rdx)
+        jne     entry_exit
+        mov     REGS_rip(%rsp), %rcx
+        mov     %rcx, %rdx              /* SYSRET to a non-canonical address faults in ring 0 */
+        shl     $16, %rdx
+        sar     $16, %rdx
+        cmp     %rcx, %rdx
+        jne     entry_exit
+        HYPERCALL_REGS(LOAD)
+        mov     REGS_rflags(%rsp), %r11
+        mov     REGS_rsp(%rsp), %rsp
+        swapgs
+        sysretq
+1:      SERVE_GUEST syscall_from_user, sti
+2:      subq    $SYSCALL_BYTES, REGS_rip(%rsp)
+        jmp     entry_exit
 
 FUNC(entry_syscall32)
-        SYSCALL_ENTRY syscall32_from_guest, GUEST_CS32
+        SYSCALL_ENTRY GUEST_CS32
+        SERVE_GUEST syscall32_from_guest, sti
 
 /*
  * SYSENTER loads no return address: the guest's handler knows it. rsp is the entry stack's top by
@@ -95,7 +136,10 @@ FUNC(entry_sysenter)
         popfq
         movq    $0, REGS_rip(%rsp)
         movq    $0, REGS_rsp(%rsp)
-        SERVE_FAST sysenter_from_guest, GUEST_CS32, 0
+        movq    $GUEST_CS32, REGS_cs(%rsp)
+        movq    $GUEST_DS, REGS_ss(%rsp)
+        movl    $0, REGS_entry_vector(%rsp)
+        SERVE_GUEST sysenter_from_guest, sti
 
 /* The word above the CPU's frame is vector:error. From a guest the frame is in its place already. */
 FUNC(trap_common)

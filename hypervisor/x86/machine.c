@@ -24,15 +24,13 @@ static size_t copy_guarded(void *dst, const void *src, size_t len)
     return words * 8 + bytes;
 }
 
-/* Guests own all but [HV_VIRT_START, HV_VIRT_END); what is not canonical faults and is fixed up. */
 static inline size_t copy_guest(uint64_t va, void *dst, const void *src, size_t len)
 {
     size_t left;
 
-    if (unlikely(va >= HV_VIRT_END ? len > ~va : va >= HV_VIRT_START || len > HV_VIRT_START - va))
+    if (!guest_access_ok(va))
         return len;
-    if (cpu_features.smap)
-        __asm__ volatile("stac" ::: "memory", "cc");
+    smap_open();
     left = copy_guarded(dst, src, len);
     smap_close();
     return left;

@@ -24,6 +24,7 @@ static __attribute__((used)) void offsets(void)
     OFFSET(PCPU_running, struct pcpu, running)
     OFFSET(PCPU_softirqs, struct pcpu, softirqs)
     OFFSET(VCPU_info, struct vcpu, info)
+    OFFSET(VCPU_kernel_mode, struct vcpu, arch.kernel_mode)
     OFFSET(VCPU_is_idle, struct vcpu, is_idle)
     OFFSET(VCPU_nmi_pending, struct vcpu, nmi_pending)
     OFFSET(INFO_pending, struct vcpu_info, evtchn_upcall_pending)
@@ -31,6 +32,7 @@ static __attribute__((used)) void offsets(void)
     VALUE(STACK_SIZE_CHECK, CPU_STACK_SIZE)
 }
 /* clang-format on */
+_Static_assert(ERESTART == 85, "asm knows it");
 _Static_assert(offsetof(struct cpu_entry, pcpu) == 0, "this_pcpu()");
 _Static_assert(offsetof(struct vcpu, mce_pending) == offsetof(struct vcpu, nmi_pending) + 1,
                "asm tests both");

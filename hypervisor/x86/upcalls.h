@@ -5,8 +5,11 @@
 struct vcpu;
 struct cpu_user_regs;
 
-/** The hypercall in regs (from a guest kernel); the result goes to regs->rax. hypercall/ */
-void hypercall_dispatch(struct cpu_user_regs *regs);
+/**
+ * Hypercall nr of a guest kernel. Returns what goes to the guest's rax, or -ERESTART: the guest
+ * executes its SYSCALL again (with the arguments that are in arch_guest_regs() by then). hypercall/
+ */
+long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr);
 
 /**
  * Exceptions of a guest that may be ours to handle. Each returns true if the instruction was

@@ -34,7 +34,18 @@ STUB_HC(hc_update_va_mapping_otherdomain, 22)
 STUB_HC(hc_console_io, 18)
 STUB_HC(hc_event_channel_op, 32)
 STUB_HC(hc_physdev_op, 33)
-STUB_HC(hc_iret, -ERESTART) /* a guest's rax may be that number */
+STUB_HC(hc_iret, 23)
+
+/* As x86/entry.S does it. */
+static inline void hypercall_dispatch(struct cpu_user_regs *regs)
+{
+    long rc = hypercall(regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->rax);
+
+    if (rc == -ERESTART)
+        regs->rip -= 2;
+    else
+        regs->rax = (uint64_t)rc;
+}
 
 /* ---- preemption: every n-th question is answered with yes ---- */
 static unsigned int preempt_every, preempt_asked;

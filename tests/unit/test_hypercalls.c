@@ -119,14 +119,6 @@ static void test_numbers_without_handler_answer_enosys(void)
     teardown();
 }
 
-static void test_iret_may_return_any_rax(void)
-{
-    setup();
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_iret, 0, 0, 0), -ERESTART);
-    CU_ASSERT_EQUAL(restarts, 0);
-    teardown();
-}
-
 /* ---- multicall ---- */
 
 static struct multicall_entry *mc(void) { return (struct multicall_entry *)guest.bytes; }
@@ -1155,7 +1147,6 @@ int main(void)
     CU_pSuite s = CU_add_suite("hypercalls", NULL, NULL);
 
     CU_ADD_TEST(s, test_numbers_without_handler_answer_enosys);
-    CU_ADD_TEST(s, test_iret_may_return_any_rax);
     CU_ADD_TEST(s, test_multicall_runs_each_entry_and_writes_results_only);
     CU_ADD_TEST(s, test_multicall_refuses_itself_and_iret_inside);
     CU_ADD_TEST(s, test_multicall_that_overwrites_its_own_list);

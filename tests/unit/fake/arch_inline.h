@@ -32,6 +32,10 @@ static inline unsigned long arch_irq_save(void)
 static inline void arch_irq_restore(unsigned long flags) { fake_irqs_on = flags & 0x200; }
 static inline bool arch_irq_enabled(void) { return fake_irqs_on; }
 
+static inline bool arch_copy_is_small(size_t len) { return false; }
+#define arch_copy_small_from_guest arch_copy_from_guest
+#define arch_copy_small_to_guest arch_copy_to_guest
+
 #define DIRECTMAP_BASE ((uint64_t)(uintptr_t)fake_ram)
 #define frame_table fake_frame_table
 #define m2p_table fake_m2p
