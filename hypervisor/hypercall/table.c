@@ -19,6 +19,8 @@ hypercall_fn *const hypercall_table[NR_HYPERCALLS] = { [0 ... NR_HYPERCALLS - 1]
                                                        HYPERCALLS(HC) };
 #pragma GCC diagnostic pop
 
+#define CHECK_ENTRIES 8u /* after so many entries of a multicall: is there something else to do? */
+
 #define NAME(nr) [__HYPERVISOR_##nr] = { #nr, NULL }
 #define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, note }
 const struct hypercall hypercall_names[NR_HYPERCALLS] = {
@@ -41,12 +43,9 @@ const struct hypercall hypercall_names[NR_HYPERCALLS] = {
 
 /* ---- results and continuations ---- */
 
-/* The entry of the multicall that this CPU is in, or NULL: a hypercall never changes CPUs. */
-static struct multicall_entry *mc_entry[NR_CPUS];
-
 long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
 {
-    struct multicall_entry *e = mc_entry[this_pcpu()->id];
+    struct multicall_entry *e = this_pcpu()->multicall;
     struct cpu_user_regs *regs = arch_guest_regs();
     uint64_t *const slots[] = { &regs->rdi, &regs->rsi, &regs->rdx, &regs->r10, &regs->r8 };
 
@@ -75,27 +74,8 @@ long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, 
 
 /* ---- multicall ---- */
 
-/*
- * Run a private copy of the entry at va. Of the guest's only the result is written; or all of it,
- * to go on later, when the entry stopped half way: -ERESTART.
- */
-static long multicall_entry_run(guest_va_t va)
-{
-    struct multicall_entry e;
-    long rc = -EINVAL; /* of those that would leave the kernel's context, or nest without bound */
-
-    if (copy_from_guest(&e, va, sizeof(e)))
-        return -EFAULT;
-    if (e.op != __HYPERVISOR_iret && e.op != __HYPERVISOR_multicall) {
-        mc_entry[this_pcpu()->id] = &e;
-        rc = hypercall(e.args[0], e.args[1], e.args[2], e.args[3], e.args[4], e.op);
-        mc_entry[this_pcpu()->id] = NULL;
-    }
-    if (rc == -ERESTART && !is_any_value(e.op))
-        return copy_to_guest(va, &e, sizeof(e)) ?: rc;
-    va = _gva(gva_x(va) + offsetof(struct multicall_entry, result));
-    return copy_to_guest(va, &rc, sizeof(rc));
-}
+/* The result of this is any value of the guest's, -ERESTART too. It is never preempted. */
+static bool is_any_value(uint64_t nr) { return nr == __HYPERVISOR_get_debugreg; }
 
 /**
  * HYPERVISOR_multicall: a list of hypercalls in one.
@@ -106,14 +86,35 @@ static long multicall_entry_run(guest_va_t va)
  */
 long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t a5)
 {
+    struct pcpu *c = this_pcpu(); /* a hypercall never changes CPUs */
+    struct multicall_entry e;     /* a private copy: of the guest's only the result is written */
     uint32_t left = (uint32_t)nr;
-    long rc = 0;
+    long rc = 0, result;
 
-    for (; left && rc == 0; left--, list += sizeof(struct multicall_entry)) {
-        rc = left != (uint32_t)nr && hypercall_preempt_check() ? -ERESTART
-                                                               : multicall_entry_run(_gva(list));
-        if (rc == -ERESTART)
-            return hypercall_continue(__HYPERVISOR_multicall, 2, (uint64_t[]){ list, left });
+    c->multicall = &e;
+    for (; left; left--, list += sizeof(e)) {
+        if (left != (uint32_t)nr && left % CHECK_ENTRIES == 0 && hypercall_preempt_check()) {
+            rc = -ERESTART;
+            break;
+        }
+        rc = copy_from_guest(&e, _gva(list), sizeof(e));
+        if (rc)
+            break;
+        if (unlikely(e.op == __HYPERVISOR_iret || e.op == __HYPERVISOR_multicall))
+            result = -EINVAL; /* they would leave the kernel's context, or nest without bound */
+        else
+            result = hypercall(e.args[0], e.args[1], e.args[2], e.args[3], e.args[4], e.op);
+        if (unlikely(result == -ERESTART) && !is_any_value(e.op)) { /* stopped half way: all of it, to go on later */
+            rc = copy_to_guest(_gva(list), &e, sizeof(e)) ?: -ERESTART;
+            break;
+        }
+        rc = copy_to_guest(_gva(list + offsetof(struct multicall_entry, result)), &result,
+                           sizeof(result));
+        if (rc)
+            break;
     }
+    c->multicall = NULL;
+    if (rc == -ERESTART)
+        return hypercall_continue(__HYPERVISOR_multicall, 2, (uint64_t[]){ list, left });
     return rc;
 }

@@ -8,6 +8,7 @@
 #define NR_CPUS 64
 
 struct vcpu;
+struct multicall_entry;
 
 /* Work that a CPU does before it returns to a guest, or when it is idle. */
 enum softirq {
@@ -26,7 +27,8 @@ struct pcpu {
     uint32_t id;               /* index, 0..NR_CPUS-1 */
     _Atomic bool stands_still; /* on purpose: see cpus_park() */
     struct vcpu *idle;         /* this CPU's idle vCPU */
-    uint64_t tlb_flush_time;   /* tlb clock at this CPU's last full flush */
+    struct multicall_entry *multicall; /* the entry that is being carried out, or NULL */
+    uint64_t tlb_flush_time;           /* tlb clock at this CPU's last full flush */
     uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_ipis, nr_hypercalls, nr_exceptions;
 } __attribute__((aligned(128))); /* no line of one CPU's is another's */
 
