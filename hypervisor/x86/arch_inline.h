@@ -2,6 +2,8 @@
 #pragma once
 #include "x86/pte.h"
 
+struct cpu_user_regs;
+
 #define ENTRY_OFFSET_PCPU 0 /* struct cpu_entry.pcpu, checked in x86/offsets.c */
 
 /* GS points at this CPU's struct cpu_entry whenever ring 0 runs C. */
@@ -11,6 +13,16 @@ static inline struct pcpu *this_pcpu(void)
 
     __asm__("mov %%gs:%c1, %0" : "=r"(p) : "i"(ENTRY_OFFSET_PCPU));
     return p;
+}
+
+/* Its second word: where the guest's registers are. */
+#define ENTRY_OFFSET_REGS 8
+static inline struct cpu_user_regs *arch_guest_regs(void)
+{
+    struct cpu_user_regs *r;
+
+    __asm__("mov %%gs:%c1, %0" : "=r"(r) : "i"(ENTRY_OFFSET_REGS));
+    return r;
 }
 
 static inline void cpu_relax(void) { __asm__ volatile("pause" ::: "memory"); }

@@ -22,37 +22,39 @@ static bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
 {
     struct cpu_user_regs *regs = arch_guest_regs();
     struct arch_vcpu *a = &v->arch;
-    uint64_t frame[12], rsp = regs->rsp;
-    uint64_t mask = v->info->evtchn_upcall_mask, cs = regs->cs;
-    unsigned int n = 0;
+    uint64_t frame[12], *p = frame + ARRAY_SIZE(frame), rsp = regs->rsp, bytes;
+    uint64_t mask = v->info->evtchn_upcall_mask, cs = regs->cs, rflags = regs->rflags;
 
     if (address == 0)
         return false;
+    *--p = regs->ss;
+    *--p = rsp;
     if (a->kernel_mode) {
         cs &= ~3ULL; /* the kernel believes that it runs in ring 0 */
     } else {
         vcpu_toggle_mode(v);
         rsp = a->kernel_sp;
     }
-    frame[n++] = regs->rcx;
-    frame[n++] = regs->r11;
-    if (how & FAILSAFE) {
-        frame[n++] = a->regs.ds;
-        frame[n++] = a->regs.es;
-        frame[n++] = a->regs.fs;
-        frame[n++] = a->regs.gs;
-    }
+    if (mask)
+        rflags &= ~RFLAGS_IF;
+    if (v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1)
+        rflags |= (uint64_t)a->iopl << 12;
+    *--p = rflags;
+    *--p = cs | mask << 32;
+    *--p = regs->rip;
     if (how & ERROR_CODE)
-        frame[n++] = error_code;
-    frame[n++] = regs->rip;
-    frame[n++] = cs | (mask & 0xff) << 32;
-    frame[n++] =
-        (regs->rflags & ~RFLAGS_IF) | (mask ? 0 : RFLAGS_IF) |
-        (v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1 ? (uint64_t)a->iopl << 12 : 0);
-    frame[n++] = regs->rsp;
-    frame[n++] = regs->ss;
-    rsp = (rsp & ~15ULL) - n * 8;
-    if (copy_to_guest(_gva(rsp), frame, n * 8)) {
+        *--p = error_code;
+    if (how & FAILSAFE) {
+        *--p = a->regs.gs;
+        *--p = a->regs.fs;
+        *--p = a->regs.es;
+        *--p = a->regs.ds;
+    }
+    *--p = regs->r11;
+    *--p = regs->rcx;
+    bytes = (uint64_t)((char *)(frame + ARRAY_SIZE(frame)) - (char *)p);
+    rsp = (rsp & ~15ULL) - bytes;
+    if (arch_copy_small_to_guest(rsp, p, bytes)) {
         domain_crash(v->domain, "vCPU %u: no room for a frame at %lx (rip %lx)", v->vcpu_id, rsp,
                      regs->rip);
         return true;
@@ -68,14 +70,14 @@ static bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
     return true;
 }
 
-static bool bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how, uint32_t error_code)
+static inline bool bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how, uint32_t error_code)
 {
     const struct guest_trap *t = &v->arch.traps[vector];
 
     return bounce(v, t->address, t->cs, how | (t->flags & MASK_EVENTS), error_code);
 }
 
-static bool bounce_callback(struct vcpu *v, const struct guest_callback *cb, unsigned int how)
+static inline bool bounce_callback(struct vcpu *v, const struct guest_callback *cb, unsigned int how)
 {
     return bounce(v, cb->address, GUEST_CS64, how | (cb->mask_events ? MASK_EVENTS : 0), 0);
 }

@@ -33,6 +33,7 @@ static __attribute__((used)) void offsets(void)
 }
 /* clang-format on */
 _Static_assert(ERESTART == 85, "asm knows it");
-_Static_assert(offsetof(struct cpu_entry, pcpu) == 0, "this_pcpu()");
+_Static_assert(offsetof(struct cpu_entry, pcpu) == ENTRY_OFFSET_PCPU, "this_pcpu()");
+_Static_assert(offsetof(struct cpu_entry, regs) == ENTRY_OFFSET_REGS, "arch_guest_regs()");
 _Static_assert(offsetof(struct vcpu, mce_pending) == offsetof(struct vcpu, nmi_pending) + 1,
                "asm tests both");

@@ -68,14 +68,6 @@ void arch_vcpu_destroy(struct vcpu *v)
     free_page(v->arch.traps);
 }
 
-struct cpu_user_regs *arch_guest_regs(void)
-{
-    struct cpu_user_regs *r;
-
-    __asm__("mov %%gs:%c1, %0" : "=r"(r) : "i"(offsetof(struct cpu_entry, regs)));
-    return r;
-}
-
 uint64_t arch_vcpu_root(const struct vcpu *v)
 {
     return v->arch.kernel_mode ? v->arch.cr3_kernel : v->arch.cr3_user;
