@@ -326,17 +326,24 @@ static void console(void)
     BENCH("console write of 64 bytes", 1, NOTHING, bare(console_io, CONSOLEIO_write, 64, text));
 }
 
-int main(void)
+static const struct group {
+    const char *name;
+    void (*run)(void);
+} groups[] = {
+    { "hypercalls", hypercalls }, { "events", events },
+    { "faults", faults },         { "privileged", privileged },
+    { "page_tables", page_tables }, { "pins", pins },
+    { "user_syscalls", user_syscalls }, { "memory", memory },
+    { "console", console },
+};
+
+/* Without arguments all groups, else those named. */
+int main(int argc, char **argv)
 {
     empty = LEAST(NOTHING, NOTHING);
-    hypercalls();
-    events();
-    faults();
-    privileged();
-    page_tables();
-    pins();
-    user_syscalls();
-    memory();
-    console();
+    for (size_t n = 0; n < sizeof(groups) / sizeof(groups[0]); n++)
+        for (int k = argc > 1 ? 1 : 0; k < argc; k++)
+            if (argc == 1 || strcmp(argv[k], groups[n].name) == 0)
+                groups[n].run();
     return verdict();
 }
