@@ -139,7 +139,7 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 
 /* ---- L2 to L4 ---- */
 
-static int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, unsigned int *done)
+static noinline int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, unsigned int *done)
 {
     const unsigned int first = *done;
 
@@ -147,6 +147,10 @@ static int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, un
         pte_t *p = &t[*done], e = *p;
         int rc;
 
+        if (*done % SKIP == 0 && none_present(p) && !arch_l1tf_affected) {
+            *done += SKIP - 1;
+            continue;
+        }
         if (is_hv_slot(type, *done) || (!(e & PTE_P) && l1tf_safe(e)))
             continue;
         if (*done > first && hypercall_preempt_check())
