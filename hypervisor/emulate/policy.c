@@ -18,7 +18,7 @@
 
 /*
  * The bits of EAX, EBX, ECX, EDX of leaves and subleaves first..last that pass if all of xcr0 is
- * there; of several rows for a leaf, what one of them lets pass. What is not here is zero.
+ * there; of several rows for a leaf, what one of them lets pass. What is not here is zero. By leaf.
  */
 enum { EAX, EBX, ECX, EDX };
 /* clang-format off */
@@ -117,11 +117,15 @@ void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t
     if (leaf > (leaf >> 31 ? max_extended : max_basic))
         return;
     arch_cpuid(leaf, subleaf, hw);
-    for (const struct leaf_policy *l = leaves; l < leaves + ARRAY_SIZE(leaves); l++)
+    for (const struct leaf_policy *l = leaves; l < leaves + ARRAY_SIZE(leaves); l++) {
+        if (l->leaf > leaf)
+            break;
+        if (l->leaf < leaf || subleaf < l->first || subleaf > l->last ||
+            (arch_xcr0_mask & l->xcr0) != l->xcr0)
+            continue;
         for (unsigned int r = 0; r < 4; r++)
-            if (leaf == l->leaf && subleaf >= l->first && subleaf <= l->last &&
-                (arch_xcr0_mask & l->xcr0) == l->xcr0)
-                out[r] |= hw[r] & l->mask[r];
+            out[r] |= hw[r] & l->mask[r];
+    }
     switch (leaf) {
     case 0:
     case 0x80000000: out[EAX] = leaf ? max_extended : max_basic; break;

@@ -244,18 +244,18 @@ bool guest_general_protection(struct vcpu *v, struct cpu_user_regs *regs)
 /* Forced emulation: ud2a; .ascii "xen"; cpuid. Also for user mode, and the same in 32-bit code. */
 bool guest_invalid_opcode(struct vcpu *v, struct cpu_user_regs *regs)
 {
-    static const uint8_t forced_cpuid[] = { 0x0f, 0x0b, 'x', 'e', 'n', 0x0f, 0xa2 };
-    uint8_t insn[sizeof(forced_cpuid)];
+    const uint64_t forced_cpuid = 0xa20f6e65780b0f; /* 0f 0b "xen" 0f a2 */
+    const size_t bytes = 7;
+    uint64_t insn = 0;
     uint32_t r[4];
 
-    if (copy_from_guest(insn, _gva(regs->rip), sizeof(insn)) ||
-        memcmp(insn, forced_cpuid, sizeof(insn)) != 0)
+    if (copy_from_guest(&insn, _gva(regs->rip), bytes) || insn != forced_cpuid)
         return false;
     guest_cpuid(v, (uint32_t)regs->rax, (uint32_t)regs->rcx, r);
     regs->rax = r[0];
     regs->rbx = r[1];
     regs->rcx = r[2];
     regs->rdx = r[3];
-    insn_retire(v, regs, sizeof(insn));
+    insn_retire(v, regs, bytes);
     return true;
 }

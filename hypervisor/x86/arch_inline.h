@@ -77,31 +77,37 @@ static inline bool guest_access_ok(uint64_t va)
     return likely(va - HV_VIRT_START >= HV_VIRT_END - HV_VIRT_START);
 }
 
-/* arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant. */
+/* arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant, or words. */
+#define COPY_ONE(insn, reg, type)                                                  \
+    __asm__ volatile("1: " insn " %3, %" reg "0; 2: " insn " %" reg                \
+                     "0, %1; dec %2; 3:" EX_TABLE("1b", "3b") EX_TABLE("2b", "3b") \
+                     : "=&r"(word), "=m"(*(type *)dst), "+r"(left)                 \
+                     : "m"(*(const type *)src)                                     \
+                     : "memory")
+#define COPY_MANY(insn)                                     \
+    __asm__ volatile("1: " insn "; 2:" EX_TABLE("1b", "2b") \
+                     : "+D"(dst), "+S"(src), "+c"(left)::"memory")
 static inline __attribute__((always_inline)) size_t copy_small(uint64_t va, void *dst,
                                                                const void *src, size_t len)
 {
-    size_t left = len / 8;
+    size_t left = len == 8 || len == 4 ? 1 : len % 8 == 0 ? len / 8 : len;
+    uint64_t word;
 
     if (!guest_access_ok(va))
         return len;
     smap_open();
-    if (len == 8) {
-        uint64_t word;
-
-        __asm__ volatile("1: mov %3, %0; 2: mov %0, %1; dec %2; 3:" EX_TABLE("1b", "3b")
-                             EX_TABLE("2b", "3b")
-                         : "=&r"(word), "=m"(*(uint64_t *)dst), "+r"(left)
-                         : "m"(*(const uint64_t *)src)
-                         : "memory");
-    } else {
-        __asm__ volatile("1: rep movsq; 2:" EX_TABLE("1b", "2b")
-                         : "+D"(dst), "+S"(src), "+c"(left)::"memory");
-    }
+    if (len == 8)
+        COPY_ONE("movq", "q", uint64_t);
+    else if (len == 4)
+        COPY_ONE("movl", "k", uint32_t);
+    else if (len % 8 == 0)
+        COPY_MANY("rep movsq");
+    else
+        COPY_MANY("rep movsb");
     smap_close();
     return left;
 }
-static inline bool arch_copy_is_small(size_t len) { return len % 8 == 0 && len <= 128; }
+static inline bool arch_copy_is_small(size_t len) { return len % 8 == 0 ? len <= 128 : len < 16; }
 #define arch_copy_small_from_guest(dst, va, len) copy_small(va, dst, (const void *)(va), len)
 #define arch_copy_small_to_guest(va, src, len) copy_small(va, (void *)(va), src, len)
 
