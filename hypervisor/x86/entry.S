@@ -114,7 +114,11 @@ FUNC(entry_syscall)
         swapgs
         sysretq
 1:      SERVE_GUEST syscall_from_user, sti
-2:      subq    $SYSCALL_BYTES, REGS_rip(%rsp)
+2:      cmpq    $HYPERVISOR_get_debugreg, REGS_rax(%rsp)        /* that answers any value of the guest's */
+        je      3f
+        subq    $SYSCALL_BYTES, REGS_rip(%rsp)
+        jmp     entry_exit
+3:      mov     %rax, REGS_rax(%rsp)
         jmp     entry_exit
 
 FUNC(entry_syscall32)

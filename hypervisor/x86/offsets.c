@@ -29,6 +29,7 @@ static __attribute__((used)) void offsets(void)
     OFFSET(VCPU_nmi_pending, struct vcpu, nmi_pending)
     OFFSET(INFO_pending, struct vcpu_info, evtchn_upcall_pending)
     OFFSET(INFO_mask, struct vcpu_info, evtchn_upcall_mask)
+    VALUE(HYPERVISOR_get_debugreg, __HYPERVISOR_get_debugreg)
     VALUE(STACK_SIZE_CHECK, CPU_STACK_SIZE)
 }
 /* clang-format on */

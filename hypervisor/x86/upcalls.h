@@ -7,7 +7,8 @@ struct cpu_user_regs;
 
 /**
  * Hypercall nr of a guest kernel. Returns what goes to the guest's rax, or -ERESTART: the guest
- * executes its SYSCALL again (with the arguments that are in arch_guest_regs() by then). hypercall/
+ * executes its SYSCALL again (with the arguments that are in arch_guest_regs() by then); but for
+ * get_debugreg, which has that number as a result, too. hypercall/
  */
 long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr);
 

@@ -41,7 +41,7 @@ static inline void hypercall_dispatch(struct cpu_user_regs *regs)
 {
     long rc = hypercall(regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->rax);
 
-    if (rc == -ERESTART)
+    if (rc == -ERESTART && regs->rax != __HYPERVISOR_get_debugreg)
         regs->rip -= 2;
     else
         regs->rax = (uint64_t)rc;
