@@ -51,7 +51,7 @@ static const uint64_t nowhere[] = {
     0x00ffffffffffff00,
     0x7fffffffffffffff,
     ~0UL,
-    ~0UL - 1,
+    ~0UL,                       /* wraps: what ends at 2^64 is the guest's */
     USER_STACK_TOP - PAGE_SIZE, /* mapped in user mode only */
 };
 
