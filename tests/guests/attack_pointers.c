@@ -50,8 +50,7 @@ static const uint64_t nowhere[] = {
     NONCANONICAL + 8,
     0x00ffffffffffff00,
     0x7fffffffffffffff,
-    ~0UL,
-    ~0UL,                       /* wraps: what ends at 2^64 is the guest's */
+    ~0UL,                       /* wraps; what ends at 2^64 is the guest's */
     USER_STACK_TOP - PAGE_SIZE, /* mapped in user mode only */
 };
 
