@@ -69,7 +69,7 @@ static int desc_frames_set(struct vcpu *v, bool ldt, const uint64_t *gfns, uint6
         if (rc == 0)
             new[i] = m;
         else if (ldt && rc != -ERESTART)
-            rc = 0;
+            rc = tables_drain_locked(d); /* else it is still dead when the next page is the same */
     }
     if (rc == 0) {
         memcpy(old, frames, nr_frames * sizeof(*old));

@@ -834,6 +834,8 @@ static void test_descriptor_tables(void)
     CU_ASSERT_EQUAL(va_update(VA + PAGE_SIZE, pte_make(bad, P)), 0);
     CU_ASSERT_EQUAL(vcpu_set_ldt(v, VA + PAGE_SIZE, 1), 0); /* bad contents: faults when used */
     CU_ASSERT_EQUAL(mfn_x(v->arch.ldt_frames[0]), mfn_x(INVALID_MFN));
+    CU_ASSERT_EQUAL(va_update(VA + 2 * PAGE_SIZE, pte_make(bad, P)), 0);
+    CU_ASSERT_EQUAL(vcpu_set_ldt(v, VA + PAGE_SIZE, 513), 0); /* twice the same: it was for ever */
     CU_ASSERT_EQUAL(ext(MMUEXT_SET_LDT, 0), 0);
     CU_ASSERT_EQUAL(vcpu_set_gdt(v, frames, 0), 0);
     CU_ASSERT_FALSE(type_of(g) & PGT_IN_USE);
