@@ -62,10 +62,10 @@ parts=2
 while :; do
     count=$(wc -l <"$work/now")
     [ "$count" -gt 1 ] || break
-    [ $parts -le "$count" ] || parts=$count
+    [ "$parts" -le "$count" ] || parts=$count
     smaller=
     for ((k = 0; k < parts; k++)); do
-        awk -v k=$k -v parts=$parts -v n="$count" \
+        awk -v k="$k" -v parts="$parts" -v n="$count" \
             '{ if (int((NR - 1) * parts / n) != k) print }' "$work/now" >"$work/less"
         if fails "$work/less"; then
             mv "$work/less" "$work/now"
@@ -75,8 +75,8 @@ while :; do
         fi
     done
     if [ -n "$smaller" ]; then
-        [ $parts -le 2 ] || parts=$((parts - 1))
-    elif [ $parts -ge "$count" ]; then
+        [ "$parts" -le 2 ] || parts=$((parts - 1))
+    elif [ "$parts" -ge "$count" ]; then
         break
     else
         parts=$((parts * 2))
