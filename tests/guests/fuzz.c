@@ -207,6 +207,9 @@ static void on_trap(struct cpu_user_regs *regs)
         failure("vCPU %u, call %lu: entry %u, error 0x%x, at %x:0x%lx, rsp 0x%lx, cr2 0x%lx", f->id,
                 f->i, vector, regs->error_code, regs->cs, regs->rip, regs->rsp, f->info->arch.cr2);
 back:
+    if (show)
+        print("FUZZ %u.%lu trap %u at 0x%lx, error 0x%x, cr2 0x%lx\n", f->id, f->i, vector,
+              regs->rip, regs->error_code, f->info->arch.cr2);
     f->vector = (int)vector;
     f->armed = false;
     __builtin_longjmp(f->back, 1);

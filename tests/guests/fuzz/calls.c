@@ -188,13 +188,17 @@ static void one_update(struct fuzzer *f, struct mmu_update *u)
     unsigned int level = 1 + (unsigned int)below(f, 4);
     uint64_t cmd = chance(f, 8) ? below(f, 4) : MMU_NORMAL_PT_UPDATE, w = below(f, NR_SLOTS);
 
+    bool own = false;
+
     u->val = entry(f, level);
     switch (below(f, 10)) {
     case 0: /* an entry of a table that the kernel runs on */
+        own = true;
         u->ptr = virt_to_maddr(pte_of(kernel_root, (uint64_t)WINDOW(w), 1));
         u->val = entry(f, 1);
         break;
     case 1:
+        own = true;
         w = chance(f, 2) ? MAX_FUZZERS : below(f, MAX_FUZZERS);
         u->ptr =
             virt_to_maddr(&(w < MAX_FUZZERS ? alt_roots[w] : kernel_root)[FUZZ_SLOT + below(f, 4)]);
@@ -209,8 +213,10 @@ static void one_update(struct fuzzer *f, struct mmu_update *u)
         break;
     default: u->ptr = mfn_of_role(f, ROLE_L1 + level - 1) << 12 | table_index(f, level) << 3;
     }
-    /* in a root that the kernel runs on a M2P update is one of the frame's number: harmless */
-    u->ptr |= chance(f, 40) ? below(f, 8) : cmd;
+    if (chance(f, 40))
+        cmd = below(f, 8);
+    /* the M2P of the kernel's own tables is how it finds them */
+    u->ptr |= cmd == MMU_MACHPHYS_UPDATE && own ? MMU_PT_UPDATE_PRESERVE_AD : cmd;
 }
 
 static void make_mmu_update(struct fuzzer *f, struct call *c, uint64_t sub)
