@@ -294,7 +294,10 @@ static void wrong_levels(void)
         CHECK(l == 4 || mmuext(MMUEXT_NEW_BASEPTR, virt_to_mfn(table[l]), 0) < 0);
         CHECK(l == 4 || mmuext(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(table[l]), 0) < 0);
         CHECK(pin(l, gdt) < 0);
-        CHECK(pin(l, ldt) < 0);
+        if (pin(l, ldt) == 0) { /* Xen takes a reference when a descriptor is used */
+            CHECK(on_xen());
+            CHECK_EQ(unpin(ldt), 0);
+        }
     }
     witness_check();
 }

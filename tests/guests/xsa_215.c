@@ -38,8 +38,8 @@ void test_main(void)
         page_set_ro(tables[i]);
     CHECK_EQ(pte_write(&kernel_root[(HV_END >> 39) & 511], virt_to_maddr(tables[2]) | PTE_FLAGS),
              0);
-    CHECK_EQ(fail(HV_END + PAGE_SIZE), ENTRY_FAILSAFE);
-    CHECK_EQ(fail(HV_END + 2048), ENTRY_FAILSAFE);
+    attack("failsafe.page", fail(HV_END + PAGE_SIZE), ENTRY_FAILSAFE);
+    attack("failsafe.half-page", fail(HV_END + 2048), ENTRY_FAILSAFE);
     if (came.cs != 0x1003)
         failure("the frame has cs 0x%x", came.cs);
     expect_crash();

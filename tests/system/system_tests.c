@@ -536,9 +536,9 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->guest = true;
     snprintf(t->kernel, sizeof(t->kernel), "%s.elf", g->name);
     snprintf(t->cpu, sizeof(t->cpu), "%s", g->cpu);
-    /* Xen drops what its buffer for the serial line has no room for: answers, too. */
+    /* Xen drops what its buffer for the serial line has no room for, answers too; it warns of each refusal. */
     snprintf(t->hypervisor_cmdline, sizeof(t->hypervisor_cmdline), "noreboot %s%s",
-             peer != NULL ? "serial_tx_buffer=1m " : "",
+             peer != NULL ? "serial_tx_buffer=1m guest_loglvl=error " : "",
              strcmp(g->arguments, "-") != 0 ? g->arguments : "");
     t->scenario.kernel = t->kernel;
     t->scenario.cpu = t->cpu;

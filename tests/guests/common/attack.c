@@ -27,10 +27,10 @@ bool in_witness(uint64_t rsp) { return rsp - (uint64_t)witness_stack < WITNESS_S
 static uint64_t pattern(uint64_t round, uint64_t i) { return (round + i) * 0x9e3779b97f4a7c15UL; }
 
 /* All SSE registers in one piece, for what the hypervisor does between the two to be seen. */
-static bool registers_survive(uint64_t round)
+static bool registers_survive(uint64_t round, uint64_t skew)
 {
     uint64_t in[32], out[32], fs = 0x1234000 + round, got_fs = 0;
-    struct sched_poll poll = { .nr_ports = 1, .timeout = now_ns(witness_vcpu) + 200000 };
+    struct sched_poll poll = { .nr_ports = 1, .timeout = now_ns(witness_vcpu) + 200000 - skew };
     evtchn_port_t port = (evtchn_port_t)ping_port;
     long rc;
 
@@ -65,7 +65,7 @@ static void witness(void)
 
         for (uint64_t i = 0; i < words; i++)
             witness_memory[i] = pattern(round, i);
-        if (!registers_survive(round))
+        if (!registers_survive(round, skew))
             harm = "registers";
         for (uint64_t i = 0; i < words && !harm; i++)
             if (witness_memory[i] != pattern(round, i))

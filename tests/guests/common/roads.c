@@ -255,6 +255,8 @@ static long by_cr3(const struct road *r, unsigned int level, uint64_t val, uint6
     rc = trapped(-1) ? 0 : last_trap.vector;
     if (rc == 0)
         CHECK_EQ(mmuext(MMUEXT_NEW_BASEPTR, virt_to_mfn(kernel_root), 0), 0);
+    else /* any such hypercall: Xen holds what it could not validate until the next one */
+        CHECK_EQ(mmuext(MMUEXT_TLB_FLUSH_LOCAL, 0, 0), 0);
     return fresh_done(level, rc);
 }
 
