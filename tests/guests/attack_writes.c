@@ -70,13 +70,18 @@ static bool changed(const uint64_t *t)
     DO("xchg %1, 4(%0)") DO("movw %w1, 7(%0)")
 /* clang-format on */
 
-#define ONE(insns)                                                                                \
-    TRY(insns, : : "r"(at), "r"(val) : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory", "cc"); \
-    n++;                                                                                          \
-    if (changed(t)) {                                                                             \
-        memcpy(before, t, PAGE_SIZE);                                                             \
-        if (++nr_changes && !plain)                                                               \
-            print("%s: changed by: %s\n", guest_name, insns);                                     \
+/* Xen 4.17.7 dies of x87 stores into a table: it calls address 0 when it emulates FNSTCW. */
+#define ONE(insns)                                                       \
+    if (plain || !xen || (insns)[0] != 'f')                              \
+        TRY(insns,                                                       \
+            :                                                            \
+            : "r"(at), "r"(val)                                          \
+            : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory", "cc"); \
+    n++;                                                                 \
+    if (changed(t)) {                                                    \
+        memcpy(before, t, PAGE_SIZE);                                    \
+        if (++nr_changes && !plain)                                      \
+            print("%s: changed by: %s\n", guest_name, insns);            \
     }
 
 static unsigned int nr_changes;
@@ -84,6 +89,7 @@ static unsigned int nr_changes;
 static __attribute__((noinline)) unsigned int stores(const uint64_t *t, bool plain, uint64_t *at_,
                                                      uint64_t val_)
 {
+    const bool xen = on_xen();
     unsigned int n = 0;
     register uint64_t *at __asm__("r14") = at_;
     register uint64_t val __asm__("r15") = val_;
