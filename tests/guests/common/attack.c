@@ -79,6 +79,7 @@ static void witness(void)
         }
         __atomic_fetch_add(&rounds, 1, __ATOMIC_SEQ_CST);
     }
+    print("the witness found its %s changed in round %lu\n", harm, rounds);
     for (;;) /* not SCHEDOP_block: that unmasks upcalls, and one would hide what was found */
         hc(vcpu_op, VCPUOP_down, witness_vcpu, 0);
 }

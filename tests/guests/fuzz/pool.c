@@ -234,7 +234,8 @@ uint64_t entry(struct fuzzer *f, unsigned int level)
         return mutate(f, mfn_of_role(f, tables[below(f, ARRAY_SIZE(tables))]) << 12 | ro);
     if (what < 92)
         return mutate(f, slots[below(f, NR_SLOTS)] << 12 | PTE_FLAGS);
-    return mutate(f, mfn_to_write(f) << 12 | ro) & ~(uint64_t)PTE_RW;
+    /* not the table that maps the kernel itself: through such a page it would write to it */
+    return mutate(f, mfn_to_update(f) << 12 | ro) & ~(uint64_t)PTE_RW;
 }
 
 uint64_t table_index(struct fuzzer *f, unsigned int level)
