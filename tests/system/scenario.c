@@ -186,7 +186,7 @@ static void add_words(struct command *c, const char *words)
 
 static void make_argv(struct command *c, const struct scenario *s, const struct scenario_options *o)
 {
-    add_format(c, "-accel", "tcg");
+    add_format(c, "-accel", o->one_thread ? "tcg,thread=single" : "tcg");
     add_format(c, "-machine", "%s", or_default(s->machine, "pc"));
     add_format(c, "-cpu", "%s", or_default(s->cpu, "qemu64"));
     add_format(c, "-smp", "%u", s->smp != 0 ? s->smp : 1);

@@ -51,7 +51,7 @@ test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
 	    guests tests/guests/guests.tsv $(GUEST_ELFS)
 
 #: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)
-SOAK_FUZZ = $(SYSTEM)/system_tests -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
+SOAK_FUZZ = $(SYSTEM)/system_tests -s -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
     tests/guests/soak.tsv
 soak-fuzz: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/soak.tsv
 	$(Q)$(SOAK_FUZZ)

@@ -1,8 +1,8 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
  *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-d FILES-DIR] [-k KERNEL] ISO GROUP...
- *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] ISO guests TABLE.tsv
- *              KERNEL.elf...   -x: on Debian's Xen, but for what PEER.tsv skips; -q: the quick ones
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] ISO guests TABLE.tsv
+ *              KERNEL.elf...   -x: on Xen, but for what PEER.tsv skips; -q: the quick ones; -s: QEMU has one thread
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
 #define _GNU_SOURCE
@@ -659,7 +659,7 @@ int main(int argc, char *argv[])
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "j:l:n:d:k:x:q")) != -1) {
+    while ((option = getopt(argc, argv, "j:l:n:d:k:x:qs")) != -1) {
         switch (option) {
         case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
         case 'l': options.log_dir = optarg; break;
@@ -668,6 +668,7 @@ int main(int argc, char *argv[])
         case 'k': options.kernel = optarg; break;
         case 'x': peer = optarg; break;
         case 'q': quick = true; break;
+        case 's': options.one_thread = true; break;
         default: return 2;
         }
     }
