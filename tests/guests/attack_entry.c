@@ -274,7 +274,7 @@ static void handler_selectors(void)
         GO("ud2", : : : "memory");
         wrong += !trapped(ENTRY_FAILSAFE);
     }
-    CHECK_EQ(wrong, 0);
+    attack("handler-selectors.not-failsafe", wrong, 0);
     CHECK_EQ(set_trap(TRAP_UD, 0, (uint64_t)trap_stubs + TRAP_UD * 32), 0);
     GO("ud2", : : : "memory");
     CHECK(trapped(TRAP_UD));
@@ -359,8 +359,10 @@ static void handler_addresses(void)
            : "+a"(rax)
            :
            : "rbx", "rcx", "r11", "memory");
-        CHECK(trapped(TRAP_PF));
-        CHECK_EQ(last_trap.cr2, at);
+        if (!on_xen()) { /* where this iret's fault is no matter for the failsafe callback */
+            CHECK(trapped(TRAP_PF));
+            CHECK_EQ(last_trap.cr2, at);
+        }
     }
     CHECK_EQ(set_trap(TRAP_UD, 0, (uint64_t)trap_stubs + TRAP_UD * 32), 0);
     CHECK_EQ(hc(set_callbacks, event_entry, failsafe_entry, syscall_entry), 0);
@@ -389,7 +391,7 @@ static void soft_interrupts(void)
         if (v == TRAP_GP)
             wrong += last_trap.regs.error_code != n * 8 + 2;
     }
-    CHECK_EQ(wrong, 0);
+    attack("soft-interrupts.wrong", wrong, 0);
     hooks(escape);
     witness_check();
 }
