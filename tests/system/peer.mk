@@ -9,9 +9,10 @@ $(PEER)/stamp: tests/system/fetch-peer.sh
 	$(Q)tests/system/fetch-peer.sh $(PEER) </dev/null
 $(PEER)/xen-4.17.gz: $(PEER)/stamp ;
 
-$(SYSTEM)/peer.iso: $(PEER)/xen-4.17.gz $(GUEST_ELFS) tests/system/mkiso.sh $(SYSTEM)/settings
+$(SYSTEM)/peer.iso: $(PEER)/xen-4.17.gz $(GUEST_ELFS) $(GUEST_RAMDISKS) tests/system/mkiso.sh $(SYSTEM)/settings
 	@echo "  ISO     $@"
-	$(Q)$(MKISO) -t -o $@ -x $(PEER)/xen-4.17.gz -c "$(RUN_HV_CMDLINE)" $(GUEST_ELFS:%=-f %)
+	$(Q)$(MKISO) -t -o $@ -x $(PEER)/xen-4.17.gz -c "$(RUN_HV_CMDLINE)" \
+	    $(addprefix -f ,$(GUEST_ELFS) $(GUEST_RAMDISKS))
 
 .PHONY: test-peer test-peer-quick peer-run
 peer-run: $(SYSTEM)/system_tests $(SYSTEM)/peer.iso tests/guests/guests.tsv $(PEER_TABLE)
