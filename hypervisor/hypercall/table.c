@@ -104,7 +104,8 @@ long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t
             result = -EINVAL; /* they would leave the kernel's context, or nest without bound */
         else
             result = hypercall(e.args[0], e.args[1], e.args[2], e.args[3], e.args[4], e.op);
-        if (unlikely(result == -ERESTART) && !is_any_value(e.op)) { /* stopped half way: all of it, to go on later */
+        if (unlikely(result == -ERESTART) &&
+            !is_any_value(e.op)) { /* stopped half way: all of it, to go on later */
             rc = copy_to_guest(_gva(list), &e, sizeof(e)) ?: -ERESTART;
             break;
         }

@@ -104,12 +104,9 @@ long hc_callback_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64
 {
     struct arch_vcpu *a = &current->arch;
     struct guest_callback *const of_type[] = {
-        [CALLBACKTYPE_event] = &a->event_cb,
-        [CALLBACKTYPE_failsafe] = &a->failsafe_cb,
-        [CALLBACKTYPE_syscall] = &a->syscall_cb,
-        [CALLBACKTYPE_nmi] = &a->nmi_cb,
-        [CALLBACKTYPE_sysenter] = &a->sysenter_cb,
-        [CALLBACKTYPE_syscall32] = &a->syscall32_cb,
+        [CALLBACKTYPE_event] = &a->event_cb,       [CALLBACKTYPE_failsafe] = &a->failsafe_cb,
+        [CALLBACKTYPE_syscall] = &a->syscall_cb,   [CALLBACKTYPE_nmi] = &a->nmi_cb,
+        [CALLBACKTYPE_sysenter] = &a->sysenter_cb, [CALLBACKTYPE_syscall32] = &a->syscall32_cb,
     };
     struct callback_register r = { 0 }; /* CALLBACKOP_unregister's is its first four bytes */
     size_t bytes = cmd == CALLBACKOP_register ? sizeof(r) : sizeof(struct callback_unregister);

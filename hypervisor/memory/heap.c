@@ -14,8 +14,8 @@ _Static_assert(NR_ZONES < 32 && NR_ORDERS < 32, "sets of them are 32 bits wide")
 
 static struct spinlock heap_lock = SPINLOCK_INIT(L_HEAP); /* guards all below, and free frames */
 static uint32_t free_head[NR_ZONES][NR_ORDERS];           /* 0: none (frame 0 is never free) */
-static uint32_t free_orders[NR_ZONES]; /* bit per list that is not empty */
-static uint32_t free_zones;            /* bit per zone that has such a list */
+static uint32_t free_orders[NR_ZONES];                    /* bit per list that is not empty */
+static uint32_t free_zones;                               /* bit per zone that has such a list */
 static uint64_t nr_free, nr_total;
 
 static unsigned int zone_of(uint64_t mfn)

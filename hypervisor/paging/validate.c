@@ -139,7 +139,8 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 
 /* ---- L2 to L4 ---- */
 
-static noinline int upper_get_entries(struct domain *d, pte_t *t, enum page_type type, unsigned int *done)
+static noinline int upper_get_entries(struct domain *d, pte_t *t, enum page_type type,
+                                      unsigned int *done)
 {
     const unsigned int first = *done;
 

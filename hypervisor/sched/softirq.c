@@ -57,7 +57,8 @@ void cpus_park(void)
     uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);
 
     handlers[SOFTIRQ_PARK] = park;
-    for (bool owned = false; !atomic_compare_exchange_strong(&park_owned, &owned, true); owned = false)
+    for (bool owned = false; !atomic_compare_exchange_strong(&park_owned, &owned, true);
+         owned = false)
         park(); /* the other CPU waits for this one, too */
     atomic_store(&this_pcpu()->stands_still, true);
     atomic_store(&parking, true);

@@ -70,14 +70,16 @@ static bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
     return true;
 }
 
-static inline bool bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how, uint32_t error_code)
+static inline bool bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how,
+                               uint32_t error_code)
 {
     const struct guest_trap *t = &v->arch.traps[vector];
 
     return bounce(v, t->address, t->cs, how | (t->flags & MASK_EVENTS), error_code);
 }
 
-static inline bool bounce_callback(struct vcpu *v, const struct guest_callback *cb, unsigned int how)
+static inline bool bounce_callback(struct vcpu *v, const struct guest_callback *cb,
+                                   unsigned int how)
 {
     return bounce(v, cb->address, GUEST_CS64, how | (cb->mask_events ? MASK_EVENTS : 0), 0);
 }

@@ -61,19 +61,19 @@ static void tell(const char *name, uint64_t least, unsigned int per)
 }
 
 /* The smallest of SAMPLES figures for op, with prepare before each, unmeasured. i counts them. */
-#define LEAST(prepare, op)                                       \
-    ({                                                           \
-        uint64_t least_ = ~0UL;                                  \
-        for (unsigned int i = 0; i < SAMPLES; i++) {             \
-            uint64_t from_, took_;                               \
-            prepare;                                             \
-            from_ = rdtsc();                                     \
-            op;                                                  \
-            took_ = rdtsc() - from_;                             \
-            if (took_ < least_)                                  \
-                least_ = took_;                                  \
-        }                                                        \
-        least_;                                                  \
+#define LEAST(prepare, op)                           \
+    ({                                               \
+        uint64_t least_ = ~0UL;                      \
+        for (unsigned int i = 0; i < SAMPLES; i++) { \
+            uint64_t from_, took_;                   \
+            prepare;                                 \
+            from_ = rdtsc();                         \
+            op;                                      \
+            took_ = rdtsc() - from_;                 \
+            if (took_ < least_)                      \
+                least_ = took_;                      \
+        }                                            \
+        least_;                                      \
     })
 #define BENCH(name, per, prepare, op) tell(name, LEAST(prepare, op), per)
 #define NOTHING (void)0
@@ -116,7 +116,8 @@ static void no_event(unsigned int port, void *arg)
 
 static void events(void)
 {
-    struct callback_register reg = { .type = CALLBACKTYPE_event, .address = (uint64_t)bench_upcall };
+    struct callback_register reg = { .type = CALLBACKTYPE_event,
+                                     .address = (uint64_t)bench_upcall };
     int port = event_bind_ipi(0, no_event, NULL);
     struct evtchn_send send = { .port = (evtchn_port_t)port };
     bool were_off = events_off();
@@ -150,7 +151,10 @@ static void faults(void)
 
     set_trap(14, bench_fault);
     BENCH("page fault, bounce, iret", 1, NOTHING,
-          __asm__ volatile("mov (%%rdi), %%al" : : "D"(0x1000UL) : "rax", "memory"));
+          __asm__ volatile("mov (%%rdi), %%al"
+                           :
+                           : "D"(0x1000UL)
+                           : "rax", "memory"));
     set_trap(14, trap_stubs + 14 * 32);
     events_restore(were_off);
 }
@@ -162,12 +166,21 @@ static void privileged(void)
 
     MUST(hc(physdev_op, PHYSDEVOP_set_iopl, &iopl));
     BENCH("CPUID", 1, NOTHING,
-          __asm__ volatile(XEN_CPUID : "=a"(x) : "a"(1), "c"(0) : "ebx", "edx"));
+          __asm__ volatile(XEN_CPUID
+                           : "=a"(x)
+                           : "a"(1), "c"(0)
+                           : "ebx", "edx"));
     BENCH("MSR read", 1, NOTHING,
-          __asm__ volatile("rdmsr" : : "c"(0xc0000100) : "eax", "edx", "memory"));
+          __asm__ volatile("rdmsr"
+                           :
+                           : "c"(0xc0000100)
+                           : "eax", "edx", "memory"));
     BENCH("control register read", 1, NOTHING, __asm__ volatile("mov %%cr0, %0" : "=r"(x)));
     BENCH("port write", 1, NOTHING,
-          __asm__ volatile("outb %%al, %%dx" : : "a"(0), "d"(0x80) : "memory"));
+          __asm__ volatile("outb %%al, %%dx"
+                           :
+                           : "a"(0), "d"(0x80)
+                           : "memory"));
 }
 
 /* ---- page tables ---- */
@@ -243,8 +256,8 @@ static void page_tables(void)
     MUST(page_protect(l1, PROT_KERNEL_RO));
     MUST(mmuext(MMUEXT_PIN_L1_TABLE, l1));
     BENCH("mmu_update, of 512", NR_ENTRIES,
-          for (unsigned int n = 0; n < NR_ENTRIES; n++)
-              u[n] = ((struct mmu_update){ maddr + n * 8, pte[i % 2] }),
+          for (unsigned int n = 0; n < NR_ENTRIES; n++) u[n] =
+              ((struct mmu_update){ maddr + n * 8, pte[i % 2] }),
           bare(mmu_update, u, NR_ENTRIES, 0, DOMID_SELF));
     MUST(mmuext(MMUEXT_UNPIN_TABLE, l1));
     for (unsigned int n = 0; n < NR_ENTRIES; n++)
@@ -330,11 +343,9 @@ static const struct group {
     const char *name;
     void (*run)(void);
 } groups[] = {
-    { "hypercalls", hypercalls }, { "events", events },
-    { "faults", faults },         { "privileged", privileged },
-    { "page_tables", page_tables }, { "pins", pins },
-    { "user_syscalls", user_syscalls }, { "memory", memory },
-    { "console", console },
+    { "hypercalls", hypercalls },       { "events", events },           { "faults", faults },
+    { "privileged", privileged },       { "page_tables", page_tables }, { "pins", pins },
+    { "user_syscalls", user_syscalls }, { "memory", memory },           { "console", console },
 };
 
 /* Without arguments all groups, else those named. */

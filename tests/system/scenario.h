@@ -48,7 +48,7 @@ struct scenario_options {
     const char *iso, *log_dir;
     const char *files_dir; /* disks, and what is served on the network */
     const char *kernel;    /* whose font the local screen is read with */
-    bool one_thread;       /* QEMU's CPUs take turns: what they wait for from each other is soon there */
+    bool one_thread; /* QEMU's CPUs take turns: what they wait for from each other is soon there */
 };
 
 /* The whole life of the machine, into result. */

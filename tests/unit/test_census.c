@@ -62,7 +62,8 @@ static void test_census_sub_operations_are_known(void)
             mine |= strcmp(name, ours[i]) == 0;
         if (!mine)
             continue;
-        CU_ASSERT(hypercall_table[nr](strtoul(sub[0] == 'd' ? sub + 2 : sub, NULL, 0), 0, 0, 0, 0) != -ENOSYS);
+        CU_ASSERT(hypercall_table[nr](strtoul(sub[0] == 'd' ? sub + 2 : sub, NULL, 0), 0, 0, 0,
+                                      0) != -ENOSYS);
         checked++;
     }
     CU_ASSERT(checked > 50);

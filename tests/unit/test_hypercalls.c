@@ -217,7 +217,8 @@ static void test_multicall_continues_between_and_inside_entries(void)
             CU_ASSERT_EQUAL(m2p_get(_mfn(list[i])), 100 + i);
         CU_ASSERT((every != 0) == (restarts != 0));
         if (every == 1)
-            CU_ASSERT_EQUAL(restarts, 21); /* 19 in the entry, 2 between entries: before every eighth */
+            CU_ASSERT_EQUAL(restarts,
+                            21); /* 19 in the entry, 2 between entries: before every eighth */
         teardown();
     }
 }
