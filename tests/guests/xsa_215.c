@@ -9,7 +9,6 @@
 #define HV_END 0xffff880000000000UL
 #define FRAME_WORDS 11
 
-static volatile bool arrived;
 static struct cpu_user_regs came;
 extern char u_nowhere[];
 __asm__(".pushsection .user, \"ax\"\n.globl u_nowhere\nu_nowhere: ud2\n.popsection");
