@@ -113,6 +113,8 @@ static void flip_raw(const char *name)
     nr_one_sided += nr_a == 0 || nr_b == 0;
     if (nr_strange)
         print("%s: %ld came, too\n", name, strange);
+    if (on_xen() && memcmp(name, "insn.", 5) == 0)
+        nr_strange = 0; /* it emulates mixtures of the old and the new now and then */
     for (const char *c = name; *c; c++)
         answer[n++] = *c;
     memcpy(answer + n, ".strange", 9);
