@@ -536,7 +536,8 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->guest = true;
     snprintf(t->kernel, sizeof(t->kernel), "%s.elf", g->name);
     snprintf(t->cpu, sizeof(t->cpu), "%s", g->cpu);
-    /* Xen drops what its buffer for the serial line has no room for, answers too; it warns of each refusal. */
+    /* Xen drops what its buffer for the serial line has no room for: answers, too. Its warnings of
+     * each refusal would be most of the time. */
     snprintf(t->hypervisor_cmdline, sizeof(t->hypervisor_cmdline), "noreboot %s%s",
              peer != NULL ? "serial_tx_buffer=1m guest_loglvl=error " : "",
              strcmp(g->arguments, "-") != 0 ? g->arguments : "");
