@@ -19,7 +19,7 @@ hypercall_fn *const hypercall_table[NR_HYPERCALLS] = { [0 ... NR_HYPERCALLS - 1]
                                                        HYPERCALLS(HC) };
 #pragma GCC diagnostic pop
 
-#define CHECK_ENTRIES 8u /* after so many entries of a multicall: is there something else to do? */
+#define CHECK_ENTRIES 8u /* after so many entries of a multicall: has an event come? */
 
 #define NAME(nr) [__HYPERVISOR_##nr] = { #nr, NULL }
 #define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, note }
@@ -93,7 +93,8 @@ long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t
 
     c->multicall = &e;
     for (; left; left--, list += sizeof(e)) {
-        if (left != (uint32_t)nr && left % CHECK_ENTRIES == 0 && hypercall_preempt_check()) {
+        if (left != (uint32_t)nr && (atomic_load_explicit(&c->softirqs, memory_order_relaxed) ||
+                                     (left % CHECK_ENTRIES == 0 && hypercall_preempt_check()))) {
             rc = -ERESTART;
             break;
         }

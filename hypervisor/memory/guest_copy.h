@@ -19,7 +19,7 @@ static inline int copy_to_guest(guest_va_t dst, const void *src, size_t len)
 
     return left ? -14 /* -EFAULT */ : 0;
 }
-/** The address of element i of a guest's array; wraps to an address that the copy refuses or faults on. */
+/** The address of element i of a guest's array; may wrap: to another address of the guest's. */
 static inline guest_va_t gva_index(guest_va_t base, uint64_t i, size_t size)
 {
     return _gva(gva_x(base) + i * size);

@@ -45,11 +45,14 @@ static void park(void)
     uint64_t me = 1ULL << this_pcpu()->id;
 
     atomic_store(&this_pcpu()->stands_still, true);
-    atomic_fetch_or(&parked, me);
-    while (atomic_load(&parking)) /* with interrupts on: what other CPUs ask for is done */
-        cpu_relax();
+    do {
+        atomic_fetch_or(&parked, me);
+        while (atomic_load(&parking)) /* with interrupts on: what other CPUs ask for is done */
+            cpu_relax();
+        atomic_fetch_and(&parked, ~me);
+    } while (
+        atomic_load(&parking)); /* the next one may have counted us before we took the bit back */
     atomic_store(&this_pcpu()->stands_still, false);
-    atomic_fetch_and(&parked, ~me);
 }
 
 void cpus_park(void)
@@ -59,7 +62,10 @@ void cpus_park(void)
     handlers[SOFTIRQ_PARK] = park;
     for (bool owned = false; !atomic_compare_exchange_strong(&park_owned, &owned, true);
          owned = false)
-        park(); /* the other CPU waits for this one, too */
+        if (atomic_load(&parking))
+            park(); /* the other CPU waits for this one, too */
+        else
+            cpu_relax(); /* it waits for parked to be 0 */
     atomic_store(&this_pcpu()->stands_still, true);
     atomic_store(&parking, true);
     for (uint64_t m = others; m; m &= m - 1)

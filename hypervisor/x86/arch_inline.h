@@ -77,7 +77,8 @@ static inline bool guest_access_ok(uint64_t va)
     return likely(va - HV_VIRT_START >= HV_VIRT_END - HV_VIRT_START);
 }
 
-/* arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant, or words. */
+/* arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant, or words. 0: all is
+ * done; else something, in no unit. */
 #define COPY_ONE(insn, reg, type)                                                  \
     __asm__ volatile("1: " insn " %3, %" reg "0; 2: " insn " %" reg                \
                      "0, %1; dec %2; 3:" EX_TABLE("1b", "3b") EX_TABLE("2b", "3b") \

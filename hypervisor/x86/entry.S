@@ -229,8 +229,9 @@ FUNC(entry_stubs)
         .endr
 
 /*
- * The only way to a guest. Softirqs first (they may switch vCPUs), then what the guest has to be
- * told, then its registers. Interrupts stay off from the last check on.
+ * The way to a guest, but for the short one of hypercalls (entry_syscall). Softirqs first (they may
+ * switch vCPUs), then what the guest has to be told, then its registers. Interrupts stay off from
+ * the last check on.
  */
 FUNC(entry_exit)
         cli
