@@ -315,6 +315,8 @@ static int run_iret(struct fuzzer *f, uint64_t user)
         ctx.rip = ONE_OF(f, 0, NONCANONICAL, 1UL << 47, 0x1000, HYPERVISOR_VIRT_START,
                          HYPERVISOR_VIRT_END - 1, (uint64_t)hypercall_page + 4000, ~0UL, USER_CODE);
         ctx.rsp = kernel_stack(f) - (chance(f, 2) ? below(f, 64) : 0);
+        /* the hypercall page's code returns: to ud2, not to what an old frame left there */
+        memcpy((void *)ctx.rsp, &(uint64_t){ (uint64_t)user_snippets }, sizeof(uint64_t));
     }
     if (show)
         print(
