@@ -233,11 +233,12 @@ void repair(struct fuzzer *f)
     struct trap_info t[40];
 
     trap_context(t);
-    if (hc(set_trap_table, 0) || hc(set_trap_table, t) ||
-        register_callback(CALLBACKTYPE_event, event_entry, 0) ||
+    /* NMIs of other vCPUs come at any time: theirs first, while faults have a handler */
+    if (register_callback(CALLBACKTYPE_nmi, nmi_entry, 0) || hc(set_trap_table, 0) ||
+        hc(set_trap_table, t) || register_callback(CALLBACKTYPE_event, event_entry, 0) ||
         register_callback(CALLBACKTYPE_failsafe, failsafe_entry, 0) ||
         register_callback(CALLBACKTYPE_syscall, syscall_entry, 0) ||
-        register_callback(CALLBACKTYPE_nmi, nmi_entry, 0) ||
+        register_callback(CALLBACKTYPE_syscall32, f->i % 2 ? syscall_entry : NULL, 0) ||
         register_callback(CALLBACKTYPE_sysenter, sysenter_entry, 0) ||
         hc(stack_switch, FLAT_KERNEL_SS, kernel_stack(f)))
         failure("vCPU %u, call %lu: what was wrong cannot be put right", f->id, f->i);
@@ -340,6 +341,8 @@ static void draw_and_run(struct fuzzer *f, const struct row **drawn)
     if (r->flags & REPAIR) { /* nothing may come in between */
         f->info->evtchn_upcall_mask = 1;
         hc(set_debugreg, 7, 0);
+        /* a selector that cannot be loaded again is told to the failsafe callback */
+        __asm__ volatile("mov %0, %%fs\n mov %0, %%gs" ::"r"(0));
     }
     rc = run_call(f, c);
     if (r->flags & REPAIR)

@@ -543,13 +543,22 @@ static void make_trap_table(struct fuzzer *f, struct call *c, uint64_t sub)
     SET(c, set_trap_table, chance(f, 8) ? 0 : pointer(f, t, sizeof(*t) * (n + 1)));
 }
 
+/* Of NMIs, which others may send meanwhile: nothing there that could be executed. */
+static uint64_t nmi_address(struct fuzzer *f)
+{
+    return ONE_OF(f, 0, 1, 0x1000, (1UL << 47) - 8, HYPERVISOR_VIRT_END - 8, ~7UL, ~0UL,
+                  NONCANONICAL, 1UL << 47);
+}
+
 static void make_callback(struct fuzzer *f, struct call *c, uint64_t sub)
 {
-    struct callback_register reg = { .type = (uint16_t)(chance(f, 10) ? rnd(f) : below(f, 9)),
-                                     .flags = (uint16_t)below(f, 4),
-                                     .address = value(f) };
+    struct callback_register *reg = arena(f, sizeof(*reg));
 
-    SET(c, callback_op, sub == ~0UL ? ONE_OF(f, 2, 3, ~0UL, 1UL << 32) : sub, ARG(f, reg));
+    reg->type = (uint16_t)(chance(f, 10) ? rnd(f) : below(f, 9));
+    reg->flags = (uint16_t)below(f, 4);
+    reg->address = reg->type == CALLBACKTYPE_nmi ? nmi_address(f) : value(f);
+    SET(c, callback_op, sub == ~0UL ? ONE_OF(f, 2, 3, ~0UL, 1UL << 32) : sub,
+        pointer_private(f, reg, sizeof(*reg)));
 }
 
 static void make_set_callbacks(struct fuzzer *f, struct call *c, uint64_t sub)
@@ -559,9 +568,10 @@ static void make_set_callbacks(struct fuzzer *f, struct call *c, uint64_t sub)
 
 static void make_nmi_op(struct fuzzer *f, struct call *c, uint64_t sub)
 {
-    uint64_t op[2] = { value(f), 0 };
+    uint64_t *op = arena(f, 16);
 
-    SET(c, nmi_op, chance(f, 6) ? value(f) : below(f, 2), ARG(f, op));
+    op[0] = nmi_address(f);
+    SET(c, nmi_op, chance(f, 6) ? value(f) : below(f, 2), pointer_private(f, op, 16));
 }
 
 static void make_stack_switch(struct fuzzer *f, struct call *c, uint64_t sub)
