@@ -11,7 +11,7 @@
 
 #define MAX_FUZZERS 4u
 #define FUZZ_STACK (8 * PAGE_SIZE)
-#define ARENA_PAGES 4u
+#define ARENA_PAGES 8u
 #define MAX_LIST 8u
 #define NR_COLUMNS 48u
 
