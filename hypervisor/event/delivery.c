@@ -16,7 +16,7 @@
 /* ---- marking ---- */
 
 /* Mark v for an upcall and wake it. */
-static void vcpu_mark_events_pending(struct vcpu *v)
+static inline void vcpu_mark_events_pending(struct vcpu *v)
 {
     vcpu_info_t *info = READ_ONCE(v->info);
 
@@ -52,9 +52,9 @@ static void wake_pollers(struct domain *d, evtchn_port_t port)
  * The port is pending: tell whom it notifies, if it is not masked. That may be changed at any time,
  * and need not exist yet. v->info is read after the pending bit was set, see vcpu_info_register().
  */
-static void port_notify(struct domain *d, evtchn_port_t port)
+static inline void port_notify(struct domain *d, evtchn_port_t port)
 {
-    struct vcpu *v = d->vcpu[READ_ONCE(evtchn_find(d, port)->vcpu)];
+    struct vcpu *v = d->vcpu[READ_ONCE(d->evtchn->port[port].vcpu)];
 
     if (v == NULL || shared_test(d->shared_info->evtchn_mask, port))
         return;
@@ -63,19 +63,37 @@ static void port_notify(struct domain *d, evtchn_port_t port)
         vcpu_mark_events_pending(v);
 }
 
-void evtchn_set_pending(struct domain *d, evtchn_port_t port)
+static inline void set_pending(struct domain *d, evtchn_port_t port)
 {
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_set(d->shared_info->evtchn_pending, port))
         return;
+    if (unlikely(atomic_load(&d->evtchn->pollers)))
+        wake_pollers(d, port);
     port_notify(d, port);
-    wake_pollers(d, port);
 }
 
-int port_unmask_locked(struct domain *d, evtchn_port_t port)
+void evtchn_set_pending(struct domain *d, evtchn_port_t port) { set_pending(d, port); }
+
+long port_send_locked(struct domain *d, evtchn_port_t port)
+{
+    const struct evtchn *chn = evtchn_find(d, port); /* FREE, if there is no such port */
+
+    if (chn->state == ECS_INTERDOMAIN) {
+        d = chn->remote;
+        port = chn->num;
+    } else if (chn->state != ECS_IPI) {
+        return chn->state == ECS_UNBOUND ? 0 : -EINVAL;
+    }
+    set_pending(d, port);
+    return 0;
+}
+
+long port_unmask_locked(struct domain *d, evtchn_port_t port)
 {
     if (port >= NR_EVTCHN_MAX)
         return -EINVAL;
+    port = (evtchn_port_t)array_index_nospec(port, NR_EVTCHN_MAX);
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_clear(d->shared_info->evtchn_mask, port) &&
         shared_test(d->shared_info->evtchn_pending, port))

@@ -1,10 +1,10 @@
 /*
  * EVTCHNOP_*: ports and their bindings. internal.h has the states and the locking.
  *
- * All sub-ops go the same way, see hc_event_channel_op(): copy in, find and check the domain that
- * is named, op_*(), copy out with no lock held. One that gives out a port runs twice: first all is
- * checked and a number chosen, which is copied out while nothing has changed yet; then all is
- * checked again and done. So nothing is ever to be undone, and no port is seen half bound.
+ * All sub-ops but the short send and unmask go the same way, see general_op(): copy in, find and
+ * check the domain that is named, op_*(), copy out with no lock held. One that gives out a port runs
+ * twice: first all is checked and a number chosen, which is copied out while nothing has changed yet;
+ * then all is checked again and done. So nothing is ever to be undone, and no port is seen half bound.
  */
 #include "event/internal.h"
 
@@ -25,7 +25,7 @@ struct request {
         struct evtchn_bind_ipi bind_ipi;
         struct evtchn_bind_vcpu bind_vcpu;
         struct evtchn_status status;
-        evtchn_port_t port; /* send, close, unmask */
+        evtchn_port_t port; /* close */
     } u;
 };
 
@@ -237,21 +237,6 @@ static long op_bind_ipi(struct request *r)
 /* ---- using ports; all: -EINVAL no such port ---- */
 
 static long op_close(struct request *r) { return port_close(r->d, r->u.port); }
-static long op_unmask(struct request *r) { return port_unmask_locked(r->d, r->u.port); }
-
-/** EVTCHNOP_send: 0 also when nobody is bound at the other end. -EINVAL: not such a port. */
-static long op_send(struct request *r)
-{
-    struct evtchn *chn = evtchn_find(r->d, r->u.port);
-
-    if (chn->state == ECS_INTERDOMAIN)
-        evtchn_set_pending(chn->remote, chn->num);
-    else if (chn->state == ECS_IPI)
-        evtchn_set_pending(r->d, r->u.port);
-    else if (chn->state != ECS_UNBOUND)
-        return -EINVAL;
-    return 0;
-}
 
 /** EVTCHNOP_status of a port of dom (IN). -EINVAL: no such port. */
 static long op_status(struct request *r)
@@ -325,19 +310,17 @@ static const struct evtchn_op_entry {
     OP(bind_ipi, 0),
     OP(bind_vcpu, 0),
     OP(close, OP_UNLOCKED),
-    OP(send, 0),
     OP(status, OP_NAMES_DOM | OP_ACTS_FOR | OP_OUT),
-    OP(unmask, 0),
     OP(reset, OP_NAMES_DOM | OP_ACTS_FOR | OP_UNLOCKED),
 };
 
-long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+static noinline long general_op(uint32_t cmd, uint64_t arg)
 {
-    const struct evtchn_op_entry *e = &ops[array_index_nospec((uint32_t)cmd, ARRAY_SIZE(ops))];
+    const struct evtchn_op_entry *e = &ops[array_index_nospec(cmd, ARRAY_SIZE(ops))];
     struct request r = { .caller = current->domain };
     long rc;
 
-    if ((uint32_t)cmd >= ARRAY_SIZE(ops) || e->fn == NULL)
+    if (cmd >= ARRAY_SIZE(ops) || e->fn == NULL)
         return -ENOSYS;
     if (copy_from_guest(&r.u, _gva(arg), e->size))
         return -EFAULT;
@@ -359,4 +342,31 @@ long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, u
     if (e->flags & OP_NAMES_DOM)
         domain_put(r.d);
     return rc; /* also -ERESTART: the same again */
+}
+
+/* send and unmask, the frequent ones: a port of the caller's, with its event_lock. */
+static hot_inline long port_op(long (*fn_locked)(struct domain *d, evtchn_port_t port),
+                               uint64_t arg)
+{
+    struct domain *d = current->domain;
+    evtchn_port_t port;
+    long rc;
+
+    if (copy_from_guest(&port, _gva(arg), sizeof(port)))
+        return -EFAULT;
+    arch_irq_disable();
+    spin_lock(&d->event_lock);
+    rc = fn_locked(d, port);
+    spin_unlock(&d->event_lock);
+    arch_irq_enable();
+    return rc;
+}
+
+long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    switch ((uint32_t)cmd) {
+    case EVTCHNOP_send: return port_op(port_send_locked, arg);
+    case EVTCHNOP_unmask: return port_op(port_unmask_locked, arg);
+    default: return general_op((uint32_t)cmd, arg);
+    }
 }

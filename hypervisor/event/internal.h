@@ -60,5 +60,10 @@ static inline bool shared_test(const xen_ulong_t *map, uint64_t bit)
     return READ_ONCE(map[bit / 64]) >> (bit % 64) & 1;
 }
 
-/** EVTCHNOP_unmask: clear the mask and deliver what is pending; d's event_lock held. 0 or -EINVAL. */
-int port_unmask_locked(struct domain *d, evtchn_port_t port);
+/*
+ * Both with the event_lock of the caller's domain d, whatever the number.
+ * send: an event to the other end; 0 also when nobody is bound there. -EINVAL: not such a port.
+ * unmask: clear the mask and deliver what is pending. -EINVAL: out of range.
+ */
+long port_send_locked(struct domain *d, evtchn_port_t port);
+long port_unmask_locked(struct domain *d, evtchn_port_t port);

@@ -43,15 +43,23 @@ const struct hypercall hypercall_names[NR_HYPERCALLS] = {
 
 /* ---- results and continuations ---- */
 
+/* What arguments a multicall's entry goes on with. */
+struct continuation {
+    uint64_t args[5];
+    unsigned int nr_args; /* 0: its own */
+};
+
 long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
 {
-    struct multicall_entry *e = this_pcpu()->multicall;
+    struct continuation *c = this_pcpu()->multicall;
     struct cpu_user_regs *regs = arch_guest_regs();
     uint64_t *const slots[] = { &regs->rdi, &regs->rsi, &regs->rdx, &regs->r10, &regs->r8 };
 
     BUG_ON(nr_args > ARRAY_SIZE(slots));
     for (unsigned int i = 0; i < nr_args; i++)
-        *(e ? &e->args[i] : slots[i]) = args[i];
+        *(c ? &c->args[i] : slots[i]) = args[i];
+    if (c)
+        c->nr_args = nr_args;
     return -ERESTART;
 }
 
@@ -87,32 +95,38 @@ static bool is_any_value(uint64_t nr) { return nr == __HYPERVISOR_get_debugreg; 
 long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct pcpu *c = this_pcpu(); /* a hypercall never changes CPUs */
-    struct multicall_entry e;     /* a private copy: of the guest's only the result is written */
+    struct continuation go_on;
     uint32_t left = (uint32_t)nr;
     long rc = 0, result;
 
-    c->multicall = &e;
-    for (; left; left--, list += sizeof(e)) {
+    c->multicall = &go_on;
+    for (; left; left--, list += sizeof(struct multicall_entry)) {
+        struct {
+            uint64_t op, result, args[5];
+        } e; /* a private copy, without the sixth argument: of the guest's only the result is written */
+
         if (left != (uint32_t)nr && (atomic_load_explicit(&c->softirqs, memory_order_relaxed) ||
                                      (left % CHECK_ENTRIES == 0 && hypercall_preempt_check()))) {
             rc = -ERESTART;
             break;
         }
         rc = copy_from_guest(&e, _gva(list), sizeof(e));
-        if (rc)
+        if (unlikely(rc))
             break;
+        go_on.nr_args = 0;
         if (unlikely(e.op == __HYPERVISOR_iret || e.op == __HYPERVISOR_multicall))
             result = -EINVAL; /* they would leave the kernel's context, or nest without bound */
         else
             result = hypercall(e.args[0], e.args[1], e.args[2], e.args[3], e.args[4], e.op);
-        if (unlikely(result == -ERESTART) &&
-            !is_any_value(e.op)) { /* stopped half way: all of it, to go on later */
-            rc = copy_to_guest(_gva(list), &e, sizeof(e)) ?: -ERESTART;
+        if (unlikely(result == -ERESTART) && !is_any_value(e.op)) { /* stopped half way */
+            rc = copy_to_guest(_gva(list + offsetof(struct multicall_entry, args)), go_on.args,
+                               go_on.nr_args * sizeof(*go_on.args))
+                     ?: -ERESTART;
             break;
         }
         rc = copy_to_guest(_gva(list + offsetof(struct multicall_entry, result)), &result,
                            sizeof(result));
-        if (rc)
+        if (unlikely(rc))
             break;
     }
     c->multicall = NULL;

@@ -8,7 +8,7 @@
 #define NR_CPUS 64
 
 struct vcpu;
-struct multicall_entry;
+struct continuation;
 
 /* Work that a CPU does before it returns to a guest, or when it is idle. */
 enum softirq {
@@ -21,14 +21,14 @@ enum softirq {
 };
 
 struct pcpu {
-    struct vcpu *running;      /* the vCPU whose registers are loaded; never NULL after boot */
-    _Atomic uint32_t softirqs; /* bit per enum softirq; another CPU may set bits */
-    uint32_t locks_held;       /* bit per L_* of lib/spinlock.h */
-    uint32_t id;               /* index, 0..NR_CPUS-1 */
-    _Atomic bool stands_still; /* on purpose: see cpus_park() */
-    struct vcpu *idle;         /* this CPU's idle vCPU */
-    struct multicall_entry *multicall; /* the entry that is being carried out, or NULL */
-    uint64_t tlb_flush_time;           /* tlb clock at this CPU's last full flush */
+    struct vcpu *running;           /* the vCPU whose registers are loaded; never NULL after boot */
+    _Atomic uint32_t softirqs;      /* bit per enum softirq; another CPU may set bits */
+    uint32_t locks_held;            /* bit per L_* of lib/spinlock.h */
+    uint32_t id;                    /* index, 0..NR_CPUS-1 */
+    _Atomic bool stands_still;      /* on purpose: see cpus_park() */
+    struct vcpu *idle;              /* this CPU's idle vCPU */
+    struct continuation *multicall; /* of the entry that is being carried out, or NULL */
+    uint64_t tlb_flush_time;        /* tlb clock at this CPU's last full flush */
     uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_ipis, nr_hypercalls, nr_exceptions;
 } __attribute__((aligned(128))); /* no line of one CPU's is another's */
 

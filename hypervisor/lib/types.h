@@ -55,6 +55,7 @@ static inline uint64_t gva_x(guest_va_t a) { return a.v; }
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define noinline __attribute__((noinline))
+#define hot_inline inline __attribute__((always_inline)) /* once for each constant argument */
 #define noreturn __attribute__((noreturn))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))

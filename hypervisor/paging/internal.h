@@ -5,7 +5,6 @@
 #pragma once
 #include "paging/paging.h"
 
-#define hot_inline inline __attribute__((always_inline)) /* once for each constant argument */
 
 #define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
 #define TYPE_DONE(t, done) ((uint64_t)(t) << PGT_TYPE_SHIFT | (uint64_t)(done) << PGT_DONE_SHIFT)

@@ -77,40 +77,78 @@ static inline bool guest_access_ok(uint64_t va)
     return likely(va - HV_VIRT_START >= HV_VIRT_END - HV_VIRT_START);
 }
 
-/* arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant, or words. 0: all is
- * done; else something, in no unit. */
-#define COPY_ONE(insn, reg, type)                                                  \
-    __asm__ volatile("1: " insn " %3, %" reg "0; 2: " insn " %" reg                \
-                     "0, %1; dec %2; 3:" EX_TABLE("1b", "3b") EX_TABLE("2b", "3b") \
-                     : "=&r"(word), "=m"(*(type *)dst), "+r"(left)                 \
-                     : "m"(*(const type *)src)                                     \
-                     : "memory")
-#define COPY_MANY(insn)                                     \
-    __asm__ volatile("1: " insn "; 2:" EX_TABLE("1b", "2b") \
-                     : "+D"(dst), "+S"(src), "+c"(left)::"memory")
-static inline __attribute__((always_inline)) size_t copy_small(uint64_t va, void *dst,
-                                                               const void *src, size_t len)
+/*
+ * arch_copy_from_guest() and arch_copy_to_guest() where the length is a small constant: word by word,
+ * each through a register, so that what is used of a structure need not be in memory. The lowest word
+ * comes first, see guest_access_ok(). 0: all is done; else something, in no unit.
+ */
+#define guest_get(word, from, fault)                              \
+    __asm__ goto("1: mov %1, %0" EX_TABLE("1b", "%l[" #fault "]") \
+                 : "=r"(word)                                     \
+                 : "m"(*(from))                                   \
+                 : "memory"                                       \
+                 : fault)
+#define guest_put(to, word, fault)                                \
+    __asm__ goto("1: mov %1, %0" EX_TABLE("1b", "%l[" #fault "]") \
+                 :                                                \
+                 : "m"(*(to)), "r"(word)                          \
+                 : "memory"                                       \
+                 : fault)
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+static inline bool arch_copy_is_small(size_t len)
 {
-    size_t left = len == 8 || len == 4 ? 1 : len % 8 == 0 ? len / 8 : len;
+    return len == 4 || (len % 8 == 0 && len <= 128);
+}
+static hot_inline size_t arch_copy_small_from_guest(void *dst, uint64_t va, size_t len)
+{
     uint64_t word;
+    uint32_t half;
 
     if (!guest_access_ok(va))
         return len;
     smap_open();
-    if (len == 8)
-        COPY_ONE("movq", "q", uint64_t);
-    else if (len == 4)
-        COPY_ONE("movl", "k", uint32_t);
-    else if (len % 8 == 0)
-        COPY_MANY("rep movsq");
-    else
-        COPY_MANY("rep movsb");
+    if (len == 4) {
+        guest_get(half, (const uint32_t *)va, fault);
+        __builtin_memcpy(dst, &half, 4);
+    }
+    UNROLL
+    for (size_t i = 0; i < len / 8; i++) {
+        guest_get(word, (const uint64_t *)va + i, fault);
+        __builtin_memcpy((char *)dst + i * 8, &word, 8);
+    }
     smap_close();
-    return left;
+    return 0;
+fault:
+    smap_close();
+    return len;
 }
-static inline bool arch_copy_is_small(size_t len) { return len % 8 == 0 ? len <= 128 : len < 16; }
-#define arch_copy_small_from_guest(dst, va, len) copy_small(va, dst, (const void *)(va), len)
-#define arch_copy_small_to_guest(va, src, len) copy_small(va, (void *)(va), src, len)
+static hot_inline size_t arch_copy_small_to_guest(uint64_t va, const void *src, size_t len)
+{
+    uint64_t word;
+    uint32_t half;
+
+    if (!guest_access_ok(va))
+        return len;
+    smap_open();
+    if (len == 4) {
+        __builtin_memcpy(&half, src, 4);
+        guest_put((uint32_t *)va, half, fault);
+    }
+    UNROLL
+    for (size_t i = 0; i < len / 8; i++) {
+        __builtin_memcpy(&word, (const char *)src + i * 8, 8);
+        guest_put((uint64_t *)va + i, word, fault);
+    }
+    smap_close();
+    return 0;
+fault:
+    smap_close();
+    return len;
+}
 
 #define DIRECTMAP_BASE DIRECTMAP_VIRT
 #define frame_table ((struct page_info *)FRAMETABLE_VIRT)

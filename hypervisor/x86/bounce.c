@@ -10,57 +10,91 @@
 
 #define VECTORS_WITH_ERROR_CODE (1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21)
 
-/* How a handler wants to be called. The first is TI_GET_IF of struct trap_info. */
-enum { MASK_EVENTS = 4, ERROR_CODE = 8, FAILSAFE = 16 };
+#define TI_MASK_EVENTS 4 /* TI_GET_IF of struct trap_info */
+
+/* What a frame has in it that most have not. */
+enum { ERROR_CODE = 1, FAILSAFE = 2 };
+
+/* A TLB flush, but none that others could rely on: it is not worth a tick of the clock. */
+static inline void switch_root(uint64_t cr3)
+{
+    write_cr(3, cr3);
+    this_pcpu()->nr_cr3_loads++;
+}
+
+/*
+ * The two modes of v, which is current: each has a root and a GS base of its own, and user mode can
+ * change its base without us.
+ */
+static inline void enter_kernel_mode(struct vcpu *v)
+{
+    v->arch.gs_base_user = rdmsr(MSR_KERNEL_GS_BASE);
+    v->arch.kernel_mode = true;
+    wrmsr(MSR_KERNEL_GS_BASE, v->arch.gs_base_kernel);
+    switch_root(v->arch.cr3_kernel);
+}
+static inline void enter_user_mode(struct vcpu *v)
+{
+    v->arch.gs_base_kernel = rdmsr(MSR_KERNEL_GS_BASE);
+    v->arch.kernel_mode = false;
+    wrmsr(MSR_KERNEL_GS_BASE, v->arch.gs_base_user);
+    switch_root(v->arch.cr3_user);
+}
+
+#define PUT(to, value) guest_put(to, (uint64_t)(value), no_access)
+#define GET(from, word) guest_get(word, from, no_access)
 
 /*
  * Build the frame and point the guest at the handler; false: it has none. A guest whose stack cannot
- * take the frame is over.
+ * take the frame is over. Inlined with `what` (ERROR_CODE, FAILSAFE) known, so the frame's words go
+ * straight from where they are to the guest's stack.
  */
-static bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsigned int how,
-                   uint32_t error_code)
+static hot_inline bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs,
+                              bool mask_events, unsigned int what, uint32_t error_code)
 {
     struct cpu_user_regs *regs = arch_guest_regs();
+    unsigned int words = 7 + (what & ERROR_CODE ? 1 : 0) + (what & FAILSAFE ? 4 : 0);
+    uint64_t rsp = regs->rsp, cs = regs->cs, rflags, *p;
     struct arch_vcpu *a = &v->arch;
-    uint64_t frame[12], *p = frame + ARRAY_SIZE(frame), rsp = regs->rsp, bytes;
-    uint64_t mask = v->info->evtchn_upcall_mask, cs = regs->cs, rflags = regs->rflags;
+    vcpu_info_t *info = v->info;
+    uint8_t mask = info->evtchn_upcall_mask;
 
     if (address == 0)
         return false;
-    *--p = regs->ss;
-    *--p = rsp;
-    if (a->kernel_mode) {
+    if (likely(a->kernel_mode)) {
         cs &= ~3ULL; /* the kernel believes that it runs in ring 0 */
     } else {
-        vcpu_toggle_mode(v);
+        enter_kernel_mode(v);
         rsp = a->kernel_sp;
     }
+    rsp = (rsp & ~15ULL) - words * sizeof(*p);
+    if (unlikely(!guest_access_ok(rsp)))
+        goto no_room;
+    p = (uint64_t *)rsp;
+    smap_open();
+    PUT(p++, regs->rcx); /* the lowest word comes first, see guest_access_ok() */
+    PUT(p++, regs->r11);
+    if (what & FAILSAFE) {
+        PUT(p++, a->regs.ds);
+        PUT(p++, a->regs.es);
+        PUT(p++, a->regs.fs);
+        PUT(p++, a->regs.gs);
+    }
+    if (what & ERROR_CODE)
+        PUT(p++, error_code);
+    PUT(p++, regs->rip);
+    PUT(p++, cs | (uint64_t)mask << 32);
+    rflags = regs->rflags;
     if (mask)
         rflags &= ~RFLAGS_IF;
     if (v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1)
         rflags |= (uint64_t)a->iopl << 12;
-    *--p = rflags;
-    *--p = cs | mask << 32;
-    *--p = regs->rip;
-    if (how & ERROR_CODE)
-        *--p = error_code;
-    if (how & FAILSAFE) {
-        *--p = a->regs.gs;
-        *--p = a->regs.fs;
-        *--p = a->regs.es;
-        *--p = a->regs.ds;
-    }
-    *--p = regs->r11;
-    *--p = regs->rcx;
-    bytes = (uint64_t)((char *)(frame + ARRAY_SIZE(frame)) - (char *)p);
-    rsp = (rsp & ~15ULL) - bytes;
-    if (arch_copy_small_to_guest(rsp, p, bytes)) {
-        domain_crash(v->domain, "vCPU %u: no room for a frame at %lx (rip %lx)", v->vcpu_id, rsp,
-                     regs->rip);
-        return true;
-    }
-    if (how & MASK_EVENTS)
-        v->info->evtchn_upcall_mask = 1;
+    PUT(p++, rflags);
+    PUT(p++, regs->rsp);
+    PUT(p, regs->ss);
+    smap_close();
+    if (mask_events)
+        info->evtchn_upcall_mask = 1;
     regs->rsp = rsp;
     regs->ss = GUEST_DS;
     regs->cs = handler_cs;
@@ -68,26 +102,29 @@ static bool bounce(struct vcpu *v, uint64_t address, uint16_t handler_cs, unsign
     regs->rflags &= ~RFLAGS_NOT_IN_HANDLERS;
     regs->entry_vector = TRAP_SYSCALL; /* rcx and r11 are on the stack: SYSRET will do */
     return true;
+no_access:
+    smap_close();
+no_room:
+    domain_crash(v->domain, "vCPU %u: no room for a frame at %lx (rip %lx)", v->vcpu_id, rsp,
+                 regs->rip);
+    return true;
 }
 
-static inline bool bounce_trap(struct vcpu *v, unsigned int vector, unsigned int how,
-                               uint32_t error_code)
+static bool bounce_trap(struct vcpu *v, unsigned int vector)
 {
     const struct guest_trap *t = &v->arch.traps[vector];
 
-    return bounce(v, t->address, t->cs, how | (t->flags & MASK_EVENTS), error_code);
-}
-
-static inline bool bounce_callback(struct vcpu *v, const struct guest_callback *cb,
-                                   unsigned int how)
-{
-    return bounce(v, cb->address, GUEST_CS64, how | (cb->mask_events ? MASK_EVENTS : 0), 0);
+    return bounce(v, t->address, t->cs, t->flags & TI_MASK_EVENTS, 0, 0);
 }
 
 void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t error_code)
 {
+    const struct guest_trap *t = &v->arch.traps[vector];
+
     BUG_ON(v != current || vector >= 32);
-    if (!bounce_trap(v, vector, VECTORS_WITH_ERROR_CODE >> vector & 1 ? ERROR_CODE : 0, error_code))
+    if (!(VECTORS_WITH_ERROR_CODE >> vector & 1
+              ? bounce(v, t->address, t->cs, t->flags & TI_MASK_EVENTS, ERROR_CODE, error_code)
+              : bounce_trap(v, vector)))
         domain_crash(v->domain, "vCPU %u: trap %u (error code %x) at %lx and no handler",
                      v->vcpu_id, vector, error_code, arch_guest_regs()->rip);
 }
@@ -96,7 +133,7 @@ void arch_inject_soft_interrupt(struct vcpu *v, unsigned int vector)
 {
     vector &= 0xff;
     if ((v->arch.traps[vector].flags & 3) < (v->arch.kernel_mode ? 1 : 3) ||
-        !bounce_trap(v, vector, 0, 0)) {
+        !bounce_trap(v, vector)) {
         /* as the CPU answers to a gate that is not for the caller */
         arch_guest_regs()->rip -= 2;
         arch_inject_exception(v, 13, vector * 8 + 2);
@@ -112,38 +149,45 @@ void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code)
     arch_inject_exception(v, 14, error_code);
 }
 
-/* Of the event and failsafe callbacks: a guest without the one that it needs is over. */
-static void bounce_needed(struct vcpu *v, const struct guest_callback *cb, unsigned int how)
+/* IRETQ or a selector's load faulted: the guest is told by a frame with all selectors. */
+void bounce_failsafe(struct vcpu *v)
 {
-    if (!bounce_callback(v, cb, how))
-        domain_crash(v->domain, "vCPU %u: %s and no callback (rip %lx)", v->vcpu_id,
-                     how & FAILSAFE ? "failsafe" : "event", arch_guest_regs()->rip);
+    const struct guest_callback *cb = &v->arch.failsafe_cb;
+
+    if (!bounce(v, cb->address, GUEST_CS64, cb->mask_events, FAILSAFE, 0))
+        domain_crash(v->domain, "vCPU %u: failsafe and no callback (rip %lx)", v->vcpu_id,
+                     arch_guest_regs()->rip);
 }
 
-void bounce_failsafe(struct vcpu *v) { bounce_needed(v, &v->arch.failsafe_cb, FAILSAFE); }
-
-/* Events and NMIs at the exit to the guest. An upcall always masks further ones. */
-void deliver_pending(struct vcpu *v)
+/* At the exit to the guest: NMIs, and a machine check as one. */
+void deliver_nmis(struct vcpu *v)
 {
     struct arch_vcpu *a = &v->arch;
 
     if (atomic_load(&v->mce_pending)) {
         atomic_store(&v->mce_pending, false);
         mce_print();
-        bounce_trap(v, 18, 0, 0);
+        bounce_trap(v, 18);
     }
     if (atomic_load(&v->nmi_pending) && !a->nmi_masked) {
         atomic_store(&v->nmi_pending, false);
-        a->nmi_masked = bounce_callback(v, &a->nmi_cb, MASK_EVENTS) || bounce_trap(v, 2, 0, 0);
+        a->nmi_masked = bounce(v, a->nmi_cb.address, GUEST_CS64, true, 0, 0) || bounce_trap(v, 2);
     }
-    if (v->info->evtchn_upcall_pending && !v->info->evtchn_upcall_mask)
-        bounce_needed(v, &a->event_cb, MASK_EVENTS);
+}
+
+/* At the exit to the guest, which has events pending and not masked: the upcall masks them. */
+void deliver_event(struct vcpu *v)
+{
+    if (unlikely(!bounce(v, v->arch.event_cb.address, GUEST_CS64, true, 0, 0)))
+        domain_crash(v->domain, "vCPU %u: event and no callback (rip %lx)", v->vcpu_id,
+                     arch_guest_regs()->rip);
 }
 
 /* SYSCALL or SYSENTER; where the kernel wants none an exception, of an instruction so long. */
-static void fast_syscall(const struct guest_callback *cb, unsigned int vector, unsigned int bytes)
+static hot_inline void fast_syscall(const struct guest_callback *cb, unsigned int vector,
+                                    unsigned int bytes)
 {
-    if (!bounce_callback(current, cb, 0)) {
+    if (unlikely(!bounce(current, cb->address, GUEST_CS64, cb->mask_events, 0, 0))) {
         arch_guest_regs()->rip -= bytes;
         arch_inject_exception(current, vector, 0);
     }
@@ -183,33 +227,52 @@ long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct cpu_user_regs *regs = arch_guest_regs();
     struct vcpu *v = current;
-    struct iret_context f;
+    uint64_t frame = regs->rsp, cs, rip, rflags, rsp, flags, word;
+    const struct iret_context *f = (const struct iret_context *)frame;
 
-    if (copy_from_guest(&f, _gva(regs->rsp), sizeof(f))) {
-        domain_crash(v->domain, "vCPU %u: iret frame at %lx cannot be read", v->vcpu_id, regs->rsp);
-        return 0;
-    }
-    if ((f.cs & 3) == 3) {
-        if (v->arch.cr3_user == 0) {
-            domain_crash(v->domain, "vCPU %u: iret to user mode without a user root", v->vcpu_id);
-            return 0;
-        }
-        vcpu_toggle_mode(v);
-    }
+    if (!guest_access_ok(frame))
+        goto no_frame;
+    smap_open();
+    GET(&f->rax, word); /* the lowest word comes first, see guest_access_ok() */
+    regs->rax = word;   /* whatever that is: no result of a hypercall */
+    GET(&f->r11, word);
+    regs->r11 = word;
+    GET(&f->rcx, word);
+    regs->rcx = word;
+    GET(&f->flags, flags);
+    GET(&f->rip, rip);
+    regs->rip = rip;
+    GET(&f->cs, cs);
+    regs->cs = (uint16_t)(cs | 3);
+    GET(&f->rflags, rflags);
+    regs->rflags = guest_rflags(rflags);
+    GET(&f->rsp, rsp);
+    GET(&f->ss, word);
+    regs->ss = (uint16_t)(word | 3);
+    smap_close();
     if (v->domain->vm_assist >> VMASST_TYPE_architectural_iopl & 1)
-        v->arch.iopl = (uint8_t)(f.rflags >> 12 & 3);
-    regs->rip = f.rip;
-    regs->cs = (uint16_t)(f.cs | 3);
-    regs->rflags = guest_rflags(f.rflags);
-    regs->rsp = f.rsp;
-    regs->ss = (uint16_t)(f.ss | 3);
-    regs->entry_vector = f.flags & VGCF_in_syscall ? TRAP_SYSCALL : 0;
-    /* as SYSRET leaves them, should IRETQ be needed */
-    regs->r11 = f.flags & VGCF_in_syscall ? regs->rflags : f.r11;
-    regs->rcx = f.flags & VGCF_in_syscall ? regs->rip : f.rcx;
+        v->arch.iopl = (uint8_t)(rflags >> 12 & 3);
+    regs->rsp = rsp;
+    regs->entry_vector = 0;
+    if (flags & VGCF_in_syscall) {
+        regs->entry_vector = TRAP_SYSCALL;
+        regs->r11 = regs->rflags; /* as SYSRET leaves them, should IRETQ be needed */
+        regs->rcx = rip;
+    }
     /* the frame's IF is the upcall mask's opposite */
-    v->info->evtchn_upcall_mask = !(f.rflags & RFLAGS_IF);
+    v->info->evtchn_upcall_mask = !(rflags & RFLAGS_IF);
     v->arch.nmi_masked = false;
-    regs->rax = f.rax; /* whatever that is: no result of a hypercall */
+    if ((cs & 3) == 3) {
+        if (unlikely(v->arch.cr3_user == 0))
+            domain_crash(v->domain, "vCPU %u: iret to user mode without a user root", v->vcpu_id);
+        else
+            enter_user_mode(v);
+    }
+    exit_to_guest();
+
+no_access:
+    smap_close();
+no_frame:
+    domain_crash(v->domain, "vCPU %u: iret frame at %lx cannot be read", v->vcpu_id, frame);
     exit_to_guest();
 }

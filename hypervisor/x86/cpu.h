@@ -120,7 +120,8 @@ void syscall_from_user(struct cpu_user_regs *regs);
 void syscall32_from_guest(struct cpu_user_regs *regs);
 void sysenter_from_guest(struct cpu_user_regs *regs);
 void iret_fault(struct cpu_user_regs *regs);
-void deliver_pending(struct vcpu *v);
+void deliver_nmis(struct vcpu *v);
+void deliver_event(struct vcpu *v);
 /** The machine check that is about to be delivered, for people. */
 void mce_print(void);
 
@@ -133,8 +134,6 @@ void mce_print(void);
         address;                                            \
     })
 
-/** Switch v (current) between its kernel and user mode: GS base and root. */
-void vcpu_toggle_mode(struct vcpu *v);
 /** Its segments could not be loaded, or IRETQ refused its frame: v->arch.regs has the selectors. */
 void bounce_failsafe(struct vcpu *v);
 /** Bring ds es fs gs of v, whose segments this CPU has, in v->arch.regs up to date. */
@@ -163,10 +162,10 @@ struct table_register { /* for LGDT and LIDT */
 static inline void invlpg(uint64_t va) { __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory"); }
 static inline uint64_t rdmsr(uint32_t msr)
 {
-    uint32_t lo, hi;
+    uint64_t lo, hi; /* the upper halves are cleared */
 
     __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
-    return (uint64_t)hi << 32 | lo;
+    return hi << 32 | lo;
 }
 static inline void wrmsr(uint32_t msr, uint64_t v)
 {

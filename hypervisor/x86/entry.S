@@ -93,16 +93,17 @@ FUNC(entry_syscall)
         cmp     $-ERESTART, %rax
         je      2f
         mov     %rax, REGS_rax(%rsp)
+exit_by_sysret:                         /* rax and what C preserves are loaded, rcx and r11 do not count */
         mov     %gs:ENTRY_pcpu, %rdx
         cmpl    $0, PCPU_softirqs(%rdx)
         jne     entry_exit
-        mov     PCPU_running(%rdx), %rdx
-        cmpw    $0, VCPU_nmi_pending(%rdx)
+        mov     PCPU_running(%rdx), %rdi
+        cmpw    $0, VCPU_nmi_pending(%rdi)
         jne     entry_exit
-        mov     VCPU_info(%rdx), %rdx
-        cmpb    $0, INFO_pending(%rdx)
-        jne     entry_exit
-        mov     REGS_rip(%rsp), %rcx
+        mov     VCPU_info(%rdi), %rcx
+        cmpb    $0, INFO_pending(%rcx)
+        jne     4f
+5:      mov     REGS_rip(%rsp), %rcx
         mov     %rcx, %rdx              /* SYSRET to a non-canonical address faults in ring 0 */
         shl     $16, %rdx
         sar     $16, %rdx
@@ -113,13 +114,32 @@ FUNC(entry_syscall)
         mov     REGS_rsp(%rsp), %rsp
         swapgs
         sysretq
-1:      SERVE_GUEST syscall_from_user, sti
+1:      mov     %rsp, %rdi
+        mov     %gs:ENTRY_stack_top, %rsp
+        sti
+        CALL_C  syscall_from_user
+        cli
+        mov     %gs:ENTRY_regs, %rsp
+        cmpw    $GUEST_CS64, REGS_cs(%rsp) /* a callback; an exception's handler may have any */
+        jne     entry_exit
+        mov     REGS_rax(%rsp), %rax
+        jmp     exit_by_sysret
 2:      cmpq    $HYPERVISOR_get_debugreg, REGS_rax(%rsp)        /* that answers any value of the guest's */
         je      3f
         subq    $SYSCALL_BYTES, REGS_rip(%rsp)
         jmp     entry_exit
 3:      mov     %rax, REGS_rax(%rsp)
         jmp     entry_exit
+4:      cmpb    $0, INFO_mask(%rcx)
+        jne     5b
+        mov     %gs:ENTRY_stack_top, %rsp
+        CALL_C  deliver_event
+        mov     %gs:ENTRY_regs, %rsp
+        mov     %gs:ENTRY_pcpu, %rdx
+        cmpl    $0, PCPU_softirqs(%rdx) /* a domain that was crashed does not go on */
+        jne     entry_exit
+        mov     REGS_rax(%rsp), %rax
+        jmp     5b
 
 FUNC(entry_syscall32)
         SYSCALL_ENTRY GUEST_CS32
@@ -241,8 +261,8 @@ FUNC(entry_exit)
         jne     3f
 1:      mov     PCPU_running(%rbx), %rdi
         cmpw    $0, VCPU_nmi_pending(%rdi)
-        jne     4f
-        mov     VCPU_info(%rdi), %rcx
+        jne     6f
+7:      mov     VCPU_info(%rdi), %rcx
         cmpb    $0, INFO_pending(%rcx)
         je      2f
         cmpb    $0, INFO_mask(%rcx)
@@ -263,7 +283,12 @@ FUNC(entry_exit)
         mov     REGS_rsp(%rsp), %rsp
         swapgs
         sysretq
-4:      CALL_C  deliver_pending
+6:      CALL_C  deliver_nmis
+        cmpl    $0, PCPU_softirqs(%rbx)
+        jne     3f
+        mov     PCPU_running(%rbx), %rdi
+        jmp     7b
+4:      CALL_C  deliver_event
         cmpl    $0, PCPU_softirqs(%rbx) /* a domain that was crashed does not go on */
         je      2b
 3:      CALL_C  softirq_run

@@ -157,15 +157,6 @@ static uint64_t *gs_base(struct vcpu *v)
     return v->arch.kernel_mode ? &v->arch.gs_base_kernel : &v->arch.gs_base_user;
 }
 
-void vcpu_toggle_mode(struct vcpu *v)
-{
-    *gs_base(v) = rdmsr(MSR_KERNEL_GS_BASE);
-    v->arch.kernel_mode = !v->arch.kernel_mode;
-    wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
-    write_cr(3, arch_vcpu_root(v));
-    this_pcpu()->nr_cr3_loads++;
-}
-
 void arch_vcpu_bases_changed(struct vcpu *v)
 {
     wrmsr(MSR_FS_BASE, v->arch.fs_base);
