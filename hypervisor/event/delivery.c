@@ -15,17 +15,22 @@
 
 /* ---- marking ---- */
 
+/* v has events now: it runs, and looks at them soon. */
+static noinline void vcpu_wake(struct vcpu *v)
+{
+    if (v != current && atomic_load(&v->running))
+        arch_cpu_kick(atomic_load(&v->processor));
+    vcpu_unblock(v); /* the current one too: it may be on its way out */
+}
+
 /* Mark v for an upcall and wake it. */
 static inline void vcpu_mark_events_pending(struct vcpu *v)
 {
     vcpu_info_t *info = READ_ONCE(v->info);
 
     /* Whoever set the flag before has woken the vCPU; it cannot block while the flag is set. */
-    if (__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
-        return;
-    vcpu_unblock(v); /* the current one too: it may be on its way out */
-    if (v != current && atomic_load(&v->running))
-        arch_cpu_kick(atomic_load(&v->processor));
+    if (!__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
+        vcpu_wake(v);
 }
 
 /*
@@ -63,14 +68,21 @@ static inline void port_notify(struct domain *d, evtchn_port_t port)
         vcpu_mark_events_pending(v);
 }
 
-static inline void set_pending(struct domain *d, evtchn_port_t port)
+static noinline void notify_polled(struct domain *d, evtchn_port_t port)
+{
+    wake_pollers(d, port);
+    port_notify(d, port);
+}
+
+static hot_inline void set_pending(struct domain *d, evtchn_port_t port)
 {
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_set(d->shared_info->evtchn_pending, port))
         return;
     if (unlikely(atomic_load(&d->evtchn->pollers)))
-        wake_pollers(d, port);
-    port_notify(d, port);
+        notify_polled(d, port);
+    else
+        port_notify(d, port);
 }
 
 void evtchn_set_pending(struct domain *d, evtchn_port_t port) { set_pending(d, port); }
