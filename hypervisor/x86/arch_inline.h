@@ -82,20 +82,23 @@ static inline bool guest_access_ok(uint64_t va)
  * each through a register, so that what is used of a structure need not be in memory. The lowest word
  * comes first, see guest_access_ok(). 0: all is done; else something, in no unit.
  */
-#define guest_get(word, from, fault)                              \
-    __asm__ goto("1: mov %1, %0" EX_TABLE("1b", "%l[" #fault "]") \
-                 : "=r"(word)                                     \
-                 : "m"(*(from))                                   \
-                 : "memory"                                       \
-                 : fault)
-#define guest_put(to, word, fault)                                \
-    __asm__ goto("1: mov %1, %0" EX_TABLE("1b", "%l[" #fault "]") \
-                 :                                                \
-                 : "m"(*(to)), "r"(word)                          \
-                 : "memory"                                       \
-                 : fault)
+#define guest_get(word, from, fault)                                                \
+    do {                                                                            \
+        __asm__ volatile goto("1: mov %1, %0" EX_TABLE("1b", "%l[" #fault "]")      \
+                              : "=r"(word)                                          \
+                              : "m"(*(from))                                        \
+                              : "memory"                                            \
+                              : fault);                                             \
+        __asm__(""); /* GCC before 12.4 (PR 113921) may place the output wrongly */ \
+    } while (0)
+#define guest_put(to, word, fault)                                         \
+    __asm__ volatile goto("1: mov %1, %0" EX_TABLE("1b", "%l[" #fault "]") \
+                          :                                                \
+                          : "m"(*(to)), "r"(word)                          \
+                          : "memory"                                       \
+                          : fault)
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define UNROLL /* it does what it can */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
