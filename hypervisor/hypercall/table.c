@@ -101,9 +101,7 @@ long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t
 
     c->multicall = &go_on;
     for (; left; left--, list += sizeof(struct multicall_entry)) {
-        struct {
-            uint64_t op, result, args[5];
-        } e; /* a private copy, without the sixth argument: of the guest's only the result is written */
+        struct multicall_entry e; /* a private copy: of the guest's only the result is written */
 
         if (left != (uint32_t)nr && (atomic_load_explicit(&c->softirqs, memory_order_relaxed) ||
                                      (left % CHECK_ENTRIES == 0 && hypercall_preempt_check()))) {
