@@ -15,6 +15,7 @@
 #define MEMOP_CMD_MASK ((1u << MEMOP_EXTENT_SHIFT) - 1)
 #define MAX_ORDER_PRIVILEGED 12u /* 16 MiB: one step of a loop, so also a bound on its time */
 #define MAX_ORDER 9u
+#define BATCH 16u     /* extents of one frame that are done together */
 #define E820_BYTES 20 /* address and length of 8 bytes, type of 4 */
 
 static unsigned int max_order(void)
@@ -41,39 +42,53 @@ static guest_va_t extent_va(const struct xen_memory_reservation *r, uint64_t i)
     return gva_index(GVA_OF(r->extent_start), i, sizeof(xen_pfn_t));
 }
 
-/* With a reference: another vCPU may already have given the frame away again. */
-static void m2p_set_owned(struct domain *d, mfn_t m, uint64_t pfn)
+/* Frames in a row that were taken from a domain; they are freed together. */
+struct run {
+    mfn_t m;
+    uint64_t n;
+};
+
+static void run_free(struct run *r)
 {
-    if (page_get(m, d)) {
-        m2p_set(m, pfn);
-        page_put(mfn_to_page(m));
+    if (r->n) {
+        m2p_forget(r->m, r->n);
+        heap_free_frames(r->m, r->n);
     }
+    r->n = 0;
+}
+
+static void run_add(struct run *r, mfn_t m)
+{
+    if (mfn_x(m) != mfn_x(r->m) + r->n) {
+        run_free(r);
+        r->m = m;
+    }
+    r->n++;
 }
 
 /*
- * Take 2^order frames from d, up to the first that is not its own. What is mapped somewhere is freed
- * when the last mapping goes; if `stolen`, it is refused, and the others become the hypervisor's,
- * linked through their page_info from *stolen on (0: the end), the M2P keeping their pfns.
+ * Take 2^order frames from d, up to the first that is not its own: into run. What is mapped somewhere
+ * is freed when the last mapping goes; if `stolen`, it is refused, and the others become the
+ * hypervisor's, linked through their page_info from *stolen on (0: the end), the M2P keeping their
+ * pfns.
  */
-static int take_frames(struct domain *d, uint64_t gfn, unsigned int order, uint32_t *stolen)
+static int take_frames(struct domain *d, uint64_t gfn, unsigned int order, uint32_t *stolen,
+                       struct run *run)
 {
     for (uint64_t end = gfn + (1UL << order); gfn != end; gfn++) {
         mfn_t m = gfn_to_mfn(d, _gfn(gfn));
-        uint64_t pfn;
-        bool ok;
+        bool had = domain_steal_page(d, m);
 
-        if (!page_get(m, d))
-            return -EINVAL;
-        pfn = m2p_get(m);
-        ok = stolen ? domain_steal_page(d, m) : page_put_allocated(mfn_to_page(m));
-        if (stolen && ok) {
-            m2p_set(m, pfn);
+        if (had && stolen) {
             mfn_to_page(m)->next = *stolen;
             *stolen = (uint32_t)mfn_x(m);
-        } else {
+        } else if (had) {
+            run_add(run, m);
+        } else if (!stolen && page_get(m, d)) {
+            had = page_put_allocated(mfn_to_page(m));
             page_put(mfn_to_page(m));
         }
-        if (!ok)
+        if (!had)
             return -EINVAL;
     }
     return 0;
@@ -83,43 +98,59 @@ static int take_frames(struct domain *d, uint64_t gfn, unsigned int order, uint3
 static void stolen_put(struct domain *d, uint32_t stolen, bool give_back)
 {
     while (stolen) {
-        mfn_t m = _mfn(stolen);
-        uint64_t pfn = m2p_get(m);
+        struct run r = { _mfn(stolen), 1 };
 
-        stolen = mfn_to_page(m)->next;
-        if (give_back && domain_assign_page(d, m) == 0) {
-            m2p_set_owned(d, m, pfn);
-        } else {
-            m2p_set(m, INVALID_M2P_ENTRY);
-            heap_free(m, 0);
-        }
+        stolen = mfn_to_page(r.m)->next;
+        if (!give_back || domain_assign_page(d, r.m))
+            run_free(&r);
     }
 }
 
-static int remove_extent(struct domain *d, const struct xen_memory_reservation *r, uint64_t i,
-                         uint32_t *stolen)
+/*
+ * How many extents from the i-th on are taken together: not too much memory, and a part of one page
+ * of the list, so that all of it can be accessed or nothing.
+ */
+static unsigned int batch_size(const struct xen_memory_reservation *r, uint64_t i)
 {
-    xen_pfn_t gfn;
+    uint64_t room = -gva_x(extent_va(r, i)) % PAGE_SIZE / sizeof(xen_pfn_t),
+             most = MIN(room ?: BATCH, BATCH >> r->extent_order);
 
-    return copy_from_guest(&gfn, extent_va(r, i), sizeof(gfn))
-               ?: take_frames(d, gfn, r->extent_order, stolen);
+    return (unsigned int)MIN(MAX(most, 1), r->nr_extents - i);
+}
+
+/* Both return how many of n extents from the i-th on were done; if none, the error. */
+static long remove_extents(struct domain *d, const struct xen_memory_reservation *r, uint64_t i,
+                           unsigned int n, uint32_t *stolen)
+{
+    xen_pfn_t list[BATCH];
+    struct run run = { .n = 0 };
+    unsigned int k = 0;
+
+    if (copy_from_guest(list, extent_va(r, i), n * sizeof(list[0])))
+        return -EFAULT;
+    while (k < n && take_frames(d, list[k], r->extent_order, stolen, &run) == 0)
+        k++;
+    run_free(&run);
+    return k ? (long)k : -EINVAL;
 }
 
 /* New frames for d under the pfns from the one in the list on, which then has the frame number. */
-static int add_extent(struct domain *d, const struct xen_memory_reservation *r, uint64_t i)
+static long add_extents(struct domain *d, const struct xen_memory_reservation *r, uint64_t i,
+                        unsigned int n)
 {
-    xen_pfn_t pfn;
-    mfn_t m;
+    xen_pfn_t list[BATCH];
+    struct run run = { .n = 0 };
 
-    if (copy_from_guest(&pfn, extent_va(r, i), sizeof(pfn)))
+    if (copy_from_guest(list, extent_va(r, i), n * sizeof(list[0])))
         return -EFAULT;
-    if (domain_alloc_pages(d, r->extent_order, XENMEMF_get_address_bits(r->mem_flags), &m))
+    n = domain_populate(d, r->extent_order, XENMEMF_get_address_bits(r->mem_flags), list, n);
+    if (n == 0)
         return -ENOMEM;
-    for (uint64_t k = 0; k < 1UL << r->extent_order; k++)
-        m2p_set_owned(d, _mfn(mfn_x(m) + k), pfn + k);
-    if (copy_to_guest(extent_va(r, i), &m.v, sizeof(m.v)) == 0)
-        return 0;
-    (void)take_frames(d, mfn_x(m), r->extent_order, NULL);
+    if (copy_to_guest(extent_va(r, i), list, n * sizeof(list[0])) == 0)
+        return n;
+    for (unsigned int k = 0; k < n; k++)
+        (void)take_frames(d, list[k], r->extent_order, NULL, &run);
+    run_free(&run);
     return -EFAULT;
 }
 
@@ -129,6 +160,7 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
 {
     struct xen_memory_reservation r;
     struct domain *d;
+    unsigned int n;
     long rc;
 
     if (copy_from_guest(&r, arg, sizeof(r)) || r.nr_extents > ~0UL >> MEMOP_EXTENT_SHIFT ||
@@ -139,36 +171,38 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
     if (rc)
         return i ? (long)i : rc;
     do {
-        rc = cmd == XENMEM_populate_physmap ? add_extent(d, &r, i) : remove_extent(d, &r, i, NULL);
-        i += rc == 0;
-    } while (rc == 0 && i < r.nr_extents && !hypercall_preempt_check());
+        n = batch_size(&r, i);
+        rc = cmd == XENMEM_populate_physmap ? add_extents(d, &r, i, n)
+                                            : remove_extents(d, &r, i, n, NULL);
+        i += (uint64_t)MAX(rc, 0);
+    } while (rc == n && i < r.nr_extents && !hypercall_preempt_check());
     domain_put(d);
     const uint64_t args[] = { i << MEMOP_EXTENT_SHIFT | cmd };
-    return rc == 0 && i < r.nr_extents ? hypercall_continue(__HYPERVISOR_memory_op, 1, args)
+    return rc == n && i < r.nr_extents ? hypercall_continue(__HYPERVISOR_memory_op, 1, args)
                                        : (long)i;
 }
 
 /* Exchange in_per for out_per extents, the smallest numbers that come out even: all or nothing. */
-static int exchange_step(struct domain *d, const struct xen_memory_exchange *x, uint64_t in_per,
-                         uint64_t out_per)
+static long exchange_step(struct domain *d, const struct xen_memory_exchange *x, uint64_t in_per,
+                          uint64_t out_per)
 {
     uint64_t i, pfn, first = x->nr_exchanged / in_per * out_per;
     uint32_t stolen = 0, undone = 0;
-    int rc = 0;
+    long rc = 1;
 
-    for (i = 0; rc == 0 && i < in_per; i++)
-        rc = remove_extent(d, &x->in, x->nr_exchanged + i, &stolen);
-    for (i = 0; rc == 0 && i < out_per; i += rc == 0)
-        rc = add_extent(d, &x->out, first + i);
-    while (rc && i-- > 0) /* what the guest uses already stays its own */
-        if (remove_extent(d, &x->out, first + i, &undone) == 0) {
+    for (i = 0; rc > 0 && i < in_per; i++)
+        rc = remove_extents(d, &x->in, x->nr_exchanged + i, 1, &stolen);
+    for (i = 0; rc > 0 && i<out_per; i += rc> 0)
+        rc = add_extents(d, &x->out, first + i, 1);
+    while (rc < 0 && i-- > 0) /* what the guest uses already stays its own */
+        if (remove_extents(d, &x->out, first + i, 1, &undone) > 0) {
             /* the extent's last frame comes first */
             pfn = m2p_get(_mfn(undone)) + 1 - (1UL << x->out.extent_order);
             (void)copy_to_guest(extent_va(&x->out, first + i), &pfn, sizeof(pfn));
         }
     stolen_put(d, undone, false);
-    stolen_put(d, stolen, rc != 0);
-    return rc;
+    stolen_put(d, stolen, rc < 0);
+    return MIN(rc, 0);
 }
 
 /**

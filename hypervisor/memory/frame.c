@@ -29,28 +29,7 @@ void tlb_flush_since(uint64_t cpus, uint64_t stamp)
         arch_flush_tlb_mask(need);
 }
 
-/* ---- lists: a domain's has its ALLOCATED frames first and is guarded by d->page_lock ---- */
-
-void page_list_insert(uint32_t *head, struct page_info *pg, bool first)
-{
-    uint32_t i = (uint32_t)mfn_x(page_to_mfn(pg));
-
-    if (*head == 0)
-        pg->prev = *head = i;
-    pg->next = *head;
-    pg->prev = frame_table[pg->next].prev;
-    frame_table[pg->prev].next = frame_table[pg->next].prev = i;
-    if (first)
-        *head = i;
-}
-
-void page_list_remove(uint32_t *head, struct page_info *pg)
-{
-    frame_table[pg->prev].next = pg->next;
-    frame_table[pg->next].prev = pg->prev;
-    if (*head == mfn_x(page_to_mfn(pg)))
-        *head = pg->next == *head ? 0 : pg->next;
-}
+/* ---- a domain's list has its ALLOCATED frames first and is guarded by d->page_lock ---- */
 
 /* Frames that nobody else knows become d's; not if it is dying: its list may have been walked. */
 static int pages_give(struct domain *d, mfn_t m, uint64_t n)
@@ -64,17 +43,22 @@ static int pages_give(struct domain *d, mfn_t m, uint64_t n)
         rc = -ENOMEM;
     else
         owners[d->domain_id] = d;
-    for (; rc == 0 && n--; m.v++) {
+    for (d->nr_pages += rc ? 0 : n; rc == 0 && n--; m.v++) {
         struct page_info *pg = mfn_to_page(m);
 
-        m2p_set(m, INVALID_M2P_ENTRY);
-        page_list_insert(&d->page_list, pg, true);
-        d->nr_pages++;
-        atomic_store(&pg->type_info, 0);
-        atomic_store(&pg->count_info, PGC_ALLOCATED | page_key(d->domain_id));
+        page_list_insert(&d->page_list, (uint32_t)mfn_x(m), true);
+        atomic_store_explicit(&pg->type_info, 0, memory_order_relaxed);
+        atomic_store_explicit(&pg->count_info, PGC_ALLOCATED | page_key(d->domain_id),
+                              memory_order_release);
     }
     spin_unlock(&d->page_lock);
     return rc;
+}
+
+static void clear_frames(mfn_t m, uint64_t n)
+{
+    for (; n--; m.v++)
+        arch_clear_page(mfn_to_virt(m));
 }
 
 int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out)
@@ -86,12 +70,37 @@ int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_b
     *out = heap_alloc(order, addr_bits);
     if (mfn_x(*out) == mfn_x(INVALID_MFN))
         return -ENOMEM;
-    for (uint64_t i = 0; i < 1ULL << order; i++)
-        arch_clear_page(mfn_to_virt(_mfn(mfn_x(*out) + i)));
+    clear_frames(*out, 1ULL << order);
     rc = pages_give(d, *out, 1ULL << order);
     if (rc)
         heap_free(*out, order);
     return rc;
+}
+
+unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int addr_bits,
+                             uint64_t *list, unsigned int n)
+{
+    uint64_t have = READ_ONCE(d->nr_pages), most = d->max_pages,
+             room = have < most ? most - have : 0;
+    unsigned int done = 0, got;
+
+    for (n = (unsigned int)MIN(n, room >> order); done < n;) {
+        mfn_t m = heap_alloc_some(order, order + fls64(n - done) - 1, addr_bits, &got);
+
+        if (mfn_x(m) == mfn_x(INVALID_MFN))
+            break;
+        clear_frames(m, 1ULL << got);
+        for (uint64_t i = 0; i < 1ULL << got; i++)
+            m2p_set(_mfn(mfn_x(m) + i), list[done + (i >> order)] + (i & ((1ULL << order) - 1)));
+        if (pages_give(d, m, 1ULL << got)) {
+            m2p_forget(m, 1ULL << got);
+            heap_free(m, got);
+            break;
+        }
+        for (uint64_t i = 0; i < 1ULL << got; i += 1ULL << order)
+            list[done++] = mfn_x(m) + i;
+    }
+    return done;
 }
 
 int domain_assign_page(struct domain *d, mfn_t m)
@@ -107,31 +116,31 @@ int domain_assign_page(struct domain *d, mfn_t m)
 /* What is d's no more, and may be in TLBs; x: its count_info. */
 static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x)
 {
-    mfn_t m = page_to_mfn(pg);
-
-    atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
-    if (x & PGC_CACHE_MASK) { /* rule 12: others will read it through the caches */
-        arch_cache_flush(mfn_to_virt(m), PAGE_SIZE);
+    page_stamp(pg);
+    if (unlikely(x & PGC_CACHE_MASK)) { /* rule 12: others will read it through the caches */
+        arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE);
         atomic_fetch_sub(&d->nr_mapped_uncached, 1);
     }
-    m2p_set(m, INVALID_M2P_ENTRY);
-    page_list_remove(&d->page_list, pg);
+    page_list_remove(&d->page_list, (uint32_t)mfn_x(page_to_mfn(pg)));
     d->nr_pages--;
 }
 
 bool domain_steal_page(struct domain *d, mfn_t m)
 {
-    struct page_info *pg = mfn_to_page(m);
-    uint64_t x = atomic_load(&pg->count_info);
+    struct page_info *pg = mfn_to_page_checked(m);
+    uint64_t x, only_ours = PGC_ALLOCATED | page_key(d->domain_id);
     bool ok;
 
+    if (pg == NULL)
+        return false;
+    x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
     /*
      * All at once, so that nobody gets a reference of the old kind after the check; and with the
      * lock, so that nobody sees it on the list any more.
      */
     spin_lock(&d->page_lock);
     do
-        ok = (x & ~PGC_CACHE_MASK) == (PGC_ALLOCATED | page_key(d->domain_id)) + 1;
+        ok = (x & ~PGC_CACHE_MASK) == only_ours;
     while (ok && !atomic_compare_exchange_weak(&pg->count_info, &x, PGC_NOBODYS | 1));
     if (ok)
         page_leave_locked(d, pg, x);
@@ -147,12 +156,13 @@ noinline void page_free(struct page_info *pg)
 
     BUG_ON(PGC_COUNT(x) != 0 || (x & PGC_ALLOCATED) || (atomic_load(&pg->type_info) & PGT_IN_USE));
     if (x & PGC_HV) {
-        atomic_store(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
+        page_stamp(pg);
     } else {
         d = owners[PGC_OWNER(x)];
         spin_lock(&d->page_lock);
         page_leave_locked(d, pg, x);
         spin_unlock(&d->page_lock); /* d may be gone from here on */
+        m2p_forget(page_to_mfn(pg), 1);
     }
     heap_free(page_to_mfn(pg), 0);
 }
@@ -163,14 +173,16 @@ noinline void page_free(struct page_info *pg)
  */
 static bool put_allocated(struct domain *d, struct page_info *pg)
 {
+    uint32_t i;
     bool had;
 
     spin_lock(&d->page_lock);
-    pg = pg ?: &frame_table[d->page_list];
+    i = pg ? (uint32_t)mfn_x(page_to_mfn(pg)) : d->page_list;
+    pg = &frame_table[i];
     had = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED;
     if (had) { /* stays for now, behind those that are ALLOCATED */
-        page_list_remove(&d->page_list, pg);
-        page_list_insert(&d->page_list, pg, false);
+        page_list_remove(&d->page_list, i);
+        page_list_insert(&d->page_list, i, false);
     }
     spin_unlock(&d->page_lock);
     if (had)

@@ -6,12 +6,12 @@
  *   [62] RAM         the entry describes RAM at all (constant after boot)
  *   [61] HV          belongs to the hypervisor, or is shared by it with guests (never on a list)
  *   [59:57] cache attribute: PAT index of the guest's mappings, 0 write-back (rule 12)
- *   [56] FREE        head of a free block; the order is in type_info
+ *   [56] FREE        head of a free block of 2^order frames; [52:48] order
  *   [47:32] owner    domain id; DOMID_INVALID when nobody's
  *   [31:0] count     0: nobody may use it; a frame is freed when this reaches 0
  * type_info   what the frame may be used as (rule 1; paging/types.c has the invariants):
- *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57:48] entries done (PARTIAL, DEAD), or the
- *   order of a free block  [47] BUSY  [46] DEAD  [31:0] type references if VALID, link if DEAD
+ *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57:48] entries done (PARTIAL, DEAD)
+ *   [47] BUSY  [46] DEAD  [31:0] type references if VALID, link if DEAD
  *   With no flag set the frame is used as nothing: [45:0] is the TLB clock at its last use as `type`
  *   (or, for a free frame, at its freeing); 0 as a whole if there was no such use.
  * next, prev  indices: the owner's list (ALLOCATED frames first), or the free list.
@@ -32,6 +32,7 @@ _Static_assert(sizeof(struct page_info) == 24, "24 bytes a frame");
 #define PGC_CACHE_SHIFT 57
 #define PGC_CACHE_MASK (7ULL << PGC_CACHE_SHIFT)
 #define PGC_FREE (1ULL << 56)
+#define PGC_ORDER_SHIFT 48
 #define PGC_OWNER_SHIFT 32
 #define PGC_OWNER_MASK (0xffffULL << PGC_OWNER_SHIFT)
 #define PGC_COUNT_MASK 0xffffffffULL
@@ -151,6 +152,13 @@ static inline bool tlb_stamp_after(uint64_t a, uint64_t b)
  */
 void tlb_flush_since(uint64_t cpus, uint64_t stamp);
 
+/** Nobody can use the frame any more, but who did may have it in a TLB. */
+static inline void page_stamp(struct page_info *pg)
+{
+    atomic_store_explicit(&pg->type_info, PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)),
+                          memory_order_relaxed);
+}
+
 /** Note a write by ring 0 into a guest's frame (rule 14); log-dirty hooks in here. */
 static inline void page_mark_dirty(struct domain *d, mfn_t m) {}
 
@@ -158,10 +166,33 @@ static inline void page_mark_dirty(struct domain *d, mfn_t m) {}
 /** M2P: what pfn the guest gave to its frame; INVALID_M2P_ENTRY for none. m is RAM. */
 static inline void m2p_set(mfn_t m, uint64_t pfn) { m2p_table[mfn_x(m)] = pfn; }
 static inline uint64_t m2p_get(mfn_t m) { return m2p_table[mfn_x(m)]; }
+static inline void m2p_forget(mfn_t m, uint64_t n)
+{
+    for (; n--; m.v++)
+        m2p_set(m, INVALID_M2P_ENTRY);
+}
 
 /** Lists of frames, circles through next and prev: *head is the first one, 0 if there is none. */
-void page_list_insert(uint32_t *head, struct page_info *pg, bool first);
-void page_list_remove(uint32_t *head, struct page_info *pg);
+static inline void page_list_insert(uint32_t *head, uint32_t i, bool first)
+{
+    uint32_t next = *head, prev = next ? frame_table[next].prev : i;
+
+    next = next ?: i;
+    frame_table[i].next = next;
+    frame_table[i].prev = prev;
+    frame_table[prev].next = frame_table[next].prev = i;
+    if (first || next == i)
+        *head = i;
+}
+static inline void page_list_remove(uint32_t *head, uint32_t i)
+{
+    uint32_t next = frame_table[i].next, prev = frame_table[i].prev;
+
+    frame_table[prev].next = next;
+    frame_table[next].prev = prev;
+    if (*head == i)
+        *head = next == i ? 0 : next;
+}
 /** The one behind frame i, 0 behind the last. */
 static inline uint32_t page_list_next(uint32_t head, uint32_t i)
 {

@@ -1,8 +1,8 @@
 /*
  * The frame allocator. Free memory is kept in naturally aligned blocks of 2^order frames, one list
  * for each order and zone. Zone 0 is memory below 2^24, zone z that of addresses with 24 + z bits; a
- * block never lies in two zones. A block's first frame has FREE set and the order in its type_info;
- * each of its frames keeps the TLB clock of the time when it was freed.
+ * block never lies in two zones. A block's first frame has FREE set and the order beside it; each of
+ * its frames keeps the TLB clock of the time when it was freed.
  */
 #include "memory/heap.h"
 
@@ -25,52 +25,59 @@ static unsigned int zone_of(uint64_t mfn)
     return bits <= ZONE0_BITS ? 0 : bits - ZONE0_BITS;
 }
 
-static void block_link(uint64_t mfn, unsigned int order)
+/* All of count_info of a free block's first frame. */
+static uint64_t free_info(unsigned int order)
 {
-    struct page_info *pg = &frame_table[mfn];
-    unsigned int z = zone_of(mfn);
-
-    atomic_store_explicit(&pg->count_info, PGC_NOBODYS | PGC_FREE, RELAXED);
-    atomic_fetch_and_explicit(&pg->type_info, ~PGT_DONE_MASK, RELAXED);
-    atomic_fetch_or_explicit(&pg->type_info, order * (1ULL << PGT_DONE_SHIFT), RELAXED);
-    page_list_insert(&free_head[z][order], pg, true);
-    free_orders[z] |= 1u << order;
-    free_zones |= 1u << z;
-    nr_free += 1ULL << order;
+    return PGC_NOBODYS | PGC_FREE | (uint64_t)order << PGC_ORDER_SHIFT;
 }
 
-static void block_unlink(uint64_t mfn, unsigned int order)
+static bool is_free_block(uint64_t mfn, unsigned int order)
 {
-    unsigned int z = zone_of(mfn);
+    return atomic_load_explicit(&frame_table[mfn].count_info, RELAXED) == free_info(order);
+}
 
-    page_list_remove(&free_head[z][order], &frame_table[mfn]);
-    if (free_head[z][order] == 0)
+static void block_link(unsigned int z, uint64_t mfn, unsigned int order)
+{
+    uint32_t *head = &free_head[z][order];
+
+    atomic_store_explicit(&frame_table[mfn].count_info, free_info(order), RELAXED);
+    if (*head == 0) {
+        free_orders[z] |= 1u << order;
+        free_zones |= 1u << z;
+    }
+    page_list_insert(head, (uint32_t)mfn, true);
+}
+
+static void block_unlink(unsigned int z, uint64_t mfn, unsigned int order)
+{
+    uint32_t *head = &free_head[z][order];
+
+    page_list_remove(head, (uint32_t)mfn);
+    if (*head == 0) {
         free_orders[z] &= ~(1u << order);
-    if (free_orders[z] == 0)
-        free_zones &= ~(1u << z);
-    atomic_fetch_and_explicit(&frame_table[mfn].count_info, ~PGC_FREE, RELAXED);
-    nr_free -= 1ULL << order;
+        if (free_orders[z] == 0)
+            free_zones &= ~(1u << z);
+    }
+    atomic_store_explicit(&frame_table[mfn].count_info, PGC_NOBODYS, RELAXED);
 }
 
-/* The order of the free block that begins at mfn; NR_ORDERS if there is none. */
-static unsigned int block_order(uint64_t mfn)
-{
-    if (!mfn_valid(_mfn(mfn)) || !(atomic_load(&frame_table[mfn].count_info) & PGC_FREE))
-        return NR_ORDERS;
-    return PGT_DONE(atomic_load(&frame_table[mfn].type_info));
-}
-
+/* A zone is as big as all below it, so a block of half its size has its buddy in there, too. */
 static void block_free(uint64_t mfn, unsigned int order)
 {
-    for (; order < HEAP_MAX_ORDER; order++) {
+    unsigned int z = zone_of(mfn), top = MIN(z + ZONE0_BITS - PAGE_SHIFT - 1, HEAP_MAX_ORDER);
+
+    nr_free += 1ULL << order;
+    for (; order < top; order++) {
         uint64_t buddy = mfn ^ 1ULL << order;
 
-        if (zone_of(buddy) != zone_of(mfn) || block_order(buddy) != order)
+        if (order >= FRAME_GROUP_SHIFT && !mfn_valid(_mfn(buddy)))
+            break; /* else it is in the same group, which has a frame table */
+        if (!is_free_block(buddy, order))
             break;
-        block_unlink(buddy, order);
-        mfn &= ~(1ULL << order);
+        block_unlink(z, buddy, order);
+        mfn &= buddy;
     }
-    block_link(mfn, order);
+    block_link(z, mfn, order);
 }
 
 /* Give [mfn, end) back in blocks as large as alignment allows. */
@@ -105,20 +112,23 @@ void heap_free_range(uint64_t start, uint64_t end)
     range_free(first, last);
 }
 
-/* 0: there is none. */
-static uint64_t block_take(unsigned int order, unsigned int max_zone)
+/* The smallest free block of order least or more; of a bigger one than most, a part. 0: none. */
+static uint64_t block_take(unsigned int least, unsigned int most, unsigned int max_zone,
+                           unsigned int *order)
 {
-    for (uint32_t zones = order < NR_ORDERS ? free_zones & ((2u << max_zone) - 1) : 0; zones;) {
+    for (uint32_t zones = least < NR_ORDERS ? free_zones & ((2u << max_zone) - 1) : 0; zones;) {
         unsigned int z = fls64(zones) - 1;
-        uint32_t orders = free_orders[z] >> order << order;
+        uint32_t orders = free_orders[z] >> least << least;
         unsigned int have = ffs64(orders) - 1;
         uint64_t mfn;
 
         if (orders) {
             mfn = free_head[z][have];
-            block_unlink(mfn, have);
-            while (have-- > order)
-                block_link(mfn + (1ULL << have), have);
+            block_unlink(z, mfn, have);
+            for (; have > most; have--)
+                block_link(z, mfn + (1ULL << (have - 1)), have - 1);
+            nr_free -= 1ULL << have;
+            *order = have;
             return mfn;
         }
         zones &= ~(1u << z);
@@ -126,7 +136,8 @@ static uint64_t block_take(unsigned int order, unsigned int max_zone)
     return 0;
 }
 
-mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
+mfn_t heap_alloc_some(unsigned int least, unsigned int most, unsigned int addr_bits,
+                      unsigned int *order)
 {
     unsigned int bits = addr_bits ? MIN(addr_bits, PADDR_BITS_MAX) : PADDR_BITS_MAX;
     uint64_t latest = 0, mfn;
@@ -134,11 +145,11 @@ mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
     if (bits < ZONE0_BITS)
         return INVALID_MFN;
     spin_lock(&heap_lock);
-    mfn = block_take(order, bits - ZONE0_BITS);
+    mfn = block_take(least, most, bits - ZONE0_BITS, order);
     spin_unlock(&heap_lock);
     if (mfn == 0)
         return INVALID_MFN;
-    for (struct page_info *pg = &frame_table[mfn]; pg < &frame_table[mfn + (1ULL << order)]; pg++) {
+    for (struct page_info *pg = &frame_table[mfn], *end = pg + (1ULL << *order); pg < end; pg++) {
         uint64_t t = atomic_load_explicit(&pg->type_info, RELAXED);
 
         if (PGT_TYPE(t) != PGT_NONE && (!latest || tlb_stamp_after(t, latest)))
@@ -151,21 +162,31 @@ mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
     return _mfn(mfn);
 }
 
-static void frames_free(mfn_t m, uint64_t n)
+mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
 {
-    for (uint64_t i = mfn_x(m); i < mfn_x(m) + n; i++) {
-        uint64_t x = atomic_load(&frame_table[i].count_info);
+    return heap_alloc_some(order, order, addr_bits, &order);
+}
 
-        BUG_ON(!mfn_valid(_mfn(i)) || (x & PGC_FREE) || PGC_COUNT(x) > 1);
-        if (PGC_OWNER(x) != DOMID_INVALID) /* else no guest has it in a TLB, or it is stamped */
-            atomic_store(&frame_table[i].type_info,
-                         PGT_STAMP(PGT_WRITABLE, atomic_load(&arch_tlb_clock)));
-        atomic_store(&frame_table[i].count_info, PGC_NOBODYS);
+/* They are nobody's any more. The stamp: if no guest had it, it is in no TLB, or it has one. */
+static void frames_leave(struct page_info *pg, uint64_t n)
+{
+    for (const struct page_info *end = pg + n; pg < end; pg++) {
+        uint64_t x = atomic_load_explicit(&pg->count_info, RELAXED);
+
+        BUG_ON((x & (PGC_RAM | PGC_FREE)) != PGC_RAM || PGC_COUNT(x) > 1);
+        if (unlikely(PGC_OWNER(x) != DOMID_INVALID))
+            page_stamp(pg);
+        atomic_store_explicit(&pg->count_info, PGC_NOBODYS, RELAXED);
     }
+}
+
+void heap_free_frames(mfn_t m, uint64_t n)
+{
+    frames_leave(mfn_to_page(m), n);
     range_free(mfn_x(m), mfn_x(m) + n);
 }
 
-void heap_free(mfn_t m, unsigned int order) { frames_free(m, 1ULL << order); }
+void heap_free(mfn_t m, unsigned int order) { heap_free_frames(m, 1ULL << order); }
 uint64_t heap_free_pages(void) { return READ_ONCE(nr_free); }
 uint64_t heap_total_pages(void) { return READ_ONCE(nr_total); }
 
@@ -177,7 +198,7 @@ void *xmalloc_pages(size_t bytes)
 
     if (mfn_x(m) == mfn_x(INVALID_MFN))
         return NULL;
-    frames_free(_mfn(mfn_x(m) + n), (1ULL << order) - n);
+    heap_free_frames(_mfn(mfn_x(m) + n), (1ULL << order) - n);
     for (uint64_t i = 0; i < n; i++)
         arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
     return mfn_to_virt(m);
@@ -186,7 +207,7 @@ void *xmalloc_pages(size_t bytes)
 void xfree_pages(void *p, size_t bytes)
 {
     if (p)
-        frames_free(virt_to_mfn(p), DIV_ROUND_UP(bytes, PAGE_SIZE));
+        heap_free_frames(virt_to_mfn(p), DIV_ROUND_UP(bytes, PAGE_SIZE));
 }
 
 void *alloc_page(void) { return xmalloc_pages(PAGE_SIZE); }
@@ -204,7 +225,7 @@ static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pa
 
     for (uint32_t i = free_head[z][o]; i; i = page_list_next(free_head[z][o], i)) {
         if (frame_table[frame_table[i].next].prev != i || i & ((1u << o) - 1) || zone_of(i) != z ||
-            block_order(i) != o)
+            !is_free_block(i, o))
             return bad + frame_complain("bad free block", _mfn(i));
         for (uint64_t k = i + 1; k < i + (1ULL << o); k++)
             if (PGC_COUNT(frame_table[k].count_info) || (frame_table[k].count_info & PGC_FREE))

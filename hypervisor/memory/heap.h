@@ -24,8 +24,12 @@ void heap_free_range(uint64_t start, uint64_t end);
  * addresses first). Contents undefined; count_info is HV, count 1. INVALID_MFN if there are none.
  */
 mfn_t heap_alloc(unsigned int order, unsigned int addr_bits);
-/** Free what heap_alloc() gave. */
+/** The same with the smallest free block of least..most, or half of a bigger one; *order: which. */
+mfn_t heap_alloc_some(unsigned int least, unsigned int most, unsigned int addr_bits,
+                      unsigned int *order);
+/** Free what heap_alloc() gave; or any n frames one behind the other that it gave. */
 void heap_free(mfn_t m, unsigned int order);
+void heap_free_frames(mfn_t m, uint64_t n);
 uint64_t heap_free_pages(void);
 uint64_t heap_total_pages(void);
 
@@ -34,15 +38,26 @@ void *alloc_page(void);
 void free_page(void *p);
 
 /**
- * 2^order scrubbed frames that d owns from now on: on its list, ALLOCATED, count 1 each. Checks
- * d->max_pages and d->is_dying. 0 with *out, or -ENOMEM, or -E2BIG when the limit is in the way.
+ * 2^order scrubbed frames that d owns from now on: on its list, ALLOCATED, count 1 each, without M2P
+ * entries. Checks d->max_pages and d->is_dying. 0 with *out, or -ENOMEM, or -E2BIG when the limit is
+ * in the way.
  */
 int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out);
-/** Give one HV frame (say, of a boot module) to d as one of its pages. Contents are kept. */
+/**
+ * The same n times, as far as it goes, with M2P entries from list[i] on for the i-th 2^order frames;
+ * list[i] becomes the first one's number. Returns how many times it went.
+ */
+unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int addr_bits,
+                             uint64_t *list, unsigned int n);
+/**
+ * Give one HV frame (say, of a boot module) to d as one of its pages. Contents and M2P entry are
+ * kept.
+ */
 int domain_assign_page(struct domain *d, mfn_t m);
 /**
- * Undo domain_alloc_pages' ownership of one page whose only reference left besides the caller's is
- * ALLOCATED, and keep it for the hypervisor as HV, count 1 (XENMEM_exchange); false if it is in use.
+ * Undo domain_alloc_pages' ownership of one page, whose only reference is ALLOCATED, and keep it for
+ * the hypervisor as HV, count 1; false if m is in use, or not d's. m is any number; the page keeps its
+ * M2P entry, to be reset before anybody else gets it.
  */
 bool domain_steal_page(struct domain *d, mfn_t m);
 

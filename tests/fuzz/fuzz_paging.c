@@ -380,13 +380,11 @@ static void balloon(const uint8_t *s)
 {
     uint64_t *m = &own[s[0] % NR_OWN];
 
-    if (page_get(_mfn(*m), d)) {
-        if ((s[1] & 1) && domain_steal_page(d, _mfn(*m))) {
-            heap_free(_mfn(*m), 0);
-        } else {
-            page_put_allocated(mfn_to_page(_mfn(*m)));
-            page_put(mfn_to_page(_mfn(*m)));
-        }
+    if ((s[1] & 1) && domain_steal_page(d, _mfn(*m))) {
+        heap_free(_mfn(*m), 0);
+    } else if (page_get(_mfn(*m), d)) {
+        page_put_allocated(mfn_to_page(_mfn(*m)));
+        page_put(mfn_to_page(_mfn(*m)));
     }
     if (s[1] & 2) { /* the hypervisor takes it */
         uint64_t old = hv_page;

@@ -196,6 +196,91 @@ static void test_limits(void)
     teardown();
 }
 
+static void test_some_of_a_block(void)
+{
+    unsigned int order = 99;
+    mfn_t whole, part;
+
+    setup();
+    whole = heap_alloc(5, 0);
+    heap_free_frames(_mfn(mfn_x(whole) + 4), 2); /* a block of order 1 among what is in use */
+    part = heap_alloc_some(0, 3, 0, &order);
+    CU_ASSERT_EQUAL(mfn_x(part), mfn_x(whole) + 4); /* the smallest there is */
+    CU_ASSERT_EQUAL(order, 1);
+    part = heap_alloc_some(0, 3, 0, &order);
+    CU_ASSERT_EQUAL(order, 3);
+    CU_ASSERT_EQUAL(mfn_x(part) & 7, 0);
+    heap_free(part, 3);
+    part = heap_alloc_some(2, 2, 24, &order);
+    CU_ASSERT_EQUAL(order, 2);
+    CU_ASSERT_TRUE(mfn_x(part) < 4096);
+    CU_ASSERT_EQUAL(heap_audit(), 0);
+    heap_free(part, 2);
+    CU_ASSERT_EQUAL(mfn_x(heap_alloc_some(HEAP_MAX_ORDER + 1, HEAP_MAX_ORDER + 2, 0, &order)),
+                    mfn_x(INVALID_MFN));
+    heap_free(whole, 5);
+    teardown();
+}
+
+static void test_populate(void)
+{
+    uint64_t list[16], m;
+
+    setup();
+    for (unsigned int i = 0; i < 16; i++) {
+        memset(mfn_to_virt(heap_alloc(0, 0)), 0x5a, PAGE_SIZE);
+        list[i] = 1000 + 7 * i;
+    }
+    all_free -= 16;
+    d->max_pages = 1000;
+    CU_ASSERT_EQUAL(domain_populate(d, 0, 0, list, 13), 13);
+    CU_ASSERT_EQUAL(d->nr_pages, 13);
+    CU_ASSERT_EQUAL(list[13], 1000 + 7 * 13);
+    for (unsigned int i = 0; i < 13; i++) {
+        CU_ASSERT_EQUAL(m2p_get(_mfn(list[i])), 1000 + 7 * i);
+        CU_ASSERT_EQUAL(PGC_OWNER(mfn_to_page(_mfn(list[i]))->count_info), 3);
+        CU_ASSERT_EQUAL(*(uint64_t *)mfn_to_virt(_mfn(list[i])), 0);
+        for (unsigned int k = 0; k < i; k++)
+            CU_ASSERT_NOT_EQUAL(list[i], list[k]);
+    }
+    list[0] = 5000, list[1] = 7000, list[2] = 9000;
+    CU_ASSERT_EQUAL(domain_populate(d, 2, 24, list, 3), 3);
+    for (unsigned int i = 0; i < 3; i++)
+        for (unsigned int k = 0; k < 4; k++)
+            CU_ASSERT_EQUAL(m2p_get(_mfn(list[i] + k)), 5000 + 2000 * i + k);
+    CU_ASSERT_TRUE(list[0] < 4096);
+    CU_ASSERT_EQUAL(domain_populate(d, 0, 20, list, 3), 0); /* there is no such memory */
+    d->max_pages = d->nr_pages + 5;
+    CU_ASSERT_EQUAL(domain_populate(d, 1, 0, list, 16), 2); /* as far as it goes */
+    CU_ASSERT_EQUAL(domain_populate(d, 1, 0, list, 16), 0);
+    m = list[0];
+    d->max_pages = 0;
+    CU_ASSERT_EQUAL(domain_populate(d, 0, 0, list, 1), 0);
+    d->max_pages = 1000;
+    d->is_dying = true;
+    CU_ASSERT_EQUAL(domain_populate(d, 0, 0, list, 16), 0);
+    while (domain_relinquish_pages(d))
+        ;
+    CU_ASSERT_EQUAL(m2p_get(_mfn(m)), INVALID_M2P_ENTRY);
+    for (m = 1; m < NR_FRAMES; m++)
+        CU_ASSERT_EQUAL_FATAL(m2p_get(_mfn(m)), INVALID_M2P_ENTRY);
+    teardown();
+}
+
+static void test_populate_takes_what_is_there(void)
+{
+    uint64_t list[16];
+    unsigned int n, all = 0;
+
+    setup();
+    d->max_pages = ~0ULL;
+    while ((n = domain_populate(d, 0, 0, list, 11)) > 0)
+        all += n;
+    CU_ASSERT_EQUAL(all, all_free);
+    CU_ASSERT_EQUAL(heap_free_pages(), 0);
+    teardown();
+}
+
 static void test_steal_and_assign(void)
 {
     mfn_t m;
@@ -203,18 +288,22 @@ static void test_steal_and_assign(void)
     setup();
     m = domain_page();
     memset(mfn_to_virt(m), 7, PAGE_SIZE);
-    CU_ASSERT_FALSE(domain_steal_page(d, m)); /* the caller has no reference */
+    m2p_set(m, 99);
     CU_ASSERT_TRUE(page_get(m, d));
-    CU_ASSERT_TRUE(page_get(m, d));
-    CU_ASSERT_FALSE(domain_steal_page(d, m));
+    CU_ASSERT_FALSE(domain_steal_page(d, m)); /* somebody uses it */
+    CU_ASSERT_FALSE(domain_steal_page(d, _mfn(NR_FRAMES)));
+    CU_ASSERT_FALSE(domain_steal_page(d, INVALID_MFN));
+    CU_ASSERT_FALSE(domain_steal_page(d, _mfn(0)));
     page_put(mfn_to_page(m));
     CU_ASSERT_TRUE(domain_steal_page(d, m));
+    CU_ASSERT_FALSE(domain_steal_page(d, m));
     CU_ASSERT_EQUAL(d->nr_pages, 0);
     CU_ASSERT_FALSE(page_get(m, d));
     fake_tlb_flushes = 0;
     CU_ASSERT_EQUAL(domain_assign_page(d, m), 0);
     CU_ASSERT_EQUAL(fake_tlb_flushes, 1); /* it may still be in somebody's TLB */
     CU_ASSERT_EQUAL(*(uint8_t *)mfn_to_virt(m), 7);
+    CU_ASSERT_EQUAL(m2p_get(m), 99);
     CU_ASSERT_EQUAL(d->nr_pages, 1);
     teardown();
 }
@@ -281,7 +370,6 @@ static void test_a_frame_being_stolen_does_not_hide_the_others_from_death(void)
     m = domain_page();
     mfn_to_page(m)->count_info |= 3ULL << PGC_CACHE_SHIFT;
     d->nr_mapped_uncached = 1;
-    CU_ASSERT_TRUE(page_get(m, d));
     dies_meanwhile = true;
     CU_ASSERT_TRUE(domain_steal_page(d, m));
     if (!spin_is_held(&d->page_lock))
@@ -404,6 +492,9 @@ int main(void)
     CU_ADD_TEST(s, test_references_check_owner_and_count);
     CU_ADD_TEST(s, test_a_frame_in_use_outlives_its_allocation);
     CU_ADD_TEST(s, test_limits);
+    CU_ADD_TEST(s, test_some_of_a_block);
+    CU_ADD_TEST(s, test_populate);
+    CU_ADD_TEST(s, test_populate_takes_what_is_there);
     CU_ADD_TEST(s, test_steal_and_assign);
     CU_ADD_TEST(s, test_a_freed_frame_is_flushed_from_tlbs_before_it_is_used_again);
     CU_ADD_TEST(s, test_an_uncached_frame_is_flushed_when_freed);

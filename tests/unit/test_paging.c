@@ -1219,15 +1219,11 @@ static long one_op(void)
         return 0;
     case 14: /* balloon out and in */
         n = rnd(NR_GUEST);
-        if (page_get(_mfn(own[n]), d)) {
-            bool stolen = rnd(2) && domain_steal_page(d, _mfn(own[n]));
-
-            if (stolen)
-                heap_free(_mfn(own[n]), 0);
-            else
-                page_put_allocated(mfn_to_page(_mfn(own[n])));
-            if (!stolen)
-                page_put(mfn_to_page(_mfn(own[n])));
+        if (rnd(2) && domain_steal_page(d, _mfn(own[n]))) {
+            heap_free(_mfn(own[n]), 0);
+        } else if (page_get(_mfn(own[n]), d)) {
+            page_put_allocated(mfn_to_page(_mfn(own[n])));
+            page_put(mfn_to_page(_mfn(own[n])));
         }
         if (rnd(4) == 0) { /* the hypervisor takes a page in between */
             uint64_t old = hv_page;
