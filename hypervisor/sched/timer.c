@@ -8,7 +8,7 @@ struct timer_pcpu {
     struct timer *first;
     _Atomic(struct timer *) running; /* its callback runs now */
     uint64_t programmed_ns;          /* what the hardware waits for, 0: nothing */
-};
+} __attribute__((aligned(64)));      /* a cache line of its own */
 
 static struct timer_pcpu queues[NR_CPUS];
 
@@ -40,39 +40,62 @@ void timers_init_cpu(uint32_t cpu)
     softirq_register(SOFTIRQ_TIMER, timers_run);
 }
 
-/* Another CPU's hardware is left alone: it fires for nothing at worst. */
+static void unlink_locked(struct timer_pcpu *q, struct timer *t)
+{
+    struct timer **link = &q->first;
+
+    if (t->expires_ns == 0)
+        return;
+    while (*link != t)
+        link = &(*link)->next;
+    *link = t->next;
+    t->expires_ns = 0;
+}
+
+/*
+ * t becomes cpu's: off the queue that it may be on. That CPU's hardware is left alone: it fires for
+ * nothing at worst.
+ */
+static noinline void move_here(struct timer *t, uint32_t cpu)
+{
+    uint32_t from = atomic_load(&t->cpu);
+    struct timer_pcpu *q = &queues[from];
+
+    spin_lock(&q->lock);
+    if (atomic_load(&t->cpu) == from) {
+        unlink_locked(q, t);
+        atomic_store(&t->cpu, cpu);
+    }
+    spin_unlock(&q->lock);
+}
+
 void timer_set(struct timer *t, uint64_t expires_ns)
 {
     unsigned long flags = arch_irq_save();
-    struct timer_pcpu *from, *here = &queues[this_pcpu()->id];
-    struct timer **link;
+    uint32_t cpu = this_pcpu()->id;
+    struct timer_pcpu *here = &queues[cpu];
+    struct timer **link = &here->first;
 
-    for (;;) {
-        from = &queues[atomic_load(&t->cpu)];
-        spin_lock_pair(&from->lock, &here->lock);
-        if (from == &queues[atomic_load(&t->cpu)])
-            break;
-        spin_unlock_pair(&from->lock, &here->lock);
+    spin_lock(&here->lock);
+    while (unlikely(atomic_load(&t->cpu) != cpu)) {
+        spin_unlock(&here->lock);
+        move_here(t, cpu);
+        spin_lock(&here->lock);
     }
-    if (t->expires_ns) {
-        for (link = &from->first; *link != t; link = &(*link)->next)
-            ;
-        *link = t->next;
-    }
-    t->expires_ns = t->dead ? 0 : expires_ns;
-    if (t->expires_ns) {
-        for (link = &here->first; *link && (*link)->expires_ns <= expires_ns; link = &(*link)->next)
-            ;
+    unlink_locked(here, t);
+    if (expires_ns && !t->dead) {
+        while (*link && (*link)->expires_ns <= expires_ns)
+            link = &(*link)->next;
+        t->expires_ns = expires_ns;
         t->next = *link;
         *link = t;
-        atomic_store(&t->cpu, this_pcpu()->id);
     }
     expires_ns = here->first ? here->first->expires_ns : 0;
     if (expires_ns != here->programmed_ns) {
         here->programmed_ns = expires_ns;
         arch_timer_program(expires_ns);
     }
-    spin_unlock_pair(&from->lock, &here->lock);
+    spin_unlock(&here->lock);
     arch_irq_restore(flags);
 }
 

@@ -11,7 +11,7 @@ struct timer {
     uint64_t expires_ns; /* 0: not armed; else it is on that queue */
     void (*fn)(void *data);
     void *data;
-    _Atomic uint32_t cpu; /* whose queue it is on; changes under that queue's lock */
+    _Atomic uint32_t cpu; /* whose it is, and that CPU's queue's lock guards it */
     _Atomic bool dead;    /* killed: cannot be armed again */
 };
 
