@@ -42,17 +42,20 @@ static _Atomic uint32_t dom0_begin, dom0_end;
 /* Move up to one FIFO of the log to the port. A port that stays busy loses what it has not had. */
 static bool tx_fill_fifo(bool wait)
 {
-    unsigned int room;
+    uint32_t room, n = log_end - tx_begin, at = tx_begin % LOG_BYTES;
 
-    if (tx_begin == log_end || !port_open)
+    if (n == 0 || !port_open)
         return false;
     room = serial_tx_room(wait);
     if (room == 0 && wait) {
         tx_dead_until = arch_time_ns() + TX_DEAD_NS;
         tx_begin = log_end;
+    } else if (room) {
+        n = MIN(n, LOG_BYTES - at); /* what lies behind the ring's end goes next time */
+        n = MIN(n, room);
+        serial_tx(log_ring + at, n);
+        tx_begin += n;
     }
-    for (; room && tx_begin != log_end; room--)
-        serial_tx(log_ring[tx_begin++ % LOG_BYTES]);
     return tx_begin != log_end;
 }
 
@@ -60,37 +63,67 @@ static void tx_start(void)
 {
     bool wait = !irq_driven || forced_by || options.sync_console;
 
-    if (arch_time_ns() < tx_dead_until)
-        tx_begin = log_end;
+    if (unlikely(tx_dead_until)) {
+        if (arch_time_ns() < tx_dead_until)
+            tx_begin = log_end;
+        else
+            tx_dead_until = 0;
+    }
     while (tx_fill_fifo(wait) && wait)
         ;
     if (irq_driven)
         serial_irq_enable(SERIAL_IRQ_RX | (tx_begin != log_end ? SERIAL_IRQ_TX : 0));
 }
 
-static void log_char(char c)
+/* Fewer than LOG_BYTES, as they are. */
+static void log_append(const char *p, uint32_t n)
 {
-    if (c == '\n' && log_last != '\r')
-        log_char('\r');
-    log_last = c;
-    if (log_end - tx_begin == LOG_BYTES && port_open)
-        tx_fill_fifo(true);
-    else if (log_end - tx_begin == LOG_BYTES)
-        tx_begin++; /* no port, or not yet: the oldest goes */
-    log_ring[log_end++ % LOG_BYTES] = c;
+    uint32_t at = log_end % LOG_BYTES, n1 = MIN(n, LOG_BYTES - at);
+
+    while (log_end - tx_begin > LOG_BYTES - n)
+        if (port_open)
+            tx_fill_fifo(true);
+        else
+            tx_begin = log_end + n - LOG_BYTES; /* no port, or not yet: the oldest go */
+    memcpy(log_ring + at, p, n1);
+    if (n1 < n)
+        memcpy(log_ring, p + n1, n - n1);
+    log_end += n;
+}
+
+/* The terminal wants a carriage return with each line feed. */
+static void log_text(const char *p, size_t len)
+{
+    for (const char *end = p + len; p < end;) {
+        const char *from = p;
+
+        while (p < end && *p != '\n')
+            p++;
+        if (p > from) {
+            log_append(from, (uint32_t)(p - from));
+            log_last = p[-1];
+        }
+        if (p < end) {
+            log_append("\r\n" + (log_last == '\r'), 1 + (log_last != '\r'));
+            log_last = *p++;
+        }
+    }
 }
 
 /* One message: whole lines, each with the prefix. It may quote a guest: no control characters. */
-static void emit_locked(const char *text)
+static void emit_locked(char *text)
 {
     if (log_last != '\n')
-        log_char('\n'); /* a domain's unfinished line */
+        log_text("\n", 1); /* a domain's unfinished line */
     do {
-        for (const char *p = "(XEN) "; *p; p++)
-            log_char(*p);
+        const char *from = text;
+
         for (; *text && *text != '\n'; text++)
-            log_char((unsigned char)*text < ' ' && *text != '\t' ? '?' : *text);
-        log_char('\n');
+            if ((unsigned char)*text < ' ' && *text != '\t')
+                *text = '?';
+        log_append("(XEN) ", 6);
+        log_append(from, (uint32_t)(text - from));
+        log_append("\r\n", 2);
     } while (*text && *++text);
     tx_start();
 }
@@ -230,8 +263,7 @@ static long console_write(uint64_t count, uint64_t buffer)
         if (copy_from_guest(chunk, _gva(buffer), len))
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
-        for (size_t i = 0; i < len; i++)
-            log_char(chunk[i]);
+        log_text(chunk, len);
         tx_start();
         spin_unlock_irqrestore(&console_lock, flags);
         count -= len;

@@ -39,14 +39,16 @@ bool serial_open(uint32_t baud)
 
 static bool line_wait(uint32_t bit, unsigned int reads)
 {
-    uint64_t begin = arch_time_ns(); /* 0 early in boot; then the count alone bounds it */
+    uint64_t begin = 0, now;
 
-    for (; reads && !(reg_read(LSR) & bit); reads--) {
-        if (arch_time_ns() - begin > WAIT_NS)
+    while (!(reg_read(LSR) & bit)) {
+        now = arch_time_ns(); /* 0 early in boot; then the count alone bounds it */
+        begin = begin ?: now;
+        if (--reads == 0 || now - begin > WAIT_NS)
             return false;
         cpu_relax();
     }
-    return reads != 0;
+    return true;
 }
 
 unsigned int serial_tx_room(bool wait)
@@ -54,7 +56,11 @@ unsigned int serial_tx_room(bool wait)
     return line_wait(LSR_TX_ROOM, wait ? WAIT_READS : 1) ? FIFO_BYTES : 0;
 }
 
-void serial_tx(char c) { reg_write(DATA, (uint8_t)c); }
+void serial_tx(const char *p, unsigned int n)
+{
+    __asm__ volatile("rep outsb" : "+S"(p), "+c"(n) : "d"(COM1_IO + DATA) : "memory");
+}
+
 void serial_tx_drain(void) { line_wait(LSR_TX_IDLE, WAIT_READS); }
 int serial_rx(void) { return reg_read(LSR) & LSR_RX ? (int)reg_read(DATA) : -1; }
 void serial_irq_enable(unsigned int irqs) { reg_write(IER, irqs); }

@@ -7,7 +7,8 @@ bool serial_open(uint32_t baud);
 
 /** How many characters it takes now; 0: it is busy, or stuck if a bounded wait was asked for. */
 unsigned int serial_tx_room(bool wait);
-void serial_tx(char c);
+/** That many, or fewer. */
+void serial_tx(const char *p, unsigned int n);
 /** Bounded wait until the last character is on the wire. */
 void serial_tx_drain(void);
 /** The next character received, or -1. */

@@ -28,12 +28,12 @@ unsigned int serial_tx_room(bool wait)
     room = port_stuck ? 0 : wait ? 16 : room;
     return room;
 }
-void serial_tx(char c)
+void serial_tx(const char *p, unsigned int n)
 {
-    CU_ASSERT_TRUE_FATAL(room > 0);
-    room--;
-    if (port_there && out_len < sizeof(out) - 1)
-        out[out_len++] = c;
+    CU_ASSERT_TRUE_FATAL(n > 0 && n <= room);
+    room -= n;
+    for (; port_there && n > 0 && out_len < sizeof(out) - 1; n--)
+        out[out_len++] = *p++;
     out[out_len] = 0;
 }
 void serial_tx_drain(void) {}
@@ -412,6 +412,43 @@ static void test_random_traffic_loses_nothing(void)
     }
 }
 
+/* Any bytes in pieces of any length, across the ring's end: what comes out has CR before each LF. */
+static void test_random_output_comes_out_as_it_went_in(void)
+{
+    static char want[sizeof(out)];
+    size_t n = 0;
+    char last = 0;
+
+    setup();
+    print(LOG_ERR, "begin");
+    console_drain();
+    out_clear();
+    for (unsigned int step = 0; step < 2000; step++) {
+        size_t len = (size_t)rand() % 150;
+
+        for (size_t i = 0; i < len; i++) {
+            char c = "ab\r\n\0\xff"[rand() % 6];
+
+            if (c == '\n' && last != '\r')
+                want[n++] = '\r';
+            want[n++] = last = guest_buf[i] = c;
+        }
+        CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, len, (uint64_t)guest_buf, 0, 0), 0);
+        room = (unsigned int)rand() % 17;
+        if (rand() % 2)
+            interrupt();
+        if (out_len > sizeof(out) / 2 || n > sizeof(want) / 2 || step == 1999) {
+            console_drain();
+            CU_ASSERT_EQUAL_FATAL(out_len, n);
+            CU_ASSERT_EQUAL_FATAL(memcmp(out, want, n), 0);
+            out_clear();
+            n = 0;
+        }
+    }
+    print(LOG_ERR, "end");
+    CU_ASSERT_STRING_EQUAL(log_since(0), last == '\n' ? "(XEN) end\n" : "\n(XEN) end\n");
+}
+
 /* Last: nothing goes back from here. */
 static void test_after_force_locks_and_levels_do_not_count(void)
 {
@@ -490,6 +527,7 @@ int main(void)
     T(test_console_io_refuses_and_changes_nothing);
     T(test_domain_0s_output_is_unprefixed_and_preempted);
     T(test_random_traffic_loses_nothing);
+    T(test_random_output_comes_out_as_it_went_in);
     T(test_after_force_locks_and_levels_do_not_count);
     T(test_panic_says_why_and_ends_the_machine);
     CU_basic_run_tests();
