@@ -140,14 +140,10 @@ int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i)
     return -EFAULT;
 }
 
-void insn_retire(struct vcpu *v, struct cpu_user_regs *regs, unsigned int len)
+void single_step(struct vcpu *v)
 {
-    regs->rip += len;
-    regs->rflags &= ~(uint64_t)RFLAGS_RF;
-    if (unlikely(regs->rflags & RFLAGS_TF)) {
-        v->arch.dr[6] |= DR6_SINGLE_STEP;
-        arch_inject_exception(v, VECTOR_DB, 0);
-    }
+    v->arch.dr[6] |= DR6_SINGLE_STEP;
+    arch_inject_exception(v, VECTOR_DB, 0);
 }
 
 uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n)

@@ -57,7 +57,14 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
 int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i);
 
 /** The instruction is done: go behind it, and single-step if the guest wants that. */
-void insn_retire(struct vcpu *v, struct cpu_user_regs *regs, unsigned int len);
+void single_step(struct vcpu *v);
+static inline void insn_retire(struct vcpu *v, struct cpu_user_regs *regs, unsigned int len)
+{
+    regs->rip += len;
+    regs->rflags &= ~(uint64_t)RFLAGS_RF;
+    if (unlikely(regs->rflags & RFLAGS_TF))
+        single_step(v);
+}
 
 /** General register n. */
 uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n);

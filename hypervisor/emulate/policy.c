@@ -71,19 +71,65 @@ static const struct leaf_policy {
 /* clang-format on */
 
 uint32_t cpu_vendor;
-static uint32_t max_basic, max_extended;
+
+/* The basic leaves 0..max, and those from 0x80000000 on; constant after boot. */
+static struct leaf_set {
+    uint32_t max, leaf[0x22][4];
+} leaf_sets[2];
+#define WITH_SUBLEAVES (1u << 4 | 1u << 7 | 1u << 0xd) /* these are not in there */
+
+/* The same for all vCPUs. */
+static void hardware_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    uint32_t hw[4];
+
+    memset(out, 0, sizeof(hw));
+    arch_cpuid(leaf, subleaf, hw);
+    for (const struct leaf_policy *l = leaves; l < leaves + ARRAY_SIZE(leaves); l++) {
+        if (l->leaf != leaf || subleaf < l->first || subleaf > l->last ||
+            (arch_xcr0_mask & l->xcr0) != l->xcr0)
+            continue;
+        for (unsigned int r = 0; r < 4; r++)
+            out[r] |= hw[r] & l->mask[r];
+    }
+    switch (leaf) {
+    case 0: out[EAX] = leaf_sets[0].max; break;
+    case 1: out[ECX] |= B(HYPERVISOR); break;
+    case 7: out[EAX] = subleaf ? out[EAX] : MIN(out[EAX], 2u); break;
+    case 0xd:
+        if (subleaf == 0 && arch_xcr0_mask) {
+            arch_cpuid(0xd, fls64(arch_xcr0_mask) - 1, hw); /* the state with the highest offset */
+            out[EAX] = (uint32_t)arch_xcr0_mask;
+            out[ECX] = arch_xcr0_mask > 3 ? hw[EBX] + hw[EAX] : 576;
+        } else if (subleaf > 1 && !(arch_xcr0_mask >> MIN(subleaf, 63u) & 1)) {
+            memset(out, 0, sizeof(hw));
+        }
+        break;
+    case 0x80000000: out[EAX] = leaf + leaf_sets[1].max; break;
+    case 0x80000001:
+        if (cpu_vendor == VENDOR_AMD) /* there it repeats leaf 1 */
+            out[EDX] |= leaf_sets[0].leaf[1][EDX] & 0x0183f3ff;
+        break;
+    case 0x80000008: /* linear addresses: four levels, whatever the CPU could do */
+        out[EAX] = (out[EAX] & 0xff) | MIN(out[EAX] >> 8, 48u) << 8;
+        break;
+    }
+}
 
 void cpuid_policy_init(void)
 {
     uint32_t r[4];
 
     arch_cpuid(0, 0, r);
-    max_basic = MIN(r[EAX], 0xdu);
+    leaf_sets[0].max = MIN(r[EAX], 0xdu);
     cpu_vendor = r[EBX] == 0x756e6547                           ? VENDOR_INTEL /* "Genu" */
                  : r[EBX] == 0x68747541 || r[EBX] == 0x6f677948 ? VENDOR_AMD   /* "Auth", "Hygo" */
                                                                 : VENDOR_OTHER;
-    arch_cpuid(0x80000000, 0, r);
-    max_extended = MIN(r[EAX], cpu_vendor == VENDOR_AMD ? 0x80000021 : 0x80000008);
+    arch_cpuid(0x80000000, 0, r); /* with long mode there is at least leaf 8 */
+    leaf_sets[1].max = MIN(r[EAX] - 0x80000000, cpu_vendor == VENDOR_AMD ? 0x21u : 8u);
+    for (uint32_t set = 0; set < 2; set++)
+        for (uint32_t n = 0; n <= leaf_sets[set].max; n++)
+            hardware_cpuid(set << 31 | n, 0, leaf_sets[set].leaf[n]);
 }
 
 /* The hypervisor's own leaves: signature, version, hypercall page and its MSR, time, address width. */
@@ -109,48 +155,23 @@ static void leaf_xen(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint
 
 void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-    uint32_t hw[4];
+    const struct leaf_set *a = &leaf_sets[leaf >> 31];
+    uint32_t n = leaf & 0x7fffffff;
 
-    memset(out, 0, sizeof(hw));
-    if (leaf - XEN_CPUID_FIRST_LEAF < 0x100)
-        leaf_xen(v, leaf - XEN_CPUID_FIRST_LEAF, subleaf, out);
-    if (leaf > (leaf >> 31 ? max_extended : max_basic))
+    if (unlikely(n > a->max)) {
+        memset(out, 0, 4 * sizeof(out[0]));
+        if (leaf - XEN_CPUID_FIRST_LEAF < 0x100)
+            leaf_xen(v, leaf - XEN_CPUID_FIRST_LEAF, subleaf, out);
         return;
-    arch_cpuid(leaf, subleaf, hw);
-    for (const struct leaf_policy *l = leaves; l < leaves + ARRAY_SIZE(leaves); l++) {
-        if (l->leaf > leaf)
-            break;
-        if (l->leaf < leaf || subleaf < l->first || subleaf > l->last ||
-            (arch_xcr0_mask & l->xcr0) != l->xcr0)
-            continue;
-        for (unsigned int r = 0; r < 4; r++)
-            out[r] |= hw[r] & l->mask[r];
     }
+    if (leaf < 32 && (WITH_SUBLEAVES >> leaf & 1))
+        hardware_cpuid(leaf, subleaf, out);
+    else
+        memcpy(out, a->leaf[array_index_nospec(n, ARRAY_SIZE(a->leaf))], sizeof(a->leaf[0]));
     switch (leaf) {
-    case 0:
-    case 0x80000000: out[EAX] = leaf ? max_extended : max_basic; break;
     case 1:
         out[EBX] |= v->vcpu_id << 25; /* APIC id: even */
-        out[ECX] |= B(HYPERVISOR) | (v->arch.cr4 & CR4_OSXSAVE ? B(OSXSAVE) : 0);
-        break;
-    case 7: out[EAX] = subleaf ? out[EAX] : MIN(out[EAX], 2u); break;
-    case 0xd:
-        if (subleaf == 0 && arch_xcr0_mask) {
-            arch_cpuid(0xd, fls64(arch_xcr0_mask) - 1, hw); /* the state with the highest offset */
-            out[EAX] = (uint32_t)arch_xcr0_mask;
-            out[ECX] = arch_xcr0_mask > 3 ? hw[EBX] + hw[EAX] : 576;
-        } else if (subleaf > 1 && !(arch_xcr0_mask >> MIN(subleaf, 63u) & 1)) {
-            memset(out, 0, sizeof(hw));
-        }
-        break;
-    case 0x80000001:
-        if (cpu_vendor == VENDOR_AMD) { /* there it repeats leaf 1 */
-            guest_cpuid(v, 1, 0, hw);
-            out[EDX] |= hw[EDX] & 0x0183f3ff;
-        }
-        break;
-    case 0x80000008: /* linear addresses: four levels, whatever the CPU could do */
-        out[EAX] = (out[EAX] & 0xff) | MIN(out[EAX] >> 8, 48u) << 8;
+        out[ECX] |= v->arch.cr4 & CR4_OSXSAVE ? B(OSXSAVE) : 0;
         break;
     case 0x80000007: out[EDX] &= v->domain->vtsc ? ~B(ITSC) : ~0u; break;
     }

@@ -241,21 +241,23 @@ bool guest_general_protection(struct vcpu *v, struct cpu_user_regs *regs)
     return rc == 0 || rc == -ERESTART || rc == -EAGAIN;
 }
 
-/* Forced emulation: ud2a; .ascii "xen"; cpuid. Also for user mode, and the same in 32-bit code. */
+/*
+ * Forced emulation: ud2a; .ascii "xen"; cpuid. Also for user mode, and the same in 32-bit code. Its 7
+ * bytes are two words that overlap.
+ */
 bool guest_invalid_opcode(struct vcpu *v, struct cpu_user_regs *regs)
 {
-    const uint64_t forced_cpuid = 0xa20f6e65780b0f; /* 0f 0b "xen" 0f a2 */
-    const size_t bytes = 7;
-    uint64_t insn = 0;
-    uint32_t r[4];
+    uint32_t first, last, r[4];
+    guest_va_t rip = _gva(regs->rip);
 
-    if (copy_from_guest(&insn, _gva(regs->rip), bytes) || insn != forced_cpuid)
+    if (copy_from_guest(&first, rip, 4) || first != 0x65780b0f || /* 0f 0b "xe" */
+        copy_from_guest(&last, gva_index(rip, 3, 1), 4) || last != 0xa20f6e65 /* "en" 0f a2 */)
         return false;
     guest_cpuid(v, (uint32_t)regs->rax, (uint32_t)regs->rcx, r);
     regs->rax = r[0];
     regs->rbx = r[1];
     regs->rcx = r[2];
     regs->rdx = r[3];
-    insn_retire(v, regs, bytes);
+    insn_retire(v, regs, 7);
     return true;
 }

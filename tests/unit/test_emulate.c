@@ -956,7 +956,7 @@ static void test_forced_cpuid(void)
     static uint8_t code[8] = { 0x0f, 0x0b, 'x', 'e', 'n', 0x0f, 0xa2, 0x90 };
 
     reset();
-    fake_guest_map(code, sizeof(code), FAKE_READ_ONLY);
+    fake_guest_map(code, 7, FAKE_READ_ONLY); /* no byte behind it is read */
     regs.rip = (uint64_t)(uintptr_t)code;
     regs.rax = 0xffffffff40000000;
     v->arch.kernel_mode = false; /* user mode may as well */
@@ -964,15 +964,21 @@ static void test_forced_cpuid(void)
     CU_ASSERT_EQUAL(regs.rip, (uint64_t)(uintptr_t)code + 7);
     CU_ASSERT_EQUAL(regs.rbx, 0x566e6558);
     CU_ASSERT_EQUAL(regs.rax, 0x40000005);
-    code[6] = 0x31;
-    regs.rip = (uint64_t)(uintptr_t)code;
-    CU_ASSERT_FALSE(guest_invalid_opcode(v, &regs));
-    code[6] = 0xa2;
+    for (unsigned int i = 0; i < 7; i++) {
+        code[i] ^= 0x10;
+        regs.rip = (uint64_t)(uintptr_t)code;
+        CU_ASSERT_FALSE(guest_invalid_opcode(v, &regs));
+        code[i] ^= 0x10;
+    }
     regs.rip = HV_VIRT_END - 3;
     CU_ASSERT_FALSE(guest_invalid_opcode(v, &regs));
-    fake_guest_unmap_all();
-    regs.rip = (uint64_t)(uintptr_t)code;
-    CU_ASSERT_FALSE(guest_invalid_opcode(v, &regs));
+    for (unsigned int bytes = 0; bytes < 7; bytes++) {
+        fake_guest_unmap_all();
+        fake_guest_map(code, bytes, FAKE_READ_ONLY);
+        regs.rip = (uint64_t)(uintptr_t)code;
+        CU_ASSERT_FALSE(guest_invalid_opcode(v, &regs));
+        CU_ASSERT_EQUAL(regs.rip, (uint64_t)(uintptr_t)code);
+    }
 }
 
 /* Random instructions and registers: nothing is touched that is not the guest's. */
