@@ -10,6 +10,7 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "sched/timer.h"
+#include "x86/multiboot.h"
 #include "x86/upcalls.h"
 
 /* From here on c runs a vCPU and its scheduler may be asked. */
@@ -20,6 +21,21 @@ static void cpu_init(struct pcpu *c)
     c->idle = idle_vcpu_create(c->id);
     c->running = c->idle;
     atomic_store(&c->idle->running, true);
+}
+
+/* What boot took, and what of the machine's RAM neither is free nor belongs to the initial domain. */
+static void print_costs(const struct domain *dom0)
+{
+    uint64_t ram = 0, used = heap_free_pages() + dom0->nr_pages;
+
+    for (uint32_t i = 0; i < boot_info.nr_ranges; i++)
+        if (boot_info.ranges[i].type == BOOT_MEM_RAM)
+            ram += (boot_info.ranges[i].end >> PAGE_SHIFT) -
+                   DIV_ROUND_UP(boot_info.ranges[i].start, PAGE_SIZE);
+    print(LOG_INFO, "Memory kept by the hypervisor: %lu KiB of %lu KiB", (ram - used) << 2,
+          ram << 2);
+    print(LOG_INFO, "Boot: %lu ticks from entry, %lu of them timed waits",
+          arch_tsc() - arch_entry_tsc, arch_waited_ticks);
 }
 
 noreturn void hypervisor_main(void)
@@ -43,6 +59,7 @@ noreturn void hypervisor_main(void)
     dom0 = dom0_build();
     arch_free_init();
     arch_watchdog_start();
+    print_costs(dom0);
     domain_unpause(dom0);
     idle_loop();
 }

@@ -130,6 +130,8 @@ bool hypercall_preempt_check(void);
 uint64_t arch_time_ns(void);
 uint64_t arch_tsc(void);
 uint64_t arch_tsc_khz(void);
+/** The TSC when the boot loader let us run, and how many of its ticks since then were timed waits. */
+extern uint64_t arch_entry_tsc, arch_waited_ticks;
 /** How arch_time_ns() follows from the TSC; guests are told the same. Constant after boot. */
 struct tsc_scale {
     uint64_t base;

@@ -220,12 +220,13 @@ static const void *show_low(uint64_t maddr, size_t len)
     return maddr && maddr < GIB(4) && len <= GIB(4) - maddr ? maddr_to_virt(maddr) : NULL;
 }
 
-noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr)
+noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entry_tsc)
 {
     static struct cpu_entry early_entry = { .pcpu = &pcpus[0] };
 
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&early_entry);
     image_phys = image_maddr;
+    arch_entry_tsc = entry_tsc;
     console_early_init();
     multiboot_parse(&boot_info, maddr_to_virt(mbi_maddr), GIB(4) - mbi_maddr);
     cmdline_parse(boot_info.cmdline);

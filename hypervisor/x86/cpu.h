@@ -87,7 +87,7 @@ void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags);
 void load_root(uint64_t cr3);
 
 /** C begins here: head.S gives the addresses of the boot information and of the image. */
-noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr);
+noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entry_tsc);
 /** And on the other CPUs. */
 noreturn void ap_start(void);
 

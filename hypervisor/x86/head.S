@@ -56,6 +56,8 @@ start32:
         cli
         cld
         mov     %eax, %edi
+        rdtsc                                   /* boot's length is told from here on */
+        mov     %eax, %esi
         /* the boot information's second word is reserved: room to ask where we are */
         lea     8(%ebx), %esp
         call    1f
@@ -64,6 +66,8 @@ start32:
         lea     PHYS(boot_stack_top), %esp
         mov     %ebx, PHYS(boot_mbi)
         mov     %ebp, PHYS(boot_phys)
+        mov     %esi, PHYS(boot_tsc)
+        mov     %edx, PHYS(boot_tsc + 4)
 
         lea     PHYS(msg_magic), %esi
         cmp     $0x36d76289, %edi
@@ -174,6 +178,7 @@ start64:
 1:      movabs  $boot_stack_top, %rsp
         mov     boot_mbi(%rip), %edi
         mov     boot_phys(%rip), %esi
+        mov     boot_tsc(%rip), %rdx
         xor     %ebp, %ebp
         call    boot_start
         ud2
@@ -201,6 +206,8 @@ boot_mbi:
         .long   0
 boot_phys:
         .long   0
+boot_tsc:
+        .long   0, 0
 uart_init:                                      /* register, value */
         .byte   3, 0x80, 0, 1, 1, 0, 3, 3, 2, 7, 1, 0
 msg_magic:

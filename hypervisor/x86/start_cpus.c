@@ -64,8 +64,11 @@ static void put_trampoline(uint64_t page)
 
 static void wait_ns(uint64_t ns)
 {
-    for (uint64_t begin = arch_time_ns(); arch_time_ns() - begin < ns;)
+    uint64_t begin = arch_tsc();
+
+    for (uint64_t start = arch_time_ns(); arch_time_ns() - start < ns;)
         cpu_relax();
+    arch_waited_ticks += arch_tsc() - begin;
 }
 
 /* Each reads its TSC after the other has: it must not be behind. */

@@ -7,6 +7,7 @@
 
 struct tsc_scale arch_tsc_scale;
 bool arch_tsc_reliable;
+uint64_t arch_entry_tsc, arch_waited_ticks;
 
 static struct clock_rates rates;
 static uint64_t boot_wallclock_s;
@@ -50,6 +51,7 @@ void time_init(void)
     tsc_may_differ = !arch_tsc_reliable && acpi_info.nr_cpus > 1;
     if (!calibrate(&rates, options.clocksource))
         panic("No timer to calibrate the TSC by: neither HPET, ACPI PM timer, PIT nor CPUID");
+    arch_waited_ticks += rates.waited_ticks;
     tsc_scale_init(&arch_tsc_scale, rates.tsc_khz);
     print(LOG_INFO, "TSC: %lu kHz, by %s in %lu ticks; %sinvariant; APIC timer: %lu kHz",
           rates.tsc_khz, rates.by, rates.waited_ticks, arch_tsc_reliable ? "" : "not ",
