@@ -33,6 +33,9 @@ struct builder {
     const struct boot_module *kernel, *initrd; /* initrd NULL: none */
     uint64_t nr_pages, max_pages;
     uint64_t *p2m; /* by pfn; 0: it has no frame yet */
+    struct {       /* of each segment: the frames of the module that become the domain's */
+        uint64_t first, end;
+    } whole[ELF_MAX_SEGMENTS];
 
     /* the layout, in pfns; nr_p2m_pt: tables for INIT_P2M, directly behind the list */
     uint64_t initrd_pfn, nr_initrd, p2m_pfn, nr_p2m, nr_p2m_pt;
@@ -139,29 +142,67 @@ static void set_frame(uint64_t pfn, uint64_t mfn)
 /* n frames of ours become the domain's, with what is in them. */
 static void give_frames(uint64_t pfn, uint64_t mfn, uint64_t n)
 {
-    for (; n > 0; n--) {
-        BUG_ON(domain_assign_page(b.d, _mfn(mfn))); /* it is not too many: choose_size() */
+    BUG_ON(domain_assign_pages(b.d, _mfn(mfn), n)); /* it is not too many: choose_size() */
+    for (; n > 0; n--)
         set_frame(pfn++, mfn++);
-    }
 }
 
-/* New frames for [pfn, end), in pieces as large as there are. */
+/*
+ * New frames for [pfn, end), in pieces as large as there are. No domain has had them since the machine
+ * started, so they are not scrubbed.
+ */
 static void alloc_frames(uint64_t pfn, uint64_t end)
 {
     while (pfn < end) {
         unsigned int order = MIN(fls64(end - pfn) - 1, HEAP_MAX_ORDER);
         mfn_t m;
 
-        while (domain_alloc_pages(b.d, order, 0, &m))
+        while (m = heap_alloc(order, 0), mfn_x(m) == mfn_x(INVALID_MFN))
             if (order-- == 0)
                 panic("dom0: out of memory, %lu of %lu pages", b.d->nr_pages, b.nr_pages);
-        for (uint64_t i = 0; i < 1UL << order; i++)
-            set_frame(pfn++, mfn_x(m) + i);
+        give_frames(pfn, mfn_x(m), 1UL << order);
+        pfn += 1UL << order;
+    }
+}
+
+/* Those of [pfn, end) that have no frame yet get one, cleared. */
+static void alloc_clear_frames(uint64_t pfn, uint64_t end)
+{
+    for (uint64_t stop; pfn < end; pfn = stop + 1) {
+        for (stop = pfn; stop < end && b.p2m[stop] == 0;)
+            stop++;
+        alloc_frames(pfn, stop);
+        for (uint64_t i = pfn; i < stop; i++)
+            arch_clear_page(pfn_virt(i));
+    }
+}
+
+/*
+ * Where a segment's bytes lie in the module as they will lie in its pages, whole pages need no copy.
+ * No page of the file is given twice: segments that come with an earlier part of it are copied.
+ */
+static void give_kernel(void)
+{
+    uint64_t given = 0;
+
+    for (uint32_t i = 0; i < b.k.nr_segments; i++) {
+        const struct elf_segment *s = &b.k.segments[i];
+        uint64_t maddr = b.kernel->start + s->file_offset, skip = -s->paddr % PAGE_SIZE;
+        uint64_t first = (maddr + skip) >> PAGE_SHIFT, end = (maddr + s->file_bytes) >> PAGE_SHIFT;
+
+        b.whole[i].first = b.whole[i].end = given;
+        if ((maddr - s->paddr) % PAGE_SIZE || first < given || first >= end)
+            continue;
+        b.whole[i].first = first;
+        b.whole[i].end = given = end;
+        give_frames((s->paddr + skip) >> PAGE_SHIFT, first, end - first);
     }
 }
 
 static void populate(void)
 {
+    uint64_t first = b.k.phys_start >> PAGE_SHIFT;
+
     b.p2m = xmalloc_pages(b.nr_p2m << PAGE_SHIFT);
     if (b.p2m == NULL)
         panic("dom0: out of memory for a p2m list of %lu pages", b.nr_p2m);
@@ -171,25 +212,46 @@ static void populate(void)
         /* what is no part of the file */
         memset(maddr_to_virt(b.initrd->end), 0, -b.initrd->end % PAGE_SIZE);
     }
-    for (uint64_t pfn = 0; pfn < b.needed; pfn++)
-        if (b.p2m[pfn] == 0)
-            alloc_frames(pfn, pfn + 1);
+    give_kernel();
+    alloc_frames(0, first);
+    alloc_clear_frames(first, b.stack_pfn + 1);
+    alloc_frames(b.stack_pfn + 1, b.region_end);
+    alloc_clear_frames(b.region_end, b.needed); /* tables for the p2m list */
     alloc_frames(b.needed, b.nr_pages);
 }
 
 /* ---- contents ---- */
 
-/* What the file has of each segment; the rest is zero already. */
+/* Bytes [at, end) of the file, which follow one another from pseudo-physical address to on. */
+static void load(uint64_t to, uint64_t at, uint64_t end)
+{
+    for (uint64_t n; at < end; at += n, to += n) {
+        n = MIN(end - at, PAGE_SIZE - to % PAGE_SIZE);
+        memcpy((char *)pfn_virt(to >> PAGE_SHIFT) + to % PAGE_SIZE, b.k.image + at, n);
+    }
+}
+
+/* What the file has of each segment, but for the pages given; the rest is zero already. */
 static void load_kernel(void)
 {
-    for (const struct elf_segment *s = b.k.segments; s < b.k.segments + b.k.nr_segments; s++)
-        for (uint64_t done = 0, n; done < s->file_bytes; done += n) {
-            uint64_t at = s->paddr + done;
+    uint64_t module = b.kernel->start;
 
-            n = MIN(s->file_bytes - done, PAGE_SIZE - at % PAGE_SIZE);
-            memcpy((char *)pfn_virt(at >> PAGE_SHIFT) + at % PAGE_SIZE,
-                   b.k.image + s->file_offset + done, n);
+    for (uint32_t i = 0; i < b.k.nr_segments; i++) {
+        const struct elf_segment *s = &b.k.segments[i];
+        uint64_t at = s->file_offset, end = at + s->file_bytes, given_end = at;
+
+        if (b.whole[i].first < b.whole[i].end) {
+            given_end = (b.whole[i].end << PAGE_SHIFT) - module;
+            load(s->paddr, at, (b.whole[i].first << PAGE_SHIFT) - module);
         }
+        load(s->paddr + (given_end - at), given_end, end);
+    }
+    /* the module's other pages are free */
+    for (uint32_t i = 0; i < b.k.nr_segments; i++) {
+        heap_free_range(module, b.whole[i].first << PAGE_SHIFT);
+        module = MAX(module, b.whole[i].end << PAGE_SHIFT);
+    }
+    heap_free_range(module, b.kernel->end);
     if (b.k.hypercall_page != ELF_NONE)
         hypercall_page_fill(pfn_virt((b.k.hypercall_page - b.k.virt_base) >> PAGE_SHIFT));
 }
@@ -197,8 +259,7 @@ static void load_kernel(void)
 /* Map the n pfns from first on at va, with tables from the pfns [table, table_end). */
 static void map(uint64_t va, uint64_t first, uint64_t n, uint64_t table, uint64_t table_end)
 {
-    for (uint64_t pfn = first; pfn < first + n; pfn++, va += PAGE_SIZE) {
-        bool is_table = pfn >= b.pt_pfn && pfn < b.pt_pfn + b.nr_pt;
+    for (uint64_t pfn = first, stop; pfn < first + n;) {
         pte_t *e = (pte_t *)pfn_virt(b.pt_pfn) + pt_index(va, 4);
 
         for (unsigned int level = 3; level > 0; level--) {
@@ -207,7 +268,9 @@ static void map(uint64_t va, uint64_t first, uint64_t n, uint64_t table, uint64_
                 *e = pte_make(b.p2m[table++], PT_FLAGS);
             e = (pte_t *)maddr_to_virt(*e & PTE_ADDR_MASK) + pt_index(va, level);
         }
-        *e = pte_make(b.p2m[pfn], is_table ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
+        stop = MIN(first + n, pfn + PTES_PER_TABLE - pt_index(va, 1));
+        for (; pfn < stop; pfn++, va += PAGE_SIZE) /* tables read-only */
+            *e++ = pte_make(b.p2m[pfn], pfn - b.pt_pfn < b.nr_pt ? PT_FLAGS & ~PTE_RW : PT_FLAGS);
     }
 }
 
@@ -401,6 +464,5 @@ struct domain *dom0_build(void)
     print(LOG_INFO, "dom0: %lu MiB, %u vCPUs, kernel 0x%lx-0x%lx, start_info 0x%lx",
           b.nr_pages >> 8, b.d->max_vcpus, b.k.virt_base + b.k.phys_start,
           b.k.virt_base + b.k.phys_end, va_of(b.info_pfn));
-    heap_free_range(b.kernel->start, b.kernel->end);
     return b.d;
 }

@@ -113,6 +113,8 @@ int domain_assign_page(struct domain *d, mfn_t m)
     return pages_give(d, m, 1);
 }
 
+int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n) { return pages_give(d, m, n); }
+
 /* What is d's no more, and may be in TLBs; x: its count_info. */
 static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x)
 {

@@ -9,6 +9,7 @@
 #define ZONE0_BITS 24u
 #define NR_ZONES (PADDR_BITS_MAX - ZONE0_BITS + 1)
 #define NR_ORDERS (HEAP_MAX_ORDER + 1)
+#define ADD_AT_ONCE 512UL
 #define RELAXED memory_order_relaxed
 _Static_assert(NR_ZONES < 32 && NR_ORDERS < 32, "sets of them are 32 bits wide");
 
@@ -96,11 +97,19 @@ static void range_free(uint64_t mfn, uint64_t end)
 
 void heap_add_ram(uint64_t start, uint64_t end)
 {
-    for (uint64_t m = DIV_ROUND_UP(start, PAGE_SIZE), g; m < end >> PAGE_SHIFT; m++) {
-        g = m >> FRAME_GROUP_SHIFT;
+    uint64_t first = DIV_ROUND_UP(start, PAGE_SIZE), last = end >> PAGE_SHIFT, n;
+    struct page_info *t = &frame_table[first];
+
+    if (first >= last)
+        return;
+    for (uint64_t g = first >> FRAME_GROUP_SHIFT; g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
         frame_group_valid[g / 64] |= 1ULL << (g % 64);
-        atomic_store_explicit(&frame_table[m].count_info, PGC_NOBODYS, RELAXED);
-        max_mfn = MAX(max_mfn, m + 1);
+    max_mfn = MAX(max_mfn, last);
+    *t = (struct page_info){ .count_info = PGC_NOBODYS };
+    for (uint64_t done = 1; done < last - first; done += n) { /* from what the caches still have */
+        n = MIN(done, ADD_AT_ONCE);
+        n = MIN(n, last - first - done);
+        memcpy(t + done, t, n * sizeof(*t));
     }
 }
 

@@ -54,6 +54,8 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
  * kept.
  */
 int domain_assign_page(struct domain *d, mfn_t m);
+/** The same for n HV frames in one piece that no guest has had since boot. */
+int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n);
 /**
  * Undo domain_alloc_pages' ownership of one page, whose only reference is ALLOCATED, and keep it for
  * the hypervisor as HV, count 1; false if m is in use, or not d's. m is any number; the page keeps its

@@ -46,6 +46,7 @@ struct acpi_info acpi_info;
 /* What is to be built, and what went wrong last. */
 static struct {
     bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, efi, framebuffer;
+    bool shifted, twice; /* text lies elsewhere in its pages; data are the text's bytes again */
     uint64_t kernel_memsz, virt_base, p2m_va;
 } c;
 static struct vcpu_guest_context context;
@@ -150,6 +151,11 @@ static void note_text(uint8_t *image, uint32_t type, const char *s)
 }
 static void note_num(uint8_t *image, uint32_t type, uint64_t v) { note(image, type, &v, 8); }
 
+static uint64_t text_at(void) { return c.shifted ? 0x1080 : 0x1000; } /* in the file */
+static uint8_t text_byte(uint64_t i) { return (uint8_t)(i * 7 + i / 251 + 1); }
+static uint64_t data_bytes(void) { return c.twice ? 0x2000 : 0x30; }
+static uint8_t data_byte(uint64_t i) { return c.twice ? text_byte(i + 0x10) : 0xda; }
+
 /* Text of two pages and a bit at 2 MiB, data with zeros behind it at 2 MiB + 0x4010. */
 static void write_kernel(void)
 {
@@ -168,8 +174,11 @@ static void write_kernel(void)
     eh->e_entry = c.virt_base + 0x200000;
     ph[0] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_X, 0x1000, BASE + 0x200000,
                           0x200000, 0x2100,      0x2100, 0x1000 };
-    ph[1] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_W, 0x4010,         BASE + 0x204010,
-                          0x204010, 0x30,        c.kernel_memsz, 0x10 };
+    ph[0].p_offset = text_at();
+    ph[1] = (Elf64_Phdr){ PT_LOAD,  PF_R | PF_W,  0x4010,         BASE + 0x204010,
+                          0x204010, data_bytes(), c.kernel_memsz, 0x10 };
+    if (c.twice)
+        ph[1].p_offset = text_at() + 0x10;
     notes_len = 0;
     note_text(image, XEN_ELFNOTE_GUEST_OS, "test");
     note_text(image, XEN_ELFNOTE_XEN_VERSION, "xen-3.0");
@@ -188,7 +197,7 @@ static void write_kernel(void)
         note_num(image, XEN_ELFNOTE_HYPERCALL_PAGE, BASE + 0x201000);
     ph[2] = (Elf64_Phdr){ PT_NOTE, PF_R, 0x400, 0, 0, notes_len, notes_len, 4 };
     for (unsigned int i = 0; i < 0x2100; i++)
-        image[0x1000 + i] = (uint8_t)(i * 7 + 1);
+        image[text_at() + i] = text_byte(i);
     memset(image + 0x4010, 0xda, 0x30);
     boot_info.modules[0].start = KERNEL_AT;
     boot_info.modules[0].end = KERNEL_AT + 0x4040;
@@ -305,15 +314,17 @@ static void check_region(void)
 
 static void check_kernel(void)
 {
-    const uint8_t *image = (uint8_t *)fake_ram + KERNEL_AT;
-
     for (uint64_t i = 0; i < 0x2100; i++) {
         bool hc = c.hypercall_page && i >= 0x1000 && i < 0x2000;
 
-        CHECK(*(uint8_t *)at(BASE + 0x200000 + i) == (hc ? 0xcc : image[0x1000 + i]));
+        CHECK(*(uint8_t *)at(BASE + 0x200000 + i) == (hc ? 0xcc : text_byte(i)));
     }
+    /* whole pages are the module's own */
+    for (uint64_t i = 0; i < 0x3000; i += PAGE_SIZE)
+        CHECK((pte_mfn(walk(BASE + 0x200000 + i)) == (KERNEL_AT + 0x1000 + i) >> PAGE_SHIFT) ==
+              (!c.shifted && i < 0x2000));
     for (uint64_t i = 0; i < c.kernel_memsz; i++)
-        CHECK(*(uint8_t *)at(BASE + 0x204010 + i) == (i < 0x30 ? 0xda : 0));
+        CHECK(*(uint8_t *)at(BASE + 0x204010 + i) == (i < data_bytes() ? data_byte(i) : 0));
 }
 
 static void check_initrd(void)
@@ -413,7 +424,6 @@ static void build_and_check(void)
     check_start_info();
     check_policy();
     check_initrd();
-    /* the kernel module's frames are free now; look at what was copied before they are used */
     check_kernel();
     if (paging_audit())
         fprintf(stderr, "%s\n", fake_printed);
@@ -444,12 +454,14 @@ static void defaults(void)
 
 static void test_every_kind_of_kernel_is_built(void)
 {
-    for (unsigned int i = 0; i < 16; i++) {
+    for (unsigned int i = 0; i < 64; i++) {
         defaults();
         c.init_p2m = i & 1;
         c.mod_pfn = i & 2;
         c.hypercall_page = i & 4;
         c.initrd = i & 8;
+        c.shifted = i & 16;
+        c.twice = i & 32;
         CU_ASSERT_EQUAL(in_child(build_and_check), 0);
     }
 }
