@@ -23,8 +23,8 @@ include tests/unit/coverage.mk
 include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
-include tests/bench/bench.mk
 include tests/system/system.mk
+include tests/bench/bench.mk
 include tests/lint.mk
 
 #: test           all tests: test-unit, test-guests, test-peer-quick, test-system

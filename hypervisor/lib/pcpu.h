@@ -29,7 +29,10 @@ struct pcpu {
     struct vcpu *idle;              /* this CPU's idle vCPU */
     struct continuation *multicall; /* of the entry that is being carried out, or NULL */
     uint64_t tlb_flush_time;        /* tlb clock at this CPU's last full flush */
-    uint64_t nr_cr3_loads, nr_tlb_flushes, nr_irqs, nr_ipis, nr_hypercalls, nr_exceptions;
+    /* Of the TLB's flushes all are counted: the full ones are loads of the same root and count as such,
+     * too. Of IPIs those sent. */
+    uint64_t nr_cr3_loads, nr_tlb_flushes, nr_tlb_page_flushes, nr_irqs, nr_ipis, nr_hypercalls,
+        nr_exceptions;
 } __attribute__((aligned(128))); /* no line of one CPU's is another's */
 
 #include <arch_inline.h>

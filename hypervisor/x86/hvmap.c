@@ -99,4 +99,8 @@ void arch_flush_tlb_local(void)
 }
 
 /* Of an address that is not canonical INVLPG does nothing. */
-void arch_flush_tlb_page_local(uint64_t va) { invlpg(va); }
+void arch_flush_tlb_page_local(uint64_t va)
+{
+    invlpg(va);
+    this_pcpu()->nr_tlb_page_flushes++;
+}

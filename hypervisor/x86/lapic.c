@@ -54,6 +54,7 @@ void lapic_send(uint32_t apic_id, uint32_t what)
     unsigned long flags = arch_irq_save();
     uint32_t high = lapic_read(REG_ICR_HIGH);
 
+    this_pcpu()->nr_ipis++;
     lapic_write(REG_ICR_HIGH, apic_id << 24);
     lapic_write(REG_ICR, what);
     while (lapic_read(REG_ICR) & ICR_BUSY)

@@ -38,7 +38,6 @@ void arch_cpu_kick(uint32_t id)
 {
     if (id == this_pcpu()->id)
         return;
-    this_pcpu()->nr_ipis++;
     lapic_send(arch_cpu_apic_id(id), VECTOR_IPI_KICK);
 }
 

@@ -129,7 +129,7 @@ static void load_window(unsigned int first_page, const mfn_t *frames, unsigned i
         if (*slot == e)
             continue;
         *slot = e;
-        invlpg(va);
+        arch_flush_tlb_page_local(va);
     }
 }
 
