@@ -27,11 +27,12 @@ include tests/system/system.mk
 include tests/bench/bench.mk
 include tests/lint.mk
 
-#: test           all tests: test-unit, test-guests, test-peer-quick, test-system
+#: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system
 test: deps
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	+$(Q)$(MAKE) --no-print-directory test-unit
 	+$(Q)$(MAKE) --no-print-directory test-guests
+	+$(Q)$(MAKE) --no-print-directory bench-guard
 	+$(Q)$(MAKE) --no-print-directory test-peer-quick
 	+$(Q)$(MAKE) --no-print-directory test-system
 

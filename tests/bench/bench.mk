@@ -35,3 +35,17 @@ bench: deps
 
 bench-kernel: $(BENCH_ISOS:%=$(BENCH)/%.iso) $(BUILD)/xen-like.gz
 	$(Q)tests/bench/bench.sh $(BENCH) $(BUILD)/bench.tsv $(BENCH_FIGURES) $(BUILD)/xen-like.gz $(PEER)/xen-4.17.gz
+
+# The guard in `make test`. The record is of what gcc makes.
+BENCH_GUARD = tests/bench/guard.sh $(1) $(BENCH)/ours.iso $(BENCH)/guard.log tests/bench/record.tsv
+ifeq ($(findstring clang,$(CC)),)
+bench-guard: $(BENCH)/ours.iso
+	$(Q)$(call BENCH_GUARD)
+else
+bench-guard:
+	@echo "bench-guard: skipped: its record is not of $(CC)"
+endif
+
+#: bench-record   write what operations cost now into tests/bench/record.tsv
+bench-record: $(BENCH)/ours.iso
+	$(Q)$(call BENCH_GUARD,-w)
