@@ -264,29 +264,49 @@ static void pins(void)
     MUST(mmuext(MMUEXT_UNPIN_TABLE, l4));
 }
 
+static struct mmu_update u[NR_ENTRIES];
+#define UPDATE_LIST(nr) bare(mmu_update, u, nr, 0, DOMID_SELF)
+
+/* Requests for all entries of l1, in u. */
+static void list_for(const uint64_t *l1, uint64_t pte, bool update_now)
+{
+    for (unsigned int n = 0; n < NR_ENTRIES; n++)
+        u[n] = (struct mmu_update){ virt_to_mfn(l1) * PAGE_BYTES + n * 8, pte };
+    if (update_now)
+        MUST(UPDATE_LIST(NR_ENTRIES));
+}
+
+/*
+ * A frame mapped where nothing was, as most of a guest's updates do; and, without targets, in place
+ * of another frame, which lets go of that too. The flush of one page is part of the latter.
+ */
 static void page_tables(void)
 {
-    static struct mmu_update u[NR_ENTRIES];
     uint64_t *a = table(), *b = table(), *at = table(), *l1 = table(), *root = table();
     uint64_t pte[2] = { pte_for(a, PROT_KERNEL_RW), pte_for(b, PROT_KERNEL_RW) };
-    uint64_t maddr = pfn_to_mfn(virt_to_pfn(l1)) * PAGE_BYTES;
-    volatile uint64_t *entry = (volatile uint64_t *)pte_of(at, 1);
+    const uint64_t *entry = pte_of(at, 1);
     const uint64_t *live = pte_of(NULL, 4);
 
-    BENCH("update_va_mapping", 1, NOTHING,
-          bare(update_va_mapping, at, pte[i % 2], UVMF_INVLPG | UVMF_LOCAL));
+#define UPDATE_VA(pte, flags) bare(update_va_mapping, at, pte, flags)
+#define STORE(pte) __asm__ volatile("mov %0, (%1)" : : "a"(pte), "d"(entry) : "memory")
+    BENCH("update_va_mapping", 1, UPDATE_VA(0, UVMF_NONE), UPDATE_VA(pte[0], UVMF_NONE));
+    BENCH("update_va_mapping, other frame", 1, NOTHING,
+          UPDATE_VA(pte[~i % 2], UVMF_INVLPG | UVMF_LOCAL));
     u[0].ptr = virt_to_mfn((void *)entry) * PAGE_BYTES + (uint64_t)entry % PAGE_BYTES;
-    BENCH("mmu_update, single", 1, u[0].val = pte[i % 2], bare(mmu_update, u, 1, 0, DOMID_SELF));
-    BENCH("emulated PTE write", 1, NOTHING, *entry = pte[i % 2]);
+    u[0].val = pte[0];
+    BENCH("mmu_update, single", 1, UPDATE_VA(0, UVMF_NONE), UPDATE_LIST(1));
+    BENCH("mmu_update, single, other frame", 1, u[0].val = pte[~i % 2], UPDATE_LIST(1));
+    BENCH("emulated PTE write", 1, UPDATE_VA(0, UVMF_NONE), STORE(pte[0]));
+    BENCH("emulated PTE write, other frame", 1, NOTHING, STORE(pte[~i % 2]));
     MUST(page_unprotect(at));
-    for (unsigned int n = 0; n < NR_ENTRIES; n++)
-        l1[n] = pte[1];
+    memset(l1, 0, PAGE_BYTES);
     MUST(page_protect(l1, PROT_KERNEL_RO));
     MUST(mmuext(MMUEXT_PIN_L1_TABLE, l1));
     BENCH("mmu_update, of 512", NR_ENTRIES,
-          for (unsigned int n = 0; n < NR_ENTRIES; n++) u[n] =
-              ((struct mmu_update){ maddr + n * 8, pte[i % 2] }),
-          bare(mmu_update, u, NR_ENTRIES, 0, DOMID_SELF));
+          for (int k = 0; k < 2; k++) list_for(l1, k ? pte[0] : 0, k == 0),
+          UPDATE_LIST(NR_ENTRIES));
+    BENCH("mmu_update, of 512, other frame", NR_ENTRIES, list_for(l1, pte[~i % 2], false),
+          UPDATE_LIST(NR_ENTRIES));
     MUST(mmuext(MMUEXT_UNPIN_TABLE, l1));
     for (unsigned int n = 0; n < NR_ENTRIES; n++)
         if (n < 256 || n >= 272) /* the others are the hypervisor's */
