@@ -81,34 +81,48 @@ static bool execute(struct outcome *o, const struct insn *i, struct cpu_user_reg
     }
 }
 
-/*
- * The guest's kernel wrote to table, an L1 that cr2 maps. We hold no reference: paging checks the
- * frame under its lock. A value read before is used if it is confirmed then; else the guest
- * executes the instruction again.
- */
-static bool emulate_write(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2, mfn_t table)
+/* Any but the store of a register to a whole entry: 0, 1 the entry changed meanwhile, or an error. */
+static noinline int write_part(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2,
+                               const struct page_info *pg, pte_t *p, const struct insn *i)
 {
-    unsigned int entry = cr2 & ~PAGE_MASK & ~7ULL, shift = (cr2 & 7) * 8;
+    unsigned int shift = (cr2 & 7) * 8;
+    uint64_t mask = size_mask(i->bytes) << shift, old = READ_ONCE(*p), expect = old;
     struct outcome o;
-    uint64_t mask;
-    struct insn i;
-    pte_t old, seen;
-    int rc = insn_fetch(v, regs, &i);
+    int rc;
 
-    if (rc)
-        return rc == -EFAULT; /* the guest has a page fault for its code instead */
-    mask = size_mask(i.bytes) << shift;
-    old = READ_ONCE(((pte_t *)mfn_to_virt(table))[entry / 8]);
-    if (!i.mem || (cr2 & (i.bytes - 1u)) || !execute(&o, &i, regs, (old & mask) >> shift))
-        return false;
+    if (!i->mem || (cr2 & (i->bytes - 1u)) || !execute(&o, i, regs, (old & mask) >> shift))
+        return -EINVAL;
     /* for a plain store of a whole entry it does not matter what was there */
-    rc = paging_emulated_write(v, table, entry, old, (old & ~mask) | (o.value << shift & mask),
-                               i.kind != INSN_MOV || i.bytes != 8, &seen);
+    rc = paging_emulated_write(v, pg, p, (old & ~mask) | (o.value << shift & mask),
+                               i->kind == INSN_MOV && i->bytes == 8 ? NULL : &expect);
     if (rc)
-        return rc == 1 || rc == -ERESTART || rc == -EAGAIN;
+        return rc;
     regs->rflags = o.rflags;
     if (o.reg != NO_REG)
-        reg_write(regs, o.reg, i.bytes, (old & mask) >> shift);
+        reg_write(regs, o.reg, i->bytes, (old & mask) >> shift);
+    return 0;
+}
+
+/*
+ * The guest's kernel wrote to frame m, pg, an L1 table that cr2 maps. We hold no reference: paging
+ * checks the frame under its lock. A value read before is used if it is confirmed then; else the
+ * guest executes the instruction again.
+ */
+static bool emulate_write(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2, mfn_t m,
+                          const struct page_info *pg)
+{
+    pte_t *p = (pte_t *)((char *)mfn_to_virt(m) + (cr2 & ~PAGE_MASK & ~7ULL));
+    struct insn i;
+    int rc = insn_fetch(v, regs, &i);
+
+    if (unlikely(rc))
+        return rc == -EFAULT; /* the guest has a page fault for its code instead */
+    if (likely(i.kind == INSN_MOV && i.bytes == 8 && i.mem && !i.has_imm && !(cr2 & 7)))
+        rc = paging_emulated_write(v, pg, p, *reg_whole(regs, i.reg), NULL);
+    else
+        rc = write_part(v, regs, cr2, pg, p, &i);
+    if (unlikely(rc))
+        return rc == 1 || rc == -ERESTART || rc == -EAGAIN;
     insn_retire(v, regs, i.len);
     return true;
 }
@@ -127,8 +141,8 @@ static bool discard_write(struct vcpu *v, struct cpu_user_regs *regs)
 bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
 {
     uint32_t ec = regs->error_code;
-    struct page_info *pg;
-    uint64_t rights, needs, type;
+    const struct page_info *pg;
+    uint64_t rights, needs, m;
     pte_t l1e;
 
     /* nothing is cached of what is not present; further bits: features that guests do not have */
@@ -140,17 +154,14 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
         arch_flush_tlb_page_local(cr2); /* spurious */
         return true;
     }
-    if ((rights & PTE_P) && (ec & PFEC_WRITE) && v->arch.kernel_mode && !(l1e & PTE_RW) &&
-        ranges_have(v->domain->iomem_ro, READ_ONCE(v->domain->nr_iomem_ro), pte_mfn(l1e)))
-        return discard_write(v, regs);
-    pg = mfn_to_page_checked(_mfn(pte_mfn(l1e)));
-    if (!(rights & PTE_P) || !(ec & PFEC_WRITE) || !v->arch.kernel_mode || (l1e & PTE_RW) || !pg)
+    if (!(rights & PTE_P) || !(ec & PFEC_WRITE) || (l1e & PTE_RW) || !v->arch.kernel_mode)
         return false;
-    /* a cheap look; paging_emulated_write() checks this and the owner under its lock */
-    type = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-    if (PGT_TYPE(type) != PGT_L1 || !(type & PGT_VALID))
-        return false;
-    if (emulate_write(v, regs, cr2, _mfn(pte_mfn(l1e))))
+    m = pte_mfn(l1e);
+    pg = mfn_to_page_checked(_mfn(m));
+    if (pg == NULL || !is_table_of(pg, v->domain, PGT_L1)) /* a cheap look */
+        return ranges_have(v->domain->iomem_ro, READ_ONCE(v->domain->nr_iomem_ro), m) &&
+               discard_write(v, regs);
+    if (likely(emulate_write(v, regs, cr2, _mfn(m), pg)))
         return true;
     gprint(LOG_DEBUG, "d%uv%u: write to a page table at %lx refused, rip %lx\n",
            v->domain->domain_id, v->vcpu_id, cr2, regs->rip);

@@ -10,8 +10,9 @@
  *   [47:32] owner    domain id; DOMID_INVALID when nobody's
  *   [31:0] count     0: nobody may use it; a frame is freed when this reaches 0
  * type_info   what the frame may be used as (rule 1; paging/types.c has the invariants):
- *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57:48] entries done (PARTIAL, DEAD)
- *   [47] BUSY  [46] DEAD  [31:0] type references if VALID, link if DEAD
+ *   [63:61] type  [60] VALID  [59] PINNED  [58] PARTIAL  [57] BUSY  [56] DEAD  [55:46] entries done
+ *   (PARTIAL, DEAD)  [46:32] owner of a VALID table or descriptor frame  [31:0] type references if
+ *   VALID, link if DEAD
  *   With no flag set the frame is used as nothing: [45:0] is the TLB clock at its last use as `type`
  *   (or, for a free frame, at its freeing); 0 as a whole if there was no such use.
  * next, prev  indices: the owner's list (ALLOCATED frames first), or the free list.
@@ -48,10 +49,10 @@ enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABL
 #define PGT_VALID (1ULL << 60)
 #define PGT_PINNED (1ULL << 59)
 #define PGT_PARTIAL (1ULL << 58)
-#define PGT_DONE_SHIFT 48
+#define PGT_BUSY (1ULL << 57)
+#define PGT_DEAD (1ULL << 56)
+#define PGT_DONE_SHIFT 46
 #define PGT_DONE_MASK (0x3ffULL << PGT_DONE_SHIFT)
-#define PGT_BUSY (1ULL << 47)
-#define PGT_DEAD (1ULL << 46)
 #define PGT_IN_USE (PGT_VALID | PGT_PARTIAL | PGT_BUSY | PGT_DEAD)
 #define PGT_TYPE(x) ((enum page_type)((x) >> PGT_TYPE_SHIFT))
 #define PGT_COUNT(x) ((uint32_t)(x))

@@ -11,6 +11,11 @@ static inline int copy_from_guest(void *dst, guest_va_t src, size_t len)
 
     return left ? -14 /* -EFAULT */ : 0;
 }
+/** The same with n words, which is quicker where n is not constant. */
+static inline int copy_words_from_guest(uint64_t *dst, guest_va_t src, size_t n)
+{
+    return arch_copy_words_from_guest(dst, gva_x(src), n) ? -14 /* -EFAULT */ : 0;
+}
 static inline int copy_to_guest(guest_va_t dst, const void *src, size_t len)
 {
     size_t left = __builtin_constant_p(len) && arch_copy_is_small(len)

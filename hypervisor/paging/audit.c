@@ -24,7 +24,7 @@ static void expect(mfn_t m, enum page_type type, uint64_t from)
     complain_if(!mfn_valid(m), "names what is no RAM", from);
     if (!mfn_valid(m))
         return;
-    want[mfn_x(m)].refs++;
+    want[mfn_x(m)].refs += type == PGT_NONE || type == PGT_WRITABLE; /* tables hold themselves */
     want[mfn_x(m)].types += type != PGT_NONE;
     complain_if(type != PGT_NONE && !IS_VALID_AS(mfn_to_page(m)->type_info, type),
                 "used as another type than it is", mfn_x(m));
@@ -52,7 +52,10 @@ static void audit_frame(uint64_t mfn, uint64_t x)
         expect(_mfn(mfn), type, mfn);
     if (!(x & (PGT_VALID | PGT_PARTIAL | PGT_DEAD)) || type == PGT_WRITABLE)
         return;
-    want[mfn].refs += !(x & PGT_VALID);
+    want[mfn].refs++;
+    complain_if((x & PGT_VALID) && (x & ~PGT_PINNED) - PGT_COUNT(x) !=
+                                       TABLE_OF(PGC_OWNER(frame_table[mfn].count_info), type),
+                "not the table of the frame's owner", mfn);
     for (unsigned int i = 0; i < n; i++) {
         uint64_t desc = t[i];
 

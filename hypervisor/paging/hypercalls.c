@@ -31,42 +31,45 @@ typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, ui
                      uint32_t *i);
 
 /*
- * Requests of `size` bytes from a list in guest memory; args: its address, count, done_out, foreign.
- * The count may carry LIST_PREEMPTED from ourselves: then *done_out holds what was done before. It
- * is the guest's own affair: it only adds up.
+ * Requests of `size` bytes, a multiple of 8, from a list in guest memory. The count may carry
+ * LIST_PREEMPTED from ourselves: then *done_out holds what was done before. It is the guest's own
+ * affair: it only adds up.
  */
-static hot_inline long list_do(unsigned int nr_hypercall, uint64_t args[4], uint32_t size,
-                               batch_fn *fn)
+static hot_inline long list_do(unsigned int nr_hypercall, uint64_t list, uint64_t count,
+                               uint64_t done_out, uint64_t foreign, uint32_t size, batch_fn *fn)
 {
-    uint32_t nr = (uint32_t)args[1] & ~LIST_PREEMPTED, i = 0, done = 0;
+    uint32_t nr = (uint32_t)count & ~LIST_PREEMPTED, i = 0, done = 0;
     uint64_t req[BATCH_BYTES / sizeof(uint64_t)];
     struct domain *d = current->domain, *owner;
-    guest_va_t done_out = _gva(args[2]);
-    long rc = frame_owner(d, (domid_t)args[3], &owner), left;
+    long rc = frame_owner(d, (domid_t)foreign, &owner), left;
 
-    if (rc == 0 && (args[1] & LIST_PREEMPTED) && args[2])
-        rc = copy_from_guest(&done, done_out, sizeof(done));
-    if (rc)
+    if (rc == 0 && unlikely(count & LIST_PREEMPTED) && done_out)
+        rc = copy_from_guest(&done, _gva(done_out), sizeof(done));
+    if (unlikely(rc))
         return rc;
-    while (rc == 0 && i < nr) {
-        uint32_t n = MIN(nr - i, BATCH_BYTES / size);
+    if (likely(nr > 0)) {
+        do {
+            uint32_t n = MIN(nr - i, BATCH_BYTES / size);
 
-        rc = copy_from_guest(req, gva_index(_gva(args[0]), i, size), n * size);
-        if (rc == 0)
-            rc = fn(d, owner, req, n, &i);
-        if (rc == 0 && i < nr && hypercall_preempt_check())
-            rc = -ERESTART;
+            rc = copy_words_from_guest(req, gva_index(_gva(list), i, size), n * (size / 8));
+            if (likely(rc == 0))
+                rc = fn(d, owner, req, n, &i);
+            if (unlikely(rc) || likely(i == nr))
+                break;
+            rc = hypercall_preempt_check() ? -ERESTART : 0;
+        } while (rc == 0);
     }
     left = tables_drain(d); /* of what failed, too */
     rc = rc ?: left;
-    done += i;
-    if (args[2])
-        (void)copy_to_guest(done_out, &done, sizeof(done)); /* too late to fail */
-    if (rc != -ERESTART)
+    if (done_out) {
+        done += i;
+        (void)copy_to_guest(_gva(done_out), &done, sizeof(done)); /* too late to fail */
+    }
+    if (likely(rc != -ERESTART))
         return rc;
-    args[0] += (uint64_t)i * size;
-    args[1] = (nr - i) | LIST_PREEMPTED;
-    return hypercall_continue(nr_hypercall, 4, args);
+    return hypercall_continue(nr_hypercall, 4,
+                              (const uint64_t[]){ list + (uint64_t)i * size,
+                                                  (nr - i) | LIST_PREEMPTED, done_out, foreign });
 }
 
 /* ---- mmu_update ---- */
@@ -81,70 +84,83 @@ int plain_write(struct domain *d, struct page_info *pg, uint64_t *p, uint64_t va
     return 0;
 }
 
-/* Lists go through a table entry by entry: the reference on the last request's frame is kept. */
+/* All but an entry p of an L1 table: as mmu_update_one(). */
+static noinline int mmu_update_other(struct domain *d, struct domain *owner, struct page_info *pg,
+                                     pte_t *p, unsigned int cmd, uint64_t val)
+{
+    int rc = 0;
+
+    if (!page_get_owned(pg, page_key(d->domain_id)))
+        return -EINVAL;
+    if (cmd > MMU_PT_UPDATE_NO_TRANSLATE) {
+        rc = -ENOSYS;
+    } else if (cmd == MMU_MACHPHYS_UPDATE) {
+        m2p_set(page_to_mfn(pg), val);
+    } else {
+        uint64_t x = atomic_load(&pg->type_info);
+
+        if (!(x & PGT_VALID) || PGT_TYPE(x) > PGT_L4)
+            rc = plain_write(d, pg, p, val);
+        else if (PGT_TYPE(x) == PGT_L1) /* with MMU_PT_UPDATE_NO_TRANSLATE */
+            rc = l1_update(d, owner, page_key(owner->domain_id), p, val, PTE_SET, NULL);
+        else if (owner == d)
+            rc = upper_update(d, pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD);
+        else
+            rc = -EINVAL;
+    }
+    page_put(pg);
+    return rc;
+}
+
+/* Lists go through a table entry by entry: where that of the last request is. No reference. */
 struct target {
-    struct page_info *pg;
     uint64_t mfn;
+    struct page_info *pg;
     char *va;
 };
 
 /* 0 or 1 done, 1 if it took long; else an error, and nothing changed. d->mmu_lock is held. */
-static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, struct target *t,
-                                     uint64_t ptr, uint64_t val)
+static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, uint64_t key,
+                                     struct target *t, uint64_t ptr, uint64_t val)
 {
-    unsigned int cmd = ptr & 7;
     mfn_t m = gfn_to_mfn(d, _gfn(ptr >> PAGE_SHIFT));
-    struct page_info *pg;
-    uint64_t x;
     pte_t *p;
 
     if (unlikely(t->mfn != mfn_x(m))) {
-        pg = mfn_to_page_checked(m);
-        if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
+        struct page_info *pg = mfn_to_page_checked(m);
+
+        if (unlikely(pg == NULL))
             return -EINVAL;
-        if (t->pg)
-            page_put(t->pg);
-        *t = (struct target){ pg, mfn_x(m), mfn_to_virt(page_to_mfn(pg)) };
+        *t = (struct target){ mfn_x(m), pg, mfn_to_virt(page_to_mfn(pg)) };
     }
     p = (pte_t *)(t->va + (ptr & ~PAGE_MASK & ~7ULL));
-    x = atomic_load_explicit(&t->pg->type_info, memory_order_relaxed);
-    if (unlikely(cmd > MMU_PT_UPDATE_NO_TRANSLATE))
-        return -ENOSYS;
-    if (unlikely(cmd == MMU_MACHPHYS_UPDATE)) {
-        m2p_set(m, val);
-        return 0;
-    }
-    if (likely(IS_VALID_AS(x, PGT_L1)))
-        return cmd == MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, p, val, PTE_KEEP_AD, NULL)
-                                                : l1_update(d, owner, p, val, PTE_SET, NULL);
-    if (!(x & PGT_VALID) || PGT_TYPE(x) > PGT_L4)
-        return plain_write(d, t->pg, p, val);
-    return owner == d ? upper_update(d, t->pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD) : -EINVAL;
+    if (unlikely((ptr & (7 & ~MMU_PT_UPDATE_PRESERVE_AD)) || !is_table_of(t->pg, d, PGT_L1)))
+        return mmu_update_other(d, owner, t->pg, p, ptr & 7, val);
+    return ptr & MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, key, p, val, PTE_KEEP_AD, NULL)
+                                           : l1_update(d, owner, key, p, val, PTE_SET, NULL);
 }
+_Static_assert(MMU_NORMAL_PT_UPDATE == 0 && MMU_PT_UPDATE_PRESERVE_AD == 2, "ABI: mmu_update.ptr");
 
-static int mmu_update_batch(struct domain *d, struct domain *owner, const void *reqs, uint32_t nr,
-                            uint32_t *i)
+static hot_inline int mmu_update_batch(struct domain *d, struct domain *owner, const void *reqs,
+                                       uint32_t nr, uint32_t *i)
 {
-    const struct mmu_update *req = reqs;
-    struct target t = { NULL, ~0ULL, NULL };
-    uint32_t k;
+    const struct mmu_update *req = reqs, *end = req + nr;
+    const uint64_t key = page_key(owner->domain_id);
+    struct target t = { ~0ULL, NULL, NULL };
     int rc = 0;
 
     spin_lock(&d->mmu_lock);
-    for (k = 0; k < nr && rc == 0; k++) {
-        if (unlikely(d->dead_tables))
-            rc = tables_drain_locked(d);
+    for (; rc == 0 && req < end; req++) {
+        rc = tables_drain_locked(d);
         if (likely(rc == 0))
-            rc = mmu_update_one(d, owner, &t, req[k].ptr, req[k].val);
+            rc = mmu_update_one(d, owner, key, &t, req->ptr, req->val);
         if (unlikely(rc < 0))
             break;
         if (unlikely(rc))
             rc = hypercall_preempt_check() ? -ERESTART : 0;
     }
-    *i += k;
+    *i += (uint32_t)(req - (const struct mmu_update *)reqs);
     spin_unlock(&d->mmu_lock);
-    if (t.pg)
-        page_put(t.pg);
     return rc;
 }
 
@@ -163,12 +179,12 @@ static int mmu_update_batch(struct domain *d, struct domain *owner, const void *
  */
 long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    uint64_t args[] = { reqs, count, done_out, foreign };
     uint32_t pt_dom = (uint32_t)foreign >> 16;
 
     if (pt_dom && pt_dom - 1 != current->domain->domain_id && pt_dom - 1 != DOMID_SELF)
         return -ESRCH;
-    return list_do(__HYPERVISOR_mmu_update, args, sizeof(struct mmu_update), mmu_update_batch);
+    return list_do(__HYPERVISOR_mmu_update, reqs, count, done_out, foreign,
+                   sizeof(struct mmu_update), mmu_update_batch);
 }
 
 /* ---- update_va_mapping ---- */
@@ -180,16 +196,22 @@ long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t fo
 static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint64_t vcpus)
 {
     uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, cpus = where == UVMF_ALL ? ~0ULL : 0;
+    bool page = (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG;
     struct vcpu *v;
 
-    if (where == UVMF_LOCAL)
-        cpus = 1ULL << this_pcpu()->id;
-    else if (where != UVMF_ALL)
+    if (where == UVMF_LOCAL) {
+        if (page)
+            arch_flush_tlb_page_local(va);
+        else
+            arch_flush_tlb_local();
+        return 0;
+    }
+    if (where != UVMF_ALL)
         for_each_vcpu (d, v)
             if (vcpus >> v->vcpu_id & 1)
                 cpus |= 1ULL << READ_ONCE(v->arch.last_cpu); /* nowhere else is its TLB used */
     cpus &= atomic_load(&d->dirty_cpus); /* a CPU that others have now is not disturbed */
-    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG)
+    if (page)
         arch_flush_tlb_page_mask(cpus, va);
     else
         arch_flush_tlb_mask(cpus);
@@ -209,11 +231,12 @@ static hot_inline long va_update(uint64_t va, pte_t new, uint64_t flags, domid_t
         copy_from_guest(&vcpus, _gva(where), DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EFAULT;
     spin_lock(&d->mmu_lock);
-    if (unlikely(d->dead_tables))
-        rc = tables_drain_locked(d);
+    rc = tables_drain_locked(d);
     p = walk_l1(current->arch.cr3_kernel, va);
     if (likely(rc == 0))
-        rc = likely(p != NULL) ? l1_update(d, owner, p, new, PTE_SET, NULL) : -EINVAL;
+        rc = likely(p != NULL)
+                 ? l1_update(d, owner, page_key(owner->domain_id), p, new, PTE_SET, NULL)
+                 : -EINVAL;
     spin_unlock(&d->mmu_lock);
     if (rc == 0 && (flags & UVMF_FLUSHTYPE_MASK) != UVMF_NONE)
         return va_flush(d, va, flags, vcpus);
@@ -245,13 +268,18 @@ long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags,
 int paging_pin(struct domain *d, mfn_t m, enum page_type type)
 {
     struct page_info *pg = mfn_to_page(m);
+    uint64_t x;
     int rc;
 
     spin_lock(&d->mmu_lock);
     rc = table_get(d, m, type);
-    if (rc == 0 && (atomic_fetch_or(&pg->type_info, PGT_PINNED) & PGT_PINNED)) {
-        table_put(d, pg);
-        rc = -EINVAL;
+    if (likely(rc == 0)) {
+        x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+        if (x & PGT_PINNED) {
+            table_put(d, pg);
+            rc = -EINVAL;
+        } else
+            atomic_store_explicit(&pg->type_info, x | PGT_PINNED, memory_order_relaxed);
     }
     spin_unlock(&d->mmu_lock);
     return rc;
@@ -259,18 +287,23 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type)
 
 int paging_unpin(struct domain *d, mfn_t m)
 {
-    struct page_info *pg = mfn_to_page(m);
+    struct page_info *pg = mfn_to_page_checked(m);
+    uint64_t x;
     bool pinned;
 
-    if (!page_get(m, d))
+    if (pg == NULL)
         return -EINVAL;
     spin_lock(&d->mmu_lock);
-    (void)table_abandon(d, pg);
-    pinned = atomic_fetch_and(&pg->type_info, ~PGT_PINNED) & PGT_PINNED;
-    if (pinned)
+    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+    pinned = (x & PGT_PINNED) && is_table_of(pg, d, PGT_TYPE(x));
+    if (likely(pinned)) {
+        atomic_store_explicit(&pg->type_info, x & ~PGT_PINNED, memory_order_relaxed);
         table_put(d, pg);
+    } else if (page_get(m, d)) {
+        (void)table_abandon(d, pg);
+        page_put(pg);
+    }
     spin_unlock(&d->mmu_lock);
-    page_put(pg);
     return pinned ? 0 : -EINVAL;
 }
 
@@ -308,7 +341,7 @@ static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags
     return 0;
 }
 
-static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
+static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
 {
     struct domain *d = v->domain;
     mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
@@ -341,8 +374,8 @@ static int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     }
 }
 
-static int mmuext_batch(struct domain *d, struct domain *owner, const void *ops, uint32_t nr,
-                        uint32_t *i)
+static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const void *ops,
+                                   uint32_t nr, uint32_t *i)
 {
     const struct mmuext_op *op = ops;
     int rc = owner == d ? 0 : -EPERM;
@@ -368,7 +401,6 @@ static int mmuext_batch(struct domain *d, struct domain *owner, const void *ops,
  */
 long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    uint64_t args[] = { ops, count, done_out, foreign };
-
-    return list_do(__HYPERVISOR_mmuext_op, args, sizeof(struct mmuext_op), mmuext_batch);
+    return list_do(__HYPERVISOR_mmuext_op, ops, count, done_out, foreign, sizeof(struct mmuext_op),
+                   mmuext_batch);
 }

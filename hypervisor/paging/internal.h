@@ -19,12 +19,9 @@ enum pte_how { PTE_SET, PTE_KEEP_AD, PTE_CMPXCHG };
 /* ---- types.c ---- */
 bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
 void type_put_writable_slow(struct page_info *pg);
-/** A general and a type reference on d's table or descriptor frame; d->mmu_lock is held. */
-int table_get(struct domain *d, mfn_t m, enum page_type type);
-void table_put(struct domain *d, struct page_info *pg);
-/** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
-int tables_drain_locked(struct domain *d);
-int tables_drain(struct domain *d);
+int table_get_slow(struct domain *d, mfn_t m, enum page_type type);
+void table_put_last(struct domain *d, struct page_info *pg);
+int tables_drain_slow(struct domain *d, bool locked);
 /**
  * Frame pg is wanted as something else: -EBUSY if it is in use or not d's; -ERESTART if it was half a
  * table (given up now) or a dead one, so that it will be free when the dead tables are gone.
@@ -87,6 +84,41 @@ static inline void type_put_writable(struct page_info *pg)
     } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x - 1)));
 }
 
+/** A type reference on d's table or descriptor frame; d->mmu_lock is held. */
+static inline int table_get(struct domain *d, mfn_t m, enum page_type type)
+{
+    struct page_info *pg = mfn_to_page_checked(m);
+    uint64_t x;
+
+    ASSERT(spin_is_held(&d->mmu_lock));
+    if (unlikely(pg == NULL))
+        return -EINVAL;
+    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+    if (unlikely(!is_table_of(pg, d, type) || PGT_COUNT(x) >= PGC_COUNT_MAX))
+        return table_get_slow(d, m, type);
+    atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
+    return 0;
+}
+static inline void table_put(struct domain *d, struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    if (unlikely(PGT_COUNT(x) <= 1))
+        table_put_last(d, pg);
+    else
+        atomic_store_explicit(&pg->type_info, x - 1, memory_order_relaxed);
+}
+
+/** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
+static inline int tables_drain_locked(struct domain *d)
+{
+    return likely(!d->dead_tables) ? 0 : tables_drain_slow(d, true);
+}
+static inline int tables_drain(struct domain *d)
+{
+    return likely(!READ_ONCE(d->dead_tables)) ? 0 : tables_drain_slow(d, false);
+}
+
 /* References for a present entry; key is page_key() of owner. */
 static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
 {
@@ -102,11 +134,17 @@ static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t k
     return rc;
 }
 
-static inline void l1e_put(pte_t e)
+/*
+ * What e of a table maps is the domain's or MMIO that it may map, and no address is made of what is
+ * read here: so the CPU may speculate.
+ */
+static hot_inline void l1e_put(pte_t e)
 {
-    struct page_info *pg = mfn_to_page(_mfn(pte_mfn(e)));
+    uint64_t m = pte_mfn(e), g = m >> FRAME_GROUP_SHIFT;
+    struct page_info *pg = mfn_to_page(_mfn(m));
 
-    if (unlikely(!mfn_valid(_mfn(pte_mfn(e)))))
+    if (unlikely(m >= max_mfn || !(frame_group_valid[g / 64] >> (g % 64) & 1) ||
+                 !(atomic_load_explicit(&pg->count_info, memory_order_relaxed) & PGC_RAM)))
         return; /* MMIO, which has no references */
     if (e & PTE_RW)
         type_put_writable(pg);
@@ -141,27 +179,27 @@ static inline bool pte_store(pte_t *p, pte_t *old, pte_t new, enum pte_how how)
 }
 
 /*
- * Replace an L1 entry: 0, or an error that changed nothing. PTE_CMPXCHG: 1 if the entry is not
+ * Replace an L1 entry; key is page_key() of owner. 0, or an error that changed nothing. PTE_CMPXCHG: 1 if the entry is not
  * *expect, which then has its value.
  */
-static hot_inline int l1_update(struct domain *d, struct domain *owner, pte_t *p, pte_t new,
-                                enum pte_how how, pte_t *expect)
+static hot_inline int l1_update(struct domain *d, struct domain *owner, uint64_t key, pte_t *p,
+                                pte_t new, enum pte_how how, pte_t *expect)
 {
     pte_t old = READ_ONCE(*p), diff = PTE_P; /* NOLINT(clang-analyzer-core.NullDereference) */
     int rc;
 
+    ASSERT(spin_is_held(&d->mmu_lock));
     if (how == PTE_CMPXCHG && old != *expect) {
         *expect = old;
         return 1;
     }
     if (new &PTE_P) {
-        if (unlikely(new &L1E_BAD))
-            return -EINVAL;
         new = (new | PTE_US) & ~PTE_G;
-        diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | PTE_P);
-        if (diff == PTE_RW)
+        if (old & PTE_P) /* it has nothing of L1E_BAD */
+            diff = (old ^ new) & (PTE_ADDR_MASK | PTE_CACHE | PTE_RW | L1E_BAD);
+        if (unlikely(diff == PTE_RW))
             return l1_update_rw(d, owner, p, old, new, how, expect);
-        if (diff && (rc = l1e_get(d, owner, page_key(owner->domain_id), new)) != 0) {
+        if (diff && (rc = l1e_get(d, owner, key, new)) != 0) {
             if (rc != L1E_READ_ONLY)
                 return rc;
             new &= ~PTE_RW;
@@ -193,7 +231,7 @@ static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)
 {
     pte_t *t = maddr_to_virt(root);
 
-    if (unlikely(root == 0 || va_is_hv(va) || !va_is_canonical(va)))
+    if (unlikely(root == 0 || va - (1ULL << 47) < HV_VIRT_END - (1ULL << 47))) /* not the guest's */
         return NULL;
 #pragma GCC unroll 3
     for (unsigned int level = 4; level > 1; level--) {

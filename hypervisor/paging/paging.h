@@ -10,15 +10,30 @@
 bool page_get_writable(struct domain *d, mfn_t m);
 void page_put_writable(mfn_t m);
 
+/** A table or descriptor frame of domain id in type_info, without references. */
+#define TABLE_OF(id, t) \
+    ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID | (uint64_t)(id) << PGC_OWNER_SHIFT)
+
 /**
- * A guest kernel wrote to a page-table frame: replace the entry at va by compare-and-exchange.
- * l1_mfn is the frame that va maps (an L1 table of the domain), offset the byte offset in it,
- * 8-aligned. If cmpxchg, only if the entry is still old, else *seen gets its value and 1 returns.
+ * Is pg d's valid table of that type? If so, it is as long as d->mmu_lock is held, for only who holds
+ * that lets go of d's tables; and so long the frame stays d's. Without the lock it is a hint.
+ */
+static inline bool is_table_of(const struct page_info *pg, const struct domain *d,
+                               enum page_type type)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    return (x & ~PGT_PINNED & ~(uint64_t)PGC_COUNT_MASK) == TABLE_OF(d->domain_id, type);
+}
+
+/**
+ * A guest kernel wrote to frame pg, most likely an L1 table of its domain: p, an entry in it, becomes
+ * new. Unless expect is NULL only if it is *expect; else *expect gets its value and 1 returns.
  * 0 done; -ERESTART or -EAGAIN: let the guest execute the instruction again; else the new value is
  * refused (the caller bounces the fault).
  */
-int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte_t old, pte_t new,
-                          bool cmpxchg, pte_t *seen);
+int paging_emulated_write(struct vcpu *v, const struct page_info *pg, pte_t *p, pte_t new,
+                          pte_t *expect);
 
 /** update_descriptor: write desc at maddr (8-aligned), DPL made 3. 0, -EINVAL, -EAGAIN, -ERESTART. */
 int desc_update(struct domain *d, uint64_t maddr, uint64_t desc);

@@ -2,7 +2,7 @@
  * What a frame is used as. type_info (memory/frame.h) goes through these states; T is the type:
  *
  *   free of use  [T] clock             nothing may be left of it but TLB entries of before `clock`
- *   in use       [T] VALID count       count > 0; each has a general reference beside it
+ *   in use       [T] VALID count       count > 0; of tables and descriptors also the owner
  *   under way    [T] BUSY              one CPU flushes TLBs or checks contents; all others stay out
  *   half a table [T] PARTIAL done      checking was preempted after `done` entries
  *   dead table   [T] DEAD done, link   entries below `done` must be let go; on d->dead_tables
@@ -11,10 +11,12 @@
  * as T flushes its TLB, paging-structure caches included, before the frame is VALID as another type;
  * and the frame is BUSY before that flush, so that nobody uses it as T again meanwhile (XSA-401).
  * I3: exactly the entries of a VALID table, and those below `done` of a PARTIAL or DEAD one, hold
- * references. I4: a PARTIAL or DEAD table holds one general reference on itself and belongs to
- * nobody else: whoever was preempted owns nothing and simply tries again, and whoever wants the
- * frame as something else makes it DEAD (so there are no references "in flight", XSA-299).
- * I5: BUSY tables are only those on the stack of the CPU that holds mmu_lock.
+ * references. I4: beside each writable reference there is a general one; but a table holds a single
+ * general reference on itself from BUSY to the end of DEAD, whatever its count, so that it stays its
+ * owner's. A PARTIAL or DEAD one belongs to nobody else: whoever was preempted owns nothing and simply
+ * tries again, and whoever wants the frame as something else makes it DEAD (so there are no references
+ * "in flight", XSA-299). I5: BUSY tables are only those on the stack of the CPU that holds mmu_lock.
+ * I6: all that a table's type_info says changes under its owner's mmu_lock only.
  * Nothing recurses on release: a table whose last reference goes is put on the list of dead tables,
  * which each operation drains as far as time allows (XSA-290).
  */
@@ -64,7 +66,6 @@ noinline void type_put_writable_slow(struct page_info *pg)
 
 /* ---- tables and descriptors; d->mmu_lock is held ---- */
 
-/* The reference that the caller has on pg becomes the dead table's own. */
 static void table_die(struct domain *d, struct page_info *pg, enum page_type type,
                       unsigned int done)
 {
@@ -85,10 +86,7 @@ int table_abandon(struct domain *d, struct page_info *pg)
     return -ERESTART;
 }
 
-/*
- * From free of use, or PARTIAL, to BUSY. The caller has one general reference on pg afterwards too:
- * that beside a valid table's type reference, or that of I4 if the table does not become valid.
- */
+/* From free of use, or PARTIAL, to BUSY: then the caller's general reference on pg is that of I4. */
 static int table_begin(struct domain *d, struct page_info *pg, enum page_type type,
                        unsigned int *done)
 {
@@ -99,7 +97,7 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
     if ((x & PGT_PARTIAL) && PGT_TYPE(x) == type) {
         *done = PGT_DONE(x);
         atomic_store(&pg->type_info, busy);
-        page_put(pg); /* there is that of I4 */
+        page_put(pg); /* it has one */
         return 0;
     }
     do {
@@ -115,21 +113,15 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
     return 0;
 }
 
-int table_get(struct domain *d, mfn_t m, enum page_type type)
+/* What is no valid table of that type yet. */
+noinline int table_get_slow(struct domain *d, mfn_t m, enum page_type type)
 {
-    struct page_info *pg = mfn_to_page_checked(m);
+    struct page_info *pg = mfn_to_page(m);
     unsigned int done;
-    uint64_t x;
     int rc;
 
-    ASSERT(spin_is_held(&d->mmu_lock));
-    if (pg == NULL || !page_get_owned(pg, page_key(d->domain_id)))
+    if (!page_get(m, d))
         return -EINVAL;
-    x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-    if (likely(IS_VALID_AS(x, type) && PGT_COUNT(x) < PGC_COUNT_MAX)) {
-        atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
-        return 0;
-    }
     rc = table_begin(d, pg, type, &done);
     if (rc) {
         page_put(pg);
@@ -143,25 +135,20 @@ int table_get(struct domain *d, mfn_t m, enum page_type type)
     } else {
         if (type == PGT_L4)
             arch_l4_init_hv_slots(mfn_to_virt(page_to_mfn(pg)));
-        atomic_store(&pg->type_info, TYPE_VALID(type) | 1);
+        atomic_store(&pg->type_info, TABLE_OF(d->domain_id, type) | 1);
     }
     return rc;
 }
 
-void table_put(struct domain *d, struct page_info *pg)
+noinline void table_put_last(struct domain *d, struct page_info *pg)
 {
-    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+    uint64_t x = atomic_load(&pg->type_info);
 
-    if (likely(PGT_COUNT(x) > 1)) {
-        atomic_store_explicit(&pg->type_info, x - 1, memory_order_relaxed);
-        page_put(pg);
-        return;
-    }
-    BUG_ON((x & ~PGT_TYPE_MASK) != (PGT_VALID | 1) || PGT_TYPE(x) == PGT_WRITABLE);
+    BUG_ON(x != (TABLE_OF(d->domain_id, PGT_TYPE(x)) | 1) || PGT_TYPE(x) == PGT_WRITABLE);
     table_die(d, pg, PGT_TYPE(x), PGT_TYPE(x) == PGT_DESC ? 0 : PTES_PER_TABLE);
 }
 
-int tables_drain_locked(struct domain *d)
+static int drain_locked(struct domain *d)
 {
     while (d->dead_tables) {
         uint32_t head = d->dead_tables;
@@ -183,15 +170,15 @@ int tables_drain_locked(struct domain *d)
     return 0;
 }
 
-int tables_drain(struct domain *d)
+noinline int tables_drain_slow(struct domain *d, bool locked)
 {
     int rc;
 
-    if (likely(!READ_ONCE(d->dead_tables)))
-        return 0;
-    spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
-    spin_unlock(&d->mmu_lock);
+    if (!locked)
+        spin_lock(&d->mmu_lock);
+    rc = drain_locked(d);
+    if (!locked)
+        spin_unlock(&d->mmu_lock);
     return rc;
 }
 

@@ -107,7 +107,7 @@ static hot_inline bool none_present(const pte_t *t)
     return !(any & PTE_P);
 }
 
-static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
+static noinline int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 {
     const uint64_t key = page_key(d->domain_id);
     int rc = 0;
@@ -135,6 +135,30 @@ static int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
         }
     }
     return 0;
+}
+
+/* Stops at multiples of 2 * SKIP only. */
+static noinline bool l1_put_entries(const pte_t *t, unsigned int *done)
+{
+    const pte_t *end = t + *done, *p = end;
+
+    while (end > t) {
+        end = t + ((end - t - 1) & ~(SKIP - 1)); /* all before it are left */
+        if (none_present(end)) {
+            p = end;
+            continue;
+        }
+        while (p > end) {
+            pte_t e = *--p;
+
+            if (e & PTE_P)
+                l1e_put(e);
+        }
+        if ((end - t) % (2 * SKIP) == 0 && hypercall_preempt_check())
+            break;
+    }
+    *done = (unsigned int)(end - t);
+    return end == t;
 }
 
 /* ---- L2 to L4 ---- */
@@ -225,6 +249,8 @@ bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type ty
 {
     const pte_t *t = mfn_to_virt(page_to_mfn(pg));
 
+    if (type == PGT_L1)
+        return l1_put_entries(t, done);
     while (*done > 0) {
         unsigned int i;
         pte_t e;
@@ -237,11 +263,8 @@ bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type ty
         e = t[i];
         if (!(e & PTE_P) || is_hv_slot(type, i))
             continue;
-        if (type == PGT_L1)
-            l1e_put(e);
-        else
-            table_put(d, mfn_to_page(_mfn(pte_mfn(e))));
-        if ((type != PGT_L1 || i % 64 == 0) && hypercall_preempt_check())
+        table_put(d, mfn_to_page(_mfn(pte_mfn(e))));
+        if (hypercall_preempt_check())
             return *done == 0;
     }
     return true;

@@ -124,24 +124,20 @@ int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)
 
 /* ---- page faults ---- */
 
-int paging_emulated_write(struct vcpu *v, mfn_t l1_mfn, unsigned int offset, pte_t old, pte_t new,
-                          bool cmpxchg, pte_t *seen)
+int paging_emulated_write(struct vcpu *v, const struct page_info *pg, pte_t *p, pte_t new,
+                          pte_t *expect)
 {
     struct domain *d = v->domain;
-    int rc = -EAGAIN; /* if it is no table any more */
+    uint64_t key = page_key(d->domain_id);
+    int rc = -EAGAIN; /* if it is no table of the domain's any more */
 
-    if (offset >= PAGE_SIZE || offset % sizeof(pte_t) || !page_get(l1_mfn, d))
-        return -EINVAL;
     spin_lock(&d->mmu_lock);
-    if (unlikely(d->dead_tables) && tables_drain_locked(d))
+    if (unlikely(tables_drain_locked(d)))
         rc = -ERESTART;
-    else if (IS_VALID_AS(atomic_load(&mfn_to_page(l1_mfn)->type_info), PGT_L1))
-        rc = l1_update(d, d, (pte_t *)((char *)mfn_to_virt(l1_mfn) + offset), new,
-                       cmpxchg ? PTE_CMPXCHG : PTE_SET, &old);
+    else if (likely(is_table_of(pg, d, PGT_L1)))
+        rc = expect ? l1_update(d, d, key, p, new, PTE_CMPXCHG, expect)
+                    : l1_update(d, d, key, p, new, PTE_SET, NULL);
     spin_unlock(&d->mmu_lock);
-    if (rc == 1)
-        *seen = old;
-    page_put(mfn_to_page(l1_mfn));
     return rc;
 }
 

@@ -152,6 +152,19 @@ fault:
     smap_close();
     return len;
 }
+/* left words, which may be none; returns how many are left. */
+static inline size_t arch_copy_words_from_guest(uint64_t *dst, uint64_t va, size_t left)
+{
+    const void *src = (const void *)va;
+
+    if (!guest_access_ok(va))
+        return left;
+    smap_open();
+    __asm__ volatile("1: rep movsq; 2:" EX_TABLE("1b", "2b")
+                     : "+D"(dst), "+S"(src), "+c"(left)::"memory");
+    smap_close();
+    return left;
+}
 
 #define DIRECTMAP_BASE DIRECTMAP_VIRT
 #define frame_table ((struct page_info *)FRAMETABLE_VIRT)

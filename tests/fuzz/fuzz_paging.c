@@ -409,6 +409,7 @@ static void go_on(void)
 static void step(const uint8_t *s)
 {
     uint64_t frames[] = { frame_of(s[1]), frame_of(s[2]), frame_of(s[4]), frame_of(s[5]) };
+    const struct page_info *pg;
     uint64_t seen = 0;
     struct vcpu *v;
 
@@ -440,10 +441,11 @@ static void step(const uint8_t *s)
                                          foreign(s[6]), 0);
         break;
     case 6:
-        paging_emulated_write(v, _mfn(frame_of(s[0])), index_of(s[1]) * 8 + (s[1] >> 3 & 7),
-                              s[6] & 1 && s[0] < 0xf0 ? table(frame_of(s[0]))[index_of(s[1])]
-                                                      : entry_of(s + 4),
-                              entry_of(s + 2), s[6] & 2, &seen);
+        pg = mfn_to_page_checked(_mfn(frame_of(s[0])));
+        seen = s[6] & 1 && s[0] < 0xf0 ? table(frame_of(s[0]))[index_of(s[1])] : entry_of(s + 4);
+        if (pg)
+            paging_emulated_write(v, pg, &table(frame_of(s[0]))[index_of(s[1])], entry_of(s + 2),
+                                  s[6] & 2 ? &seen : NULL);
         break;
     case 7: fault(s); break;
     case 8: vcpu_set_gdt(v, frames, s[2] * 8u); break; /* up to 4 frames, or what is refused */

@@ -82,6 +82,7 @@ static void setup(void)
         fake_cpu(i);
         fake_current(d->vcpu[i]);
         model_flush(i);
+        fake_pcpu->tlb_flush_time = arch_tlb_clock; /* 0 would be in the future: the clock wraps */
     }
     fake_cpu(0);
     d->dirty_cpus = 3;
@@ -479,19 +480,31 @@ static void test_a_readable_mapping_of_read_only_mmio_stays_so(void)
     teardown();
 }
 
+/* Byte `at` of frame m; old and seen as for a compare-and-exchange. */
+static int emulated_write(uint64_t m, unsigned int at, pte_t old, pte_t new, bool cmpxchg,
+                          pte_t *seen)
+{
+    int rc =
+        paging_emulated_write(v, &frame_table[m], &table(m)[at / 8], new, cmpxchg ? &old : NULL);
+
+    if (rc == 1)
+        *seen = old;
+    return rc;
+}
+
 static void test_an_emulated_write_maps_read_only_mmio_without_the_right_to_write(void)
 {
     pte_t seen = 0;
 
     setup();
     make_read_only_mmio();
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, 0, RO_ASKED, false, &seen), 0);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, 0, RO_ASKED, false, &seen), 0);
     CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, RO_GIVEN, RO_ASKED, true, &seen), 0);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, RO_GIVEN, RO_ASKED, true, &seen), 0);
     CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 16, 0, RO_ASKED, true, &seen), 0);
+    CU_ASSERT_EQUAL(emulated_write(l1, 16, 0, RO_ASKED, true, &seen), 0);
     CU_ASSERT_EQUAL(table(l1)[2], RO_GIVEN);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, RO_ASKED, 0, true, &seen), 1);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, RO_ASKED, 0, true, &seen), 1);
     CU_ASSERT_EQUAL(seen, RO_GIVEN);
     teardown();
 }
@@ -893,19 +906,17 @@ static void test_emulated_writes(void)
     setup();
     make_space();
     m = page();
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, 0, pte_make(m, W), false, &seen), 0);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, 0, pte_make(m, W), false, &seen), 0);
     e = pte_make(m, W | PTE_US);
     CU_ASSERT_EQUAL(table(l1)[1], e);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, 0, 0, true, &seen), 1);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, 0, 0, true, &seen), 1);
     CU_ASSERT_EQUAL(seen, e);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, e, pte_make(l1, W), true, &seen), -EBUSY);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, e, e & ~PTE_RW, true, &seen), 0);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 8, e & ~PTE_RW, 0, true, &seen), 0);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, e, pte_make(l1, W), true, &seen), -EBUSY);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, e, e & ~PTE_RW, true, &seen), 0);
+    CU_ASSERT_EQUAL(emulated_write(l1, 8, e & ~PTE_RW, 0, true, &seen), 0);
     CU_ASSERT_EQUAL(refs(m), 1);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 4, 0, 0, false, &seen), -EINVAL);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l1), 4096, 0, 0, false, &seen), -EINVAL);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, _mfn(l2), 8, 0, 0, false, &seen), -EAGAIN);
-    CU_ASSERT_EQUAL(paging_emulated_write(v, page_of(other), 8, 0, 0, false, &seen), -EINVAL);
+    CU_ASSERT_EQUAL(emulated_write(l2, 8, 0, 0, false, &seen), -EAGAIN);
+    CU_ASSERT_EQUAL(emulated_write(mfn_x(page_of(other)), 8, 0, 0, false, &seen), -EAGAIN);
     teardown();
 }
 
@@ -1024,7 +1035,7 @@ static void test_the_audit_finds_what_is_wrong(void)
     frame_table[data].type_info = (uint64_t)PGT_WRITABLE << PGT_TYPE_SHIFT | PGT_VALID | 1;
     CU_ASSERT_EQUAL(d->vcpu[1]->arch.cr3_user, 0);
     d->vcpu[1]->arch.cr3_user = l4 << PAGE_SHIFT;
-    CU_ASSERT_EQUAL(paging_audit(), 2);
+    CU_ASSERT_EQUAL(paging_audit(), 1);
     d->vcpu[1]->arch.cr3_user = 0;
     teardown();
 }
@@ -1214,8 +1225,9 @@ static long one_op(void)
                                     .arg2.src_mfn = rnd_page(rnd(5)) };
         return ext_n(1);
     case 13:
-        paging_emulated_write(current, _mfn(rnd_page(1)), rnd_index() * 8, rnd_entry(1),
-                              rnd_entry(1), rnd(2), &seen);
+        n = rnd_page(1);
+        if (mfn_valid(_mfn(n)))
+            emulated_write(n, rnd_index() * 8, rnd_entry(1), rnd_entry(1), rnd(2), &seen);
         return 0;
     case 14: /* balloon out and in */
         n = rnd(NR_GUEST);
