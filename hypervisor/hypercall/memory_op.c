@@ -107,8 +107,8 @@ static void stolen_put(struct domain *d, uint32_t stolen, bool give_back)
 }
 
 /*
- * How many extents from the i-th on are taken together: not too much memory, and a part of one page
- * of the list, so that all of it can be accessed or nothing.
+ * How many extents from the i-th on are done together: not too much memory, and of what lies on one
+ * page of the list, so that it can be accessed as a whole or not from its first entry on.
  */
 static unsigned int batch_size(const struct xen_memory_reservation *r, uint64_t i)
 {

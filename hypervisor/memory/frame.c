@@ -71,6 +71,7 @@ int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_b
     if (mfn_x(*out) == mfn_x(INVALID_MFN))
         return -ENOMEM;
     clear_frames(*out, 1ULL << order);
+    m2p_forget(*out, 1ULL << order);
     rc = pages_give(d, *out, 1ULL << order);
     if (rc)
         heap_free(*out, order);
@@ -118,6 +119,7 @@ int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n) { return pages_gi
 /* What is d's no more, and may be in TLBs; x: its count_info. */
 static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x)
 {
+    BUG_ON(atomic_load(&pg->type_info) & PGT_IN_USE); /* each such use has a reference */
     page_stamp(pg);
     if (unlikely(x & PGC_CACHE_MASK)) { /* rule 12: others will read it through the caches */
         arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE);
@@ -156,16 +158,17 @@ noinline void page_free(struct page_info *pg)
     uint64_t x = atomic_load(&pg->count_info);
     struct domain *d;
 
-    BUG_ON(PGC_COUNT(x) != 0 || (x & PGC_ALLOCATED) || (atomic_load(&pg->type_info) & PGT_IN_USE));
+    BUG_ON(PGC_COUNT(x) != 0 || (x & PGC_ALLOCATED));
     if (x & PGC_HV) {
+        BUG_ON(atomic_load(&pg->type_info) & PGT_IN_USE);
         page_stamp(pg);
     } else {
         d = owners[PGC_OWNER(x)];
         spin_lock(&d->page_lock);
         page_leave_locked(d, pg, x);
         spin_unlock(&d->page_lock); /* d may be gone from here on */
-        m2p_forget(page_to_mfn(pg), 1);
     }
+    m2p_forget(page_to_mfn(pg), 1);
     heap_free(page_to_mfn(pg), 0);
 }
 

@@ -394,11 +394,13 @@ static void test_a_shared_frame_is_mappable_but_not_the_domains(void)
     CU_ASSERT_TRUE(page_get(m, d));
     CU_ASSERT_FALSE(domain_steal_page(d, m));
     CU_ASSERT_FALSE(page_put_allocated(mfn_to_page(m))); /* as decrease_reservation tries */
+    m2p_set(m, 77);                                      /* as the guest may */
     page_share(m, DOMID_INVALID);
     page_put(mfn_to_page(m));
     CU_ASSERT_FALSE(page_get(m, d));
     CU_ASSERT_EQUAL(heap_free_pages(), all_free - 1);
     page_put(mfn_to_page(m));
+    CU_ASSERT_EQUAL(m2p_get(m), INVALID_M2P_ENTRY);
     CU_ASSERT_EQUAL(heap_free_pages(), all_free);
     teardown();
 }
