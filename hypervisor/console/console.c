@@ -104,7 +104,10 @@ static void log_text(const char *p, size_t len)
             log_last = p[-1];
         }
         if (p < end) {
-            log_append("\r\n" + (log_last == '\r'), 1 + (log_last != '\r'));
+            if (log_last == '\r')
+                log_append("\n", 1);
+            else
+                log_append("\r\n", 2);
             log_last = *p++;
         }
     }
