@@ -29,7 +29,7 @@ static unsigned int zone_of(uint64_t mfn)
 /* All of count_info of a free block's first frame. */
 static uint64_t free_info(unsigned int order)
 {
-    return PGC_NOBODYS | PGC_FREE | (uint64_t)order << PGC_ORDER_SHIFT;
+    return PGC_NOBODYS | PGC_FREE | order * (1ULL << PGC_ORDER_SHIFT);
 }
 
 static bool is_free_block(uint64_t mfn, unsigned int order)
