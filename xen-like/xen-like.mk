@@ -5,6 +5,7 @@
 RUNTIME_KERNELS :=
 RUNTIME_KERNELS += xen-like/examples/hello.c
 RUNTIME_KERNELS += tests/bench/bench.c
+RUNTIME_KERNELS += tests/bench/growth.c
 RUNTIME_KERNELS += tests/guests/runtime/smp.c
 RUNTIME_KERNELS += tests/guests/runtime/memory.c
 RUNTIME_KERNELS += tests/guests/runtime/traps.c
