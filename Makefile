@@ -26,6 +26,7 @@ include xen-like/xen-like.mk
 include tests/system/system.mk
 include tests/bench/bench.mk
 include tests/bench/growth.mk
+include tests/bench/linux.mk
 include tests/lint.mk
 
 #: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system

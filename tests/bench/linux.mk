@@ -1,0 +1,50 @@
+# Debian's kernel with the same work on ours, on Debian's Xen and without a hypervisor, in instructions.
+# Included by the Makefile, after tests/system/system.mk.
+BENCH_LINUX := $(BUILD)/bench-linux
+BENCH_LINUX_HV := $(BUILD)/release/hypervisor/xen-like# with symbols; what is booted is xen-like.gz
+# What tcc builds there; the first is a program by itself.
+BENCH_LINUX_SOURCES := $(addprefix tests/system/,bad_elf.c drive.c pool.c scenario.c)
+BENCH_LINUX_KERNEL := nokaslr norandmaps panic=-1 quiet
+BENCH_LINUX_MEMORY := 512# MiB of Linux, in all three
+
+.PHONY: bench-linux bench-linux-ours bench-linux-xen bench-linux-bare
+
+$(BENCH_LINUX)/profile.so: $(wildcard tests/bench/plugin/*.[ch]) tests/bench/linux.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wconversion -fPIC -shared \
+	    -fvisibility=hidden -o $@ tests/bench/plugin/profile.c
+$(BENCH_LINUX)/symbols: tests/bench/plugin/symbols.sh $(BENCH_LINUX_HV)
+	@mkdir -p $(@D)
+	$(Q)tests/bench/plugin/symbols.sh $(BENCH_LINUX_HV) >$@.tmp && mv $@.tmp $@
+
+comma := ,
+$(BENCH_LINUX)/workloads: tests/bench/linux/workloads.c tests/bench/plugin/mark.h tests/bench/linux.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -static \
+	    '-DSOURCES=$(foreach f,$(notdir $(BENCH_LINUX_SOURCES)),"/src/$(f)"$(comma))' -o $@ $<
+$(BENCH_LINUX)/ramdisk.gz: tests/bench/linux/mkramdisk.sh $(BENCH_LINUX)/workloads $(DEBIAN)/stamp \
+        $(wildcard tests/system/*.[ch])
+	@echo "  CPIO    $@"
+	$(Q)tests/bench/linux/mkramdisk.sh $(BENCH_LINUX)/workloads $(DEBIAN)/stress-ng $@ $(BENCH_LINUX_SOURCES)
+
+BENCH_LINUX_HV_OPTIONS := com1=115200,8n1 console=com1 loglvl=error guest_loglvl=error \
+    dom0_mem=$(BENCH_LINUX_MEMORY)M
+$(BENCH_LINUX)/ours.iso: $(BUILD)/release/xen-like.gz
+$(BENCH_LINUX)/xen.iso: $(BUILD)/peer/xen-4.17.gz
+$(BENCH_LINUX)/%.iso: $(DEBIAN)/vmlinux $(BENCH_LINUX)/ramdisk.gz tests/system/mkiso.sh tests/bench/linux.mk
+	@echo "  ISO     $@"
+	$(Q)tests/system/mkiso.sh -o $@ -x $(filter %.gz,$(filter-out %/ramdisk.gz,$^)) -c "$(BENCH_LINUX_HV_OPTIONS)" \
+	    -m "$(DEBIAN)/vmlinux $(BENCH_LINUX_KERNEL) console=hvc0" -m $(BENCH_LINUX)/ramdisk.gz
+
+BENCH_LINUX_RUN = tests/bench/linux/run.sh $(BENCH_LINUX)
+BENCH_LINUX_CD = -device virtio-scsi-pci -device scsi-cd$(comma)drive=cd -drive if=none,id=cd,media=cdrom,format=raw,readonly=on,file=
+$(BENCH_LINUX)/ours.tsv: $(BENCH_LINUX)/ours.iso $(BENCH_LINUX)/symbols $(BENCH_LINUX)/profile.so tests/bench/linux/run.sh
+	@echo "  RUN     Linux on ours"
+	$(Q)$(BENCH_LINUX_RUN) ours $(BENCH_LINUX)/profile.so $(BENCH_LINUX)/symbols -m 1024 $(BENCH_LINUX_CD)$<
+$(BENCH_LINUX)/xen.tsv: $(BENCH_LINUX)/xen.iso $(BENCH_LINUX)/profile.so tests/bench/linux/run.sh
+	@echo "  RUN     Linux on Xen"
+	$(Q)$(BENCH_LINUX_RUN) xen $(BENCH_LINUX)/profile.so '' -m 1024 $(BENCH_LINUX_CD)$<
+$(BENCH_LINUX)/bare.tsv: $(DEBIAN)/vmlinuz $(BENCH_LINUX)/ramdisk.gz $(BENCH_LINUX)/profile.so tests/bench/linux/run.sh
+	@echo "  RUN     Linux without a hypervisor"
+	$(Q)$(BENCH_LINUX_RUN) bare $(BENCH_LINUX)/profile.so '' -m $(BENCH_LINUX_MEMORY) -kernel $(DEBIAN)/vmlinuz \
+	    -initrd $(BENCH_LINUX)/ramdisk.gz -append "$(BENCH_LINUX_KERNEL) console=ttyS0"

@@ -1,0 +1,285 @@
+/*
+ * What Linux does on ours, on Debian's Xen and on the bare machine for `make bench-linux`: the first
+ * process of a ramdisk. Each row of workloads[] is a window of tests/bench/plugin, numbered as the
+ * kernel log tells ("WORKLOAD number name units unit"); all that the machine executes between its
+ * marks counts.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../plugin/mark.h"
+
+#define SELF "/init"
+#define NOTHING "nothing" /* as argument: end at once */
+#define PAGE 4096u
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+static void must(bool good, const char *what)
+{
+    if (good)
+        return;
+    printf("WORKLOAD-FAILURE %s: %s\n", what, strerror(errno));
+    reboot(RB_POWER_OFF);
+    _exit(1);
+}
+
+/* ---- processes ---- */
+
+static void child_ended(pid_t pid)
+{
+    int status;
+
+    must(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "child");
+}
+
+static void run(char *const argv[])
+{
+    static char *const environment[] = { "PATH=/usr/bin", "HOME=/tmp", NULL };
+    pid_t pid = fork();
+
+    must(pid >= 0, "fork");
+    if (pid == 0) {
+        execve(argv[0], argv, environment);
+        _exit(127);
+    }
+    child_ended(pid);
+}
+
+static void fork_exec(unsigned int nr)
+{
+    char *const argv[] = { SELF, NOTHING, NULL };
+
+    while (nr--)
+        run(argv);
+}
+
+static void pipe_ping_pong(unsigned int nr)
+{
+    int there[2], back[2];
+    char byte = 0;
+    pid_t pid;
+
+    must(pipe(there) == 0 && pipe(back) == 0, "pipe");
+    pid = fork();
+    must(pid >= 0, "fork");
+    if (pid == 0) {
+        while (nr-- && read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1)
+            ;
+        _exit(0);
+    }
+    while (nr--)
+        must(write(there[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1, "ping-pong");
+    child_ended(pid);
+    close(there[0]);
+    close(there[1]);
+    close(back[0]);
+    close(back[1]);
+}
+
+static void futex_wait_for(uint32_t *word, uint32_t value)
+{
+    uint32_t seen;
+
+    while ((seen = __atomic_load_n(word, __ATOMIC_ACQUIRE)) != value)
+        syscall(SYS_futex, word, FUTEX_WAIT, seen, NULL, NULL, 0);
+}
+
+static void futex_set(uint32_t *word, uint32_t value)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static void futex_ping_pong(unsigned int nr)
+{
+    uint32_t *word = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid;
+
+    must(word != MAP_FAILED, "mmap");
+    pid = fork();
+    must(pid >= 0, "fork");
+    for (uint32_t i = 0; i < nr; i++) {
+        if (pid == 0) {
+            futex_wait_for(word, 2 * i + 1);
+            futex_set(word, 2 * i + 2);
+        } else {
+            futex_set(word, 2 * i + 1);
+            futex_wait_for(word, 2 * i + 2);
+        }
+    }
+    if (pid == 0)
+        _exit(0);
+    child_ended(pid);
+    munmap(word, PAGE);
+}
+
+/* ---- memory and system calls ---- */
+
+static void map_unmap(unsigned int nr)
+{
+    while (nr--) {
+        char *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        must(p != MAP_FAILED, "mmap");
+        p[0] = 1;
+        must(munmap(p, 16 * PAGE) == 0, "munmap");
+    }
+}
+
+static void page_faults(unsigned int nr)
+{
+    for (unsigned int done = 0; done < nr; done += 4096) {
+        char *p =
+            mmap(NULL, 4096 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        must(p != MAP_FAILED, "mmap");
+        madvise(p, 4096 * PAGE, MADV_NOHUGEPAGE);
+        for (unsigned int i = 0; i < 4096; i++)
+            p[i * PAGE] = 1;
+        must(munmap(p, 4096 * PAGE) == 0, "munmap");
+    }
+}
+
+static void copy_on_write(unsigned int nr) /* pages, 512 a child */
+{
+    char *p = mmap(NULL, 512 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    must(p != MAP_FAILED, "mmap");
+    memset(p, 1, 512 * PAGE);
+    for (unsigned int done = 0; done < nr; done += 512) {
+        pid_t pid = fork();
+
+        must(pid >= 0, "fork");
+        if (pid == 0) {
+            for (unsigned int i = 0; i < 512; i++)
+                p[i * PAGE] = 2;
+            _exit(0);
+        }
+        child_ended(pid);
+    }
+    munmap(p, 512 * PAGE);
+}
+
+static void system_calls(unsigned int nr)
+{
+    while (nr--)
+        syscall(SYS_getppid);
+}
+
+/* ---- programs ---- */
+
+static void stress(const char *stressor, unsigned int nr)
+{
+    char one[32], ops[32], count[32];
+    char *argv[] = { "/usr/bin/stress-ng",
+                     "--quiet",
+                     "--temp-path",
+                     "/tmp",
+                     "--seed",
+                     "1",
+                     "--oomable",
+                     one,
+                     "1",
+                     ops,
+                     count,
+                     NULL,
+                     NULL,
+                     NULL };
+
+    snprintf(one, sizeof(one), "--%s", stressor);
+    snprintf(ops, sizeof(ops), "--%s-ops", stressor);
+    snprintf(count, sizeof(count), "%u", nr);
+    if (strcmp(stressor, "mmap") == 0) { /* 256 MiB otherwise */
+        argv[ARRAY_SIZE(argv) - 3] = "--mmap-bytes";
+        argv[ARRAY_SIZE(argv) - 2] = "1m";
+    }
+    run(argv);
+}
+
+static void build(unsigned int nr)
+{
+    static char *const sources[] = { SOURCES }; /* what the ramdisk has in /src */
+    static char objects[ARRAY_SIZE(sources)][32];
+
+    for (unsigned int n = 0; n < nr; n++) {
+        for (unsigned int i = 0; i < ARRAY_SIZE(sources); i++) {
+            snprintf(objects[i], sizeof(objects[i]), "/tmp/%u.o", i);
+            run((char *[]){ "/usr/bin/tcc", "-c", "-o", objects[i], sources[i], NULL });
+        }
+        run((char *[]){ "/usr/bin/tcc", "-o", "/tmp/built", objects[0], NULL });
+        run((char *[]){ "/tmp/built", "good", "/tmp/elf", NULL });
+    }
+}
+
+struct workload {
+    const char *name, *unit;
+    unsigned int units;
+    void (*run)(unsigned int units);
+    const char *stressor;
+};
+
+static const struct workload workloads[] = {
+    { "fork and exec", "process", 1000, fork_exec, NULL },
+    { "pipe ping-pong", "round trip", 10000, pipe_ping_pong, NULL },
+    { "futex ping-pong", "round trip", 10000, futex_ping_pong, NULL },
+    { "mmap, touch, munmap", "time", 10000, map_unmap, NULL },
+    { "page faults", "fault", 40960, page_faults, NULL },
+    { "copy on write", "page", 20480, copy_on_write, NULL },
+    { "system calls", "call", 200000, system_calls, NULL },
+    { "stress-ng fork", "operation", 300, NULL, "fork" },
+    { "stress-ng vfork", "operation", 1000, NULL, "vfork" },
+    { "stress-ng mmap", "operation", 5, NULL, "mmap" },
+    { "stress-ng mprotect", "operation", 2000, NULL, "mprotect" },
+    { "stress-ng fault", "operation", 1000, NULL, "fault" },
+    { "stress-ng pipe", "operation", 20000, NULL, "pipe" },
+    { "stress-ng context", "operation", 200, NULL, "context" },
+    { "stress-ng switch", "operation", 10000, NULL, "switch" },
+    { "stress-ng futex", "operation", 10000, NULL, "futex" },
+    { "stress-ng signal", "operation", 20000, NULL, "signal" },
+    { "stress-ng sigsegv", "operation", 5000, NULL, "sigsegv" },
+    { "stress-ng get", "operation", 500, NULL, "get" },
+    { "build with tcc", "build", 5, build, NULL },
+};
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], NOTHING) == 0)
+        return 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    must(mount("dev", "/dev", "devtmpfs", 0, NULL) == 0 &&
+             (mkdir("/dev/shm", 0755) == 0 || errno == EEXIST) &&
+             mount("proc", "/proc", "proc", 0, NULL) == 0 &&
+             mount("sys", "/sys", "sysfs", 0, NULL) == 0 &&
+             mount("tmp", "/tmp", "tmpfs", 0, "mode=1777") == 0 &&
+             mount("shm", "/dev/shm", "tmpfs", 0, "mode=1777") == 0,
+         "mount");
+    for (unsigned int i = 0; i < ARRAY_SIZE(workloads); i++) {
+        const struct workload *w = &workloads[i];
+
+        printf("WORKLOAD\t%u\t%s\t%u\t%s\n", i + 1, w->name, w->units, w->unit);
+        usleep(20000); /* what is left of the time before */
+        mark_window(MARK_NEXT);
+        if (w->run)
+            w->run(w->units);
+        else
+            stress(w->stressor, w->units);
+        mark_window(0);
+    }
+    printf("WORKLOADS-DONE\n");
+    reboot(RB_POWER_OFF);
+    return 0;
+}
