@@ -128,9 +128,7 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_FS_BASE ... MSR_KERNEL_GS_BASE:
         if (!va_is_canonical(value))
             return -EPERM;
-        arch_vcpu_save_bases(v); /* all of them are loaded again */
-        *base_of(v, msr) = value;
-        arch_vcpu_bases_changed(v);
+        arch_vcpu_set_base(v, base_of(v, msr), value);
         return 0;
     case MSR_TSC_AUX: /* switched with the vCPU on CPUs that say that they have it */
         guest_cpuid(v, 0x80000001, 0, r);

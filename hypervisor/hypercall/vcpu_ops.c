@@ -142,19 +142,19 @@ long hc_nmi_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5
 long hc_set_segment_base(uint64_t which, uint64_t base, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct vcpu *v = current;
-    /* by SEGBASE_FS, _GS_USER, _GS_KERNEL */
-    uint64_t *const bases[] = { &v->arch.fs_base, &v->arch.gs_base_user, &v->arch.gs_base_kernel };
 
     if (which == SEGBASE_GS_USER_SEL) {
         arch_vcpu_load_gs_user(v, (uint16_t)base);
         return 0;
     }
-    if (which >= ARRAY_SIZE(bases) || !va_is_canonical(base))
+    if (!va_is_canonical(base))
         return -EINVAL;
-    arch_vcpu_save_bases(v); /* those that are loaded may have changed without our seeing it */
-    *bases[array_index_nospec(which, ARRAY_SIZE(bases))] = base;
-    arch_vcpu_bases_changed(v);
-    return 0;
+    switch (which) {
+    case SEGBASE_FS: arch_vcpu_set_base(v, &v->arch.fs_base, base); return 0;
+    case SEGBASE_GS_USER: arch_vcpu_set_base(v, &v->arch.gs_base_user, base); return 0;
+    case SEGBASE_GS_KERNEL: arch_vcpu_set_base(v, &v->arch.gs_base_kernel, base); return 0;
+    default: return -EINVAL;
+    }
 }
 
 /**

@@ -93,8 +93,8 @@ void arch_context_switch(struct vcpu *prev, struct vcpu *next);
 /** Reload v's GDT or LDT window if it is current. */
 void arch_vcpu_gdt_changed(struct vcpu *v);
 void arch_vcpu_ldt_changed(struct vcpu *v);
-/** v is the current vCPU in these. Its fs_base and GS bases changed. */
-void arch_vcpu_bases_changed(struct vcpu *v);
+/** v is the current vCPU in these. Set its fs_base or a GS base, canonical, by its address in v->arch. */
+void arch_vcpu_set_base(struct vcpu *v, uint64_t *base, uint64_t value);
 /** Bring v's fs_base and GS bases up to date (the guest changes them by loading selectors). */
 void arch_vcpu_save_bases(struct vcpu *v);
 /** SEGBASE_GS_USER_SEL: load sel into GS and take its base as the user's; a bad one loads null. */

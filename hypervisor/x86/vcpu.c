@@ -157,10 +157,13 @@ static uint64_t *gs_base(struct vcpu *v)
     return v->arch.kernel_mode ? &v->arch.gs_base_kernel : &v->arch.gs_base_user;
 }
 
-void arch_vcpu_bases_changed(struct vcpu *v)
+void arch_vcpu_set_base(struct vcpu *v, uint64_t *base, uint64_t value)
 {
-    wrmsr(MSR_FS_BASE, v->arch.fs_base);
-    wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
+    *base = value;
+    if (base == &v->arch.fs_base)
+        wrmsr(MSR_FS_BASE, value);
+    else if (base == gs_base(v))
+        wrmsr(MSR_KERNEL_GS_BASE, value);
 }
 
 void arch_vcpu_save_bases(struct vcpu *v)
@@ -187,9 +190,9 @@ static noinline bool load_gs_and_base(uint16_t sel, uint64_t *base)
     uint64_t ours = rdmsr(MSR_GS_BASE);
     bool bad = LOAD_SEGMENT(gs, sel);
 
-    *base = rdmsr(MSR_GS_BASE);
+    *base = sel > 3 ? rdmsr(MSR_GS_BASE) : 0;
     wrmsr(MSR_GS_BASE, ours);
-    if (*base == ours) /* AMD: a null selector leaves the base alone */
+    if (*base == ours) /* AMD: null, for a bad selector, leaves the base alone */
         *base = 0;
     return bad;
 }
@@ -243,7 +246,8 @@ static bool load_segments(struct vcpu *v)
     bad |= LOAD_SEGMENT(es, r->es);
     bad |= LOAD_SEGMENT(fs, r->fs);
     bad |= load_gs_and_base(r->gs, &base);
-    arch_vcpu_bases_changed(v);
+    wrmsr(MSR_FS_BASE, v->arch.fs_base);
+    wrmsr(MSR_KERNEL_GS_BASE, *gs_base(v));
     /* an interrupt made SS null, and AMD's SYSRET leaves its hidden part so: 32-bit code would fault */
     __asm__ volatile("mov %0, %%ss" ::"r"(HV_DS));
     return bad;

@@ -232,7 +232,11 @@ WEAK void arch_context_switch(struct vcpu *prev, struct vcpu *next)
 }
 WEAK void arch_vcpu_gdt_changed(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_ldt_changed(struct vcpu *v) { (void)v; }
-WEAK void arch_vcpu_bases_changed(struct vcpu *v) { (void)v; }
+WEAK void arch_vcpu_set_base(struct vcpu *v, uint64_t *base, uint64_t value)
+{
+    (void)v;
+    *base = value;
+}
 WEAK void arch_vcpu_debugregs_changed(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_crs_changed(struct vcpu *v) { (void)v; }
 WEAK void arch_vcpu_set_xcr0(struct vcpu *v, uint64_t x) { v->arch.xcr0 = x; }
