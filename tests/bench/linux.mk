@@ -1,13 +1,19 @@
 # Debian's kernel with the same work on ours, on Debian's Xen and without a hypervisor, in instructions.
 # Included by the Makefile, after tests/system/system.mk.
 BENCH_LINUX := $(BUILD)/bench-linux
-BENCH_LINUX_HV := $(BUILD)/release/hypervisor/xen-like# with symbols; what is booted is xen-like.gz
+BENCH_LINUX_HV := $(BUILD)/release/xen-like.gz# by the rule of bench.mk
 # What tcc builds there; the first is a program by itself.
 BENCH_LINUX_SOURCES := $(addprefix tests/system/,bad_elf.c drive.c pool.c scenario.c)
 BENCH_LINUX_KERNEL := nokaslr norandmaps panic=-1 quiet
 BENCH_LINUX_MEMORY := 512# MiB of Linux, in all three
 
-.PHONY: bench-linux bench-linux-ours bench-linux-xen bench-linux-bare
+.PHONY: bench-linux bench-linux-runs
+#: bench-linux    Linux with the same work on ours, on Debian's Xen and bare; a profile of our hypervisor
+bench-linux: deps
+	$(Q)rm -f $(BENCH_LINUX)/*.tsv
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-linux-runs
+	$(Q)tests/bench/linux/table.sh $(BENCH_LINUX) $(BUILD)/bench-linux.tsv $(BUILD)/bench-linux-profile.tsv figures
+bench-linux-runs: $(BENCH_LINUX)/ours.tsv $(BENCH_LINUX)/xen.tsv $(BENCH_LINUX)/bare.tsv
 
 $(BENCH_LINUX)/profile.so: $(wildcard tests/bench/plugin/*.[ch]) tests/bench/linux.mk
 	@mkdir -p $(@D)
@@ -15,7 +21,7 @@ $(BENCH_LINUX)/profile.so: $(wildcard tests/bench/plugin/*.[ch]) tests/bench/lin
 	    -fvisibility=hidden -o $@ tests/bench/plugin/profile.c
 $(BENCH_LINUX)/symbols: tests/bench/plugin/symbols.sh $(BENCH_LINUX_HV)
 	@mkdir -p $(@D)
-	$(Q)tests/bench/plugin/symbols.sh $(BENCH_LINUX_HV) >$@.tmp && mv $@.tmp $@
+	$(Q)tests/bench/plugin/symbols.sh $(BUILD)/release/hypervisor/xen-like >$@.tmp && mv $@.tmp $@
 
 comma := ,
 $(BENCH_LINUX)/workloads: tests/bench/linux/workloads.c tests/bench/plugin/mark.h tests/bench/linux.mk
@@ -29,8 +35,8 @@ $(BENCH_LINUX)/ramdisk.gz: tests/bench/linux/mkramdisk.sh $(BENCH_LINUX)/workloa
 
 BENCH_LINUX_HV_OPTIONS := com1=115200,8n1 console=com1 loglvl=error guest_loglvl=error \
     dom0_mem=$(BENCH_LINUX_MEMORY)M
-$(BENCH_LINUX)/ours.iso: $(BUILD)/release/xen-like.gz
-$(BENCH_LINUX)/xen.iso: $(BUILD)/peer/xen-4.17.gz
+$(BENCH_LINUX)/ours.iso: $(BENCH_LINUX_HV)
+$(BENCH_LINUX)/xen.iso: $(PEER)/xen-4.17.gz
 $(BENCH_LINUX)/%.iso: $(DEBIAN)/vmlinux $(BENCH_LINUX)/ramdisk.gz tests/system/mkiso.sh tests/bench/linux.mk
 	@echo "  ISO     $@"
 	$(Q)tests/system/mkiso.sh -o $@ -x $(filter %.gz,$(filter-out %/ramdisk.gz,$^)) -c "$(BENCH_LINUX_HV_OPTIONS)" \

@@ -14,6 +14,7 @@ packages=(
     grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools   # grub-mkrescue
     busybox-static cpio gzip xz-utils kmod      # ramdisk; unpacking Debian's kernel
     mmdebstrap e2fsprogs                # a root file system of Debian's packages; disks
+    tcc                                 # what Linux builds in tests/bench/linux
     gdb                                 # debugging by QEMU's stub
 )
 
