@@ -189,6 +189,15 @@ static void segment_bases(void)
              1); /* bad: null, not our death */
     user_regs_init(&r, u_sel);
     CHECK_EQ(user_run(&r), ENTRY_SYSCALL);
+    /* null where null is already: the base that was set goes, too */
+    CHECK_EQ(hc(set_segment_base, SEGBASE_GS_USER, USER_STACK_TOP - 2 * PAGE_SIZE), 0);
+    user_regs_init(&r, u_gs);
+    CHECK_EQ(user_run(&r), ENTRY_SYSCALL);
+    CHECK_EQ(r.rax, 0x7777);
+    CHECK_EQ(hc(set_segment_base, SEGBASE_GS_USER_SEL, 0), 0);
+    user_regs_init(&r, u_gs);
+    CHECK_EQ(user_run(&r), TRAP_PF);
+    CHECK_EQ(last_trap.cr2, 8);
 }
 
 /* Selectors that die under a loaded segment register. */
