@@ -76,14 +76,65 @@ compare() {
     awk -v targets="$1" -v tsv="$2" -v markdown="$3" -f "$here/table.awk" "$here/targets.tsv" "$4" "$5"
 }
 
-echo
-echo "Ours and Xen $(cat "${xen_image%/*}/version" 2>/dev/null || true), no mitigations on entry (-cpu qemu64,+smep):"
-compare 1 "$tsv" "$dir/main.md" "$dir/ours.tsv" "$dir/xen.tsv" || failed=1
-echo
-echo "Ours, per operation: page-table loads, TLB flushes, those of a page, IPIs:"
-awk -v markdown="$dir/counts.md" -f "$here/counts_table.awk" "$here/targets.tsv" "$dir/ours-counts.tsv"
-echo
-echo "With all mitigations that each has by default (-cpu $flaws):"
-compare 0 "" "$dir/flaws.md" "$dir/ours-flaws.tsv" "$dir/xen-flaws.tsv"
+# picture NAME TITLE CONDITION TSV: of the rows of a table like bench.tsv that fulfil the condition, which
+# may know $1 to $6 and instr, whether the unit is instructions; percent=1: in per cent of Xen's
+picture() {
+    local percent=0
+    [ "$1" != machine ] || percent=1
+    awk -F '\t' -v OFS='\t' -v percent=$percent '
+        function bar(x) { return x == "" ? "?" : percent ? x / $4 * 100 : x }
+        { instr = $2 == "instructions" }
+        NR > 1 && $3 != "" && $4 > 0 && ('"$3"') { print $1, bar($3), bar($4), bar($6) }' "$4" >"$dir/$1.bars"
+    [ -s "$dir/$1.bars" ] || { complain "nothing to draw for $1"; return; }
+    gnuplot -c "$here/bars.gp" "$dir/$1.bars" "$pictures/$1.svg" "$2" || complain "no picture $1"
+}
 
+version=$(cat "${xen_image%/*}/version")
+{
+    echo
+    echo "Ours and Xen $version, no mitigations on entry (-cpu qemu64,+smep):"
+    compare 1 "$tsv" "$dir/main.md" "$dir/ours.tsv" "$dir/xen.tsv" || failed=1
+    echo
+    echo "Ours, per operation: page-table loads, TLB flushes, those of a page, IPIs:"
+    awk -v markdown="$dir/counts.md" -f "$here/counts_table.awk" "$here/targets.tsv" "$dir/ours-counts.tsv"
+    echo
+    echo "With all mitigations that each has by default (-cpu $flaws):"
+    compare 0 "$dir/flaws.bench" "$dir/flaws.md" "$dir/ours-flaws.tsv" "$dir/xen-flaws.tsv"
+}
+
+# shellcheck disable=SC2016  # conditions are awk's
+{
+    picture operations 'Instructions' 'instr && $4 < 2500' "$tsv"
+    picture tables 'Instructions' 'instr && $4 >= 2500 && $4 < 1000000' "$tsv"
+    picture machine 'Per cent of Xen' '!instr || $4 >= 1000000' "$tsv"
+    picture mitigations "Instructions, all mitigations (-cpu $flaws)" 'instr && $4 < 2500' "$dir/flaws.bench"
+}
+cat >"$pictures/README.md" <<MARKDOWN
+# Ours beside Debian's Xen
+
+Written by \`make bench\`: our hypervisor without asserts and Xen $version, one kernel as initial
+domain of both, on the machine of one CPU where a tick of the TSC is an instruction. The least of 60
+samples, less an empty measurement. Boot is counted from the hypervisor's entry to domain 0's first
+instruction, timed waits apart; memory kept is the machine's RAM that no domain has or can have.
+
+$(cat "$dir/main.md")
+
+![operations](operations.svg)
+![page tables and console](tables.svg)
+![boot, memory, image](machine.svg)
+
+## What instructions do not show
+
+Of ours, for one operation; a full flush is a page-table load, too, and counted as both.
+
+$(cat "$dir/counts.md")
+
+## With all mitigations
+
+\`-cpu $flaws\`, each with what it does there by default.
+
+$(cat "$dir/flaws.md")
+
+![with mitigations](mitigations.svg)
+MARKDOWN
 exit $failed
