@@ -79,14 +79,16 @@ compare() {
 # picture NAME TITLE CONDITION TSV: of the rows of a table like bench.tsv that fulfil the condition, which
 # may know $1 to $6 and instr, whether the unit is instructions; percent=1: in per cent of Xen's
 picture() {
-    local percent=0
+    local percent=0 targets=1
     [ "$1" != machine ] || percent=1
     awk -F '\t' -v OFS='\t' -v percent=$percent '
         function bar(x) { return x == "" ? "?" : percent ? x / $4 * 100 : x }
         { instr = $2 == "instructions" }
         NR > 1 && $3 != "" && $4 > 0 && ('"$3"') { print $1, bar($3), bar($4), bar($6) }' "$4" >"$dir/$1.bars"
     [ -s "$dir/$1.bars" ] || { complain "nothing to draw for $1"; return; }
-    gnuplot -c "$here/bars.gp" "$dir/$1.bars" "$pictures/$1.svg" "$2" || complain "no picture $1"
+    grep -qv '?$' "$dir/$1.bars" || targets=0
+    gnuplot -c "$here/bars.gp" "$dir/$1.bars" "$pictures/$1.svg" "$2" $targets ||
+        complain "no picture $1"
 }
 
 version=$(cat "${xen_image%/*}/version")

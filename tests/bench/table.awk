@@ -41,7 +41,7 @@ END {
             continue
         o = ours[name[i]]
         x = xen[name[i]]
-        limit = target[i]
+        limit = targets ? target[i] : ""
         if (sub(/x$/, "", limit))
             limit = int(limit * x)
         ratio = have && x > 0 ? sprintf("%.3f", o / x) : ""
@@ -50,7 +50,7 @@ END {
             missed++
         if (tsv)
             print operation[i] "\t" unit[i] "\t" o "\t" x "\t" ratio "\t" limit >tsv
-        row(operation[i], unit[i], thousands(o), thousands(x), ratio, targets ? thousands(limit) : "",
+        row(operation[i], unit[i], thousands(o), thousands(x), ratio, thousands(limit),
             targets ? verdict : "")
         line = "| " operation[i] " | " unit[i] " | " thousands(o) " | " thousands(x) " | " ratio " |"
         print (targets ? line " " thousands(limit) " | " (verdict == "ok" ? "" : verdict) " |" : line) >markdown
