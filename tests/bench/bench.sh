@@ -1,7 +1,8 @@
 #!/bin/bash
 # The benchmark's part that a small kernel measures (bench.c): ours and Debian's Xen side by side.
-#   usage: bench.sh DIR TSV FIGURES OUR-IMAGE XEN-IMAGE
+#   usage: bench.sh DIR BOOT TSV FIGURES OUR-IMAGE XEN-IMAGE
 # DIR      has the images to boot, HYPERVISOR[-WORD].iso; logs and figures go there, too
+# BOOT     has plugin.so, which counts boot's instructions, and the images unpacked: ours.elf, xen.elf
 # TSV      is written: operation, unit, ours, xen, ratio, target
 # FIGURES  a folder: its README.md is written, and the pictures
 # Everything is run twice and has to repeat to the instruction. Exit status: 0 if it did, ours is
@@ -9,9 +10,9 @@
 set -euo pipefail
 export LC_ALL=C
 
-[ $# -eq 5 ] || { sed -n '3,8s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -eq 6 ] || { sed -n '3,9s/^# \?//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
-dir=$1 tsv=$2 pictures=$3 our_image=$4 xen_image=$5
+dir=$1 boot=$2 tsv=$3 pictures=$4 our_image=$5 xen_image=$6
 failed=0
 
 complain() {
@@ -19,11 +20,16 @@ complain() {
     failed=1
 }
 
-# What is run: NAME IMAGE CPU MIB. NAME is a hypervisor, "-" and what is measured.
+# What is run: NAME IMAGE CPU MIB. NAME is a hypervisor, "-" and what is measured. Of "boot" a plugin
+# counts the instructions from the hypervisor's entry on and ends QEMU at domain 0's first.
 flaws=Haswell-noTSX,-smap
 runs=(
     "ours-512 ours qemu64,+smep 512"
     "xen-512 xen qemu64,+smep 512"
+    "ours-boot-512 ours-machine qemu64,+smep 512"
+    "xen-boot-512 xen-machine qemu64,+smep 512"
+    "ours-boot-8192 ours-machine qemu64,+smep 8192"
+    "xen-boot-8192 xen-machine qemu64,+smep 8192"
     "ours-8192 ours-machine qemu64,+smep 8192"
     "xen-8192 xen-machine qemu64,+smep 8192"
     "ours-flaws ours $flaws 512"
@@ -33,9 +39,11 @@ runs=(
 
 # boot NAME IMAGE CPU MIB: both times at once, on a CPU each. Leaves DIR/NAME.tsv, name and figure.
 boot() {
-    local pids=() n
+    local pids=() n plugin
     for n in 1 2; do
-        "$here/boot.sh" -c "$3" -m "$4" "$dir/$2.iso" "$dir/$1.$n.log" &
+        plugin=()
+        [[ $1 != *-boot-* ]] || plugin=(-plugin "$boot/plugin.so,out=$dir/$1.$n.sites,image=$boot/${1%%-*}.elf")
+        "$here/boot.sh" -c "$3" -m "$4" ${plugin:+-e} "$dir/$2.iso" "$dir/$1.$n.log" "${plugin[@]}" &
         pids+=($!)
     done
     for n in 1 2; do
@@ -53,12 +61,12 @@ boot() {
 figures() {
     tr -d '\r' <"$3" | case $1 in
     *-counts) awk -f "$here/counts.awk" ;;
-    *) awk -v mib="$2" -f "$here/figures.awk" ;;
+    *) awk -v mib="$2" -v total="$(grep '^total' "${3%.log}.sites" 2>/dev/null || true)" -f "$here/figures.awk" ;;
     esac
 }
 
 mkdir -p "$dir" "$pictures"
-rm -f "$dir"/*.tsv "$dir"/*.log
+rm -f "$dir"/*.tsv "$dir"/*.log "$dir"/*.sites
 for run in "${runs[@]}"; do
     # shellcheck disable=SC2086  # a list of words by intent
     boot $run
@@ -67,8 +75,7 @@ for hypervisor in ours xen; do
     image=$our_image
     [ $hypervisor = ours ] || image=$xen_image
     printf 'image\t%s\n' "$(stat -L -c %s "$image")" >"$dir/$hypervisor-image.tsv"
-    cat "$dir/$hypervisor-512.tsv" "$dir/$hypervisor-8192.tsv" "$dir/$hypervisor-image.tsv" \
-        >"$dir/$hypervisor.tsv"
+    cat "$dir/$hypervisor"-{512,8192,boot-512,boot-8192,image}.tsv >"$dir/$hypervisor.tsv"
 done
 
 # compare TARGETS TSV MARKDOWN OURS XEN

@@ -1,22 +1,23 @@
 #!/bin/bash
 # Boot an image on the machine of the design's section 9, where a tick of the TSC is an instruction,
 # and wait for its kernel's verdict.
-#   usage: boot.sh [-c CPU] [-m MIB] [-t SECONDS] ISO LOG [QEMU-ARGUMENT]...
+#   usage: boot.sh [-c CPU] [-m MIB] [-t SECONDS] [-e] ISO LOG [QEMU-ARGUMENT]...
 # Exit status: 0 if the verdict is SUCCESS. The machine is killed then: neither Xen nor we end QEMU
-# when the initial domain powers off.
+# when the initial domain powers off. With -e: 0 if QEMU ends by itself, as a plugin may make it do.
 set -euo pipefail
 
-cpu=qemu64,+smep memory=512 seconds=180
-while getopts c:m:t: option; do
+cpu=qemu64,+smep memory=512 seconds=300 ends=''
+while getopts c:m:t:e option; do
     case $option in
     c) cpu=$OPTARG ;;
     m) memory=$OPTARG ;;
     t) seconds=$OPTARG ;;
+    e) ends=1 ;;
     *) exit 2 ;;
     esac
 done
 shift $((OPTIND - 1))
-iso=${1:?usage: boot.sh [-c CPU] [-m MIB] [-t SECONDS] ISO LOG [QEMU-ARGUMENT]...} log=${2:?}
+iso=${1:?usage: boot.sh [-c CPU] [-m MIB] [-t SECONDS] [-e] ISO LOG [QEMU-ARGUMENT]...} log=${2:?}
 shift 2
 
 rm -f "$log"
@@ -34,6 +35,11 @@ until grep -qa '^VERDICT ' "$log" 2>/dev/null; do
     fi
     sleep 0.2
 done
+if [ -n "$ends" ]; then
+    wait $qemu && exit
+    cat "$log.qemu" >&2
+    exit 1
+fi
 grep -qaE '^VERDICT .* SUCCESS' "$log" || {
     echo "bench: $log: no success" >&2
     exit 1
