@@ -97,14 +97,13 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
 }
 
 /* The decoder knows 64-bit code only: look cs up as the CPU did. */
-static bool code_is_64bit(const struct vcpu *v, uint16_t cs)
+static noinline bool code_is_64bit(const struct vcpu *v, uint16_t cs)
 {
     const mfn_t *frames = cs & 4 ? v->arch.ldt_frames : v->arch.gdt_frames;
     unsigned int nr = cs & 4 ? v->arch.nr_ldt_ents : v->arch.nr_gdt_ents, n = cs >> 3;
     mfn_t m = frames[array_index_nospec(n, nr) / 512];
 
-    return likely((cs | 3) == FLAT_RING3_CS64) ||
-           (n < nr && mfn_valid(m) && (READ_ONCE(((uint64_t *)mfn_to_virt(m))[n % 512]) >> 53 & 1));
+    return n < nr && mfn_valid(m) && (READ_ONCE(((uint64_t *)mfn_to_virt(m))[n % 512]) >> 53 & 1);
 }
 
 /* What each CPU decoded last, and of which bytes: kernels write page tables in loops. */
@@ -113,31 +112,42 @@ static struct recent {
     struct insn insn;
 } recent[NR_CPUS];
 
-int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i)
+static noinline int fetch_and_decode(struct vcpu *v, uint64_t rip, struct insn *i)
 {
-    unsigned int nr = 0, want = MIN(PAGE_SIZE - (regs->rip & ~PAGE_MASK), sizeof(recent->bytes));
-    struct recent *r = &recent[this_pcpu()->id];
+    unsigned int nr = 0, want = MIN(PAGE_SIZE - (rip & ~PAGE_MASK), sizeof(recent->bytes));
     uint64_t buf[INSN_BUFFER / 8] = { 0 };
     uint8_t *p = (uint8_t *)buf;
     int rc;
 
-    if (!code_is_64bit(v, regs->cs))
-        return -EINVAL;
-    for (; copy_from_guest(p + nr, _gva(regs->rip + nr), want - nr) == 0; want = INSN_BYTES_MAX) {
+    for (; copy_from_guest(p + nr, _gva(rip + nr), want - nr) == 0; want = INSN_BYTES_MAX) {
         nr = want;
-        *i = r->insn;
-        if (i->len && buf[0] == r->bytes[0] && buf[1] == r->bytes[1] && nr == sizeof(r->bytes))
-            return 0;
         rc = insn_decode(i, p, nr);
-        if (rc == 0 && nr == sizeof(r->bytes))
-            *r = (struct recent){ { buf[0], buf[1] }, *i };
+        if (rc == 0 && nr == sizeof(recent->bytes))
+            recent[this_pcpu()->id] = (struct recent){ { buf[0], buf[1] }, *i };
         if (rc != -EFAULT)
             return rc;
     } /* and now the other page */
-    if (!guest_va_ok(regs->rip + nr))
+    if (!guest_va_ok(rip + nr))
         return -EINVAL;
-    arch_inject_page_fault(v, regs->rip + nr, PFEC_USER | PFEC_FETCH);
+    arch_inject_page_fault(v, rip + nr, PFEC_USER | PFEC_FETCH);
     return -EFAULT;
+}
+
+int insn_fetch(struct vcpu *v, const struct cpu_user_regs *regs, struct insn *i)
+{
+    const struct recent *r = &recent[this_pcpu()->id];
+    uint64_t bytes[2];
+
+    if (unlikely((regs->cs | 3) != FLAT_RING3_CS64) && !code_is_64bit(v, regs->cs))
+        return -EINVAL;
+    /* a copy of its own: what is not the one before is fetched anew, and only that is used */
+    if (likely((regs->rip & ~PAGE_MASK) <= PAGE_SIZE - sizeof(bytes)) && r->insn.len &&
+        copy_from_guest(bytes, _gva(regs->rip), sizeof(bytes)) == 0 && bytes[0] == r->bytes[0] &&
+        bytes[1] == r->bytes[1]) {
+        *i = r->insn;
+        return 0;
+    }
+    return fetch_and_decode(v, regs->rip, i);
 }
 
 void single_step(struct vcpu *v)
