@@ -96,16 +96,19 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
     return !stored;
 }
 
-/* True if none of SKIP entries from t on is present; most tables are nearly empty. */
-static hot_inline bool none_present(const pte_t *t)
+/* True if none of SKIP entries from t on has any of bits; most tables are nearly empty. */
+static hot_inline bool none_has(const pte_t *t, pte_t bits)
 {
     pte_t any = 0;
 
 #pragma GCC unroll 32
     for (unsigned int i = 0; i < SKIP; i++)
         any |= t[i];
-    return !(any & PTE_P);
+    return !(any & bits);
 }
+
+/* What has to be looked at: entries that are present, where L1TF is all that are not zero. */
+static inline pte_t matters(void) { return arch_l1tf_affected ? ~0ULL : PTE_P; }
 
 static noinline int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 {
@@ -113,7 +116,7 @@ static noinline int l1_get_entries(struct domain *d, pte_t *t, unsigned int *don
     int rc = 0;
 
     for (unsigned int i = *done & ~(SKIP - 1); i < PTES_PER_TABLE; i += SKIP) {
-        if (none_present(t + i) && !arch_l1tf_affected)
+        if (none_has(t + i, matters()))
             continue;
         for (unsigned int k = MAX(i, *done); k < i + SKIP; k++) {
             pte_t e = t[k];
@@ -144,7 +147,7 @@ static noinline bool l1_put_entries(const pte_t *t, unsigned int *done)
 
     while (end > t) {
         end = t + ((end - t - 1) & ~(SKIP - 1)); /* all before it are left */
-        if (none_present(end)) {
+        if (none_has(end, PTE_P)) {
             p = end;
             continue;
         }
@@ -172,7 +175,7 @@ static noinline int upper_get_entries(struct domain *d, pte_t *t, enum page_type
         pte_t *p = &t[*done], e = *p;
         int rc;
 
-        if (*done % SKIP == 0 && none_present(p) && !arch_l1tf_affected) {
+        if (*done % SKIP == 0 && none_has(p, matters())) {
             *done += SKIP - 1;
             continue;
         }
@@ -255,7 +258,7 @@ bool table_put_entries(struct domain *d, struct page_info *pg, enum page_type ty
         unsigned int i;
         pte_t e;
 
-        if (*done % SKIP == 0 && none_present(t + *done - SKIP)) {
+        if (*done % SKIP == 0 && none_has(t + *done - SKIP, PTE_P)) {
             *done -= SKIP;
             continue;
         }
