@@ -52,6 +52,10 @@ static hot_inline long list_do(unsigned int nr_hypercall, uint64_t list, uint64_
             uint32_t n = MIN(nr - i, BATCH_BYTES / size);
 
             rc = copy_words_from_guest(req, gva_index(_gva(list), i, size), n * (size / 8));
+            if (unlikely(rc) && n > 1) { /* those before the page that cannot be read are done */
+                n = 1;
+                rc = copy_words_from_guest(req, gva_index(_gva(list), i, size), size / 8);
+            }
             if (likely(rc == 0))
                 rc = fn(d, owner, req, n, &i);
             if (unlikely(rc) || likely(i == nr))
