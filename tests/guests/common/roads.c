@@ -153,12 +153,30 @@ static long by_logic(const struct road *r, unsigned int level, uint64_t val, uin
     return trap_of(level);
 }
 
-/* In pieces of a bytes, the highest first; those that do not change anything are left out. */
+static bool is_own(uint64_t mfn)
+{
+    uint64_t pfn = 0;
+
+    while (pfn < start_info->nr_pages && pfn_to_mfn(pfn) != mfn)
+        pfn++;
+    return pfn < start_info->nr_pages;
+}
+
+/*
+ * In pieces of a bytes, the highest first; those that do not change anything are left out. If an
+ * entry on the way would name a frame that is not ours, it begins one flag away from the end.
+ */
 static long by_pieces(const struct road *r, unsigned int level, uint64_t val, uint64_t base)
 {
     char *at = (char *)&live[level][ROADS_INDEX];
     uint64_t was, mask = (1UL << 8 * r->a) - 1;
 
+    for (unsigned int bits = 64 - 8 * (unsigned int)r->a; (base & PTE_P) && bits > 0;
+         bits -= 8 * (unsigned int)r->a)
+        if (!is_own(PTE_MFN((val >> bits << bits) | (base & ((1UL << bits) - 1))))) {
+            base = val ^ PTE_A;
+            break;
+        }
     set_base(level, base);
     was = *(volatile uint64_t *)at;
     last_trap.vector = -1;
