@@ -13,7 +13,7 @@ set grid ytics lc rgb "#dddddd"
 set border 3
 set xtics nomirror
 set ytics nomirror
-set key top left reverse Left noenhanced
+set key top left reverse Left noenhanced box lw 0 opaque
 nr = int(system("grep -c '^\"' '".ARG1."'"))
 array colour[6] = [0x2a7ab0, 0xd1495b, 0x3d8b56, 0xc27c0e, 0x6b5b95, 0x444444]
 plot for [i = 0:nr-1] ARG1 index i using 1:2 with linespoints pt 7 ps 0.5 lw 2 lc rgb colour[i % 6 + 1] title columnheader(1), \

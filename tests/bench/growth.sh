@@ -1,6 +1,7 @@
 #!/bin/bash
 # How cost grows, on ours and on Debian's Xen (growth.mk has made the images).
-#   usage: growth.sh DIR TSV FIGURES
+#   usage: growth.sh [-p] DIR TSV FIGURES
+# -p       only the table and the pictures, of the last run
 # DIR      {cost,boot,linux}-{ours,xen}.iso, {ours,xen}.elf, plugin.so; logs go there, too
 # TSV      operation, n, ours, xen: written
 # FIGURES  a folder: growth-*.svg are written
@@ -8,7 +9,9 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-dir=${1:?usage: growth.sh DIR TSV FIGURES} tsv=${2:?} figures=${3:?}
+only_pictures=
+[ "${1:-}" != -p ] || { only_pictures=1; shift; }
+dir=${1:?usage: growth.sh [-p] DIR TSV FIGURES} tsv=${2:?} figures=${3:?}
 limit=1200 # seconds for a machine
 
 machine() { # MIB IMAGE LOG [OPTION]...
@@ -62,19 +65,21 @@ all() {
     boot "$1" linux "boot: Debian's kernel and ramdisk" 512 2048 8192
 }
 
-all ours &
-ours=$!
-all xen &
-xen=$!
-failed=
-wait $ours || failed=1
-wait $xen || failed=1
-[ -z "$failed" ] || exit 1
+if [ -z "$only_pictures" ]; then
+    all ours &
+    ours=$!
+    all xen &
+    xen=$!
+    failed=
+    wait $ours || failed=1
+    wait $xen || failed=1
+    [ -z "$failed" ] || exit 1
+fi
 
 {
     printf 'operation\tn\tours\txen\n'
     awk -F'\t' 'FNR == NR { xen[$1, $2] = $3; next } { print $0 "\t" xen[$1, $2] }' \
-        <(cat "$dir/cost-xen.tsv" "$dir/boot-xen.tsv") <(cat "$dir/cost-ours.tsv" "$dir/boot-ours.tsv")
+        <(cat "$dir/cost-xen.tsv" "$dir/boot-xen.tsv") <(cat "$dir/cost-ours.tsv" "$dir/boot-ours.tsv") | LC_ALL=C sort -s -t$'\t' -k1,1 -k2,2n
 } >"$tsv"
 
 # A picture for each word in front of a colon: a block of data for each of its operations.
