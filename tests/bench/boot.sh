@@ -6,7 +6,7 @@
 # when the initial domain powers off. With -e: 0 if QEMU ends by itself, as a plugin may make it do.
 set -euo pipefail
 
-cpu=qemu64,+smep memory=512 seconds=300 ends=''
+cpu=qemu64,+smep memory=512 seconds=900 ends=''
 while getopts c:m:t:e option; do
     case $option in
     c) cpu=$OPTARG ;;
