@@ -13,7 +13,7 @@ $(RT)/bench_stubs.o: tests/bench/stubs.S xen-like/xen-like.mk | $(BUILD)/include
 $(RT)/rt_bench.pass1 $(RT)/rt_bench.elf: $(RT)/bench_stubs.o
 
 $(RELEASE)/xen-like.gz: FORCE
-	+$(Q)$(MAKE) --no-print-directory DEBUG=n BUILD=$(RELEASE) $@ | sed '/is up to date/d'
+	+$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) DEBUG=n BUILD=$(RELEASE) $@
 
 # Images: HYPERVISOR.iso runs all groups of bench.c, HYPERVISOR-WORD.iso what WORD names.
 bench_hv = $(if $(filter xen%,$(1)),$(PEER)/xen-4.17.gz,$(RELEASE)/xen-like.gz)
