@@ -119,19 +119,27 @@ static inline int tables_drain(struct domain *d)
     return likely(!READ_ONCE(d->dead_tables)) ? 0 : tables_drain_slow(d, false);
 }
 
-/* References for a present entry; key is page_key() of owner. */
-static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
+/* References for a present entry that is mapped write-back and not bad; key is page_key() of owner. */
+static hot_inline int l1e_get_plain(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
 {
     struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
     int rc;
 
-    if (unlikely((e & (PTE_CACHE | L1E_BAD)) || pg == NULL || !page_get_owned(pg, key)))
+    if (unlikely(pg == NULL || !page_get_owned(pg, key)))
         return l1e_get_slow(d, owner, e);
     if (likely(!(e & PTE_RW) || type_get_writable(owner, pg)))
         return 0;
     rc = table_abandon(d, pg);
     page_put(pg);
     return rc;
+}
+
+/* For any present entry. */
+static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
+{
+    if (unlikely(e & (PTE_CACHE | L1E_BAD)))
+        return l1e_get_slow(d, owner, e);
+    return l1e_get_plain(d, owner, key, e);
 }
 
 /*

@@ -23,7 +23,8 @@ static inline bool is_table_of(const struct page_info *pg, const struct domain *
 {
     uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
-    return (x & ~PGT_PINNED & ~(uint64_t)PGC_COUNT_MASK) == TABLE_OF(d->domain_id, type);
+    return ((uint32_t)(x >> 32) & ~(uint32_t)(PGT_PINNED >> 32)) ==
+           (uint32_t)(TABLE_OF(d->domain_id, type) >> 32); /* all but references and pin */
 }
 
 /**

@@ -110,31 +110,53 @@ static hot_inline bool none_has(const pte_t *t, pte_t bits)
 /* What has to be looked at: entries that are present, where L1TF is all that are not zero. */
 static inline pte_t matters(void) { return arch_l1tf_affected ? ~0ULL : PTE_P; }
 
+/* Present, and nothing to refuse, to correct or to note but perhaps the frame; as most are. */
+static inline bool l1e_is_plain(pte_t e)
+{
+    return (e & (PTE_P | PTE_US | PTE_G | PTE_CACHE | L1E_BAD)) == (PTE_P | PTE_US);
+}
+
+/* Any other: if it is present references, and what it has to be then. */
+static noinline int l1e_get_fixed(struct domain *d, pte_t *p)
+{
+    pte_t e = *p, fixed = (e | PTE_US) & ~PTE_G;
+    int rc;
+
+    if (!(e & PTE_P))
+        return l1tf_safe(e) ? 0 : -EINVAL;
+    rc = l1e_get(d, d, page_key(d->domain_id), fixed);
+    if (rc == L1E_READ_ONLY)
+        fixed &= ~PTE_RW;
+    else if (rc)
+        return rc;
+    if (fixed != e)
+        WRITE_ONCE(*p, fixed);
+    return 0;
+}
+
 static noinline int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 {
     const uint64_t key = page_key(d->domain_id);
-    int rc = 0;
 
     for (unsigned int i = *done & ~(SKIP - 1); i < PTES_PER_TABLE; i += SKIP) {
         if (none_has(t + i, matters()))
             continue;
-        for (unsigned int k = MAX(i, *done); k < i + SKIP; k++) {
-            pte_t e = t[k];
+        for (pte_t *p = t + MAX(i, *done), *end = t + i + SKIP; p < end; p++) {
+            pte_t e = *p;
+            int rc = 0;
 
-            if (e & PTE_P)
-                rc = l1e_get(d, d, key, e);
-            else if (unlikely(!l1tf_safe(e)))
-                rc = -EINVAL;
+            if (likely(l1e_is_plain(e)))
+                rc = l1e_get_plain(d, d, key, e);
+            else if ((e & PTE_P) || arch_l1tf_affected)
+                rc = l1e_get_fixed(d, p);
             if (unlikely(rc == L1E_READ_ONLY)) {
-                WRITE_ONCE(t[k], e &= ~PTE_RW);
+                WRITE_ONCE(*p, e & ~PTE_RW);
                 rc = 0;
             }
             if (unlikely(rc)) {
-                *done = k;
+                *done = (unsigned int)(p - t);
                 return rc;
             }
-            if ((e & (PTE_P | PTE_US | PTE_G)) != (PTE_P | PTE_US) && (e & PTE_P))
-                WRITE_ONCE(t[k], (e | PTE_US) & ~PTE_G);
         }
     }
     return 0;

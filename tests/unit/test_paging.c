@@ -324,6 +324,61 @@ static void test_our_slots_are_ours(void)
     teardown();
 }
 
+/* What says that a frame is a table says whose: nothing that needs no reference mistakes it for ours. */
+static void test_tables_of_others_are_not_ours(void)
+{
+    for (enum page_type type = PGT_L1; type <= PGT_DESC; type++) {
+        uint64_t theirs, x;
+
+        setup();
+        make_space();
+        theirs = mfn_x(page_of(other));
+        x = frame_table[theirs].type_info = TABLE_OF(other->domain_id, type) | PGT_PINNED | 1;
+        frame_table[theirs].count_info++;
+        table(theirs)[1] = pte_make(theirs, P | PTE_US);
+        CU_ASSERT_EQUAL(update(theirs, 1, 0), -EINVAL);
+        CU_ASSERT_EQUAL(update(theirs, 1, pte_make(l1, P)), -EINVAL);
+        CU_ASSERT_EQUAL(update(l2, 3, pte_make(theirs, W)), -EINVAL);
+        CU_ASSERT_EQUAL(update(l4, 3, pte_make(theirs, W)), -EINVAL);
+        CU_ASSERT_EQUAL(ext(MMUEXT_UNPIN_TABLE, theirs), -EINVAL);
+        CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE + type - PGT_L1, theirs), -EINVAL);
+        CU_ASSERT_EQUAL(ext(MMUEXT_NEW_BASEPTR, theirs), -EINVAL);
+        CU_ASSERT_EQUAL(vcpu_set_gdt(v, &theirs, 512), -EINVAL);
+        CU_ASSERT_EQUAL(paging_emulated_write(v, &frame_table[theirs], &table(theirs)[1], 0, NULL),
+                        -EAGAIN);
+        CU_ASSERT_EQUAL(frame_table[theirs].type_info, x);
+        CU_ASSERT_EQUAL(refs(theirs), 2);
+        CU_ASSERT_EQUAL(table(theirs)[1], pte_make(theirs, P | PTE_US));
+        frame_table[theirs].type_info = 0;
+        frame_table[theirs].count_info--;
+        teardown();
+    }
+}
+
+static void test_a_table_has_one_reference_on_itself_however_often_it_is_used(void)
+{
+    setup();
+    make_space();
+    CU_ASSERT_EQUAL(refs(l1), 2);
+    CU_ASSERT_EQUAL(PGC_OWNER(type_of(l1)) & 0x7fff, d->domain_id);
+    CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, l1), 0);
+    CU_ASSERT_EQUAL(update(l2, 3, pte_make(l1, W)), 0);
+    CU_ASSERT_EQUAL(PGT_COUNT(type_of(l1)), 3);
+    CU_ASSERT_EQUAL(refs(l1), 2);
+    CU_ASSERT_EQUAL(paging_audit(), 0);
+    frame_table[l1].type_info ^= 1ULL << PGC_OWNER_SHIFT; /* another domain's? */
+    CU_ASSERT(paging_audit() >= 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "not the table of the frame's owner"));
+    frame_table[l1].type_info ^= 1ULL << PGC_OWNER_SHIFT;
+    CU_ASSERT_EQUAL(ext(MMUEXT_UNPIN_TABLE, l1), 0);
+    CU_ASSERT_EQUAL(update(l2, 3, 0), 0);
+    CU_ASSERT_EQUAL(refs(l1), 2);
+    CU_ASSERT_EQUAL(update(l2, pt_index(VA, 2), 0), 0); /* the last use */
+    CU_ASSERT_EQUAL(refs(l1), 1);
+    CU_ASSERT_FALSE(type_of(l1) & PGT_IN_USE);
+    teardown();
+}
+
 static void test_frames_of_others_cannot_be_mapped(void)
 {
     uint64_t theirs, hv;
@@ -1330,6 +1385,8 @@ int main(void)
     CU_ADD_TEST(s, test_linear_tables_are_refused_at_each_level);
     CU_ADD_TEST(s, test_bad_flags_are_refused_also_when_only_flags_change);
     CU_ADD_TEST(s, test_our_slots_are_ours);
+    CU_ADD_TEST(s, test_tables_of_others_are_not_ours);
+    CU_ADD_TEST(s, test_a_table_has_one_reference_on_itself_however_often_it_is_used);
     CU_ADD_TEST(s, test_frames_of_others_cannot_be_mapped);
     CU_ADD_TEST(s, test_mmio_by_permitted_range_only);
     CU_ADD_TEST(s, test_update_va_mapping_maps_read_only_mmio_without_the_right_to_write);
