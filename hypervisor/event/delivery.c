@@ -89,8 +89,11 @@ void evtchn_set_pending(struct domain *d, evtchn_port_t port) { set_pending(d, p
 
 long port_send_locked(struct domain *d, evtchn_port_t port)
 {
-    const struct evtchn *chn = evtchn_find(d, port); /* FREE, if there is no such port */
+    const struct evtchn *chn;
 
+    port =
+        (evtchn_port_t)array_index_nospec(port, NR_EVTCHN_MAX); /* 0, FREE, if there is none such */
+    chn = &d->evtchn->port[port];
     if (chn->state == ECS_INTERDOMAIN) {
         d = chn->remote;
         port = chn->num;

@@ -58,7 +58,9 @@ unsigned int serial_tx_room(bool wait)
 
 void serial_tx(const char *p, unsigned int n)
 {
-    __asm__ volatile("rep outsb" : "+S"(p), "+c"(n) : "d"(COM1_IO + DATA) : "memory");
+    uint64_t left = n; /* all of rcx counts */
+
+    __asm__ volatile("rep outsb" : "+S"(p), "+c"(left) : "d"(COM1_IO + DATA) : "memory");
 }
 
 void serial_tx_drain(void) { line_wait(LSR_TX_IDLE, WAIT_READS); }
