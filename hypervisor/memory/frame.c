@@ -168,7 +168,7 @@ noinline void page_free(struct page_info *pg)
         page_leave_locked(d, pg, x);
         spin_unlock(&d->page_lock); /* d may be gone from here on */
     }
-    m2p_forget(page_to_mfn(pg), 1);
+    m2p_forget(page_to_mfn(pg), 1); /* of a shared one, too: a guest could set it */
     heap_free(page_to_mfn(pg), 0);
 }
 
