@@ -50,7 +50,7 @@ static inline uint64_t array_index_nospec(uint64_t index, uint64_t limit)
 {
     uint64_t mask;
 
-    __asm__ volatile("cmp %1, %2; sbb %0, %0" : "=r"(mask) : "r"(limit), "r"(index) : "cc");
+    __asm__ volatile("cmp %1, %2; sbb %0, %0" : "=r"(mask) : "er"(limit), "r"(index) : "cc");
     return index & mask;
 }
 
