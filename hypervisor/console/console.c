@@ -52,9 +52,7 @@ static bool tx_fill_fifo(bool wait)
         tx_begin = log_end;
     } else if (room) {
         n = MIN(n, LOG_BYTES - at); /* what lies behind the ring's end goes next time */
-        n = MIN(n, room);
-        serial_tx(log_ring + at, n);
-        tx_begin += n;
+        serial_tx(log_ring + at, MIN(n, room), &tx_begin);
     }
     return tx_begin != log_end;
 }

@@ -56,11 +56,10 @@ unsigned int serial_tx_room(bool wait)
     return line_wait(LSR_TX_ROOM, wait ? WAIT_READS : 1) ? FIFO_BYTES : 0;
 }
 
-void serial_tx(const char *p, unsigned int n)
+void serial_tx(const char *p, unsigned int n, volatile uint32_t *sent)
 {
-    uint64_t left = n; /* all of rcx counts */
-
-    __asm__ volatile("rep outsb" : "+S"(p), "+c"(left) : "d"(COM1_IO + DATA) : "memory");
+    for (; n; n--, p++, *sent += 1)
+        __asm__ volatile("outb %0, %1" ::"a"(*p), "Nd"((uint16_t)(COM1_IO + DATA)) : "memory");
 }
 
 void serial_tx_drain(void) { line_wait(LSR_TX_IDLE, WAIT_READS); }

@@ -7,8 +7,11 @@ bool serial_open(uint32_t baud);
 
 /** How many characters it takes now; 0: it is busy, or stuck if a bounded wait was asked for. */
 unsigned int serial_tx_room(bool wait);
-/** That many, or fewer. */
-void serial_tx(const char *p, unsigned int n);
+/**
+ * Send n characters, no more than that; *sent is counted up with each, so that whoever takes over from
+ * a CPU that was stopped at it repeats nothing.
+ */
+void serial_tx(const char *p, unsigned int n, volatile uint32_t *sent);
 /** Bounded wait until the last character is on the wire. */
 void serial_tx_drain(void);
 /** The next character received, or -1. */

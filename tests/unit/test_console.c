@@ -28,10 +28,11 @@ unsigned int serial_tx_room(bool wait)
     room = port_stuck ? 0 : wait ? 16 : room;
     return room;
 }
-void serial_tx(const char *p, unsigned int n)
+void serial_tx(const char *p, unsigned int n, volatile uint32_t *sent)
 {
     CU_ASSERT_TRUE_FATAL(n > 0 && n <= room);
     room -= n;
+    *sent += n;
     for (; port_there && n > 0 && out_len < sizeof(out) - 1; n--)
         out[out_len++] = *p++;
     out[out_len] = 0;
