@@ -174,7 +174,8 @@ static long by_pieces(const struct road *r, unsigned int level, uint64_t val, ui
     for (unsigned int bits = 64 - 8 * (unsigned int)r->a; (base & PTE_P) && bits > 0;
          bits -= 8 * (unsigned int)r->a)
         if (!is_own(PTE_MFN((val >> bits << bits) | (base & ((1UL << bits) - 1))))) {
-            base = val ^ PTE_A;
+            if (pte_write(&live[level][ROADS_INDEX], val ^ PTE_A) == 0)
+                base = 0; /* it stands there already; if not, nothing may come of val either */
             break;
         }
     set_base(level, base);
