@@ -299,7 +299,7 @@ int paging_unpin(struct domain *d, mfn_t m)
         return -EINVAL;
     spin_lock(&d->mmu_lock);
     x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-    pinned = (x & PGT_PINNED) && is_table_of(pg, d, PGT_TYPE(x));
+    pinned = (x & PGT_PINNED) && is_type_of_table(x, d, PGT_TYPE(x));
     if (likely(pinned)) {
         atomic_store_explicit(&pg->type_info, x & ~PGT_PINNED, memory_order_relaxed);
         table_put(d, pg);

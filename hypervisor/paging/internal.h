@@ -94,7 +94,7 @@ static inline int table_get(struct domain *d, mfn_t m, enum page_type type)
     if (unlikely(pg == NULL))
         return -EINVAL;
     x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-    if (unlikely(!is_table_of(pg, d, type) || PGT_COUNT(x) >= PGC_COUNT_MAX))
+    if (unlikely(!is_type_of_table(x, d, type) || PGT_COUNT(x) >= PGC_COUNT_MAX))
         return table_get_slow(d, m, type);
     atomic_store_explicit(&pg->type_info, x + 1, memory_order_relaxed); /* ours by mmu_lock */
     return 0;
@@ -187,8 +187,8 @@ static inline bool pte_store(pte_t *p, pte_t *old, pte_t new, enum pte_how how)
 }
 
 /*
- * Replace an L1 entry; key is page_key() of owner. 0, or an error that changed nothing. PTE_CMPXCHG: 1 if the entry is not
- * *expect, which then has its value.
+ * Replace an L1 entry; key is page_key() of owner. 0, or an error that changed nothing. PTE_CMPXCHG: 1
+ * if the entry is not *expect, which then has its value.
  */
 static hot_inline int l1_update(struct domain *d, struct domain *owner, uint64_t key, pte_t *p,
                                 pte_t new, enum pte_how how, pte_t *expect)

@@ -14,6 +14,14 @@ void page_put_writable(mfn_t m);
 #define TABLE_OF(id, t) \
     ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID | (uint64_t)(id) << PGC_OWNER_SHIFT)
 
+/** Is x the type_info of a valid table of d's of that type? */
+static inline bool is_type_of_table(uint64_t x, const struct domain *d, enum page_type type)
+{
+    return ((uint32_t)(x >> 32) & ~(uint32_t)(PGT_PINNED >> 32)) ==
+           (uint32_t)(TABLE_OF(d->domain_id, type) >> 32); /* all but references and pin */
+}
+_Static_assert(DOMID_MASK == 0x7fff, "an owner has 15 bits in type_info");
+
 /**
  * Is pg d's valid table of that type? If so, it is as long as d->mmu_lock is held, for only who holds
  * that lets go of d's tables; and so long the frame stays d's. Without the lock it is a hint.
@@ -21,10 +29,7 @@ void page_put_writable(mfn_t m);
 static inline bool is_table_of(const struct page_info *pg, const struct domain *d,
                                enum page_type type)
 {
-    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-
-    return ((uint32_t)(x >> 32) & ~(uint32_t)(PGT_PINNED >> 32)) ==
-           (uint32_t)(TABLE_OF(d->domain_id, type) >> 32); /* all but references and pin */
+    return is_type_of_table(atomic_load_explicit(&pg->type_info, memory_order_relaxed), d, type);
 }
 
 /**
