@@ -5,7 +5,6 @@
 #pragma once
 #include "paging/paging.h"
 
-
 #define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
 #define TYPE_DONE(t, done) ((uint64_t)(t) << PGT_TYPE_SHIFT | (uint64_t)(done) << PGT_DONE_SHIFT)
 #define IS_VALID_AS(x, t) (((x) & (PGT_TYPE_MASK | PGT_VALID)) == TYPE_VALID(t))
