@@ -57,7 +57,7 @@ static void wake_pollers(struct domain *d, evtchn_port_t port)
  * The port is pending: tell whom it notifies, if it is not masked. That may be changed at any time,
  * and need not exist yet. v->info is read after the pending bit was set, see vcpu_info_register().
  */
-static inline void port_notify(struct domain *d, evtchn_port_t port)
+static inline void port_notify(struct domain *d, uint64_t port)
 {
     struct vcpu *v = d->vcpu[READ_ONCE(d->evtchn->port[port].vcpu)];
 
@@ -68,13 +68,13 @@ static inline void port_notify(struct domain *d, evtchn_port_t port)
         vcpu_mark_events_pending(v);
 }
 
-static noinline void notify_polled(struct domain *d, evtchn_port_t port)
+static noinline void notify_polled(struct domain *d, uint64_t port)
 {
-    wake_pollers(d, port);
+    wake_pollers(d, (evtchn_port_t)port);
     port_notify(d, port);
 }
 
-static hot_inline void set_pending(struct domain *d, evtchn_port_t port)
+static hot_inline void set_pending(struct domain *d, uint64_t port)
 {
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_set(d->shared_info->evtchn_pending, port))
@@ -89,18 +89,16 @@ void evtchn_set_pending(struct domain *d, evtchn_port_t port) { set_pending(d, p
 
 long port_send_locked(struct domain *d, evtchn_port_t port)
 {
-    const struct evtchn *chn;
+    uint64_t to = array_index_nospec(port, NR_EVTCHN_MAX); /* 0, FREE, if there is none such */
+    const struct evtchn *chn = &d->evtchn->port[to];
 
-    port =
-        (evtchn_port_t)array_index_nospec(port, NR_EVTCHN_MAX); /* 0, FREE, if there is none such */
-    chn = &d->evtchn->port[port];
     if (chn->state == ECS_INTERDOMAIN) {
         d = chn->remote;
-        port = chn->num;
+        to = chn->num;
     } else if (chn->state != ECS_IPI) {
         return chn->state == ECS_UNBOUND ? 0 : -EINVAL;
     }
-    set_pending(d, port);
+    set_pending(d, to);
     return 0;
 }
 
