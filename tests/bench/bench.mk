@@ -28,8 +28,8 @@ BENCH_ISOS := ours ours-counts ours-machine xen xen-machine
 $(foreach i,$(BENCH_ISOS),$(eval $(call bench_iso,$(i))))
 
 .PHONY: bench bench-images bench-kernel bench-guard bench-record
-# All of them are run, also when one has failed. A further one: BENCH_PARTS += WORD, target bench-WORD.
-BENCH_PARTS := kernel
+# All of them are run, also when one has failed.
+BENCH_PARTS := kernel linux growth
 #: bench          ours and Debian's Xen side by side: tables, build/bench.tsv, the pictures in figures/
 bench: deps
 	+$(Q)failed=0; for part in $(BENCH_PARTS); do \
@@ -39,7 +39,7 @@ bench: deps
 # What counts boot's instructions is growth.mk's.
 BENCH_BOOT := $(BUILD)/bench-growth
 bench-images: $(BENCH_ISOS:%=$(BENCH)/%.iso) $(BUILD)/xen-like.gz \
-    $(if $(wildcard tests/bench/growth.mk),$(addprefix $(BENCH_BOOT)/,plugin.so ours.elf xen.elf))
+    $(addprefix $(BENCH_BOOT)/,plugin.so ours.elf xen.elf)
 #: bench-kernel   the part of it that a small kernel measures: hypercalls, traps, page tables, boot
 bench-kernel: deps
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-images

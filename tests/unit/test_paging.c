@@ -811,11 +811,11 @@ static void test_done_counts_and_faults(void)
     CU_ASSERT_EQUAL(update_n(40), -EBUSY);
     CU_ASSERT_EQUAL(done, 20);
     CU_ASSERT_EQUAL(refs(m), 21);
-    fake_fail_copy(2);
-    CU_ASSERT_EQUAL(update_n(20), -EFAULT);
-    CU_ASSERT_EQUAL(done, 16);
+    fake_fail_copy(2); /* a batch that cannot be copied is done one by one, as far as it goes */
+    CU_ASSERT_EQUAL(update_n(20), 0);
+    CU_ASSERT_EQUAL(done, 20);
     fake_fail_copy(1);
-    CU_ASSERT_EQUAL(update_n(20), -EFAULT);
+    CU_ASSERT_EQUAL(update_n(1), -EFAULT);
     CU_ASSERT_EQUAL(done, 0);
     fake_fail_copy(1);
     CU_ASSERT_EQUAL(hc_mmu_update((uintptr_t)req, 1u << 31 | 1, (uintptr_t)&done, DOMID_SELF, 0),
