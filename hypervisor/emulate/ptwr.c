@@ -138,16 +138,13 @@ static bool discard_write(struct vcpu *v, struct cpu_user_regs *regs)
     return rc == -EFAULT || (rc == 0 && i.mem && i.kind == INSN_MOV);
 }
 
-bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
+static noinline bool present_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
 {
     uint32_t ec = regs->error_code;
     const struct page_info *pg;
     uint64_t rights, needs, m;
     pte_t l1e;
 
-    /* nothing is cached of what is not present; further bits: features that guests do not have */
-    if ((ec & ~(PFEC_WRITE | PFEC_FETCH)) != (PFEC_PRESENT | PFEC_USER) || !guest_va_ok(cr2))
-        return false;
     rights = guest_walk(v, cr2, &l1e);
     needs = PTE_P | PTE_US | (ec & PFEC_WRITE ? PTE_RW : 0) | (ec & PFEC_FETCH ? PTE_NX : 0);
     if ((rights & needs) == needs) {
@@ -166,4 +163,12 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
     gprint(LOG_DEBUG, "d%uv%u: write to a page table at %lx refused, rip %lx\n",
            v->domain->domain_id, v->vcpu_id, cr2, regs->rip);
     return false;
+}
+
+/* Most faults are on what is not present, of which nothing is cached: they are the guest's own. */
+bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2)
+{
+    /* further bits: features that guests do not have */
+    return (regs->error_code & ~(PFEC_WRITE | PFEC_FETCH)) == (PFEC_PRESENT | PFEC_USER) &&
+           guest_va_ok(cr2) && present_fault(v, regs, cr2);
 }
