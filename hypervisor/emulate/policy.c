@@ -118,7 +118,7 @@ static void hardware_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 
 void cpuid_policy_init(void)
 {
-    uint32_t r[4];
+    uint32_t r[4], given;
 
     arch_cpuid(0, 0, r);
     leaf_sets[0].max = MIN(r[EAX], 0xdu);
@@ -126,10 +126,15 @@ void cpuid_policy_init(void)
                  : r[EBX] == 0x68747541 || r[EBX] == 0x6f677948 ? VENDOR_AMD   /* "Auth", "Hygo" */
                                                                 : VENDOR_OTHER;
     arch_cpuid(0x80000000, 0, r); /* with long mode there is at least leaf 8 */
-    leaf_sets[1].max = MIN(r[EAX] - 0x80000000, cpu_vendor == VENDOR_AMD ? 0x21u : 8u);
+    given = MIN(r[EAX] - 0x80000000, cpu_vendor == VENDOR_AMD ? 0x21u : 8u);
+    memset(leaf_sets[1].leaf, 0, sizeof(leaf_sets[1].leaf));
+    leaf_sets[1].max = cpu_vendor == VENDOR_AMD && arch_null_clears_base ? 0x21 : given;
     for (uint32_t set = 0; set < 2; set++)
-        for (uint32_t n = 0; n <= leaf_sets[set].max; n++)
+        for (uint32_t n = 0; n <= (set ? given : leaf_sets[0].max); n++)
             hardware_cpuid(set << 31 | n, 0, leaf_sets[set].leaf[n]);
+    /* a kernel that is not told clears GS by two hypercalls at each context switch */
+    if (leaf_sets[1].max == 0x21 && arch_null_clears_base)
+        leaf_sets[1].leaf[0x21][EAX] |= B(NSCB);
 }
 
 /* The hypervisor's own leaves: signature, version, hypercall page and its MSR, time, address width. */

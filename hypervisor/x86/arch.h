@@ -40,6 +40,8 @@ void arch_cache_writeback(uint64_t cpus);
 
 /** True if PTEs must keep unsafe addresses out of non-present entries (L1TF). */
 extern bool arch_l1tf_affected;
+/** A null selector in FS or GS makes the base zero: all Intel CPUs, AMD's since Zen 2. */
+extern bool arch_null_clears_base;
 /** Machine addresses have this many bits (36..52). */
 extern unsigned int arch_paddr_bits;
 

@@ -8,7 +8,7 @@
 
 struct cpu_features cpu_features;
 bool arch_smap;
-bool arch_l1tf_affected;
+bool arch_l1tf_affected, arch_null_clears_base;
 unsigned int arch_paddr_bits = 36;
 
 enum { EBX = 1, ECX, EDX };
@@ -36,6 +36,18 @@ static bool l1tf_affected(void)
            !(cpuid_bit(7, EDX, 29) && arch_rdmsr_safe(0x10a, &caps) == 0 && (caps & 1));
 }
 
+/* Tried, as not all of those say so (NSCB). FS is not used by us. */
+static bool null_clears_base(void)
+{
+    uint64_t base;
+
+    wrmsr(MSR_FS_BASE, 1);
+    __asm__ volatile("mov %0, %%fs" ::"r"(0));
+    base = rdmsr(MSR_FS_BASE);
+    wrmsr(MSR_FS_BASE, 0);
+    return base == 0;
+}
+
 void cpu_detect(void)
 {
     struct cpu_features *f = &cpu_features;
@@ -55,6 +67,7 @@ void cpu_detect(void)
         arch_paddr_bits = MIN(r[0] & 0xff, 52u);
     }
     arch_l1tf_affected = l1tf_affected();
+    arch_null_clears_base = null_clears_base();
     f->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE | CR4_PGE | (f->smep ? CR4_SMEP : 0) |
              (arch_smap ? CR4_SMAP : 0) | (cpuid_bit(7, ECX, 2) ? CR4_UMIP : 0) |
              (f->xsave ? CR4_OSXSAVE : 0);

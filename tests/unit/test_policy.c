@@ -236,6 +236,20 @@ static void test_limits(void)
     CU_ASSERT_EQUAL(leaf(0x80000000, 0, EAX), 0x80000005);
 }
 
+static void test_amds_that_clear_bases_say_so(void)
+{
+    arch_null_clears_base = true;
+    boot(OLD_AMD, 0);
+    CU_ASSERT_EQUAL(leaf(0x80000000, 0, EAX), 0x80000021);
+    CU_ASSERT_EQUAL(leaf(0x80000021, 0, EAX), 1 << 6);
+    for (uint32_t l = 0x80000006; l < 0x80000021; l++) /* which the CPU does not have */
+        for (unsigned int reg = EAX; reg <= EDX; reg++)
+            CU_ASSERT_EQUAL(leaf(l, 0, reg), 0);
+    boot(EVERYTHING_INTEL, 0);
+    CU_ASSERT_EQUAL(leaf(0x80000000, 0, EAX), 0x80000008);
+    arch_null_clears_base = false;
+}
+
 static void test_xen_leaves(void)
 {
     boot(EVERYTHING_AMD, 7);
@@ -391,6 +405,7 @@ int main(void)
     CU_ADD_TEST(s, test_osxsave_and_apic_id_are_the_vcpus);
     CU_ADD_TEST(s, test_leaves_without_an_answer_are_zero);
     CU_ADD_TEST(s, test_limits);
+    CU_ADD_TEST(s, test_amds_that_clear_bases_say_so);
     CU_ADD_TEST(s, test_xen_leaves);
     CU_ADD_TEST(s, test_msrs_by_vendor);
     CU_ADD_TEST(s, test_unknown_msrs_do_not_exist);

@@ -162,6 +162,7 @@ WEAK size_t arch_copy_to_guest(uint64_t va, const void *src, size_t len)
 }
 
 WEAK bool arch_l1tf_affected;
+WEAK bool arch_null_clears_base;
 WEAK unsigned int arch_paddr_bits = 40;
 WEAK _Atomic uint64_t arch_tlb_clock;
 WEAK uint64_t arch_xcr0_mask;
