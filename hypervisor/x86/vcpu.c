@@ -199,15 +199,8 @@ static noinline bool load_gs_and_base(uint16_t sel, uint64_t *base)
 
 void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
 {
-    unsigned long flags;
-    uint16_t now;
+    unsigned long flags = arch_irq_save();
 
-    __asm__ volatile("mov %%gs, %k0" : "=r"(now));
-    if (sel == now && sel <= 3) { /* null already: Linux does this at each switch */
-        v->arch.gs_base_user = 0;
-        return;
-    }
-    flags = arch_irq_save();
     load_gs_and_base(sel, &v->arch.gs_base_user);
     arch_irq_restore(flags);
 }
