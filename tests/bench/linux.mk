@@ -1,5 +1,5 @@
 # Debian's kernel with the same work on ours, on Debian's Xen and without a hypervisor, in instructions.
-# Included by the Makefile, after tests/system/system.mk.
+# Included by the Makefile after bench.mk: a part of `make bench`.
 BENCH_LINUX := $(BUILD)/bench-linux
 BENCH_LINUX_HV := $(BUILD)/release/xen-like.gz# by the rule of bench.mk
 # What tcc builds there; the first is a program by itself.
@@ -7,12 +7,13 @@ BENCH_LINUX_SOURCES := $(addprefix tests/system/,bad_elf.c drive.c pool.c scenar
 BENCH_LINUX_KERNEL := nokaslr norandmaps panic=-1 quiet
 BENCH_LINUX_MEMORY := 512# MiB of Linux, in all three
 
+BENCH_PARTS += linux
 .PHONY: bench-linux bench-linux-runs
 #: bench-linux    Linux with the same work on ours, on Debian's Xen and bare; a profile of our hypervisor
 bench-linux: deps
 	$(Q)rm -f $(BENCH_LINUX)/*.tsv
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-linux-runs
-	$(Q)tests/bench/linux/table.sh $(BENCH_LINUX) $(BUILD)/bench-linux.tsv $(BUILD)/bench-linux-profile.tsv figures
+	$(Q)tests/bench/linux/table.sh $(BENCH_LINUX) $(BUILD)/bench-linux.tsv $(BUILD)/bench-linux-profile.tsv $(BENCH_FIGURES)
 bench-linux-runs: $(BENCH_LINUX)/ours.tsv $(BENCH_LINUX)/xen.tsv $(BENCH_LINUX)/bare.tsv
 
 $(BENCH_LINUX)/profile.so: $(wildcard tests/bench/plugin/*.[ch]) tests/bench/linux.mk
