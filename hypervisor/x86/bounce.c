@@ -31,14 +31,14 @@ static inline void enter_kernel_mode(struct vcpu *v)
     v->arch.gs_base_user = rdmsr(MSR_KERNEL_GS_BASE);
     v->arch.kernel_mode = true;
     wrmsr(MSR_KERNEL_GS_BASE, v->arch.gs_base_kernel);
-    switch_root(v->arch.cr3_kernel);
+    switch_root(vcpu_root(v, true));
 }
 static inline void enter_user_mode(struct vcpu *v)
 {
     v->arch.gs_base_kernel = rdmsr(MSR_KERNEL_GS_BASE);
     v->arch.kernel_mode = false;
     wrmsr(MSR_KERNEL_GS_BASE, v->arch.gs_base_user);
-    switch_root(v->arch.cr3_user);
+    switch_root(vcpu_root(v, false));
 }
 
 #define PUT(to, value) guest_put(to, (uint64_t)(value), no_access)
@@ -263,7 +263,7 @@ long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     v->info->evtchn_upcall_mask = !(rflags & RFLAGS_IF);
     v->arch.nmi_masked = false;
     if ((cs & 3) == 3) {
-        if (unlikely(v->arch.cr3_user == 0))
+        if (unlikely(vcpu_root(v, false) == 0))
             domain_crash(v->domain, "vCPU %u: iret to user mode without a user root", v->vcpu_id);
         else
             enter_user_mode(v);

@@ -134,6 +134,11 @@ void mce_print(void);
         address;                                            \
     })
 
+/** What the hardware gets as v's root in kernel or user mode; 0: it has none. */
+static inline uint64_t vcpu_root(const struct vcpu *v, bool kernel)
+{
+    return kernel ? v->arch.cr3_kernel : v->arch.cr3_user;
+}
 /** Its segments could not be loaded, or IRETQ refused its frame: v->arch.regs has the selectors. */
 void bounce_failsafe(struct vcpu *v);
 /** Bring ds es fs gs of v, whose segments this CPU has, in v->arch.regs up to date. */

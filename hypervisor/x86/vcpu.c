@@ -70,7 +70,7 @@ void arch_vcpu_destroy(struct vcpu *v)
 
 uint64_t arch_vcpu_root(const struct vcpu *v)
 {
-    return v->arch.kernel_mode ? v->arch.cr3_kernel : v->arch.cr3_user;
+    return vcpu_root(v, v->arch.kernel_mode);
 }
 
 void arch_vcpu_roots_changed(struct vcpu *v)

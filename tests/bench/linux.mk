@@ -7,7 +7,6 @@ BENCH_LINUX_SOURCES := $(addprefix tests/system/,bad_elf.c drive.c pool.c scenar
 BENCH_LINUX_KERNEL := nokaslr norandmaps panic=-1 quiet
 BENCH_LINUX_MEMORY := 512# MiB of Linux, in all three
 
-BENCH_PARTS += linux
 .PHONY: bench-linux bench-linux-runs
 #: bench-linux    Linux with the same work on ours, on Debian's Xen and bare; a profile of our hypervisor
 bench-linux: deps
