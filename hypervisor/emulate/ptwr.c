@@ -81,7 +81,19 @@ static bool execute(struct outcome *o, const struct insn *i, struct cpu_user_reg
     }
 }
 
-/* Any but the store of a register to a whole entry: 0, 1 the entry changed meanwhile, or an error. */
+/* MOV and XCHG of a whole entry and a register, as kernels do nearly always; results as below. */
+static inline int write_whole(struct vcpu *v, uint64_t *reg, const struct page_info *pg, pte_t *p,
+                              bool exchange)
+{
+    pte_t old = READ_ONCE(*p), expect = old;
+    int rc = paging_emulated_write(v, pg, p, *reg, exchange ? &expect : NULL);
+
+    if (exchange && rc == 0)
+        *reg = old;
+    return rc;
+}
+
+/* Any but those: 0, 1 the entry changed meanwhile, or an error. */
 static noinline int write_part(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2,
                                const struct page_info *pg, pte_t *p, const struct insn *i)
 {
@@ -117,8 +129,9 @@ static bool emulate_write(struct vcpu *v, struct cpu_user_regs *regs, uint64_t c
 
     if (unlikely(rc))
         return rc == -EFAULT; /* the guest has a page fault for its code instead */
-    if (likely(i.kind == INSN_MOV && i.bytes == 8 && i.mem && !i.has_imm && !(cr2 & 7)))
-        rc = paging_emulated_write(v, pg, p, *reg_whole(regs, i.reg), NULL);
+    if (likely(i.bytes == 8 && i.mem && !i.has_imm && !(cr2 & 7)) &&
+        (i.kind == INSN_XCHG || i.kind == INSN_MOV))
+        rc = write_whole(v, reg_whole(regs, i.reg), pg, p, i.kind == INSN_XCHG);
     else
         rc = write_part(v, regs, cr2, pg, p, &i);
     if (unlikely(rc))
