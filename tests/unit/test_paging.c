@@ -195,6 +195,18 @@ static void make_space(void)
     CU_ASSERT_EQUAL(ext(MMUEXT_NEW_BASEPTR, l4), 0);
 }
 
+/* Byte `at` of frame m; old and seen as for a compare-and-exchange. */
+static int emulated_write(uint64_t m, unsigned int at, pte_t old, pte_t new, bool cmpxchg,
+                          pte_t *seen)
+{
+    int rc =
+        paging_emulated_write(v, &frame_table[m], &table(m)[at / 8], new, cmpxchg ? &old : NULL);
+
+    if (rc == 1)
+        *seen = old;
+    return rc;
+}
+
 /* ---- one rule each ---- */
 
 static void test_pinning_takes_and_unpinning_drops_all_references(void)
@@ -284,6 +296,8 @@ static void test_linear_tables_are_refused_at_each_level(void)
 static void test_bad_flags_are_refused_also_when_only_flags_change(void)
 {
     static const pte_t bad[] = { PTE_PS, PTE_PWT, PTE_PCD, PTE_G, 1ULL << 52, 1ULL << 62 };
+    static const pte_t more[] = { 0, PTE_RW, PTE_A, PTE_NX, PTE_RW | PTE_G };
+    uint64_t data;
 
     setup();
     make_space();
@@ -294,6 +308,18 @@ static void test_bad_flags_are_refused_also_when_only_flags_change(void)
         CU_ASSERT_EQUAL(update(l2, 7, pte_make(page(), W) | bad[i]), -EINVAL);
     }
     CU_ASSERT_EQUAL(va_update(VA, pte_make(l1, P) | 1ULL << 52), -EINVAL);
+    data = page();
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(data, P)), 0);
+    for (unsigned int bit = 52; bit < 63; bit++) /* of an entry that is there */
+        for (unsigned int i = 0; i < ARRAY_SIZE(more); i++) {
+            pte_t e = pte_make(data, P) | 1ULL << bit | more[i], seen = table(l1)[0];
+
+            CU_ASSERT_EQUAL(va_update(VA, e), -EINVAL);
+            CU_ASSERT_EQUAL(update(l1, 0, e), -EINVAL);
+            CU_ASSERT_EQUAL(emulated_write(l1, 0, seen, e, true, &seen), -EINVAL);
+            CU_ASSERT_EQUAL(table(l1)[0], pte_make(data, P) | PTE_US);
+        }
+    CU_ASSERT_EQUAL(va_update(VA, 0), 0);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(l1, P) | PTE_G | PTE_NX | PTE_AVAIL), 0);
     CU_ASSERT_EQUAL(table(l1)[0], pte_make(l1, P) | PTE_US | PTE_NX | PTE_AVAIL);
     CU_ASSERT_EQUAL(update(l2, pt_index(VA, 2), pte_make(l1, P) | PTE_A | PTE_NX), 0);
@@ -376,6 +402,37 @@ static void test_a_table_has_one_reference_on_itself_however_often_it_is_used(vo
     CU_ASSERT_EQUAL(update(l2, pt_index(VA, 2), 0), 0); /* the last use */
     CU_ASSERT_EQUAL(refs(l1), 1);
     CU_ASSERT_FALSE(type_of(l1) & PGT_IN_USE);
+    teardown();
+}
+
+/* A count at its limit is as it was: it does not reach what stands above it. */
+static void test_no_table_is_used_more_often_than_can_be_counted(void)
+{
+    const uint32_t more = PGC_COUNT_MAX - 1;
+    uint64_t frame;
+
+    setup();
+    make_space();
+    frame = page();
+    CU_ASSERT_EQUAL(vcpu_set_gdt(v, &frame, 1), 0);
+    for (unsigned int level = 1; level <= 5; level++) {
+        uint64_t t[] = { 0, l1, l2, l3, l4, frame }, m = t[level], x, n = refs(m);
+
+        frame_table[m].type_info += more - (PGT_COUNT(type_of(m)) - 1);
+        x = type_of(m);
+        CU_ASSERT_EQUAL(PGT_COUNT(x), PGC_COUNT_MAX);
+        if (level < 5)
+            CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE + level - 1, m), -EINVAL);
+        if (level < 4)
+            CU_ASSERT_EQUAL(update(t[level + 1], 3, pte_make(m, W)), -EINVAL);
+        if (level == 4)
+            CU_ASSERT_EQUAL(ext(MMUEXT_NEW_USER_BASEPTR, m), -EINVAL);
+        if (level == 5)
+            CU_ASSERT_EQUAL(vcpu_set_gdt(d->vcpu[1], &frame, 1), -EINVAL);
+        CU_ASSERT_EQUAL(type_of(m), x);
+        CU_ASSERT_EQUAL(refs(m), n);
+        frame_table[m].type_info -= more - (level == 4); /* pin and root */
+    }
     teardown();
 }
 
@@ -533,18 +590,6 @@ static void test_a_readable_mapping_of_read_only_mmio_stays_so(void)
     CU_ASSERT_EQUAL(va_update(VA, 0), 0);
     CU_ASSERT_EQUAL(table(l1)[0], 0);
     teardown();
-}
-
-/* Byte `at` of frame m; old and seen as for a compare-and-exchange. */
-static int emulated_write(uint64_t m, unsigned int at, pte_t old, pte_t new, bool cmpxchg,
-                          pte_t *seen)
-{
-    int rc =
-        paging_emulated_write(v, &frame_table[m], &table(m)[at / 8], new, cmpxchg ? &old : NULL);
-
-    if (rc == 1)
-        *seen = old;
-    return rc;
 }
 
 static void test_an_emulated_write_maps_read_only_mmio_without_the_right_to_write(void)
@@ -817,6 +862,13 @@ static void test_done_counts_and_faults(void)
     fake_fail_copy(1);
     CU_ASSERT_EQUAL(update_n(1), -EFAULT);
     CU_ASSERT_EQUAL(done, 0);
+    for (unsigned int n = 0; n < 20; n++) { /* of 20 only n can be read: they are done */
+        fake_guest_unmap_all();
+        fake_guest_map(req, n * sizeof(req[0]), FAKE_READ_WRITE);
+        fake_guest_map(&done, sizeof(done), FAKE_READ_WRITE);
+        CU_ASSERT_EQUAL(update_n(20), -EFAULT);
+        CU_ASSERT_EQUAL(done, n);
+    }
     fake_fail_copy(1);
     CU_ASSERT_EQUAL(hc_mmu_update((uintptr_t)req, 1u << 31 | 1, (uintptr_t)&done, DOMID_SELF, 0),
                     -EFAULT);
@@ -1114,7 +1166,8 @@ static void test_death_in_the_middle(void)
 /* ---- the hostile guest ---- */
 
 #define NR_GUEST 48u
-static uint64_t own[NR_GUEST], hv_page, their_page, shared_page;
+static uint64_t own[NR_GUEST], hv_page, shared_page;
+static uint64_t theirs[5]; /* a page and, pinned, a tree of the other domain's */
 static const uint16_t some_index[] = { 0, 1, 2, 255, 256, 271, 272, 511 };
 
 static uint32_t rnd_state;
@@ -1130,8 +1183,11 @@ static uint64_t rnd_page(unsigned int level)
 {
     static const uint8_t first[] = { 22, 12, 7, 3, 0 }, last[] = { 48, 22, 12, 7, 3 };
 
-    if (rnd(12) == 0)
-        return own[rnd(NR_GUEST)];
+    switch (rnd(60)) {
+    case 0: return theirs[rnd(ARRAY_SIZE(theirs))];
+    case 1 ... 5: return own[rnd(NR_GUEST)];
+    default: break;
+    }
     return own[first[level] + rnd(last[level] - first[level])];
 }
 
@@ -1147,7 +1203,7 @@ static pte_t rnd_entry(unsigned int level)
         return pte_make(MMIO_MFN + rnd(2), e);
     switch (rnd(60)) {
     case 0: return pte_make(hv_page, e);
-    case 1: return pte_make(their_page, e);
+    case 1: return pte_make(theirs[rnd(ARRAY_SIZE(theirs))], e);
     case 2: return pte_make(shared_page, e);
     case 3: return pte_make(MMIO_MFN + rnd(3), e);
     case 4: return pte_make(rnd(NR_FRAMES + 10), e);
@@ -1225,6 +1281,8 @@ static void scribble(void)
     unsigned int level = rnd(5);
     uint64_t m = rnd_page(level), x = type_of(m);
 
+    if (PGC_OWNER(frame_table[m].count_info) != d->domain_id)
+        return;
     if ((x & PGT_IN_USE) && !is_table(m, PGT_WRITABLE))
         return;
     for (unsigned int n = rnd(4); n--;)
@@ -1307,6 +1365,26 @@ static long one_op(void)
     }
 }
 
+static void other_has_tables(void)
+{
+    theirs[0] = mfn_x(page_of(other));
+    for (unsigned int level = 1; level <= 4; level++) {
+        theirs[level] = mfn_x(page_of(other));
+        table(theirs[level])[511] = pte_make(theirs[level - 1], W | PTE_US);
+    }
+    CU_ASSERT_EQUAL_FATAL(paging_pin(other, _mfn(theirs[4]), PGT_L4), 0);
+}
+
+static bool other_lost_something(void)
+{
+    for (unsigned int level = 1; level <= 4; level++)
+        if (type_of(theirs[level]) !=
+                ((level == 4 ? PGT_PINNED : 0) | TABLE_OF(other->domain_id, level) | 1) ||
+            table(theirs[level])[511] != pte_make(theirs[level - 1], W | PTE_US))
+            return true;
+    return false;
+}
+
 static void hostile(uint32_t seed, unsigned int steps)
 {
     setup();
@@ -1316,7 +1394,7 @@ static void hostile(uint32_t seed, unsigned int steps)
     hv_page = mfn_x(heap_alloc(0, 0));
     shared_page = mfn_x(heap_alloc(0, 0));
     page_share(_mfn(shared_page), d->domain_id);
-    their_page = mfn_x(page_of(other));
+    other_has_tables();
     if (seed & 1) {
         d->nr_iomem = 1;
         d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 1 };
@@ -1342,7 +1420,8 @@ static void hostile(uint32_t seed, unsigned int steps)
         fake_fail_copy(0);
         for (unsigned int n = rnd(6); n--;)
             touch(rnd(2) ? current->arch.cr3_kernel : current->arch.cr3_user, rnd_va(), rnd(2));
-        if (paging_audit() || !tlbs_are_safe() || can_write_read_only_mmio() || fake_locks_held()) {
+        if (paging_audit() || !tlbs_are_safe() || can_write_read_only_mmio() ||
+            other_lost_something() || fake_locks_held()) {
             CU_FAIL("an invariant broke");
             fprintf(stderr, "seed %u step %u: %s\n", seed, step, fake_printed);
             exit(1);
@@ -1387,6 +1466,7 @@ int main(void)
     CU_ADD_TEST(s, test_our_slots_are_ours);
     CU_ADD_TEST(s, test_tables_of_others_are_not_ours);
     CU_ADD_TEST(s, test_a_table_has_one_reference_on_itself_however_often_it_is_used);
+    CU_ADD_TEST(s, test_no_table_is_used_more_often_than_can_be_counted);
     CU_ADD_TEST(s, test_frames_of_others_cannot_be_mapped);
     CU_ADD_TEST(s, test_mmio_by_permitted_range_only);
     CU_ADD_TEST(s, test_update_va_mapping_maps_read_only_mmio_without_the_right_to_write);
