@@ -327,6 +327,48 @@ static void test_bad_flags_are_refused_also_when_only_flags_change(void)
     teardown();
 }
 
+/* Entries that were there before the frame became a table: checked and corrected like others. */
+static void test_what_a_new_l1_table_maps_is_checked_flag_by_flag(void)
+{
+    static const unsigned int at[] = { 0, 31, 32, 500, 511 };
+    uint64_t t, m;
+
+    setup();
+    t = page();
+    m = page();
+    for (unsigned int i = 0; i < ARRAY_SIZE(at); i++)
+        for (unsigned int bit = 0; bit < 64; bit++) {
+            pte_t flag = 1ULL << bit, e = pte_make(m, W | PTE_US) | flag, *p = &table(t)[at[i]];
+            bool cache = flag & PTE_CACHE;
+
+            if (flag & (W | PTE_ADDR_MASK))
+                continue;
+            for (unsigned int devices = 0; devices < 2; devices++) {
+                bool good = !(bit >= 52 && bit < 63) && (!cache || devices);
+
+                d->is_hwdom = devices;
+                *p = e;
+                CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, t), good ? 0 : -EINVAL);
+                CU_ASSERT_EQUAL(*p, good ? e & ~PTE_G : e);
+                CU_ASSERT_EQUAL(refs(m), good ? 2 : 1);
+                CU_ASSERT_EQUAL(d->nr_mapped_uncached, cache && good);
+                CU_ASSERT_EQUAL(ext(MMUEXT_UNPIN_TABLE, t), good ? 0 : -EINVAL);
+                *p = e & ~PTE_US;
+                CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, t), good ? 0 : -EINVAL);
+                CU_ASSERT_EQUAL(*p & PTE_US, good ? PTE_US : 0);
+                CU_ASSERT_EQUAL(ext(MMUEXT_UNPIN_TABLE, t), good ? 0 : -EINVAL);
+                CU_ASSERT_EQUAL(paging_audit(), 0);
+                *p = 0;
+            }
+            if (cache) { /* it stays so until it is freed */
+                page_put_allocated(mfn_to_page(_mfn(m)));
+                m = page();
+            }
+        }
+    d->is_hwdom = false;
+    teardown();
+}
+
 static void test_our_slots_are_ours(void)
 {
     uint64_t t;
@@ -1463,6 +1505,7 @@ int main(void)
     CU_ADD_TEST(s, test_a_table_that_maps_itself_writable_is_refused);
     CU_ADD_TEST(s, test_linear_tables_are_refused_at_each_level);
     CU_ADD_TEST(s, test_bad_flags_are_refused_also_when_only_flags_change);
+    CU_ADD_TEST(s, test_what_a_new_l1_table_maps_is_checked_flag_by_flag);
     CU_ADD_TEST(s, test_our_slots_are_ours);
     CU_ADD_TEST(s, test_tables_of_others_are_not_ours);
     CU_ADD_TEST(s, test_a_table_has_one_reference_on_itself_however_often_it_is_used);
