@@ -392,6 +392,24 @@ static void test_our_slots_are_ours(void)
     teardown();
 }
 
+static void test_addresses_of_ours_are_not_updated(void)
+{
+    setup();
+    make_space();
+    for (unsigned int slot = 256; slot < 272; slot++) { /* as if it led to what can be changed */
+        uint64_t va = ~0ULL << 48 | (uint64_t)slot << 39 | (VA & ((1ULL << 39) - 1)),
+                 was = table(l4)[slot];
+
+        table(l4)[slot] = pte_make(l3, W | PTE_US);
+        CU_ASSERT_EQUAL(va_update(va, pte_make(l1, P)), -EINVAL);
+        CU_ASSERT_EQUAL(va_update(va << 16 >> 16, pte_make(l1, P)), -EINVAL); /* not canonical */
+        table(l4)[slot] = was;
+    }
+    CU_ASSERT_EQUAL(table(l1)[pt_index(VA, 1)], 0);
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(l1, P)), 0);
+    teardown();
+}
+
 /* What says that a frame is a table says whose: nothing that needs no reference mistakes it for ours. */
 static void test_tables_of_others_are_not_ours(void)
 {
@@ -1507,6 +1525,7 @@ int main(void)
     CU_ADD_TEST(s, test_bad_flags_are_refused_also_when_only_flags_change);
     CU_ADD_TEST(s, test_what_a_new_l1_table_maps_is_checked_flag_by_flag);
     CU_ADD_TEST(s, test_our_slots_are_ours);
+    CU_ADD_TEST(s, test_addresses_of_ours_are_not_updated);
     CU_ADD_TEST(s, test_tables_of_others_are_not_ours);
     CU_ADD_TEST(s, test_a_table_has_one_reference_on_itself_however_often_it_is_used);
     CU_ADD_TEST(s, test_no_table_is_used_more_often_than_can_be_counted);
