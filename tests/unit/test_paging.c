@@ -419,7 +419,8 @@ static void test_tables_of_others_are_not_ours(void)
         setup();
         make_space();
         theirs = mfn_x(page_of(other));
-        x = frame_table[theirs].type_info = TABLE_OF(other->domain_id, type) | PGT_PINNED | 1;
+        x = TABLE_OF(other->domain_id, type) | PGT_PINNED | 1;
+        frame_table[theirs].type_info = x; /* one after the other, for clang */
         frame_table[theirs].count_info++;
         table(theirs)[1] = pte_make(theirs, P | PTE_US);
         CU_ASSERT_EQUAL(update(theirs, 1, 0), -EINVAL);
