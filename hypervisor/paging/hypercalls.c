@@ -157,6 +157,7 @@ static hot_inline int mmu_update_batch(struct domain *d, struct domain *owner, c
     for (; rc == 0 && req < end; req++) {
         rc = tables_drain_locked(d);
         if (likely(rc == 0))
+            /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied in by inline assembly */
             rc = mmu_update_one(d, owner, key, &t, req->ptr, req->val);
         if (unlikely(rc < 0))
             break;

@@ -68,10 +68,7 @@ void arch_vcpu_destroy(struct vcpu *v)
     free_page(v->arch.traps);
 }
 
-uint64_t arch_vcpu_root(const struct vcpu *v)
-{
-    return vcpu_root(v, v->arch.kernel_mode);
-}
+uint64_t arch_vcpu_root(const struct vcpu *v) { return vcpu_root(v, v->arch.kernel_mode); }
 
 void arch_vcpu_roots_changed(struct vcpu *v)
 {
