@@ -10,8 +10,9 @@ BEGIN {
 /^#/ || NF == 0 { next }
 FNR == NR { operation[$1] = $2; next }
 {
-    row(operation[$1], $2, $3, $4, $5)
-    print "| " operation[$1] " | " $2 " | " $3 " | " $4 " | " $5 " |" >markdown
+    name = $1 in operation ? operation[$1] : $1 # those without targets
+    row(name, $2, $3, $4, $5)
+    print "| " name " | " $2 " | " $3 " | " $4 " | " $5 " |" >markdown
 }
 
 function row(a, b, c, d, e) { printf "%-44s %9s %9s %9s %9s\n", a, b, c, d, e }

@@ -20,7 +20,7 @@
 
         .text
         .globl  bench_upcall, bench_fault, bench_syscall, bench_user
-/* vCPU 0's vcpu_info is at the beginning of shared_info, 64 bytes further the pending bits of all ports (2048 bytes). */
+/* shared_info begins with 32 vcpu_info of 64 bytes, vCPU 0's first; then come the ports' pending bits. */
 bench_upcall:
         mov     %rdx, saved(%rip)
         mov     shared_info(%rip), %rcx
