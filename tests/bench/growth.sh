@@ -14,26 +14,11 @@ only_pictures=
 dir=${1:?usage: growth.sh [-p] DIR TSV FIGURES} tsv=${2:?} figures=${3:?}
 limit=1200 # seconds for a machine
 
-machine() { # MIB IMAGE LOG [OPTION]...
-    exec nice qemu-system-x86_64 -accel tcg -machine pc -cpu qemu64,+smep -smp 1 -m "$1" \
-        -icount shift=0,sleep=off -display none -no-reboot -cdrom "$2" -serial "file:$3" "${@:4}"
-}
-
 # cost HV: until the kernel's verdict
 cost() {
     local log=$dir/cost-$1.log
 
-    rm -f "$log"
-    machine 512 "$dir/cost-$1.iso" "$log" &
-    local qemu=$! i
-    for ((i = 0; i < limit * 2; i++)); do
-        sleep 0.5
-        ! grep -aq '^VERDICT\|Panic' "$log" 2>/dev/null || break
-        kill -0 $qemu 2>/dev/null || break
-    done
-    kill $qemu 2>/dev/null || true
-    wait $qemu 2>/dev/null || true
-    grep -aq '^VERDICT rt_growth SUCCESS' "$log" || { echo "growth: no success in $log" >&2; return 1; }
+    nice "$here/boot.sh" -t $limit "$dir/cost-$1.iso" "$log"
     tr -d '\r' <"$log" | sed -n 's/^GROWTH \([0-9]*\) \([0-9]*\) \(.*\)$/\3\t\1\t\2/p' >"$dir/cost-$1.tsv"
 }
 
@@ -44,14 +29,8 @@ boot() {
     for mib in "${@:4}"; do
         out=$dir/$2-$1-$mib.sites
         rm -f "$out"
-        (machine "$mib" "$dir/$2-$1.iso" "$dir/$2-$1-$mib.log" -plugin "$dir/plugin.so,out=$out,image=$dir/$1.elf") &
-        local qemu=$! i
-        for ((i = 0; i < limit * 2; i++)); do
-            kill -0 $qemu 2>/dev/null || break
-            sleep 0.5
-        done
-        kill $qemu 2>/dev/null || true
-        wait $qemu 2>/dev/null || true
+        nice "$here/boot.sh" -e -t $limit -m "$mib" "$dir/$2-$1.iso" "$dir/$2-$1-$mib.log" \
+            -plugin "$dir/plugin.so,out=$out,image=$dir/$1.elf"
         [ -s "$out" ] || { echo "growth: $2-$1 did not boot with $mib MiB" >&2; return 1; }
         awk -v name="$3" -v n="$mib" '$1 == "total" { print name "\t" n "\t" $2 - $3; exit }' "$out" \
             >>"$dir/boot-$1.tsv"
@@ -79,7 +58,8 @@ fi
 {
     printf 'operation\tn\tours\txen\n'
     awk -F'\t' 'FNR == NR { xen[$1, $2] = $3; next } { print $0 "\t" xen[$1, $2] }' \
-        <(cat "$dir/cost-xen.tsv" "$dir/boot-xen.tsv") <(cat "$dir/cost-ours.tsv" "$dir/boot-ours.tsv") | LC_ALL=C sort -s -t$'\t' -k1,1 -k2,2n
+        <(cat "$dir/cost-xen.tsv" "$dir/boot-xen.tsv") <(cat "$dir/cost-ours.tsv" "$dir/boot-ours.tsv") |
+        LC_ALL=C sort -s -t $'\t' -k1,1 -k2,2n
 } >"$tsv"
 
 # A picture for each word in front of a colon: a block of data for each of its operations.
@@ -95,4 +75,5 @@ picture timer 'Cost over timers that run' 'timers of other vCPUs'
 picture entries 'Cost over the number of entries' 'entries'
 picture boot "From entry to domain 0's first instruction, timed waits apart" 'memory, MiB'
 
+awk -v test=1 -f "$here/growth.awk" /dev/null
 awk -f "$here/growth.awk" "$tsv"
