@@ -41,7 +41,8 @@ boot() {
     local pids=() n plugin
     for n in 1 2; do
         plugin=()
-        [[ $1 != *-boot-* ]] || plugin=(-plugin "$boot/plugin.so,out=$dir/$1.$n.sites,image=$boot/${1%%-*}.elf")
+        [[ $1 != *-boot-* ]] ||
+            plugin=(-plugin "$boot/plugin.so,out=$dir/$1.$n.sites,image=$boot/${1%%-*}.elf")
         "$here/boot.sh" -c "$3" -m "$4" ${plugin:+-e} "$dir/$2.iso" "$dir/$1.$n.log" "${plugin[@]}" &
         pids+=($!)
     done
@@ -127,7 +128,8 @@ version=$(cat "${xen_image%/*}/version")
     picture operations 'Instructions, no mitigations on entry' 'instr && $4 < 2500' "$tsv"
     picture tables 'Instructions, no mitigations on entry' 'instr && $4 >= 2500 && $4 < 1000000' "$tsv"
     picture machine 'Per cent of what Xen takes' '!instr || $4 >= 1000000' "$tsv"
-    picture mitigations "Instructions, with the mitigations that each has (-cpu $flaws)" 'instr && $4 < 2500' "$dir/flaws.bench"
+    picture mitigations "Instructions, with the mitigations that each has (-cpu $flaws)" \
+        'instr && $4 < 2500' "$dir/flaws.bench"
 }
 cat >"$pictures/README.md" <<MARKDOWN
 # Ours beside Debian's Xen

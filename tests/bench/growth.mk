@@ -1,21 +1,20 @@
 # How cost grows: with event channels, timers, entries and memory; ours and Debian's Xen.
-# Included by the Makefile, after tests/system/system.mk; build/release is by bench.mk.
-GROWTH := $(BUILD)/bench-growth
-GROWTH_HV := $(BUILD)/release/xen-like.gz
+# Included by the Makefile, after bench.mk.
+GROWTH := $(BENCH_BOOT)
+GROWTH_HV := $(RELEASE)/xen-like.gz
 GROWTH_KERNEL := $(RT)/rt_growth.elf
-GROWTH_CMDLINE := com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all noreboot dom0_mem=256M
 
 # cost-*: growth.c. boot-*: the same, stopped at its first instruction. linux-*: Debian's kernel likewise.
 growth_hv = $(if $(findstring xen,$(1)),$(PEER)/xen-4.17.gz,$(GROWTH_HV))
 growth_module = $(if $(findstring linux,$(1)),$(DEBIAN)/vmlinux,$(GROWTH_KERNEL))
 GROWTH_ISOS := $(foreach k,cost boot linux,$(GROWTH)/$(k)-ours.iso $(GROWTH)/$(k)-xen.iso)
 define growth_iso
-$(GROWTH)/$(1).iso: $(call growth_hv,$(1)) $(call growth_module,$(1)) $(SYSTEM)/full.gz tests/system/mkiso.sh \
-        tests/bench/growth.mk
+$(GROWTH)/$(1).iso: $(call growth_hv,$(1)) $(call growth_module,$(1)) $(SYSTEM)/full.gz \
+        tests/system/mkiso.sh tests/bench/growth.mk
 	@mkdir -p $$(@D)
 	@echo "  ISO     $$@"
 	$$(Q)tests/system/mkiso.sh -o $$@ -x $$< -m $$(word 2,$$^) $(if $(findstring linux,$(1)),-m $(SYSTEM)/full.gz) \
-	    -c "$(GROWTH_CMDLINE)$(if $(findstring cost,$(1)), dom0_max_vcpus=64)"
+	    -c "$(BENCH_HV_CMDLINE)$(if $(findstring cost,$(1)), dom0_max_vcpus=64)"
 endef
 $(foreach i,$(GROWTH_ISOS),$(eval $(call growth_iso,$(basename $(notdir $(i))))))
 
@@ -30,9 +29,9 @@ $(GROWTH)/xen.elf: $(PEER)/xen-4.17.gz
 	$(Q)zcat $< >$@
 
 .PHONY: bench-growth bench-growth-run
-#: bench-growth   how cost grows, ours and Debian's Xen: build/bench-growth.tsv, pictures; fails if worse than linear
+#: bench-growth   how cost grows, ours and Debian's Xen: build/bench-growth.tsv, pictures
 bench-growth: deps
-	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(GROWTH_ISOS) $(GROWTH)/plugin.so $(GROWTH)/ours.elf $(GROWTH)/xen.elf
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(GROWTH_ISOS) $(addprefix $(GROWTH)/,plugin.so ours.elf xen.elf)
 	+$(Q)$(MAKE) --no-print-directory bench-growth-run
 bench-growth-run:
-	$(Q)tests/bench/growth.sh $(GROWTH) $(BUILD)/bench-growth.tsv figures
+	$(Q)tests/bench/growth.sh $(GROWTH) $(BUILD)/bench-growth.tsv $(BENCH_FIGURES)

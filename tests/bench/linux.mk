@@ -1,7 +1,7 @@
 # Debian's kernel with the same work on ours, on Debian's Xen and without a hypervisor, in instructions.
 # Included by the Makefile after bench.mk: a part of `make bench`.
 BENCH_LINUX := $(BUILD)/bench-linux
-BENCH_LINUX_HV := $(BUILD)/release/xen-like.gz# by the rule of bench.mk
+BENCH_LINUX_HV := $(RELEASE)/xen-like.gz
 # What tcc builds there; the first is a program by itself.
 BENCH_LINUX_SOURCES := $(addprefix tests/system/,bad_elf.c drive.c pool.c scenario.c)
 BENCH_LINUX_KERNEL := nokaslr norandmaps panic=-1 quiet
@@ -21,7 +21,7 @@ $(BENCH_LINUX)/profile.so: $(wildcard tests/bench/plugin/*.[ch]) tests/bench/lin
 	    -fvisibility=hidden -o $@ tests/bench/plugin/profile.c
 $(BENCH_LINUX)/symbols: tests/bench/plugin/symbols.sh $(BENCH_LINUX_HV)
 	@mkdir -p $(@D)
-	$(Q)tests/bench/plugin/symbols.sh $(BUILD)/release/hypervisor/xen-like >$@.tmp && mv $@.tmp $@
+	$(Q)tests/bench/plugin/symbols.sh $(RELEASE)/hypervisor/xen-like >$@.tmp && mv $@.tmp $@
 
 comma := ,
 $(BENCH_LINUX)/workloads: tests/bench/linux/workloads.c tests/bench/plugin/mark.h tests/bench/linux.mk
