@@ -149,7 +149,8 @@ $(cat "$dir/main.md")
 
 ## What instructions do not show
 
-Of ours, for one operation; a full flush is a page-table load, too, and counted as both.
+Of ours, for one operation; a full flush is a page-table load, too, and counted as both. There are no
+IPIs on one CPU.
 
 $(cat "$dir/counts.md")
 
