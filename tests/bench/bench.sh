@@ -156,8 +156,8 @@ $(cat "$dir/counts.md")
 
 ## With the mitigations that each has
 
-\`-cpu $flaws\`, each with what it does there by default. Not like beside like: Xen hides its memory
-from guests by a second root (XPTI) and clears the branch history, ours does neither yet (the
+\`-cpu $flaws\`, each with what it does there by default. Not like beside like: Xen has, by its log,
+a second root (XPTI) and clears the branch history on entry, ours does neither yet (the
 [README](../README.md#cpu-flaws)'s table).
 
 $(cat "$dir/flaws.md")
