@@ -33,7 +33,7 @@ BENCH_PARTS := kernel linux growth
 #: bench          ours and Debian's Xen side by side: tables, build/bench.tsv, the pictures in figures/
 bench: deps
 	+$(Q)failed=0; for part in $(BENCH_PARTS); do \
-	    $(MAKE) --no-print-directory -j$(JOBS) bench-$$part || failed=1; \
+	    $(MAKE) --no-print-directory bench-$$part || failed=1; \
 	done; exit $$failed
 
 # What counts boot's instructions is growth.mk's.
