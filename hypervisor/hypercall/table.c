@@ -69,7 +69,8 @@ bool hypercall_preempt_check(void)
            vcpu_has_events(current);
 }
 
-long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr)
+/* x86/entry.S does this for hypercalls that are not in a multicall. */
+static long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr)
 {
     long rc = -ENOSYS;
 

@@ -14,7 +14,8 @@ int arch_vcpu_create(struct vcpu *v)
         return 0;
     v->arch.traps = alloc_page();
     v->arch.fpu = xmalloc(cpu_features.fpu_bytes);
-    if (v->arch.traps == NULL || v->arch.fpu == NULL) /* arch_vcpu_destroy() follows */
+    if (v->arch.traps == NULL || v->arch.fpu == NULL || /* arch_vcpu_destroy() follows */
+        (guard_root() && !views_create(v)))
         return -ENOMEM;
     _Static_assert(256 * sizeof(struct guest_trap) <= PAGE_SIZE, "traps in one page");
     v->arch.kernel_mode = true;
@@ -22,11 +23,13 @@ int arch_vcpu_create(struct vcpu *v)
     v->arch.dr[7] = 0x400;
     v->arch.xcr0 = 1;
     v->arch.cr0 = 0x80050033;
-    v->arch.cr4 = cpu_features.cr4 & (CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    v->arch.cr4 = CR4_PGE | (cpu_features.cr4 & (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT));
     memset(v->arch.gdt_frames, 0xff, sizeof(v->arch.gdt_frames)); /* INVALID_MFN */
     memset(v->arch.ldt_frames, 0xff, sizeof(v->arch.ldt_frames));
     return 0;
 }
+
+struct vcpu *vcpu_loaded_here(void) { return atomic_load(&loaded[this_pcpu()->id]); }
 
 /* This CPU has old's address space no more: its TLB was flushed since. */
 static void left(const struct vcpu *old)
@@ -64,6 +67,7 @@ void arch_vcpu_unload(struct vcpu *v)
 void arch_vcpu_destroy(struct vcpu *v)
 {
     arch_vcpu_unload(v);
+    views_destroy(v);
     xfree(v->arch.fpu);
     free_page(v->arch.traps);
 }
@@ -72,8 +76,11 @@ uint64_t arch_vcpu_root(const struct vcpu *v) { return vcpu_root(v, v->arch.kern
 
 void arch_vcpu_roots_changed(struct vcpu *v)
 {
-    if (v == current)
-        load_root(arch_vcpu_root(v));
+    if (v != current)
+        return;
+    if (guard_root())
+        view_refresh(v);
+    load_root(own_root(v, v->arch.kernel_mode));
 }
 
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)

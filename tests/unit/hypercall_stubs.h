@@ -39,7 +39,8 @@ STUB_HC(hc_iret, 23)
 /* As x86/entry.S does it. */
 static inline void hypercall_dispatch(struct cpu_user_regs *regs)
 {
-    long rc = hypercall(regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->rax);
+    long rc = (regs->rax < NR_HYPERCALLS ? hypercall_table[regs->rax] : hc_none)(
+        regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
 
     if (rc == -ERESTART && regs->rax != __HYPERVISOR_get_debugreg)
         regs->rip -= 2;
