@@ -117,3 +117,8 @@ void domain_shutdown(struct domain *d, uint32_t code)
     nr_shutdowns++;
     last_code = code;
 }
+int domain_create(domid_t id, const struct xen_domctl_createdomain *c, struct domain **out)
+{
+    return -ENOMEM;
+}
+int domain_kill(struct domain *d) { return 0; }
