@@ -189,7 +189,6 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
     d->max_grant_frames = config->max_grant_frames;
     d->max_maptrack_frames = config->max_maptrack_frames;
     d->weight = SCHED_WEIGHT_DEFAULT;
-    (void)domain_set_tsc_mode(d, TSC_MODE_DEFAULT);
     d->pause_count = 1;
     d->shared_info = alloc_page();
     if (d->shared_info) {
@@ -215,6 +214,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
         d->is_hwdom = true;
         hardware_domain = d;
     }
+    (void)domain_set_tsc_mode(d, TSC_MODE_DEFAULT);
     *out = d;
     return 0;
 }

@@ -18,6 +18,9 @@ extern const struct hypercall hypercall_names[NR_HYPERCALLS];
 /** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
 
+/** An NMI for v, wherever it is. Returns 0. */
+long vcpu_send_nmi(struct vcpu *v);
+
 /*
  * Those that have a handler, hc_NAME. platform_op has no EDD, DDC and EFI information, xenpmu_op
  * answers as Xen's with vpmu off; the arguments of iret are on the guest's stack.
