@@ -229,11 +229,12 @@ static void watchdogs(void)
 {
     struct sched_watchdog dog = { .id = 0, .timeout = 0 };
 
-    CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), -EINVAL);
+    if (!on_xen()) /* there it fires at once, and that is the end of the machine */
+        CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), -EINVAL);
     dog.timeout = 100;
     CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 1);
     CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 2);
-    CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), -ENOSPC);
+    CHECK_EQ((int)hc(sched_op, SCHEDOP_watchdog, &dog), -ENOSPC); /* there it has 32 bits */
     dog = (struct sched_watchdog){ .id = 1, .timeout = 1 };
     CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 0);
     for (dog.id = 1; dog.id <= 2; dog.id++) {
