@@ -345,8 +345,12 @@ static void shutdown_work(void *data)
     for (struct domain *d = domain_list; d; d = d->next) {
         if (d->shutdown_told || !is_shut_down(d))
             continue;
-        WRITE_ONCE(d->shutdown_told, has_stopped(d));
-        *(d->shutdown_told ? &tell : &again) = true;
+        if (has_stopped(d)) {
+            WRITE_ONCE(d->shutdown_told, true);
+            tell = true;
+        } else {
+            again = true;
+        }
     }
     spin_unlock(&domain_list_lock);
     if (tell)
@@ -384,9 +388,11 @@ void domain_shutdown(struct domain *d, uint32_t code)
 
 void domain_resume(struct domain *d)
 {
-    domain_pause(d); /* no vCPU of it is in domain_shutdown() any more */
+    domain_pause(d);              /* no vCPU of it is in domain_shutdown() any more */
+    spin_lock(&domain_list_lock); /* as a CPU may be about to tell of it */
     WRITE_ONCE(d->shutdown_told, false);
     atomic_store(&d->shutdown_code, SHUTDOWN_NONE);
+    spin_unlock(&domain_list_lock);
     shutdown_update(d);
     domain_unpause(d);
 }
