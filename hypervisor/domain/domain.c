@@ -96,6 +96,7 @@ static void domain_free(struct domain *d)
     evtchn_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     free_page(d->extra_vcpu_info);
+    free_page(d->memory_map);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
         page_put(mfn_to_page(d->shared_info_mfn));

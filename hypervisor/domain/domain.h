@@ -39,9 +39,6 @@ noreturn void hwdom_shutdown(uint32_t code);
  */
 int domain_kill(struct domain *d);
 
-/** May caller act for d? 0 or -EPERM. */
-int policy_target(const struct domain *caller, const struct domain *d);
-
 /**
  * Do memory, page tables and event channels hold together? Says what does not, and how much of it on
  * the console. Called as cpus_park() is.

@@ -47,6 +47,13 @@ int desc_update(struct domain *d, uint64_t maddr, uint64_t desc);
 /** MMUEXT_PIN_Ln_TABLE: keep m a valid table until it is unpinned. 0, -EINVAL, -EAGAIN, -ERESTART. */
 int paging_pin(struct domain *d, mfn_t m, enum page_type type);
 
+/**
+ * What a privileged domain names as DOMID_XEN's frames: page i of the M2P, in whole extents of 2 MiB, is
+ * M2P_GFN + i.
+ */
+#define M2P_GFN 512u /* an extent's number is not 0, which the ABI has for none */
+static inline uint64_t m2p_gfns(void) { return DIV_ROUND_UP(max_mfn * 8, MIB(2)) * 512; }
+
 /** set_gdt / SET_LDT and a vCPU's roots: take and drop their references. */
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents);
 static inline void vcpu_drop_gdt(struct vcpu *v) { (void)vcpu_set_gdt(v, NULL, 0); }
