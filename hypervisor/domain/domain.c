@@ -235,11 +235,6 @@ void domain_put(struct domain *d)
         domain_free(d);
 }
 
-int policy_target(const struct domain *caller, const struct domain *d)
-{
-    return caller == d || caller->is_privileged ? 0 : -EPERM;
-}
-
 /* ---- pause ---- */
 
 static void domain_stop_vcpus(struct domain *d)

@@ -76,9 +76,12 @@ static inline bool vcpu_has_nmi(const struct vcpu *v)
 }
 
 struct domain {
-    domid_t domain_id;  /* constant after creation: no lock */
-    bool is_privileged; /* the control domain */
-    bool is_hwdom;      /* owns the devices */
+    domid_t domain_id; /* constant after creation: no lock */
+    bool is_hwdom;     /* the hardware domain: owns the devices, its end is the machine's */
+    union {
+        uint32_t roles;         /* ROLE_*, createdomain's ssidref; see policy_check() */
+        bool is_privileged : 1; /* ROLE_CONTROL of them */
+    };
     uint32_t max_vcpus;
     struct vcpu *vcpu[MAX_VCPUS]; /* NULL until created; pointers never change afterwards */
     _Atomic uint32_t refs;        /* domain_get()/domain_put() */
@@ -134,6 +137,35 @@ struct domain {
     uint32_t tsc_mode;     /* TSC_MODE_* of <xen/...>: 0 default, 1 always, 2 never */
     bool vtsc;             /* rdtsc is emulated for this domain */
 };
+
+/* Roles of a domain, a set of these; in none it is a guest. domain/policy.c says what each may do. */
+#define ROLE_CONTROL (1u << 0)  /* creates, watches and ends others */
+#define ROLE_HARDWARE (1u << 1) /* drives devices: may have ports, MMIO and interrupts */
+#define ROLE_STORE (1u << 2)    /* keeps the store: is told who came and went */
+#define ROLES_ALL (ROLE_CONTROL | ROLE_HARDWARE | ROLE_STORE)
+
+enum right {
+    /* over a domain */
+    RIGHT_INFO,    /* see what it has and how it is doing */
+    RIGHT_CONTROL, /* its life: create, pause, destroy, vCPUs, limits, shares */
+    RIGHT_MEMORY,  /* its frames: give, take, map, look at */
+    RIGHT_EVENTS,  /* its event channels: create, look at, close */
+    RIGHT_GRANTS,  /* its grant table: set up, look at */
+    RIGHT_ASSIGN,  /* give it devices' ports, MMIO and interrupts, which the caller has */
+    RIGHT_DEVICES, /* have such */
+    /* over the machine, which no domain is the target of */
+    RIGHT_MACHINE, /* ask about it and set what is for all: sysctl, platform_op */
+    RIGHT_CONSOLE, /* its console */
+    NR_RIGHTS
+};
+/**
+ * May caller do what to target? NULL: to a plain guest, if there is one; or to the machine. Nobody acts
+ * for a domain with a role that it does not have itself, it only sees it. Constant: needs no lock.
+ * Returns 0 or -EPERM.
+ */
+int policy_check(const struct domain *caller, const struct domain *target, enum right what);
+/** May caller create a domain in these roles? 0; -EPERM it has not all of them; -EINVAL no such role. */
+int policy_check_roles(const struct domain *caller, uint32_t roles);
 
 /** The domain with this id, or NULL; takes a reference. DOMID_SELF is the caller's. */
 struct domain *domain_get_by_id(struct domain *caller, domid_t id);
