@@ -274,14 +274,13 @@ static long op_claim_pages(guest_va_t arg)
 
     if (copy_from_guest(&r, arg, sizeof(r)))
         return -EFAULT;
-    if (!current->domain->is_privileged) /* not for itself either */
-        return -EPERM;
     if (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags)
         return -EINVAL;
     rc = target_get(r.domid, &d);
     if (rc)
         return rc;
-    rc = domain_claim_pages(d, r.nr_extents);
+    rc = policy_check(current->domain, d, RIGHT_CONTROL) /* not for itself, if it has no more */
+             ?: domain_claim_pages(d, r.nr_extents);
     domain_put(d);
     return rc;
 }

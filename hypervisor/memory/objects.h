@@ -173,9 +173,6 @@ static inline void domain_get(struct domain *d) { atomic_fetch_add(&d->refs, 1);
 /** Drop a reference; the last one frees the domain's structures. */
 void domain_put(struct domain *d);
 
-/** May caller act for d? 0 or -EPERM. */
-int policy_target(const struct domain *caller, const struct domain *d);
-
 /**
  * A guest is beyond repair: print why (rate limited), stop all its vCPUs with SHUTDOWN_crash.
  * May be called with any lock but L_SCHED and to its right held; the caller returns afterwards.

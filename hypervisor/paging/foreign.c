@@ -19,13 +19,13 @@ int foreign_get(domid_t id, struct domain **out)
     if (id == DOMID_IO)
         return may_map_uncached(caller) ? 0 : -EPERM;
     if (id == DOMID_XEN)
-        return caller->is_privileged ? 0 : -EPERM;
+        return policy_check(caller, NULL, RIGHT_MACHINE);
     if (id == DOMID_SELF)
         return 0;
     *out = id == caller->domain_id ? NULL : domain_get_by_id(caller, id);
     if (*out == NULL)
         return -ESRCH;
-    rc = policy_target(caller, *out);
+    rc = policy_check(caller, *out, RIGHT_MEMORY);
     if (rc)
         domain_put(*out);
     return rc;
