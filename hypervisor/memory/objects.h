@@ -30,10 +30,11 @@ static inline bool ranges_have(const struct mfn_range *r, uint32_t nr, uint64_t 
 }
 
 /* Why a vCPU does not run; it may run when the word is zero. */
-#define VPF_BLOCKED (1u << 0) /* SCHEDOP_block or poll: an event or a timer ends it */
-#define VPF_DOWN (1u << 1)    /* not yet up, or VCPUOP_down */
-#define VPF_PAUSED (1u << 2)  /* the domain is paused, shut down or crashed */
-#define VPF_POLL (1u << 3)    /* beside VPF_BLOCKED: in SCHEDOP_poll */
+#define VPF_BLOCKED (1u << 0)  /* SCHEDOP_block or poll: an event or a timer ends it */
+#define VPF_DOWN (1u << 1)     /* not yet up, or VCPUOP_down */
+#define VPF_PAUSED (1u << 2)   /* the domain is paused, or dies */
+#define VPF_POLL (1u << 3)     /* beside VPF_BLOCKED: in SCHEDOP_poll */
+#define VPF_SHUTDOWN (1u << 4) /* the domain is shut down or crashed */
 
 struct vcpu {
     struct arch_vcpu arch; /* x86/: registers and all that the guest set; first for the asm */
@@ -47,8 +48,9 @@ struct vcpu {
     _Atomic uint32_t pause_flags; /* VPF_* */
     struct sched_vcpu *sched;
     struct vcpu_timers *timers;
-    _Atomic uint32_t processor; /* pCPU whose run queue it is on */
-    _Atomic bool running;       /* registers are loaded on a CPU */
+    _Atomic uint32_t processor;            /* pCPU whose run queue it is on */
+    _Atomic bool running;                  /* registers are loaded on a CPU */
+    uint64_t hard_affinity, soft_affinity; /* as domctl set them; policy may cut them */
 
     /* runstate: written by sched/ on the vCPU's own CPU */
     struct vcpu_runstate_info runstate;
@@ -93,7 +95,9 @@ struct domain {
     bool is_dying;
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*; the first one counts */
     uint32_t pause_count;
-    _Atomic uint8_t death;        /* how far domain_kill() has come */
+    bool shutdown_told;                 /* it has stopped, and who must know has been told */
+    _Atomic uint8_t death;              /* how far domain_kill() has come */
+    struct domain_watchdogs *watchdogs; /* SCHEDOP_watchdog; NULL until there is one */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
@@ -121,6 +125,13 @@ struct domain {
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
+    uint32_t max_evtchn_port; /* createdomain's; ports beyond are not given out */
+
+    /* grant/: createdomain's, below 0: the default */
+    int32_t max_grant_frames, max_maptrack_frames;
+
+    /* sched/: domctl's scheduler_op */
+    uint16_t weight, cap;
 
     /* irq/ */
     uint32_t pci_cf8; /* what the domain wrote to port cf8 last */
