@@ -9,6 +9,7 @@
 
 #include "console/console.h"
 #include "event/evtchn.h"
+#include "grant/grant.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
@@ -94,6 +95,7 @@ static void domain_free(struct domain *d)
     for_each_vcpu (d, v)
         vcpu_destroy(v);
     evtchn_domain_destroy(d);
+    grant_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     free_page(d->extra_vcpu_info);
     if (d->shared_info) {
@@ -183,7 +185,7 @@ int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_p
         page_share(d->shared_info_mfn, id);
         d->extra_vcpu_info = alloc_page();
     }
-    rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
+    rc = d->extra_vcpu_info ? evtchn_domain_create(d) ?: grant_domain_create(d) : -ENOMEM;
     spin_lock(&domain_list_lock);
     p = list_place_locked(id);
     if (rc == 0 && *p && (*p)->domain_id == id)
@@ -372,7 +374,7 @@ int domain_kill(struct domain *d)
         return -ERESTART;
     WRITE_ONCE(d->is_dying, true);
     /* each has little to do when it did it before */
-    rc = release_vcpus(d) ?: paging_relinquish(d) ?: domain_relinquish_pages(d);
+    rc = release_vcpus(d) ?: paging_relinquish(d) ?: grant_domain_relinquish(d) ?: domain_relinquish_pages(d);
     atomic_store(&d->death, rc ? was : MAX(was, DEAD));
     if (rc)
         return rc;

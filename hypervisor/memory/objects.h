@@ -109,6 +109,10 @@ struct domain {
     uint32_t relinquish_mfn; /* how far paging_relinquish() has come */
     _Atomic uint64_t dirty_cpus; /* CPUs whose TLBs may hold entries of this domain */
 
+    /* grant/ */
+    struct grant_table *grant;
+    uint32_t max_grant_frames, max_maptrack_frames; /* limits: grant_set_limits() */
+
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
