@@ -122,13 +122,14 @@ struct domain {
     uint8_t *memory_map;    /* XENMEM_set_memory_map: a frame of e820 entries, or NULL; d->lock */
     uint32_t nr_memory_map; /* how many of them */
 
+    /* grant/ */
+    struct grant_table *grant;
+    uint32_t max_grant_frames, max_maptrack_frames; /* limits: grant_set_limits() */
+
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
     uint32_t max_evtchn_port; /* createdomain's; ports beyond are not given out */
-
-    /* grant/: createdomain's, below 0: the default */
-    int32_t max_grant_frames, max_maptrack_frames;
 
     /* sched/: domctl's scheduler_op */
     uint16_t weight, cap;

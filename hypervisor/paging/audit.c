@@ -11,6 +11,7 @@ struct expected {
 
 static struct expected *want, *reserved; /* by frame; of one audit at a time */
 static unsigned int nr_bad;
+void (*paging_audit_others)(paging_held_fn *fn);
 
 static void complain_if(bool bad, const char *what, uint64_t mfn)
 {
@@ -86,6 +87,11 @@ static void audit_vcpu(const struct vcpu *v)
     expect_held(v->info_mfn, PGT_WRITABLE);
 }
 
+static void expect_others(mfn_t m, bool writable)
+{
+    expect(m, writable ? PGT_WRITABLE : PGT_NONE, 0);
+}
+
 static void audit_expectations(uint64_t mfn)
 {
     uint64_t c = frame_table[mfn].count_info, x = frame_table[mfn].type_info;
@@ -127,6 +133,8 @@ unsigned int paging_audit(void)
     for (struct domain *d = domain_list; d; d = d->next) /* all stand still: no lock */
         for_each_vcpu (d, v)
             audit_vcpu(v);
+    if (paging_audit_others)
+        paging_audit_others(expect_others);
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)))
             audit_expectations(m);

@@ -453,6 +453,8 @@ static void fill_map(void *p)
     INOUT("physdev_op " #op, physdev_op, struct physdev_##type, fill, { PHYSDEVOP_##op, PTR })
 #define PHYSDEV_IN(op, type) \
     IN("physdev_op " #op, physdev_op, struct physdev_##type, { PHYSDEVOP_##op, PTR })
+#define GRANT(what, op) \
+    INOUT(what, grant_table_op, struct gnttab_##op, NULL, { GNTTABOP_##op, PTR, 1 })
 #define VERSION(op, type) OUT("xen_version " #op, xen_version, type, { XENVER_##op, PTR })
 #define VCPU_IN(op, type) IN("vcpu_op " #op, vcpu_op, type, { VCPUOP_##op, 0, PTR })
 
@@ -535,9 +537,11 @@ static const struct row rows[] = {
     PHYSDEV_IN(restore_msi_ext, pci_device),
     NONE("physdev_op pirq_eoi_gmfn_v2", physdev_op, ENOSYS, { PHYSDEVOP_pirq_eoi_gmfn_v2, PTR }),
     IN("sysctl", sysctl, struct xen_sysctl, { PTR }),
-    NONE("grant_table_op map", grant_table_op, ENOSYS, { GNTTABOP_map_grant_ref, PTR, 1 }),
-    NONE("grant_table_op setup_table", grant_table_op, ENOSYS, { GNTTABOP_setup_table, PTR, 1 }),
-    NONE("grant_table_op copy", grant_table_op, ENOSYS, { GNTTABOP_copy, PTR, 1 }),
+    GRANT("grant_table_op map", map_grant_ref),
+    GRANT("grant_table_op setup_table", setup_table),
+    GRANT("grant_table_op copy", copy),
+    GRANT("grant_table_op unmap", unmap_grant_ref),
+    GRANT("grant_table_op query_size", query_size),
     NONE("domctl", domctl, ENOSYS, { PTR }),
     NONE("xsm_op", xsm_op, ENOSYS, { PTR }),
     NONE("xenpmu_op", xenpmu_op, EOPNOTSUPP, { 4, PTR }),

@@ -35,6 +35,7 @@ STUB_HC(hc_console_io, 18)
 STUB_HC(hc_event_channel_op, 32)
 STUB_HC(hc_physdev_op, 33)
 STUB_HC(hc_iret, 23)
+STUB_HC(hc_grant_table_op, 20)
 
 /* As x86/entry.S does it. */
 static inline void hypercall_dispatch(struct cpu_user_regs *regs)
