@@ -8,6 +8,7 @@
 #include <xen/memory.h>
 
 #include "domain/domain.h"
+#include "grant/grant.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "x86/multiboot.h"
@@ -25,11 +26,11 @@ static unsigned int max_order(void)
     return current->domain->is_privileged ? MAX_ORDER_PRIVILEGED : MAX_ORDER;
 }
 
-/* The domain with this id, referenced, if the caller may act for it. */
-static long target_get(domid_t id, struct domain **out)
+/* The domain with this id, referenced, if the caller has that right over it. */
+static long target_get(domid_t id, enum right what, struct domain **out)
 {
     struct domain *d = domain_get_by_id(current->domain, id);
-    long rc = d ? policy_check(current->domain, d, RIGHT_MEMORY) : -ESRCH;
+    long rc = d ? policy_check(current->domain, d, what) : -ESRCH;
 
     if (d && rc)
         domain_put(d);
@@ -179,7 +180,7 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
         i >= r.nr_extents || r.extent_order > max_order() ||
         (r.mem_flags & XENMEMF_populate_on_demand))
         return (long)i;
-    rc = target_get(r.domid, &d);
+    rc = target_get(r.domid, RIGHT_MEMORY, &d);
     if (rc)
         return i ? (long)i : rc;
     do {
@@ -247,7 +248,7 @@ static long op_exchange(guest_va_t arg)
         x.in.nr_extents << io != x.out.nr_extents << oo || x.nr_exchanged > x.in.nr_extents ||
         x.nr_exchanged % in_per || x.in.nr_extents % in_per || (bits && bits < oo + PAGE_SHIFT))
         return -EINVAL;
-    rc = target_get(x.in.domid, &d);
+    rc = target_get(x.in.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     while (rc == 0 && x.nr_exchanged < x.in.nr_extents) {
@@ -276,11 +277,10 @@ static long op_claim_pages(guest_va_t arg)
         return -EFAULT;
     if (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags)
         return -EINVAL;
-    rc = target_get(r.domid, &d);
+    rc = target_get(r.domid, RIGHT_CONTROL, &d);
     if (rc)
         return rc;
-    rc = policy_check(current->domain, d, RIGHT_CONTROL) /* not for itself, if it has no more */
-             ?: domain_claim_pages(d, r.nr_extents);
+    rc = domain_claim_pages(d, r.nr_extents);
     domain_put(d);
     return rc;
 }
@@ -292,7 +292,7 @@ static long op_about_domain(unsigned int cmd, guest_va_t arg)
     struct domain *d;
     domid_t id;
     uint64_t n;
-    long rc = copy_from_guest(&id, arg, sizeof(id)) ?: target_get(id, &d);
+    long rc = copy_from_guest(&id, arg, sizeof(id)) ?: target_get(id, RIGHT_MEMORY, &d);
 
     if (rc)
         return rc;
@@ -324,6 +324,57 @@ static long op_machphys_mfn_list(guest_va_t arg)
     return copy_to_guest(to, &list.nr_extents, sizeof(list.nr_extents));
 }
 
+/* [first, first + n) of d's grant table to the list at `to`. */
+static long copy_grant_frames(struct domain *d, uint32_t first, uint32_t n, guest_va_t to)
+{
+    mfn_t frames[BATCH];
+    xen_pfn_t list[BATCH];
+    long rc = 0;
+
+    for (uint32_t i = 0, k; rc == 0 && i < n; i += k) {
+        k = MIN(n - i, BATCH);
+        rc = grant_shared_frames(d, first + i, k, frames);
+        for (uint32_t j = 0; rc == 0 && j < k; j++)
+            list[j] = mfn_x(frames[j]);
+        rc = rc ?: copy_to_guest(gva_index(to, i, sizeof(list[0])), list, k * sizeof(list[0]));
+    }
+    return rc;
+}
+
+/**
+ * XENMEM_acquire_resource: the frames of a domain's grant table, to be mapped as frames of that domain.
+ * Without a list nr_frames (IN/OUT) becomes how many there can be.
+ * Returns 0; -EFAULT; -ESRCH; -EPERM; -EOPNOTSUPP another type of resource; -EINVAL what must be zero is
+ *   not, the table of version 2, frames but no list, more than there can be; -ENOMEM. Preemptible.
+ */
+static long op_acquire_resource(guest_va_t arg)
+{
+    guest_va_t nr = _gva(gva_x(arg) + offsetof(struct xen_mem_acquire_resource, nr_frames));
+    struct xen_mem_acquire_resource r;
+    struct domain *d;
+    uint32_t most;
+    long rc;
+
+    if (copy_from_guest(&r, arg, sizeof(r)))
+        return -EFAULT;
+    rc = r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
+    if (rc)
+        return rc;
+    most = d->max_grant_frames;
+    if (r.type != XENMEM_resource_grant_table)
+        rc = -EOPNOTSUPP;
+    else if (r.id != XENMEM_resource_grant_table_id_shared)
+        rc = -EINVAL;
+    else if (gva_x(GVA_OF(r.frame_list)) == 0)
+        rc = r.nr_frames ? -EINVAL : copy_to_guest(nr, &most, sizeof(most));
+    else if (r.nr_frames > most || r.frame > most - r.nr_frames)
+        rc = r.nr_frames ? -EINVAL : 0;
+    else
+        rc = copy_grant_frames(d, (uint32_t)r.frame, r.nr_frames, GVA_OF(r.frame_list));
+    domain_put(d);
+    return rc;
+}
+
 /** Nobody has virtual NUMA nodes. */
 static long op_get_vnumainfo(guest_va_t arg)
 {
@@ -333,7 +384,7 @@ static long op_get_vnumainfo(guest_va_t arg)
 
     if (copy_from_guest(&info, arg, sizeof(info)))
         return -EFAULT;
-    rc = info.pad ? -EINVAL : target_get(info.domid, &d);
+    rc = info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     domain_put(d);
@@ -349,7 +400,7 @@ static long op_add_to_physmap(guest_va_t arg)
 
     if (copy_from_guest(&map, arg, sizeof(map)))
         return -EFAULT;
-    rc = map.space == XENMAPSPACE_gmfn_foreign ? -ENOSYS : target_get(map.domid, &d);
+    rc = map.space == XENMAPSPACE_gmfn_foreign ? -ENOSYS : target_get(map.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     domain_put(d);
@@ -371,7 +422,8 @@ static long op_set_memory_map(guest_va_t arg)
 
     if (copy_from_guest(&new, arg, sizeof(new)))
         return -EFAULT;
-    rc = new.map.nr_entries > PAGE_SIZE / E820_BYTES ? -EINVAL : target_get(new.domid, &d);
+    rc = new.map.nr_entries > PAGE_SIZE / E820_BYTES ? -EINVAL
+                                                     : target_get(new.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     map = alloc_page();
@@ -465,6 +517,7 @@ long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t
     case XENMEM_machphys_mfn_list: return op_machphys_mfn_list(_gva(arg));
     case XENMEM_memory_map: return op_memory_map(_gva(arg));
     case XENMEM_set_memory_map: return op_set_memory_map(_gva(arg));
+    case XENMEM_acquire_resource: return op_acquire_resource(_gva(arg));
     case XENMEM_get_vnumainfo: return op_get_vnumainfo(_gva(arg));
     case XENMEM_add_to_physmap: return op_add_to_physmap(_gva(arg));
     case XENMEM_get_sharing_freed_pages:

@@ -9,7 +9,7 @@
 #include <CUnit/Basic.h>
 
 #include "fake.h"
-#include "hypercall/hypercall.h"
+#include "hypercall/domctl.h"
 #include "lib/errno.h"
 #include "memory/heap.h"
 #include "paging/internal.h" /* paging_unpin() alone */
@@ -740,6 +740,85 @@ static void test_the_m2p_is_shared_read_only(void)
     teardown();
 }
 
+/* ---- what a saver asks ---- */
+
+static xen_pfn_t list[1024];
+static struct xen_domctl ctl;
+
+static long frame_infos(uint64_t n)
+{
+    ctl = (struct xen_domctl){ .u.getpageframeinfo3 = { .num = n } };
+    set_xen_guest_handle(ctl.u.getpageframeinfo3.array, list);
+    return domctl_getpageframeinfo3(guest, &ctl);
+}
+
+static void test_types_and_pins_of_a_guests_frames(void)
+{
+    uint64_t t4, t3, t2, t1, m, half;
+    mfn_t info = heap_alloc(0, 0);
+    unsigned int steps = 0;
+    long rc;
+
+    setup();
+    all_free++;
+    page_share(info, GUEST);
+    fake_guest_map(list, sizeof(list), FAKE_READ_WRITE);
+    t4 = tree(guest, &t3, &t2, &t1);
+    m = page(guest), half = page(guest);
+    table(half)[0] = pte_make(page(guest), W);
+    table(half)[256] = pte_make(page(guest), W);
+    CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L4_TABLE, t4, GUEST), 0);
+    CU_ASSERT_EQUAL(ext(MMUEXT_PIN_L1_TABLE, t1, GUEST), 0);
+    CU_ASSERT_TRUE(page_get_writable(guest, _mfn(m)));
+    fake_preempt_every = 1;
+    CU_ASSERT_EQUAL(paging_pin(guest, _mfn(half), PGT_L2), -ERESTART);
+    for (unsigned int i = 0; i < 1024; i += 16) {
+        const xen_pfn_t ask[16] = { t4,          t3, t2,          t1,         m,     half,      l1,
+                                    page(third), 0,  mfn_x(info), 1ULL << 40, ~0ULL, NR_FRAMES, t1,
+                                    page(guest), t4 };
+
+        memcpy(&list[i], ask, sizeof(ask));
+    }
+    while ((rc = domctl_getpageframeinfo3(guest, &ctl), steps++) < 100) {
+        if (steps == 1) { /* the first one was for nothing */
+            ctl.u.getpageframeinfo3.num = 1024;
+            set_xen_guest_handle(ctl.u.getpageframeinfo3.array, list);
+        } else if (rc != -ERESTART)
+            break;
+    }
+    CU_ASSERT_EQUAL(rc, 0);
+    CU_ASSERT_TRUE(steps > 10);
+    for (unsigned int i = 0; i < 1024; i++) {
+        static const uint32_t want[16] = { 0xc0000000, 0x30000000, 0x20000000, 0x90000000,
+                                           0,          0,          0xf0000000, 0xf0000000,
+                                           0xf0000000, 0xf0000000, 0xf0000000, 0xf0000000,
+                                           0xf0000000, 0x90000000, 0,          0xc0000000 };
+
+        CU_ASSERT_EQUAL(list[i], want[i % 16]);
+    }
+    fake_preempt_every = 0;
+    page_put_writable(_mfn(m));
+    CU_ASSERT_EQUAL(frame_infos(1025), -E2BIG);
+    CU_ASSERT_EQUAL(frame_infos(1ULL << 32), -E2BIG);
+    CU_ASSERT_EQUAL(frame_infos(0), 0);
+    fake_fail_copy(4); /* the second part of the list cannot be written */
+    CU_ASSERT_EQUAL(frame_infos(64), -EFAULT);
+    CU_ASSERT_EQUAL(ctl.u.getpageframeinfo3.num, 32);
+    page_share(info, DOMID_INVALID);
+    page_put(mfn_to_page(info));
+    teardown();
+}
+
+static void test_writes_are_not_logged(void)
+{
+    ctl.u.shadow_op.op = XEN_DOMCTL_SHADOW_OP_OFF;
+    CU_ASSERT_EQUAL(domctl_shadow_op(guest, &ctl), -EINVAL);
+    ctl.u.shadow_op.op = XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY;
+    CU_ASSERT_EQUAL(domctl_shadow_op(guest, &ctl), -EOPNOTSUPP);
+    ctl.u.shadow_op.op = 99;
+    CU_ASSERT_EQUAL(domctl_shadow_op(guest, &ctl), -EOPNOTSUPP);
+}
+
 /* ---- two domains at random ---- */
 
 #define NR_OWN 16u
@@ -861,6 +940,8 @@ int main(void)
     CU_ADD_TEST(s, test_death_finds_what_was_given_back_but_is_in_use);
     CU_ADD_TEST(s, test_a_shared_frame_of_the_hypervisors_outlives_its_domain);
     CU_ADD_TEST(s, test_the_m2p_is_shared_read_only);
+    CU_ADD_TEST(s, test_types_and_pins_of_a_guests_frames);
+    CU_ADD_TEST(s, test_writes_are_not_logged);
     CU_ADD_TEST(s, test_two_domains_at_random);
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();
