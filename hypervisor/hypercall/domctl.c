@@ -631,7 +631,8 @@ long hc_domctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
         return -ERESTART; /* after this CPU's softirqs */
     rc = dispatch(e, &op);
     atomic_store(&busy, false);
-    if ((e->flags & OUT_ALWAYS) || ((e->flags & OUT) && rc == 0))
-        rc = copy_to_guest(_gva(arg), &op, sizeof(op)) ?: rc;
+    if (((e->flags & OUT_ALWAYS) || ((e->flags & OUT) && rc == 0)) &&
+        copy_to_guest(_gva(arg), &op, sizeof(op)))
+        return -EFAULT;
     return rc;
 }
