@@ -79,6 +79,9 @@ static void create(void)
     CHECK_EQ(domctl(XEN_DOMCTL_createdomain), 0);
     id = op.domain;
     memset(&op, 0, sizeof(op));
+    op.u.max_vcpus.max = 1;
+    CHECK_EQ(domctl(XEN_DOMCTL_max_vcpus), 0);
+    memset(&op, 0, sizeof(op));
     op.u.max_mem.max_memkb = 4 * (NR + 10);
     CHECK_EQ(domctl(XEN_DOMCTL_max_mem), 0);
     for (unsigned int i = 0; i < NR; i++)
