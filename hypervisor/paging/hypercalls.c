@@ -68,26 +68,28 @@ static noinline long list_do_foreign(unsigned int nr_hypercall, uint64_t list, u
 {
     bool is_update = nr_hypercall == __HYPERVISOR_mmu_update;
     uint32_t pt_dom = is_update ? (uint32_t)foreign >> 16 : 0;
-    struct domain *d, *owner, *caller = current->domain;
+    struct domain *caller = current->domain, *d = caller, *owner;
     long rc = foreign_get((domid_t)foreign, &owner);
 
     if (rc)
         return rc;
-    d = is_update ? caller : owner;
-    if (pt_dom && pt_dom - 1 != caller->domain_id)
-        rc = foreign_get((domid_t)(pt_dom - 1), &d);
+    if (!is_update)
+        d = owner;
+    else if (pt_dom && pt_dom - 1 != caller->domain_id)
+        rc = pt_dom - 1 > DOMID_SELF ? -ESRCH : foreign_get((domid_t)(pt_dom - 1), &d);
     if (rc == 0) {
-        /* nobody's pseudo-domain has tables; nor does one domain's frame become part of another's space */
+        /* who owns no tables; or one domain's frame would become a part of another one's space */
         if (!foreign_is_real(d) || (d != caller && d != owner))
             rc = -EPERM;
         else
             rc = list_do(d, owner, nr_hypercall, list, count, done_out, foreign, size, fn);
-        if (pt_dom)
+        if (is_update)
             foreign_put(d);
     }
     foreign_put(owner);
     return rc;
 }
+_Static_assert(DOMID_SELF == DOMID_FIRST_RESERVED, "ABI: beyond are no domains");
 
 /* ---- mmu_update ---- */
 

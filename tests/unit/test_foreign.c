@@ -488,7 +488,7 @@ static void test_entries_of_another_domains_tables(void)
                     -EPERM);
     CU_ASSERT_EQUAL(update(t1 << PAGE_SHIFT, pte_make(page(third), P), (GUEST + 1u) << 16 | THIRD),
                     -EPERM);
-    CU_ASSERT_EQUAL(update(t1 << PAGE_SHIFT, 0, (DOMID_IO + 1u) << 16 | DOMID_IO), -EPERM);
+    CU_ASSERT_EQUAL(update(t1 << PAGE_SHIFT, 0, (DOMID_IO + 1u) << 16 | GUEST), -ESRCH);
     CU_ASSERT_EQUAL(update(t1 << PAGE_SHIFT, 0, 100u << 16 | GUEST), -ESRCH);
     CU_ASSERT_EQUAL(update(l1 << PAGE_SHIFT, pte_make(m, P), 2u << 16 | GUEST),
                     0); /* one's own id */
