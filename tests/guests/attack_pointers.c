@@ -4,9 +4,10 @@
  * nothing is written, nothing has happened, and the hypervisor lives. What ours does not implement
  * answers as it does to good pointers.
  */
-#define __XEN_TOOLS__ 1 /* for sysctl.h */
+#define __XEN_TOOLS__ 1 /* for domctl.h and sysctl.h */
 #include "guest.h"
 
+#include <xen/domctl.h>
 #include <xen/grant_table.h>
 #include <xen/platform.h>
 #include <xen/sysctl.h>
@@ -421,6 +422,14 @@ static void fill_map(void *p)
     m->nr_entries = 1;
 }
 
+static void fill_mfn_list(void *p)
+{
+    struct xen_machphys_mfn_list *l = p;
+
+    set_xen_guest_handle(l->extent_start, (xen_pfn_t *)list);
+    l->max_extents = 1;
+}
+
 #define IN(what, nr, type, ...)                                       \
     {                                                                 \
         what, NR(nr), -EFAULT, sizeof(type), false, __VA_ARGS__, NULL \
@@ -453,6 +462,8 @@ static void fill_map(void *p)
     INOUT("physdev_op " #op, physdev_op, struct physdev_##type, fill, { PHYSDEVOP_##op, PTR })
 #define PHYSDEV_IN(op, type) \
     IN("physdev_op " #op, physdev_op, struct physdev_##type, { PHYSDEVOP_##op, PTR })
+#define GRANT(what, op) \
+    INOUT(what, grant_table_op, struct gnttab_##op, NULL, { GNTTABOP_##op, PTR, 1 })
 #define VERSION(op, type) OUT("xen_version " #op, xen_version, type, { XENVER_##op, PTR })
 #define VCPU_IN(op, type) IN("vcpu_op " #op, vcpu_op, type, { VCPUOP_##op, 0, PTR })
 
@@ -477,11 +488,13 @@ static const struct row rows[] = {
         MEM(machphys_mapping)),
     INOUT("memory_op machine_memory_map", memory_op, struct xen_memory_map, fill_map,
           MEM(machine_memory_map)),
-    NONE("memory_op machphys_mfn_list", memory_op, ENOSYS, MEM(machphys_mfn_list)),
-    NONE("memory_op memory_map", memory_op, ENOSYS, MEM(memory_map)),
-    NONE("memory_op set_memory_map", memory_op, ENOSYS, MEM(set_memory_map)),
-    NONE("memory_op claim_pages", memory_op, ENOSYS, { 24, PTR }),
-    NONE("memory_op maximum_gpfn", memory_op, ENOSYS, MEM(maximum_gpfn)),
+    INOUT("memory_op machphys_mfn_list", memory_op, struct xen_machphys_mfn_list, fill_mfn_list,
+          MEM(machphys_mfn_list)),
+    MEMORY(memory_map, struct xen_memory_map),
+    MEMORY(set_memory_map, struct xen_foreign_memory_map),
+    IN("memory_op claim_pages", memory_op, struct xen_memory_reservation, { 24, PTR }),
+    MEMORY(maximum_gpfn, domid_t),
+    IN("memory_op acquire_resource", memory_op, struct xen_mem_acquire_resource, { 28, PTR }),
     INOUT("multicall", multicall, struct multicall_entry, fill_multicall, { PTR, 1 }),
     VERSION(extraversion, xen_extraversion_t),
     VERSION(compile_info, struct xen_compile_info),
@@ -502,8 +515,9 @@ static const struct row rows[] = {
     IN("nmi_op register", nmi_op, struct xennmi_callback, { XENNMI_register_callback, PTR }),
     IN("sched_op shutdown", sched_op, struct sched_shutdown, { SCHEDOP_shutdown, PTR }),
     IN("sched_op poll", sched_op, struct sched_poll, { SCHEDOP_poll, PTR }),
-    NONE("sched_op remote_shutdown", sched_op, ENOSYS, { SCHEDOP_remote_shutdown, PTR }),
-    NONE("sched_op watchdog", sched_op, ENOSYS, { SCHEDOP_watchdog, PTR }),
+    IN("sched_op remote_shutdown", sched_op, struct sched_remote_shutdown,
+       { SCHEDOP_remote_shutdown, PTR }),
+    IN("sched_op watchdog", sched_op, struct sched_watchdog, { SCHEDOP_watchdog, PTR }),
     IN("callback_op register", callback_op, struct callback_register, { CALLBACKOP_register, PTR }),
     IN("callback_op unregister", callback_op, struct callback_unregister,
        { CALLBACKOP_unregister, PTR }),
@@ -535,10 +549,12 @@ static const struct row rows[] = {
     PHYSDEV_IN(restore_msi_ext, pci_device),
     NONE("physdev_op pirq_eoi_gmfn_v2", physdev_op, ENOSYS, { PHYSDEVOP_pirq_eoi_gmfn_v2, PTR }),
     IN("sysctl", sysctl, struct xen_sysctl, { PTR }),
-    NONE("grant_table_op map", grant_table_op, ENOSYS, { GNTTABOP_map_grant_ref, PTR, 1 }),
-    NONE("grant_table_op setup_table", grant_table_op, ENOSYS, { GNTTABOP_setup_table, PTR, 1 }),
-    NONE("grant_table_op copy", grant_table_op, ENOSYS, { GNTTABOP_copy, PTR, 1 }),
-    NONE("domctl", domctl, ENOSYS, { PTR }),
+    GRANT("grant_table_op map", map_grant_ref),
+    GRANT("grant_table_op setup_table", setup_table),
+    GRANT("grant_table_op copy", copy),
+    GRANT("grant_table_op unmap", unmap_grant_ref),
+    GRANT("grant_table_op query_size", query_size),
+    IN("domctl", domctl, struct xen_domctl, { PTR }),
     NONE("xsm_op", xsm_op, ENOSYS, { PTR }),
     NONE("xenpmu_op", xenpmu_op, EOPNOTSUPP, { 4, PTR }),
     NONE("hypfs_op read", hypfs_op, ENOSYS, { 1, PTR, 16, PTR, 16 }),

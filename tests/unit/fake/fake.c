@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fake.h"
+#include "grant/grant.h"
 #include "lib/cmdline.h"
 #include "lib/print.h"
 #include "memory/heap.h"
@@ -342,6 +343,11 @@ WEAK struct domain *domain_get_by_id(struct domain *caller, domid_t id)
         }
     return NULL;
 }
+WEAK int policy_check(const struct domain *caller, const struct domain *target, enum right what)
+{
+    (void)what;
+    return caller == target || caller->is_privileged ? 0 : -EPERM;
+}
 WEAK void domain_put(struct domain *d) { atomic_fetch_sub(&d->refs, 1); }
 WEAK void vcpu_unblock(struct vcpu *v)
 {
@@ -398,3 +404,22 @@ WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
     (void)sel;
 }
 WEAK void arch_vcpu_unload(struct vcpu *v) { (void)v; }
+WEAK int grant_domain_create(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames)
+{
+    d->max_grant_frames = grant_frames;
+    d->max_maptrack_frames = maptrack_frames;
+    return 0;
+}
+WEAK int grant_domain_relinquish(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK void grant_domain_destroy(struct domain *d) { (void)d; }
+WEAK unsigned int grant_audit(void) { return 0; }
+WEAK void grant_print(void) {}
