@@ -95,6 +95,7 @@ static void domain_free(struct domain *d)
         vcpu_destroy(v);
     evtchn_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
+    xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
