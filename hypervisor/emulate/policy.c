@@ -313,7 +313,8 @@ int guest_arch_caps(const struct domain *d, uint64_t *value)
 }
 
 /* The hypervisor's own leaves: signature, version, hypercall page and its MSR, time, address width. */
-static void leaf_xen(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+static noinline void leaf_xen(const struct vcpu *v, uint32_t leaf, uint32_t subleaf,
+                              uint32_t out[4])
 {
     const struct domain *d = v->domain;
     const struct policy_row *row = cpu_policy_of(d)->row;
