@@ -25,6 +25,9 @@ static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
  */
 int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c);
 
+/** An NMI for v, wherever it is. Returns 0. */
+long vcpu_send_nmi(struct vcpu *v);
+
 /*
  * Those that have a handler, hc_NAME. platform_op has no EDD, DDC and EFI information, xenpmu_op
  * answers as Xen's with vpmu off; the arguments of iret are on the guest's stack.
@@ -35,6 +38,6 @@ int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c);
         X(memory_op), X(multicall), X(update_va_mapping), X(set_timer_op), X(xen_version),         \
         X(console_io), X(vm_assist), X(update_va_mapping_otherdomain), X(iret), X(vcpu_op),        \
         X(set_segment_base), X(mmuext_op), X(nmi_op), X(sched_op), X(callback_op),                 \
-        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl)
+        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(domctl)
 #define HANDLER(nr) hc_##nr
 hypercall_fn HYPERCALLS(HANDLER);

@@ -10,10 +10,40 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
+/* -ESRCH; -EPERM, also for oneself. */
+static long op_remote_shutdown(guest_va_t arg)
+{
+    struct sched_remote_shutdown op;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    if (policy_check(current->domain, NULL, RIGHT_CONTROL))
+        return -EPERM;
+    d = domain_get_by_id(current->domain, op.domain_id);
+    if (d == NULL)
+        return -ESRCH;
+    rc = d == current->domain ? -EPERM : policy_check(current->domain, d, RIGHT_CONTROL);
+    if (rc == 0)
+        domain_shutdown(d, (uint8_t)op.reason);
+    domain_put(d);
+    return rc;
+}
+
+static long op_watchdog(guest_va_t arg)
+{
+    struct sched_watchdog op;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    return domain_watchdog(current->domain, op.id, op.timeout);
+}
+
 /**
  * HYPERVISOR_sched_op.
- * Returns 0; -EFAULT; what evtchn_poll() says; -ENOSYS for remote_shutdown, shutdown_code, watchdog,
- *   pin_override and unknown commands.
+ * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll(), op_remote_shutdown() and
+ *   domain_watchdog() say; -ENOSYS for shutdown_code, pin_override and unknown commands.
  */
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -31,6 +61,8 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
         domain_shutdown(current->domain, (uint8_t)op.reason);
         return 0;
     case SCHEDOP_poll: return evtchn_poll(_gva(arg));
+    case SCHEDOP_remote_shutdown: return op_remote_shutdown(_gva(arg));
+    case SCHEDOP_watchdog: return op_watchdog(_gva(arg));
     default: return -ENOSYS;
     }
 }
@@ -148,7 +180,7 @@ static long op_register_info(struct vcpu *v, guest_va_t arg)
     return rc;
 }
 
-static long op_send_nmi(struct vcpu *v)
+long vcpu_send_nmi(struct vcpu *v)
 {
     atomic_store(&v->nmi_pending, true);
     vcpu_unblock(v);
@@ -184,7 +216,7 @@ long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a
     case VCPUOP_set_singleshot_timer: return op_singleshot(v, true, _gva(arg));
     case VCPUOP_stop_singleshot_timer: return op_singleshot(v, false, _gva(arg));
     case VCPUOP_register_vcpu_info: return op_register_info(v, _gva(arg));
-    case VCPUOP_send_nmi: return op_send_nmi(v);
+    case VCPUOP_send_nmi: return vcpu_send_nmi(v);
     case VCPUOP_get_physid: return -EINVAL;
     default: return -ENOSYS;
     }

@@ -32,7 +32,7 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct xen_sysctl op;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if (copy_from_guest(&op, _gva(arg), sizeof(op)))
         return -EFAULT;

@@ -185,9 +185,10 @@ static void setup(void)
     cpuid_policy_init();
     free_at_start = heap_free_pages();
     dom0 = fake_domain(0, 1);
-    dom0->is_privileged = true;
     fake_current(dom0->vcpu[0]);
-    CU_ASSERT_EQUAL_FATAL(domain_create(1, 0, 2, 100, &d), 0);
+    CU_ASSERT_EQUAL_FATAL(domain_create(1, &(struct xen_domctl_createdomain){ .max_vcpus = 2 }, &d),
+                          0);
+    d->max_pages = 100;
     CU_ASSERT_EQUAL_FATAL(vcpu_create(d, 0), 0);
     CU_ASSERT_EQUAL_FATAL(vcpu_create(d, 1), 0);
     v = d->vcpu[0];
