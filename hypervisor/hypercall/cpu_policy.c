@@ -166,20 +166,20 @@ long domctl_set_cpu_policy(struct domain *d, struct xen_domctl *op)
 
 /* ---- sysctl ---- */
 
-/* By XEN_SYSCTL_cpu_policy_*. 0, -EINVAL, -EOPNOTSUPP. */
+/* By XEN_SYSCTL_cpu_policy_* or _cpu_featureset_*. 0, -EINVAL, -EOPNOTSUPP. */
 static long policy_by_index(uint32_t index, const struct cpu_policy **p)
 {
-    *p = NULL;
-    switch (index) {
-    case XEN_SYSCTL_cpu_policy_raw:
-    case XEN_SYSCTL_cpu_policy_host: return 0;
-    case XEN_SYSCTL_cpu_policy_pv_max:
-    case XEN_SYSCTL_cpu_policy_pv_default: *p = cpu_policy_of(NULL); return 0;
-    case XEN_SYSCTL_cpu_policy_hvm_max:
-    case XEN_SYSCTL_cpu_policy_hvm_default: return -EOPNOTSUPP;
-    default: return -EINVAL;
-    }
+    *p = index <= XEN_SYSCTL_cpu_policy_host ? NULL : cpu_policy_of(NULL);
+    if (index > XEN_SYSCTL_cpu_policy_hvm_default)
+        return -EINVAL;
+    return index == XEN_SYSCTL_cpu_policy_hvm_max || index == XEN_SYSCTL_cpu_policy_hvm_default
+               ? -EOPNOTSUPP
+               : 0;
 }
+_Static_assert((int)XEN_SYSCTL_cpu_policy_host == XEN_SYSCTL_cpu_featureset_host &&
+                   XEN_SYSCTL_cpu_policy_hvm_max == XEN_SYSCTL_cpu_featureset_hvm &&
+                   XEN_SYSCTL_cpu_policy_hvm_default == XEN_SYSCTL_cpu_featureset_hvm_max,
+               "ABI: policies and featuresets, HVM's at the same places");
 
 /** XEN_SYSCTL_get_cpu_policy: -EINVAL index; -EOPNOTSUPP HVM's; -ENOBUFS; -EFAULT. */
 long sysctl_get_cpu_policy(struct xen_sysctl *op)
@@ -236,14 +236,6 @@ void cpu_featureset(const struct cpu_policy *p, uint32_t words[NR_FEATURE_WORDS]
  */
 long sysctl_get_cpu_featureset(struct xen_sysctl *op)
 {
-    static const uint8_t index[] = {
-        [XEN_SYSCTL_cpu_featureset_raw] = XEN_SYSCTL_cpu_policy_raw,
-        [XEN_SYSCTL_cpu_featureset_host] = XEN_SYSCTL_cpu_policy_host,
-        [XEN_SYSCTL_cpu_featureset_pv] = XEN_SYSCTL_cpu_policy_pv_default,
-        [XEN_SYSCTL_cpu_featureset_hvm] = XEN_SYSCTL_cpu_policy_hvm_default,
-        [XEN_SYSCTL_cpu_featureset_pv_max] = XEN_SYSCTL_cpu_policy_pv_max,
-        [XEN_SYSCTL_cpu_featureset_hvm_max] = XEN_SYSCTL_cpu_policy_hvm_max,
-    };
     struct xen_sysctl_cpu_featureset *f = &op->u.cpu_featureset;
     uint32_t words[NR_FEATURE_WORDS], nr = MIN(f->nr_features, NR_FEATURE_WORDS);
     const struct cpu_policy *p;
@@ -253,9 +245,7 @@ long sysctl_get_cpu_featureset(struct xen_sysctl *op)
         f->nr_features = NR_FEATURE_WORDS;
         return 0;
     }
-    if (f->index >= ARRAY_SIZE(index))
-        return -EINVAL;
-    rc = policy_by_index(index[array_index_nospec(f->index, ARRAY_SIZE(index))], &p);
+    rc = policy_by_index(f->index, &p);
     if (rc)
         return rc;
     cpu_featureset(p, words);

@@ -11,12 +11,19 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
-/* The vCPU of that number; or NULL and why: it is not there, or the caller's own domain's. */
-static struct vcpu *vcpu_of(struct domain *d, uint32_t id, long *rc)
+/* The vCPU that op names. -EINVAL: of the caller's own domain; -ESRCH. */
+static long vcpu_of(struct domain *d, const struct xen_domctl *op, struct vcpu **v)
 {
-    *rc = d == current->domain ? -EINVAL : domctl_vcpu(d, id) ? 0 : -ESRCH;
-    return *rc ? NULL : domctl_vcpu(d, id);
+    *v = domctl_vcpu(d, op->u.vcpucontext.vcpu);
+    return d == current->domain ? -EINVAL : *v ? 0 : -ESRCH;
 }
+#define VCPU_IS_FIRST(name)                                             \
+    _Static_assert(offsetof(struct xen_domctl, u.name.vcpu) ==          \
+                       offsetof(struct xen_domctl, u.vcpucontext.vcpu), \
+                   "ABI: " #name)
+VCPU_IS_FIRST(ext_vcpucontext);
+VCPU_IS_FIRST(vcpuextstate);
+VCPU_IS_FIRST(vcpu_msrs);
 
 /* Have all of v's state in memory, until domain_unpause(). */
 static void vcpu_stop(struct vcpu *v)
@@ -62,10 +69,9 @@ long domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
     guest_va_t from = GVA_OF(op->u.vcpucontext.ctxt);
     struct vcpu_guest_context *c;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, op->u.vcpucontext.vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
     c = xmalloc_pages(sizeof(*c));
     if (c == NULL)
@@ -92,10 +98,9 @@ long domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
 {
     struct vcpu_guest_context *c;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, op->u.vcpucontext.vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
     c = xmalloc_pages(sizeof(*c));
     if (c == NULL)
@@ -141,10 +146,9 @@ long domctl_set_ext_vcpucontext(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, e->vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
     if (e->size < offsetof(struct xen_domctl_ext_vcpucontext, mcg_cap) ||
         !va_is_canonical(e->syscall32_callback_eip) || !va_is_canonical(e->sysenter_callback_eip) ||
@@ -164,10 +168,9 @@ long domctl_get_ext_vcpucontext(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, e->vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
     *e = (struct xen_domctl_ext_vcpucontext){
         .vcpu = e->vcpu,
@@ -213,10 +216,9 @@ long domctl_setvcpuextstate(struct domain *d, struct xen_domctl *op)
     uint64_t size = e->size;
     struct extstate *x;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, e->vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
     if (size < sizeof(*x) || size > AREA_OFFSET + xstate_bytes(arch_xcr0_mask))
         return -EINVAL;
@@ -246,10 +248,9 @@ long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op)
     uint64_t size = 0, accum;
     struct extstate *x;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, e->vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
     x = xmalloc_pages(AREA_OFFSET + xstate_bytes(arch_xcr0_mask));
     if (x == NULL)
@@ -277,7 +278,7 @@ long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op)
 
 /* ---- MSRs that are a vCPU's ---- */
 
-enum { MSR_TSC_AUX = 0xc0000103, MAX_VCPU_MSRS = 1 };
+enum { MSR_TSC_AUX = 0xc0000103 }; /* the only one */
 
 /**
  * get_vcpu_msrs: those that are not zero. Without a buffer: how many there may be. -EINVAL the caller's own
@@ -289,12 +290,11 @@ long domctl_get_vcpu_msrs(struct domain *d, struct xen_domctl *op)
     struct xen_domctl_vcpu_msr aux = { .index = MSR_TSC_AUX };
     uint32_t room = m->msr_count;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, m->vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
-    m->msr_count = MAX_VCPU_MSRS;
+    m->msr_count = 1;
     if (GVA_OF(m->msrs).v == 0)
         return 0;
     aux.value = READ_ONCE(v->arch.tsc_aux);
@@ -305,8 +305,8 @@ long domctl_get_vcpu_msrs(struct domain *d, struct xen_domctl *op)
 }
 
 /**
- * set_vcpu_msrs: all or none. -EINVAL the caller's own domain, an MSR or value that it cannot have (then
- * msr_count is its index), or too many; -ESRCH; -EFAULT.
+ * set_vcpu_msrs. -EINVAL the caller's own domain, an MSR or value that it cannot have (then msr_count is its
+ * index), or too many; -ESRCH; -EFAULT.
  */
 long domctl_set_vcpu_msrs(struct domain *d, struct xen_domctl *op)
 {
@@ -314,29 +314,23 @@ long domctl_set_vcpu_msrs(struct domain *d, struct xen_domctl *op)
     uint32_t nr = m->msr_count, leaf[4];
     struct xen_domctl_vcpu_msr msr;
     struct vcpu *v;
-    long rc;
+    long rc = vcpu_of(d, op, &v);
 
-    v = vcpu_of(d, m->vcpu, &rc);
-    if (v == NULL)
+    if (rc)
         return rc;
-    m->msr_count = MAX_VCPU_MSRS;
-    if (GVA_OF(m->msrs).v == 0)
-        return 0;
-    m->msr_count = 0;
-    if (nr > MAX_VCPU_MSRS)
-        return -EINVAL;
-    if (nr == 0)
+    m->msr_count = GVA_OF(m->msrs).v == 0;
+    if (m->msr_count || nr == 0)
         return 0;
     if (copy_from_guest(&msr, GVA_OF(m->msrs), sizeof(msr)))
         return -EFAULT;
     guest_cpuid(v, 0x80000001, 0, leaf);
-    if (msr.index != MSR_TSC_AUX || msr.reserved || msr.value >> 32 ||
+    if (nr > 1 || msr.index != MSR_TSC_AUX || msr.reserved || msr.value >> 32 ||
         (msr.value && !(leaf[3] >> 27 & 1))) /* RDTSCP */
         return -EINVAL;
     vcpu_stop(v);
     v->arch.tsc_aux = msr.value;
     domain_unpause(d);
-    m->msr_count = nr;
+    m->msr_count = 1;
     return 0;
 }
 

@@ -8,19 +8,12 @@
 
 #include <xen/sysctl.h>
 
-long domctl_setvcpucontext(struct domain *d, struct xen_domctl *op);
-long domctl_getvcpucontext(struct domain *d, struct xen_domctl *op);
-long domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op);
-long domctl_set_ext_vcpucontext(struct domain *d, struct xen_domctl *op);
-long domctl_get_ext_vcpucontext(struct domain *d, struct xen_domctl *op);
-long domctl_setvcpuextstate(struct domain *d, struct xen_domctl *op);
-long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op);
-long domctl_set_vcpu_msrs(struct domain *d, struct xen_domctl *op);
-long domctl_get_vcpu_msrs(struct domain *d, struct xen_domctl *op);
-long domctl_settscinfo(struct domain *d, struct xen_domctl *op);
-long domctl_gettscinfo(struct domain *d, struct xen_domctl *op);
-long domctl_set_cpu_policy(struct domain *d, struct xen_domctl *op);
-long domctl_get_cpu_policy(struct domain *d, struct xen_domctl *op);
+domctl_fn domctl_setvcpucontext, domctl_getvcpucontext, domctl_getvcpuinfo;
+domctl_fn domctl_set_ext_vcpucontext, domctl_get_ext_vcpucontext;
+domctl_fn domctl_setvcpuextstate, domctl_getvcpuextstate;
+domctl_fn domctl_set_vcpu_msrs, domctl_get_vcpu_msrs;
+domctl_fn domctl_settscinfo, domctl_gettscinfo;
+domctl_fn domctl_set_cpu_policy, domctl_get_cpu_policy;
 
 long sysctl_get_cpu_policy(struct xen_sysctl *op);
 long sysctl_get_cpu_featureset(struct xen_sysctl *op);
