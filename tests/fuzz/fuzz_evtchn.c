@@ -50,7 +50,7 @@ void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 }
 void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu)
 {
-    BUG_ON(!spin_is_held(&d->event_lock) || pirq >= NR_FUZZED_PIRQS || port >= NR_EVTCHN_MAX);
+    BUG_ON(!spin_is_held(&d->event_lock) || pirq >= NR_FUZZED_PIRQS || port >= EVTCHN_2L_NR_CHANNELS);
     BUG_ON(cpu >= 2);
 }
 void vcpu_set_poll_timer(struct vcpu *v, uint64_t t)
@@ -86,7 +86,7 @@ static void audit(void)
 {
     BUG_ON(evtchn_audit());
     for (unsigned int i = 0; i < NR_DOMS; i++)
-        for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++) {
+        for (evtchn_port_t port = 1; port < EVTCHN_2L_NR_CHANNELS; port++) {
             const struct evtchn *chn = evtchn_find(dom[i], port);
 
             BUG_ON(chn->state == ECS_PIRQ &&
@@ -108,14 +108,14 @@ static void domain_die(unsigned int who, unsigned int preempt_every)
     d->is_dying = true;
     fake_preempt_every = preempt_every;
     for (unsigned int n = 0; evtchn_domain_relinquish(d); n++)
-        BUG_ON(n > NR_EVTCHN_MAX);
+        BUG_ON(n > EVTCHN_2L_NR_CHANNELS);
     fake_preempt_every = 0;
     for (unsigned int i = 0; i < NR_VCPUS; i++) {
         info_end(who, i);
         for (unsigned int virq = 0; virq < NR_VIRQS; virq++)
             BUG_ON(d->vcpu[i]->virq_port[virq]);
     }
-    for (evtchn_port_t port = 0; port < NR_EVTCHN_MAX; port++)
+    for (evtchn_port_t port = 0; port < EVTCHN_2L_NR_CHANNELS; port++)
         BUG_ON(evtchn_find(d, port)->state != ECS_FREE || evtchn_find(d, port)->remote);
     for (unsigned int i = 0; i < NR_FUZZED_PIRQS; i++)
         BUG_ON(pirq_of[i].d == d);
@@ -226,7 +226,7 @@ static void poll(const uint8_t *s)
 /* The guest writes to its shared_info, or to what it named as vcpu_info. */
 static void scribble(unsigned int who, unsigned int vcpu, const uint8_t *s)
 {
-    unsigned int port = port_of(s + 1) % NR_EVTCHN_MAX;
+    unsigned int port = port_of(s + 1) % EVTCHN_2L_NR_CHANNELS;
     shared_info_t *shared = dom[who]->shared_info;
     vcpu_info_t *info = dom[who]->vcpu[vcpu]->info;
 
