@@ -1,6 +1,8 @@
 /* FIFO event channels: what is refused, delivery, priorities, block and poll, frames, many ports, the way back. */
 #include "fifo.h"
 
+#define NR_PORTS (on_xen() ? 2500u : 5000u) /* looks at all of them for each new one */
+
 static evtchn_port_t order[64];
 static unsigned int nr_order, port_a, port_b; /* what is sent at a arrives at b */
 
@@ -172,12 +174,12 @@ static void many_ports(void)
     CHECK_EQ(fifo_reset(), 0);
     CHECK_EQ(expand_array(virt_to_mfn(word_pages[0])), -EOPNOTSUPP); /* two-level again */
     fifo_on(1);
-    while (p < 5000 && alloc(&p) == 0)
+    while (p < NR_PORTS && alloc(&p) == 0)
         n++;
-    CHECK_EQ(p, 5000);
-    CHECK_EQ(n, 5000);
+    CHECK_EQ(p, NR_PORTS);
+    CHECK_EQ(n, NR_PORTS);
     p = ipi();
-    CHECK(p > 5000);
+    CHECK(p > NR_PORTS);
     nr_order = 0;
     CHECK_EQ(port_send(p), 0); /* has no word yet */
     CHECK_EQ(port_unmask_hc(p), 0);
@@ -192,14 +194,16 @@ static void many_ports(void)
     CHECK_EQ(nr_order, 2);
     events_off();
     CHECK_EQ(fifo_reset(), 0);
+    if (on_xen())
+        return;
     /* by the two-level ABI there are 4096 */
     CHECK_EQ(port_send(p), -EINVAL);
-    CHECK_EQ(port_close(5000), -EINVAL);
+    CHECK_EQ(port_close(NR_PORTS), -EINVAL);
     s.port = p;
     CHECK_EQ(hc(event_channel_op, EVTCHNOP_status, &s), -EINVAL);
     for (n = 0; alloc(&p) == 0 && n < 5000;)
         n++;
-    CHECK(n >= 4000 && n < 4096);
+    CHECK_EQ(n, 4095);
     CHECK_EQ(fifo_reset(), 0);
 }
 

@@ -135,7 +135,7 @@ static void anything(unsigned int me)
             break;
         case 9:
             if (random() % 2 == 0) {
-                CHECK_EQ(fifo_reset(), 0);
+                CHECK(fifo_reset() == 0 || on_xen()); /* -EBUSY there: another vCPU is at it */
                 ADD(nr_resets, 1);
             }
             break;
