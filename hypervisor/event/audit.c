@@ -60,7 +60,10 @@ static unsigned int evtchn_walk(bool all)
             if (!ok || (all && chn->state != ECS_FREE))
                 print(LOG_INFO, "d%u port %u: %s%s vcpu %u d%u %u%s%s\n", d->domain_id, port,
                       ok ? "" : "WRONG ", names[chn->state], chn->vcpu,
-                      chn->remote ? chn->remote->domain_id : d->domain_id, chn->num,
+                      chn->remote                 ? chn->remote->domain_id
+                      : chn->state == ECS_UNBOUND ? chn->num
+                                                  : d->domain_id,
+                      chn->state == ECS_UNBOUND ? 0 : chn->num,
                       port_is_pending(d, port) ? " pending" : "",
                       port_is_masked(d, port) ? " masked" : "");
             spin_unlock_irqrestore(&d->event_lock, flags);

@@ -237,16 +237,14 @@ int evtchn_domain_relinquish(struct domain *d)
 {
     struct evtchn_domain *ed = d->evtchn;
 
-    do {
-        for (unsigned int n = 1; READ_ONCE(ed->nr_used); n++) {
-            evtchn_port_t port = READ_ONCE(ed->cursor);
+    for (unsigned int n = 1; READ_ONCE(ed->nr_used) || !start_over(d); n++) {
+        evtchn_port_t port = READ_ONCE(ed->cursor);
 
-            WRITE_ONCE(ed->cursor, port + 1 < READ_ONCE(ed->fresh) ? port + 1 : 1);
-            port_close(d, port);
-            if (n % 16 == 0 && hypercall_preempt_check())
-                return -ERESTART;
-        }
-    } while (!start_over(d));
+        WRITE_ONCE(ed->cursor, port + 1 < READ_ONCE(ed->fresh) ? port + 1 : 1);
+        port_close(d, port);
+        if (n % 16 == 0 && hypercall_preempt_check())
+            return -ERESTART;
+    }
     return 0;
 }
 
@@ -278,8 +276,8 @@ void evtchn_domain_destroy(struct domain *d)
 /*
  * ---- creating ports ----
  *
- * All: what port_take_locked() says, and -ENOMEM. When a last-moment change made by another vCPU is the reason
- * for an error, the number was written all the same.
+ * All: what port_take_locked() says, and -ENOMEM. When a last-moment change made by another vCPU is
+ * the reason for an error, the number was written all the same.
  */
 
 /**

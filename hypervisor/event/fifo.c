@@ -14,7 +14,8 @@
  *  - A port stays in its queue until the guest takes it off, whatever vCPU and priority it has got
  *    meanwhile. When it has been put in another since, it is the tail of the old one no more.
  *
- * Pages, blocks and d->evtchn->fifo change under both event_lock and fifo_lock.
+ * Pages and blocks come under both event_lock and fifo_lock; all go at once, under the event_lock, when
+ * no port is in use, so that nobody can be delivering.
  */
 #include "event/internal.h"
 
