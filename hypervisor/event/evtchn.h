@@ -1,11 +1,14 @@
 /*
- * Event channels, two-level ABI: ports of a domain, their bindings, and the delivery of an event as
- * pending bits in shared_info and vcpu_info.
+ * Event channels: ports of a domain, their bindings, and the delivery of an event, by the two-level
+ * ABI as pending bits in shared_info and vcpu_info, or by the FIFO ABI in memory that the guest names.
  */
 #pragma once
 #include "memory/guest_copy.h"
 
-/** 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is never given out. */
+/**
+ * 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is never given out. d->max_evtchn_port is set
+ * to "as many as the ABI has"; the creator may lower it before ports are made. Storage grows with use.
+ */
 int evtchn_domain_create(struct domain *d);
 /** Close all ports (preemptible: -ERESTART to call again); nobody binds new ones if d is dying. */
 int evtchn_domain_relinquish(struct domain *d);

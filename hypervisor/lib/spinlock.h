@@ -15,6 +15,7 @@ enum {
     L_EVENT,
     L_PIRQ,
     L_IRQ,
+    L_FIFO,
     L_SCHED,
     L_TIMER,
     L_IO,

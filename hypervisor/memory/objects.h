@@ -11,8 +11,7 @@
 
 #include "x86/vcpu_state.h"
 
-#define MAX_VCPUS 64       /* per domain */
-#define NR_EVTCHN_MAX 4096 /* two-level ABI, 64-bit */
+#define MAX_VCPUS 64 /* per domain */
 #define NR_IOPORTS 65536
 #define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
 
@@ -129,7 +128,9 @@ struct domain {
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
-    uint32_t max_evtchn_port; /* createdomain's; ports beyond are not given out */
+    uint32_t max_evtchn_port; /* as in createdomain: the highest number; set before the domain runs */
+    const mfn_t *event_frames; /* of the guest's, event/ holds writable references to these */
+    uint32_t nr_event_frames;
 
     /* sched/: domctl's scheduler_op */
     uint16_t weight, cap;

@@ -130,9 +130,12 @@ unsigned int paging_audit(void)
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)) && PGC_COUNT(frame_table[m].count_info))
             audit_frame(m, frame_table[m].type_info);
-    for (struct domain *d = domain_list; d; d = d->next) /* all stand still: no lock */
+    for (struct domain *d = domain_list; d; d = d->next) { /* all stand still: no lock */
         for_each_vcpu (d, v)
             audit_vcpu(v);
+        for (uint32_t i = 0; i < d->nr_event_frames; i++)
+            expect(d->event_frames[i], PGT_WRITABLE, 0);
+    }
     if (paging_audit_others)
         paging_audit_others(expect_others);
     for (uint64_t m = 1; m < max_mfn; m++)

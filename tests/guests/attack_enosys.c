@@ -182,7 +182,7 @@ static const struct sub {
           BIT(CALLBACKTYPE_sysenter_deprecated) | BIT(CALLBACKTYPE_nmi) |
           BIT(CALLBACKTYPE_sysenter) | BIT(CALLBACKTYPE_syscall32),
       65535, false },
-    { "event_channel_op", call_evtchn, -ENOSYS, 0x7ff, 255, true },
+    { "event_channel_op", call_evtchn, -ENOSYS, 0x3fff, 255, true },
     { "physdev_op", call_physdev, -ENOSYS,
       BIT(PHYSDEVOP_irq_status_query) | BIT(PHYSDEVOP_eoi) | BIT(PHYSDEVOP_set_iopl) |
           BIT(PHYSDEVOP_set_iobitmap) | BIT(PHYSDEVOP_apic_read) | BIT(PHYSDEVOP_alloc_irq_vector) |

@@ -349,6 +349,7 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
         struct evtchn_bind_vcpu bind_vcpu;
         struct evtchn_status status;
         struct evtchn_init_control init_control;
+        struct evtchn_set_priority set_priority;
         uint32_t word[8];
     } u = { .word = { 0 } };
 
@@ -383,10 +384,17 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
     case EVTCHNOP_close:
     case EVTCHNOP_send:
     case EVTCHNOP_unmask: u.word[0] = (uint32_t)port(f); break;
-    default: /* FIFO, what comes later */
+    case EVTCHNOP_set_priority:
+        u.set_priority.port = (evtchn_port_t)port(f);
+        u.set_priority.priority = (uint32_t)below(f, 17);
+        break;
+    default: /* the rest of FIFO, what comes later */
         for (unsigned int k = 0; k < 8; k++)
             u.word[k] = (uint32_t)value(f);
-        sub = ONE_OF(f, 11, 12, 13, 14, 15, 31, 1000, ~0U, 1UL << 31);
+        if (chance(f, 2))
+            u.init_control.control_gfn = mfn_of_role(f, ROLE_DATA);
+        u.init_control.offset |= 1; /* refused: we have a handler for two-level events only */
+        sub = ONE_OF(f, 11, 12, 14, 15, 31, 1000, ~0U, 1UL << 31);
     }
     SET(c, event_channel_op, sub | (chance(f, 100) ? 1UL << 32 : 0));
     /* read anywhere, the port to be closed may be one that wakes us */
@@ -986,6 +994,7 @@ const struct row call_rows[] = {
     EV(16, send),
     EV(8, status),
     EV(12, unmask),
+    EV(4, set_priority),
     ROW(6, event_channel_op.unknown, ~0UL, evtchn),
     VC(6, initialise, initialise),
     VC(4, up, vcpu),
