@@ -143,7 +143,7 @@ static struct domain **list_place_locked(domid_t id)
     return p;
 }
 
-/* Let go of killed domains whose last frame others have released meanwhile. */
+/* Let go of killed domains whose last frame and grant others have released meanwhile. */
 static void domain_reap(void)
 {
     struct domain *d;
@@ -153,7 +153,7 @@ static void domain_reap(void)
         for (d = domain_list; d; d = d->next) {
             uint8_t was = DEAD;
 
-            if (READ_ONCE(d->nr_pages) == 0 &&
+            if (READ_ONCE(d->nr_pages) == 0 && !grant_is_mapped(d) &&
                 atomic_compare_exchange_strong(&d->death, &was, REAPED))
                 break;
         }

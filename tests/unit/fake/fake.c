@@ -412,3 +412,8 @@ WEAK int grant_domain_relinquish(struct domain *d)
 WEAK void grant_domain_destroy(struct domain *d) { (void)d; }
 WEAK unsigned int grant_audit(void) { return 0; }
 WEAK void grant_print(void) {}
+WEAK bool grant_is_mapped(const struct domain *d)
+{
+    (void)d;
+    return false;
+}
