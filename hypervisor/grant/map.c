@@ -176,8 +176,17 @@ static void flush_mapper(struct domain *d)
     tlb_flush_since(atomic_load(&d->dirty_cpus), atomic_load(&arch_tlb_clock));
 }
 
+static void unmapping_begin(struct unmapping *u, struct domain *d)
+{
+    u->d = d;
+    u->flush = false;
+    u->n = 0;
+    spin_lock(&d->mmu_lock);
+}
+
 static void unmapping_end(struct unmapping *u)
 {
+    spin_unlock(&u->d->mmu_lock);
     if (u->flush)
         flush_mapper(u->d);
     for (unsigned int i = 0; i < u->n; i++)
@@ -190,13 +199,12 @@ static void unmapping_end(struct unmapping *u)
  */
 void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct unmapping u = { .d = d };
+    struct unmapping u;
     struct gnttab_unmap_grant_ref *op = ops;
 
-    spin_lock(&d->mmu_lock);
+    unmapping_begin(&u, d);
     for (; n--; op++)
         op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, op->dev_bus_addr, NULL);
-    spin_unlock(&d->mmu_lock);
     unmapping_end(&u);
 }
 
@@ -206,13 +214,12 @@ void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
  */
 void grant_unmap_and_replace_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct unmapping u = { .d = d };
+    struct unmapping u;
     struct gnttab_unmap_and_replace *op = ops;
 
-    spin_lock(&d->mmu_lock);
+    unmapping_begin(&u, d);
     for (; n--; op++)
         op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, 0, &op->new_addr);
-    spin_unlock(&d->mmu_lock);
     unmapping_end(&u);
 }
 
