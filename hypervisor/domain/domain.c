@@ -517,7 +517,7 @@ static void domains_reap(void)
         for (d = domain_list; d; d = d->next) {
             uint8_t was = DEAD;
 
-            if (READ_ONCE(d->nr_pages) == 0 &&
+            if (READ_ONCE(d->nr_pages) == 0 && !grant_is_mapped(d) &&
                 atomic_compare_exchange_strong(&d->death, &was, REAPED))
                 break;
         }

@@ -1,55 +1,37 @@
 /* GNTTABOP_copy: the hypervisor copies, so that nobody has to map anything. */
 #include "grant/internal.h"
 
-#include "paging/paging.h"
-
-/* Where from or to: a frame with the references that it takes to use it. */
+/*
+ * Where from or to. Pieces of one list often lie in one frame, or in frames of one granter: both are
+ * kept with their references until another one is named, or the list ends.
+ */
 struct side {
-    struct domain *granter; /* NULL: a frame of the caller's own */
-    grant_ref_t ref;
-    bool write;
+    struct domain *granter; /* of the last reference, or NULL */
+    bool held, is_ref;
+    domid_t domid; /* as it was named */
+    uint64_t name; /* ref or gmfn */
     mfn_t m;
 };
 
-/* The granter of the last reference is most likely that of the next one: kept with a reference. */
-static struct domain *granter_find(struct domain *d, domid_t id, struct domain **last)
+static struct domain *granter_find(struct domain *d, domid_t id, struct side *s)
 {
     id = id == DOMID_SELF ? d->domain_id : id;
-    if (*last && (*last)->domain_id == id)
-        return *last;
-    if (*last)
-        domain_put(*last);
-    *last = domain_get_by_id(d, id);
-    return *last;
+    if (likely(s->granter && s->granter->domain_id == id))
+        return s->granter;
+    if (s->granter)
+        domain_put(s->granter);
+    s->granter = domain_get_by_id(d, id);
+    return s->granter;
 }
 
-/* 0, or GNTST_*. Only what is one's own is named by its frame number. */
-static int side_get(struct domain *d, const struct gnttab_copy_ptr *p, bool is_ref,
-                    struct domain **last, struct side *s)
+static hot_inline void side_put(struct domain *d, struct side *s, bool write)
 {
-    s->granter = NULL;
-    if (is_ref) {
-        s->ref = p->u.ref;
-        s->granter = granter_find(d, p->domid, last);
-        return s->granter ? grant_use_begin(s->granter, s->ref, d->domain_id, s->write, &s->m)
-                          : GNTST_bad_domain;
-    }
-    if (p->domid != DOMID_SELF)
-        return GNTST_permission_denied;
-    s->m = gfn_to_mfn(d, _gfn(p->u.gmfn));
-    if (s->write ? page_get_writable(d, s->m) : page_get(s->m, d))
-        return GNTST_okay;
-    if (!s->write || !page_get(s->m, d))
-        return GNTST_bad_page;
-    page_put(mfn_to_page(s->m)); /* a table */
-    return GNTST_general_error;
-}
-
-static void side_put(struct domain *d, const struct side *s)
-{
-    if (s->granter) {
-        grant_use_end(s->granter, s->ref, s->write);
-    } else if (s->write) {
+    if (!s->held)
+        return;
+    s->held = false;
+    if (s->is_ref) {
+        grant_use_end(s->granter, (grant_ref_t)s->name, write, false);
+    } else if (write) {
         page_mark_dirty(d, s->m);
         page_put_writable(s->m);
     } else {
@@ -57,9 +39,38 @@ static void side_put(struct domain *d, const struct side *s)
     }
 }
 
-static char *address(const struct side *s, uint16_t offset)
+/* 0, or GNTST_*. Only what is one's own is named by its frame number. */
+static hot_inline int side_get(struct domain *d, const struct gnttab_copy_ptr *p, bool is_ref,
+                               bool write, struct side *s)
 {
-    return (char *)mfn_to_virt(s->m) + offset;
+    uint64_t name = is_ref ? p->u.ref : p->u.gmfn;
+    int rc = GNTST_okay;
+
+    if (s->held && s->name == name && s->is_ref == is_ref && s->domid == p->domid)
+        return rc;
+    side_put(d, s, write);
+    s->is_ref = is_ref;
+    s->domid = p->domid;
+    s->name = name;
+    if (is_ref) {
+        struct domain *g = granter_find(d, p->domid, s);
+
+        rc = g ? grant_use_begin(g, (grant_ref_t)name, d->domain_id, write, false, &s->m)
+               : GNTST_bad_domain;
+    } else if (p->domid != DOMID_SELF) {
+        rc = GNTST_permission_denied;
+    } else {
+        s->m = gfn_to_mfn(d, _gfn(name));
+        if (unlikely(!(write ? page_get_writable(d, s->m) : page_get(s->m, d)))) {
+            rc = GNTST_bad_page;
+            if (write && page_get(s->m, d)) { /* a table */
+                page_put(mfn_to_page(s->m));
+                rc = GNTST_general_error;
+            }
+        }
+    }
+    s->held = rc == GNTST_okay;
+    return rc;
 }
 
 /**
@@ -69,40 +80,36 @@ static char *address(const struct side *s, uint16_t offset)
  * caller's frame; GNTST_general_error not granted in that way, or a table; GNTST_bad_copy_arg a piece
  * leaves its page.
  */
-static int copy_one(struct domain *d, const struct gnttab_copy *op, struct domain **last)
+static hot_inline int copy_one(struct domain *d, const struct gnttab_copy *op, struct side *from,
+                               struct side *to)
 {
-    /* the domain that granter_find() keeps for one must be there when the other one is found */
-    struct domain *last_dest = NULL;
-    struct side from = { .write = false }, to = { .write = true };
-    int rc = side_get(d, &op->source, op->flags & GNTCOPY_source_gref, last, &from);
+    char *dst, *src;
+    int rc = side_get(d, &op->source, op->flags & GNTCOPY_source_gref, false, from);
 
-    if (rc)
+    if (likely(rc == GNTST_okay))
+        rc = side_get(d, &op->dest, op->flags & GNTCOPY_dest_gref, true, to);
+    if (unlikely(rc))
         return rc;
-    if ((op->flags & GNTCOPY_source_gref) && (op->flags & GNTCOPY_dest_gref) &&
-        op->dest.domid != op->source.domid)
-        last = &last_dest;
-    rc = side_get(d, &op->dest, op->flags & GNTCOPY_dest_gref, last, &to);
-    if (rc == 0) {
-        if (op->len > PAGE_SIZE || op->source.offset > PAGE_SIZE - op->len ||
-            op->dest.offset > PAGE_SIZE - op->len)
-            rc = GNTST_bad_copy_arg;
-        else
-            memcpy(address(&to, op->dest.offset), address(&from, op->source.offset), op->len);
-        side_put(d, &to);
-    }
-    side_put(d, &from);
-    if (last_dest)
-        domain_put(last_dest);
-    return rc;
+    if (op->len > PAGE_SIZE || op->source.offset > PAGE_SIZE - op->len ||
+        op->dest.offset > PAGE_SIZE - op->len)
+        return GNTST_bad_copy_arg;
+    dst = mfn_to_virt(to->m);
+    src = mfn_to_virt(from->m);
+    (memcpy)(dst + op->dest.offset, src + op->source.offset, op->len);
+    return GNTST_okay;
 }
 
 void grant_copy_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct domain *last = NULL;
+    struct side from = { .granter = NULL }, to = { .granter = NULL };
     struct gnttab_copy *op = ops;
 
     for (; n--; op++)
-        op->status = (int16_t)copy_one(d, op, &last);
-    if (last)
-        domain_put(last);
+        op->status = (int16_t)copy_one(d, op, &from, &to);
+    side_put(d, &to, true);
+    side_put(d, &from, false);
+    if (from.granter)
+        domain_put(from.granter);
+    if (to.granter)
+        domain_put(to.granter);
 }

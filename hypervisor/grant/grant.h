@@ -24,6 +24,8 @@ int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_
  * call again. What others have mapped of d's stays until they let go, and d itself with it.
  */
 int grant_domain_relinquish(struct domain *d);
+/** Is any of d's grants mapped? Then d must not be freed, also when it is dead. */
+bool grant_is_mapped(const struct domain *d);
 /** With the last reference on d. A frame of the table that somebody still maps is freed with that. */
 void grant_domain_destroy(struct domain *d);
 

@@ -10,13 +10,14 @@
  *       write. Both are cleared last: when no TLB has the frame any more, and no reference is held.
  *   G3  What the entry says is looked at when it comes into use, and again for the first that writes;
  *       the frame and the user are those of `active` from then on.
- *   G4  A domain of whose grants any is mapped is not freed: nr_mapped is a reference on it.
+ *   G4  A domain of whose grants any is mapped is not freed: see grant_is_mapped().
  *
  * The granter's half is guarded by grant_table.lock, the mapper's (maptrack) by its mmu_lock, which is
  * taken first. No other domain's lock is held with one's own.
  */
 #pragma once
 #include "grant/grant.h"
+#include "paging/paging.h"
 
 #include <xen/grant_table.h>
 
@@ -51,21 +52,117 @@ struct grant_table {
     uint32_t relinquish_handle;
 };
 
-/* ---- table.c ---- */
+/* ---- uses ---- */
 
-/**
- * Begin a use of g's grant `ref` by the domain `user`, and what ends it. GNTST_okay with the frame in
- * *out, on which it holds its references; else why not.
- */
-int grant_use_begin(struct domain *g, grant_ref_t ref, domid_t user, bool write, mfn_t *out);
-void grant_use_end(struct domain *g, grant_ref_t ref, bool write);
-/** The same for mappings: they keep g alive. True: it was the last one, the caller puts g (domain_put()). */
-int grant_map_begin(struct domain *g, grant_ref_t ref, domid_t user, bool write, mfn_t *out);
-bool grant_map_end(struct domain *g, grant_ref_t ref, bool write);
-/** The entry's state; ref is one that is in use or was checked. */
+static inline struct grant_entry_v1 *entry_of(const struct grant_table *t, grant_ref_t ref)
+{
+    return &t->shared[ref / REFS_PER_FRAME][ref % REFS_PER_FRAME];
+}
 static inline struct active *active_of(const struct grant_table *t, grant_ref_t ref)
 {
     return &t->active[ref / REFS_PER_FRAME][ref % REFS_PER_FRAME];
+}
+static inline bool is_in_use(const struct active *a) { return a->readers | a->writers; }
+
+#define CLAIM_TRIES 5u /* a granter that changes an entry in use more often does it on purpose */
+
+/*
+ * Note in the entry that it is in use, if it is a grant of that kind to that user. The granter may
+ * change it at any time: what was checked and what is replaced is the same word.
+ */
+static hot_inline int entry_claim(struct grant_entry_v1 *e, domid_t user, bool write,
+                                  uint32_t *frame)
+{
+    const uint64_t want = GTF_permit_access | (uint64_t)user << 16,
+                   mask = GTF_type_mask | GTF_sub_page | (write ? GTF_readonly : 0) | 0xffff0000;
+    _Atomic uint64_t *word = (_Atomic uint64_t *)e;
+    uint64_t x = atomic_load_explicit(word, memory_order_relaxed);
+
+    for (unsigned int i = 0; i < CLAIM_TRIES && (x & mask) == want; i++) {
+        *frame = (uint32_t)(x >> 32);
+        if (likely(atomic_compare_exchange_strong(word, &x,
+                                                  x | (write ? GTF_reading | GTF_writing
+                                                             : GTF_reading))))
+            return GNTST_okay;
+    }
+    return GNTST_general_error;
+}
+
+/* What G2 says is over, as far as there are no such uses (any more). */
+static inline void entry_release(struct grant_entry_v1 *e, const struct active *a)
+{
+    if (!is_in_use(a))
+        atomic_fetch_and((_Atomic uint16_t *)&e->flags, (uint16_t) ~(GTF_reading | GTF_writing));
+    else if (!a->writers)
+        atomic_fetch_and((_Atomic uint16_t *)&e->flags, (uint16_t)~GTF_writing);
+}
+
+/**
+ * Begin a use of g's grant ref by the domain user: GNTST_okay with the frame in *out, on which the use
+ * holds its references; else why not. Those of mappings are counted, too.
+ */
+static hot_inline int grant_use_begin(struct domain *g, grant_ref_t ref, domid_t user, bool write,
+                                      bool mapping, mfn_t *out)
+{
+    struct grant_table *t = g->grant;
+    int rc = GNTST_bad_gntref;
+    struct active *a;
+    uint32_t nr, frame;
+
+    spin_lock(&t->lock);
+    nr = t->nr_frames * (uint32_t)REFS_PER_FRAME;
+    if (unlikely(ref >= nr))
+        goto out;
+    ref = (grant_ref_t)array_index_nospec(ref, nr);
+    a = active_of(t, ref);
+    rc = GNTST_bad_domain;
+    if (unlikely(READ_ONCE(g->is_dying)))
+        goto out;
+    if (likely(!is_in_use(a))) {
+        rc = entry_claim(entry_of(t, ref), user, write, &frame);
+        if (unlikely(rc))
+            goto out;
+        a->mfn = frame;
+        a->user = user;
+    } else {
+        rc = a->user != user        ? GNTST_general_error
+             : write && !a->writers ? entry_claim(entry_of(t, ref), user, write, &frame)
+                                    : GNTST_okay;
+        if (rc)
+            goto out;
+    }
+    *out = gfn_to_mfn(g, _gfn(a->mfn));
+    if (likely(write ? page_get_writable(g, *out) : page_get(*out, g))) {
+        ++*(write ? &a->writers : &a->readers);
+        t->nr_mapped += mapping;
+    } else {
+        entry_release(entry_of(t, ref), a);
+        rc = GNTST_general_error;
+    }
+out:
+    spin_unlock(&t->lock);
+    return rc;
+}
+
+/** Its end: the references go, and then what the entry says. */
+static hot_inline void grant_use_end(struct domain *g, grant_ref_t ref, bool write, bool mapping)
+{
+    struct grant_table *t = g->grant;
+    struct active *a = active_of(t, ref);
+    mfn_t m;
+
+    spin_lock(&t->lock);
+    m = _mfn(a->mfn);
+    if (write) {
+        page_mark_dirty(g, m);
+        page_put_writable(m);
+    } else {
+        page_put(mfn_to_page(m));
+    }
+    --*(write ? &a->writers : &a->readers);
+    entry_release(entry_of(t, ref), a);
+    t->nr_mapped -= mapping;
+    spin_unlock(&t->lock);
 }
 
 /*

@@ -2,7 +2,6 @@
 #include "grant/internal.h"
 
 #include "memory/heap.h"
-#include "paging/paging.h"
 
 #define MAP_KINDS (GNTMAP_host_map | GNTMAP_device_map)
 #define PTE_AVAIL_SHIFT 9
@@ -65,9 +64,6 @@ static void handle_free(struct grant_table *t, grant_handle_t h)
 
 /* ---- map ---- */
 
-/* What map_one() says when a use of the grant is to be ended that was the only mapping of g's. */
-#define GNTST_UNDONE_LAST (GNTST_general_error - 0x100)
-
 /**
  * GNTTABOP_map_grant_ref: flags GNTMAP_*, host_addr, dom's grant ref (IN); status, handle,
  * dev_bus_addr (OUT; without IOMMU the machine address).
@@ -89,12 +85,15 @@ static int map_one(struct domain *d, struct domain *g, struct gnttab_map_grant_r
     h = handle_find(d);
     if (h == NO_HANDLE)
         return GNTST_no_space;
-    rc = grant_map_begin(g, op->ref, d->domain_id, write, &m);
+    rc = write ? grant_use_begin(g, op->ref, d->domain_id, true, true, &m)
+               : grant_use_begin(g, op->ref, d->domain_id, false, true, &m);
     if (rc)
         return rc;
     if ((op->flags & GNTMAP_host_map) &&
-        grant_pte_set(d, g, op->host_addr, op->flags & GNTMAP_contains_pte, pte_make(mfn_x(m), e)))
-        return grant_map_end(g, op->ref, write) ? GNTST_UNDONE_LAST : GNTST_general_error;
+        grant_pte_set(d, op->host_addr, op->flags & GNTMAP_contains_pte, pte_make(mfn_x(m), e))) {
+        grant_use_end(g, op->ref, write, true);
+        return GNTST_general_error;
+    }
     *handle_take(d->grant, h) = (struct mapping){ g, op->ref, (uint16_t)op->flags };
     op->handle = h;
     op->dev_bus_addr = mfn_x(m) << PAGE_SHIFT;
@@ -105,22 +104,17 @@ static int map_one(struct domain *d, struct domain *g, struct gnttab_map_grant_r
 static unsigned int map_run(struct domain *d, struct gnttab_map_grant_ref *op, unsigned int n)
 {
     struct domain *g = op->dom == DOMID_SELF ? NULL : domain_get_by_id(d, op->dom);
-    unsigned int i = 0, undone = 0;
+    unsigned int i = 0;
 
     if (g == NULL) { /* who grants to itself says so by its number, as to Xen */
         op->status = GNTST_bad_domain;
         return 1;
     }
     spin_lock(&d->mmu_lock);
-    for (; i < n && op[i].dom == g->domain_id; i++) {
-        int rc = map_one(d, g, &op[i]);
-
-        undone += rc == GNTST_UNDONE_LAST;
-        op[i].status = (int16_t)(rc == GNTST_UNDONE_LAST ? GNTST_general_error : rc);
-    }
+    for (; i < n && op[i].dom == g->domain_id; i++)
+        op[i].status = (int16_t)map_one(d, g, &op[i]);
     spin_unlock(&d->mmu_lock);
-    for (undone++; undone; undone--)
-        domain_put(g);
+    domain_put(g);
     return i;
 }
 
@@ -173,8 +167,7 @@ static int unmap_one(struct unmapping *u, grant_handle_t handle, uint64_t host, 
 
 static void use_over(const struct mapping *m)
 {
-    if (grant_map_end(m->granter, m->ref, !(m->flags & GNTMAP_readonly)))
-        domain_put(m->granter);
+    grant_use_end(m->granter, m->ref, !(m->flags & GNTMAP_readonly), true);
 }
 
 /* The entries are gone by locked instructions: a flush that is counted from now on has seen it. */
@@ -183,8 +176,17 @@ static void flush_mapper(struct domain *d)
     tlb_flush_since(atomic_load(&d->dirty_cpus), atomic_load(&arch_tlb_clock));
 }
 
+static void unmapping_begin(struct unmapping *u, struct domain *d)
+{
+    u->d = d;
+    u->flush = false;
+    u->n = 0;
+    spin_lock(&d->mmu_lock);
+}
+
 static void unmapping_end(struct unmapping *u)
 {
+    spin_unlock(&u->d->mmu_lock);
     if (u->flush)
         flush_mapper(u->d);
     for (unsigned int i = 0; i < u->n; i++)
@@ -197,13 +199,12 @@ static void unmapping_end(struct unmapping *u)
  */
 void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct unmapping u = { .d = d };
+    struct unmapping u;
     struct gnttab_unmap_grant_ref *op = ops;
 
-    spin_lock(&d->mmu_lock);
+    unmapping_begin(&u, d);
     for (; n--; op++)
         op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, op->dev_bus_addr, NULL);
-    spin_unlock(&d->mmu_lock);
     unmapping_end(&u);
 }
 
@@ -213,13 +214,12 @@ void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
  */
 void grant_unmap_and_replace_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct unmapping u = { .d = d };
+    struct unmapping u;
     struct gnttab_unmap_and_replace *op = ops;
 
-    spin_lock(&d->mmu_lock);
+    unmapping_begin(&u, d);
     for (; n--; op++)
         op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, 0, &op->new_addr);
-    spin_unlock(&d->mmu_lock);
     unmapping_end(&u);
 }
 

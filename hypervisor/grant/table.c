@@ -3,7 +3,6 @@
 
 #include "hypercall/hypercall.h" /* the handler's prototype */
 #include "memory/heap.h"
-#include "paging/paging.h"
 
 _Static_assert(sizeof(struct grant_entry_v1) == 8 && offsetof(struct grant_entry_v1, frame) == 4 &&
                    offsetof(struct grant_entry_v1, domid) == 2,
@@ -11,138 +10,6 @@ _Static_assert(sizeof(struct grant_entry_v1) == 8 && offsetof(struct grant_entry
 _Static_assert(sizeof(struct active) == 16 && sizeof(struct mapping) == 16, "whole ones in a page");
 
 #define ACTIVE_BYTES (REFS_PER_FRAME * sizeof(struct active))
-#define CLAIM_TRIES 5u /* a granter that changes an entry in use more often does it on purpose */
-
-/* ---- uses ---- */
-
-/*
- * Note in the entry that it is in use, if it is a grant of that kind to that user. The granter may change
- * it at any time: what was checked and what is replaced is the same word.
- */
-static int entry_claim(struct grant_entry_v1 *e, domid_t user, bool write, uint32_t *frame)
-{
-    _Atomic uint64_t *word = (_Atomic uint64_t *)e;
-    uint64_t x = atomic_load_explicit(word, memory_order_relaxed);
-
-    for (unsigned int i = 0; i < CLAIM_TRIES; i++) {
-        uint64_t in_use = write ? GTF_reading | GTF_writing : GTF_reading;
-
-        if ((x & (GTF_type_mask | GTF_sub_page)) != GTF_permit_access ||
-            (domid_t)(x >> 16) != user || (write && (x & GTF_readonly)))
-            return GNTST_general_error;
-        *frame = (uint32_t)(x >> 32);
-        if (likely(atomic_compare_exchange_strong(word, &x, x | in_use)))
-            return GNTST_okay;
-    }
-    return GNTST_general_error;
-}
-
-/* The end of what G2 says, as far as there are no such uses (any more). */
-static void entry_release(struct grant_entry_v1 *e, const struct active *a)
-{
-    uint16_t over = a->writers ? 0 : a->readers ? GTF_writing : GTF_reading | GTF_writing;
-
-    if (over)
-        atomic_fetch_and((_Atomic uint16_t *)&e->flags, (uint16_t)~over);
-}
-
-static struct grant_entry_v1 *entry_of(const struct grant_table *t, grant_ref_t ref)
-{
-    return &t->shared[ref / REFS_PER_FRAME][ref % REFS_PER_FRAME];
-}
-
-static int use_begin_locked(struct domain *g, grant_ref_t ref, domid_t user, bool write, mfn_t *out)
-{
-    struct grant_table *t = g->grant;
-    grant_ref_t nr = t->nr_frames * (grant_ref_t)REFS_PER_FRAME;
-    struct grant_entry_v1 *e;
-    struct active *a;
-    uint32_t frame;
-    bool in_use;
-
-    if (unlikely(ref >= nr))
-        return GNTST_bad_gntref;
-    if (unlikely(READ_ONCE(g->is_dying)))
-        return GNTST_bad_domain;
-    ref = (grant_ref_t)array_index_nospec(ref, nr);
-    e = entry_of(t, ref);
-    a = active_of(t, ref);
-    in_use = a->readers || a->writers;
-    if (in_use && a->user != user)
-        return GNTST_general_error;
-    if (!in_use || (write && !a->writers)) {
-        int rc = entry_claim(e, user, write, &frame);
-
-        if (rc)
-            return rc;
-        if (!in_use) {
-            a->mfn = frame;
-            a->user = user;
-        }
-    }
-    *out = gfn_to_mfn(g, _gfn(a->mfn));
-    if (write ? page_get_writable(g, *out) : page_get(*out, g)) {
-        ++*(write ? &a->writers : &a->readers);
-        return GNTST_okay;
-    }
-    entry_release(e, a);
-    return GNTST_general_error;
-}
-
-int grant_use_begin(struct domain *g, grant_ref_t ref, domid_t user, bool write, mfn_t *out)
-{
-    int rc;
-
-    spin_lock(&g->grant->lock);
-    rc = use_begin_locked(g, ref, user, write, out);
-    spin_unlock(&g->grant->lock);
-    return rc;
-}
-
-static void use_end_locked(struct domain *g, grant_ref_t ref, bool write)
-{
-    struct active *a = active_of(g->grant, ref);
-    mfn_t m = _mfn(a->mfn);
-
-    --*(write ? &a->writers : &a->readers);
-    if (write) {
-        page_mark_dirty(g, m);
-        page_put_writable(m);
-    } else {
-        page_put(mfn_to_page(m));
-    }
-    entry_release(entry_of(g->grant, ref), a);
-}
-
-void grant_use_end(struct domain *g, grant_ref_t ref, bool write)
-{
-    spin_lock(&g->grant->lock);
-    use_end_locked(g, ref, write);
-    spin_unlock(&g->grant->lock);
-}
-
-int grant_map_begin(struct domain *g, grant_ref_t ref, domid_t user, bool write, mfn_t *out)
-{
-    int rc;
-
-    spin_lock(&g->grant->lock);
-    rc = use_begin_locked(g, ref, user, write, out);
-    if (rc == GNTST_okay && g->grant->nr_mapped++ == 0)
-        domain_get(g);
-    spin_unlock(&g->grant->lock);
-    return rc;
-}
-
-bool grant_map_end(struct domain *g, grant_ref_t ref, bool write)
-{
-    bool last;
-
-    spin_lock(&g->grant->lock);
-    use_end_locked(g, ref, write);
-    last = --g->grant->nr_mapped == 0;
-    spin_unlock(&g->grant->lock);
-    return last;
-}
 
 /* ---- the table ---- */
 
@@ -215,12 +82,16 @@ int grant_domain_create(struct domain *d)
     return grant_shared_frames(d, 0, 1, &first);
 }
 
+bool grant_is_mapped(const struct domain *d) { return READ_ONCE(d->grant->nr_mapped) != 0; }
+
 void grant_domain_destroy(struct domain *d)
 {
     struct grant_table *t = d->grant;
 
     if (t == NULL)
         return;
+    spin_lock(&t->lock); /* let him finish who ended the last use: G4 */
+    spin_unlock(&t->lock);
     for (uint32_t i = 0; i < t->nr_frames; i++) {
         page_share(virt_to_mfn(t->shared[i]), DOMID_INVALID);
         page_put(mfn_to_page(virt_to_mfn(t->shared[i])));
@@ -328,8 +199,7 @@ static void swap_grant_ref(struct domain *d, struct gnttab_swap_grant_ref *op)
     op->status = GNTST_okay;
     if (op->ref_a >= nr || op->ref_b >= nr) {
         op->status = GNTST_bad_gntref;
-    } else if (active_of(t, a)->readers || active_of(t, a)->writers || active_of(t, b)->readers ||
-               active_of(t, b)->writers) {
+    } else if (is_in_use(active_of(t, a)) || is_in_use(active_of(t, b))) {
         op->status = GNTST_eagain;
     } else if (a != b) {
         struct grant_entry_v1 was = *entry_of(t, a);
@@ -362,14 +232,14 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
 
     while (count) {
         uint32_t n = MIN(count, GRANT_BATCH);
+        guest_va_t at = _gva(list);
 
-        if (unlikely(copy_from_guest(buf, _gva(list), n * size))) {
+        if (unlikely(n > 1 && copy_from_guest(buf, at, n * size)))
             n = 1; /* those before the page that cannot be read are done */
-            if (copy_from_guest(buf, _gva(list), size))
-                return -EFAULT;
-        }
+        if (n == 1 && copy_from_guest(buf, at, size))
+            return -EFAULT;
         fn(d, buf, n);
-        if (unlikely(copy_to_guest(_gva(list), buf, n * size)))
+        if (n == 1 ? copy_to_guest(at, buf, size) : copy_to_guest(at, buf, n * size))
             return -EFAULT;
         list += n * size;
         count -= n;

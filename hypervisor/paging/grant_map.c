@@ -7,7 +7,7 @@
 #include "paging/internal.h"
 
 /* By address in the current address space, or by where the entry is in d's memory. */
-static pte_t *grant_pte(struct domain *d, uint64_t addr, bool by_maddr)
+static hot_inline pte_t *grant_pte(struct domain *d, uint64_t addr, bool by_maddr)
 {
     struct page_info *pg;
 
@@ -20,12 +20,16 @@ static pte_t *grant_pte(struct domain *d, uint64_t addr, bool by_maddr)
     return (pte_t *)mfn_to_virt(page_to_mfn(pg)) + addr / sizeof(pte_t) % PTES_PER_TABLE;
 }
 
-int grant_pte_set(struct domain *d, struct domain *granter, uint64_t addr, bool by_maddr, pte_t e)
+int grant_pte_set(struct domain *d, uint64_t addr, bool by_maddr, pte_t e)
 {
     pte_t *p = grant_pte(d, addr, by_maddr), old;
+    struct page_info *pg = mfn_to_page(_mfn(pte_mfn(e)));
 
-    if (p == NULL || l1e_get_plain(d, granter, page_key(granter->domain_id), e))
+    if (unlikely(p == NULL))
         return -EINVAL;
+    atomic_fetch_add(&pg->count_info, 1); /* one that is checked against the limit goes with it */
+    if (e & PTE_RW)
+        atomic_fetch_add(&pg->type_info, 1);
     old = READ_ONCE(*p);
     pte_store(p, &old, e, PTE_SET);
     if (old & PTE_P)
@@ -37,6 +41,7 @@ int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, boo
                     const uint64_t *from_va)
 {
     pte_t *p = grant_pte(d, addr, by_maddr), *from, old, new = 0;
+    struct page_info *pg;
 
     if (p == NULL)
         return -EINVAL;
@@ -51,6 +56,10 @@ int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, boo
         new = atomic_exchange((_Atomic pte_t *)from, 0); /* its references move with it */
     }
     pte_store(p, &old, new, PTE_SET);
-    l1e_put(old);
+    pg = mfn_to_page(m);
+    if (writable)
+        atomic_fetch_sub(&pg->type_info,
+                         1); /* none of them is the last one: the caller has its own */
+    atomic_fetch_sub(&pg->count_info, 1);
     return 0;
 }

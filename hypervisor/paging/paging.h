@@ -73,12 +73,12 @@ int paging_relinquish(struct domain *d);
 
 /**
  * Let the L1 entry for the address addr, or if by_maddr, the one at that machine address, be e, which is
- * present, write-back and maps a frame of granter's. 0, or -EINVAL: no such entry in a valid table of
- * d's, or the frame cannot be had.
+ * present, write-back and maps RAM, on which the caller has such references as the entry gets. 0, or
+ * -EINVAL: no such entry in a valid table of d's.
  */
-int grant_pte_set(struct domain *d, struct domain *granter, uint64_t addr, bool by_maddr, pte_t e);
+int grant_pte_set(struct domain *d, uint64_t addr, bool by_maddr, pte_t e);
 /**
- * Clear such an entry, if it maps m in this way; or move into it what the entry for *from_va holds, which
+ * Clear such an entry, if it maps m in this way, on which the caller has references; or move into it what the entry for *from_va holds, which
  * is cleared. The TLBs are the caller's business. 0, or -EINVAL: it does not, or there is none.
  */
 int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable,

@@ -201,6 +201,7 @@ static void setup(void)
         heap_free_range(PAGE_SIZE, NR_FRAMES * PAGE_SIZE);
         idle_domain_create();
         idle = idle_vcpu_create(0);
+        paging_audit_reserve(); /* an allocation later would flush TLBs */
     }
     on_flush = NULL;
     for (unsigned int i = 0; i < NR_DOMS; i++)
@@ -318,7 +319,7 @@ static void test_a_mapping_shows_in_entry_pte_and_references(void)
     CU_ASSERT_EQUAL(in_use(g, 8), RW_USE);
     CU_ASSERT_EQUAL(refs(p), 3); /* the owner's, the entry's, the mapping's */
     CU_ASSERT_EQUAL(writers(p), 2);
-    CU_ASSERT_EQUAL(fake_refs(g->d), 2);
+    CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     CU_ASSERT_EQUAL(audit(), 0);
     CU_ASSERT_EQUAL(map(m, g, 8, VA_OF(4), GNTMAP_host_map | GNTMAP_readonly), 0);
     CU_ASSERT_EQUAL(args.map[0].handle, 1);
@@ -329,7 +330,7 @@ static void test_a_mapping_shows_in_entry_pte_and_references(void)
     CU_ASSERT_EQUAL(unmap(m, 0, VA_OF(3), 0), 0);
     CU_ASSERT_EQUAL(*pte(m, 3), 0);
     CU_ASSERT_EQUAL(in_use(g, 8), GTF_reading);
-    CU_ASSERT_EQUAL(fake_refs(g->d), 2);
+    CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     CU_ASSERT_EQUAL(unmap(m, 1, VA_OF(4), 0), 0);
     CU_ASSERT_EQUAL(in_use(g, 8), 0);
     CU_ASSERT_EQUAL(refs(p), 1);
@@ -437,6 +438,7 @@ static void test_without_a_page_table_entry_nothing_is_mapped(void)
     CU_ASSERT_EQUAL(pte_mfn(*pte(m, 511)), p);
     CU_ASSERT_EQUAL(unmap(m, 0, VA_OF(511), 0), GNTST_general_error); /* by its entry, only */
     CU_ASSERT_EQUAL(replace(m, 0, VA_OF(511), VA), GNTST_general_error);
+    CU_ASSERT_EQUAL(replace(m, 0, l1 + 511 * 8, VA), GNTST_general_error);
     CU_ASSERT_EQUAL(unmap(m, 0, l1 + 511 * 8, 0), 0);
     CU_ASSERT_EQUAL(*pte(m, 511), 0);
     teardown();
@@ -974,8 +976,10 @@ static void test_swapping(void)
     CU_ASSERT_EQUAL(memcmp(&g->shared[8], &b, sizeof(b)), 0);
     CU_ASSERT_EQUAL(map(m, g, 9, VA, GNTMAP_host_map), 0);
     args.swap[0] = (struct gnttab_swap_grant_ref){ 8, 9, 77 };
-    CU_ASSERT_EQUAL(op(g, GNTTABOP_swap_grant_ref, 1), 0);
+    args.swap[1] = (struct gnttab_swap_grant_ref){ 9, 8, 77 };
+    CU_ASSERT_EQUAL(op(g, GNTTABOP_swap_grant_ref, 2), 0);
     CU_ASSERT_EQUAL(args.swap[0].status, GNTST_eagain);
+    CU_ASSERT_EQUAL(args.swap[1].status, GNTST_eagain);
     teardown();
 }
 
@@ -1020,7 +1024,7 @@ static void test_other_lists_go_on_after_a_preemption(void)
         CU_ASSERT_EQUAL(args.map[i].status, i == 20   ? GNTST_bad_domain
                                             : i == 21 ? GNTST_general_error
                                                       : 0);
-    CU_ASSERT_EQUAL(fake_refs(g->d), 2);
+    CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     teardown();
 }
 
@@ -1039,7 +1043,7 @@ static void test_when_memory_is_out(void)
         CU_ASSERT_EQUAL(setup_table(g, DOMID_SELF, 2), GNTST_general_error);
         CU_ASSERT_EQUAL(grant_shared_frames(g->d, 1, 1, &out), -ENOMEM);
         CU_ASSERT_EQUAL(in_use(g, 8), i < 2 ? 0 : RW_USE);
-        CU_ASSERT_EQUAL(fake_refs(g->d), i < 2 ? 1 : 2);
+        CU_ASSERT_EQUAL(fake_refs(g->d), 1);
         if (i == 0) /* 1024 pointers */
             heap_free(taken[--n], 0), heap_free(taken[--n], 0);
         else if (i == 1)
