@@ -31,6 +31,7 @@ mfn_t heap_alloc_some(unsigned int least, unsigned int most, unsigned int addr_b
 void heap_free(mfn_t m, unsigned int order);
 void heap_free_frames(mfn_t m, uint64_t n);
 uint64_t heap_free_pages(void);
+/** All RAM, that of the hypervisor and of domains, too. */
 uint64_t heap_total_pages(void);
 
 /** One zeroed frame for the hypervisor, as a pointer; NULL if there is none. */

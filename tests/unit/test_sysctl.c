@@ -176,7 +176,7 @@ static void test_physinfo_tells_what_is_there(void)
     CU_ASSERT_EQUAL(p->cpu_khz, 1000000);
     CU_ASSERT_EQUAL(p->capabilities, XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1);
     CU_ASSERT_EQUAL(p->arch_capabilities, 0);
-    CU_ASSERT_EQUAL(p->total_pages, RAM_FRAMES - 1);
+    CU_ASSERT_EQUAL(p->total_pages, RAM_FRAMES);
     CU_ASSERT_EQUAL(p->free_pages, RAM_FRAMES - 1 - 8);
     CU_ASSERT_EQUAL(p->scrub_pages, 0);
     CU_ASSERT_EQUAL(p->outstanding_pages, 0);
@@ -307,7 +307,7 @@ static void test_numainfo_has_one_node(void)
     set_xen_guest_handle_raw(n->distance, distance);
     CU_ASSERT_EQUAL(call(XEN_SYSCTL_numainfo), 0);
     CU_ASSERT_EQUAL(n->num_nodes, 1);
-    CU_ASSERT_EQUAL(mem->memsize, (RAM_FRAMES - 1) * PAGE_SIZE);
+    CU_ASSERT_EQUAL(mem->memsize, RAM_FRAMES * PAGE_SIZE);
     CU_ASSERT_EQUAL(mem->memfree, heap_free_pages() * PAGE_SIZE);
     CU_ASSERT_EQUAL(mem[1].memsize, 0xeeeeeeeeeeeeeeee);
     CU_ASSERT_EQUAL(distance[0], 10);
