@@ -457,18 +457,16 @@ long hc_hypfs_op(uint64_t cmd, uint64_t path, uint64_t path_len, uint64_t buffer
 
     if (!current->domain->is_privileged)
         return -EPERM;
-    switch ((uint32_t)cmd) {
-    case XEN_HYPFS_OP_get_version:
+    if ((uint32_t)cmd == XEN_HYPFS_OP_get_version)
         return path || path_len || buffer || size ? -EINVAL : XEN_HYPFS_VERSION;
-    case XEN_HYPFS_OP_read:
-    case XEN_HYPFS_OP_write_contents:
-        rc = place_find(_gva(path), path_len, &p);
-        if (rc)
-            return rc;
-        rc = (uint32_t)cmd == XEN_HYPFS_OP_read ? op_read(&p, buffer, size)
-                                                : op_write(&p, buffer, size);
-        place_leave(&p);
+    rc = place_find(_gva(path), path_len, &p);
+    if (rc)
         return rc;
-    default: return -EOPNOTSUPP;
+    switch ((uint32_t)cmd) {
+    case XEN_HYPFS_OP_read: rc = op_read(&p, buffer, size); break;
+    case XEN_HYPFS_OP_write_contents: rc = op_write(&p, buffer, size); break;
+    default: rc = -EOPNOTSUPP;
     }
+    place_leave(&p);
+    return rc;
 }

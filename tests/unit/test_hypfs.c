@@ -129,8 +129,10 @@ static void test_version(void)
     for (unsigned int i = 0; i < 4; i++)
         CU_ASSERT_EQUAL(hc_hypfs_op(XEN_HYPFS_OP_get_version, i == 0, i == 1, i == 2, i == 3),
                         -EINVAL);
-    CU_ASSERT_EQUAL(hc_hypfs_op(3, 0, 0, 0, 0), -EOPNOTSUPP);
-    CU_ASSERT_EQUAL(hc_hypfs_op(~0u, 0, 0, 0, 0), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(hc_hypfs_op(3, 0, 0, 0, 0), -EINVAL); /* the path comes first */
+    strcpy(guest.path, "/");
+    CU_ASSERT_EQUAL(hc_hypfs_op(3, va(guest.path), 2, 0, 0), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(hc_hypfs_op(~0u, va(guest.path), 2, 0, 0), -EOPNOTSUPP);
     teardown();
 }
 
