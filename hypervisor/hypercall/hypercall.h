@@ -47,6 +47,6 @@ struct domain *domain_next(struct domain *d);
 /** How long CPU cpu has idled since boot, in ns; 0 if it is not online. */
 uint64_t cpu_idle_ns(uint32_t cpu);
 
-/** XEN_SYSCTL_get_cpu_policy, get_cpu_featureset: op is a copy that goes back after success. */
+/** XEN_SYSCTL_get_cpu_policy, get_cpu_featureset: op is a copy that goes back. */
 long sysctl_get_cpu_policy(struct xen_sysctl *op);
 long sysctl_get_cpu_featureset(struct xen_sysctl *op);

@@ -363,7 +363,6 @@ static long op_no_device(struct xen_sysctl *s) { return -ENODEV; }
 /* Physical CPUs and pages stay; coverage is built with the tests. */
 static long op_refused(struct xen_sysctl *s) { return -EOPNOTSUPP; }
 
-/* Those that change nothing in *s but may fail are copied back all the same. */
 static long (*const ops[])(struct xen_sysctl *s) = {
     [XEN_SYSCTL_readconsole] = op_readconsole,
     [XEN_SYSCTL_physinfo] = op_physinfo,
@@ -391,7 +390,8 @@ static long (*const ops[])(struct xen_sysctl *s) = {
 
 /**
  * HYPERVISOR_sysctl; privileged only.
- * @arg  guest address of a struct xen_sysctl; its OUT fields are written after success
+ * @arg  guest address of a struct xen_sysctl; its OUT fields are written after success, those of CPU
+ *       policies and featuresets always
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -E2BIG more than 16 debug keys;
  *   -EINVAL, -ENOENT, -ESRCH as above; -ENODEV get_pmstat, pm_op, psr_*; -EOPNOTSUPP cpu_hotplug,
  *   page_offline_op, coverage_op, other cpupools, scheduler parameters;
@@ -402,6 +402,7 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct xen_sysctl op;
     uint32_t cmd;
+    long rc;
 
     if (!current->domain->is_privileged)
         return -EPERM;
@@ -412,5 +413,8 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     cmd = (uint32_t)array_index_nospec(op.cmd, ARRAY_SIZE(ops));
     if (cmd != op.cmd || ops[cmd] == NULL)
         return -ENOSYS;
-    return ops[cmd](&op) ?: copy_to_guest(_gva(arg), &op, sizeof(op));
+    rc = ops[cmd](&op);
+    if (rc == 0 || cmd == XEN_SYSCTL_get_cpu_featureset || cmd == XEN_SYSCTL_get_cpu_policy)
+        rc = copy_to_guest(_gva(arg), &op, sizeof(op)) ?: rc; /* these two tell what is wrong */
+    return rc;
 }
