@@ -203,7 +203,7 @@ static const struct scenario scenarios[] = {
       .kernel_cmdline = "xl_job=tools xl_cpus=2 xl_pcpus=2",
       .ramdisk = "tools.gz",
       .steps = { "XL-JOB-START tools", "XL-JOB-RC 0" },
-      .timeout_s = 180 },
+      .timeout_s = 300 },
 
     /* Four virtual CPUs share the one there is. */
     { .group = "test",
