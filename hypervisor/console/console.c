@@ -335,7 +335,7 @@ static long console_read(uint64_t count, uint64_t buffer)
 
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5)
 {
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_CONSOLE))
         return -EPERM;
     count = (uint32_t)count; /* the ABI's int */
     switch ((uint32_t)cmd) {

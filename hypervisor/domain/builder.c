@@ -11,6 +11,8 @@
  */
 #include "domain/domain.h"
 
+#include <xen/domctl.h>
+
 #include "domain/elf.h"
 #include "emulate/emulate.h"
 #include "lib/cmdline.h"
@@ -423,8 +425,15 @@ static void permit_iomem(struct domain *d)
 static void create_domain(void)
 {
     uint32_t n = MIN(options.dom0_max_vcpus ?: fls64(arch_cpus_online()), (uint32_t)MAX_VCPUS);
-    int rc = domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, n, b.max_pages, &b.d);
+    const struct xen_domctl_createdomain config = { .ssidref = ROLES_ALL,
+                                                    .max_vcpus = n,
+                                                    .max_evtchn_port = ~0u,
+                                                    .max_grant_frames = -1,
+                                                    .max_maptrack_frames = -1 };
+    int rc = domain_create(0, &config, &b.d);
 
+    if (rc == 0)
+        b.d->max_pages = b.max_pages;
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = vcpu_create(b.d, i);
     if (rc)

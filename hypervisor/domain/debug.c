@@ -22,11 +22,12 @@ static void print_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    print(LOG_INFO, "d%u: privileged %u, hardware %u, dying %u, shutdown code %d (-1: none)",
-          d->domain_id, d->is_privileged, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
-    print(LOG_INFO,
-          "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling",
-          atomic_load(&d->refs), d->pause_count, d->vm_assist);
+    print(LOG_INFO, "d%u: roles 0x%x, hardware %u, dying %u, shutdown code %d (-1: none)",
+          d->domain_id, d->roles, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
+    print(
+        LOG_INFO,
+        "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling, 0x10 shut",
+        atomic_load(&d->refs), d->pause_count, d->vm_assist);
     for_each_vcpu (d, v)
         print(LOG_INFO, "  vcpu%u: cpu %u%s, paused for 0x%x, upcall mask %u pending %u",
               v->vcpu_id, atomic_load(&v->processor), atomic_load(&v->running) ? " running" : "",

@@ -327,10 +327,8 @@ static noinline long general_op(uint32_t cmd, uint64_t arg)
     r.d = e->flags & OP_NAMES_DOM ? domain_get_by_id(r.caller, r.u.dom) : r.caller;
     if (r.d == NULL)
         return -ESRCH;
-    if ((e->flags & OP_ACTS_FOR) && r.d != r.caller && !r.caller->is_privileged)
-        rc = -EPERM;
-    else
-        rc = e->flags & OP_UNLOCKED ? e->fn(&r) : run_locked(e->fn, &r);
+    rc = e->flags & OP_ACTS_FOR ? policy_check(r.caller, r.d, RIGHT_EVENTS) : 0;
+    rc = rc ?: e->flags & OP_UNLOCKED ? e->fn(&r) : run_locked(e->fn, &r);
     for (unsigned int n = 0; rc > 0; n++) { /* more than once if other CPUs are faster */
         /* the port is the last field of all structures that have it */
         memcpy((char *)&r.u + e->size - sizeof(r.port), &r.port, sizeof(r.port));

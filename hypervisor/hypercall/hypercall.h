@@ -24,6 +24,16 @@ extern const struct hypercall hypercall_names[NR_HYPERCALLS];
 /** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
 
+/**
+ * Give v, which is paused and unloaded or was never up, a context from a guest or toolstack; v's
+ * domain's lock is held. 0; -EINVAL, -EPERM (debug registers), -EOPNOTSUPP (v has a context, and this
+ * one names other frames): nothing is changed; -ERESTART or -EAGAIN: to be called again.
+ */
+int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c);
+
+/** An NMI for v, wherever it is. Returns 0. */
+long vcpu_send_nmi(struct vcpu *v);
+
 /*
  * Those that have a handler, hc_NAME. platform_op has no EDD, DDC and EFI information, xenpmu_op
  * answers as Xen's with vpmu off; the arguments of iret are on the guest's stack.
@@ -34,19 +44,12 @@ static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
         X(memory_op), X(multicall), X(update_va_mapping), X(set_timer_op), X(xen_version),         \
         X(console_io), X(vm_assist), X(update_va_mapping_otherdomain), X(iret), X(vcpu_op),        \
         X(set_segment_base), X(mmuext_op), X(nmi_op), X(sched_op), X(callback_op),                 \
-        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(hypfs_op)
+        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(hypfs_op), X(domctl)
 #define HANDLER(nr) hc_##nr
 hypercall_fn HYPERCALLS(HANDLER);
-
-struct domain;
-struct xen_sysctl;
 
 /** The domain behind d in the list (NULL: the first) with a reference, that on d is dropped; or NULL. */
 struct domain *domain_next(struct domain *d);
 
 /** How long CPU cpu has idled since boot, in ns; 0 if it is not online. */
 uint64_t cpu_idle_ns(uint32_t cpu);
-
-/** XEN_SYSCTL_get_cpu_policy, get_cpu_featureset: op is a copy that goes back. */
-long sysctl_get_cpu_policy(struct xen_sysctl *op);
-long sysctl_get_cpu_featureset(struct xen_sysctl *op);

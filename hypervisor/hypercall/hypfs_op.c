@@ -100,10 +100,16 @@ static long set_guest_loglvl(const char *text) { return set_level(&options.guest
 
 static long show_name(struct domain *d, struct value *v) { return show_text(v, d->name); }
 
+/* The words of its roles in one string. */
 static long show_role(struct domain *d, struct value *v)
 {
-    return show_text(v, d->is_privileged ? (d->is_hwdom ? "control hardware" : "control")
-                                         : (d->is_hwdom ? "hardware" : "guest"));
+    static const char *const names[] = { " control", " hardware", " store" }; /* by ROLE_* */
+    char text[VALUE_BYTES] = "";
+
+    for (uint32_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (d->roles >> i & 1)
+            xl_strlcpy(text + strlen(text), names[i], sizeof(text) - strlen(text));
+    return show_text(v, text[0] ? text + 1 : "guest");
 }
 
 /* ---- what holds a dying domain ---- */
@@ -455,7 +461,7 @@ long hc_hypfs_op(uint64_t cmd, uint64_t path, uint64_t path_len, uint64_t buffer
     struct place p;
     long rc;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if ((uint32_t)cmd == XEN_HYPFS_OP_get_version)
         return path || path_len || buffer || size ? -EINVAL : XEN_HYPFS_VERSION;

@@ -27,7 +27,7 @@ static unsigned int max_order(void)
 static long target_get(domid_t id, struct domain **out)
 {
     struct domain *d = domain_get_by_id(current->domain, id);
-    long rc = d ? policy_target(current->domain, d) : -ESRCH;
+    long rc = d ? policy_check(current->domain, d, RIGHT_MEMORY) : -ESRCH;
 
     if (d && rc)
         domain_put(d);
@@ -267,7 +267,7 @@ static long op_machine_memory_map(guest_va_t arg)
 {
     struct xen_memory_map map;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if (copy_from_guest(&map, arg, sizeof(map)))
         return -EFAULT;

@@ -106,7 +106,7 @@ long hc_platform_op(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_
     struct xen_platform_op op;
     long rc = 0;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if (copy_from_guest(&op, _gva(arg), sizeof(op)))
         return -EFAULT;

@@ -7,7 +7,7 @@
 #include <xen/sysctl.h>
 
 #include "console/console.h"
-#include "hypercall/domctl.h"
+#include "hypercall/domctl_vcpu.h"
 #include "irq/irq.h"
 #include "memory/heap.h"
 #include "sched/sched.h"
@@ -404,7 +404,7 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     uint32_t cmd;
     long rc;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if (copy_from_guest(&op, _gva(arg), sizeof(op)))
         return -EFAULT;

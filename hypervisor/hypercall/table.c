@@ -32,7 +32,6 @@ const struct hypercall hypercall_names[NR_HYPERCALLS] = {
     NONE(xsm_op, "no XSM; libxl carries on"),
     NONE(xenoprof_op, "not built"),
     NONE(hvm_op, "no HVM guests"),
-    NONE(domctl, "later: toolstack"),
     NONE(kexec_op, "not built"),
     NONE(tmem_op, "removed from Xen 4.13"),
     NONE(argo_op, "not built"),

@@ -26,7 +26,7 @@ static const uint64_t implemented =
     BIT(NR(update_va_mapping_otherdomain)) | BIT(NR(iret)) | BIT(NR(vcpu_op)) |
     BIT(NR(set_segment_base)) | BIT(NR(mmuext_op)) | BIT(NR(nmi_op)) | BIT(NR(sched_op)) |
     BIT(NR(callback_op)) | BIT(NR(event_channel_op)) | BIT(NR(physdev_op)) | BIT(NR(xenpmu_op)) |
-    BIT(NR(sysctl)) | BIT(NR(hypfs_op));
+    BIT(NR(sysctl)) | BIT(NR(hypfs_op)) | BIT(NR(domctl));
 
 static unsigned int wrong;
 static void expect(const char *what, uint64_t cmd, long rc, long want)
@@ -169,8 +169,9 @@ static const struct sub {
           BIT(VCPUOP_register_vcpu_info) | BIT(VCPUOP_send_nmi) | BIT(VCPUOP_get_physid),
       255, true },
     { "sched_op", call_sched, -ENOSYS,
-      BIT(SCHEDOP_yield) | BIT(SCHEDOP_block) | BIT(SCHEDOP_shutdown) | BIT(SCHEDOP_poll), 255,
-      true },
+      BIT(SCHEDOP_yield) | BIT(SCHEDOP_block) | BIT(SCHEDOP_shutdown) | BIT(SCHEDOP_poll) |
+          BIT(SCHEDOP_remote_shutdown) | BIT(SCHEDOP_watchdog),
+      255, true },
     { "nmi_op", call_nmi, -ENOSYS, BIT(XENNMI_register_callback) | BIT(XENNMI_unregister_callback),
       255, true },
     { "callback_op", call_callback, -ENOSYS, BIT(CALLBACKOP_register) | BIT(CALLBACKOP_unregister),

@@ -7,6 +7,7 @@
 #define __XEN_TOOLS__ 1 /* for domctl.h and sysctl.h */
 #include "guest.h"
 
+#include <xen/domctl.h>
 #include <xen/grant_table.h>
 #include <xen/hypfs.h>
 #include <xen/platform.h>
@@ -569,8 +570,9 @@ static const struct row rows[] = {
     IN("nmi_op register", nmi_op, struct xennmi_callback, { XENNMI_register_callback, PTR }),
     IN("sched_op shutdown", sched_op, struct sched_shutdown, { SCHEDOP_shutdown, PTR }),
     IN("sched_op poll", sched_op, struct sched_poll, { SCHEDOP_poll, PTR }),
-    NONE("sched_op remote_shutdown", sched_op, ENOSYS, { SCHEDOP_remote_shutdown, PTR }),
-    NONE("sched_op watchdog", sched_op, ENOSYS, { SCHEDOP_watchdog, PTR }),
+    IN("sched_op remote_shutdown", sched_op, struct sched_remote_shutdown,
+       { SCHEDOP_remote_shutdown, PTR }),
+    IN("sched_op watchdog", sched_op, struct sched_watchdog, { SCHEDOP_watchdog, PTR }),
     IN("callback_op register", callback_op, struct callback_register, { CALLBACKOP_register, PTR }),
     IN("callback_op unregister", callback_op, struct callback_unregister,
        { CALLBACKOP_unregister, PTR }),
@@ -605,7 +607,7 @@ static const struct row rows[] = {
     NONE("grant_table_op map", grant_table_op, ENOSYS, { GNTTABOP_map_grant_ref, PTR, 1 }),
     NONE("grant_table_op setup_table", grant_table_op, ENOSYS, { GNTTABOP_setup_table, PTR, 1 }),
     NONE("grant_table_op copy", grant_table_op, ENOSYS, { GNTTABOP_copy, PTR, 1 }),
-    NONE("domctl", domctl, ENOSYS, { PTR }),
+    IN("domctl", domctl, struct xen_domctl, { PTR }),
     NONE("xsm_op", xsm_op, ENOSYS, { PTR }),
     NONE("xenpmu_op", xenpmu_op, EOPNOTSUPP, { 4, PTR }),
     IN("hypfs_op path", hypfs_op, char[16], { XEN_HYPFS_OP_read, PTR, 16, (uint64_t)list, 4096 }),

@@ -33,7 +33,7 @@ static void setup(void)
     dom0 = fake_domain(0, 1);
     dom5 = fake_domain(5, 1);
     dom12 = fake_domain(12, 1);
-    dom0->is_privileged = dom0->is_hwdom = true;
+    dom0->roles = ROLES_ALL;
     dom0->next = dom5;
     dom5->next = dom12;
     domain_list = dom0;
@@ -140,6 +140,7 @@ static void test_only_a_privileged_domain_reads(void)
 {
     setup();
     fake_current(dom5->vcpu[0]);
+    dom5->roles = ROLE_HARDWARE | ROLE_STORE;
     CU_ASSERT_EQUAL(hc_hypfs_op(XEN_HYPFS_OP_get_version, 0, 0, 0, 0), -EPERM);
     CU_ASSERT_EQUAL(read_all("/"), -EPERM);
     CU_ASSERT_EQUAL(write_text("/params/loglvl", "all"), -EPERM);
@@ -172,12 +173,11 @@ static void test_values_are_read(void)
     CU_ASSERT_STRING_EQUAL(text_of("/cpupool/0/sched-gran"), "cpu");
     CU_ASSERT_STRING_EQUAL(text_of("/domain/5/name"), "store");
     CU_ASSERT_STRING_EQUAL(text_of("/domain/0/name"), "");
-    CU_ASSERT_STRING_EQUAL(text_of("/domain/0/role"), "control hardware");
+    CU_ASSERT_STRING_EQUAL(text_of("/domain/0/role"), "control hardware store");
     CU_ASSERT_STRING_EQUAL(text_of("/domain/5/role"), "guest");
-    dom5->is_hwdom = true;
-    CU_ASSERT_STRING_EQUAL(text_of("/domain/5/role"), "hardware");
-    dom5->is_privileged = true;
-    dom5->is_hwdom = false;
+    dom5->roles = ROLE_STORE;
+    CU_ASSERT_STRING_EQUAL(text_of("/domain/5/role"), "store");
+    dom5->roles = ROLE_CONTROL;
     CU_ASSERT_STRING_EQUAL(text_of("/domain/5/role"), "control");
     teardown();
 }

@@ -1,4 +1,4 @@
-/* hypercall/: sysctl, operation by operation, and what a domain's information says. */
+/* hypercall/: sysctl, operation by operation; what a domain's information says is test_domctl's. */
 #include <CUnit/Basic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -451,54 +451,6 @@ static void test_a_fault_in_getdomaininfolist_drops_its_references(void)
     teardown();
 }
 
-static void test_a_domains_information(void)
-{
-    struct xen_domctl_getdomaininfo info;
-
-    setup(1);
-    memset(guest7->handle, 0x5a, sizeof(guest7->handle));
-    guest7->nr_pages = 11;
-    guest7->max_pages = 22;
-    guest7->shared_info_mfn = _mfn(33);
-    for (unsigned int i = 0; i < 3; i++) {
-        guest7->vcpu[i]->runstate.time[RUNSTATE_running] = 1000 + i;
-        guest7->vcpu[i]->runstate.state = RUNSTATE_blocked;
-        guest7->vcpu[i]->pause_flags = VPF_BLOCKED;
-    }
-    domain_info(guest7, &info);
-    CU_ASSERT_EQUAL(info.domain, 7);
-    CU_ASSERT_EQUAL(info.flags, XEN_DOMINF_blocked);
-    CU_ASSERT_EQUAL(info.tot_pages, 11);
-    CU_ASSERT_EQUAL(info.max_pages, 22);
-    CU_ASSERT_EQUAL(info.shared_info_frame, 33);
-    CU_ASSERT_EQUAL(info.cpu_time, 3003);
-    CU_ASSERT_EQUAL(info.nr_online_vcpus, 3);
-    CU_ASSERT_EQUAL(info.max_vcpu_id, 2);
-    CU_ASSERT_EQUAL(info.cpupool, 0);
-    CU_ASSERT_EQUAL(memcmp(info.handle, guest7->handle, sizeof(info.handle)), 0);
-    guest7->vcpu[1]->runstate.state = RUNSTATE_running; /* one runs: neither are all blocked */
-    guest7->vcpu[1]->pause_flags = 0;
-    guest7->vcpu[2]->pause_flags = VPF_DOWN;
-    domain_info(guest7, &info);
-    CU_ASSERT_EQUAL(info.flags, XEN_DOMINF_running);
-    CU_ASSERT_EQUAL(info.nr_online_vcpus, 2);
-    CU_ASSERT_EQUAL(info.max_vcpu_id, 2);
-    guest7->pause_count = 2;
-    guest7->shutdown_code = SHUTDOWN_crash;
-    guest7->is_dying = true;
-    for (unsigned int i = 0; i < 3; i++)
-        guest7->vcpu[i]->pause_flags = VPF_DOWN | VPF_PAUSED;
-    domain_info(guest7, &info);
-    CU_ASSERT_EQUAL(info.flags, (XEN_DOMINF_paused | XEN_DOMINF_shutdown | XEN_DOMINF_dying |
-                                 SHUTDOWN_crash << XEN_DOMINF_shutdownshift));
-    CU_ASSERT_EQUAL(info.nr_online_vcpus, 0);
-    guest7->max_vcpus = 0;
-    domain_info(guest7, &info);
-    CU_ASSERT_EQUAL(info.max_vcpu_id, XEN_INVALID_MAX_VCPU_ID);
-    guest7->max_vcpus = 3;
-    teardown();
-}
-
 /* ---- the scheduler and its pool ---- */
 
 static long cpupool(uint32_t what, uint32_t id, uint32_t nr_bits)
@@ -648,7 +600,6 @@ int main(void)
     T(test_availheap);
     T(test_getdomaininfolist_lists_from_an_id_on);
     T(test_a_fault_in_getdomaininfolist_drops_its_references);
-    T(test_a_domains_information);
     T(test_there_is_one_cpupool);
     T(test_other_cpupools_are_refused);
     T(test_the_scheduler_has_no_parameters_to_set);
