@@ -50,5 +50,8 @@ mfn_t vcpu_info_release(struct vcpu *v);
 /** SCHEDOP_poll of the current vCPU; copies arg. */
 long evtchn_poll(guest_va_t arg);
 
+/** How many ports of d are not free. */
+uint32_t evtchn_nr_ports(const struct domain *d);
+
 void evtchn_print(void);         /* debug key */
 unsigned int evtchn_audit(void); /* prints and counts what does not hold together */

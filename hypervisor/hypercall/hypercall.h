@@ -15,6 +15,12 @@ struct hypercall {
 };
 extern const struct hypercall hypercall_names[NR_HYPERCALLS];
 
+/* Who we say we are: XENVER_version and its kin, and hypfs_op's /buildinfo. */
+#define XEN_MAJOR 4u
+#define XEN_MINOR 17u
+#define XEN_EXTRA ".0-xen-like"
+#define XEN_COMPILER "cc " __VERSION__
+
 /** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
 
@@ -38,6 +44,13 @@ long vcpu_send_nmi(struct vcpu *v);
         X(memory_op), X(multicall), X(update_va_mapping), X(set_timer_op), X(xen_version),         \
         X(console_io), X(vm_assist), X(update_va_mapping_otherdomain), X(iret), X(vcpu_op),        \
         X(set_segment_base), X(mmuext_op), X(nmi_op), X(sched_op), X(callback_op),                 \
-        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(domctl), X(grant_table_op)
+        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(domctl), X(hypfs_op),       \
+        X(grant_table_op)
 #define HANDLER(nr) hc_##nr
 hypercall_fn HYPERCALLS(HANDLER);
+
+/** The domain behind d in the list (NULL: the first) with a reference, that on d is dropped; or NULL. */
+struct domain *domain_next(struct domain *d);
+
+/** How long CPU cpu has idled since boot, in ns; 0 if it is not online. */
+uint64_t cpu_idle_ns(uint32_t cpu);

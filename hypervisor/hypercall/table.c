@@ -35,7 +35,6 @@ const struct hypercall hypercall_names[NR_HYPERCALLS] = {
     NONE(tmem_op, "removed from Xen 4.13"),
     NONE(argo_op, "not built"),
     NONE(dm_op, "no HVM guests"),
-    NONE(hypfs_op, "later"),
     NONE(arch_0, "machine checks: later; Linux says so in one line and goes on"),
 };
 

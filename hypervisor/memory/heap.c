@@ -106,6 +106,7 @@ void heap_add_ram(uint64_t start, uint64_t end)
     for (uint64_t g = first >> FRAME_GROUP_SHIFT; g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
         frame_group_valid[g / 64] |= 1ULL << (g % 64);
     max_mfn = MAX(max_mfn, last);
+    nr_total += last - first;
     *t = (struct page_info){ .count_info = PGC_NOBODYS };
     for (uint64_t done = 1; done < last - first; done += n) { /* from what the caches still have */
         n = MIN(done, ADD_AT_ONCE);
@@ -118,7 +119,6 @@ void heap_free_range(uint64_t start, uint64_t end)
 {
     uint64_t first = MAX(DIV_ROUND_UP(start, PAGE_SIZE), 1), last = MAX(end >> PAGE_SHIFT, first);
 
-    nr_total += last - first;
     range_free(first, last);
 }
 

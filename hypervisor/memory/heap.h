@@ -34,6 +34,7 @@ mfn_t heap_alloc_some(struct domain *d, unsigned int least, unsigned int most,
 void heap_free(mfn_t m, unsigned int order);
 void heap_free_frames(mfn_t m, uint64_t n);
 uint64_t heap_free_pages(void);
+/** All RAM, that of the hypervisor and of domains, too. */
 uint64_t heap_total_pages(void);
 
 /** One zeroed frame for the hypervisor, as a pointer; NULL if there is none. */

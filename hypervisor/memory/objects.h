@@ -12,6 +12,7 @@
 #include "x86/vcpu_state.h"
 
 #define MAX_VCPUS 64 /* per domain */
+#define DOMAIN_NAME_BYTES 64
 #define NR_IOPORTS 65536
 #define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
 
@@ -76,6 +77,18 @@ static inline bool vcpu_has_nmi(const struct vcpu *v)
     return atomic_load(&v->mce_pending) || (atomic_load(&v->nmi_pending) && !v->arch.nmi_masked);
 }
 
+/* hypercall/hypfs_op.c: whose page tables map frames of a dying domain; one looks at a time. */
+#define NR_HOLDERS 4
+struct holders {
+    _Atomic bool busy;
+    uint64_t next_mfn; /* how far the search has come; 0: not begun */
+    uint32_t nr;       /* of those below; NR_HOLDERS + 1: there are more */
+    struct {
+        domid_t id;
+        uint32_t nr_mappings;
+    } of[NR_HOLDERS];
+};
+
 struct domain {
     domid_t domain_id; /* constant after creation: no lock */
     bool is_hwdom;     /* the hardware domain: owns the devices, its end is the machine's */
@@ -137,6 +150,10 @@ struct domain {
 
     /* irq/ */
     uint32_t pci_cf8; /* what the domain wrote to port cf8 last */
+
+    /* domain/: what it was started with at boot; shown by hypfs_op. Constant after the builder */
+    char name[DOMAIN_NAME_BYTES]; /* "": it has none */
+    struct holders holders;       /* hypercall/ */
 
     /* access policy: constant after the builder */
     uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */

@@ -7,6 +7,7 @@
 #include "guest.h"
 
 #include <xen/platform.h>
+#include <xen/hypfs.h>
 #include <xen/sysctl.h>
 
 #define NR(name) __HYPERVISOR_##name
@@ -25,7 +26,7 @@ static const uint64_t implemented =
     BIT(NR(update_va_mapping_otherdomain)) | BIT(NR(iret)) | BIT(NR(vcpu_op)) |
     BIT(NR(set_segment_base)) | BIT(NR(mmuext_op)) | BIT(NR(nmi_op)) | BIT(NR(sched_op)) |
     BIT(NR(callback_op)) | BIT(NR(event_channel_op)) | BIT(NR(physdev_op)) | BIT(NR(xenpmu_op)) |
-    BIT(NR(sysctl)) | BIT(NR(domctl)) | BIT(NR(grant_table_op));
+    BIT(NR(sysctl)) | BIT(NR(domctl)) | BIT(NR(hypfs_op)) | BIT(NR(grant_table_op));
 
 static unsigned int wrong;
 static void expect(const char *what, uint64_t cmd, long rc, long want)
@@ -135,6 +136,8 @@ static long call_sysctl_version(uint64_t version)
     return hc(sysctl, &op);
 }
 
+static long call_hypfs(uint64_t cmd) { return hc(hypfs_op, cmd, "/", 2, argument, 64); }
+
 /* ops: those that are implemented, which are not tried. wide: the command has 64 bits. */
 static const struct sub {
     const char *name;
@@ -198,11 +201,19 @@ static const struct sub {
     { "mmu_update", call_mmu_update, -ENOSYS, 15, 7, false },
     { "platform_op", call_platform, -ENOSYS,
       BIT(XENPF_settime64) | BIT(XENPF_firmware_info) | BIT(XENPF_enter_acpi_sleep) |
-          BIT(XENPF_get_cpuinfo),
+          BIT(XENPF_get_cpuinfo) | BIT(XENPF_getidletime) | BIT(XENPF_cpu_online) |
+          BIT(XENPF_cpu_offline),
       255, false },
     { "platform_op.version", call_platform_version, -EACCES, 0, 255, false },
     { "platform_op.firmware", call_firmware, -EINVAL, 0x3e, 255, false },
-    { "sysctl", call_sysctl, -ENOSYS, BIT(XEN_SYSCTL_debug_keys), 255, false },
+    { "sysctl", call_sysctl, -ENOSYS,
+      ~(BIT(0) | BIT(XEN_SYSCTL_tbuf_op) | BIT(XEN_SYSCTL_perfc_op) | BIT(13) |
+        BIT(XEN_SYSCTL_lockprof_op) | BIT(24) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28)) &
+          (BIT(30) - 1),
+      255, false },
+    { "hypfs_op", call_hypfs, -EOPNOTSUPP,
+      BIT(XEN_HYPFS_OP_get_version) | BIT(XEN_HYPFS_OP_read) | BIT(XEN_HYPFS_OP_write_contents),
+      255, false },
     { "sysctl.version", call_sysctl_version, -EACCES, BIT(XEN_SYSCTL_INTERFACE_VERSION), 255,
       false },
 };

@@ -9,6 +9,7 @@
 
 #include <xen/domctl.h>
 #include <xen/grant_table.h>
+#include <xen/hypfs.h>
 #include <xen/platform.h>
 #include <xen/sysctl.h>
 
@@ -269,6 +270,64 @@ static long debug_keys(uint64_t ptr)
     return hc(sysctl, &op);
 }
 
+/* A sysctl whose handle, in op, is ptr. */
+static long sysctl_buffer(struct xen_sysctl *op, uint32_t cmd, void *handle, uint64_t ptr)
+{
+    op->cmd = cmd;
+    op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    memcpy(handle, &ptr, sizeof(ptr));
+    return hc(sysctl, op);
+}
+static long console_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.readconsole.count = 64 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_readconsole, &op.u.readconsole.buffer, ptr);
+}
+static long domain_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.getdomaininfolist.max_domains = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_getdomaininfolist, &op.u.getdomaininfolist.buffer, ptr);
+}
+static long cpu_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.getcpuinfo.max_cpus = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_getcpuinfo, &op.u.getcpuinfo.info, ptr);
+}
+static long topology_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.cputopoinfo.num_cpus = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_cputopoinfo, &op.u.cputopoinfo.cputopo, ptr);
+}
+static long memory_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.numainfo.num_nodes = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_numainfo, &op.u.numainfo.meminfo, ptr);
+}
+static long distance_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.numainfo.num_nodes = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_numainfo, &op.u.numainfo.distance, ptr);
+}
+static long pool_bitmap(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.cpupool_op.op = XEN_SYSCTL_CPUPOOL_OP_INFO,
+                             .u.cpupool_op.cpumap.nr_bits = 128 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_cpupool_op, &op.u.cpupool_op.cpumap.bitmap, ptr);
+}
+
+static const char hypfs_path[] = "/params/loglvl";
+static long hypfs_contents(uint64_t ptr)
+{
+    return hc(hypfs_op, XEN_HYPFS_OP_write_contents, hypfs_path, sizeof(hypfs_path), ptr, 16);
+}
+
 static long multicall_argument(uint64_t ptr)
 {
     struct multicall_entry e = { .op = NR(xen_version), .args = { XENVER_extraversion, ptr } };
@@ -338,6 +397,14 @@ static const struct inner {
     { "runstate.area", runstate_area, -EFAULT, true, 0 },
     { "time.area", time_area, -EFAULT, true, 0 },
     { "debug_keys.keys", debug_keys, -EFAULT, false, 0 },
+    { "readconsole.buffer", console_buffer, -EFAULT, true, 0 },
+    { "getdomaininfolist.buffer", domain_buffer, -EFAULT, true, 0 },
+    { "getcpuinfo.info", cpu_buffer, -EFAULT, true, 0 },
+    { "cputopoinfo.cputopo", topology_buffer, -EFAULT, true, 0 },
+    { "numainfo.meminfo", memory_buffer, -EFAULT, true, 0 },
+    { "numainfo.distance", distance_buffer, -EFAULT, true, 0 },
+    { "cpupool_op.cpumap", pool_bitmap, -EFAULT, true, 0 },
+    { "hypfs_op.write_contents", hypfs_contents, -EFAULT, false, 0 },
     { "multicall.argument", multicall_argument, -EFAULT, true, 0 },
     { "mmu_update.done", mmu_done, 0, true, 0 },
     { "mmuext_op.done", mmuext_done, 0, true, 0 },
@@ -557,7 +624,10 @@ static const struct row rows[] = {
     IN("domctl", domctl, struct xen_domctl, { PTR }),
     NONE("xsm_op", xsm_op, ENOSYS, { PTR }),
     NONE("xenpmu_op", xenpmu_op, EOPNOTSUPP, { 4, PTR }),
-    NONE("hypfs_op read", hypfs_op, ENOSYS, { 1, PTR, 16, PTR, 16 }),
+    IN("hypfs_op path", hypfs_op, char[16], { XEN_HYPFS_OP_read, PTR, 16, (uint64_t)list, 4096 }),
+    OUT("hypfs_op read", hypfs_op, struct xen_hypfs_direntry,
+        { XEN_HYPFS_OP_read, (uint64_t)hypfs_path, sizeof(hypfs_path), PTR,
+          sizeof(struct xen_hypfs_direntry) }),
     NONE("mca", arch_0, ENOSYS, { PTR }),
 };
 

@@ -133,6 +133,39 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *c, struct do
 {
     return -ENOMEM;
 }
+
+/* ---- sysctl, hypfs_op: the log, PCI, ports, CPUID ---- */
+static const char *stub_log = ""; /* what was said since position stub_log_first */
+static uint32_t stub_log_first, stub_log_cleared, stub_pci_bdf, stub_ports;
+static uint32_t stub_cpuid[16][6]; /* leaf, subleaf, eax, ebx, ecx, edx; others are zero */
+
+uint32_t console_log_begin(void) { return stub_log_cleared; }
+void console_log_clear(uint32_t at) { stub_log_cleared = at; }
+uint32_t console_log_read(uint32_t *at, char *buf, uint32_t size)
+{
+    uint32_t len = (uint32_t)strlen(stub_log), n;
+
+    if (stub_log_first + len - *at > len)
+        *at = stub_log_first;
+    n = MIN(stub_log_first + len - *at, size);
+    memcpy(buf, stub_log + (*at - stub_log_first), n);
+    *at += n;
+    return n;
+}
+bool pci_is_present(uint32_t segment, uint8_t bus, uint8_t devfn)
+{
+    return segment == 0 && ((uint32_t)bus << 8 | devfn) == stub_pci_bdf;
+}
+uint32_t evtchn_nr_ports(const struct domain *d) { return stub_ports; }
+void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    memset(out, 0, 4 * sizeof(*out));
+    for (unsigned int i = 0; i < ARRAY_SIZE(stub_cpuid); i++)
+        if (stub_cpuid[i][0] == leaf && stub_cpuid[i][1] == subleaf) {
+            memcpy(out, &stub_cpuid[i][2], 4 * sizeof(*out));
+            return;
+        }
+}
 int domain_kill(struct domain *d) { return 0; }
 struct domain *domain_get_from(domid_t id) { return NULL; }
 bool domain_is_dead(const struct domain *d) { return false; }
