@@ -9,6 +9,12 @@ HV_INIT := x86/boot x86/multiboot x86/acpi x86/efi x86/calibrate x86/start_cpus 
 HV_INIT_OBJ := $(HV_INIT:%=$(BUILD)/hypervisor/%.o)
 $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 
+# What no guest waits for is small rather than fast.
+HV_SMALL := $(HV_INIT) $(addprefix hypercall/,domctl domctl_vcpu domctl_memory cpu_policy sysctl hypfs_op platform_op version vcpu_ops) \
+    domain/domain domain/debug domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
+    event/audit paging/audit grant/audit x86/machine x86/watchdog lib/cmdline lib/format
+$(HV_SMALL:%=$(BUILD)/hypervisor/%.o): HV_OPTIMIZE := -Os
+
 # Freestanding code sees the ABI through links, so that no header of the C library leaks in.
 $(BUILD)/include:
 	@test -e /usr/include/xen/xen.h || { echo "libxen-dev is missing: make deps"; exit 1; }
@@ -21,7 +27,8 @@ HV_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/
     -Ihypervisor -Ihypervisor/x86 -I$(BUILD)/hypervisor/x86 -D__XEN_TOOLS__ $(if $(filter n,$(DEBUG)),-DNDEBUG)
 # Indirect calls go through entry.S's thunks.
 HV_RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline -mretpoline-external-thunk,-mindirect-branch=thunk-extern -mindirect-branch-register)
-HV_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
+HV_OPTIMIZE := -O2
+HV_CFLAGS = -std=gnu11 $(HV_OPTIMIZE) -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
     -mgeneral-regs-only -fpie -fvisibility=hidden -include hypervisor/lib/hidden.h -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
     $(HV_RETPOLINE) -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables \
     -ffunction-sections $(HV_WARN)

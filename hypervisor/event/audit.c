@@ -80,7 +80,7 @@ uint32_t evtchn_nr_ports(const struct domain *d)
 {
     uint32_t n = 0;
 
-    for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++)
+    for (evtchn_port_t port = 1; port < READ_ONCE(d->evtchn->nr_ports); port++)
         n += READ_ONCE(evtchn_find(d, port)->state) != ECS_FREE;
     return n;
 }
