@@ -1,4 +1,4 @@
-#include "hypercall/domctl.h"
+#include "hypercall/domctl_vcpu.h"
 
 #include "domain/domain.h"
 #include "emulate/emulate.h"
@@ -563,20 +563,20 @@ static const struct domctl_entry {
     NONE(psr_cmt_op),
     NONE(psr_alloc),
     NONE(vmtrace_op),
-    /* domctl_vcpu.c */
-    NONE(setvcpucontext),
-    NONE(getvcpucontext),
-    NONE(getvcpuinfo),
-    NONE(set_ext_vcpucontext),
-    NONE(get_ext_vcpucontext),
-    NONE(setvcpuextstate),
-    NONE(getvcpuextstate),
-    NONE(set_vcpu_msrs),
-    NONE(get_vcpu_msrs),
-    NONE(set_cpu_policy),
-    NONE(get_cpu_policy),
-    NONE(settscinfo),
-    NONE(gettscinfo),
+    /* domctl_vcpu.c, cpu_policy.c */
+    OP(setvcpucontext, RIGHT_CONTROL, 0),
+    OP(getvcpucontext, RIGHT_CONTROL, 0),
+    OP(getvcpuinfo, RIGHT_INFO, OUT),
+    OP(set_ext_vcpucontext, RIGHT_CONTROL, 0),
+    OP(get_ext_vcpucontext, RIGHT_CONTROL, OUT),
+    OP(setvcpuextstate, RIGHT_CONTROL, 0),
+    OP(getvcpuextstate, RIGHT_CONTROL, OUT),
+    OP(set_vcpu_msrs, RIGHT_CONTROL, OUT_ALWAYS),
+    OP(get_vcpu_msrs, RIGHT_CONTROL, OUT_ALWAYS),
+    OP(set_cpu_policy, RIGHT_CONTROL, OUT_ALWAYS),
+    OP(get_cpu_policy, RIGHT_CONTROL, OUT),
+    OP(settscinfo, RIGHT_CONTROL, 0),
+    OP(gettscinfo, RIGHT_CONTROL, OUT),
     /* domctl_memory.c */
     OP(getpageframeinfo3, RIGHT_MEMORY, OUT_ALWAYS),
     OP(shadow_op, RIGHT_CONTROL, 0),

@@ -18,6 +18,13 @@ extern const struct hypercall hypercall_names[NR_HYPERCALLS];
 /** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
 
+/**
+ * Give v, which is paused and unloaded or was never up, a context from a guest or toolstack; v's
+ * domain's lock is held. 0; -EINVAL, -EPERM (debug registers), -EOPNOTSUPP (v has a context, and this
+ * one names other frames): nothing is changed; -ERESTART or -EAGAIN: to be called again.
+ */
+int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c);
+
 /** An NMI for v, wherever it is. Returns 0. */
 long vcpu_send_nmi(struct vcpu *v);
 

@@ -69,34 +69,6 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
 
 /* ---- vcpu_op ---- */
 
-/*
- * With all that the context names frames for (the LDT is found through the kernel's root). After a
- * failure v may hold roots: valid tables, which the next attempt replaces.
- */
-static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_context *c)
-{
-    struct domain *d = v->domain;
-    int rc;
-
-    if (v->is_initialised)
-        return -EEXIST;
-    if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192)
-        return -EINVAL;
-    rc = arch_vcpu_set_context(v, c) ?: vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
-    rc = rc ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[1] >> PAGE_SHIFT)), true);
-    rc = rc ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[3] >> PAGE_SHIFT)), false);
-    rc = rc ?: vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
-    if (rc) {
-        vcpu_drop_gdt(v);
-        return rc;
-    }
-    v->info->evtchn_upcall_mask = 1;
-    v->is_initialised = true;
-    if (c->flags & VGCF_online)
-        vcpu_pause_clear(v, VPF_DOWN);
-    return 0;
-}
-
 static long op_initialise(struct vcpu *v, guest_va_t arg)
 {
     struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
@@ -107,7 +79,12 @@ static long op_initialise(struct vcpu *v, guest_va_t arg)
     rc = copy_from_guest(c, arg, sizeof(*c));
     if (rc == 0) {
         spin_lock(&v->domain->lock);
-        rc = vcpu_initialise_locked(v, c);
+        rc = v->is_initialised ? -EEXIST : vcpu_context_set_locked(v, c);
+        if (rc == 0) {
+            v->info->evtchn_upcall_mask = 1;
+            if (c->flags & VGCF_online)
+                vcpu_pause_clear(v, VPF_DOWN);
+        }
         spin_unlock(&v->domain->lock);
     }
     xfree_pages(c, sizeof(*c));
@@ -116,12 +93,14 @@ static long op_initialise(struct vcpu *v, guest_va_t arg)
 
 static long op_up(struct vcpu *v)
 {
-    if (!READ_ONCE(v->is_initialised)) /* once it is, for ever */
-        return -EINVAL;
+    bool ok;
+
     spin_lock(&v->domain->lock);
-    vcpu_pause_clear(v, VPF_DOWN);
+    ok = v->is_initialised;
+    if (ok)
+        vcpu_pause_clear(v, VPF_DOWN);
     spin_unlock(&v->domain->lock);
-    return 0;
+    return ok ? 0 : -EINVAL;
 }
 
 /* The last one to go down takes the domain with it: nobody is left to bring any up. */
@@ -214,7 +193,8 @@ long vcpu_send_nmi(struct vcpu *v)
  * HYPERVISOR_vcpu_op on a vCPU of the caller's domain.
  * Returns 0 (is_up: 0 or 1); -ENOENT no such vCPU; -EFAULT; -EINVAL not initialised, another vCPU's
  *   singleshot timer, a vcpu_info that cannot be there, get_physid (vCPUs are not pinned); -EEXIST
- *   initialise twice; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS. initialise is preemptible.
+ *   initialise twice; -EPERM its debug registers; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS.
+ *   initialise is preemptible.
  * There is no periodic timer (no client of the census sets one): set_periodic_timer is -ENOSYS, and
  *   stop_periodic_timer, which Linux calls, has nothing to do.
  */

@@ -148,6 +148,14 @@ struct domain {
     int64_t time_offset_s; /* guest's wall clock against the machine's */
     uint32_t tsc_mode;     /* TSC_MODE_* of <xen/...>: 0 default, 1 always, 2 never */
     bool vtsc;             /* rdtsc is emulated for this domain */
+    /* its TSC when emulated: counts at tsc_khz (0: the machine's) from system time tsc_start_ns on */
+    uint32_t tsc_khz, tsc_mul; /* mul and shift: as in vcpu_time_info */
+    int8_t tsc_shift;
+    uint64_t tsc_start_ns;
+    uint32_t tsc_incarnation; /* how often it was restored */
+
+    /* emulate/: its own CPU policy, constant once the domain has run; NULL: all that we offer */
+    struct cpu_policy *cpu_policy;
 };
 
 /* Roles of a domain, a set of these; in none it is a guest. domain/policy.c says what each may do. */

@@ -60,6 +60,8 @@ static inline void vcpu_drop_gdt(struct vcpu *v) { (void)vcpu_set_gdt(v, NULL, 0
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents);
 /** Set the kernel (user = false) or user root; m 0 for no user root. As MMUEXT_NEW_BASEPTR. */
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);
+/** Of a vCPU that does not run: both. */
+void vcpu_drop_roots(struct vcpu *v);
 
 /**
  * Death: drop all pins and all that the vCPUs hold. 0, or -ERESTART to call again. The vCPUs do not

@@ -13,7 +13,7 @@ static int set_root(struct vcpu *v, mfn_t m, uint64_t *root)
     int rc;
 
     spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
+    rc = mfn_x(m) ? tables_drain_locked(d) : 0; /* letting go never fails */
     if (rc == 0 && mfn_x(m))
         rc = READ_ONCE(d->is_dying) ? -EINVAL : table_get(d, m, PGT_L4);
     if (rc == 0) {
@@ -34,6 +34,12 @@ int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
     if (mfn_x(m) == 0 && !user)
         return -EINVAL;
     return set_root(v, m, user ? &v->arch.cr3_user : &v->arch.cr3_kernel);
+}
+
+void vcpu_drop_roots(struct vcpu *v)
+{
+    (void)set_root(v, _mfn(0), &v->arch.cr3_user);
+    (void)set_root(v, _mfn(0), &v->arch.cr3_kernel);
 }
 
 /* ---- descriptor tables ---- */
@@ -157,9 +163,7 @@ int paging_relinquish(struct domain *d)
     for_each_vcpu (d, v) {
         vcpu_drop_gdt(v);
         (void)vcpu_set_ldt(v, 0, 0);
-        rc = set_root(v, _mfn(0), &v->arch.cr3_user) ?: set_root(v, _mfn(0), &v->arch.cr3_kernel);
-        if (rc)
-            return rc;
+        vcpu_drop_roots(v);
     }
     while ((rc = tables_drain(d)) == 0 && mfn_x(m = domain_walk_pages(d)) != mfn_x(INVALID_MFN)) {
         if (atomic_load(&mfn_to_page(m)->type_info) & (PGT_PINNED | PGT_PARTIAL))

@@ -149,7 +149,6 @@ void save_selectors(struct vcpu *v);
 void fpu_init(void);
 /** Save from's state, and load to's; each unless NULL. */
 void fpu_switch(struct vcpu *from, struct vcpu *to);
-void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
 
 struct table_register { /* for LGDT and LIDT */
     uint16_t limit;

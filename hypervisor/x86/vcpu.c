@@ -1,6 +1,6 @@
 /*
- * The machine's part of vCPUs: creation, contexts from guests, and the context switch. What a guest
- * set by hypercall takes effect here.
+ * The machine's part of vCPUs: creation and the context switch. What a guest set by hypercall takes
+ * effect here.
  */
 #include "memory/heap.h"
 #include "x86/cpu.h"
@@ -74,43 +74,6 @@ void arch_vcpu_roots_changed(struct vcpu *v)
 {
     if (v == current)
         load_root(arch_vcpu_root(v));
-}
-
-int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
-{
-    struct arch_vcpu *a = &v->arch;
-
-    if (!(c->flags & VGCF_in_kernel) || !va_is_canonical(c->fs_base) ||
-        !va_is_canonical(c->gs_base_kernel) || !va_is_canonical(c->gs_base_user) ||
-        !va_is_canonical(c->event_callback_eip) || !va_is_canonical(c->failsafe_callback_eip) ||
-        !va_is_canonical(c->syscall_callback_eip))
-        return -EINVAL;
-    for (unsigned int i = 0; i < 256; i++)
-        if (!va_is_canonical(c->trap_ctxt[i].address))
-            return -EINVAL;
-    for (unsigned int i = 0; i < 256; i++) {
-        const struct trap_info *t = &c->trap_ctxt[i];
-
-        a->traps[i] = (struct guest_trap){ t->address, guest_selector(t->cs), t->flags };
-    }
-    a->regs = c->user_regs;
-    a->regs.cs = guest_selector(a->regs.cs);
-    a->regs.ss = guest_selector(a->regs.ss);
-    a->iopl = a->regs.rflags >> 12 & 3;
-    a->regs.rflags = guest_rflags(a->regs.rflags);
-    a->regs.entry_vector = 0;
-    a->kernel_sp = c->kernel_sp;
-    a->fs_base = c->fs_base;
-    a->gs_base_kernel = c->gs_base_kernel;
-    a->gs_base_user = c->gs_base_user;
-    a->event_cb.address = c->event_callback_eip;
-    a->failsafe_cb = (struct guest_callback){ c->failsafe_callback_eip,
-                                              c->flags & VGCF_failsafe_disables_events };
-    a->syscall_cb =
-        (struct guest_callback){ c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events };
-    a->cr0 = (a->cr0 & ~CR0_TS) | (c->ctrlreg[0] & CR0_TS);
-    fpu_set_context(v, c);
-    return 0;
 }
 
 /* Pages without a frame get `hole`. */
