@@ -3,10 +3,11 @@
  * counts and does what it is told. They are paused, suspended, resumed, crash, and are destroyed while
  * they run and while a frame of theirs is still mapped here.
  */
-#define __XEN_TOOLS__ 1 /* for domctl.h */
+#define __XEN_TOOLS__ 1 /* for domctl.h and sysctl.h */
 #include "guest.h"
 
 #include <xen/domctl.h>
+#include <xen/sysctl.h>
 
 #define NR_VCPUS 2
 #define NR_PAGES 8
@@ -307,6 +308,71 @@ static void cycles(void)
     }
 }
 
+/* ---- on all vCPUs: it is paused here, watched there, and all CPUs stand still for an audit ---- */
+
+static domid_t raced;
+static uint64_t nr_pauses, nr_looks;
+
+static long domctl_here(struct xen_domctl *mine, uint32_t cmd)
+{
+    *mine = (struct xen_domctl){ .cmd = cmd,
+                                 .interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+                                 .domain = raced };
+    return hc(domctl, mine);
+}
+
+static void audit(void)
+{
+    static uint8_t key = 'A';
+    struct xen_sysctl s = { .cmd = XEN_SYSCTL_debug_keys,
+                            .interface_version = XEN_SYSCTL_INTERFACE_VERSION };
+
+    if (on_xen())
+        return;
+    set_xen_guest_handle(s.u.debug_keys.keys, (void *)&key);
+    s.u.debug_keys.nr_keys = 1;
+    CHECK_EQ(hc(sysctl, &s), 0);
+}
+
+static void race(unsigned int vcpu)
+{
+    struct xen_domctl mine;
+
+    while (phase_until(&nr_looks, 20)) {
+        if (vcpu == 0) {
+            uint64_t sum;
+
+            CHECK_EQ(domctl_here(&mine, XEN_DOMCTL_pausedomain), 0);
+            sum = data->count[0] + data->count[1];
+            yield();
+            CHECK_EQ(data->count[0] + data->count[1], sum);
+            CHECK_EQ(domctl_here(&mine, XEN_DOMCTL_unpausedomain), 0);
+            yield();
+            nr_pauses++;
+        } else {
+            CHECK_EQ(domctl_here(&mine, XEN_DOMCTL_getdomaininfo), 0);
+            CHECK_EQ(mine.u.getdomaininfo.tot_pages, NR_PAGES);
+            if (nr_looks++ % 8 == 0)
+                audit();
+        }
+    }
+}
+
+static void races(void)
+{
+    if (hc(vcpu_op, VCPUOP_is_up, 1, 0) < 0)
+        return; /* there is but one */
+    smp_init();
+    raced = create();
+    clear();
+    CHECK_EQ(domctl(XEN_DOMCTL_unpausedomain, raced), 0);
+    phase("a domain is paused and looked at", 1000, race);
+    print("%s: %lu pauses, %lu looks\n", guest_name, nr_pauses, nr_looks);
+    CHECK(nr_pauses > 10 && nr_looks > 2);
+    CHECK(counts());
+    destroy(raced);
+}
+
 void test_main(void)
 {
     window = page_alloc();
@@ -317,4 +383,5 @@ void test_main(void)
     suspends();
     crashes();
     cycles();
+    races();
 }
