@@ -65,7 +65,7 @@ static bool word_append(struct domain *d, event_word_t *tail, evtchn_port_t port
 /* The event is pending: queue it. The vCPU that is to be told, or NULL. With fifo_lock. */
 static struct vcpu *link_locked(struct domain *d, evtchn_port_t port, event_word_t *word)
 {
-    struct evtchn *chn = evtchn_find(d, port), *before;
+    struct evtchn *chn = evtchn_at(d, port), *before;
     uint32_t id = READ_ONCE(chn->vcpu), priority = chn->priority;
     struct fifo_vcpu *fv = &d->evtchn->fifo->vcpu[id];
     struct evtchn_fifo_control_block *block = fv->block;
@@ -74,7 +74,7 @@ static struct vcpu *link_locked(struct domain *d, evtchn_port_t port, event_word
     if (block == NULL || (READ_ONCE(*word) & 1u << EVTCHN_FIFO_MASKED) ||
         word_test_and_set(word, EVTCHN_FIFO_LINKED))
         return NULL;
-    before = evtchn_find(d, tail);
+    before = evtchn_at(d, tail);
     fv->tail[priority] = port;
     if (tail && tail != port && before->last_vcpu == id && before->last_priority == priority &&
         word_append(d, fifo_word(d->evtchn->fifo, tail), port))
@@ -101,8 +101,9 @@ void fifo_set_pending(struct domain *d, evtchn_port_t port)
         page_mark_dirty(d, virt_to_mfn(word));
         was = word_test_and_set(word, EVTCHN_FIFO_PENDING);
         v = link_locked(d, port, word);
+    } else {
+        evtchn_at(d, port)->missed = true;
     }
-    evtchn_find(d, port)->missed = word == NULL;
     spin_unlock(&ed->fifo_lock);
     if (!was && unlikely(atomic_load(&ed->pollers)))
         wake_pollers(d, port);

@@ -23,7 +23,7 @@ struct evtchn {
     uint8_t vcpu; /* whom an event of this port notifies */
     /* FIFO, guarded by fifo_lock. last_*: the queue that the port was put in last, free or not. */
     uint16_t priority : 4, last_priority : 4, last_vcpu : 6;
-    uint16_t missed : 1;   /* an event came while there was no word for it */
+    uint16_t missed : 1;   /* an event came while there was no word for it; till port_reset() */
     uint32_t num;          /* INTERDOMAIN: the other port; UNBOUND: domain that may bind;
                             * PIRQ, VIRQ: which; FREE: the one closed next, or 0 */
     struct domain *remote; /* INTERDOMAIN, else NULL */

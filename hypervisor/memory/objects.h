@@ -141,7 +141,8 @@ struct domain {
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
-    uint32_t max_evtchn_port; /* as in createdomain: the highest number; set before the domain runs */
+    uint32_t
+        max_evtchn_port; /* as in createdomain: the highest number; set before the domain runs */
     const mfn_t *event_frames; /* of the guest's, event/ holds writable references to these */
     uint32_t nr_event_frames;
 

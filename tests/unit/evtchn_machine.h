@@ -169,7 +169,8 @@ static inline long alloc_unbound(int who, domid_t d, domid_t remote, evtchn_port
     *port = op.port;
     return rc;
 }
-static inline long bind_interdomain(int who, domid_t remote, evtchn_port_t rport, evtchn_port_t *port)
+static inline long bind_interdomain(int who, domid_t remote, evtchn_port_t rport,
+                                    evtchn_port_t *port)
 {
     struct evtchn_bind_interdomain op = { .remote_dom = remote,
                                           .remote_port = rport,
@@ -209,7 +210,10 @@ static inline long bind_vcpu(int who, evtchn_port_t port, uint32_t vcpu)
 
     return CALL(who, EVTCHNOP_bind_vcpu, &op);
 }
-static inline long close_port(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_close, &port); }
+static inline long close_port(int who, evtchn_port_t port)
+{
+    return CALL(who, EVTCHNOP_close, &port);
+}
 static inline long send(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_send, &port); }
 static inline long unmask(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_unmask, &port); }
 static inline long reset(int who, domid_t d)
@@ -240,7 +244,10 @@ static inline void mask_set(int who, evtchn_port_t port)
 {
     dom[who]->shared_info->evtchn_mask[port / 64] |= 1ULL << (port % 64);
 }
-static inline bool upcall(int who, int vcpu) { return dom[who]->vcpu[vcpu]->info->evtchn_upcall_pending; }
+static inline bool upcall(int who, int vcpu)
+{
+    return dom[who]->vcpu[vcpu]->info->evtchn_upcall_pending;
+}
 static inline void guest_clear(int who)
 {
     memset(dom[who]->shared_info->evtchn_pending, 0, sizeof(dom[who]->shared_info->evtchn_pending));
