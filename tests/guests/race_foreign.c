@@ -168,7 +168,7 @@ static void destroy(domid_t id)
 
 static void race(unsigned int me)
 {
-    while (phase_until(&nr_cycles, 5))
+    while (phase_until(&nr_cycles, 3) || phase_until(&nr_mapped, 1))
         if (me) {
             disturb(me);
         } else {
