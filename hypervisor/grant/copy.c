@@ -24,11 +24,10 @@ static struct domain *granter_find(struct domain *d, domid_t id, struct side *s)
     return s->granter;
 }
 
-static hot_inline void side_put(struct domain *d, struct side *s, bool write)
+static hot_inline void side_put(struct domain *d, const struct side *s, bool write)
 {
     if (!s->held)
         return;
-    s->held = false;
     if (s->is_ref) {
         grant_use_end(s->granter, (grant_ref_t)s->name, write, false);
     } else if (write) {

@@ -839,6 +839,45 @@ static void test_a_list_of_copies_between_many(void)
     teardown();
 }
 
+/* Frames are kept from one piece to the next: only if it is the same one that is named. */
+static void test_pieces_in_a_list_are_of_what_each_names(void)
+{
+    uint64_t a, b, own[3];
+
+    setup();
+    a = page(g), b = page(g);
+    for (unsigned int i = 0; i < 3; i++)
+        own[i] = page(m);
+    grant(g, 8, m, a, 0);
+    grant(g, 9, m, b, 0);
+    grant(m, 8, m, own[2], 0);
+    *table(a) = 0xa, *table(b) = 0xb, *table(own[2]) = 0xc;
+#define PIECE(from, to) ((struct gnttab_copy){ from, to, 8, GNTCOPY_source_gref, 77 })
+    args.copy[0] = PIECE(FROM_REF(1, 8, 0), TO_OWN(own[0], 0));
+    args.copy[1] = PIECE(FROM_REF(1, 8, 0), TO_OWN(own[0], 8));
+    args.copy[2] = PIECE(FROM_REF(1, 9, 0), TO_OWN(own[0], 16));
+    args.copy[3] = PIECE(FROM_REF(1, 9, 0), TO_OWN(own[1], 0));
+    args.copy[4] = PIECE(FROM_REF(2, 8, 0), TO_OWN(own[1], 8));
+    args.copy[5] = PIECE(FROM_REF(DOMID_SELF, 8, 0), TO_OWN(own[1], 16));
+    args.copy[6] = PIECE(FROM_OWN(8, 0), TO_OWN(own[1], 24)); /* a frame, and not its own */
+    args.copy[6].flags = 0;
+    args.copy[7] = PIECE(FROM_REF(DOMID_SELF, 8, 0), TO_OWN(own[1], 32));
+    CU_ASSERT_EQUAL(op(m, GNTTABOP_copy, 8), 0);
+    for (unsigned int i = 0; i < 8; i++)
+        CU_ASSERT_EQUAL(args.copy[i].status, i == 6 ? GNTST_bad_page : 0);
+    CU_ASSERT_EQUAL(table(own[0])[0], 0xa);
+    CU_ASSERT_EQUAL(table(own[0])[1], 0xa);
+    CU_ASSERT_EQUAL(table(own[0])[2], 0xb);
+    CU_ASSERT_EQUAL(table(own[1])[0], 0xb);
+    CU_ASSERT_EQUAL(table(own[1])[1], 0xc);
+    CU_ASSERT_EQUAL(table(own[1])[2], 0xc);
+    CU_ASSERT_EQUAL(table(own[1])[3], 0);
+    CU_ASSERT_EQUAL(table(own[1])[4], 0xc);
+    CU_ASSERT_EQUAL(in_use(g, 8) | in_use(g, 9) | in_use(m, 8), 0);
+    CU_ASSERT_EQUAL(refs(a) + refs(b) + refs(own[0]) + refs(own[1]) + refs(own[2]), 5);
+    teardown();
+}
+
 /* ---- tables ---- */
 
 static int setup_table(const struct dom *x, domid_t id, uint32_t n)
@@ -1193,6 +1232,7 @@ int main(void)
     TEST(copies_go_where_they_are_granted);
     TEST(copies_that_are_refused);
     TEST(a_list_of_copies_between_many);
+    TEST(pieces_in_a_list_are_of_what_each_names);
     TEST(the_table_grows_to_its_limit);
     TEST(tables_of_others_are_for_the_privileged);
     TEST(version_1_is_all_there_is);
