@@ -415,6 +415,7 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
         return -ENOSYS;
     rc = ops[cmd](&op);
     if (rc == 0 || cmd == XEN_SYSCTL_get_cpu_featureset || cmd == XEN_SYSCTL_get_cpu_policy)
-        rc = copy_to_guest(_gva(arg), &op, sizeof(op)) ?: rc; /* these two tell what is wrong */
+        if (copy_to_guest(_gva(arg), &op, sizeof(op))) /* these two tell what is wrong */
+            rc = -EFAULT;
     return rc;
 }

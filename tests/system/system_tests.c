@@ -198,6 +198,7 @@ static const struct scenario scenarios[] = {
     /* Xen's tools about the machine and domain 0. */
     { .group = "test",
       .name = "tools",
+      .memory_mib = 1024,
       .smp = 2,
       .hypervisor_cmdline = "dom0_mem=512M",
       .kernel_cmdline = "xl_job=tools xl_cpus=2 xl_pcpus=2",
