@@ -8,12 +8,16 @@
  */
 #include "roads.h"
 
+#include <xen/grant_table.h>
+
 #define NO_MFN 0xfffffffffUL
 #define ENTRY(mfn, flags) ((uint64_t)(mfn) << 12 | (flags))
 
 static uint64_t *p2m(void) { return (uint64_t *)start_info->mfn_list; }
 
 static uint64_t shared_mfn(void) { return start_info->shared_info >> 12; }
+static xen_pfn_t grant_mfn[1]; /* of the grant table, which may be mapped like that */
+static bool is_shared(uint64_t mfn) { return mfn == shared_mfn() || mfn == grant_mfn[0]; }
 
 static uint64_t max_page, spare_pfn; /* from there on down: nothing maps these */
 
@@ -38,6 +42,10 @@ static unsigned int nr_e820;
 static void machine_map(void)
 {
     struct xen_memory_map map = { .nr_entries = ARRAY_SIZE(e820) };
+    struct gnttab_setup_table grants = { .dom = DOMID_SELF, .nr_frames = 1 };
+
+    set_xen_guest_handle(grants.frame_list, grant_mfn);
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &grants, 1), 0);
 
     set_xen_guest_handle(map.buffer, (void *)e820);
     CHECK_EQ(hc(memory_op, XENMEM_machine_memory_map, &map), 0);
@@ -226,7 +234,7 @@ static void foreign_ram(void)
 
     for (unsigned int way = 0; way < ARRAY_SIZE(mappings); way++, nr = 0) {
         for (uint64_t mfn = 0; mfn <= max_page; mfn++) {
-            if (!is_ram(mfn) || is_ours(mfn) || mfn == shared_mfn())
+            if (!is_ram(mfn) || is_ours(mfn) || is_shared(mfn))
                 continue;
             nr++;
             open[way] += map_way(way, mfn) == 0;
@@ -238,7 +246,7 @@ static void foreign_ram(void)
         unsigned int n = 0;
 
         for (uint64_t mfn = 0; mfn <= max_page; mfn++)
-            n += is_ram(mfn) && !is_ours(mfn) && mfn != shared_mfn() &&
+            n += is_ram(mfn) && !is_ours(mfn) && !is_shared(mfn) &&
                  use_way(way, mfn, copy_page) == 0;
         attack(named("foreign", uses[way]), n, 0);
     }
