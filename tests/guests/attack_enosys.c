@@ -71,6 +71,7 @@ static long call_sched(uint64_t cmd) { return hc(sched_op, cmd, argument); }
 static long call_nmi(uint64_t cmd) { return hc(nmi_op, cmd, argument); }
 static long call_callback(uint64_t cmd) { return hc(callback_op, cmd, argument); }
 static long call_evtchn(uint64_t cmd) { return hc(event_channel_op, cmd, argument); }
+static long call_grant(uint64_t cmd) { return hc(grant_table_op, cmd, argument, 1); }
 static long call_physdev(uint64_t cmd) { return hc(physdev_op, cmd, argument); }
 static long call_xenpmu(uint64_t cmd) { return hc(xenpmu_op, cmd, argument); }
 static long call_segment(uint64_t which) { return hc(set_segment_base, which, 0x1000); }
@@ -186,6 +187,7 @@ static const struct sub {
           BIT(CALLBACKTYPE_sysenter) | BIT(CALLBACKTYPE_syscall32),
       65535, false },
     { "event_channel_op", call_evtchn, -ENOSYS, 0x3fff, 255, true },
+    { "grant_table_op", call_grant, -ENOSYS, 0x1fff, 255, true },
     { "physdev_op", call_physdev, -ENOSYS,
       BIT(PHYSDEVOP_irq_status_query) | BIT(PHYSDEVOP_eoi) | BIT(PHYSDEVOP_set_iopl) |
           BIT(PHYSDEVOP_set_iobitmap) | BIT(PHYSDEVOP_apic_read) | BIT(PHYSDEVOP_alloc_irq_vector) |
