@@ -1,5 +1,5 @@
 # The hypervisor's image.
-HV_FOLDERS := lib x86 memory paging emulate sched event irq domain hypercall console
+HV_FOLDERS := lib x86 memory paging grant emulate sched event irq domain hypercall console
 HV_C := $(filter-out hypervisor/x86/offsets.c,$(foreach d,$(HV_FOLDERS),$(wildcard hypervisor/$(d)/*.c)))
 HV_S := $(wildcard hypervisor/x86/*.S)
 HV_OBJ := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o) $(BUILD)/hypervisor/x86/offsets_check.o

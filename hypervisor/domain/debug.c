@@ -3,6 +3,7 @@
 
 #include "console/console.h"
 #include "event/evtchn.h"
+#include "grant/grant.h"
 #include "irq/irq.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
@@ -77,7 +78,7 @@ void domain_audit(void)
     unsigned int n;
 
     cpus_park(); /* else counts would not add up in the middle of an operation */
-    n = paging_audit() + heap_audit() + evtchn_audit();
+    n = paging_audit() + heap_audit() + evtchn_audit() + grant_audit();
     cpus_release();
 
     print(LOG_INFO, "audit: %u errors", n);
@@ -106,7 +107,8 @@ static const struct debug_key keys[] = {
     { 'd', "registers of all vCPUs", key_registers },
     { 'p', "counters of all CPUs", key_counters },
     { 'm', "memory: the heap ('q' has the domains')", heap_print },
-    { 'A', "audit memory, page tables and event channels", domain_audit },
+    { 'A', "audit memory, page tables, event channels and grants", domain_audit },
+    { 'g', "grants and what is mapped of them", grant_print },
     { 'r', "run queues", sched_print },
     { 'e', "event channels", evtchn_print },
     { 'i', "interrupts", irq_print },

@@ -10,6 +10,7 @@
 
 #include "console/console.h"
 #include "event/evtchn.h"
+#include "grant/grant.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
@@ -107,9 +108,11 @@ static void domain_free(struct domain *d)
     for_each_vcpu (d, v)
         vcpu_destroy(v);
     evtchn_domain_destroy(d);
+    grant_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
+    free_page(d->memory_map);
     xfree(d->watchdogs);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
@@ -170,6 +173,17 @@ static domid_t unused_id(void)
     return id < DOMID_FIRST_RESERVED ? (domid_t)id : 0;
 }
 
+/* With createdomain's limits; below 0: the default. */
+static int grant_create(struct domain *d, const struct xen_domctl_createdomain *c)
+{
+    uint32_t frames =
+                 c->max_grant_frames < 0 ? GRANT_FRAMES_DEFAULT : (uint32_t)c->max_grant_frames,
+             maptrack = c->max_maptrack_frames < 0 ? MAPTRACK_FRAMES_DEFAULT
+                                                   : (uint32_t)c->max_maptrack_frames;
+
+    return grant_domain_create(d) ?: grant_set_limits(d, frames, maptrack);
+}
+
 int domain_create(domid_t id, const struct xen_domctl_createdomain *config, struct domain **out)
 {
     struct domain *d, **p;
@@ -187,8 +201,6 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
     d->roles = config->ssidref;
     memcpy(d->handle, config->handle, sizeof(d->handle));
     d->max_evtchn_port = config->max_evtchn_port;
-    d->max_grant_frames = config->max_grant_frames;
-    d->max_maptrack_frames = config->max_maptrack_frames;
     d->weight = SCHED_WEIGHT_DEFAULT;
     d->pause_count = 1;
     d->shared_info = alloc_page();
@@ -197,7 +209,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
         page_share(d->shared_info_mfn, id);
         d->extra_vcpu_info = alloc_page();
     }
-    rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
+    rc = d->extra_vcpu_info ? evtchn_domain_create(d) ?: grant_create(d, config) : -ENOMEM;
     spin_lock(&domain_list_lock);
     p = list_place_locked(id);
     if (rc == 0 && *p && (*p)->domain_id == id)
@@ -346,8 +358,12 @@ static void shutdown_work(void *data)
     for (struct domain *d = domain_list; d; d = d->next) {
         if (d->shutdown_told || !is_shut_down(d))
             continue;
-        WRITE_ONCE(d->shutdown_told, has_stopped(d));
-        *(d->shutdown_told ? &tell : &again) = true;
+        if (has_stopped(d)) {
+            WRITE_ONCE(d->shutdown_told, true);
+            tell = true;
+        } else {
+            again = true;
+        }
     }
     spin_unlock(&domain_list_lock);
     if (tell)
@@ -385,9 +401,11 @@ void domain_shutdown(struct domain *d, uint32_t code)
 
 void domain_resume(struct domain *d)
 {
-    domain_pause(d); /* no vCPU of it is in domain_shutdown() any more */
+    domain_pause(d);              /* no vCPU of it is in domain_shutdown() any more */
+    spin_lock(&domain_list_lock); /* as a CPU may be about to tell of it */
     WRITE_ONCE(d->shutdown_told, false);
     atomic_store(&d->shutdown_code, SHUTDOWN_NONE);
+    spin_unlock(&domain_list_lock);
     shutdown_update(d);
     domain_unpause(d);
 }
@@ -483,7 +501,7 @@ static int release_vcpu_infos(struct domain *d)
 /* In this order; d->death is the one to be done next. Each says -ERESTART to be called again. */
 static int (*const death_steps[])(struct domain *d) = {
     stop_for_ever,     evtchn_domain_relinquish, release_vcpu_infos,
-    paging_relinquish, domain_relinquish_pages,
+    paging_relinquish, grant_domain_relinquish,  domain_relinquish_pages,
 };
 #define DEAD ARRAY_SIZE(death_steps) /* it has nothing any more */
 #define REAPED (DEAD + 1)            /* nor the creation's reference */

@@ -136,6 +136,7 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
                                                  << XEN_DOMINF_shutdownshift;
     info->tot_pages = READ_ONCE(d->nr_pages);
     info->max_pages = READ_ONCE(d->max_pages);
+    info->outstanding_pages = READ_ONCE(d->nr_claimed);
     info->shared_info_frame = mfn_x(d->shared_info_mfn);
     info->ssidref = d->roles;
     memcpy(info->handle, d->handle, sizeof(info->handle));
@@ -577,8 +578,8 @@ static const struct domctl_entry {
     OP(settscinfo, RIGHT_CONTROL, 0),
     OP(gettscinfo, RIGHT_CONTROL, OUT),
     /* domctl_memory.c */
-    NONE(getpageframeinfo3),
-    NONE(shadow_op),
+    OP(getpageframeinfo3, RIGHT_MEMORY, OUT_ALWAYS),
+    OP(shadow_op, RIGHT_CONTROL, 0),
 };
 
 static _Atomic bool busy; /* a CPU is at a domctl */
@@ -630,7 +631,8 @@ long hc_domctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
         return -ERESTART; /* after this CPU's softirqs */
     rc = dispatch(e, &op);
     atomic_store(&busy, false);
-    if ((e->flags & OUT_ALWAYS) || ((e->flags & OUT) && rc == 0))
-        rc = copy_to_guest(_gva(arg), &op, sizeof(op)) ?: rc;
+    if (((e->flags & OUT_ALWAYS) || ((e->flags & OUT) && rc == 0)) &&
+        copy_to_guest(_gva(arg), &op, sizeof(op)))
+        return -EFAULT;
     return rc;
 }

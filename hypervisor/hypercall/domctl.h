@@ -22,6 +22,9 @@
 
 typedef long domctl_fn(struct domain *d, struct xen_domctl *op);
 
+/* ---- domctl_memory.c ---- */
+domctl_fn domctl_getpageframeinfo3, domctl_shadow_op;
+
 /** What XEN_DOMCTL_getdomaininfo and XEN_SYSCTL_getdomaininfolist tell of d; all of *info is set. */
 void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 

@@ -44,7 +44,8 @@ long vcpu_send_nmi(struct vcpu *v);
         X(memory_op), X(multicall), X(update_va_mapping), X(set_timer_op), X(xen_version),         \
         X(console_io), X(vm_assist), X(update_va_mapping_otherdomain), X(iret), X(vcpu_op),        \
         X(set_segment_base), X(mmuext_op), X(nmi_op), X(sched_op), X(callback_op),                 \
-        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(hypfs_op), X(domctl)
+        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(hypfs_op), X(domctl),       \
+        X(grant_table_op)
 #define HANDLER(nr) hc_##nr
 hypercall_fn HYPERCALLS(HANDLER);
 

@@ -193,7 +193,8 @@ long vcpu_send_nmi(struct vcpu *v)
  * HYPERVISOR_vcpu_op on a vCPU of the caller's domain.
  * Returns 0 (is_up: 0 or 1); -ENOENT no such vCPU; -EFAULT; -EINVAL not initialised, another vCPU's
  *   singleshot timer, a vcpu_info that cannot be there, get_physid (vCPUs are not pinned); -EEXIST
- *   initialise twice; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS. initialise is preemptible.
+ *   initialise twice; -EPERM its debug registers; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS.
+ *   initialise is preemptible.
  * There is no periodic timer (no client of the census sets one): set_periodic_timer is -ENOSYS, and
  *   stop_periodic_timer, which Linux calls, has nothing to do.
  */

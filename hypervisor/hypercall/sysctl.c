@@ -225,6 +225,7 @@ static long op_physinfo(struct xen_sysctl *s)
         .capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1,
         .total_pages = heap_total_pages(),
         .free_pages = heap_free_pages(),
+        .outstanding_pages = heap_claimed_pages(),
         .max_mfn = max_mfn - 1,
     };
     hw_cap_fill(op->hw_cap);

@@ -28,7 +28,6 @@ const struct hypercall hypercall_names[NR_HYPERCALLS] = {
     NONE(sched_op_compat, "superseded since Xen 3.1.1"),
     NONE(event_channel_op_compat, "superseded since Xen 3.2"),
     NONE(physdev_op_compat, "superseded since Xen 3.2.2"),
-    NONE(grant_table_op, "later; Linux runs without grants"),
     NONE(xsm_op, "no XSM; libxl carries on"),
     NONE(xenoprof_op, "not built"),
     NONE(hvm_op, "no HVM guests"),

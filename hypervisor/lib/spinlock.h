@@ -11,6 +11,7 @@ enum {
     L_DOMLIST,
     L_DOMAIN,
     L_PAGE,
+    L_GRANT,
     L_EVENT,
     L_PIRQ,
     L_IRQ,
@@ -23,7 +24,7 @@ enum {
 
 /* Not taken in interrupts, so they may be taken with interrupts on; all others may not. */
 #define LOCKS_WITH_INTERRUPTS \
-    (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_PIRQ | 1u << L_HEAP)
+    (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_GRANT | 1u << L_PIRQ | 1u << L_HEAP)
 
 #ifdef NDEBUG
 #define LOCK_CHECKS 0

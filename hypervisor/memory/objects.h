@@ -115,9 +115,12 @@ struct domain {
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
     struct spinlock page_lock;
-    uint32_t page_list; /* first frame owned, index into the frame table; 0: none */
-    uint64_t nr_pages;  /* frames owned */
-    uint64_t max_pages; /* limit */
+    uint32_t page_list;  /* first frame owned, index into the frame table; 0: none */
+    uint64_t nr_pages;   /* frames owned */
+    uint64_t max_pages;  /* limit */
+    uint32_t walk_at;    /* domain_walk_pages(): the next frame; 0: none */
+    bool walking;        /* it has begun */
+    uint64_t nr_claimed; /* XENMEM_claim_pages: free frames kept for it; guarded by heap.c's lock */
     _Atomic uint64_t nr_mapped_uncached; /* frames mapped other than write-back, rule 12 */
     shared_info_t *shared_info;
     mfn_t shared_info_mfn;
@@ -125,17 +128,21 @@ struct domain {
 
     /* paging/: page-table updates of one domain are serialized by it (L_PAGE) */
     struct spinlock mmu_lock;
-    uint32_t dead_tables;    /* tables whose contents must be let go (paging/types.c); 0: none */
-    uint32_t relinquish_mfn; /* how far paging_relinquish() has come */
+    uint32_t dead_tables; /* tables whose contents must be let go (paging/types.c); 0: none */
     _Atomic uint64_t dirty_cpus; /* CPUs whose TLBs may hold entries of this domain */
+
+    /* hypercall/memory_op.c */
+    uint8_t *memory_map;    /* XENMEM_set_memory_map: a frame of e820 entries, or NULL; d->lock */
+    uint32_t nr_memory_map; /* how many of them */
+
+    /* grant/ */
+    struct grant_table *grant;
+    uint32_t max_grant_frames, max_maptrack_frames; /* limits: grant_set_limits() */
 
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
     uint32_t max_evtchn_port; /* createdomain's; ports beyond are not given out */
-
-    /* grant/: createdomain's, below 0: the default */
-    int32_t max_grant_frames, max_maptrack_frames;
 
     /* sched/: domctl's scheduler_op */
     uint16_t weight, cap;

@@ -26,7 +26,7 @@ static const uint64_t implemented =
     BIT(NR(update_va_mapping_otherdomain)) | BIT(NR(iret)) | BIT(NR(vcpu_op)) |
     BIT(NR(set_segment_base)) | BIT(NR(mmuext_op)) | BIT(NR(nmi_op)) | BIT(NR(sched_op)) |
     BIT(NR(callback_op)) | BIT(NR(event_channel_op)) | BIT(NR(physdev_op)) | BIT(NR(xenpmu_op)) |
-    BIT(NR(sysctl)) | BIT(NR(hypfs_op)) | BIT(NR(domctl));
+    BIT(NR(sysctl)) | BIT(NR(hypfs_op)) | BIT(NR(domctl)) | BIT(NR(grant_table_op));
 
 static unsigned int wrong;
 static void expect(const char *what, uint64_t cmd, long rc, long want)
@@ -150,7 +150,11 @@ static const struct sub {
       BIT(XENMEM_decrease_reservation) | BIT(XENMEM_populate_physmap) | BIT(XENMEM_exchange) |
           BIT(XENMEM_maximum_ram_page) | BIT(XENMEM_current_reservation) |
           BIT(XENMEM_maximum_reservation) | BIT(XENMEM_machphys_mapping) |
-          BIT(XENMEM_machine_memory_map),
+          BIT(XENMEM_machine_memory_map) | BIT(XENMEM_increase_reservation) |
+          BIT(XENMEM_machphys_mfn_list) | BIT(XENMEM_add_to_physmap) | BIT(XENMEM_memory_map) |
+          BIT(XENMEM_set_memory_map) | BIT(XENMEM_maximum_gpfn) |
+          BIT(XENMEM_get_sharing_freed_pages) | BIT(XENMEM_get_sharing_shared_pages) |
+          BIT(XENMEM_claim_pages) | BIT(XENMEM_get_vnumainfo) | BIT(XENMEM_acquire_resource),
       63, false },
     { "xen_version", call_version, -ENOSYS, 0x7ff, 255, true },
     { "console_io", call_console, -ENOSYS, BIT(CONSOLEIO_write) | BIT(CONSOLEIO_read), 255, true },

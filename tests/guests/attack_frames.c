@@ -128,7 +128,7 @@ static long map_way(unsigned int way, uint64_t mfn)
     case 3: return map_as(ENTRY(mfn, PTE_RO | PTE_PS | PTE_PWT), DOMID_SELF); /* PS is PAT here */
     case 4: return map_as(ENTRY(mfn, PTE_RO), DOMID_IO);
     case 5: return map_as(ENTRY(mfn, PTE_FLAGS), DOMID_IO);
-    case 6: return map_as(ENTRY(mfn, PTE_RO), DOMID_XEN);
+    case 6: return map_as(ENTRY(mfn, PTE_FLAGS), DOMID_XEN); /* readable there is the M2P */
     case 7: rc = pte_write(&live[1][ROADS_INDEX], ENTRY(mfn, PTE_FLAGS)); break;
     default:
         TRY("mov %1, (%0)", : : "r"(&live[1][ROADS_INDEX]), "r"(ENTRY(mfn, PTE_P)) : "memory");

@@ -489,6 +489,14 @@ static void fill_map(void *p)
     m->nr_entries = 1;
 }
 
+static void fill_mfn_list(void *p)
+{
+    struct xen_machphys_mfn_list *l = p;
+
+    set_xen_guest_handle(l->extent_start, (xen_pfn_t *)list);
+    l->max_extents = 1;
+}
+
 #define IN(what, nr, type, ...)                                       \
     {                                                                 \
         what, NR(nr), -EFAULT, sizeof(type), false, __VA_ARGS__, NULL \
@@ -521,6 +529,8 @@ static void fill_map(void *p)
     INOUT("physdev_op " #op, physdev_op, struct physdev_##type, fill, { PHYSDEVOP_##op, PTR })
 #define PHYSDEV_IN(op, type) \
     IN("physdev_op " #op, physdev_op, struct physdev_##type, { PHYSDEVOP_##op, PTR })
+#define GRANT(what, op) \
+    INOUT(what, grant_table_op, struct gnttab_##op, NULL, { GNTTABOP_##op, PTR, 1 })
 #define VERSION(op, type) OUT("xen_version " #op, xen_version, type, { XENVER_##op, PTR })
 #define VCPU_IN(op, type) IN("vcpu_op " #op, vcpu_op, type, { VCPUOP_##op, 0, PTR })
 
@@ -545,11 +555,13 @@ static const struct row rows[] = {
         MEM(machphys_mapping)),
     INOUT("memory_op machine_memory_map", memory_op, struct xen_memory_map, fill_map,
           MEM(machine_memory_map)),
-    NONE("memory_op machphys_mfn_list", memory_op, ENOSYS, MEM(machphys_mfn_list)),
-    NONE("memory_op memory_map", memory_op, ENOSYS, MEM(memory_map)),
-    NONE("memory_op set_memory_map", memory_op, ENOSYS, MEM(set_memory_map)),
-    NONE("memory_op claim_pages", memory_op, ENOSYS, { 24, PTR }),
-    NONE("memory_op maximum_gpfn", memory_op, ENOSYS, MEM(maximum_gpfn)),
+    INOUT("memory_op machphys_mfn_list", memory_op, struct xen_machphys_mfn_list, fill_mfn_list,
+          MEM(machphys_mfn_list)),
+    MEMORY(memory_map, struct xen_memory_map),
+    MEMORY(set_memory_map, struct xen_foreign_memory_map),
+    IN("memory_op claim_pages", memory_op, struct xen_memory_reservation, { 24, PTR }),
+    MEMORY(maximum_gpfn, domid_t),
+    IN("memory_op acquire_resource", memory_op, struct xen_mem_acquire_resource, { 28, PTR }),
     INOUT("multicall", multicall, struct multicall_entry, fill_multicall, { PTR, 1 }),
     VERSION(extraversion, xen_extraversion_t),
     VERSION(compile_info, struct xen_compile_info),
@@ -604,9 +616,11 @@ static const struct row rows[] = {
     PHYSDEV_IN(restore_msi_ext, pci_device),
     NONE("physdev_op pirq_eoi_gmfn_v2", physdev_op, ENOSYS, { PHYSDEVOP_pirq_eoi_gmfn_v2, PTR }),
     IN("sysctl", sysctl, struct xen_sysctl, { PTR }),
-    NONE("grant_table_op map", grant_table_op, ENOSYS, { GNTTABOP_map_grant_ref, PTR, 1 }),
-    NONE("grant_table_op setup_table", grant_table_op, ENOSYS, { GNTTABOP_setup_table, PTR, 1 }),
-    NONE("grant_table_op copy", grant_table_op, ENOSYS, { GNTTABOP_copy, PTR, 1 }),
+    GRANT("grant_table_op map", map_grant_ref),
+    GRANT("grant_table_op setup_table", setup_table),
+    GRANT("grant_table_op copy", copy),
+    GRANT("grant_table_op unmap", unmap_grant_ref),
+    GRANT("grant_table_op query_size", query_size),
     IN("domctl", domctl, struct xen_domctl, { PTR }),
     NONE("xsm_op", xsm_op, ENOSYS, { PTR }),
     NONE("xenpmu_op", xenpmu_op, EOPNOTSUPP, { 4, PTR }),

@@ -652,7 +652,7 @@ static void test_debug_keys_print(void)
                 CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "d5: 0 pages"));
         }
     CU_ASSERT(!others_parked);
-    CU_ASSERT_EQUAL(keys.n, 9);
+    CU_ASSERT_EQUAL(keys.n, 10);
     teardown();
 }
 

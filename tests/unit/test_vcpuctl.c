@@ -360,6 +360,46 @@ static void test_a_refused_context_changes_nothing(void)
     }
 }
 
+/* Whatever is accepted is harmless: nothing of ring 0, of our memory or of the machine's flags. */
+static void test_random_contexts(void)
+{
+    unsigned int accepted = 0, refused = 0;
+
+    srandom(7);
+    for (unsigned int n = 0; n < 3000; n++) {
+        const struct arch_vcpu *a = NULL;
+
+        setup();
+        a = &v->arch;
+        for (unsigned int k = (unsigned int)random() % 8 + 1; k; k--) {
+            size_t at = k % 2 ? (size_t)random() % sizeof(c) /* most of it: FPU and traps */
+                              : offsetof(struct vcpu_guest_context, ldt_base) +
+                                    (size_t)random() %
+                                        (sizeof(c) - offsetof(struct vcpu_guest_context, ldt_base));
+
+            ((uint8_t *)&c)[at] ^= (uint8_t)(1u << random() % 8);
+        }
+        if (set()) {
+            refused++;
+            CU_ASSERT_TRUE(!v->is_initialised && a->cr3_kernel == 0 && a->nr_gdt_ents == 0);
+        } else {
+            accepted++;
+            CU_ASSERT_TRUE((a->regs.cs & 3) == 3 && (a->regs.ss & 3) == 3);
+            CU_ASSERT_EQUAL(a->regs.rflags & ~0x254dd5ULL, 0x202);
+            CU_ASSERT_EQUAL(a->cr4 & ~(0x6a0ULL | CR4_TSD | CR4_DE | CR4_OSXSAVE), 0);
+            CU_ASSERT_EQUAL(a->dr[7] & (1 << 13 | 0xffffffffULL << 32), 0);
+            for (unsigned int i = 0; i < 4; i++)
+                CU_ASSERT_FALSE(a->dr[i] - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START);
+            for (unsigned int i = 0; i < 256; i++)
+                CU_ASSERT_TRUE(va_is_canonical(a->traps[i].address) && a->traps[i].flags < 8 &&
+                               (a->traps[i].cs < 4 || (a->traps[i].cs & 3) == 3));
+            CU_ASSERT_EQUAL(get(), 0);
+        }
+        teardown();
+    }
+    CU_ASSERT_TRUE(accepted > 100 && refused > 100);
+}
+
 static void test_of_a_vcpu_with_a_context_frames_stay(void)
 {
     struct arch_vcpu before;
@@ -720,6 +760,7 @@ int main(void)
     CU_ADD_TEST(s, test_a_context_comes_back_as_it_was_set);
     CU_ADD_TEST(s, test_a_vcpu_in_user_mode);
     CU_ADD_TEST(s, test_a_refused_context_changes_nothing);
+    CU_ADD_TEST(s, test_random_contexts);
     CU_ADD_TEST(s, test_of_a_vcpu_with_a_context_frames_stay);
     CU_ADD_TEST(s, test_a_preempted_context_goes_on);
     CU_ADD_TEST(s, test_a_vcpu_is_reset);

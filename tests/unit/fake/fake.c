@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fake.h"
+#include "grant/grant.h"
 #include "lib/cmdline.h"
 #include "domain/domain.h"
 #include "emulate/emulate.h"
@@ -407,6 +408,25 @@ WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
     (void)sel;
 }
 WEAK void arch_vcpu_unload(struct vcpu *v) { (void)v; }
+WEAK int grant_domain_create(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames)
+{
+    d->max_grant_frames = grant_frames;
+    d->max_maptrack_frames = maptrack_frames;
+    return 0;
+}
+WEAK int grant_domain_relinquish(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK void grant_domain_destroy(struct domain *d) { (void)d; }
+WEAK unsigned int grant_audit(void) { return 0; }
+WEAK void grant_print(void) {}
 
 /* of emulate/, domain/, paging/ and x86/, for domctl on vCPUs */
 WEAK int guest_debugreg(unsigned int n, uint64_t *value)
