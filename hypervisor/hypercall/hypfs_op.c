@@ -352,44 +352,39 @@ static long place_describe(const struct place *p, struct xen_hypfs_direntry *e, 
     return rc;
 }
 
-/* A directory's contents on their way out: the last entry waits until it is known to be the last. */
+/* A directory's contents on their way out. */
 struct listing {
     guest_va_t to;
     uint64_t room, len;
-    uint32_t waiting; /* bytes of entry, or 0 */
-    union {
-        struct xen_hypfs_dirlistentry head;
-        uint8_t bytes[sizeof(struct xen_hypfs_dirlistentry) + NAME_BYTES];
-    } entry;
+    guest_va_t last; /* the last entry's off_next */
 };
-
-static long listing_write(struct listing *l, bool is_last)
-{
-    uint32_t n = l->waiting;
-
-    if (n > l->room - l->len)
-        return -ENOBUFS; /* it has grown since it was measured */
-    l->entry.head.off_next = is_last ? 0 : (uint16_t)n;
-    l->waiting = 0;
-    l->len += n;
-    return copy_to_guest(gva_index(l->to, l->len - n, 1), &l->entry, n);
-}
 
 static long listing_add(struct listing *l, const struct place *p, const char *name)
 {
+    union {
+        struct xen_hypfs_dirlistentry head;
+        uint8_t bytes[sizeof(struct xen_hypfs_dirlistentry) + NAME_BYTES];
+    } e = { .bytes = { 0 } };
+    uint32_t n = entry_bytes(name);
     struct value v;
-    long rc = l->waiting ? listing_write(l, false) : 0;
+    long rc = place_describe(p, &e.head.e, &v);
+    guest_va_t to = gva_index(l->to, l->len, 1);
 
-    memset(&l->entry, 0, sizeof(l->entry));
-    rc = rc ?: place_describe(p, &l->entry.head.e, &v);
-    memcpy(l->entry.bytes + offsetof(struct xen_hypfs_dirlistentry, name), name, strlen(name));
-    l->waiting = entry_bytes(name);
-    return rc;
+    if (rc)
+        return rc;
+    if (n > l->room - l->len)
+        return -ENOBUFS; /* it has grown since it was measured */
+    e.head.off_next = (uint16_t)n;
+    memcpy(e.bytes + offsetof(struct xen_hypfs_dirlistentry, name), name, strlen(name));
+    l->last = gva_index(to, 1, offsetof(struct xen_hypfs_dirlistentry, off_next));
+    l->len += n;
+    return copy_to_guest(to, &e, n);
 }
 
 static long dir_read(const struct place *p, struct listing *l)
 {
     struct place child = { p->node, NULL };
+    const uint16_t none = 0;
     char name[NAME_BYTES];
     long rc = 0;
 
@@ -403,7 +398,7 @@ static long dir_read(const struct place *p, struct listing *l)
             if (is_there(child.node, p->d))
                 rc = listing_add(l, &child, child.node->name);
     }
-    return rc ?: l->waiting ? listing_write(l, true) : 0;
+    return rc ?: copy_to_guest(l->last, &none, sizeof(none)); /* no directory is empty */
 }
 
 /* ---- operations ---- */

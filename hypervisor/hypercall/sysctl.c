@@ -7,6 +7,7 @@
 #include <xen/sysctl.h>
 
 #include "console/console.h"
+#include "domain/domain.h"
 #include "hypercall/domctl_vcpu.h"
 #include "irq/irq.h"
 #include "memory/heap.h"
@@ -25,13 +26,14 @@ struct domain *domain_next(struct domain *d)
 {
     struct domain *next;
 
+    if (d == NULL)
+        return domain_get_from(0);
     spin_lock(&domain_list_lock);
-    next = d ? d->next : domain_list;
+    next = d->next;
     if (next)
         domain_get(next);
     spin_unlock(&domain_list_lock);
-    if (d)
-        domain_put(d);
+    domain_put(d);
     return next;
 }
 
@@ -225,6 +227,7 @@ static long op_physinfo(struct xen_sysctl *s)
         .capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1,
         .total_pages = heap_total_pages(),
         .free_pages = heap_free_pages(),
+        .outstanding_pages = heap_claimed_pages(),
         .max_mfn = max_mfn - 1,
     };
     hw_cap_fill(op->hw_cap);

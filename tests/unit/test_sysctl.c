@@ -166,6 +166,7 @@ static void test_physinfo_tells_what_is_there(void)
     cpuid_set(5, 0xd, 1, 0x77, 0, 0, 0);
     cpuid_set(6, 0x80000007, 0, 0, 0, 0, 0x88);
     m = heap_alloc(3, 0);
+    CU_ASSERT_EQUAL(domain_claim_pages(guest7, 5), 0);
     CU_ASSERT_EQUAL(call(XEN_SYSCTL_physinfo), 0);
     CU_ASSERT_EQUAL(p->nr_cpus, 4);
     CU_ASSERT_EQUAL(p->max_cpu_id, 3);
@@ -179,12 +180,13 @@ static void test_physinfo_tells_what_is_there(void)
     CU_ASSERT_EQUAL(p->total_pages, RAM_FRAMES);
     CU_ASSERT_EQUAL(p->free_pages, RAM_FRAMES - 1 - 8);
     CU_ASSERT_EQUAL(p->scrub_pages, 0);
-    CU_ASSERT_EQUAL(p->outstanding_pages, 0);
+    CU_ASSERT_EQUAL(p->outstanding_pages, 5);
     CU_ASSERT_EQUAL(p->max_mfn, RAM_FRAMES - 1);
     for (unsigned int i = 0; i < 8; i++)
         CU_ASSERT_EQUAL(p->hw_cap[i],
                         ((uint32_t[]){ 0x22, 0x11, 0x44, 0x33, 0x77, 0x55, 0x66, 0x88 })[i]);
     heap_free(m, 3);
+    CU_ASSERT_EQUAL(domain_claim_pages(guest7, 0), 0);
     fake_fail_copy(2);
     CU_ASSERT_EQUAL(call(XEN_SYSCTL_physinfo), -EFAULT);
     teardown();
