@@ -16,8 +16,6 @@
 static uint64_t *p2m(void) { return (uint64_t *)start_info->mfn_list; }
 
 static uint64_t shared_mfn(void) { return start_info->shared_info >> 12; }
-static xen_pfn_t grant_mfn[1]; /* of the grant table, which may be mapped like that */
-static bool is_shared(uint64_t mfn) { return mfn == shared_mfn() || mfn == grant_mfn[0]; }
 
 /* The first frame of the grant table is shared as well. */
 static uint64_t grant_mfn(void)
@@ -55,10 +53,6 @@ static unsigned int nr_e820;
 static void machine_map(void)
 {
     struct xen_memory_map map = { .nr_entries = ARRAY_SIZE(e820) };
-    struct gnttab_setup_table grants = { .dom = DOMID_SELF, .nr_frames = 1 };
-
-    set_xen_guest_handle(grants.frame_list, grant_mfn);
-    CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &grants, 1), 0);
 
     set_xen_guest_handle(map.buffer, (void *)e820);
     CHECK_EQ(hc(memory_op, XENMEM_machine_memory_map, &map), 0);
