@@ -101,7 +101,7 @@ $(SYSTEM)/disk.img: tests/system/mkdisk.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)
 	@echo "  DISK    $@"
 	$(Q)tests/system/mkdisk.sh $(DEBIAN) $(SYSTEM)
-$(SYSTEM)/root.img: tests/system/mkroot.sh $(DEBIAN)/stamp
+$(SYSTEM)/root.img: tests/system/mkroot.sh tests/system/apt-config.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)
 	@echo "  ROOT    $@"
 	$(Q)tests/system/mkroot.sh $(DEBIAN) $@ </dev/null
