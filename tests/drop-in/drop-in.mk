@@ -36,3 +36,20 @@ test-drop-in-all:
 	+$(Q)for store in c ocaml; do for cpus in 1 2; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=full STORE=$$store CPUS=$$cpus || exit 1; \
 	done; done
+
+# The package on an installed host: dom0-tools/debian-host/.
+INSTALLED := $(BUILD)/installed
+.PHONY: installed-host test-deb test-deb-all
+#: installed-host a disk with an installed Debian host, GRUB for BIOS and UEFI
+installed-host: $(INSTALLED)/stamp
+$(INSTALLED)/stamp: tests/drop-in/mkinstalled.sh tests/drop-in/machine.sh tests/system/apt-config.sh \
+        $(filter-out tests/drop-in/installed/jobs/%,$(shell find tests/drop-in/installed -type f))
+	@echo "  HOST    $(INSTALLED)/disk.img"
+	$(Q)tests/drop-in/mkinstalled.sh tests/drop-in/installed $(INSTALLED) </dev/null
+
+#: test-deb       the Debian package on that host: install, boot by BIOS and UEFI, remove
+test-deb: $(DEB) $(INSTALLED)/stamp
+	$(Q)tests/drop-in/package.sh -d $(DEB) -h $(INSTALLED) -l $(BUILD)/logs
+# Longer, for `make soak`: kernels come and go, Debian's Xen is installed, too.
+test-deb-all: $(DEB) $(INSTALLED)/stamp
+	$(Q)tests/drop-in/package.sh -u -d $(DEB) -h $(INSTALLED) -l $(BUILD)/logs

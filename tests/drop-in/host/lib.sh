@@ -37,25 +37,43 @@ until_true() {
     done
 }
 
-# guest_says PATTERN TIMES: its console has lines like that, this often at least
-guest_says() {
-    [ "$(grep -acE "$1" $guest_log)" -ge "$2" ]
+# times PATTERN: how many lines of the guest's console are like that
+times() {
+    if [ -e $guest_log ]; then grep -acE "$1" $guest_log; else echo 0; fi
 }
 
-ticks() { grep -ac GUEST-TICK $guest_log; }
+# guest_says PATTERN TIMES: at least that many
+guest_says() { [ "$(times "$1")" -ge "$2" ]; }
+
 
 # guest_runs, guest_stands: the guest counts seconds on its console; one may still be on its way
 guest_runs() {
     local before
-    before=$(ticks)
+    before=$(times GUEST-TICK)
     until_true 100 guest_says GUEST-TICK $((before + 2))
 }
 
 guest_stands() {
     local before
-    before=$(ticks)
+    guest_says GUEST-TICK 1 || return 1
+    before=$(times GUEST-TICK)
     sleep 3
-    [ $(($(ticks) - before)) -le 1 ]
+    [ $(($(times GUEST-TICK) - before)) -le 1 ]
+}
+
+# guest_reaches PATTERN TIMES: wait for guest_says, for two minutes or until there is no guest for
+# some seconds (for a moment there is none while it reboots)
+guest_reaches() {
+    local n gone=0
+    for ((n = 0; n < 1200; n++)); do
+        guest_says "$@" && return 0
+        if [ $((n % 20)) -eq 19 ]; then
+            if guest_gone; then gone=$((gone + 1)); else gone=0; fi
+            [ $gone -lt 3 ] || return 1
+        fi
+        sleep 0.1
+    done
+    return 1
 }
 
 guest_gone() { ! xl domid u1 >/dev/null 2>&1; }
