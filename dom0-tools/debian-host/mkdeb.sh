@@ -39,7 +39,11 @@ put 755 "$here/postrm" DEBIAN/postrm
 
 doc=$root/usr/share/doc/xen-like
 mkdir -p "$doc" "$root/usr/share/man/man8"
-cp "$here/../../LICENSE" "$doc/copyright"
+{ # ours, and what of others is in the image
+    sed '/^------/,$d' "$here/../../LICENSE"
+    echo "The hypervisor is built with Xen's public headers (Debian's package libxen-dev): their licence"
+    echo "is the same, their holders are named in /usr/include/xen."
+} >"$doc/copyright"
 sed "s/@VERSION@/$version/" "$here/changelog.in" | gzip -9n >"$doc/changelog.gz"
 gzip -9n <"$here/update-xen-like.8" >"$root/usr/share/man/man8/update-xen-like.8.gz"
 chmod 644 "$doc"/* "$root/usr/share/man/man8/update-xen-like.8.gz"

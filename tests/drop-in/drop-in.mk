@@ -42,7 +42,7 @@ INSTALLED := $(BUILD)/installed
 .PHONY: installed-host test-deb test-deb-all
 #: installed-host a disk with an installed Debian host, GRUB for BIOS and UEFI
 installed-host: $(INSTALLED)/stamp
-$(INSTALLED)/stamp: tests/drop-in/mkinstalled.sh tests/drop-in/machine.sh tests/system/apt-config.sh \
+$(INSTALLED)/stamp: tests/drop-in/mkinstalled.sh tests/drop-in/machine.sh tests/drop-in/stamp.sh tests/system/apt-config.sh \
         $(filter-out tests/drop-in/installed/jobs/%,$(shell find tests/drop-in/installed -type f))
 	@echo "  HOST    $(INSTALLED)/disk.img"
 	$(Q)tests/drop-in/mkinstalled.sh tests/drop-in/installed $(INSTALLED) </dev/null

@@ -9,6 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/stamp.sh"
 cpus=1 store=c job=full seconds=600 log=''
 while getopts c:s:j:t:l: option; do
     case $option in
@@ -53,15 +54,6 @@ choice="type=2,manufacturer=xen-like-test,product=vmlinux,version=${xen//,/,,}"
 machine+=(-smbios "$choice,serial=${linux//,/,,},asset=ramdisk.gz,location=none")
 # shellcheck disable=SC2206  # a list of words by intent
 machine+=(${DROP_IN_QEMU:-})
-
-# Each line of the console with the seconds since QEMU was started.
-stamp() {
-    local line start=${EPOCHREALTIME/./} n
-    while IFS= read -r line || [ -n "$line" ]; do
-        n=$(((${EPOCHREALTIME/./} - start) / 10000))
-        printf '[%4d.%02d] %s\n' $((n / 100)) $((n % 100)) "${line%$'\r'}"
-    done
-}
 
 timeout "$seconds" "${QEMU:-qemu-system-x86_64}" "${machine[@]}" </dev/null 2>&1 > >(stamp >"$log") &
 qemu=$!

@@ -7,6 +7,9 @@
 # Exit status: 0 if the job ended well.
 set -euo pipefail
 
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/stamp.sh"
+
 bare='' efi='' job='' snapshot=off seconds=300 log='' files=()
 while getopts b:ej:f:st:l: option; do
     case $option in
@@ -46,6 +49,5 @@ if [ -n "$bare" ]; then
 elif [ -n "$efi" ]; then
     machine+=(-bios /usr/share/ovmf/OVMF.fd)
 fi
-timeout "$seconds" "${QEMU:-qemu-system-x86_64}" "${machine[@]}" </dev/null 2>&1 |
-    tr -d '\r' >"$log" || true
-grep -qa '^TEST-RUN end 0$' "$log"
+timeout "$seconds" "${QEMU:-qemu-system-x86_64}" "${machine[@]}" </dev/null 2>&1 | stamp >"$log" || true
+grep -qa '\] TEST-RUN end 0$' "$log"

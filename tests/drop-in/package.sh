@@ -26,33 +26,38 @@ read -r old new <"$host/stamp"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp --sparse=always "$host/disk.img" "$work/disk.img"
-failed=0
 
-# machine NAME WHAT ARGUMENTS...: a boot with its verdict; the job's lines are shown if it failed
+# machine NAME WHAT DISK ARGUMENTS...: a boot with its verdict; its last lines are shown if it failed.
+# Seconds: of the clock, and of the host's CPU.
 machine() {
-    local name=$1 what=$2 begin=$EPOCHSECONDS log=$logs/package-$1.log
-    shift 2
-    sed "s/@OLD@/$old/; s/@NEW@/$new/" "$jobs/$name" >"$work/job"
-    if "$here/machine.sh" -j "$work/job" -f "$jobs/lib.sh" -l "$log" "$@" "$work/disk.img"; then
-        printf '  ok     %-58s %4d s\n' "$what" $((EPOCHSECONDS - begin))
-    else
-        printf '  FAILED %-58s %4d s  (%s)\n' "$what" $((EPOCHSECONDS - begin)) "$log"
-        tail -n 20 "$log" | sed 's/^/      /'
-        failed=$((failed + 1))
+    local name=$1 what=$2 disk=$3 begin=$EPOCHSECONDS log=$logs/package-$1.log verdict=ok TIMEFORMAT=%U
+    shift 3
+    sed "s/@OLD@/$old/; s/@NEW@/$new/" "$jobs/$name" >"$work/$name"
+    { time "$here/machine.sh" -j "$work/$name" -f "$jobs/lib.sh" -l "$log" "$@" "$disk" || verdict=FAILED; } \
+        2>"$work/$name.time"
+    printf '  %-6s %-60s %4d s %6.1f s\n' $verdict "$what" $((EPOCHSECONDS - begin)) \
+        "$(tail -n 1 "$work/$name.time")"
+    if [ $verdict != ok ]; then
+        echo "      $log:"
+        tail -n 20 "$log" | cut -c 1-150 | sed 's/^/      /'
+        echo "$name" >>"$work/failed"
     fi
 }
 
-machine install "installed on $old, update-grub" -b "$host" -f "$deb"
-machine uefi "booted by UEFI" -e -s
-if [ -n "$upgrade" ]; then
-    machine bios "booted by BIOS" -s
-    machine upgrade "kernel $new installed" -b "$host" -t 900 -f "$host/new-kernel.deb"
-    machine upgraded "booted with it" -s
-    machine other-xen "booted, Debian's Xen installed beside it, kernel $old removed" -t 900 \
-        -f "$host/xen-hypervisor-4.17.deb" -f "$host/xen-hypervisor-common.deb"
-    machine upgraded "booted beside Debian's Xen" -s
-    machine remove-only "removed"
+disk=$work/disk.img
+machine install "installed on $old, update-grub" "$disk" -b "$host" -f "$deb"
+if [ -z "$upgrade" ]; then # two machines at a time
+    cp --sparse=always "$disk" "$work/other.img"
+    machine uefi "booted by UEFI" "$work/other.img" -e &
+    machine purge "booted by BIOS, and there removed: nothing is left" "$disk" -t 600
+    wait
 else
-    machine purge "booted by BIOS, and there removed: nothing is left"
+    machine bios "booted by BIOS" "$disk"
+    machine upgrade "kernel $new installed" "$disk" -b "$host" -t 1200 -f "$host/new-kernel.deb"
+    machine upgraded "booted with it" "$disk"
+    machine other-xen "booted, Debian's Xen comes beside it, kernel $old removed" "$disk" -t 1200 \
+        -f "$host/xen-hypervisor-4.17.deb" -f "$host/xen-hypervisor-common.deb"
+    machine upgraded "booted beside Debian's Xen" "$disk"
+    machine remove-only "booted, and there removed" "$disk" -t 600
 fi
-[ $failed -eq 0 ]
+[ ! -e "$work/failed" ]

@@ -39,11 +39,13 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader, and test-peer
+#: soak           the stress tests, longer and broader, test-peer, test-deb-all and test-drop-in-all
 soak:
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-peer
+	+$(Q)$(MAKE) --no-print-directory test-deb-all
+	+$(Q)$(MAKE) --no-print-directory test-drop-in-all
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
