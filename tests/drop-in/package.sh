@@ -1,9 +1,10 @@
 #!/bin/bash
 # The hypervisor's package on an installed Debian host: it boots from the entry that update-grub wrote,
-# by BIOS and by UEFI, and removal leaves nothing.
+# by BIOS and by UEFI.
 #   usage: package.sh [-u] -d DEB -h HOST -l LOGDIR
 # HOST: what mkinstalled.sh left.
-# -u: the long form: a kernel is installed and booted, one is removed, and Debian's Xen comes beside it.
+# -u: the long form: removal leaves nothing; a kernel is installed and booted, one is removed, and
+# Debian's Xen comes beside it.
 set -euo pipefail
 
 upgrade='' deb='' host='' logs=''
@@ -47,17 +48,18 @@ machine() {
 disk=$work/disk.img
 machine install "installed on $old, update-grub" "$disk" -b "$host" -f "$deb"
 if [ -z "$upgrade" ]; then # two machines at a time
-    cp --sparse=always "$disk" "$work/other.img"
-    machine uefi "booted by UEFI" "$work/other.img" -e &
-    machine purge "booted by BIOS, and there removed: nothing is left" "$disk" -t 600
+    machine uefi "booted by UEFI" "$disk" -e -s &
+    machine bios "booted by BIOS" "$disk" -s
     wait
 else
-    machine bios "booted by BIOS" "$disk"
+    machine uefi "booted by UEFI" "$disk" -e -s
+    cp --sparse=always "$disk" "$work/other.img"
+    machine purge "booted by BIOS, and there removed: nothing is left" "$work/other.img" -t 1200
     machine upgrade "kernel $new installed" "$disk" -b "$host" -t 1200 -f "$host/new-kernel.deb"
     machine upgraded "booted with it" "$disk"
     machine other-xen "booted, Debian's Xen comes beside it, kernel $old removed" "$disk" -t 1200 \
         -f "$host/xen-hypervisor-4.17.deb" -f "$host/xen-hypervisor-common.deb"
     machine upgraded "booted beside Debian's Xen" "$disk"
-    machine remove-only "booted, and there removed" "$disk" -t 600
+    machine remove-only "booted, and there removed" "$disk" -t 1200
 fi
 [ ! -e "$work/failed" ]
