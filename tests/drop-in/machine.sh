@@ -10,7 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stamp.sh"
 
-bare='' efi='' job='' snapshot=off seconds=300 log='' files=()
+bare='' efi='' job='' snapshot=off seconds=900 log='' files=()
 while getopts b:ej:f:st:l: option; do
     case $option in
     b) bare=$OPTARG ;;

@@ -33,7 +33,7 @@ cp --sparse=always "$host/disk.img" "$work/disk.img"
 machine() {
     local name=$1 what=$2 disk=$3 begin=$EPOCHSECONDS log=$logs/package-$1.log verdict=ok TIMEFORMAT=%U
     shift 3
-    sed "s/@OLD@/$old/; s/@NEW@/$new/" "$jobs/$name" >"$work/$name"
+    sed "s/@OLD@/$old/g; s/@NEW@/$new/g" "$jobs/$name" >"$work/$name"
     { time "$here/machine.sh" -j "$work/$name" -f "$jobs/lib.sh" -l "$log" "$@" "$disk" || verdict=FAILED; } \
         2>"$work/$name.time"
     printf '  %-6s %-60s %4d s %6.1f s\n' $verdict "$what" $((EPOCHSECONDS - begin)) \
@@ -54,12 +54,12 @@ if [ -z "$upgrade" ]; then # two machines at a time
 else
     machine uefi "booted by UEFI" "$disk" -e -s
     cp --sparse=always "$disk" "$work/other.img"
-    machine purge "booted by BIOS, and there removed: nothing is left" "$work/other.img" -t 1200
-    machine upgrade "kernel $new installed" "$disk" -b "$host" -t 1200 -f "$host/new-kernel.deb"
+    machine purge "booted by BIOS, and there removed: nothing is left" "$work/other.img"
+    machine upgrade "kernel $new installed" "$disk" -b "$host" -f "$host/new-kernel.deb"
     machine upgraded "booted with it" "$disk"
-    machine other-xen "booted, Debian's Xen comes beside it, kernel $old removed" "$disk" -t 1200 \
+    machine other-xen "booted, Debian's Xen comes beside it, kernel $old removed" "$disk" \
         -f "$host/xen-hypervisor-4.17.deb" -f "$host/xen-hypervisor-common.deb"
     machine upgraded "booted beside Debian's Xen" "$disk"
-    machine remove-only "booted, and there removed" "$disk" -t 1200
+    machine remove-only "booted, and there removed" "$disk"
 fi
 [ ! -e "$work/failed" ]
