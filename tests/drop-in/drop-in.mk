@@ -49,6 +49,7 @@ $(INSTALLED)/stamp: tests/drop-in/mkinstalled.sh tests/drop-in/machine.sh tests/
 
 #: test-deb       the Debian package on that host: install, boot by BIOS and UEFI, remove
 test-deb: $(DEB) $(INSTALLED)/stamp
+	$(Q)tests/drop-in/unpack.sh
 	$(Q)tests/drop-in/package.sh -d $(DEB) -h $(INSTALLED) -l $(BUILD)/logs
 # Longer, for `make soak`: kernels come and go, Debian's Xen is installed, too.
 test-deb-all: $(DEB) $(INSTALLED)/stamp
