@@ -24,12 +24,14 @@ include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include tests/system/system.mk
+include dom0-tools/debian-host/debian-host.mk
+include tests/drop-in/drop-in.mk
 include tests/bench/bench.mk
 include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/lint.mk
 
-#: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system
+#: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system, test-deb
 test: deps
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	+$(Q)$(MAKE) --no-print-directory test-unit
@@ -37,6 +39,7 @@ test: deps
 	+$(Q)$(MAKE) --no-print-directory bench-guard
 	+$(Q)$(MAKE) --no-print-directory test-peer-quick
 	+$(Q)$(MAKE) --no-print-directory test-system
+	+$(Q)$(MAKE) --no-print-directory test-deb
 
 #: clean          remove build/
 clean:

@@ -12,6 +12,8 @@
 /* What a byte is, and what follows it. F_LOCK: the prefix, or an opcode that may have it. */
 enum { F_PREFIX = 1, F_REX = 2, F_SIZE16 = 4, F_LOCK = 8 };
 enum { F_KNOWN = 16, F_BYTE = 32, F_IMM8 = 64, F_IMMZ = 128, F_MODRM = 256 };
+/* F_ADDRESS: prefixes that move what a string instruction, F_STRING, reads or writes. */
+enum { F_REP = 512, F_ADDRESS = 1024, F_STRING = 2048 };
 #define RM (F_KNOWN | F_MODRM)
 #define KIND(kind) ((kind) << 12)
 #define MOV (RM | KIND(INSN_MOV))
@@ -21,9 +23,9 @@ enum { F_KNOWN = 16, F_BYTE = 32, F_IMM8 = 64, F_IMMZ = 128, F_MODRM = 256 };
 /* clang-format off */
 static const uint16_t opcodes[512] = {
     [0x26] = F_PREFIX, [0x2e] = F_PREFIX, [0x36] = F_PREFIX, [0x3e] = F_PREFIX,
-    [0x40 ... 0x4f] = F_PREFIX | F_REX, [0x64 ... 0x65] = F_PREFIX,
-    [0x66] = F_PREFIX | F_SIZE16, [0x67] = F_PREFIX,
-    [0xf0] = F_PREFIX | F_LOCK, [0xf2 ... 0xf3] = F_PREFIX,
+    [0x40 ... 0x4f] = F_PREFIX | F_REX, [0x64 ... 0x65] = F_PREFIX | F_ADDRESS,
+    [0x66] = F_PREFIX | F_SIZE16, [0x67] = F_PREFIX | F_ADDRESS,
+    [0xf0] = F_PREFIX | F_LOCK, [0xf2 ... 0xf3] = F_PREFIX | F_REP,
     /* OR AND XOR, XCHG, MOV; of 8 bits only with an immediate, so there is no AH to BH */
     [0x09] = LOGIC, [0x21] = LOGIC, [0x31] = LOGIC,
     [0x80] = LOGIC | F_IMM8 | F_BYTE, [0x81] = LOGIC | F_IMMZ, [0x83] = LOGIC | F_IMM8,
@@ -32,7 +34,9 @@ static const uint16_t opcodes[512] = {
     /* BTS BTR BTC, CMPXCHG */
     [OP_0F(0xab)] = BIT, [OP_0F(0xb3)] = BIT, [OP_0F(0xbb)] = BIT, [OP_0F(0xba)] = BIT | F_IMM8,
     [OP_0F(0xb1)] = RM | F_LOCK | KIND(INSN_CMPXCHG),
-    /* IN, OUT, CLI, STI */
+    /* INS, OUTS; IN, OUT, CLI, STI */
+    [0x6c] = F_KNOWN | F_STRING | F_BYTE, [0x6d] = F_KNOWN | F_STRING,
+    [0x6e] = F_KNOWN | F_STRING | F_BYTE, [0x6f] = F_KNOWN | F_STRING,
     [0xe4] = F_KNOWN | F_IMM8 | F_BYTE, [0xe5] = F_KNOWN | F_IMM8,
     [0xe6] = F_KNOWN | F_IMM8 | F_BYTE, [0xe7] = F_KNOWN | F_IMM8,
     [0xec] = F_KNOWN | F_BYTE, [0xed] = F_KNOWN, [0xee] = F_KNOWN | F_BYTE, [0xef] = F_KNOWN,
@@ -73,6 +77,7 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
         flags = opcodes[i->op];
     }
     i->kind = (uint8_t)(flags >> 12);
+    i->rep = prefixes & F_REP;
     i->bytes = flags & F_BYTE ? 1 : rex & 8 ? 8 : prefixes & F_SIZE16 ? 2 : 4;
     if (flags & F_MODRM) {
         i->modrm = *p++;
@@ -92,6 +97,8 @@ int insn_decode(struct insn *i, const uint8_t bytes[INSN_BUFFER], unsigned int n
     if (i->len > nr && nr < INSN_BYTES_MAX)
         return -EFAULT; /* of what was decoded, some was not there */
     if (i->len > INSN_BYTES_MAX || !(flags & F_KNOWN) || (prefixes & ~flags & F_LOCK))
+        return -EINVAL;
+    if ((flags & F_STRING) && (prefixes & F_ADDRESS)) /* no kernel uses them there */
         return -EINVAL;
     return (prefixes & F_LOCK) && !i->mem ? -EINVAL : 0;
 }

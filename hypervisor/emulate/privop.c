@@ -50,8 +50,26 @@ static bool iopl_ok(const struct vcpu *v)
     return v->arch.iopl >= (!v->arch.kernel_mode ? 3 : ring0 ? 0 : 1);
 }
 
-/* A guest without the port finds no device: all ones; but a PIT that stands still, which Linux
- * notices after three reads rather than after 100,000. */
+static hot_inline bool port_usable(struct vcpu *v, uint16_t port, unsigned int bytes)
+{
+    return iopl_ok(v) || iobitmap_permits(v, port, bytes);
+}
+
+/* A guest without the port finds no device there: value stays. */
+static hot_inline void port_access(struct vcpu *v, uint16_t port, unsigned int bytes, bool write,
+                                   uint32_t *value)
+{
+    if (pci_conf_port(v->domain, port, bytes, write, value) ||
+        !ioport_permitted(v->domain, port, bytes))
+        return;
+    if (write)
+        arch_port_out(port, bytes, *value);
+    else
+        *value = arch_port_in(port, bytes);
+}
+
+/* No device: all ones; but a PIT that stands still, which Linux notices after three reads rather
+ * than after 100,000. */
 static int port_io(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
 {
     unsigned int bytes = MIN(i->bytes, 4u);
@@ -59,18 +77,51 @@ static int port_io(struct vcpu *v, struct cpu_user_regs *regs, const struct insn
     bool write = i->op & 2;
     uint32_t value = write ? (uint32_t)regs->rax : port == PORT_PIT_CHANNEL2 ? 0 : ~0u;
 
-    if (!iopl_ok(v) && !iobitmap_permits(v, port, bytes))
+    if (!port_usable(v, port, bytes))
         return -EPERM;
-    if (!pci_conf_port(v->domain, port, bytes, write, &value) &&
-        ioport_permitted(v->domain, port, bytes)) {
-        if (write)
-            arch_port_out(port, bytes, value);
-        else
-            value = arch_port_in(port, bytes);
-    }
+    port_access(v, port, bytes, write, &value);
     if (!write)
         reg_write(regs, GPR_RAX, bytes, value);
     return 0;
+}
+
+/* The first byte of an element that is not there, as far as reading tells. */
+static int string_fault(struct vcpu *v, uint64_t va, unsigned int bytes, bool write)
+{
+    uint8_t first;
+
+    if (copy_from_guest(&first, _gva(va), 1) == 0 && ((va + bytes - 1) ^ va) & PAGE_MASK)
+        va = (va + bytes - 1) & PAGE_MASK;
+    arch_inject_page_fault(v, va, PFEC_USER | (write ? PFEC_WRITE : 0));
+    return -EAGAIN;
+}
+
+/*
+ * INS and OUTS, of a repeated one an element at a time: the guest comes back for the next. What a
+ * port gave is lost when the memory for it is not there, on Xen, too.
+ */
+static noinline int port_string(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *i)
+{
+    unsigned int bytes = MIN(i->bytes, 4u);
+    uint16_t port = (uint16_t)regs->rdx;
+    bool out = i->op & 2;
+    uint64_t *index = out ? &regs->rsi : &regs->rdi, va = *index;
+    uint32_t value = out ? 0 : ~0u;
+
+    if (i->rep && regs->rcx == 0)
+        return 0;
+    if (!port_usable(v, port, bytes) || !guest_va_ok(va) || !guest_va_ok(va + bytes - 1))
+        return -EPERM;
+    if (out && copy_from_guest(&value, _gva(va), bytes))
+        return string_fault(v, va, bytes, false);
+    port_access(v, port, bytes, out, &value);
+    if (!out && copy_to_guest(_gva(va), &value, bytes))
+        return string_fault(v, va, bytes, true);
+    *index = regs->rflags & RFLAGS_DF ? va - bytes : va + bytes;
+    if (!i->rep || --regs->rcx == 0)
+        return 0;
+    insn_retire(v, regs, 0); /* a single-stepping guest sees each element */
+    return -EAGAIN;
 }
 
 /* ---- control and debug registers ---- */
@@ -178,6 +229,7 @@ static int privileged(struct vcpu *v, struct cpu_user_regs *regs, const struct i
     if (i->mem || !(v->arch.kernel_mode || i->op < OP_0F(0) || (tsc && !(v->arch.cr4 & CR4_TSD))))
         return -EPERM;
     switch (i->op) {
+    case 0x6c ... 0x6f: return port_string(v, regs, i);
     case 0xe4 ... 0xef: return port_io(v, regs, i);
     case 0xfa ... 0xfb:
         return iopl_ok(v) ? 0 : -EPERM; /* events are masked in vcpu_info; this does nothing */

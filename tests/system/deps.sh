@@ -13,7 +13,7 @@ packages=(
     qemu-system-x86 ovmf                # the machine everything runs in; UEFI for it
     grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools   # grub-mkrescue
     busybox-static cpio gzip xz-utils kmod      # ramdisk; unpacking Debian's kernel
-    mmdebstrap e2fsprogs                # a root file system of Debian's packages; disks
+    mmdebstrap e2fsprogs fdisk          # a root file system of Debian's packages; disks
     tcc                                 # what Linux builds in tests/bench/linux
     gdb                                 # debugging by QEMU's stub
     zopfli                              # a smaller gzip of the image

@@ -21,5 +21,6 @@ if [ "$magic" != fd377a585a00 ]; then
     echo "extract-vmlinux: $file: payload is not xz (starts with $magic)" >&2
     exit 1
 fi
-# The last 4 bytes are the unpacked size, which is no part of the xz stream.
-tail -c "+$((offset + 1))" "$file" | head -c "$((length - 4))" | xz -dc --single-stream
+# The last 4 bytes are the unpacked size, which is no part of the xz stream. The end is cut off first:
+# whoever wrote more than is read would be killed for it.
+head -c "$((offset + length - 4))" "$file" | tail -c "+$((offset + 1))" | xz -dc --single-stream

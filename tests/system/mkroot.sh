@@ -18,26 +18,8 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-# shellcheck disable=SC1091
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-
-sources() { # this machine's, of the suite and its updates, in apt's one-line form
-    # shellcheck disable=SC2016
-    apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
-        awk -v s="$suite" 'index($2, s) == 1 && $3 == "main" { print "deb " $0 }' | sort -u
-}
-
-sources >"$work/sources.list"
-if [ ! -s "$work/sources.list" ]; then
-    "$(dirname "$0")/deps.sh" --update
-    sources >"$work/sources.list"
-fi
-[ -s "$work/sources.list" ] || { echo "mkroot: apt has no sources of $suite" >&2; exit 1; }
-{
-    echo 'APT::Install-Recommends "false";'
-    echo 'APT::Sandbox::User "root";'
-    apt-config dump | grep -iE '^Acquire::https?::Proxy' || true
-} >"$work/apt.conf"
+"$(dirname "$0")/apt-config.sh" "$work"
+suite=$(cat "$work/suite")
 
 if ! mmdebstrap --variant=minbase --arch=amd64 --aptopt="$work/apt.conf" --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \

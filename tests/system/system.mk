@@ -39,11 +39,13 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader, and test-peer
+#: soak           the stress tests, longer and broader, test-peer, test-deb-all and test-drop-in-all
 soak:
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-peer
+	+$(Q)$(MAKE) --no-print-directory test-deb-all
+	+$(Q)$(MAKE) --no-print-directory test-drop-in-all
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
@@ -102,7 +104,7 @@ $(SYSTEM)/disk.img: tests/system/mkdisk.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)
 	@echo "  DISK    $@"
 	$(Q)tests/system/mkdisk.sh $(DEBIAN) $(SYSTEM)
-$(SYSTEM)/root.img: tests/system/mkroot.sh $(DEBIAN)/stamp
+$(SYSTEM)/root.img: tests/system/mkroot.sh tests/system/apt-config.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)
 	@echo "  ROOT    $@"
 	$(Q)tests/system/mkroot.sh $(DEBIAN) $@ </dev/null

@@ -58,7 +58,10 @@ void arch_inject_exception(struct vcpu *v, unsigned int vector, uint32_t ec)
     X(26, "mov %rax, 0(%r13)", 0x89, 8, 0, 1, 0)                            \
     X(27, "movl $0x01020304, 0x10(%rip)", 0xc7, 4, 0, 1, 0x01020304)        \
     X(28, "mov %rax, 0(,%rbp,8)", 0x89, 8, 0, 1, 0)                         \
-    X(29, "mov %rax, 0(%rbp,%rbp,8)", 0x89, 8, 0, 1, 0)
+    X(29, "mov %rax, 0(%rbp,%rbp,8)", 0x89, 8, 0, 1, 0)                     \
+    X(30, "rep insb", 0x6c, 1, 0, 0, 0)                                     \
+    X(31, "rep insl", 0x6d, 4, 0, 0, 0)                                     \
+    X(32, "outsw", 0x6f, 2, 0, 0, 0)
 
 #define ASM(n, text, ...) __asm__(".text; snip" #n ": " text "; snip" #n "_end:");
 SNIPPETS(ASM)
@@ -129,6 +132,15 @@ static void test_prefix_rules(void)
 {
     struct insn i;
 
+    CU_ASSERT_EQUAL(decode("\xf3\x6c", 2, &i), 0); /* string instructions and no other repeat */
+    CU_ASSERT_TRUE(i.rep);
+    CU_ASSERT_EQUAL(decode("\xf2\x2e\x66\x6f", 4, &i), 0); /* cs: counts for nothing */
+    CU_ASSERT_TRUE(i.rep);
+    CU_ASSERT_EQUAL(decode("\x6e", 1, &i), 0);
+    CU_ASSERT_FALSE(i.rep);
+    CU_ASSERT_EQUAL(decode("\x65\xf3\x6e", 3, &i), -EINVAL); /* gs: would */
+    CU_ASSERT_EQUAL(decode("\x67\xf3\x6c", 3, &i), -EINVAL); /* and edi for rdi */
+    CU_ASSERT_EQUAL(decode("\xf0\x6c", 2, &i), -EINVAL);
     CU_ASSERT_EQUAL(decode("\x48\x66\x89\x07", 4, &i), 0); /* REX before another prefix is lost */
     CU_ASSERT_EQUAL(i.bytes, 2);
     CU_ASSERT_EQUAL(decode("\x66\x48\x89\x07", 4, &i), 0); /* REX.W wins over 66 */
@@ -271,10 +283,9 @@ static void test_only_64_bit_code_is_fetched(void)
 static void test_what_is_not_emulated(void)
 {
     static const char *const insns[] = {
-        "\x88\x07", "\x08\x07",     "\x86\x07", "\x0f\xb0\x07", /* 8-bit registers */
-        "\x01\x07", "\x29\x07",     "\xf7\x17", "\xff\x07",     "\xaa",
-        "\x48\xab", "\x0f\xc3\x07", "\x6c",     "\x6d",         "\x6e",
-        "\x6f",     "\xa2\1\2\3\4", "\x0f\xa2",
+        "\x88\x07", "\x08\x07",     "\x86\x07",     "\x0f\xb0\x07", /* 8-bit registers */
+        "\x01\x07", "\x29\x07",     "\xf7\x17",     "\xff\x07",     "\xaa",
+        "\x48\xab", "\x0f\xc3\x07", "\xa2\1\2\3\4", "\x0f\xa2",
     };
     struct insn i;
 

@@ -645,6 +645,111 @@ static void test_ports(void)
     CU_ASSERT_EQUAL(io.nr, 3);
 }
 
+/* Runs the code with a buffer of the guest's; how often it faulted until it was behind it. */
+static unsigned int string_io(const char *code, unsigned int len, uint8_t *buf, size_t size,
+                              int rights)
+{
+    static uint8_t text[32];
+    unsigned int n = 0;
+
+    memset(text, 0x90, sizeof(text));
+    memcpy(text, code, len);
+    fake_guest_unmap_all();
+    fake_guest_map(text, sizeof(text), FAKE_READ_ONLY);
+    fake_guest_map(buf, size, rights);
+    regs.rip = (uint64_t)(uintptr_t)text;
+    regs.error_code = 0;
+    injected = 0;
+    while (regs.rip == (uint64_t)(uintptr_t)text && n < 100 && injected == 0) {
+        if (!guest_general_protection(v, &regs))
+            return 0;
+        n++;
+    }
+    CU_ASSERT_TRUE(injected || regs.rip == (uint64_t)(uintptr_t)text + len);
+    return n;
+}
+
+static void test_string_io(void)
+{
+    static uint8_t buf[16];
+
+    reset();
+    permit(0x70, 4);
+    memset(buf, 0xcc, sizeof(buf));
+    regs.rdx = 0xabcd0070;
+    regs.rdi = regs.rsi = (uint64_t)(uintptr_t)buf;
+    regs.rcx = 5;
+    io.in = 0x11;
+    CU_ASSERT_EQUAL(string_io("\x6c", 1, buf, sizeof(buf), FAKE_READ_WRITE), 1); /* insb */
+    CU_ASSERT_EQUAL(regs.rcx, 5);
+    CU_ASSERT_EQUAL(regs.rdi, (uint64_t)(uintptr_t)buf + 1);
+    CU_ASSERT_EQUAL(string_io("\xf3\x6c", 2, buf, sizeof(buf), FAKE_READ_WRITE), 5);
+    CU_ASSERT_EQUAL(regs.rcx, 0);
+    CU_ASSERT_EQUAL(memcmp(buf, "\x11\x12\x13\x14\x15\x16\xcc", 7), 0);
+    CU_ASSERT_EQUAL(string_io("\xf3\x6c", 2, buf, sizeof(buf), FAKE_READ_WRITE), 1); /* none */
+    CU_ASSERT_EQUAL(io.nr, 6);
+    CU_ASSERT_EQUAL(regs.rdi, (uint64_t)(uintptr_t)buf + 6);
+    CU_ASSERT_EQUAL(regs.rsi, (uint64_t)(uintptr_t)buf);
+
+    regs.rcx = 2; /* rep outsw; then downwards; REX.W is 32 bits */
+    CU_ASSERT_EQUAL(string_io("\xf3\x66\x6f", 3, buf, sizeof(buf), FAKE_READ_ONLY), 2);
+    CU_ASSERT_EQUAL(io.out, 0x1413);
+    CU_ASSERT_EQUAL(io.bytes, 2);
+    regs.rflags |= RFLAGS_DF;
+    regs.rsi = (uint64_t)(uintptr_t)buf + 2;
+    CU_ASSERT_EQUAL(string_io("\x48\x6f", 2, buf, sizeof(buf), FAKE_READ_ONLY), 1);
+    CU_ASSERT_EQUAL(io.out, 0x16151413);
+    CU_ASSERT_EQUAL(io.bytes, 4);
+    CU_ASSERT_EQUAL(regs.rsi, (uint64_t)(uintptr_t)buf - 2);
+    regs.rflags &= ~(uint64_t)RFLAGS_DF;
+
+    regs.rdx = 0x80; /* nobody there */
+    regs.rdi = (uint64_t)(uintptr_t)buf;
+    io.nr = 0;
+    CU_ASSERT_EQUAL(string_io("\x6c", 1, buf, sizeof(buf), FAKE_READ_WRITE), 1);
+    CU_ASSERT_EQUAL(buf[0], 0xff);
+    CU_ASSERT_EQUAL(io.nr, 0);
+    regs.rflags |= RFLAGS_TF;
+    regs.rcx = 3;
+    CU_ASSERT_EQUAL(string_io("\xf3\x6c", 2, buf, sizeof(buf), FAKE_READ_WRITE), 1);
+    CU_ASSERT_EQUAL(last_vector, VECTOR_DB); /* behind the first element */
+    CU_ASSERT_EQUAL(regs.rcx, 2);
+}
+
+static void test_string_io_refused(void)
+{
+    static uint8_t buf[16];
+
+    reset();
+    permit(0x70, 4);
+    regs.rdx = 0x70;
+    regs.rcx = 3;
+    regs.rdi = regs.rsi = (uint64_t)(uintptr_t)buf + 15;
+    CU_ASSERT_EQUAL(string_io("\xf3\x6c", 2, buf, 16, FAKE_READ_ONLY), 1);
+    CU_ASSERT_EQUAL(last_vector, 14);
+    CU_ASSERT_EQUAL(last_cr2, regs.rdi);
+    CU_ASSERT_EQUAL(last_error, PFEC_USER | PFEC_WRITE);
+    CU_ASSERT_EQUAL(regs.rcx, 3);
+    io.nr = 0;
+    CU_ASSERT_EQUAL(string_io("\x6f", 1, buf, 16, FAKE_READ_ONLY), 1); /* its end is not there */
+    CU_ASSERT_EQUAL(last_vector, 14);
+    CU_ASSERT_EQUAL(last_error, PFEC_USER);
+    CU_ASSERT_EQUAL(regs.rsi, (uint64_t)(uintptr_t)buf + 15);
+    CU_ASSERT_EQUAL(io.nr, 0);
+    regs.rdi = regs.rsi = HV_VIRT_START - 2; /* partly ours: never looked at, and #GP */
+    CU_ASSERT_EQUAL(string_io("\x6f", 1, buf, 16, FAKE_READ_ONLY), 0);
+    CU_ASSERT_EQUAL(string_io("\x6d", 1, buf, 16, FAKE_READ_ONLY), 0);
+    regs.rdi = regs.rsi = HV_VIRT_START;
+    CU_ASSERT_EQUAL(string_io("\x6c", 1, buf, 16, FAKE_READ_ONLY), 0);
+    regs.rdi = HV_VIRT_END - 1;
+    CU_ASSERT_EQUAL(string_io("\x6d", 1, buf, 16, FAKE_READ_ONLY), 0);
+    regs.rdi = (uint64_t)(uintptr_t)buf;
+    v->arch.iopl = 0; /* neither IOPL nor a bitmap of its own */
+    CU_ASSERT_EQUAL(string_io("\x6c", 1, buf, 16, FAKE_READ_WRITE), 0);
+    CU_ASSERT_EQUAL(injected, 0);
+    CU_ASSERT_EQUAL(io.nr, 0);
+}
+
 static void test_iopl(void)
 {
     static const uint8_t *const insns[] = { (const uint8_t *)"\xec", (const uint8_t *)"\xee",
@@ -1040,6 +1145,8 @@ int main(void)
     CU_ADD_TEST(s, test_endless_races_end);
     CU_ADD_TEST(s, test_spurious_faults);
     CU_ADD_TEST(s, test_ports);
+    CU_ADD_TEST(s, test_string_io);
+    CU_ADD_TEST(s, test_string_io_refused);
     CU_ADD_TEST(s, test_iopl);
     CU_ADD_TEST(s, test_the_guests_bitmap_of_ports);
     CU_ADD_TEST(s, test_control_registers);

@@ -1,0 +1,56 @@
+# Debian's Xen host with our image where xen.gz stood, and the same with Debian's Xen.
+DROP_IN := $(BUILD)/drop-in
+CPUS ?= 1# of the host, and of its guest
+STORE ?= c# which xenstored: c or ocaml
+IMAGE ?= ours# which hypervisor: ours or xen
+JOB ?= full# full, short, or the path of a script (tests/drop-in/exercise.sh)
+DROP_IN_EXERCISE = tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -j $(JOB) \
+    -l $(BUILD)/logs/drop-in-$(IMAGE)-$(notdir $(JOB))-$(STORE)-$(CPUS).log
+
+.PHONY: drop-in-host test-drop-in test-drop-in-quick test-drop-in-all
+#: drop-in-host   Debian's Xen host, built of packages: kernel, ramdisk and disk
+drop-in-host: $(DROP_IN)/stamp
+$(DROP_IN)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
+        $(shell find tests/drop-in/host -type f)
+	@echo "  HOST    $(DROP_IN)/root.img"
+	$(Q)tests/drop-in/mkhost.sh tests/drop-in/host $(DROP_IN) </dev/null
+$(DROP_IN)/vmlinux $(DROP_IN)/ramdisk.gz $(DROP_IN)/root.img: $(DROP_IN)/stamp ;
+
+DROP_IN_MKISO = tests/system/mkiso.sh -t -f $(DROP_IN)/vmlinux -f $(DROP_IN)/ramdisk.gz
+$(DROP_IN)/ours.iso: $(HV) $(DROP_IN)/stamp tests/system/mkiso.sh
+	@echo "  ISO     $@"
+	$(Q)$(DROP_IN_MKISO) -o $@ -x $(HV)
+$(DROP_IN)/xen.iso: $(PEER)/xen-4.17.gz $(DROP_IN)/stamp tests/system/mkiso.sh
+	@echo "  ISO     $@"
+	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
+
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml IMAGE=ours|xen JOB=full|short
+test-drop-in: $(DROP_IN)/$(IMAGE).iso
+	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CPUS=$(CPUS)"
+	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN)/root.img
+
+# What `make test` has of it, and what `make soak` has.
+test-drop-in-quick:
+	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=short
+test-drop-in-all:
+	+$(Q)for store in c ocaml; do for cpus in 1 2; do \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=full STORE=$$store CPUS=$$cpus || exit 1; \
+	done; done
+
+# The package on an installed host: dom0-tools/debian-host/.
+INSTALLED := $(BUILD)/installed
+.PHONY: installed-host test-deb test-deb-all
+#: installed-host a disk with an installed Debian host, GRUB for BIOS and UEFI
+installed-host: $(INSTALLED)/stamp
+$(INSTALLED)/stamp: tests/drop-in/mkinstalled.sh tests/drop-in/machine.sh tests/drop-in/stamp.sh tests/system/apt-config.sh \
+        $(filter-out tests/drop-in/installed/jobs/%,$(shell find tests/drop-in/installed -type f))
+	@echo "  HOST    $(INSTALLED)/disk.img"
+	$(Q)tests/drop-in/mkinstalled.sh tests/drop-in/installed $(INSTALLED) </dev/null
+
+#: test-deb       the Debian package on that host: install, boot by BIOS and UEFI, remove
+test-deb: $(DEB) $(INSTALLED)/stamp
+	$(Q)tests/drop-in/unpack.sh
+	$(Q)tests/drop-in/package.sh -d $(DEB) -h $(INSTALLED) -l $(BUILD)/logs
+# Longer, for `make soak`: kernels come and go, Debian's Xen is installed, too.
+test-deb-all: $(DEB) $(INSTALLED)/stamp
+	$(Q)tests/drop-in/package.sh -u -d $(DEB) -h $(INSTALLED) -l $(BUILD)/logs
