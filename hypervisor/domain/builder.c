@@ -425,7 +425,7 @@ static void permit_iomem(struct domain *d)
 static void create_domain(void)
 {
     uint32_t n = MIN(options.dom0_max_vcpus ?: fls64(arch_cpus_online()), (uint32_t)MAX_VCPUS);
-    const struct xen_domctl_createdomain config = { .ssidref = ROLES_ALL,
+    const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(ROLES_ALL),
                                                     .max_vcpus = n,
                                                     .max_evtchn_port = ~0u,
                                                     .max_grant_frames = -1,

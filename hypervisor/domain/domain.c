@@ -198,7 +198,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
     d = domain_alloc(id, config->max_vcpus);
     if (d == NULL)
         return -ENOMEM;
-    d->roles = config->ssidref;
+    d->roles = ROLES_OF(config->ssidref);
     memcpy(d->handle, config->handle, sizeof(d->handle));
     d->max_evtchn_port = config->max_evtchn_port;
     d->weight = SCHED_WEIGHT_DEFAULT;

@@ -44,8 +44,8 @@ static long domctl_createdomain(struct domain *unused, struct xen_domctl *op)
     long rc;
 
     if (c->flags & XEN_DOMCTL_CDF_xs_domain)
-        c->ssidref |= ROLE_STORE;
-    rc = check_config(c) ?: policy_check_roles(current->domain, c->ssidref);
+        c->ssidref |= SSIDREF_OF(ROLE_STORE);
+    rc = check_config(c) ?: policy_check_roles(current->domain, ROLES_OF(c->ssidref));
     rc = rc ?: domain_create(id, c, &d);
     if (rc == 0)
         op->domain = d->domain_id;
@@ -138,7 +138,7 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
     info->max_pages = READ_ONCE(d->max_pages);
     info->outstanding_pages = READ_ONCE(d->nr_claimed);
     info->shared_info_frame = mfn_x(d->shared_info_mfn);
-    info->ssidref = d->roles;
+    info->ssidref = SSIDREF_OF(d->roles);
     memcpy(info->handle, d->handle, sizeof(info->handle));
     info->gpaddr_bits = (uint8_t)arch_paddr_bits;
 }

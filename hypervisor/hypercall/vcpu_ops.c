@@ -254,14 +254,14 @@ int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c)
         rc = i >> 1 == 2 ? 0 : guest_debugreg(i, &dr[i]);
     if (rc)
         return rc;
-    if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192 || (c->vm_assist & ~VM_ASSIST_VALID))
+    if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192)
         return -EINVAL;
     if (!v->is_initialised) {
         rc = take_frames(v, c) ?: arch_vcpu_set_context(v, c);
         if (rc)
             return drop_frames(v, rc);
         if (v->vcpu_id == 0) /* the domain's, and others may be running already */
-            v->domain->vm_assist = c->vm_assist;
+            v->domain->vm_assist = c->vm_assist & VM_ASSIST_VALID;
     } else {
         rc = same_frames(v, c) ? arch_vcpu_set_context(v, c) : -EOPNOTSUPP;
         if (rc)

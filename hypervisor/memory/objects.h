@@ -182,6 +182,9 @@ struct domain {
 #define ROLE_HARDWARE (1u << 1) /* drives devices: may have ports, MMIO and interrupts */
 #define ROLE_STORE (1u << 2)    /* keeps the store: is told who came and went */
 #define ROLES_ALL (ROLE_CONTROL | ROLE_HARDWARE | ROLE_STORE)
+/* In ssidref, above where Flask numbers its labels: libxl gives each guest its 12 without being asked. */
+#define SSIDREF_OF(roles) ((roles) << 16)
+#define ROLES_OF(ssidref) ((ssidref) >> 16)
 
 enum right {
     /* over a domain */

@@ -523,8 +523,6 @@ static void fill_mfn_list(void *p)
           { EVTCHNOP_##op, PTR })
 #define EVTCHN_IN(op) \
     IN("event_channel_op " #op, event_channel_op, struct evtchn_##op, { EVTCHNOP_##op, PTR })
-#define EVTCHN_NONE(op) \
-    NONE("event_channel_op " #op, event_channel_op, ENOSYS, { EVTCHNOP_##op, PTR })
 #define PHYSDEV(op, type, fill) \
     INOUT("physdev_op " #op, physdev_op, struct physdev_##type, fill, { PHYSDEVOP_##op, PTR })
 #define PHYSDEV_IN(op, type) \
@@ -599,9 +597,9 @@ static const struct row rows[] = {
     EVTCHN_IN(bind_vcpu),
     EVTCHN_IN(unmask),
     EVTCHN_IN(reset),
-    EVTCHN_NONE(init_control),
-    EVTCHN_NONE(expand_array),
-    EVTCHN_NONE(set_priority),
+    EVTCHN_IN(init_control),
+    EVTCHN_IN(expand_array),
+    EVTCHN_IN(set_priority),
     PHYSDEV(irq_status_query, irq_status_query, NULL),
     PHYSDEV_IN(eoi, eoi),
     PHYSDEV_IN(set_iopl, set_iopl),

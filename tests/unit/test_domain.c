@@ -172,7 +172,8 @@ static struct vcpu *idle;
 static int create(domid_t id, uint32_t roles, uint32_t max_vcpus, uint64_t pages,
                   struct domain **out)
 {
-    const struct xen_domctl_createdomain config = { .ssidref = roles, .max_vcpus = max_vcpus };
+    const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(roles),
+                                                    .max_vcpus = max_vcpus };
     struct domain *d = NULL;
     int rc = domain_create(id, &config, &d);
 

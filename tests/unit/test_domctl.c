@@ -91,7 +91,7 @@ static void clear(void) { memset(&g.op, 0, sizeof(g.op)); }
 static struct xen_domctl_createdomain *config(uint32_t roles, uint32_t vcpus)
 {
     clear();
-    g.op.u.createdomain = (struct xen_domctl_createdomain){ .ssidref = roles,
+    g.op.u.createdomain = (struct xen_domctl_createdomain){ .ssidref = SSIDREF_OF(roles),
                                                             .handle = { 1, 2, 3 },
                                                             .max_vcpus = vcpus,
                                                             .max_evtchn_port = 1023,
@@ -352,7 +352,7 @@ static void test_createdomain(void)
     REFUSED(grant_opts, 2, -EINVAL);
     REFUSED(grant_opts, 0x11, -EINVAL);
     REFUSED(cpupool_id, 1, -ENOENT);
-    REFUSED(ssidref, ROLES_ALL + 1, -EINVAL);
+    REFUSED(ssidref, SSIDREF_OF(ROLES_ALL + 1), -EINVAL);
     REFUSED(ssidref, ~0u, -EINVAL);
     REFUSED(max_vcpus, 0, -EINVAL);
     REFUSED(max_vcpus, MAX_VCPUS + 1, -EINVAL);
@@ -668,7 +668,7 @@ static void test_getdomaininfo(void)
               !(i->flags & XEN_DOMINF_blocked));
     d->vcpu[1]->running = false;
     i = info(0);
-    CU_ASSERT(i->domain == 0 && i->ssidref == ROLES_ALL);
+    CU_ASSERT(i->domain == 0 && i->ssidref == SSIDREF_OF(ROLES_ALL));
     clear();
     CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_getdomaininfo, d->domain_id + 1), -ESRCH);
     CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_getdomaininfo, DOMID_SELF), -ESRCH);

@@ -296,7 +296,8 @@ static void *cpu_thread(void *arg)
 
 static void setup(void)
 {
-    const struct xen_domctl_createdomain config = { .ssidref = ROLES_ALL, .max_vcpus = NR_TOOLS };
+    const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(ROLES_ALL),
+                                                    .max_vcpus = NR_TOOLS };
 
     fake_reset(NR_TEST_CPUS);
     fake_relax = relax;

@@ -161,9 +161,10 @@ static long update(const struct dom *x, uint64_t mfn, unsigned int i, pte_t e)
 
 static int create(domid_t id, uint32_t roles, uint64_t pages, struct domain **out)
 {
-    const struct xen_domctl_createdomain config = {
-        .ssidref = roles, .max_vcpus = 1, .max_grant_frames = -1, .max_maptrack_frames = -1
-    };
+    const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(roles),
+                                                    .max_vcpus = 1,
+                                                    .max_grant_frames = -1,
+                                                    .max_maptrack_frames = -1 };
     int rc = domain_create(id, &config, out);
 
     if (rc == 0)

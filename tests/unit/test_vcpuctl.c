@@ -310,7 +310,7 @@ static bool spoil(unsigned int n, long *rc)
     case 16: c.failsafe_callback_eip = 1ULL << 47; break;
     case 17: c.syscall_callback_eip = 1ULL << 47; break;
     case 18: c.trap_ctxt[255].address = 1ULL << 47; break;
-    case 19: c.vm_assist |= 1ULL << 63; break;
+    case 19: c.ldt_ents = 8193; break;
     case 20: c.debugreg[6] = 1ULL << 32; break;
     case 21:
         c.debugreg[0] = HV_VIRT_START;

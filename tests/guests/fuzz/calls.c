@@ -787,7 +787,7 @@ static void make_domctl(struct fuzzer *f, struct call *c, uint64_t sub)
         ((uint64_t *)op.u.pad)[k] = value(f);
     switch (sub) {
     case XEN_DOMCTL_createdomain:
-        op.u.createdomain.ssidref = (uint32_t)below(f, 10);
+        op.u.createdomain.ssidref = (uint32_t)below(f, 10) << 16 | (uint32_t)below(f, 20);
         op.u.createdomain.flags = chance(f, 8) ? (uint32_t)value(f) : 0;
         op.u.createdomain.iommu_opts = op.u.createdomain.vmtrace_size = 0;
         op.u.createdomain.cpupool_id = 0;
