@@ -537,7 +537,7 @@ bool domain_is_dead(const struct domain *d) { return atomic_load(&d->death) >= D
 
 int domain_kill(struct domain *d)
 {
-    uint8_t step = atomic_load(&d->death);
+    unsigned int step = atomic_load(&d->death);
     int rc;
 
     if (d == current->domain || d == hardware_domain)
@@ -547,7 +547,7 @@ int domain_kill(struct domain *d)
         rc = death_steps[step](d);
         if (rc)
             return rc;
-        atomic_store(&d->death, step + 1);
+        atomic_store(&d->death, (uint8_t)(step + 1));
         if (step + 1 == DEAD)
             tell_watchers();
     }

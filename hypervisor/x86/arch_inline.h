@@ -104,6 +104,9 @@ static inline bool guest_access_ok(uint64_t va)
 #endif
 static inline bool arch_copy_is_small(size_t len)
 {
+#ifdef __OPTIMIZE_SIZE__
+    return false;
+#endif
     return len == 4 || (len % 8 == 0 && len <= 128);
 }
 static hot_inline size_t arch_copy_small_from_guest(void *dst, uint64_t va, size_t len)
