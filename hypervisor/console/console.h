@@ -10,7 +10,10 @@ void console_irq_init(void);
 /** SOFTIRQ_SERIAL: what was received goes to domain 0 or to the debug keys. No lock held. */
 void console_softirq(void);
 
-/** HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM. */
+/**
+ * HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM; but d->console_line
+ * lets others write, with (dN) before each line.
+ */
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5);
 
 /** A panic follows: break locks, write synchronously. */

@@ -22,8 +22,10 @@ static void print_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    print(LOG_INFO, "d%u: privileged %u, hardware %u, dying %u, shutdown code %d (-1: none)",
-          d->domain_id, d->is_privileged, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
+    print(LOG_INFO,
+          "d%u \"%s\": role %u, privileged %u, hardware %u, dying %u, shutdown code %d (-1: none)",
+          d->domain_id, d->name, d->role, d->is_privileged, d->is_hwdom, d->is_dying,
+          (int)d->shutdown_code);
     print(LOG_INFO,
           "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling",
           atomic_load(&d->refs), d->pause_count, d->vm_assist);

@@ -95,6 +95,7 @@ static void domain_free(struct domain *d)
         vcpu_destroy(v);
     evtchn_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
+    free_page(d->console_line);
     free_page(d->extra_vcpu_info);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
@@ -233,6 +234,9 @@ void domain_put(struct domain *d)
     if (before == 1)
         domain_free(d);
 }
+
+/* Devices are the initial domain's, or assigned by it later: no role has them by itself. */
+uint32_t role_flags(uint32_t role) { return role == ROLE_CONTROL ? DOMCREATE_PRIVILEGED : 0; }
 
 int policy_target(const struct domain *caller, const struct domain *d)
 {

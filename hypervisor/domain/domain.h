@@ -10,6 +10,11 @@
 #define DOMCREATE_PRIVILEGED (1u << 0)
 #define DOMCREATE_HARDWARE (1u << 1)
 
+/* What a domain is for: `ssidref` of its creation. What each role may do is in policy.c. */
+enum { ROLE_GUEST, ROLE_CONTROL, ROLE_HARDWARE, ROLE_STORE };
+/** The DOMCREATE_* that go with a role. */
+uint32_t role_flags(uint32_t role);
+
 /** At boot, once, before the first idle vCPU: the owner of them all, DOMID_IDLE. */
 void idle_domain_create(void);
 /** The idle vCPU of this CPU, known to the scheduler; panics when memory is out. */
@@ -50,5 +55,8 @@ void domain_audit(void);
 /** Register the debug keys of this folder. */
 void domain_debug_keys(void);
 
-/** Build the initial domain from the boot modules; panics with the reason if that cannot be. */
-struct domain *dom0_build(void);
+/**
+ * Build the initial domain from the boot modules, and panic with the reason if that cannot be; then those
+ * beside it: one that cannot be built is named with the reason and left out. All are paused.
+ */
+void domains_build(void);

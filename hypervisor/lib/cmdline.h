@@ -1,4 +1,4 @@
-/* The hypervisor's command line: Xen's words, parsed once at boot. */
+/* The hypervisor's command line: Xen's words, parsed once at boot; and the same for modules' texts. */
 #pragma once
 #include "lib/types.h"
 
@@ -25,3 +25,30 @@ extern struct options options;
  * print(LOG_WARN) and ignored; nothing else changes by it. The last of several wins.
  */
 void cmdline_parse(const char *line);
+
+/* ---- for whoever parses such words ---- */
+
+#define CMDLINE_WORD_BYTES 1024 /* the boot loader's whole line is not longer */
+/** The next word of *line, which moves behind it. False: there is none. */
+bool cmdline_next(const char **line, char word[CMDLINE_WORD_BYTES]);
+
+/**
+ * The value is a number from min to max and one of words behind it; or without max one of words, or
+ * some with a separator between them: target gets the bits in mask of their places, or'ed.
+ */
+struct option {
+    const char *name;
+    uint32_t *target;
+    const char *words;
+    uint32_t mask, min, max;
+    char separator;
+    bool (*parse)(const char *value); /* instead of all that */
+};
+extern const char cmdline_bools[]; /* words for a switch; without a value it is on. mask 1 */
+
+enum option_result { OPTION_TAKEN, OPTION_BAD_VALUE, OPTION_UNKNOWN };
+/** Take NAME=VALUE by the table of n options. Nothing changes unless it is taken. */
+enum option_result option_take(const struct option *table, size_t n, const char *word);
+
+/** A size at *s as in dom0_mem=, not 0; *s moves behind the separator, to NULL at the end. */
+bool cmdline_size(const char **s, char separator, uint64_t *bytes);

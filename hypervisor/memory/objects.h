@@ -11,7 +11,8 @@
 
 #include "x86/vcpu_state.h"
 
-#define MAX_VCPUS 64       /* per domain */
+#define MAX_VCPUS 64 /* per domain */
+#define DOMAIN_NAME_BYTES 64
 #define NR_EVTCHN_MAX 4096 /* two-level ABI, 64-bit */
 #define NR_IOPORTS 65536
 #define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
@@ -115,6 +116,17 @@ struct domain {
 
     /* irq/ */
     uint32_t pci_cf8; /* what the domain wrote to port cf8 last */
+
+    /* domain/: what it was started with at boot; shown by hypfs_op. Constant after the builder */
+    char name[DOMAIN_NAME_BYTES]; /* "": it has none */
+    uint32_t role;                /* ROLE_* */
+    /* the rings for the store and the console, with ports that wait for domain 0; port 0: none */
+    mfn_t store_mfn, console_mfn;
+    evtchn_port_t store_port, console_port;
+
+    /* console/ */
+    char *console_line;   /* a page: what it wrote of a line; NULL: it may not write */
+    uint32_t console_len; /* the console's lock */
 
     /* access policy: constant after the builder */
     uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */

@@ -156,7 +156,7 @@ static void test_malformed_options_are_named_and_change_nothing(void)
     parse("unknown=thing");
     CU_ASSERT_STRING_EQUAL(fake_printed, "Command line: unknown option unknown=thing ignored");
     parse("dom0_max_vcpus=65");
-    CU_ASSERT_STRING_EQUAL(fake_printed, "Command line: dom0_max_vcpus: bad value \"65\" ignored");
+    CU_ASSERT_STRING_EQUAL(fake_printed, "Command line: bad value in \"dom0_max_vcpus=65\" ignored");
 }
 
 static void test_long_words_are_left_out_whole(void)
