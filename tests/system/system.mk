@@ -46,8 +46,9 @@ soak:
 	+$(Q)$(MAKE) --no-print-directory test-peer
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
-test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
-	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso \
+test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv tests/guests/beside.tsv
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -b tests/guests/beside.tsv \
+	    $(SYSTEM)/guests.iso \
 	    guests tests/guests/guests.tsv $(GUEST_ELFS)
 
 #: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)

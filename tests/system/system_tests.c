@@ -1,8 +1,9 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
  *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-d FILES-DIR] [-k KERNEL] ISO GROUP...
- *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] ISO guests TABLE.tsv
- *              KERNEL.elf...   -x: on Xen, but for what PEER.tsv skips; -q: the quick ones; -s: QEMU has one thread
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] [-b BESIDE.tsv] ISO guests
+ *              TABLE.tsv KERNEL.elf...   -x: on Xen, but for what PEER.tsv skips; -q: the quick ones; -s: QEMU has one
+ *              thread; -b: a table of those that run in a domain beside domain 0
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
 #define _GNU_SOURCE
@@ -371,8 +372,9 @@ static const struct combination combinations[] = {
 
 struct test {
     struct scenario scenario;
-    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400];
-    bool guest;
+    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400],
+        module[900];
+    void (*run)(const struct scenario *s, const struct scenario_options *o, struct result *result);
 };
 
 static struct test tests[MAX_TESTS];
@@ -392,6 +394,7 @@ static struct test *add_test(const struct scenario *s, const char *name)
         exit(2);
     }
     nr_tests++;
+    t->run = scenario_run;
     t->scenario = *s;
     snprintf(t->name, sizeof(t->name), "%s", name);
     t->scenario.name = t->name;
@@ -533,7 +536,7 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     if (peer != NULL && (peer_says(g->name, "skip") || (quick && !peer_says(g->name, "quick"))))
         return;
     t = add_test(&s, name);
-    t->guest = true;
+    t->run = scenario_run_guest;
     snprintf(t->kernel, sizeof(t->kernel), "%s.elf", g->name);
     snprintf(t->cpu, sizeof(t->cpu), "%s", g->cpu);
     /* Xen drops what its buffer for the serial line has no room for: answers, too. Its warnings of
@@ -552,7 +555,32 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->scenario.forbidden = "audit: [1-9]";
 }
 
-static void add_guests(const char *table, const char *name_part)
+/*
+ * The same table for a domain beside domain 0: in place of the hypervisor's arguments are the words of the
+ * domain's module. Domain 0 is the witness, with two vCPUs.
+ */
+static void add_beside(const struct guest_line *g, const char *name_part)
+{
+    struct guest_line here = *g;
+    size_t before = nr_tests;
+    struct test *t;
+
+    snprintf(here.name, sizeof(here.name), "beside-%.50s", g->name);
+    strcpy(here.arguments, "dom0_max_vcpus=2 dom0_mem=64M");
+    add_guest(&here, name_part);
+    if (nr_tests == before)
+        return;
+    t = &tests[before];
+    t->run = scenario_run_beside;
+    strcpy(t->kernel, "witness.elf");
+    t->kernel_cmdline[0] = '\0';
+    snprintf(t->module, sizeof(t->module), "%s.elf domain=%s console %s -- %s", g->name, g->name,
+             g->arguments, g->kernel_arguments);
+    t->scenario.modules[0] = t->module;
+}
+
+static void add_guests(const char *table, const char *name_part,
+                       void (*add)(const struct guest_line *g, const char *name_part))
 {
     FILE *f = fopen(table, "re");
     struct guest_line g;
@@ -564,7 +592,7 @@ static void add_guests(const char *table, const char *name_part)
     }
     while (fgets(line, sizeof(line), f) != NULL) {
         if (parse_guest_line(line, &g))
-            add_guest(&g, name_part);
+            add(&g, name_part);
     }
     fclose(f);
 }
@@ -587,7 +615,7 @@ static void run_job(size_t index, struct result *result)
 {
     const struct test *t = &tests[index];
 
-    (t->guest ? scenario_run_guest : scenario_run)(&t->scenario, &options, result);
+    t->run(&t->scenario, &options, result);
 }
 
 static void print_log_tail(const char *name)
@@ -655,12 +683,12 @@ static int run_tests(unsigned int nr_parallel)
 
 int main(int argc, char *argv[])
 {
-    const char *name_part = "";
+    const char *name_part = "", *beside = NULL;
     unsigned int nr_parallel = 2;
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "j:l:n:d:k:x:qs")) != -1) {
+    while ((option = getopt(argc, argv, "j:l:n:d:k:x:b:qs")) != -1) {
         switch (option) {
         case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
         case 'l': options.log_dir = optarg; break;
@@ -668,6 +696,7 @@ int main(int argc, char *argv[])
         case 'd': options.files_dir = optarg; break;
         case 'k': options.kernel = optarg; break;
         case 'x': peer = optarg; break;
+        case 'b': beside = optarg; break;
         case 'q': quick = true; break;
         case 's': options.one_thread = true; break;
         default: return 2;
@@ -681,7 +710,9 @@ int main(int argc, char *argv[])
     mkdir(options.log_dir, 0777);
     if (strcmp(argv[optind], "guests") == 0) {
         if (optind + 1 < argc)
-            add_guests(argv[optind + 1], name_part);
+            add_guests(argv[optind + 1], name_part, add_guest);
+        if (beside != NULL)
+            add_guests(beside, name_part, add_beside);
         for (int i = optind + 2; i < argc && name_part[0] == '\0' && peer == NULL; i++)
             check_listed(argv[i]);
     } else {
