@@ -573,7 +573,7 @@ static void add_beside(const struct guest_line *g, const char *name_part)
     t = &tests[before];
     t->run = scenario_run_beside;
     strcpy(t->kernel, "witness.elf");
-    t->kernel_cmdline[0] = '\0';
+    snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline), "beside=%s", g->name);
     snprintf(t->module, sizeof(t->module), "%s.elf domain=%s console %s -- %s", g->name, g->name,
              g->arguments, g->kernel_arguments);
     t->scenario.modules[0] = t->module;
