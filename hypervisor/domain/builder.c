@@ -72,16 +72,17 @@ static bool printf_like(1, 2) fail(const char *fmt, ...)
 static bool choose_size(uint64_t reserved)
 {
     uint64_t avail = heap_free_pages(), spare = HV_SPARE_PAGES + reserved;
+    const uint64_t *mem = b.boot->mem_bytes;
 
     avail = (avail > spare ? avail - spare : 0) + b.nr_initrd;
     if (!b.is_dom0) {
-        b.nr_pages = b.max_pages = b.boot->mem_bytes >> PAGE_SHIFT;
+        b.nr_pages = mem[0] >> PAGE_SHIFT;
+        b.max_pages = MAX(mem[1] >> PAGE_SHIFT, b.nr_pages);
         return b.nr_pages <= avail ||
                fail("%lu MiB for it, but only %lu MiB are free", b.nr_pages >> 8, avail >> 8);
     }
-    b.nr_pages = options.dom0_mem_bytes ? options.dom0_mem_bytes >> PAGE_SHIFT
-                                        : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
-    b.max_pages = options.dom0_mem_max_bytes >> PAGE_SHIFT ?: UINT32_MAX;
+    b.nr_pages = mem[0] ? mem[0] >> PAGE_SHIFT : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
+    b.max_pages = mem[1] >> PAGE_SHIFT ?: UINT32_MAX;
     b.nr_pages = MIN(b.nr_pages, b.max_pages);
     b.nr_pages = MIN(b.nr_pages, avail);
     return true;
@@ -477,17 +478,11 @@ static void permit_iomem(struct domain *d)
 
 /* ---- all together ---- */
 
-static uint32_t nr_vcpus(void)
-{
-    if (!b.is_dom0)
-        return b.boot->nr_vcpus;
-    return MIN(options.dom0_max_vcpus ?: fls64(arch_cpus_online()), (uint32_t)MAX_VCPUS);
-}
-
 static bool create_domain(void)
 {
     uint32_t flags = role_flags(b.boot->role) | (b.is_dom0 ? DOMCREATE_HARDWARE : 0);
-    int rc = domain_create(b.id, flags, nr_vcpus(), b.max_pages, &b.d);
+    int rc = domain_create(b.id, flags, b.boot->nr_vcpus ?: fls64(arch_cpus_online()), b.max_pages,
+                           &b.d);
 
     if (rc)
         return fail("cannot be created: %d", rc);
@@ -568,8 +563,8 @@ void domains_build(void)
     uint64_t reserved = 0; /* for the others, if domain 0's size is not given */
     domid_t id = 1;
 
-    for (unsigned int i = 1; i < n && !options.dom0_mem_bytes; i++)
-        reserved += HV_SPARE_PAGES + MIN(list[i].mem_bytes >> PAGE_SHIFT, heap_free_pages());
+    for (unsigned int i = 1; i < n && !options.dom0_mem_bytes[0]; i++)
+        reserved += HV_SPARE_PAGES + MIN(list[i].mem_bytes[0] >> PAGE_SHIFT, heap_free_pages());
     if (!build(&list[0], 0, reserved))
         panic("dom0: %s", b.error);
     for (unsigned int i = 1; i < n; i++)

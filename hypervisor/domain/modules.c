@@ -31,7 +31,7 @@ static bool parse_name(const char *s)
     return true;
 }
 
-static bool parse_memory(const char *s) { return cmdline_size(&s, '\0', &parsed.mem_bytes); }
+static bool parse_memory(const char *s) { return cmdline_sizes(s, parsed.mem_bytes); }
 
 static bool parse_role(const char *s)
 {
@@ -103,7 +103,7 @@ static bool take_domain(unsigned int module)
         return false;
     if (find(parsed.name))
         return refuse(module, "there is already a domain", parsed.name);
-    if (parsed.mem_bytes == 0)
+    if (parsed.mem_bytes[0] == 0)
         return refuse(module, "no memory= for domain", parsed.name);
     parsed.kernel = &boot_info.modules[module];
     domains[nr_domains++] = parsed;
@@ -148,7 +148,11 @@ unsigned int modules_parse(struct boot_domain list[BOOT_MAX_MODULES + 1])
     static bool (*const take[])(unsigned int module) = { take_dom0, take_domain, take_ramdisk };
 
     domains = list;
-    list[0] = (struct boot_domain){ .name = "Domain-0", .role = ROLE_CONTROL };
+    list[0] =
+        (struct boot_domain){ .name = "Domain-0",
+                              .role = ROLE_CONTROL,
+                              .mem_bytes = { options.dom0_mem_bytes[0], options.dom0_mem_bytes[1] },
+                              .nr_vcpus = options.dom0_max_vcpus };
     nr_domains = 1;
     for (int kind = -1; kind <= 1; kind++) /* a ramdisk may come before its kernel */
         for (unsigned int i = 0; i < boot_info.nr_modules; i++)

@@ -2,7 +2,7 @@
  * Which module of the boot loader is whose. Domain 0's have its kernel's command line as their text, or
  * nothing; those of further domains say so in words (tabs and spaces between them):
  *
- *     domain=NAME memory=SIZE [vcpus=N] [role=ROLE] [console] [-- COMMAND LINE]
+ *     domain=NAME memory=SIZE[,max:SIZE] [vcpus=N] [role=ROLE] [console] [-- COMMAND LINE]
  *     ramdisk-of=NAME
  */
 #pragma once
@@ -13,8 +13,8 @@ struct boot_domain {
     char name[DOMAIN_NAME_BYTES]; /* letters, digits and what the store's paths permit; unique */
     const struct boot_module *kernel, *ramdisk; /* ramdisk NULL: none */
     const char *cmdline;                        /* of the kernel */
-    uint64_t mem_bytes;                         /* 0: domain 0, whose size is the options' matter */
-    uint32_t nr_vcpus;                          /* the same */
+    uint64_t mem_bytes[2];                      /* at first, at most (0: the same) */
+    uint32_t nr_vcpus;                          /* 0: one for each CPU */
     uint32_t role;                              /* ROLE_* */
     uint32_t console;                           /* 1: it may write to the hypervisor's console */
 };

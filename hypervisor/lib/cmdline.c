@@ -24,35 +24,29 @@ static uint64_t parse_number(const char **s)
     return n;
 }
 
-bool cmdline_size(const char **s, char separator, uint64_t *bytes)
+bool cmdline_sizes(const char *s, uint64_t sizes[2])
 {
     /* three spellings of each unit, which is 1,024 of the one before; none at all is k */
     static const char units[] = "b|B|b|k|K||m|M|m|g|G|g|t|T|t";
-    uint64_t n = parse_number(s);
-    int unit = xl_next_word(units, s, separator);
-
-    if (n == 0 || unit < 0 || n > UINT64_MAX >> unit / 3 * 10)
-        return false;
-    *bytes = n << unit / 3 * 10;
-    return true;
-}
-
-/* dom0_mem=SIZE,max:SIZE; either or both */
-static bool parse_dom0_mem(const char *s)
-{
-    uint64_t bytes[2] = { options.dom0_mem_bytes, options.dom0_mem_max_bytes };
+    uint64_t bytes[2] = { sizes[0], sizes[1] };
 
     while (s) {
         bool is_max = strncmp(s, "max:", 4) == 0;
+        uint64_t n;
+        int unit;
 
         s += is_max ? 4 : 0;
-        if (!cmdline_size(&s, ',', &bytes[is_max]))
+        n = parse_number(&s);
+        unit = xl_next_word(units, &s, ',');
+        if (n == 0 || unit < 0 || n > UINT64_MAX >> unit / 3 * 10)
             return false;
+        bytes[is_max] = n << unit / 3 * 10;
     }
-    options.dom0_mem_bytes = bytes[0];
-    options.dom0_mem_max_bytes = bytes[1];
+    memcpy(sizes, bytes, sizeof(bytes));
     return true;
 }
+
+static bool parse_dom0_mem(const char *s) { return cmdline_sizes(s, options.dom0_mem_bytes); }
 
 const char cmdline_bools[] = "no|yes|off|on|false|true|disable|enable|0|1";
 static const char levels[] = "none|error|warning|info|debug|all";

@@ -10,10 +10,10 @@
 enum clocksource { CLOCKSOURCE_AUTO, CLOCKSOURCE_HPET, CLOCKSOURCE_ACPI, CLOCKSOURCE_PIT };
 
 struct options {
-    uint32_t com1_baud;                          /* 0: com1= was not given, it is not used */
-    uint32_t console_com1;                       /* by default */
-    uint64_t dom0_mem_bytes, dom0_mem_max_bytes; /* 0: not given */
-    uint32_t dom0_max_vcpus;                     /* 0: not given */
+    uint32_t com1_baud;            /* 0: com1= was not given, it is not used */
+    uint32_t console_com1;         /* by default */
+    uint64_t dom0_mem_bytes[2];    /* at first, at most; 0: not given */
+    uint32_t dom0_max_vcpus;       /* 0: not given */
     uint32_t loglvl, guest_loglvl; /* levels below are printed: 0 none, LOG_DEBUG + 1 all */
     uint32_t noreboot, sync_console, smep, smap, watchdog; /* 0 or 1 */
     uint32_t clocksource;                                  /* enum clocksource */
@@ -50,5 +50,5 @@ enum option_result { OPTION_TAKEN, OPTION_BAD_VALUE, OPTION_UNKNOWN };
 /** Take NAME=VALUE by the table of n options. Nothing changes unless it is taken. */
 enum option_result option_take(const struct option *table, size_t n, const char *word);
 
-/** A size at *s as in dom0_mem=, not 0; *s moves behind the separator, to NULL at the end. */
-bool cmdline_size(const char **s, char separator, uint64_t *bytes);
+/** SIZE,max:SIZE, either or both and not 0, as in dom0_mem=: in bytes, what is not given stays. */
+bool cmdline_sizes(const char *s, uint64_t sizes[2]);

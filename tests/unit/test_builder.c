@@ -491,12 +491,12 @@ static void build_and_check(void)
     CHECK(heap_free_pages() + 8 >= free_before && heap_free_pages() <= free_before);
 }
 
-#define BESIDE "domain=web memory=16M vcpus=3 -- " CMDLINE
+#define BESIDE "domain=web memory=16M,max:20M vcpus=3 -- " CMDLINE
 
 static void defaults(void)
 {
     memset(&c, 0, sizeof(c));
-    options.dom0_mem_bytes = options.dom0_mem_max_bytes = 0;
+    options.dom0_mem_bytes[0] = options.dom0_mem_bytes[1] = 0;
     c.init_p2m = c.mod_pfn = c.initrd = true;
     c.kernel_memsz = 0x9000;
     c.virt_base = BASE;
@@ -540,8 +540,8 @@ static void test_sizes(void)
 
     for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
         defaults();
-        options.dom0_mem_bytes = MIB(sizes[i].mib);
-        options.dom0_mem_max_bytes = MIB(sizes[i].max_mib);
+        options.dom0_mem_bytes[0] = MIB(sizes[i].mib);
+        options.dom0_mem_bytes[1] = MIB(sizes[i].max_mib);
         CU_ASSERT_EQUAL(in_child(build_and_check), sizes[i].rc);
         if (sizes[i].rc == PANICKED) {
             CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: "));
@@ -578,7 +578,8 @@ static void check_domains(void)
     domains_build();
     d = domain_list->next;
     CHECK(d && d->domain_id == 1 && strcmp(d->name, "web") == 0 && d->max_vcpus == 3);
-    CHECK(d->nr_pages == BESIDE_PAGES && d->max_pages == BESIDE_PAGES && !d->is_privileged);
+    CHECK(d->nr_pages == BESIDE_PAGES && d->max_pages == MIB(20) >> PAGE_SHIFT &&
+          !d->is_privileged);
     CHECK(d->role == ROLE_GUEST && d->console_line == NULL && d->vcpu[2]);
     CHECK(strcmp(domain_list->name, "Domain-0") == 0 && domain_list->role == ROLE_CONTROL);
     /* domain 0 has left what its neighbour wants, and kept what is its own */
@@ -640,7 +641,7 @@ static void test_domains_beside_domain_0(void)
     defaults();
     c.beside = BESIDE;
     CU_ASSERT_EQUAL(in_child(check_domains), 0);
-    options.dom0_mem_bytes = MIB(24);
+    options.dom0_mem_bytes[0] = MIB(24);
     CU_ASSERT_EQUAL(in_child(check_domains), 0);
     c.beside = "domain=web memory=16M role=control console";
     CU_ASSERT_EQUAL(in_child(check_control_and_console), 0);
@@ -655,9 +656,9 @@ static void test_one_that_cannot_be_built_is_named_and_left_out(void)
     not_started("domain=web memory=40M", "domain web is not started: 40 MiB for it, but only ");
     not_started("domain=web memory=4M", "domain web is not started: 4 MiB for it, but kernel, ");
     not_started("domain=web memory=1", "domain web is not started: 0 MiB for it, but kernel, ");
-    options.dom0_mem_bytes = MIB(40); /* domain 0 comes first */
+    options.dom0_mem_bytes[0] = MIB(40); /* domain 0 comes first */
     not_started("domain=web memory=16M", "domain web is not started: 16 MiB for it, but only ");
-    options.dom0_mem_bytes = 0;
+    options.dom0_mem_bytes[0] = 0;
     c.no_timers = true;
     not_started("domain=web memory=16M vcpus=3", "domain web is not started: out of memory");
     defaults();

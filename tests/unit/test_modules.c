@@ -80,7 +80,13 @@ static void test_texts_without_our_words_are_domain_0s(void)
     CU_ASSERT_STRING_EQUAL(list[0].name, "Domain-0");
     parse("", "", NULL);
     CU_ASSERT(n == 1 && list[0].kernel == module(0) && list[0].ramdisk == module(1));
-    CU_ASSERT_EQUAL(list[0].mem_bytes, 0);
+    CU_ASSERT(list[0].mem_bytes[0] == 0 && list[0].nr_vcpus == 0);
+    options.dom0_mem_bytes[0] = MIB(100);
+    options.dom0_mem_bytes[1] = MIB(200);
+    options.dom0_max_vcpus = 5;
+    parse("", "", NULL);
+    CU_ASSERT(list[0].mem_bytes[0] == MIB(100) && list[0].mem_bytes[1] == MIB(200));
+    CU_ASSERT_EQUAL(list[0].nr_vcpus, 5);
     CU_ASSERT_STRING_EQUAL(messages, "");
     CU_ASSERT_EQUAL(freed, 0);
     parse("", "", "microcode", NULL);
@@ -92,7 +98,7 @@ static void test_texts_without_our_words_are_domain_0s(void)
 static void test_all_words_of_a_domain(void)
 {
     parse("console=hvc0",
-          "domain=web memory=64M vcpus=4 role=driver console -- root=/dev/xvda ro -- x",
+          "domain=web memory=64M,max:96M vcpus=4 role=driver console -- root=/dev/xvda ro -- x",
           "\tplaceholder  memory=1g\tdomain=db-1_2.3+4 ", NULL);
     CU_ASSERT_STRING_EQUAL(messages, "");
     CU_ASSERT_EQUAL_FATAL(n, 3);
@@ -101,11 +107,12 @@ static void test_all_words_of_a_domain(void)
     CU_ASSERT_STRING_EQUAL(list[1].name, "web");
     CU_ASSERT_STRING_EQUAL(list[1].cmdline, "root=/dev/xvda ro -- x");
     CU_ASSERT(list[1].kernel == module(1) && list[1].ramdisk == NULL);
-    CU_ASSERT(list[1].mem_bytes == MIB(64) && list[1].nr_vcpus == 4 && list[1].console);
+    CU_ASSERT(list[1].mem_bytes[0] == MIB(64) && list[1].nr_vcpus == 4 && list[1].console);
     CU_ASSERT_EQUAL(list[1].role, ROLE_HARDWARE);
+    CU_ASSERT(list[1].mem_bytes[1] == MIB(96) && list[2].mem_bytes[1] == 0);
     CU_ASSERT_STRING_EQUAL(list[2].name, "db-1_2.3+4");
     CU_ASSERT_STRING_EQUAL(list[2].cmdline, "");
-    CU_ASSERT(list[2].mem_bytes == GIB(1) && list[2].nr_vcpus == 1 && !list[2].console);
+    CU_ASSERT(list[2].mem_bytes[0] == GIB(1) && list[2].nr_vcpus == 1 && !list[2].console);
     CU_ASSERT_EQUAL(list[2].role, ROLE_GUEST);
     for (unsigned int i = 0; i < 4; i++) {
         static const char *const roles[] = { "guest", "control", "hardware", "store" }; /* ROLE_* */
@@ -141,7 +148,8 @@ static void test_what_is_wrong_is_named(void)
     refused("domain=web memory", "bad value in \"memory\"");
     refused("domain=web memory=-1M", "bad value in \"memory=-1M\"");
     refused("domain=web memory=99999999999T", "bad value in \"memory=99999999999T\"");
-    refused("domain=web memory=8M,max:9M", "bad value in \"memory=8M,max:9M\"");
+    refused("domain=web memory=8M,max:", "bad value in \"memory=8M,max:\"");
+    refused("domain=web memory=max:8M", "no memory= for domain \"web\"");
     refused("domain=web memory=8M vcpus=0", "bad value in \"vcpus=0\"");
     refused("domain=web memory=8M vcpus=65", "bad value in \"vcpus=65\"");
     refused("domain=web memory=8M vcpus=2x", "bad value in \"vcpus=2x\"");
@@ -201,7 +209,7 @@ static void test_any_text_is_taken_or_refused(void)
         CU_ASSERT((freed == 2) == (messages[0] != 0) && (freed & 1) == 0);
         if (n == 2) {
             taken++;
-            CU_ASSERT(list[1].name[0] && list[1].mem_bytes && list[1].role <= ROLE_STORE);
+            CU_ASSERT(list[1].name[0] && list[1].mem_bytes[0] && list[1].role <= ROLE_STORE);
             CU_ASSERT(list[1].nr_vcpus >= 1 && list[1].nr_vcpus <= MAX_VCPUS &&
                       list[1].console <= 1);
             CU_ASSERT(list[1].cmdline >= module(1)->cmdline &&

@@ -136,6 +136,7 @@ extern char hypercall_page[];
 
 /* ---- start.c: what the hypervisor handed over ---- */
 extern struct start_info *start_info;
+static inline bool is_dom0(void) { return start_info->flags & SIF_INITDOMAIN; }
 extern struct shared_info *shared_info; /* mapped by start.c */
 static inline struct vcpu_info *vcpu_info(unsigned int vcpu)
 {
