@@ -2,14 +2,18 @@
  * Domain 0 beside a domain that does its worst (beside.tsv): while that lives, nothing of this one's changes,
  * and no vCPU of it waits for long. When it has ended, it is taken to pieces if the hypervisor does that.
  */
+#define __XEN_TOOLS__ 1 /* sysctl's structures */
 #include "guest.h"
 
-#define TICK_NS 1000000UL
+#include <xen/sysctl.h>
 
-/* Domain 1's ports for the store and the console wait for us, as for their daemons. */
-static unsigned int bind(unsigned int port)
+#define TICK_NS 1000000UL
+#define SECOND_END_NS 20000000000UL /* of two that end at once we may be told once */
+
+/* A domain's ports for the store and the console wait for us, as for their daemons. */
+static unsigned int bind_to(domid_t dom, unsigned int port)
 {
-    struct evtchn_bind_interdomain op = { .remote_dom = 1, .remote_port = port };
+    struct evtchn_bind_interdomain op = { .remote_dom = dom, .remote_port = port };
 
     CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_interdomain, &op), 0);
     port_clear_pending(op.local_port); /* it is, at first */
@@ -30,12 +34,15 @@ static void greet(unsigned int store, unsigned int console)
     }
 }
 
-static bool is_for(const char *name)
+/* Is it on the command line? */
+static bool is_for(const char *word)
 {
-    const char *s = (const char *)start_info->cmd_line;
+    size_t len = 0;
 
-    for (; *s; s++)
-        if (strcmp(s, name) == 0)
+    while (word[len])
+        len++;
+    for (const char *s = (const char *)start_info->cmd_line; *s; s++)
+        if (memcmp(s, word, len) == 0 && (s[len] == ' ' || s[len] == '\0'))
             return true;
     return false;
 }
@@ -49,19 +56,33 @@ static uint64_t waited_ns(void)
     return r.time[RUNSTATE_runnable];
 }
 
+static void audit(void)
+{
+    static char key = 'A';
+    struct xen_sysctl op = { .cmd = XEN_SYSCTL_debug_keys,
+                             .interface_version = XEN_SYSCTL_INTERFACE_VERSION };
+
+    set_xen_guest_handle(op.u.debug_keys.keys, &key);
+    op.u.debug_keys.nr_keys = 1;
+    CHECK_EQ(hc(sysctl, &op), 0);
+}
+
 void test_main(void)
 {
     evtchn_port_t port = (evtchn_port_t)bind_virq(VIRQ_DOM_EXC, 0);
     struct sched_poll poll = { .nr_ports = 1 };
     uint64_t longest = 0, ticks = 0;
-    unsigned int store;
+    unsigned int store, nr_ends = is_for("twice") ? 2 : 1;
+    uint64_t until = ~0UL;
 
     set_xen_guest_handle(poll.ports, &port);
     attacks_begin();
-    store = bind(1); /* it begins */
+    store = bind_to(1, 1); /* it begins */
     if (is_for("beside=domu"))
-        greet(store, bind(2));
-    while (!port_pending(port)) {
+        greet(store, bind_to(1, 2));
+    if (is_for("twice"))
+        bind_to(2, 1);
+    while (nr_ends > 0 && now_ns(0) < until) {
         uint64_t before = waited_ns();
 
         poll.timeout = now_ns(0) + TICK_NS;
@@ -70,6 +91,13 @@ void test_main(void)
         longest = before > longest ? before : longest;
         if (++ticks % 64 == 0)
             witness_check();
+        if (port_pending(port)) {
+            port_clear_pending(port);
+            nr_ends--;
+            until = now_ns(0) + SECOND_END_NS;
+        }
+        if (ticks % 512 == 0 && is_for("beside=fuzz")) /* meanwhile the others stand still */
+            audit();
     }
     print("witness: %lu ticks, the longest wait for a CPU was %lu us\n", ticks, longest / 1000);
 }

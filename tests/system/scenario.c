@@ -455,6 +455,14 @@ static bool play_guest(struct machine *m, const struct scenario *s, struct resul
     return await_halt(m, s, line != NULL ? "halting machine" : "noreboot");
 }
 
+static bool said_success(struct machine *m, const char *who, const char *kernel)
+{
+    char line[128];
+
+    snprintf(line, sizeof(line), "%s VERDICT %.*s SUCCESS", who, (int)strcspn(kernel, "."), kernel);
+    return strstr(machine_output(m, NULL), line) != NULL;
+}
+
 static bool play_beside(struct machine *m, const struct scenario *s, struct result *result)
 {
     struct result healthy = { .outcome = OUTCOME_PASS };
@@ -465,6 +473,10 @@ static bool play_beside(struct machine *m, const struct scenario *s, struct resu
         result->outcome = read_verdict(find_verdict(m, s->modules[0]), result);
     if (result->outcome == OUTCOME_FAIL)
         return true;
+    if (s->modules[1] != NULL && /* the other one, of the two */
+        (!await_verdict(m, s, s->modules[1]) || !said_success(m, "(d1)", s->modules[0]) ||
+         !said_success(m, "(d2)", s->modules[1])))
+        return machine_fail(m, "not a success in both domains");
     if (!await_verdict(m, s, s->kernel) || find_verdict(m, s->kernel) == NULL)
         return false;
     if (read_verdict(find_verdict(m, s->kernel), &healthy) != OUTCOME_PASS) {

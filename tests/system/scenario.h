@@ -62,6 +62,6 @@ void scenario_run_guest(const struct scenario *s, const struct scenario_options 
                         struct result *result);
 
 /* The same in a domain beside domain 0, whose kernel has a verdict, too, when the domain has ended:
- * neither may be bad. The test kernel is that of the first further module. */
+ * neither may be bad. The test kernel is that of the first further module, and perhaps of the second. */
 void scenario_run_beside(const struct scenario *s, const struct scenario_options *o,
                          struct result *result);

@@ -248,6 +248,25 @@ static const struct scenario scenarios[] = {
       .timeout_s = 60,
       .end = END_STOPPED },
 
+    /* Domains beside domain 0. Linux waits for the daemons of domain 0, which does not have any here. */
+    { .group = "test",
+      .name = "beside-linux",
+      .memory_mib = 768,
+      .hypervisor_cmdline = "dom0_mem=300M",
+      .kernel_cmdline = "xl_job=smoke",
+      .modules = { "vmlinux domain=linux memory=256M vcpus=2 console -- earlyprintk=xen,keep",
+                   "small.gz ramdisk-of=linux" },
+      .steps = { "d1 .linux.: 256 MiB, 2 vCPUs", "\\(d1\\) .*Linux version",
+                 "\\(d1\\) .*Memory: [0-9]+K/26[0-9]+K available", "XL-JOB-RC 0" } },
+    { .group = "test",
+      .name = "beside-refused",
+      .memory_mib = 768,
+      .hypervisor_cmdline = "dom0_mem=300M",
+      .modules = { "vmlinux-truncated domain=bad memory=64M",
+                   "good domain=good memory=16M role=root" },
+      .steps = { "module 3: bad value in .role=root.: not used",
+                 "domain bad is not started: kernel is truncated", "/ # ", ">poweroff\n" } },
+
     /* The command line. */
     { .group = "test",
       .name = "cmdline-malformed",
@@ -373,7 +392,7 @@ static const struct combination combinations[] = {
 struct test {
     struct scenario scenario;
     char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400],
-        module[900];
+        module[900], second[900];
     void (*run)(const struct scenario *s, const struct scenario_options *o, struct result *result);
 };
 
@@ -557,7 +576,7 @@ static void add_guest(const struct guest_line *g, const char *name_part)
 
 /*
  * The same table for a domain beside domain 0: in place of the hypervisor's arguments are the words of the
- * domain's module. Domain 0 is the witness, with two vCPUs.
+ * domain's module, and perhaps the word twice: two such domains. Domain 0 is the witness, with two vCPUs.
  */
 static void add_beside(const struct guest_line *g, const char *name_part)
 {
@@ -577,6 +596,14 @@ static void add_beside(const struct guest_line *g, const char *name_part)
     snprintf(t->module, sizeof(t->module), "%s.elf domain=%s console %s -- %s", g->name, g->name,
              g->arguments, g->kernel_arguments);
     t->scenario.modules[0] = t->module;
+    if (strstr(g->arguments, "twice") == NULL)
+        return;
+    /* not a word of the hypervisor's, but ours */
+    memcpy(strstr(t->module, "twice"), "     ", 5);
+    snprintf(t->second, sizeof(t->second), "%s.elf domain=second%s", g->name,
+             strchr(strstr(t->module, "domain="), ' '));
+    t->scenario.modules[1] = t->second;
+    strcat(t->kernel_cmdline, " twice");
 }
 
 static void add_guests(const char *table, const char *name_part,
