@@ -30,7 +30,8 @@ struct scenario {
     const char *kernel;             /* a file of the image; "none" */
     const char *kernel_cmdline;
     const char *ramdisk;
-    const char *modules[2]; /* further ones: a file of the image, a space and its text; NULL: none */
+    const char
+        *modules[2]; /* further ones: a file of the image, a space and its text; NULL: none */
     const char *acpi_table; /* SIGNATURE/file: put in place of the firmware's */
     /* In order: an extended regular expression to be seen on the console; with '>' as the first
      * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
