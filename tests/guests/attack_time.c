@@ -270,7 +270,7 @@ static void op_physdev(void)
         dev.devfn = (uint8_t)bdf;
         map.bus = dev.bus;
         map.devfn = dev.devfn;
-        CHECK_EQ(hc(physdev_op, PHYSDEVOP_pci_device_add, &dev), 0);
+        CHECK_EQ(hc(physdev_op, PHYSDEVOP_pci_device_add, &dev), is_dom0() ? 0 : -EPERM);
         map.table_base = 0;
         if (hc(physdev_op, PHYSDEVOP_map_pirq, &map) == 0) {
             unmap.pirq = map.pirq;
