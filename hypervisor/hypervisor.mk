@@ -6,7 +6,7 @@ HV_OBJ := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o) $(BUILD)/hypervisor/
 
 # Code that only boot uses: its sections get the prefix .init and are freed before a guest runs.
 HV_INIT := x86/boot x86/multiboot x86/acpi x86/efi x86/calibrate x86/start_cpus domain/elf domain/builder \
-    domain/modules
+    domain/modules lib/cmdline
 HV_INIT_OBJ := $(HV_INIT:%=$(BUILD)/hypervisor/%.o)
 $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 

@@ -5,14 +5,6 @@
 
 #define MAX_DOM0_VCPUS 64
 
-struct options options = {
-    .console_com1 = true,
-    .loglvl = LOG_INFO + 1,
-    .guest_loglvl = LOG_WARN + 1,
-    .smep = true,
-    .smap = true,
-};
-
 /* A decimal number; *s moves behind it. Saturates. */
 static uint64_t parse_number(const char **s)
 {
