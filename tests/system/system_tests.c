@@ -574,9 +574,20 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->scenario.forbidden = "audit: [1-9]";
 }
 
+/* A word that is ours, not the hypervisor's, goes. */
+static bool take_word(char *text, const char *word)
+{
+    char *p = strstr(text, word);
+
+    if (p != NULL)
+        memset(p, ' ', strlen(word));
+    return p != NULL;
+}
+
 /*
  * The same table for a domain beside domain 0: in place of the hypervisor's arguments are the words of the
- * domain's module, and perhaps the word twice: two such domains. Domain 0 is the witness, with two vCPUs.
+ * domain's module, and perhaps words for us. twice: two such domains; icount: an instruction is a nanosecond, so
+ * that what the witness sees of time is the hypervisor's doing. Domain 0 is the witness, with two vCPUs.
  */
 static void add_beside(const struct guest_line *g, const char *name_part)
 {
@@ -584,7 +595,8 @@ static void add_beside(const struct guest_line *g, const char *name_part)
     size_t before = nr_tests;
     struct test *t;
 
-    snprintf(here.name, sizeof(here.name), "beside-%.50s", g->name);
+    snprintf(here.name, sizeof(here.name), "beside-%.40s%s", g->name,
+             strstr(g->arguments, "icount") != NULL ? "-icount" : "");
     strcpy(here.arguments, "dom0_max_vcpus=2 dom0_mem=64M");
     add_guest(&here, name_part);
     if (nr_tests == before)
@@ -596,10 +608,12 @@ static void add_beside(const struct guest_line *g, const char *name_part)
     snprintf(t->module, sizeof(t->module), "%s.elf domain=%s console %s -- %s", g->name, g->name,
              g->arguments, g->kernel_arguments);
     t->scenario.modules[0] = t->module;
-    if (strstr(g->arguments, "twice") == NULL)
+    if (take_word(t->module, "icount")) {
+        t->scenario.qemu = "-icount shift=0,sleep=off";
+        strcat(t->kernel_cmdline, " icount");
+    }
+    if (!take_word(t->module, "twice"))
         return;
-    /* not a word of the hypervisor's, but ours */
-    memcpy(strstr(t->module, "twice"), "     ", 5);
     snprintf(t->second, sizeof(t->second), "%s.elf domain=second%s", g->name,
              strchr(strstr(t->module, "domain="), ' '));
     t->scenario.modules[1] = t->second;
