@@ -1,5 +1,5 @@
 # The hypervisor's image.
-HV_FOLDERS := lib x86 memory paging emulate sched event irq domain hypercall console
+HV_FOLDERS := lib x86 memory paging grant emulate sched event irq domain hypercall console
 HV_C := $(filter-out hypervisor/x86/offsets.c,$(foreach d,$(HV_FOLDERS),$(wildcard hypervisor/$(d)/*.c)))
 HV_S := $(wildcard hypervisor/x86/*.S)
 HV_OBJ := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o) $(BUILD)/hypervisor/x86/offsets_check.o
@@ -9,6 +9,12 @@ HV_INIT := x86/boot x86/multiboot x86/acpi x86/efi x86/calibrate x86/start_cpus 
     domain/modules lib/cmdline
 HV_INIT_OBJ := $(HV_INIT:%=$(BUILD)/hypervisor/%.o)
 $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
+
+# What no guest waits for is small rather than fast.
+HV_SMALL := $(HV_INIT) $(addprefix hypercall/,domctl domctl_vcpu domctl_memory cpu_policy sysctl hypfs_op platform_op version vcpu_ops) \
+    domain/domain domain/debug domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
+    event/evtchn grant/table x86/context x86/start_cpus event/audit paging/audit grant/audit x86/machine x86/watchdog lib/format
+$(HV_SMALL:%=$(BUILD)/hypervisor/%.o): HV_OPTIMIZE := -Os
 
 # Freestanding code sees the ABI through links, so that no header of the C library leaks in.
 $(BUILD)/include:
@@ -20,9 +26,12 @@ HV_WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototyp
     -Wno-address-of-packed-member
 HV_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -isystem $(BUILD)/include \
     -Ihypervisor -Ihypervisor/x86 -I$(BUILD)/hypervisor/x86 -D__XEN_TOOLS__ $(if $(filter n,$(DEBUG)),-DNDEBUG)
-HV_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
+# Indirect calls go through entry.S's thunks.
+HV_RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline -mretpoline-external-thunk,-mindirect-branch=thunk-extern -mindirect-branch-register)
+HV_OPTIMIZE := -O2
+HV_CFLAGS = -std=gnu11 $(HV_OPTIMIZE) -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
     -mgeneral-regs-only -fpie -fvisibility=hidden -include hypervisor/lib/hidden.h -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
-    -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables \
+    $(HV_RETPOLINE) -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables \
     -ffunction-sections $(HV_WARN)
 
 $(BUILD)/hypervisor/%.o: hypervisor/%.c $(MAKEFILE_LIST) | $(BUILD)/include

@@ -1,6 +1,7 @@
 /*
- * Messages are formatted under console_lock into the log ring. What of it the serial port has not
- * had yet goes there at once (early, sync_console, after console_force()) or by its interrupt.
+ * Messages are formatted under console_lock into the log, which is kept for `xl dmesg`, and into the
+ * port's ring, where what domain 0 writes goes, too. What of that the serial port has not had yet
+ * goes there at once (early, sync_console, after console_force()) or by its interrupt.
  * The interrupt only turns itself off and raises SOFTIRQ_SERIAL; that serves the port, gives what
  * was received to domain 0 or to the debug keys, and turns the interrupt on again.
  */
@@ -11,7 +12,8 @@
 #include "x86/serial.h"
 #include "x86/upcalls.h"
 
-#define LOG_BYTES 16384u /* the sizes of rings are powers of two */
+#define TX_BYTES 16384u /* the sizes of rings are powers of two */
+#define LOG_BYTES 16384u
 #define RX_BYTES 256u
 #define GUEST_LINE_BYTES 512u
 #define TX_DEAD_NS SECONDS(10) /* a stuck port is tried again after this */
@@ -24,9 +26,12 @@
 static struct spinlock console_lock = SPINLOCK_INIT(L_CONSOLE);
 
 /* All below: console_lock. Positions are free-running. */
-static char log_ring[LOG_BYTES], message[512];
-static uint32_t tx_begin, log_end; /* between them is what the port has not had */
-static char log_last = '\n';
+static char tx_ring[TX_BYTES], message[512];
+static uint32_t tx_begin, tx_end; /* between them is what the port has not had */
+static char tx_last = '\n';
+static char log_ring[LOG_BYTES];
+static uint32_t log_begin, log_end; /* where it was cleared last, and its end; the ring has */
+static uint32_t log_kept;           /* as many before that */
 static uint64_t tx_dead_until;
 static uint64_t gprint_paid_ns; /* each guest message moves it on by a period */
 static uint32_t gprint_suppressed;
@@ -43,19 +48,19 @@ static _Atomic uint32_t dom0_begin, dom0_end;
 /* Move up to one FIFO of the log to the port. A port that stays busy loses what it has not had. */
 static bool tx_fill_fifo(bool wait)
 {
-    uint32_t room, n = log_end - tx_begin, at = tx_begin % LOG_BYTES;
+    uint32_t room, n = tx_end - tx_begin, at = tx_begin % TX_BYTES;
 
     if (n == 0 || !port_open)
         return false;
     room = serial_tx_room(wait);
     if (room == 0 && wait) {
         tx_dead_until = arch_time_ns() + TX_DEAD_NS;
-        tx_begin = log_end;
+        tx_begin = tx_end;
     } else if (room) {
-        n = MIN(n, LOG_BYTES - at); /* what lies behind the ring's end goes next time */
-        serial_tx(log_ring + at, MIN(n, room), &tx_begin);
+        n = MIN(n, TX_BYTES - at); /* what lies behind the ring's end goes next time */
+        serial_tx(tx_ring + at, MIN(n, room), &tx_begin);
     }
-    return tx_begin != log_end;
+    return tx_begin != tx_end;
 }
 
 static void tx_start(void)
@@ -64,34 +69,40 @@ static void tx_start(void)
 
     if (unlikely(tx_dead_until)) {
         if (arch_time_ns() < tx_dead_until)
-            tx_begin = log_end;
+            tx_begin = tx_end;
         else
             tx_dead_until = 0;
     }
     while (tx_fill_fifo(wait) && wait)
         ;
     if (irq_driven)
-        serial_irq_enable(SERIAL_IRQ_RX | (tx_begin != log_end ? SERIAL_IRQ_TX : 0));
+        serial_irq_enable(SERIAL_IRQ_RX | (tx_begin != tx_end ? SERIAL_IRQ_TX : 0));
 }
 
-/* Fewer than LOG_BYTES, as they are. */
-static void log_append(const char *p, uint32_t n)
+/* n bytes from p on into a ring, where end is; n is at most its size. */
+static void ring_put(char *ring, uint32_t size, uint32_t end, const char *p, uint32_t n)
 {
-    uint32_t at = log_end % LOG_BYTES, n1 = MIN(n, LOG_BYTES - at);
+    uint32_t at = end % size, n1 = MIN(n, size - at);
 
-    while (log_end - tx_begin > LOG_BYTES - n)
+    memcpy(ring + at, p, n1);
+    if (n1 < n)
+        memcpy(ring, p + n1, n - n1);
+}
+
+/* Fewer than TX_BYTES, as they are. */
+static void tx_append(const char *p, uint32_t n)
+{
+    while (tx_end - tx_begin > TX_BYTES - n)
         if (port_open)
             tx_fill_fifo(true);
         else
-            tx_begin = log_end + n - LOG_BYTES; /* no port, or not yet: the oldest go */
-    memcpy(log_ring + at, p, n1);
-    if (n1 < n)
-        memcpy(log_ring, p + n1, n - n1);
-    log_end += n;
+            tx_begin = tx_end + n - TX_BYTES; /* no port, or not yet: the oldest go */
+    ring_put(tx_ring, TX_BYTES, tx_end, p, n);
+    tx_end += n;
 }
 
 /* The terminal wants a carriage return with each line feed. */
-static void log_text(const char *p, size_t len)
+static void tx_text(const char *p, size_t len)
 {
     for (const char *end = p + len; p < end;) {
         const char *from = p;
@@ -99,35 +110,49 @@ static void log_text(const char *p, size_t len)
         while (p < end && *p != '\n')
             p++;
         if (p > from) {
-            log_append(from, (uint32_t)(p - from));
-            log_last = p[-1];
+            tx_append(from, (uint32_t)(p - from));
+            tx_last = p[-1];
         }
         if (p < end) {
-            if (log_last == '\r')
-                log_append("\n", 1);
+            if (tx_last == '\r')
+                tx_append("\n", 1);
             else
-                log_append("\r\n", 2);
-            log_last = *p++;
+                tx_append("\r\n", 2);
+            tx_last = *p++;
         }
     }
 }
 
 static const char ours[] = "(XEN) ";
 
-/* One message: whole lines, each with the prefix. It may quote a guest: no control characters. */
+static void log_append(const char *p, uint32_t n)
+{
+    ring_put(log_ring, LOG_BYTES, log_end, p, n);
+    log_end += n;
+    log_kept = MIN(log_kept + n, LOG_BYTES);
+    tx_append(p, n);
+}
+
+/*
+ * One message: whole lines, each with the prefix. It may quote a guest: no control characters. What is
+ * not ours does not go into the log.
+ */
 static void emit_locked(const char *prefix, char *text)
 {
-    if (log_last != '\n')
-        log_text("\n", 1); /* a domain's unfinished line */
+    void (*append)(const char *p, uint32_t n) = prefix == ours ? log_append : tx_append;
+
+    if (tx_last != '\n')
+        tx_text("\n", 1); /* a domain's unfinished line */
     do {
         const char *from = text;
 
         for (; *text && *text != '\n'; text++)
             if ((unsigned char)*text < ' ' && *text != '\t')
                 *text = '?';
-        log_append(prefix, (uint32_t)strlen(prefix));
-        log_append(from, (uint32_t)(text - from));
-        log_append("\r\n", 2);
+        append(prefix, (uint32_t)strlen(prefix));
+        append(from, (uint32_t)(text - from));
+        tx_append("\r", 1);
+        append("\n", 1);
     } while (*text && *++text);
     tx_start();
 }
@@ -189,6 +214,27 @@ void console_drain(void)
     atomic_store(&this_pcpu()->stands_still, false);
     spin_unlock_irqrestore(&console_lock, flags);
 }
+
+/* ---- the log ---- */
+
+uint32_t console_log_begin(void) { return READ_ONCE(log_begin); }
+
+uint32_t console_log_read(uint32_t *at, char *buf, uint32_t size)
+{
+    unsigned long flags = spin_lock_irqsave(&console_lock);
+    uint32_t n;
+
+    if (log_end - *at > log_kept)
+        *at = log_end - log_kept;
+    n = MIN(log_end - *at, size);
+    for (uint32_t i = 0; i < n; i++)
+        buf[i] = log_ring[(*at + i) % LOG_BYTES];
+    *at += n;
+    spin_unlock_irqrestore(&console_lock, flags);
+    return n;
+}
+
+void console_log_clear(uint32_t at) { WRITE_ONCE(log_begin, at); }
 
 /* ---- input ---- */
 
@@ -278,6 +324,7 @@ static size_t guest_line_locked(struct domain *d, const char *p, size_t len)
 
 static long console_write(uint64_t count, uint64_t buffer)
 {
+    struct domain *d = current->domain;
     char chunk[64]; /* bounds the time with interrupts off */
 
     while (count) {
@@ -287,11 +334,11 @@ static long console_write(uint64_t count, uint64_t buffer)
         if (copy_from_guest(chunk, _gva(buffer), len))
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
-        if (current->domain->is_privileged) {
-            log_text(chunk, len);
-            tx_start();
+        if (d->console_line) {
+            len = guest_line_locked(d, chunk, len);
         } else {
-            len = guest_line_locked(current->domain, chunk, len);
+            tx_text(chunk, len);
+            tx_start();
         }
         spin_unlock_irqrestore(&console_lock, flags);
         count -= len;
@@ -321,7 +368,7 @@ static long console_read(uint64_t count, uint64_t buffer)
 
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5)
 {
-    if (!current->domain->is_privileged &&
+    if (policy_check(current->domain, NULL, RIGHT_CONSOLE) &&
         (current->domain->console_line == NULL || (uint32_t)cmd != CONSOLEIO_write))
         return -EPERM;
     count = (uint32_t)count; /* the ABI's int */

@@ -11,8 +11,17 @@ void console_irq_init(void);
 void console_softirq(void);
 
 /**
- * HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM; but d->console_line
- * lets others write, with (dN) before each line.
+ * The log: all messages that the levels let through, each line with its prefix, without what domains
+ * write. Positions in it run freely. Where it was last cleared; from *at on, or the oldest that is
+ * kept, at most size bytes into buf: returns how many, *at is behind them; clear up to at.
+ */
+uint32_t console_log_begin(void);
+uint32_t console_log_read(uint32_t *at, char *buf, uint32_t size);
+void console_log_clear(uint32_t at);
+
+/**
+ * HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM. A domain with
+ * d->console_line may write in any case, with (dN) before each line.
  */
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5);
 

@@ -12,6 +12,8 @@
  */
 #include "domain/domain.h"
 
+#include <xen/domctl.h>
+
 #include "domain/elf.h"
 #include "domain/modules.h"
 #include "emulate/emulate.h"
@@ -23,6 +25,7 @@
 #include "sched/time.h"
 #include "x86/acpi.h"
 
+#define PORTS_DEFAULT 1023                    /* the highest one of a guest, as libxl has it */
 #define HV_SPARE_PAGES (MIB(4) >> PAGE_SHIFT) /* for our own structures, whatever dom0_mem says */
 #define SLACK_BYTES KIB(512)
 #define REGION_ALIGN MIB(4)
@@ -478,26 +481,44 @@ static void permit_iomem(struct domain *d)
 
 /* ---- all together ---- */
 
+/* All is RAM, up to its limit. */
+static bool set_memory_map(struct domain *d)
+{
+    uint64_t *e820 = alloc_page();
+
+    if (e820 == NULL)
+        return false;
+    e820[1] = d->max_pages << PAGE_SHIFT;
+    e820[2] = BOOT_MEM_RAM;
+    d->memory_map = (uint8_t *)e820;
+    d->nr_memory_map = 1;
+    return true;
+}
+
 static bool create_domain(void)
 {
-    uint32_t flags = role_flags(b.boot->role) | (b.is_dom0 ? DOMCREATE_HARDWARE : 0);
-    int rc = domain_create(b.id, flags, b.boot->nr_vcpus ?: fls64(arch_cpus_online()), b.max_pages,
-                           &b.d);
+    const struct xen_domctl_createdomain config = {
+        .ssidref = b.boot->roles,
+        .max_vcpus = b.boot->nr_vcpus ?: fls64(arch_cpus_online()),
+        .max_evtchn_port = b.is_dom0 ? ~0u : PORTS_DEFAULT,
+        .max_grant_frames = -1,
+        .max_maptrack_frames = -1
+    };
+    int rc = domain_create(b.id, &config, &b.d);
 
     if (rc)
         return fail("cannot be created: %d", rc);
     xl_strlcpy(b.d->name, b.boot->name, sizeof(b.d->name));
-    b.d->role = b.boot->role;
-    domain_set_tsc_mode(b.d, TSC_MODE_DEFAULT);
+    b.d->max_pages = b.max_pages;
     for (uint32_t i = 0; rc == 0 && i < b.d->max_vcpus; i++)
         rc = vcpu_create(b.d, i);
     b.d->console_line = b.boot->console ? alloc_page() : NULL;
     if (rc || (b.boot->console && b.d->console_line == NULL))
         return fail("out of memory");
-    if (b.is_dom0) {
-        permit_ports(b.d);
-        permit_iomem(b.d);
-    }
+    if (!b.is_dom0)
+        return set_memory_map(b.d) || fail("out of memory");
+    permit_ports(b.d);
+    permit_iomem(b.d);
     return true;
 }
 

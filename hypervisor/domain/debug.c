@@ -3,6 +3,7 @@
 
 #include "console/console.h"
 #include "event/evtchn.h"
+#include "grant/grant.h"
 #include "irq/irq.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
@@ -22,13 +23,12 @@ static void print_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    print(LOG_INFO,
-          "d%u \"%s\": role %u, privileged %u, hardware %u, dying %u, shutdown code %d (-1: none)",
-          d->domain_id, d->name, d->role, d->is_privileged, d->is_hwdom, d->is_dying,
-          (int)d->shutdown_code);
-    print(LOG_INFO,
-          "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling",
-          atomic_load(&d->refs), d->pause_count, d->vm_assist);
+    print(LOG_INFO, "d%u \"%s\": roles 0x%x, hardware %u, dying %u, shutdown code %d (-1: none)",
+          d->domain_id, d->name, d->roles, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
+    print(
+        LOG_INFO,
+        "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling, 0x10 shut",
+        atomic_load(&d->refs), d->pause_count, d->vm_assist);
     for_each_vcpu (d, v)
         print(LOG_INFO, "  vcpu%u: cpu %u%s, paused for 0x%x, upcall mask %u pending %u",
               v->vcpu_id, atomic_load(&v->processor), atomic_load(&v->running) ? " running" : "",
@@ -78,7 +78,7 @@ void domain_audit(void)
     unsigned int n;
 
     cpus_park(); /* else counts would not add up in the middle of an operation */
-    n = paging_audit() + heap_audit() + evtchn_audit();
+    n = paging_audit() + heap_audit() + evtchn_audit() + grant_audit();
     cpus_release();
 
     print(LOG_INFO, "audit: %u errors", n);
@@ -107,7 +107,8 @@ static const struct debug_key keys[] = {
     { 'd', "registers of all vCPUs", key_registers },
     { 'p', "counters of all CPUs", key_counters },
     { 'm', "memory: the heap ('q' has the domains')", heap_print },
-    { 'A', "audit memory, page tables and event channels", domain_audit },
+    { 'A', "audit memory, page tables, event channels and grants", domain_audit },
+    { 'g', "grants and what is mapped of them", grant_print },
     { 'r', "run queues", sched_print },
     { 'e', "event channels", evtchn_print },
     { 'i', "interrupts", irq_print },

@@ -5,32 +5,43 @@
  */
 #include "domain/domain.h"
 
+#include <xen/domctl.h>
 #include <xen/sched.h>
 
 #include "console/console.h"
 #include "event/evtchn.h"
+#include "grant/grant.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "sched/timer.h"
 
+#define NR_WATCHDOGS 2u       /* per domain, as Xen has it */
+#define STOP_NS MICROSECS(50) /* a shutdown's vCPUs are looked at again after that */
 _Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
-
-/* d->death. DEAD: it has nothing any more; REAPED: nor the creation's reference. KILLING: by a CPU, now. */
-enum { ALIVE, DEAD, REAPED, KILLING };
 
 struct domain *domain_list;
 struct spinlock domain_list_lock = SPINLOCK_INIT(L_DOMLIST);
 struct domain *hardware_domain;
 static struct domain *idle_domain; /* the owner of the idle vCPUs; not in the list */
 
+static domid_t last_id; /* that was chosen for a new domain; L_DOMLIST */
+
+static void domains_reap(void);
+static void shutdown_update(struct domain *d);
 static void shutdown_work(void *data);
 static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for all domains */
 
 static vcpu_info_t no_info; /* of idle vCPUs: never an event */
 
 static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN_NONE; }
+
+/* SCHEDOP_watchdog: who does not set them again in time is shut down. */
+struct domain_watchdogs {
+    struct timer timer[NR_WATCHDOGS];
+    bool in_use[NR_WATCHDOGS];
+};
 
 /* ---- vCPUs ---- */
 
@@ -62,18 +73,21 @@ int vcpu_create(struct domain *d, uint32_t id)
                                           : &d->extra_vcpu_info[id - XEN_LEGACY_MAX_VCPUS];
     atomic_store(&v->processor, v->is_idle ? id : 0);
     atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
+    v->hard_affinity = v->soft_affinity = ~0ULL;
     spin_lock(&d->lock);
     if (d->vcpu[id] == NULL)
         rc = arch_vcpu_create(v) ?: sched_vcpu_create(v) ?: (v->is_idle ? 0 : vcpu_timers_create(v));
     if (rc == 0) {
         v->info->evtchn_upcall_mask = 1;
-        if (d->pause_count || is_shut_down(d))
+        if (d->pause_count)
             vcpu_pause_set(v, VPF_PAUSED);
         __atomic_store_n(&d->vcpu[id], v, __ATOMIC_SEQ_CST);
     }
     spin_unlock(&d->lock);
     if (rc)
         vcpu_destroy(v);
+    else if (is_shut_down(d)) /* which has either seen the pointer or is seen here */
+        shutdown_update(d);
     return rc;
 }
 
@@ -94,9 +108,13 @@ static void domain_free(struct domain *d)
     for_each_vcpu (d, v)
         vcpu_destroy(v);
     evtchn_domain_destroy(d);
+    grant_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     free_page(d->console_line);
+    xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
+    free_page(d->memory_map);
+    xfree(d->watchdogs);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
         page_put(mfn_to_page(d->shared_info_mfn));
@@ -104,18 +122,14 @@ static void domain_free(struct domain *d)
     xfree(d);
 }
 
-static struct domain *domain_alloc(domid_t id, uint32_t flags, uint32_t max_vcpus,
-                                   uint64_t max_pages)
+static struct domain *domain_alloc(domid_t id, uint32_t max_vcpus)
 {
     struct domain *d = xmalloc(sizeof(*d));
 
     if (d == NULL)
         return NULL;
     d->domain_id = id;
-    d->is_privileged = flags & DOMCREATE_PRIVILEGED;
-    d->is_hwdom = flags & DOMCREATE_HARDWARE;
     d->max_vcpus = max_vcpus;
-    d->max_pages = max_pages;
     atomic_store(&d->shutdown_code, SHUTDOWN_NONE);
     atomic_store(&d->refs, 1);
     d->lock = SPINLOCK_INIT(L_DOMAIN);
@@ -127,7 +141,7 @@ static struct domain *domain_alloc(domid_t id, uint32_t flags, uint32_t max_vcpu
 
 void idle_domain_create(void)
 {
-    idle_domain = domain_alloc(DOMID_IDLE, 0, MAX_VCPUS, 0);
+    idle_domain = domain_alloc(DOMID_IDLE, MAX_VCPUS);
     if (idle_domain == NULL)
         panic("idle domain: out of memory");
 }
@@ -142,41 +156,53 @@ static struct domain **list_place_locked(domid_t id)
     return p;
 }
 
-/* Let go of killed domains whose last frame others have released meanwhile. */
-static void domain_reap(void)
+/* A number that no domain has, each later than the last one as long as there are any: 0 if none. */
+static domid_t unused_id(void)
 {
-    struct domain *d;
+    uint32_t id = DOMID_FIRST_RESERVED;
 
-    do {
-        spin_lock(&domain_list_lock);
-        for (d = domain_list; d; d = d->next) {
-            uint8_t was = DEAD;
-
-            if (READ_ONCE(d->nr_pages) == 0 &&
-                atomic_compare_exchange_strong(&d->death, &was, REAPED))
-                break;
-        }
-        spin_unlock(&domain_list_lock);
-        if (d) {
-            spin_lock(&d->page_lock); /* let him finish who put the last frame */
-            spin_unlock(&d->page_lock);
-            domain_put(d);
-        }
-    } while (d);
+    spin_lock(&domain_list_lock);
+    for (int round = 0; round < 2 && id >= DOMID_FIRST_RESERVED; round++) {
+        id = round ? 1 : last_id + 1;
+        for (struct domain *d = *list_place_locked((domid_t)id); d && d->domain_id == id;
+             d = d->next)
+            id++;
+    }
+    if (id < DOMID_FIRST_RESERVED)
+        last_id = (domid_t)id;
+    spin_unlock(&domain_list_lock);
+    return id < DOMID_FIRST_RESERVED ? (domid_t)id : 0;
 }
 
-int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_pages,
-                  struct domain **out)
+/* With createdomain's limits; below 0: the default. */
+static int grant_create(struct domain *d, const struct xen_domctl_createdomain *c)
+{
+    uint32_t frames =
+                 c->max_grant_frames < 0 ? GRANT_FRAMES_DEFAULT : (uint32_t)c->max_grant_frames,
+             maptrack = c->max_maptrack_frames < 0 ? MAPTRACK_FRAMES_DEFAULT
+                                                   : (uint32_t)c->max_maptrack_frames;
+
+    return grant_domain_create(d) ?: grant_set_limits(d, frames, maptrack);
+}
+
+int domain_create(domid_t id, const struct xen_domctl_createdomain *config, struct domain **out)
 {
     struct domain *d, **p;
     int rc;
 
-    if (id >= DOMID_FIRST_RESERVED || max_vcpus == 0 || max_vcpus > MAX_VCPUS)
+    if ((id >= DOMID_FIRST_RESERVED && id != DOMID_INVALID) || config->max_vcpus == 0 ||
+        config->max_vcpus > MAX_VCPUS)
         return -EINVAL;
-    domain_reap();
-    d = domain_alloc(id, flags, max_vcpus, max_pages);
+    domains_reap();
+    if (id == DOMID_INVALID && (id = unused_id()) == 0)
+        return -ENOMEM;
+    d = domain_alloc(id, config->max_vcpus);
     if (d == NULL)
         return -ENOMEM;
+    d->roles = config->ssidref;
+    memcpy(d->handle, config->handle, sizeof(d->handle));
+    d->max_evtchn_port = config->max_evtchn_port;
+    d->weight = SCHED_WEIGHT_DEFAULT;
     d->pause_count = 1;
     d->shared_info = alloc_page();
     if (d->shared_info) {
@@ -184,7 +210,7 @@ int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_p
         page_share(d->shared_info_mfn, id);
         d->extra_vcpu_info = alloc_page();
     }
-    rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
+    rc = d->extra_vcpu_info ? evtchn_domain_create(d) ?: grant_create(d, config) : -ENOMEM;
     spin_lock(&domain_list_lock);
     p = list_place_locked(id);
     if (rc == 0 && *p && (*p)->domain_id == id)
@@ -198,10 +224,26 @@ int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_p
         domain_free(d);
         return rc;
     }
-    if (d->is_hwdom)
+    if (hardware_domain == NULL && (d->roles & ROLE_HARDWARE)) {
+        d->is_hwdom = true;
         hardware_domain = d;
+    }
+    (void)domain_set_tsc_mode(d, TSC_MODE_DEFAULT);
     *out = d;
     return 0;
+}
+
+struct domain *domain_get_from(domid_t id)
+{
+    struct domain *d;
+
+    domains_reap();
+    spin_lock(&domain_list_lock);
+    d = *list_place_locked(id);
+    if (d)
+        domain_get(d);
+    spin_unlock(&domain_list_lock);
+    return d;
 }
 
 struct domain *domain_get_by_id(struct domain *caller, domid_t id)
@@ -235,23 +277,7 @@ void domain_put(struct domain *d)
         domain_free(d);
 }
 
-/* Devices are the initial domain's, or assigned by it later: no role has them by itself. */
-uint32_t role_flags(uint32_t role) { return role == ROLE_CONTROL ? DOMCREATE_PRIVILEGED : 0; }
-
-int policy_target(const struct domain *caller, const struct domain *d)
-{
-    return caller == d || caller->is_privileged ? 0 : -EPERM;
-}
-
 /* ---- pause ---- */
-
-static void domain_stop_vcpus(struct domain *d)
-{
-    struct vcpu *v;
-
-    for_each_vcpu (d, v)
-        vcpu_pause_set(v, VPF_PAUSED);
-}
 
 void domain_pause(struct domain *d)
 {
@@ -270,13 +296,9 @@ void domain_unpause(struct domain *d)
 
     spin_lock(&d->lock);
     BUG_ON(d->pause_count == 0);
-    if (--d->pause_count == 0 && !d->is_dying && !is_shut_down(d))
+    if (--d->pause_count == 0 && !d->is_dying)
         for_each_vcpu (d, v)
             vcpu_pause_clear(v, VPF_PAUSED);
-    /* A shutdown takes no lock: it either saw its flag cleared before it set it, or is seen here. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (is_shut_down(d))
-        domain_stop_vcpus(d);
     spin_unlock(&d->lock);
 }
 
@@ -302,15 +324,70 @@ noreturn void hwdom_shutdown(uint32_t code)
     arch_reboot();
 }
 
+/* To all who may look after others, the store and the toolstack, if they have bound it. */
+static void tell_watchers(void)
+{
+    spin_lock(&domain_list_lock);
+    for (struct domain *d = domain_list; d; d = d->next)
+        if (policy_check(d, NULL, RIGHT_INFO) == 0)
+            virq_send_global(d, VIRQ_DOM_EXC);
+    spin_unlock(&domain_list_lock);
+}
+
+/* A shutdown is done, and visible, when no vCPU of the domain runs any more nor will. */
+static bool has_stopped(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu (d, v)
+        if (!(atomic_load(&v->pause_flags) & VPF_SHUTDOWN) || atomic_load(&v->running))
+            return false;
+    return true;
+}
+
 /* From SOFTIRQ_TIMER: no lock is held. */
 static void shutdown_work(void *data)
 {
+    bool again = false, tell = false;
+
     if (hardware_domain && is_shut_down(hardware_domain)) {
         if (IS_DEBUG_BUILD)
             domain_audit(); /* whatever ended it, it has hurt nothing else */
         hwdom_shutdown(hardware_domain->shutdown_code);
     }
-    virq_send_global(hardware_domain, VIRQ_DOM_EXC);
+    spin_lock(&domain_list_lock);
+    for (struct domain *d = domain_list; d; d = d->next) {
+        if (d->shutdown_told || !is_shut_down(d))
+            continue;
+        if (has_stopped(d)) {
+            WRITE_ONCE(d->shutdown_told, true);
+            tell = true;
+        } else {
+            again = true;
+        }
+    }
+    spin_unlock(&domain_list_lock);
+    if (tell)
+        tell_watchers();
+    if (again)
+        timer_set(&shutdown_timer, arch_time_ns() + STOP_NS);
+}
+
+/*
+ * Let d's vCPUs stand or go as its shutdown_code says, which changes without a lock. Who changed it
+ * comes here afterwards, and whoever was at it then sees that before he leaves.
+ */
+static void shutdown_update(struct domain *d)
+{
+    struct vcpu *v;
+    bool stop;
+
+    do {
+        stop = is_shut_down(d);
+        for_each_vcpu (d, v)
+            (stop ? vcpu_pause_set : vcpu_pause_clear)(v, VPF_SHUTDOWN);
+        atomic_thread_fence(memory_order_seq_cst);
+    } while (stop != is_shut_down(d));
 }
 
 void domain_shutdown(struct domain *d, uint32_t code)
@@ -320,7 +397,54 @@ void domain_shutdown(struct domain *d, uint32_t code)
     /* the first reason counts */
     if (atomic_compare_exchange_strong(&d->shutdown_code, &none, code))
         timer_set(&shutdown_timer, arch_time_ns());
-    domain_stop_vcpus(d); /* also when another CPU has not come so far yet: ours does not go on */
+    shutdown_update(d); /* also when another CPU has not come so far yet: ours does not go on */
+}
+
+void domain_resume(struct domain *d)
+{
+    domain_pause(d);              /* no vCPU of it is in domain_shutdown() any more */
+    spin_lock(&domain_list_lock); /* as a CPU may be about to tell of it */
+    WRITE_ONCE(d->shutdown_told, false);
+    atomic_store(&d->shutdown_code, SHUTDOWN_NONE);
+    spin_unlock(&domain_list_lock);
+    shutdown_update(d);
+    domain_unpause(d);
+}
+
+static void watchdog_fired(void *data) { domain_shutdown(data, SHUTDOWN_watchdog); }
+
+static long watchdog_locked(struct domain_watchdogs *w, uint32_t id, uint32_t timeout_s)
+{
+    bool create = id == 0;
+
+    if (create) {
+        for (id = 1; id <= NR_WATCHDOGS && w->in_use[id - 1];)
+            id++;
+        if (timeout_s == 0 || id > NR_WATCHDOGS)
+            return timeout_s ? -ENOSPC : -EINVAL;
+    } else if (!w->in_use[id - 1]) {
+        return -EINVAL;
+    }
+    w->in_use[id - 1] = timeout_s != 0;
+    timer_set(&w->timer[id - 1], timeout_s ? arch_time_ns() + SECONDS(timeout_s) : 0);
+    return create ? id : 0;
+}
+
+long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s)
+{
+    long rc = -ENOMEM;
+
+    if (id > NR_WATCHDOGS)
+        return -EINVAL;
+    id = (uint32_t)array_index_nospec(id, NR_WATCHDOGS + 1);
+    spin_lock(&d->lock);
+    if (d->watchdogs == NULL && (d->watchdogs = xmalloc(sizeof(*d->watchdogs))) != NULL)
+        for (unsigned int i = 0; i < NR_WATCHDOGS; i++)
+            d->watchdogs->timer[i] = (struct timer){ .fn = watchdog_fired, .data = d };
+    if (d->watchdogs)
+        rc = watchdog_locked(d->watchdogs, id, timeout_s);
+    spin_unlock(&d->lock);
+    return rc;
 }
 
 void domain_crash(struct domain *d, const char *fmt, ...)
@@ -343,44 +467,91 @@ void domain_crash(struct domain *d, const char *fmt, ...)
 
 /* ---- death ---- */
 
-/* A port's peer may be sending till it is closed, and writes to the vcpu_info that it has found. */
-static int release_vcpus(struct domain *d)
+/* For good: it runs no more, nor does a timer of its. */
+static int stop_for_ever(struct domain *d)
 {
     struct vcpu *v;
-    int rc;
 
-    domain_pause(d); /* for ever */
+    spin_lock(&d->lock); /* whoever unpauses it has done so, or sees that it dies */
+    spin_unlock(&d->lock);
+    for_each_vcpu (d, v)
+        vcpu_pause_sync(v, VPF_PAUSED);
     for_each_vcpu (d, v) {
         vcpu_timers_destroy(v);
         arch_vcpu_unload(v);
     }
-    rc = evtchn_domain_relinquish(d);
+    for (unsigned int i = 0; d->watchdogs && i < NR_WATCHDOGS; i++)
+        timer_kill(&d->watchdogs->timer[i]);
+    return 0;
+}
+
+/* A port's peer may be sending till it is closed, and writes to the vcpu_info that it has found. */
+static int release_vcpu_infos(struct domain *d)
+{
+    struct vcpu *v;
+
     for_each_vcpu (d, v) {
-        mfn_t m = rc ? INVALID_MFN : vcpu_info_release(v);
+        mfn_t m = vcpu_info_release(v);
 
         if (mfn_x(m) != mfn_x(INVALID_MFN))
             page_put_writable(m);
     }
-    return rc;
+    return 0;
 }
+
+/* In this order; d->death is the one to be done next. Each says -ERESTART to be called again. */
+static int (*const death_steps[])(struct domain *d) = {
+    stop_for_ever,     evtchn_domain_relinquish, release_vcpu_infos,
+    paging_relinquish, grant_domain_relinquish,  domain_relinquish_pages,
+};
+#define DEAD ARRAY_SIZE(death_steps) /* it has nothing any more */
+#define REAPED (DEAD + 1)            /* nor the creation's reference */
+
+/* Let go of dead domains whose last frame others have released meanwhile. */
+static void domains_reap(void)
+{
+    struct domain *d;
+    bool any = false;
+
+    do {
+        spin_lock(&domain_list_lock);
+        for (d = domain_list; d; d = d->next) {
+            uint8_t was = DEAD;
+
+            if (READ_ONCE(d->nr_pages) == 0 && !grant_is_mapped(d) &&
+                atomic_compare_exchange_strong(&d->death, &was, REAPED))
+                break;
+        }
+        spin_unlock(&domain_list_lock);
+        if (d) {
+            spin_lock(&d->page_lock); /* let him finish who put the last frame */
+            spin_unlock(&d->page_lock);
+            domain_put(d);
+            any = true;
+        }
+    } while (d);
+    if (any)
+        tell_watchers();
+}
+
+bool domain_is_dead(const struct domain *d) { return atomic_load(&d->death) >= DEAD; }
 
 int domain_kill(struct domain *d)
 {
-    uint8_t was;
+    uint8_t step = atomic_load(&d->death);
     int rc;
 
     if (d == current->domain || d == hardware_domain)
         return -EINVAL;
-    was = atomic_exchange(&d->death, KILLING);
-    if (was == KILLING)
-        return -ERESTART;
     WRITE_ONCE(d->is_dying, true);
-    /* each has little to do when it did it before */
-    rc = release_vcpus(d) ?: paging_relinquish(d) ?: domain_relinquish_pages(d);
-    atomic_store(&d->death, rc ? was : MAX(was, DEAD));
-    if (rc)
-        return rc;
-    virq_send_global(hardware_domain, VIRQ_DOM_EXC);
-    domain_reap();
+    for (; step < DEAD; step++) {
+        rc = death_steps[step](d);
+        if (rc)
+            return rc;
+        atomic_store(&d->death, step + 1);
+        if (step + 1 == DEAD)
+            tell_watchers();
+    }
+    domains_reap();
     return 0;
 }

@@ -7,13 +7,7 @@
 #pragma once
 #include "memory/objects.h"
 
-#define DOMCREATE_PRIVILEGED (1u << 0)
-#define DOMCREATE_HARDWARE (1u << 1)
-
-/* What a domain is for: `ssidref` of its creation. What each role may do is in policy.c. */
-enum { ROLE_GUEST, ROLE_CONTROL, ROLE_HARDWARE, ROLE_STORE };
-/** The DOMCREATE_* that go with a role. */
-uint32_t role_flags(uint32_t role);
+struct xen_domctl_createdomain;
 
 /** At boot, once, before the first idle vCPU: the owner of them all, DOMID_IDLE. */
 void idle_domain_create(void);
@@ -21,31 +15,44 @@ void idle_domain_create(void);
 struct vcpu *idle_vcpu_create(uint32_t cpu);
 
 /**
- * A domain without vCPUs, paused once, in the list; the caller's pointer is the creation reference.
+ * A domain without vCPUs and memory (d->max_pages is 0), paused once, in the list; the caller's pointer
+ * is the creation reference. id DOMID_INVALID: any that is free, but 0. Of *config only max_vcpus is
+ * checked; ssidref is its ROLE_*. The first in the hardware role is the hardware domain.
  * 0, -EEXIST (the id is taken), -EINVAL (max_vcpus not 1..MAX_VCPUS, reserved id), -ENOMEM.
  */
-int domain_create(domid_t id, uint32_t flags, uint32_t max_vcpus, uint64_t max_pages,
-                  struct domain **out);
+int domain_create(domid_t id, const struct xen_domctl_createdomain *config, struct domain **out);
 /** vCPU id of d, down and without context. 0, -EINVAL, -EEXIST, -ENOMEM. */
 int vcpu_create(struct domain *d, uint32_t id);
 
-/** Count pauses. domain_pause() returns when no vCPU of d runs; not for the caller's own domain. */
+/** The first domain with this id or a greater one, or NULL; takes a reference. */
+struct domain *domain_get_from(domid_t id);
+
+/**
+ * Count pauses. domain_pause() returns when no vCPU of d runs; not for the caller's own domain. Its
+ * callers, and domain_resume()'s and domain_kill()'s, are domctls, hence one at a time. No lock held.
+ */
 void domain_pause(struct domain *d);
 void domain_unpause(struct domain *d);
 
 /** SCHEDOP_shutdown and its kin: stop d's vCPUs and tell who must know. Any lock up to L_IRQ. */
 void domain_shutdown(struct domain *d, uint32_t code);
+/** Undo it, if it was: its vCPUs go on where they were. */
+void domain_resume(struct domain *d);
+/**
+ * SCHEDOP_watchdog: in timeout_s seconds d is shut down. id 0: a new one; else set one again, or end it
+ * (timeout 0). Returns the new one's number, 1 or 2, or 0; -EINVAL no such; -ENOSPC; -ENOMEM.
+ */
+long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s);
 /** What the machine does when the hardware domain has shut down (noreboot: stay after a crash). */
 noreturn void hwdom_shutdown(uint32_t code);
 
 /**
- * Take all that d has. Preemptible: -ERESTART to call again (also while another CPU is at it).
- * 0 when done; -EINVAL for the caller's own or the hardware domain.
+ * Take all that d has. Preemptible: -ERESTART to call again. 0 when done, its id being free as soon as
+ * nobody holds a frame of its nor a reference; -EINVAL for the caller's own or the hardware domain.
  */
 int domain_kill(struct domain *d);
-
-/** May caller act for d? 0 or -EPERM. */
-int policy_target(const struct domain *caller, const struct domain *d);
+/** domain_kill() is done, others may still hold its frames. */
+bool domain_is_dead(const struct domain *d);
 
 /**
  * Do memory, page tables and event channels hold together? Says what does not, and how much of it on

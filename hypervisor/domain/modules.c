@@ -35,9 +35,11 @@ static bool parse_memory(const char *s) { return cmdline_sizes(s, parsed.mem_byt
 
 static bool parse_role(const char *s)
 {
-    int i = xl_next_word("guest|control|hardware|store|driver", &s, '\0'); /* as ROLE_* */
+    static const uint8_t roles[] = { 0, ROLE_CONTROL, ROLE_HARDWARE, ROLE_HARDWARE, ROLE_STORE };
+    int i = xl_next_word("guest|control|hardware|driver|store", &s, '\0');
 
-    parsed.role = i == 4 ? ROLE_HARDWARE : (uint32_t)i;
+    if (i >= 0)
+        parsed.roles = roles[i];
     return i >= 0;
 }
 
@@ -150,7 +152,7 @@ unsigned int modules_parse(struct boot_domain list[BOOT_MAX_MODULES + 1])
     domains = list;
     list[0] =
         (struct boot_domain){ .name = "Domain-0",
-                              .role = ROLE_CONTROL,
+                              .roles = ROLES_ALL,
                               .mem_bytes = { options.dom0_mem_bytes[0], options.dom0_mem_bytes[1] },
                               .nr_vcpus = options.dom0_max_vcpus };
     nr_domains = 1;

@@ -15,7 +15,7 @@ struct boot_domain {
     const char *cmdline;                        /* of the kernel */
     uint64_t mem_bytes[2];                      /* at first, at most (0: the same) */
     uint32_t nr_vcpus;                          /* 0: one for each CPU */
-    uint32_t role;                              /* ROLE_* */
+    uint32_t roles;                             /* ROLE_* */
     uint32_t console;                           /* 1: it may write to the hypervisor's console */
 };
 

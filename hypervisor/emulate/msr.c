@@ -7,16 +7,12 @@
 #include "paging/paging.h"
 #include "sched/time.h"
 
-#include <xen/arch-x86/cpufeatureset.h>
-
 enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_XEN_HYPERCALL_PAGE = 0x40000000 };
 enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
 /* HWDOM: only the domain that sets up PCI has it. What becomes of a write: ignored; refused; else
  * refused unless it changes nothing. */
 enum { HWDOM = 0x10, WIGN = 0x20, NOWR = 0x40 };
-
-#define CAP(name) (1ULL << (XEN_X86_FEATURE_##name - 16 * 32))
 
 /* Reading first..last gives (hardware's & keep) | set; keep 0: the hardware is not asked. */
 static const struct simple_msr {
@@ -26,13 +22,8 @@ static const struct simple_msr {
     { 0x3a, 0x3a, VENDOR_INTEL | NOWR, 0, 1 },     /* FEATURE_CONTROL: locked */
     { 0x8b, 0x8b, VENDOR_INTEL | WIGN, ~0ULL, 0 }, /* microcode: written before a read */
     { 0x8b, 0x8b, VENDOR_AMD | NOWR, ~0ULL, 0 },
-    { 0xce, 0xce, VENDOR_INTEL | NOWR, 0, 0 }, /* PLATFORM_INFO: no CPUID faulting */
-    { 0x10a, 0x10a, VENDOR_ANY | NOWR,         /* ARCH_CAPABILITIES: flaws that are not there */
-      CAP(RDCL_NO) | CAP(RSBA) | CAP(INTEL_SSB_NO) | CAP(MDS_NO) | CAP(IF_PSCHANGE_MC_NO) |
-          CAP(TAA_NO) | CAP(SBDR_SSDP_NO) | CAP(FBSDP_NO) | CAP(PSDP_NO) | CAP(FB_CLEAR) |
-          CAP(RRSBA) | CAP(BHI_NO) | CAP(PBRSB_NO) | CAP(GDS_NO) | CAP(RFDS_NO) | CAP(RFDS_CLEAR) |
-          CAP(ITS_NO),
-      0 },
+    { MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, VENDOR_INTEL | NOWR, 0,
+      0 },                                                 /* PLATFORM_INFO: no CPUID faulting */
     { 0x140, 0x140, VENDOR_INTEL, 0, 0 },                  /* MISC_FEATURES_ENABLES */
     { 0x179, 0x179, VENDOR_ANY | NOWR, 0, 0 },             /* MCG_CAP: no banks, */
     { 0x17a, 0x17a, VENDOR_ANY | WIGN, 0, 0 },             /* machine checks: the host's */
@@ -78,6 +69,7 @@ int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = *base_of(v, msr);
         return 0;
     case MSR_TSC: *value = guest_tsc(v); return 0;
+    case MSR_ARCH_CAPS: return guest_arch_caps(v->domain, value);
     /* enabled, and whether it is the boot CPU */
     case MSR_APIC_BASE: *value = 0xfee00800 | (v->vcpu_id == 0 ? 0x100 : 0); return 0;
     default:

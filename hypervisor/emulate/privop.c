@@ -88,8 +88,7 @@ static int read_cr(const struct vcpu *v, unsigned int n, uint64_t *value)
 
 static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
 {
-    uint64_t own = CR4_TSD | CR4_DE | (arch_xcr0_mask ? CR4_OSXSAVE : 0);
-    uint32_t r[4];
+    uint64_t own = guest_cr4_bits(v->domain);
 
     switch (n) {
     case 0:
@@ -103,8 +102,6 @@ static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
             return -EPERM;
         return vcpu_set_root(v, gfn_to_mfn(v->domain, _gfn(value >> PAGE_SHIFT)), false);
     case 4: /* bits that are not the guest's are ignored */
-        guest_cpuid(v, 7, 0, r);
-        own |= r[1] & 1 ? CR4_FSGSBASE : 0;
         v->arch.cr4 = (v->arch.cr4 & ~own) | (value & own);
         break;
     default: return -EPERM;
@@ -113,8 +110,10 @@ static int write_cr(struct vcpu *v, unsigned int n, uint64_t value)
     return 0;
 }
 
-int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
+int guest_debugreg(unsigned int n, uint64_t *p)
 {
+    uint64_t value = *p;
+
     if (n >> 1 == 2 || n > 7 || (n >= 6 && value >> 32)) /* there is no 4 and 5 */
         return -EINVAL;
     if (n < 4 && !guest_va_ok(value)) /* on our own data it would be a covert channel */
@@ -127,6 +126,16 @@ int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
         if ((value & DR7_GD) || (value >> 1 & ~value & DR7_RW_LOW))
             return -EPERM;
     }
+    *p = value;
+    return 0;
+}
+
+int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
+{
+    int rc = guest_debugreg(n, &value);
+
+    if (rc)
+        return rc;
     v->arch.dr[n] = value;
     arch_vcpu_debugregs_changed(v);
     return 0;
@@ -151,8 +160,7 @@ static int xsetbv(struct vcpu *v, uint32_t index, uint64_t x)
         arch_inject_exception(v, VECTOR_UD, 0);
         return -EAGAIN;
     }
-    if (index != 0 || !(x & 1) || (x & ~arch_xcr0_mask) || (x & 6) == 4 || /* AVX without SSE */
-        ((x & 0xe0) && ((x & 0xe0) != 0xe0 || !(x & 4)))) /* AVX-512: all three, and AVX */
+    if (index != 0 || !guest_xcr0_ok(v->domain, x))
         return -EPERM;
     arch_vcpu_set_xcr0(v, x);
     return 0;

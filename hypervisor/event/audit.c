@@ -6,12 +6,28 @@ static bool port_ok(const struct domain *d, evtchn_port_t port)
 {
     const struct evtchn *chn = evtchn_find(d, port), *other;
 
+    if (chn->state == ECS_FREE)
+        return chn->remote == NULL;
     if (chn->vcpu >= d->max_vcpus || (chn->remote != NULL) != (chn->state == ECS_INTERDOMAIN))
         return false;
     if (chn->state == ECS_VIRQ)
         return d->vcpu[virq_is_global(chn->num) ? 0 : chn->vcpu]->virq_port[chn->num] == port;
     other = chn->remote ? evtchn_find(chn->remote, chn->num) : NULL;
     return other == NULL || (other->remote == d && other->num == port);
+}
+
+/* Are all ports either in use or among the closed ones? */
+static bool numbers_ok(const struct domain *d)
+{
+    const struct evtchn_domain *ed = d->evtchn;
+    evtchn_port_t port = ed->closed_first, n = 1 + ed->nr_used, last = 0;
+
+    for (; port && n < ed->fresh && evtchn_find(d, port)->state == ECS_FREE; n++) {
+        last = port;
+        port = evtchn_find(d, port)->num;
+    }
+    return port == 0 && n == ed->fresh && (last == 0 || last == ed->closed_last) &&
+           ed->fresh <= ed->nr_ports;
 }
 
 /* Print all ports in use, or else only those that are wrong; how many are. */
@@ -31,8 +47,10 @@ static unsigned int evtchn_walk(bool all)
 
                 bad += v->virq_port[virq] && (chn->num != virq || chn->state != ECS_VIRQ);
             }
+        bad += !all && !numbers_ok(d);
+        bad += d->evtchn->fifo ? !fifo_ok(d) : d->nr_event_frames != 0;
         spin_unlock_irqrestore(&d->event_lock, flags);
-        for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++) {
+        for (evtchn_port_t port = 1; port < READ_ONCE(d->evtchn->fresh); port++) {
             const struct evtchn *chn = evtchn_find(d, port);
             bool ok;
 
@@ -42,9 +60,12 @@ static unsigned int evtchn_walk(bool all)
             if (!ok || (all && chn->state != ECS_FREE))
                 print(LOG_INFO, "d%u port %u: %s%s vcpu %u d%u %u%s%s\n", d->domain_id, port,
                       ok ? "" : "WRONG ", names[chn->state], chn->vcpu,
-                      chn->remote ? chn->remote->domain_id : chn->remote_domid, chn->num,
-                      shared_test(d->shared_info->evtchn_pending, port) ? " pending" : "",
-                      shared_test(d->shared_info->evtchn_mask, port) ? " masked" : "");
+                      chn->remote                 ? chn->remote->domain_id
+                      : chn->state == ECS_UNBOUND ? chn->num
+                                                  : d->domain_id,
+                      chn->state == ECS_UNBOUND ? 0 : chn->num,
+                      port_is_pending(d, port) ? " pending" : "",
+                      port_is_masked(d, port) ? " masked" : "");
             spin_unlock_irqrestore(&d->event_lock, flags);
         }
     }
@@ -54,3 +75,12 @@ static unsigned int evtchn_walk(bool all)
 
 void evtchn_print(void) { evtchn_walk(true); }
 unsigned int evtchn_audit(void) { return evtchn_walk(false); }
+
+uint32_t evtchn_nr_ports(const struct domain *d)
+{
+    uint32_t n = 0;
+
+    for (evtchn_port_t port = 1; port < READ_ONCE(d->evtchn->nr_ports); port++)
+        n += READ_ONCE(evtchn_find(d, port)->state) != ECS_FREE;
+    return n;
+}

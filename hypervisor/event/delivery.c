@@ -1,7 +1,8 @@
 /*
- * Delivery of events, two-level ABI: a pending bit in shared_info, then, unless it is masked, the
- * word's bit in the vCPU's selector, then the vCPU's upcall flag. All three lie in memory that the
- * guest writes as well: nothing read there is trusted beyond "notify or not".
+ * Delivery of events, and the sub-ops that are frequent: send and unmask. Two-level ABI: a pending
+ * bit in shared_info, then, unless it is masked, the word's bit in the vCPU's selector, then the
+ * vCPU's upcall flag. All three lie in memory that the guest writes as well: nothing read there is
+ * trusted beyond "notify or not". fifo.c is in place of the first two where the guest chose it.
  */
 #include "event/internal.h"
 
@@ -23,8 +24,7 @@ static noinline void vcpu_wake(struct vcpu *v)
     vcpu_unblock(v); /* the current one too: it may be on its way out */
 }
 
-/* Mark v for an upcall and wake it. */
-static inline void vcpu_mark_events_pending(struct vcpu *v)
+static inline void mark_events_pending(struct vcpu *v)
 {
     vcpu_info_t *info = READ_ONCE(v->info);
 
@@ -33,11 +33,13 @@ static inline void vcpu_mark_events_pending(struct vcpu *v)
         vcpu_wake(v);
 }
 
+void vcpu_mark_events_pending(struct vcpu *v) { mark_events_pending(v); }
+
 /*
- * Wake those in SCHEDOP_poll for this port. A bit without VPF_POLL is left from a poll that
- * something else ended; only the vCPU itself may drop it, as it may be about to poll again.
+ * A bit without VPF_POLL is left from a poll that something else ended; only the vCPU itself may drop
+ * it, as it may be about to poll again.
  */
-static void wake_pollers(struct domain *d, evtchn_port_t port)
+void wake_pollers(struct domain *d, evtchn_port_t port)
 {
     uint64_t mask = atomic_load(&d->evtchn->pollers);
 
@@ -57,61 +59,129 @@ static void wake_pollers(struct domain *d, evtchn_port_t port)
  * The port is pending: tell whom it notifies, if it is not masked. That may be changed at any time,
  * and need not exist yet. v->info is read after the pending bit was set, see vcpu_info_register().
  */
-static inline void port_notify(struct domain *d, uint64_t port)
+static inline void port_notify(struct domain *d, uint64_t port, const struct evtchn *chn)
 {
-    struct vcpu *v = d->vcpu[READ_ONCE(d->evtchn->port[port].vcpu)];
+    struct vcpu *v = d->vcpu[READ_ONCE(chn->vcpu)];
 
     if (v == NULL || shared_test(d->shared_info->evtchn_mask, port))
         return;
     page_mark_dirty(d, v->info_mfn);
     if (!shared_test_and_set(&READ_ONCE(v->info)->evtchn_pending_sel, port / 64))
-        vcpu_mark_events_pending(v);
+        mark_events_pending(v);
 }
 
-static noinline void notify_polled(struct domain *d, uint64_t port)
+static noinline void notify_polled(struct domain *d, uint64_t port, const struct evtchn *chn)
 {
     wake_pollers(d, (evtchn_port_t)port);
-    port_notify(d, port);
+    port_notify(d, port, chn);
 }
 
-static hot_inline void set_pending(struct domain *d, uint64_t port)
+/* chn: the port's. */
+static hot_inline void set_pending(struct domain *d, uint64_t port, const struct evtchn *chn)
 {
+    struct evtchn_domain *ed = d->evtchn;
+
+    if (READ_ONCE(ed->fifo)) {
+        fifo_set_pending(d, (evtchn_port_t)port);
+        return;
+    }
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_set(d->shared_info->evtchn_pending, port))
         return;
-    if (unlikely(atomic_load(&d->evtchn->pollers)))
-        notify_polled(d, port);
+    if (unlikely(atomic_load(&ed->pollers)))
+        notify_polled(d, port, chn);
     else
-        port_notify(d, port);
+        port_notify(d, port, chn);
 }
 
-void evtchn_set_pending(struct domain *d, evtchn_port_t port) { set_pending(d, port); }
-
-long port_send_locked(struct domain *d, evtchn_port_t port)
+void evtchn_set_pending(struct domain *d, evtchn_port_t port)
 {
-    uint64_t to = array_index_nospec(port, NR_EVTCHN_MAX); /* 0, FREE, if there is none such */
-    const struct evtchn *chn = &d->evtchn->port[to];
+    set_pending(d, port, evtchn_find(d, port));
+}
 
+bool port_is_pending(const struct domain *d, evtchn_port_t port)
+{
+    return d->evtchn->fifo ? fifo_test(d, port, EVTCHN_FIFO_PENDING)
+                           : shared_test(d->shared_info->evtchn_pending,
+                                         array_index_nospec(port, EVTCHN_2L_NR_CHANNELS));
+}
+
+bool port_is_masked(const struct domain *d, evtchn_port_t port)
+{
+    return d->evtchn->fifo ? fifo_test(d, port, EVTCHN_FIFO_MASKED)
+                           : shared_test(d->shared_info->evtchn_mask,
+                                         array_index_nospec(port, EVTCHN_2L_NR_CHANNELS));
+}
+
+void port_reset(struct domain *d, evtchn_port_t port)
+{
+    if (d->evtchn->fifo == NULL)
+        shared_test_and_clear(d->shared_info->evtchn_pending, port);
+    fifo_port_reset(d, port);
+}
+
+/* ---- send and unmask ---- */
+
+/*
+ * Both with the event_lock of the caller's domain d, whatever the number.
+ * send: an event to the other end; 0 also when nobody is bound there. -EINVAL: not such a port.
+ * unmask: clear the mask and deliver what is pending. -EINVAL: out of range.
+ */
+static hot_inline long send_locked(struct domain *d, uint64_t port)
+{
+    const struct evtchn *chn;
+
+    port = array_index_nospec(port, EVTCHN_FIFO_NR_CHANNELS); /* 0, FREE, if there is none such */
+    chn = evtchn_at(d, port);
     if (chn->state == ECS_INTERDOMAIN) {
         d = chn->remote;
-        to = chn->num;
+        port = chn->num;
+        chn = evtchn_at(d, port);
     } else if (chn->state != ECS_IPI) {
         return chn->state == ECS_UNBOUND ? 0 : -EINVAL;
     }
-    set_pending(d, to);
+    set_pending(d, port, chn);
     return 0;
 }
 
-long port_unmask_locked(struct domain *d, evtchn_port_t port)
+static hot_inline long unmask_locked(struct domain *d, uint64_t port)
 {
-    if (port >= NR_EVTCHN_MAX)
+    if (d->evtchn->fifo)
+        return fifo_unmask(d, (evtchn_port_t)port);
+    if (port >= EVTCHN_2L_NR_CHANNELS)
         return -EINVAL;
-    port = (evtchn_port_t)array_index_nospec(port, NR_EVTCHN_MAX);
+    port = array_index_nospec(port, EVTCHN_2L_NR_CHANNELS);
     page_mark_dirty(d, d->shared_info_mfn);
     if (shared_test_and_clear(d->shared_info->evtchn_mask, port) &&
         shared_test(d->shared_info->evtchn_pending, port))
-        port_notify(d, port);
+        port_notify(d, port, evtchn_at(d, port));
     return 0;
+}
+
+/* fn with the event_lock. */
+static hot_inline long port_op(long (*fn)(struct domain *d, uint64_t port), uint64_t arg)
+{
+    struct domain *d = current->domain;
+    evtchn_port_t port; /* all that both have */
+    long rc;
+
+    if (copy_from_guest(&port, _gva(arg), sizeof(port)))
+        return -EFAULT;
+    arch_irq_disable();
+    spin_lock(&d->event_lock);
+    rc = fn(d, port);
+    spin_unlock(&d->event_lock);
+    arch_irq_enable();
+    return rc;
+}
+
+long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    switch ((uint32_t)cmd) {
+    case EVTCHNOP_send: return port_op(send_locked, arg);
+    case EVTCHNOP_unmask: return port_op(unmask_locked, arg);
+    default: return evtchn_general_op((uint32_t)cmd, arg);
+    }
 }
 
 bool vcpu_has_events(const struct vcpu *v)
@@ -153,6 +223,7 @@ long evtchn_poll(guest_va_t arg)
     struct vcpu *v = current;
     uint64_t me = 1ULL << v->vcpu_id;
     struct sched_poll poll;
+    unsigned long flags;
     bool ready;
 
     if (copy_from_guest(&poll, arg, sizeof(poll)))
@@ -162,16 +233,17 @@ long evtchn_poll(guest_va_t arg)
     if (copy_from_guest(ports, GVA_OF(poll.ports), poll.nr_ports * sizeof(*ports)))
         return -EFAULT;
     for (unsigned int i = 0; i < poll.nr_ports; i++)
-        if (ports[i] >= NR_EVTCHN_MAX)
+        if (ports[i] >= port_limit(v->domain))
             return -EINVAL;
     WRITE_ONCE(v->poll_port, poll.nr_ports == 1 ? ports[0] : 0);
     atomic_fetch_or(&v->pause_flags, VPF_BLOCKED | VPF_POLL);
     atomic_fetch_or(&v->domain->evtchn->pollers, me);
     /* From here on senders see us; an event from before is seen here, as in vcpu_block(). */
     ready = vcpu_has_events(v) || vcpu_has_nmi(v);
+    flags = spin_lock_irqsave(&v->domain->event_lock);
     for (unsigned int i = 0; i < poll.nr_ports; i++)
-        ready |= shared_test(v->domain->shared_info->evtchn_pending,
-                             array_index_nospec(ports[i], NR_EVTCHN_MAX));
+        ready |= port_is_pending(v->domain, ports[i]);
+    spin_unlock_irqrestore(&v->domain->event_lock, flags);
     vcpu_set_poll_timer(v, ready ? 0 : poll.timeout);
     if (ready) {
         atomic_fetch_and(&v->domain->evtchn->pollers, ~me);

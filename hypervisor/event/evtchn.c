@@ -1,7 +1,7 @@
 /*
  * EVTCHNOP_*: ports and their bindings. internal.h has the states and the locking.
  *
- * All sub-ops but the short send and unmask go the same way, see general_op(): copy in, find and
+ * All sub-ops but the short send and unmask go the same way, see evtchn_general_op(): copy in, find and
  * check the domain that is named, op_*(), copy out with no lock held. One that gives out a port runs
  * twice: first all is checked and a number chosen, which is copied out while nothing has changed yet;
  * then all is checked again and done. So nothing is ever to be undone, and no port is seen half bound.
@@ -14,8 +14,10 @@
 /* One sub-op on its way. */
 struct request {
     struct domain *caller;
-    struct domain *d;   /* the domain that the structure names; else the caller */
-    evtchn_port_t port; /* the new one, as chosen; or 0 */
+    struct domain *d;     /* the domain that the structure names; else the caller */
+    struct domain *owner; /* of a new port: one of these */
+    evtchn_port_t port;   /* the new one, as chosen; or 0 */
+    guest_va_t arg;
     union {
         domid_t dom; /* first in all structures that name a domain */
         struct evtchn_alloc_unbound alloc_unbound;
@@ -25,31 +27,125 @@ struct request {
         struct evtchn_bind_ipi bind_ipi;
         struct evtchn_bind_vcpu bind_vcpu;
         struct evtchn_status status;
+        struct evtchn_init_control init_control;
+        struct evtchn_expand_array expand_array;
+        struct evtchn_set_priority set_priority;
         evtchn_port_t port; /* close */
     } u;
 };
 
-/* ---- port numbers ---- */
+/* ---- port numbers, all with the event_lock ---- */
+
+struct evtchn no_ports[PORTS_PER_BUCKET];
+
+/* Whoever delivers to the other end of a link holds one of the two locks that are held here. */
+static void port_become(struct evtchn *chn, enum evtchn_state state, uint32_t num,
+                        struct domain *remote)
+{
+    chn->state = (uint8_t)state;
+    chn->num = num;
+    chn->remote = remote;
+}
+
+static void closed_append(struct domain *d, evtchn_port_t port)
+{
+    struct evtchn_domain *ed = d->evtchn;
+
+    evtchn_find(d, port)->num = 0;
+    if (ed->closed_first)
+        evtchn_find(d, ed->closed_last)->num = port;
+    else
+        ed->closed_first = port;
+    ed->closed_last = port;
+}
+
+static evtchn_port_t closed_pop(struct domain *d)
+{
+    evtchn_port_t port = d->evtchn->closed_first;
+
+    d->evtchn->closed_first = evtchn_find(d, port)->num;
+    return port;
+}
 
 /*
- * 0: the port chosen before is now as given. 1: d's lowest free port is chosen for r, nothing has
- * changed, the caller returns that. -EINVAL: d is dying; -ENOSPC.
+ * What d's next port will be: the one closed longest ago, or else one that was never used; 0 if there
+ * is none. While it is in a queue of the guest's (FIFO) its number cannot be another port's: whoever
+ * takes it off is the vCPU that it was bound to.
+ */
+static evtchn_port_t port_choose(struct domain *d)
+{
+    struct evtchn_domain *ed = d->evtchn;
+
+    for (unsigned int tries = 0; ed->closed_first && tries < 8; tries++) {
+        if (ed->fifo == NULL || !fifo_test(d, ed->closed_first, EVTCHN_FIFO_LINKED))
+            return ed->closed_first;
+        closed_append(d, closed_pop(d));
+    }
+    return ed->fresh < port_limit(d) ? ed->fresh : 0;
+}
+
+/*
+ * 0: the port chosen before is now as given. 1: one is chosen for r, nothing has changed, the caller
+ * returns that. -EINVAL: d is dying; -ENOSPC.
  */
 static long port_take_locked(struct request *r, struct domain *d, struct evtchn as)
 {
-    struct evtchn *chn = evtchn_find(d, r->port);
+    struct evtchn_domain *ed = d->evtchn;
+    bool fresh = r->port == ed->fresh && r->port < ed->nr_ports;
 
     ASSERT(spin_is_held(&d->event_lock));
     if (d->is_dying)
         return -EINVAL;
-    if (r->port && chn->state == ECS_FREE) {
-        *chn = as;
+    if (r->port && (fresh || r->port == ed->closed_first)) {
+        struct evtchn *chn = evtchn_find(d, r->port);
+
+        if (fresh)
+            ed->fresh++;
+        else
+            closed_pop(d);
+        ed->nr_used++;
+        port_reset(d, r->port);
+        chn->vcpu = as.vcpu;
+        port_become(chn, as.state, as.num, as.remote);
         return 0;
     }
-    for (r->port = 1; r->port < NR_EVTCHN_MAX; r->port++)
-        if (evtchn_find(d, r->port)->state == ECS_FREE)
-            return 1;
-    return -ENOSPC;
+    r->owner = d;
+    r->port = port_choose(d);
+    return r->port ? 1 : -ENOSPC;
+}
+
+static void port_free(struct domain *d, evtchn_port_t port)
+{
+    struct evtchn *chn = evtchn_find(d, port);
+
+    chn->vcpu = 0;
+    port_become(chn, ECS_FREE, 0, NULL);
+    port_reset(d, port); /* not for the next user */
+    closed_append(d, port);
+    d->evtchn->nr_used--;
+}
+
+/* Without a lock: storage for d's port, which is the next that has none. 0 or -ENOMEM. */
+static int ports_grow(struct domain *d, evtchn_port_t port)
+{
+    struct evtchn_domain *ed = d->evtchn;
+    struct evtchn *b;
+    unsigned long flags;
+
+    if (port < READ_ONCE(ed->nr_ports))
+        return 0;
+    b = xmalloc_pages(BUCKET_BYTES);
+    if (b == NULL)
+        return -ENOMEM;
+    flags = spin_lock_irqsave(&d->event_lock);
+    if (port >= ed->nr_ports) {
+        __atomic_store_n(&ed->bucket[ed->nr_ports / PORTS_PER_BUCKET], b, __ATOMIC_RELEASE);
+        ed->nr_ports += PORTS_PER_BUCKET;
+        b = NULL;
+    }
+    spin_unlock_irqrestore(&d->event_lock, flags);
+    xfree_pages(b, BUCKET_BYTES);
+    return 0;
 }
 
 static struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
@@ -96,10 +192,9 @@ static long close_locked(struct request *r)
     } else if (chn->remote) { /* is r->d; rule 15: what is pending at the other end stays */
         other = evtchn_find(chn->remote, chn->num);
         ASSERT(other->state == ECS_INTERDOMAIN && other->remote == d);
-        *other = (struct evtchn){ ECS_UNBOUND, other->vcpu, d->domain_id, 0, NULL };
+        port_become(other, ECS_UNBOUND, d->domain_id, NULL);
     }
-    *chn = (struct evtchn){ .state = ECS_FREE };
-    shared_test_and_clear(d->shared_info->evtchn_pending, r->u.port); /* not for the next user */
+    port_free(d, r->u.port);
     return 0;
 }
 
@@ -119,11 +214,37 @@ static long port_close(struct domain *d, evtchn_port_t port)
     return rc;
 }
 
+/* No port is in use: begin again as a new domain, with two-level ABI. False: one is. */
+static bool start_over(struct domain *d)
+{
+    unsigned long flags = spin_lock_irqsave(&d->event_lock);
+    struct evtchn_domain *ed = d->evtchn;
+    bool unused = ed->nr_used == 0;
+    struct fifo *f = NULL;
+
+    if (unused) {
+        f = fifo_detach(d);
+        ed->fresh = 1;
+        ed->closed_first = 0;
+    }
+    spin_unlock_irqrestore(&d->event_lock, flags);
+    fifo_free(d, f);
+    return unused;
+}
+
+/* Several CPUs may do so at once (reset), and others open ports meanwhile: it only takes longer. */
 int evtchn_domain_relinquish(struct domain *d)
 {
-    for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++)
-        if (port_close(d, port) == 0 && hypercall_preempt_check())
+    struct evtchn_domain *ed = d->evtchn;
+
+    for (unsigned int n = 1; READ_ONCE(ed->nr_used) || !start_over(d); n++) {
+        evtchn_port_t port = READ_ONCE(ed->cursor);
+
+        WRITE_ONCE(ed->cursor, port + 1 < READ_ONCE(ed->fresh) ? port + 1 : 1);
+        port_close(d, port);
+        if (n % 16 == 0 && hypercall_preempt_check())
             return -ERESTART;
+    }
     return 0;
 }
 
@@ -131,17 +252,31 @@ int evtchn_domain_relinquish(struct domain *d)
 
 int evtchn_domain_create(struct domain *d)
 {
-    d->evtchn = xmalloc_pages(sizeof(*d->evtchn));
-    return d->evtchn ? 0 : -ENOMEM;
+    struct evtchn_domain *ed = d->evtchn = xmalloc(sizeof(*ed));
+
+    if (ed == NULL)
+        return -ENOMEM;
+    ed->fifo_lock = SPINLOCK_INIT(L_FIFO);
+    ed->fresh = ed->cursor = 1;
+    for (unsigned int i = 0; i < NR_BUCKETS; i++)
+        ed->bucket[i] = no_ports;
+    return ports_grow(d, 0);
 }
 
-void evtchn_domain_destroy(struct domain *d) { xfree_pages(d->evtchn, sizeof(*d->evtchn)); }
+void evtchn_domain_destroy(struct domain *d)
+{
+    struct evtchn_domain *ed = d->evtchn;
+
+    for (uint32_t i = 0; ed && i < ed->nr_ports / PORTS_PER_BUCKET; i++)
+        xfree_pages(ed->bucket[i], BUCKET_BYTES);
+    xfree(ed);
+}
 
 /*
  * ---- creating ports ----
  *
- * All: what port_take_locked() says. When a last-moment change made by another vCPU is the reason
- * for an error, the number was written all the same.
+ * All: what port_take_locked() says, and -ENOMEM. When a last-moment change made by another vCPU is
+ * the reason for an error, the number was written all the same.
  */
 
 /**
@@ -153,17 +288,16 @@ static long op_alloc_unbound(struct request *r)
     domid_t remote = r->u.alloc_unbound.remote_dom, self = r->caller->domain_id;
 
     remote = remote == DOMID_SELF ? self : remote;
-    return port_take_locked(r, r->d, (struct evtchn){ ECS_UNBOUND, 0, remote, 0, NULL });
+    return port_take_locked(r, r->d, (struct evtchn){ .state = ECS_UNBOUND, .num = remote });
 }
 
 long evtchn_alloc_unbound(struct domain *d, domid_t remote)
 {
     struct request r = { .caller = d, .d = d, .u.alloc_unbound.remote_dom = remote };
-    long rc;
+    long rc = run_locked(op_alloc_unbound, &r);
 
-    do
-        rc = run_locked(op_alloc_unbound, &r);
-    while (rc > 0);
+    while (rc > 0)
+        rc = ports_grow(d, r.port) ?: run_locked(op_alloc_unbound, &r);
     return rc ?: r.port;
 }
 
@@ -177,12 +311,13 @@ static long op_bind_interdomain(struct request *r)
     struct evtchn *rchn = evtchn_find(r->d, rport);
     long rc;
 
-    if (rchn->state != ECS_UNBOUND || rchn->remote_domid != r->caller->domain_id)
+    if (rchn->state != ECS_UNBOUND || rchn->num != r->caller->domain_id)
         return -EINVAL;
-    rc = port_take_locked(r, r->caller, (struct evtchn){ ECS_INTERDOMAIN, 0, 0, rport, r->d });
+    rc = port_take_locked(r, r->caller,
+                          (struct evtchn){ ECS_INTERDOMAIN, .num = rport, .remote = r->d });
     if (rc)
         return rc;
-    *rchn = (struct evtchn){ ECS_INTERDOMAIN, rchn->vcpu, 0, r->port, r->caller };
+    port_become(rchn, ECS_INTERDOMAIN, r->port, r->caller);
     /* The other side may have sent before there was somebody to hear it. */
     evtchn_set_pending(r->caller, r->port);
     return 0;
@@ -207,8 +342,7 @@ static long op_bind_virq(struct request *r)
     slot = &v->virq_port[array_index_nospec(op->virq, NR_VIRQS)];
     if (*slot)
         return -EEXIST;
-    rc = port_take_locked(r, r->d,
-                          (struct evtchn){ ECS_VIRQ, (uint8_t)op->vcpu, 0, op->virq, NULL });
+    rc = port_take_locked(r, r->d, (struct evtchn){ ECS_VIRQ, (uint8_t)op->vcpu, .num = op->virq });
     if (rc == 0)
         *slot = r->port; /* from here on events are kept as pending */
     return rc;
@@ -231,7 +365,7 @@ static long op_bind_pirq(struct request *r)
         return rc;
     rc = pirq_bind_locked(r->d, pirq, r->port);
     if (rc) /* it was unmapped meanwhile, which our lock does not keep off */
-        *evtchn_find(r->d, r->port) = (struct evtchn){ .state = ECS_FREE };
+        port_free(r->d, r->port);
     return rc;
 }
 
@@ -255,12 +389,12 @@ static long op_status(struct request *r)
     struct evtchn_status *op = &r->u.status;
     struct evtchn *chn = evtchn_find(r->d, op->port);
 
-    if (op->port >= NR_EVTCHN_MAX)
+    if (op->port >= port_limit(r->d))
         return -EINVAL;
     op->status = chn->state;
     op->vcpu = chn->vcpu;
     if (chn->state == ECS_UNBOUND) {
-        op->u.unbound.dom = chn->remote_domid;
+        op->u.unbound.dom = (domid_t)chn->num;
     } else if (chn->state == ECS_INTERDOMAIN) {
         op->u.interdomain.dom = chn->remote->domain_id;
         op->u.interdomain.port = chn->num;
@@ -290,12 +424,45 @@ static long op_bind_vcpu(struct request *r)
     return 0;
 }
 
-/** EVTCHNOP_reset: close all ports of dom (IN): the caller, or paused, else -EINVAL. Preemptible. */
+/**
+ * EVTCHNOP_reset: close all ports of dom (IN), which has the two-level ABI then: the caller, or
+ * paused, else -EINVAL. Preemptible.
+ */
 static long op_reset(struct request *r)
 {
     if (r->d != r->caller && READ_ONCE(r->d->pause_count) == 0)
         return -EINVAL;
     return evtchn_domain_relinquish(r->d);
+}
+
+/* ---- FIFO ---- */
+
+/**
+ * EVTCHNOP_init_control: the control block of vcpu (IN) is at offset (IN) of control_gfn (IN);
+ * link_bits OUT. The first one chooses the FIFO ABI, until EVTCHNOP_reset. -ENOENT no such vCPU;
+ * -EINVAL it has one, or it cannot be there; -ENOMEM.
+ */
+static long op_init_control(struct request *r)
+{
+    return fifo_init_control(r->d, &r->u.init_control, r->arg);
+}
+
+/**
+ * EVTCHNOP_expand_array: array_gfn (IN) has the next 1024 words; events that came before are
+ * delivered. -EOPNOTSUPP two-level ABI; -ENOSPC all 128 pages are there; -EINVAL not such a frame.
+ */
+static long op_expand_array(struct request *r)
+{
+    return fifo_expand_array(r->d, &r->u.expand_array);
+}
+
+/**
+ * EVTCHNOP_set_priority: which queue the port's (IN) next event is put in (IN, 0 highest, 15 lowest).
+ * -EINVAL none of these, or no such port; -ENOSYS two-level ABI, as on Xen.
+ */
+static long op_set_priority(struct request *r)
+{
+    return fifo_set_priority(r->d, &r->u.set_priority);
 }
 
 /* ---- dispatch ---- */
@@ -309,7 +476,6 @@ enum { OP_NAMES_DOM = 1, OP_ACTS_FOR = 2, OP_OUT = 4, OP_UNLOCKED = 8 };
 
 #define OP(name, flags) [EVTCHNOP_##name] = { op_##name, sizeof(struct evtchn_##name), flags }
 
-/* The FIFO operations are not here: a guest that is told -ENOSYS stays with the two-level ABI. */
 static const struct evtchn_op_entry {
     long (*fn)(struct request *r);
     uint8_t size, flags;
@@ -323,12 +489,15 @@ static const struct evtchn_op_entry {
     OP(close, OP_UNLOCKED),
     OP(status, OP_NAMES_DOM | OP_ACTS_FOR | OP_OUT),
     OP(reset, OP_NAMES_DOM | OP_ACTS_FOR | OP_UNLOCKED),
+    OP(init_control, OP_UNLOCKED),
+    OP(expand_array, OP_UNLOCKED),
+    OP(set_priority, 0),
 };
 
-static noinline long general_op(uint32_t cmd, uint64_t arg)
+long evtchn_general_op(uint32_t cmd, uint64_t arg)
 {
     const struct evtchn_op_entry *e = &ops[array_index_nospec(cmd, ARRAY_SIZE(ops))];
-    struct request r = { .caller = current->domain };
+    struct request r = { .caller = current->domain, .arg = _gva(arg) };
     long rc;
 
     if (cmd >= ARRAY_SIZE(ops) || e->fn == NULL)
@@ -338,14 +507,13 @@ static noinline long general_op(uint32_t cmd, uint64_t arg)
     r.d = e->flags & OP_NAMES_DOM ? domain_get_by_id(r.caller, r.u.dom) : r.caller;
     if (r.d == NULL)
         return -ESRCH;
-    if ((e->flags & OP_ACTS_FOR) && r.d != r.caller && !r.caller->is_privileged)
-        rc = -EPERM;
-    else
-        rc = e->flags & OP_UNLOCKED ? e->fn(&r) : run_locked(e->fn, &r);
+    rc = e->flags & OP_ACTS_FOR ? policy_check(r.caller, r.d, RIGHT_EVENTS) : 0;
+    rc = rc ?: e->flags & OP_UNLOCKED ? e->fn(&r) : run_locked(e->fn, &r);
     for (unsigned int n = 0; rc > 0; n++) { /* more than once if other CPUs are faster */
         /* the port is the last field of all structures that have it */
         memcpy((char *)&r.u + e->size - sizeof(r.port), &r.port, sizeof(r.port));
-        rc = n && hypercall_preempt_check() ? -ERESTART : copy_to_guest(_gva(arg), &r.u, e->size);
+        rc = n && hypercall_preempt_check() ? -ERESTART : ports_grow(r.owner, r.port);
+        rc = rc ?: copy_to_guest(_gva(arg), &r.u, e->size);
         rc = rc ?: run_locked(e->fn, &r);
     }
     if (rc == 0 && (e->flags & OP_OUT))
@@ -353,31 +521,4 @@ static noinline long general_op(uint32_t cmd, uint64_t arg)
     if (e->flags & OP_NAMES_DOM)
         domain_put(r.d);
     return rc; /* also -ERESTART: the same again */
-}
-
-/* send and unmask, the frequent ones: a port of the caller's, with its event_lock. */
-static hot_inline long port_op(long (*fn_locked)(struct domain *d, evtchn_port_t port),
-                               uint64_t arg)
-{
-    struct domain *d = current->domain;
-    evtchn_port_t port;
-    long rc;
-
-    if (copy_from_guest(&port, _gva(arg), sizeof(port)))
-        return -EFAULT;
-    arch_irq_disable();
-    spin_lock(&d->event_lock);
-    rc = fn_locked(d, port);
-    spin_unlock(&d->event_lock);
-    arch_irq_enable();
-    return rc;
-}
-
-long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
-{
-    switch ((uint32_t)cmd) {
-    case EVTCHNOP_send: return port_op(port_send_locked, arg);
-    case EVTCHNOP_unmask: return port_op(port_unmask_locked, arg);
-    default: return general_op((uint32_t)cmd, arg);
-    }
 }

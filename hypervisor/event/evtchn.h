@@ -1,11 +1,14 @@
 /*
- * Event channels, two-level ABI: ports of a domain, their bindings, and the delivery of an event as
- * pending bits in shared_info and vcpu_info.
+ * Event channels: ports of a domain, their bindings, and the delivery of an event, by the two-level
+ * ABI as pending bits in shared_info and vcpu_info, or by the FIFO ABI in memory that the guest names.
  */
 #pragma once
 #include "memory/guest_copy.h"
 
-/** 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is never given out. */
+/**
+ * 0, or -ENOMEM (destroy it if d->evtchn is set). Port 0 is never given out. d->max_evtchn_port is set
+ * to "as many as the ABI has"; the creator may lower it before ports are made. Storage grows with use.
+ */
 int evtchn_domain_create(struct domain *d);
 /** Close all ports (preemptible: -ERESTART to call again); nobody binds new ones if d is dying. */
 int evtchn_domain_relinquish(struct domain *d);
@@ -49,6 +52,9 @@ mfn_t vcpu_info_release(struct vcpu *v);
 
 /** SCHEDOP_poll of the current vCPU; copies arg. */
 long evtchn_poll(guest_va_t arg);
+
+/** How many ports of d are not free. */
+uint32_t evtchn_nr_ports(const struct domain *d);
 
 void evtchn_print(void);         /* debug key */
 unsigned int evtchn_audit(void); /* prints and counts what does not hold together */

@@ -15,8 +15,24 @@ struct hypercall {
 };
 extern const struct hypercall hypercall_names[NR_HYPERCALLS];
 
+/* Who we say we are: XENVER_version and its kin, and hypfs_op's /buildinfo. */
+#define XEN_MAJOR 4u
+#define XEN_MINOR 17u
+#define XEN_EXTRA ".0-xen-like"
+#define XEN_COMPILER "cc " __VERSION__
+
 /** rc of paging/, whose -EAGAIN means -ERESTART to the guest: it executes the hypercall again. */
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
+
+/**
+ * Give v, which is paused and unloaded or was never up, a context from a guest or toolstack; v's
+ * domain's lock is held. 0; -EINVAL, -EPERM (debug registers), -EOPNOTSUPP (v has a context, and this
+ * one names other frames): nothing is changed; -ERESTART or -EAGAIN: to be called again.
+ */
+int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c);
+
+/** An NMI for v, wherever it is. Returns 0. */
+long vcpu_send_nmi(struct vcpu *v);
 
 /*
  * Those that have a handler, hc_NAME. platform_op has no EDD, DDC and EFI information, xenpmu_op
@@ -28,6 +44,13 @@ static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
         X(memory_op), X(multicall), X(update_va_mapping), X(set_timer_op), X(xen_version),         \
         X(console_io), X(vm_assist), X(update_va_mapping_otherdomain), X(iret), X(vcpu_op),        \
         X(set_segment_base), X(mmuext_op), X(nmi_op), X(sched_op), X(callback_op),                 \
-        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl)
+        X(event_channel_op), X(physdev_op), X(xenpmu_op), X(sysctl), X(domctl), X(hypfs_op),       \
+        X(grant_table_op)
 #define HANDLER(nr) hc_##nr
 hypercall_fn HYPERCALLS(HANDLER);
+
+/** The domain behind d in the list (NULL: the first) with a reference, that on d is dropped; or NULL. */
+struct domain *domain_next(struct domain *d);
+
+/** How long CPU cpu has idled since boot, in ns; 0 if it is not online. */
+uint64_t cpu_idle_ns(uint32_t cpu);

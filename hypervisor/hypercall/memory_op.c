@@ -8,14 +8,17 @@
 #include <xen/memory.h>
 
 #include "domain/domain.h"
+#include "grant/grant.h"
 #include "memory/heap.h"
+#include "paging/paging.h"
 #include "x86/multiboot.h"
 
 #define MEMOP_EXTENT_SHIFT 6
 #define MEMOP_CMD_MASK ((1u << MEMOP_EXTENT_SHIFT) - 1)
 #define MAX_ORDER_PRIVILEGED 12u /* 16 MiB: one step of a loop, so also a bound on its time */
 #define MAX_ORDER 9u
-#define BATCH 16u     /* extents of one frame that are done together */
+#define BATCH 16u /* extents of one frame that are done together */
+#define PAGES_2M 512u
 #define E820_BYTES 20 /* address and length of 8 bytes, type of 4 */
 
 static unsigned int max_order(void)
@@ -23,11 +26,11 @@ static unsigned int max_order(void)
     return current->domain->is_privileged ? MAX_ORDER_PRIVILEGED : MAX_ORDER;
 }
 
-/* The domain with this id, referenced, if the caller may act for it. */
-static long target_get(domid_t id, struct domain **out)
+/* The domain with this id, referenced, if the caller has that right over it. */
+static long target_get(domid_t id, enum right what, struct domain **out)
 {
     struct domain *d = domain_get_by_id(current->domain, id);
-    long rc = d ? policy_target(current->domain, d) : -ESRCH;
+    long rc = d ? policy_check(current->domain, d, what) : -ESRCH;
 
     if (d && rc)
         domain_put(d);
@@ -134,19 +137,29 @@ static long remove_extents(struct domain *d, const struct xen_memory_reservation
     return k ? (long)k : -EINVAL;
 }
 
-/* New frames for d under the pfns from the one in the list on, which then has the frame number. */
+/*
+ * New frames for d, their numbers to the list; if populate, under the pfns from the one in the list on,
+ * else under none, and there need not be a list.
+ */
 static long add_extents(struct domain *d, const struct xen_memory_reservation *r, uint64_t i,
-                        unsigned int n)
+                        unsigned int n, bool populate)
 {
+    unsigned int bits = XENMEMF_get_address_bits(r->mem_flags), want = n;
     xen_pfn_t list[BATCH];
     struct run run = { .n = 0 };
+    mfn_t m;
 
-    if (copy_from_guest(list, extent_va(r, i), n * sizeof(list[0])))
+    if (populate && copy_from_guest(list, extent_va(r, i), n * sizeof(list[0])))
         return -EFAULT;
-    n = domain_populate(d, r->extent_order, XENMEMF_get_address_bits(r->mem_flags), list, n);
+    if (populate)
+        n = domain_populate(d, r->extent_order, bits, list, n);
+    else
+        for (n = 0; n < want && domain_alloc_pages(d, r->extent_order, bits, &m) == 0;)
+            list[n++] = mfn_x(m);
     if (n == 0)
         return -ENOMEM;
-    if (copy_to_guest(extent_va(r, i), list, n * sizeof(list[0])) == 0)
+    if ((!populate && gva_x(GVA_OF(r->extent_start)) == 0) ||
+        copy_to_guest(extent_va(r, i), list, n * sizeof(list[0])) == 0)
         return n;
     for (unsigned int k = 0; k < n; k++)
         (void)take_frames(d, list[k], r->extent_order, NULL, &run);
@@ -154,7 +167,7 @@ static long add_extents(struct domain *d, const struct xen_memory_reservation *r
     return -EFAULT;
 }
 
-/* ---- decrease_reservation, populate_physmap, exchange ---- */
+/* ---- increase_reservation, decrease_reservation, populate_physmap, exchange ---- */
 
 static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
 {
@@ -167,13 +180,14 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
         i >= r.nr_extents || r.extent_order > max_order() ||
         (r.mem_flags & XENMEMF_populate_on_demand))
         return (long)i;
-    rc = target_get(r.domid, &d);
+    rc = target_get(r.domid, RIGHT_MEMORY, &d);
     if (rc)
         return i ? (long)i : rc;
     do {
         n = batch_size(&r, i);
-        rc = cmd == XENMEM_populate_physmap ? add_extents(d, &r, i, n)
-                                            : remove_extents(d, &r, i, n, NULL);
+        rc = cmd == XENMEM_decrease_reservation
+                 ? remove_extents(d, &r, i, n, NULL)
+                 : add_extents(d, &r, i, n, cmd == XENMEM_populate_physmap);
         i += (uint64_t)MAX(rc, 0);
     } while (rc == n && i < r.nr_extents && !hypercall_preempt_check());
     domain_put(d);
@@ -193,7 +207,7 @@ static long exchange_step(struct domain *d, const struct xen_memory_exchange *x,
     for (i = 0; rc > 0 && i < in_per; i++)
         rc = remove_extents(d, &x->in, x->nr_exchanged + i, 1, &stolen);
     for (i = 0; rc > 0 && i<out_per; i += rc> 0)
-        rc = add_extents(d, &x->out, first + i, 1);
+        rc = add_extents(d, &x->out, first + i, 1, true);
     while (rc < 0 && i-- > 0) /* what the guest uses already stays its own */
         if (remove_extents(d, &x->out, first + i, 1, &undone) > 0) {
             /* the extent's last frame comes first */
@@ -234,7 +248,7 @@ static long op_exchange(guest_va_t arg)
         x.in.nr_extents << io != x.out.nr_extents << oo || x.nr_exchanged > x.in.nr_extents ||
         x.nr_exchanged % in_per || x.in.nr_extents % in_per || (bits && bits < oo + PAGE_SHIFT))
         return -EINVAL;
-    rc = target_get(x.in.domid, &d);
+    rc = target_get(x.in.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     while (rc == 0 && x.nr_exchanged < x.in.nr_extents) {
@@ -248,26 +262,217 @@ static long op_exchange(guest_va_t arg)
     return copy_to_guest(arg, &x.nr_exchanged, sizeof(x.nr_exchanged)) ?: rc;
 }
 
+/**
+ * XENMEM_claim_pages: keep so many free frames for a domain that it can have r.nr_extents in all.
+ * Returns 0; -EFAULT; -EPERM; -ESRCH; -EINVAL a field that must be zero is not, the domain has a claim,
+ *   so many frames already, or may not have so many; -ENOMEM not so many are free and not claimed.
+ */
+static long op_claim_pages(guest_va_t arg)
+{
+    struct xen_memory_reservation r;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&r, arg, sizeof(r)))
+        return -EFAULT;
+    if (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags)
+        return -EINVAL;
+    rc = target_get(r.domid, RIGHT_CONTROL, &d);
+    if (rc)
+        return rc;
+    rc = domain_claim_pages(d, r.nr_extents);
+    domain_put(d);
+    return rc;
+}
+
 /* ---- questions ---- */
 
-static long op_reservation_size(unsigned int cmd, guest_va_t arg)
+static long op_about_domain(unsigned int cmd, guest_va_t arg)
 {
     struct domain *d;
     domid_t id;
-    long rc = copy_from_guest(&id, arg, sizeof(id)) ?: target_get(id, &d);
+    uint64_t n;
+    long rc = copy_from_guest(&id, arg, sizeof(id)) ?: target_get(id, RIGHT_MEMORY, &d);
 
     if (rc)
         return rc;
-    rc = (long)(cmd == XENMEM_current_reservation ? READ_ONCE(d->nr_pages) : d->max_pages);
+    if (cmd == XENMEM_maximum_gpfn) { /* what the guest says; it counts its pfns there */
+        n = READ_ONCE(d->shared_info->arch.max_pfn);
+        n -= n > 0;
+    } else {
+        n = cmd == XENMEM_current_reservation ? READ_ONCE(d->nr_pages) : d->max_pages;
+    }
+    domain_put(d);
+    return (long)MIN(n, INT64_MAX);
+}
+
+static long op_machphys_mfn_list(guest_va_t arg)
+{
+    struct xen_machphys_mfn_list list;
+    guest_va_t to = _gva(gva_x(arg) + offsetof(struct xen_machphys_mfn_list, nr_extents));
+
+    if (copy_from_guest(&list, arg, sizeof(list)))
+        return -EFAULT;
+    list.nr_extents = (unsigned int)MIN(list.max_extents, m2p_gfns() / PAGES_2M);
+    for (uint32_t i = 0; i < list.nr_extents; i++) { /* one for each GiB of the machine's RAM */
+        xen_pfn_t first = M2P_GFN + i * PAGES_2M;
+
+        if (copy_to_guest(gva_index(GVA_OF(list.extent_start), i, sizeof(first)), &first,
+                          sizeof(first)))
+            return -EFAULT;
+    }
+    return copy_to_guest(to, &list.nr_extents, sizeof(list.nr_extents));
+}
+
+/* [first, first + n) of d's grant table to the list at `to`. */
+static long copy_grant_frames(struct domain *d, uint32_t first, uint32_t n, guest_va_t to)
+{
+    mfn_t frames[BATCH];
+    xen_pfn_t list[BATCH];
+    long rc = 0;
+
+    for (uint32_t i = 0, k; rc == 0 && i < n; i += k) {
+        k = MIN(n - i, BATCH);
+        rc = grant_shared_frames(d, first + i, k, frames);
+        for (uint32_t j = 0; rc == 0 && j < k; j++)
+            list[j] = mfn_x(frames[j]);
+        rc = rc ?: copy_to_guest(gva_index(to, i, sizeof(list[0])), list, k * sizeof(list[0]));
+    }
+    return rc;
+}
+
+/**
+ * XENMEM_acquire_resource: the frames of a domain's grant table, to be mapped as frames of that domain.
+ * Without a list nr_frames (IN/OUT) becomes how many there can be.
+ * Returns 0; -EFAULT; -ESRCH; -EPERM; -EOPNOTSUPP another type of resource; -EINVAL what must be zero is
+ *   not, the table of version 2, frames but no list, more than there can be; -ENOMEM. Preemptible.
+ */
+static long op_acquire_resource(guest_va_t arg)
+{
+    guest_va_t nr = _gva(gva_x(arg) + offsetof(struct xen_mem_acquire_resource, nr_frames));
+    struct xen_mem_acquire_resource r;
+    struct domain *d;
+    uint32_t most;
+    long rc;
+
+    if (copy_from_guest(&r, arg, sizeof(r)))
+        return -EFAULT;
+    rc = r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
+    if (rc)
+        return rc;
+    most = d->max_grant_frames;
+    if (r.type != XENMEM_resource_grant_table)
+        rc = -EOPNOTSUPP;
+    else if (r.id != XENMEM_resource_grant_table_id_shared)
+        rc = -EINVAL;
+    else if (gva_x(GVA_OF(r.frame_list)) == 0)
+        rc = r.nr_frames ? -EINVAL : copy_to_guest(nr, &most, sizeof(most));
+    else if (r.nr_frames > most || r.frame > most - r.nr_frames)
+        rc = r.nr_frames ? -EINVAL : 0;
+    else
+        rc = copy_grant_frames(d, (uint32_t)r.frame, r.nr_frames, GVA_OF(r.frame_list));
     domain_put(d);
     return rc;
+}
+
+/** Nobody has virtual NUMA nodes. */
+static long op_get_vnumainfo(guest_va_t arg)
+{
+    struct xen_vnuma_topology_info info;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&info, arg, sizeof(info)))
+        return -EFAULT;
+    rc = info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
+    if (rc)
+        return rc;
+    domain_put(d);
+    return -EOPNOTSUPP;
+}
+
+/** XENMEM_add_to_physmap: PV domains have no physical map. */
+static long op_add_to_physmap(guest_va_t arg)
+{
+    struct xen_add_to_physmap map;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&map, arg, sizeof(map)))
+        return -EFAULT;
+    rc = map.space == XENMAPSPACE_gmfn_foreign ? -ENOSYS : target_get(map.domid, RIGHT_MEMORY, &d);
+    if (rc)
+        return rc;
+    domain_put(d);
+    return -EACCES;
+}
+
+/* ---- memory maps ---- */
+
+/**
+ * XENMEM_set_memory_map: what a domain reads by XENMEM_memory_map.
+ * Returns 0; -EFAULT; -EINVAL more entries than a frame holds; -ESRCH; -EPERM; -ENOMEM.
+ */
+static long op_set_memory_map(guest_va_t arg)
+{
+    struct xen_foreign_memory_map new;
+    uint8_t *map, *old = NULL;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&new, arg, sizeof(new)))
+        return -EFAULT;
+    rc = new.map.nr_entries > PAGE_SIZE / E820_BYTES ? -EINVAL
+                                                     : target_get(new.domid, RIGHT_MEMORY, &d);
+    if (rc)
+        return rc;
+    map = alloc_page();
+    if (map == NULL)
+        rc = -ENOMEM;
+    else
+        rc = copy_from_guest(map, GVA_OF(new.map.buffer), new.map.nr_entries *E820_BYTES);
+    if (rc == 0) {
+        spin_lock(&d->lock);
+        old = d->memory_map;
+        d->memory_map = map;
+        d->nr_memory_map = new.map.nr_entries;
+        spin_unlock(&d->lock);
+    }
+    free_page(rc ? map : old);
+    domain_put(d);
+    return rc;
+}
+
+/** XENMEM_memory_map: 0; -EFAULT; -ENOSYS nobody has set one. */
+static long op_memory_map(guest_va_t arg)
+{
+    struct domain *d = current->domain;
+    struct xen_memory_map map;
+    uint8_t e[E820_BYTES];
+    bool none = false, more = true;
+    uint32_t n = 0;
+
+    if (copy_from_guest(&map, arg, sizeof(map)))
+        return -EFAULT;
+    while (more) { /* one at a time: no copy to a guest under a lock */
+        spin_lock(&d->lock);
+        none = d->nr_memory_map == 0;
+        more = n < MIN(map.nr_entries, d->nr_memory_map);
+        if (more)
+            memcpy(e, d->memory_map + n * E820_BYTES, E820_BYTES);
+        spin_unlock(&d->lock);
+        if (more && copy_to_guest(gva_index(GVA_OF(map.buffer), n, E820_BYTES), e, E820_BYTES))
+            return -EFAULT;
+        n += more;
+    }
+    return none ? -ENOSYS : copy_to_guest(arg, &n, sizeof(n));
 }
 
 static long op_machine_memory_map(guest_va_t arg)
 {
     struct xen_memory_map map;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if (copy_from_guest(&map, arg, sizeof(map)))
         return -EFAULT;
@@ -285,13 +490,14 @@ static long op_machine_memory_map(guest_va_t arg)
 /**
  * HYPERVISOR_memory_op. @cmd has the sub-operation in its lower 6 bits.
  *
- * decrease_reservation, populate_physmap: the number of extents done (also after a fault or when
- *   memory is out); -ESRCH, -EPERM.
- * exchange, machine_memory_map: see there. maximum_ram_page, machphys_mapping: 0 or -EFAULT.
- * current_reservation, maximum_reservation: pages; -EFAULT, -ESRCH, -EPERM.
- * All others -ENOSYS. increase_reservation: superseded by populate_physmap. add_to_physmap and its
- *   kin, *_pod_target, sharing, paging, access: for guests with translated memory. Later:
- *   machphys_mfn_list, (set_)memory_map, claim_pages, acquire_resource, get_vnumainfo, maximum_gpfn.
+ * increase_reservation, decrease_reservation, populate_physmap: the number of extents done (also after a
+ *   fault or when memory is out); -ESRCH, -EPERM.
+ * exchange, claim_pages, (set_)memory_map, machine_memory_map, acquire_resource: see there.
+ * maximum_ram_page, machphys_mapping, machphys_mfn_list (see M2P_GFN): 0 or -EFAULT.
+ * current_reservation, maximum_reservation, maximum_gpfn: pages, a pfn; -EFAULT, -ESRCH, -EPERM.
+ * get_sharing_*_pages: 0, none is shared. get_vnumainfo: -EOPNOTSUPP, or what is wrong with it.
+ * All others -ENOSYS: add_to_physmap's kin, *_pod_target, sharing, paging, access are for guests with
+ *   translated memory.
  */
 long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -299,12 +505,23 @@ long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t
     unsigned int sub = cmd & MEMOP_CMD_MASK;
 
     switch (sub) {
+    case XENMEM_increase_reservation:
     case XENMEM_decrease_reservation:
     case XENMEM_populate_physmap: return op_reservation(sub, cmd >> MEMOP_EXTENT_SHIFT, _gva(arg));
     case XENMEM_exchange: return op_exchange(_gva(arg));
     case XENMEM_maximum_ram_page: return (long)max_mfn - 1;
     case XENMEM_current_reservation:
-    case XENMEM_maximum_reservation: return op_reservation_size(sub, _gva(arg));
+    case XENMEM_maximum_reservation:
+    case XENMEM_maximum_gpfn: return op_about_domain(sub, _gva(arg));
+    case XENMEM_claim_pages: return op_claim_pages(_gva(arg));
+    case XENMEM_machphys_mfn_list: return op_machphys_mfn_list(_gva(arg));
+    case XENMEM_memory_map: return op_memory_map(_gva(arg));
+    case XENMEM_set_memory_map: return op_set_memory_map(_gva(arg));
+    case XENMEM_acquire_resource: return op_acquire_resource(_gva(arg));
+    case XENMEM_get_vnumainfo: return op_get_vnumainfo(_gva(arg));
+    case XENMEM_add_to_physmap: return op_add_to_physmap(_gva(arg));
+    case XENMEM_get_sharing_freed_pages:
+    case XENMEM_get_sharing_shared_pages: return 0;
     case XENMEM_machphys_mapping: return copy_to_guest(_gva(arg), &machphys, sizeof(machphys));
     case XENMEM_machine_memory_map: return op_machine_memory_map(_gva(arg));
     default: return -ENOSYS;

@@ -10,10 +10,40 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
+/* -ESRCH; -EPERM, also for oneself. */
+static long op_remote_shutdown(guest_va_t arg)
+{
+    struct sched_remote_shutdown op;
+    struct domain *d;
+    long rc;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    if (policy_check(current->domain, NULL, RIGHT_CONTROL))
+        return -EPERM;
+    d = domain_get_by_id(current->domain, op.domain_id);
+    if (d == NULL)
+        return -ESRCH;
+    rc = d == current->domain ? -EPERM : policy_check(current->domain, d, RIGHT_CONTROL);
+    if (rc == 0)
+        domain_shutdown(d, (uint8_t)op.reason);
+    domain_put(d);
+    return rc;
+}
+
+static long op_watchdog(guest_va_t arg)
+{
+    struct sched_watchdog op;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    return domain_watchdog(current->domain, op.id, op.timeout);
+}
+
 /**
  * HYPERVISOR_sched_op.
- * Returns 0; -EFAULT; what evtchn_poll() says; -ENOSYS for remote_shutdown, shutdown_code, watchdog,
- *   pin_override and unknown commands.
+ * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll(), op_remote_shutdown() and
+ *   domain_watchdog() say; -ENOSYS for shutdown_code, pin_override and unknown commands.
  */
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -31,39 +61,13 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
         domain_shutdown(current->domain, (uint8_t)op.reason);
         return 0;
     case SCHEDOP_poll: return evtchn_poll(_gva(arg));
+    case SCHEDOP_remote_shutdown: return op_remote_shutdown(_gva(arg));
+    case SCHEDOP_watchdog: return op_watchdog(_gva(arg));
     default: return -ENOSYS;
     }
 }
 
 /* ---- vcpu_op ---- */
-
-/*
- * With all that the context names frames for (the LDT is found through the kernel's root). After a
- * failure v may hold roots: valid tables, which the next attempt replaces.
- */
-static int vcpu_initialise_locked(struct vcpu *v, const struct vcpu_guest_context *c)
-{
-    struct domain *d = v->domain;
-    int rc;
-
-    if (v->is_initialised)
-        return -EEXIST;
-    if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192)
-        return -EINVAL;
-    rc = arch_vcpu_set_context(v, c) ?: vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents);
-    rc = rc ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[1] >> PAGE_SHIFT)), true);
-    rc = rc ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[3] >> PAGE_SHIFT)), false);
-    rc = rc ?: vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
-    if (rc) {
-        vcpu_drop_gdt(v);
-        return rc;
-    }
-    v->info->evtchn_upcall_mask = 1;
-    v->is_initialised = true;
-    if (c->flags & VGCF_online)
-        vcpu_pause_clear(v, VPF_DOWN);
-    return 0;
-}
 
 static long op_initialise(struct vcpu *v, guest_va_t arg)
 {
@@ -75,7 +79,12 @@ static long op_initialise(struct vcpu *v, guest_va_t arg)
     rc = copy_from_guest(c, arg, sizeof(*c));
     if (rc == 0) {
         spin_lock(&v->domain->lock);
-        rc = vcpu_initialise_locked(v, c);
+        rc = v->is_initialised ? -EEXIST : vcpu_context_set_locked(v, c);
+        if (rc == 0) {
+            v->info->evtchn_upcall_mask = 1;
+            if (c->flags & VGCF_online)
+                vcpu_pause_clear(v, VPF_DOWN);
+        }
         spin_unlock(&v->domain->lock);
     }
     xfree_pages(c, sizeof(*c));
@@ -84,12 +93,14 @@ static long op_initialise(struct vcpu *v, guest_va_t arg)
 
 static long op_up(struct vcpu *v)
 {
-    if (!READ_ONCE(v->is_initialised)) /* once it is, for ever */
-        return -EINVAL;
+    bool ok;
+
     spin_lock(&v->domain->lock);
-    vcpu_pause_clear(v, VPF_DOWN);
+    ok = v->is_initialised;
+    if (ok)
+        vcpu_pause_clear(v, VPF_DOWN);
     spin_unlock(&v->domain->lock);
-    return 0;
+    return ok ? 0 : -EINVAL;
 }
 
 /* The last one to go down takes the domain with it: nobody is left to bring any up. */
@@ -169,7 +180,7 @@ static long op_register_info(struct vcpu *v, guest_va_t arg)
     return rc;
 }
 
-static long op_send_nmi(struct vcpu *v)
+long vcpu_send_nmi(struct vcpu *v)
 {
     atomic_store(&v->nmi_pending, true);
     vcpu_unblock(v);
@@ -182,7 +193,8 @@ static long op_send_nmi(struct vcpu *v)
  * HYPERVISOR_vcpu_op on a vCPU of the caller's domain.
  * Returns 0 (is_up: 0 or 1); -ENOENT no such vCPU; -EFAULT; -EINVAL not initialised, another vCPU's
  *   singleshot timer, a vcpu_info that cannot be there, get_physid (vCPUs are not pinned); -EEXIST
- *   initialise twice; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS. initialise is preemptible.
+ *   initialise twice; -EPERM its debug registers; -ENOMEM; -ETIME a singleshot in the past; -ENOSYS.
+ *   initialise is preemptible.
  * There is no periodic timer (no client of the census sets one): set_periodic_timer is -ENOSYS, and
  *   stop_periodic_timer, which Linux calls, has nothing to do.
  */
@@ -205,7 +217,7 @@ long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a
     case VCPUOP_set_singleshot_timer: return op_singleshot(v, true, _gva(arg));
     case VCPUOP_stop_singleshot_timer: return op_singleshot(v, false, _gva(arg));
     case VCPUOP_register_vcpu_info: return op_register_info(v, _gva(arg));
-    case VCPUOP_send_nmi: return op_send_nmi(v);
+    case VCPUOP_send_nmi: return vcpu_send_nmi(v);
     case VCPUOP_get_physid: return -EINVAL;
     default: return -ENOSYS;
     }

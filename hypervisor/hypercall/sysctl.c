@@ -1,17 +1,68 @@
-/* sysctl: what the toolstack asks about the whole machine. */
+/*
+ * sysctl: what the toolstack asks about the whole machine. One node, one cpupool with all CPUs, one
+ * scheduler, whose weights and caps are set as credit2's.
+ */
 #include "hypercall/hypercall.h"
 
 #include <xen/sysctl.h>
 
 #include "console/console.h"
+#include "domain/domain.h"
+#include "hypercall/domctl_vcpu.h"
+#include "irq/irq.h"
+#include "memory/heap.h"
+#include "sched/sched.h"
 
 _Static_assert(XEN_SYSCTL_INTERFACE_VERSION == 0x15, "ABI: another libxen-dev");
 
 #define MAX_DEBUG_KEYS 16u
+#define CHUNK_BYTES 256u
+#define LOCAL_DISTANCE 10u /* ACPI's, of a node to itself */
+
+static uint32_t nr_cpu_ids(void) { return fls64(arch_cpus_online()); }
+static bool cpu_is_online(uint32_t cpu) { return arch_cpus_online() >> cpu & 1; }
+
+struct domain *domain_next(struct domain *d)
+{
+    struct domain *next;
+
+    if (d == NULL)
+        return domain_get_from(0);
+    spin_lock(&domain_list_lock);
+    next = d->next;
+    if (next)
+        domain_get(next);
+    spin_unlock(&domain_list_lock);
+    domain_put(d);
+    return next;
+}
+
+/* ---- console ---- */
+
+static long op_readconsole(struct xen_sysctl *s)
+{
+    struct xen_sysctl_readconsole *op = &s->u.readconsole;
+    uint32_t at = console_log_begin(), done = 0, n;
+    char chunk[CHUNK_BYTES];
+
+    if (op->incremental && (int32_t)(op->index - at) > 0)
+        at = op->index;
+    while ((n = console_log_read(&at, chunk, MIN(op->count - done, CHUNK_BYTES))) != 0) {
+        if (copy_to_guest(gva_index(GVA_OF(op->buffer), done, 1), chunk, n))
+            return -EFAULT;
+        done += n;
+    }
+    if (op->clear)
+        console_log_clear(at);
+    op->count = done;
+    op->index = at;
+    return 0;
+}
 
 /* Each as if typed on the console; they have been carried out when this returns. */
-static long op_debug_keys(const struct xen_sysctl_debug_keys *op)
+static long op_debug_keys(struct xen_sysctl *s)
 {
+    const struct xen_sysctl_debug_keys *op = &s->u.debug_keys;
     uint8_t keys[MAX_DEBUG_KEYS];
 
     if (op->nr_keys > MAX_DEBUG_KEYS)
@@ -23,20 +74,351 @@ static long op_debug_keys(const struct xen_sysctl_debug_keys *op)
     return 0;
 }
 
+/* ---- topology ---- */
+
+static uint32_t bits_for(uint32_t n) { return n > 1 ? fls64(n - 1) : 0; }
+
+/*
+ * How many low bits of an APIC id tell the threads of a core apart, and how many the CPUs of a socket:
+ * by the topology leaf, else by the numbers that older CPUs give.
+ */
+static void apic_id_bits(uint32_t *core_shift, uint32_t *socket_shift)
+{
+    enum { LEAF_CACHE = 4, LEAF_TOPOLOGY = 0xb, LEAF_SIZES = 0x80000008, LEAF_AMD = 0x8000001e };
+    enum { TYPE_NONE, TYPE_THREAD, HAS_THREADS = 1 << 28 };
+    uint32_t r[4], max, max_ext, cores = 1;
+
+    arch_cpuid(0, 0, r);
+    max = r[0];
+    arch_cpuid(0x80000000, 0, r);
+    max_ext = r[0];
+    *core_shift = *socket_shift = 0;
+    for (uint32_t i = 0; max >= LEAF_TOPOLOGY && i < 8; i++) {
+        arch_cpuid(LEAF_TOPOLOGY, i, r);
+        if ((r[2] >> 8 & 0xff) == TYPE_NONE)
+            break;
+        *socket_shift = r[0] & 31;
+        if ((r[2] >> 8 & 0xff) == TYPE_THREAD)
+            *core_shift = r[0] & 31;
+    }
+    arch_cpuid(1, 0, r);
+    if (*socket_shift || !(r[3] & HAS_THREADS))
+        return;
+    *socket_shift = bits_for(r[1] >> 16 & 0xff);
+    if (max_ext >= LEAF_AMD) {
+        arch_cpuid(LEAF_AMD, 0, r);
+        *core_shift = bits_for((r[1] >> 8 & 0xff) + 1);
+        return;
+    }
+    if (max_ext >= LEAF_SIZES) {
+        arch_cpuid(LEAF_SIZES, 0, r);
+        cores = (r[2] & 0xff) + 1;
+    }
+    if (max >= LEAF_CACHE && cores == 1) {
+        arch_cpuid(LEAF_CACHE, 0, r);
+        cores = (r[0] >> 26) + 1;
+    }
+    *core_shift = *socket_shift - MIN(bits_for(cores), *socket_shift);
+}
+
+/* How many CPUs have an APIC id that is CPU 0's but for this many low bits; 31: all. */
+static uint32_t cpus_beside_first(uint32_t shift)
+{
+    uint32_t n = 0;
+
+    for (uint64_t m = arch_cpus_online(); m; m &= m - 1)
+        n += arch_cpu_apic_id(ffs64(m) - 1) >> shift == arch_cpu_apic_id(0) >> shift;
+    return n;
+}
+
+/* CPUs 0..num_cpus - 1; num_cpus OUT: how many there are. */
+static long op_cputopoinfo(struct xen_sysctl *s)
+{
+    struct xen_sysctl_cputopoinfo *op = &s->u.cputopoinfo;
+    uint32_t n = gva_x(GVA_OF(op->cputopo)) ? MIN(op->num_cpus, nr_cpu_ids()) : 0, core, socket;
+    struct xen_sysctl_cputopo t[NR_CPUS];
+
+    apic_id_bits(&core, &socket);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t id = cpu_is_online(i) ? arch_cpu_apic_id(i) : 0;
+
+        t[i] = (struct xen_sysctl_cputopo){ XEN_INVALID_CORE_ID, XEN_INVALID_SOCKET_ID,
+                                            XEN_INVALID_NODE_ID };
+        if (cpu_is_online(i))
+            t[i] =
+                (struct xen_sysctl_cputopo){ (id & ((1u << socket) - 1)) >> core, id >> socket, 0 };
+    }
+    op->num_cpus = nr_cpu_ids();
+    return n ? copy_to_guest(GVA_OF(op->cputopo), t, n * sizeof(*t)) : 0;
+}
+
+static long op_numainfo(struct xen_sysctl *s)
+{
+    struct xen_sysctl_numainfo *op = &s->u.numainfo;
+    const struct xen_sysctl_meminfo mem = { heap_total_pages() << PAGE_SHIFT, heap_free_pages()
+                                                                                  << PAGE_SHIFT };
+    const uint32_t distance = LOCAL_DISTANCE;
+    long rc = 0;
+
+    if (op->num_nodes && gva_x(GVA_OF(op->meminfo)))
+        rc = copy_to_guest(GVA_OF(op->meminfo), &mem, sizeof(mem));
+    if (rc == 0 && op->num_nodes && gva_x(GVA_OF(op->distance)))
+        rc = copy_to_guest(GVA_OF(op->distance), &distance, sizeof(distance));
+    op->num_nodes = 1;
+    return rc;
+}
+
+/* As far as it goes until something else is to be done: the caller looks at num_devs. */
+static long op_pcitopoinfo(struct xen_sysctl *s)
+{
+    struct xen_sysctl_pcitopoinfo *op = &s->u.pcitopoinfo;
+    uint32_t i;
+
+    if (gva_x(GVA_OF(op->devs)) == 0 || gva_x(GVA_OF(op->nodes)) == 0)
+        return -EINVAL;
+    for (i = 0; i < op->num_devs && (i == 0 || !hypercall_preempt_check()); i++) {
+        struct physdev_pci_device dev;
+        uint32_t node;
+
+        if (copy_from_guest(&dev, gva_index(GVA_OF(op->devs), i, sizeof(dev)), sizeof(dev)))
+            return -EFAULT;
+        node = pci_is_present(dev.seg, dev.bus, dev.devfn) ? 0 : XEN_INVALID_DEV;
+        if (copy_to_guest(gva_index(GVA_OF(op->nodes), i, sizeof(node)), &node, sizeof(node)))
+            return -EFAULT;
+    }
+    op->num_devs = i;
+    return 0;
+}
+
+/* ---- the machine ---- */
+
+/* Words of CPUID as tools print them: 1d, 1c, 81d, 81c, D/1a, 7b, 7c, 87d. */
+static void hw_cap_fill(uint32_t cap[8])
+{
+    static const struct {
+        uint32_t leaf, subleaf;
+        uint8_t reg;
+    } words[] = { { 1, 0, 3 },   { 1, 0, 2 }, { 0x80000001, 0, 3 }, { 0x80000001, 0, 2 },
+                  { 0xd, 1, 0 }, { 7, 0, 1 }, { 7, 0, 2 },          { 0x80000007, 0, 3 } };
+    uint32_t max[4], r[4];
+
+    for (uint32_t i = 0; i < ARRAY_SIZE(words); i++) {
+        arch_cpuid(words[i].leaf & 0x80000000, 0, max);
+        if (words[i].leaf > max[0])
+            continue;
+        arch_cpuid(words[i].leaf, words[i].subleaf, r);
+        cap[i] = r[words[i].reg];
+    }
+}
+
+static long op_physinfo(struct xen_sysctl *s)
+{
+    struct xen_sysctl_physinfo *op = &s->u.physinfo;
+    uint32_t core, socket;
+
+    apic_id_bits(&core, &socket);
+    *op = (struct xen_sysctl_physinfo){
+        .threads_per_core = cpus_beside_first(core),
+        .cores_per_socket = cpus_beside_first(socket) / cpus_beside_first(core),
+        .nr_cpus = cpus_beside_first(31),
+        .max_cpu_id = nr_cpu_ids() - 1,
+        .nr_nodes = 1,
+        .cpu_khz = (uint32_t)arch_tsc_khz(),
+        .capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1,
+        .total_pages = heap_total_pages(),
+        .free_pages = heap_free_pages(),
+        .outstanding_pages = heap_claimed_pages(),
+        .max_mfn = max_mfn - 1,
+    };
+    hw_cap_fill(op->hw_cap);
+    return 0;
+}
+
+uint64_t cpu_idle_ns(uint32_t cpu)
+{
+    struct vcpu_runstate_info r = { 0 };
+
+    if (cpu_is_online(cpu))
+        vcpu_runstate_get(arch_pcpu(cpu)->idle, &r);
+    return r.time[RUNSTATE_running];
+}
+
+static long op_getcpuinfo(struct xen_sysctl *s)
+{
+    struct xen_sysctl_getcpuinfo *op = &s->u.getcpuinfo;
+    struct xen_sysctl_cpuinfo info[NR_CPUS];
+    uint32_t n = MIN(op->max_cpus, nr_cpu_ids());
+
+    for (uint32_t i = 0; i < n; i++)
+        info[i].idletime = cpu_idle_ns(i);
+    op->nr_cpus = n;
+    return n ? copy_to_guest(GVA_OF(op->info), info, n * sizeof(*info)) : 0;
+}
+
+/* -EOPNOTSUPP: of a range of addresses, or a node but the first. */
+static long op_availheap(struct xen_sysctl *s)
+{
+    struct xen_sysctl_availheap *op = &s->u.availheap;
+
+    if (op->min_bitwidth || op->max_bitwidth || op->node > 0)
+        return -EOPNOTSUPP;
+    op->avail_bytes = heap_free_pages() << PAGE_SHIFT;
+    return 0;
+}
+
+/* CPUID is trapped, or not: no masks. */
+static long op_levelling_caps(struct xen_sysctl *s)
+{
+    s->u.cpu_levelling_caps.caps = 0;
+    return 0;
+}
+
+/* ---- domains ---- */
+
+/* Those from first_domain on, max_domains at most. */
+static long op_getdomaininfolist(struct xen_sysctl *s)
+{
+    struct xen_sysctl_getdomaininfolist *op = &s->u.getdomaininfolist;
+    struct xen_domctl_getdomaininfo info;
+    struct domain *d = domain_next(NULL);
+    long rc = 0;
+
+    op->num_domains = 0;
+    for (; d && op->num_domains < op->max_domains; d = domain_next(d)) {
+        if (d->domain_id < op->first_domain)
+            continue;
+        domain_info(d, &info);
+        rc = copy_to_guest(gva_index(GVA_OF(op->buffer), op->num_domains, sizeof(info)), &info,
+                           sizeof(info));
+        if (rc)
+            break;
+        op->num_domains++;
+    }
+    if (d)
+        domain_put(d);
+    return rc;
+}
+
+/* ---- scheduler ---- */
+
+static long op_sched_id(struct xen_sysctl *s)
+{
+    s->u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2;
+    return 0;
+}
+
+/* A mask of CPUs into the guest's bitmap, of which the rest is cleared. -EINVAL: it is a huge one. */
+static long cpus_to_guest(const struct xenctl_bitmap *to, uint64_t cpus)
+{
+    uint8_t bytes[CHUNK_BYTES] = { 0 };
+    uint32_t n = to->nr_bits;
+
+    if (n > 8 * sizeof(bytes))
+        return -EINVAL;
+    cpus &= n < 64 ? (1ULL << n) - 1 : ~0ULL;
+    memcpy(bytes, &cpus, sizeof(cpus));
+    return n ? copy_to_guest(GVA_OF(to->bitmap), bytes, DIV_ROUND_UP(n, 8u)) : 0;
+}
+
+/* -ENOENT: there is pool 0 only. -EOPNOTSUPP: which is not to be changed. */
+static long op_cpupool(struct xen_sysctl *s)
+{
+    struct xen_sysctl_cpupool_op *op = &s->u.cpupool_op;
+
+    if (op->op == XEN_SYSCTL_CPUPOOL_OP_FREEINFO)
+        return cpus_to_guest(&op->cpumap, 0);
+    if (op->op < XEN_SYSCTL_CPUPOOL_OP_CREATE || op->op > XEN_SYSCTL_CPUPOOL_OP_FREEINFO)
+        return -ENOSYS;
+    if (op->op == XEN_SYSCTL_CPUPOOL_OP_CREATE)
+        return -EOPNOTSUPP;
+    if (op->cpupool_id)
+        return -ENOENT;
+    if (op->op != XEN_SYSCTL_CPUPOOL_OP_INFO)
+        return -EOPNOTSUPP;
+    op->sched_id = XEN_SCHEDULER_CREDIT2;
+    op->n_dom = 0;
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+        op->n_dom++;
+    return cpus_to_guest(&op->cpumap, arch_cpus_online());
+}
+
+/* -ESRCH no such pool; -EINVAL another scheduler; -EOPNOTSUPP to change a parameter: we have none. */
+static long op_scheduler(struct xen_sysctl *s)
+{
+    struct xen_sysctl_scheduler_op *op = &s->u.scheduler_op;
+
+    if (op->cmd != XEN_SYSCTL_SCHEDOP_putinfo && op->cmd != XEN_SYSCTL_SCHEDOP_getinfo)
+        return -EINVAL;
+    if (op->cpupool_id)
+        return -ESRCH;
+    if (op->sched_id != XEN_SCHEDULER_CREDIT2)
+        return -EINVAL;
+    if (op->cmd == XEN_SYSCTL_SCHEDOP_putinfo)
+        return -EOPNOTSUPP;
+    op->u.sched_credit2.ratelimit_us = 0; /* off: who wakes may preempt at once */
+    return 0;
+}
+
+/* ---- dispatch ---- */
+
+/* No frequencies, C-states, cache allocation: the answers of a machine without. */
+static long op_no_device(struct xen_sysctl *s) { return -ENODEV; }
+/* Physical CPUs and pages stay; coverage is built with the tests. */
+static long op_refused(struct xen_sysctl *s) { return -EOPNOTSUPP; }
+
+static long (*const ops[])(struct xen_sysctl *s) = {
+    [XEN_SYSCTL_readconsole] = op_readconsole,
+    [XEN_SYSCTL_physinfo] = op_physinfo,
+    [XEN_SYSCTL_sched_id] = op_sched_id,
+    [XEN_SYSCTL_getdomaininfolist] = op_getdomaininfolist,
+    [XEN_SYSCTL_debug_keys] = op_debug_keys,
+    [XEN_SYSCTL_getcpuinfo] = op_getcpuinfo,
+    [XEN_SYSCTL_availheap] = op_availheap,
+    [XEN_SYSCTL_get_pmstat] = op_no_device,
+    [XEN_SYSCTL_cpu_hotplug] = op_refused,
+    [XEN_SYSCTL_pm_op] = op_no_device,
+    [XEN_SYSCTL_page_offline_op] = op_refused,
+    [XEN_SYSCTL_cputopoinfo] = op_cputopoinfo,
+    [XEN_SYSCTL_numainfo] = op_numainfo,
+    [XEN_SYSCTL_cpupool_op] = op_cpupool,
+    [XEN_SYSCTL_scheduler_op] = op_scheduler,
+    [XEN_SYSCTL_coverage_op] = op_refused,
+    [XEN_SYSCTL_psr_cmt_op] = op_no_device,
+    [XEN_SYSCTL_pcitopoinfo] = op_pcitopoinfo,
+    [XEN_SYSCTL_psr_alloc] = op_no_device,
+    [XEN_SYSCTL_get_cpu_levelling_caps] = op_levelling_caps,
+    [XEN_SYSCTL_get_cpu_featureset] = sysctl_get_cpu_featureset,
+    [XEN_SYSCTL_get_cpu_policy] = sysctl_get_cpu_policy,
+};
+
 /**
  * HYPERVISOR_sysctl; privileged only.
+ * @arg  guest address of a struct xen_sysctl; its OUT fields are written after success, those of CPU
+ *       policies and featuresets always
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -E2BIG more than 16 debug keys;
- *   -ENOSYS all commands but debug_keys (issue 6).
+ *   -EINVAL, -ENOENT, -ESRCH as above; -ENODEV get_pmstat, pm_op, psr_*; -EOPNOTSUPP cpu_hotplug,
+ *   page_offline_op, coverage_op, other cpupools, scheduler parameters;
+ *   -ENOSYS tbuf_op, perfc_op, lockprof_op, livepatch_op (as a Xen that is built without them), and
+ *   what the ABI does not have.
  */
 long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct xen_sysctl op;
+    uint32_t cmd;
+    long rc;
 
-    if (!current->domain->is_privileged)
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
         return -EPERM;
     if (copy_from_guest(&op, _gva(arg), sizeof(op)))
         return -EFAULT;
     if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
         return -EACCES;
-    return op.cmd == XEN_SYSCTL_debug_keys ? op_debug_keys(&op.u.debug_keys) : -ENOSYS;
+    cmd = (uint32_t)array_index_nospec(op.cmd, ARRAY_SIZE(ops));
+    if (cmd != op.cmd || ops[cmd] == NULL)
+        return -ENOSYS;
+    rc = ops[cmd](&op);
+    if (rc == 0 || cmd == XEN_SYSCTL_get_cpu_featureset || cmd == XEN_SYSCTL_get_cpu_policy)
+        if (copy_to_guest(_gva(arg), &op, sizeof(op))) /* these two tell what is wrong */
+            rc = -EFAULT;
+    return rc;
 }

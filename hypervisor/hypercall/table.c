@@ -28,16 +28,13 @@ const struct hypercall hypercall_names[NR_HYPERCALLS] = {
     NONE(sched_op_compat, "superseded since Xen 3.1.1"),
     NONE(event_channel_op_compat, "superseded since Xen 3.2"),
     NONE(physdev_op_compat, "superseded since Xen 3.2.2"),
-    NONE(grant_table_op, "later; Linux runs without grants"),
     NONE(xsm_op, "no XSM; libxl carries on"),
     NONE(xenoprof_op, "not built"),
     NONE(hvm_op, "no HVM guests"),
-    NONE(domctl, "later: toolstack"),
     NONE(kexec_op, "not built"),
     NONE(tmem_op, "removed from Xen 4.13"),
     NONE(argo_op, "not built"),
     NONE(dm_op, "no HVM guests"),
-    NONE(hypfs_op, "later"),
     NONE(arch_0, "machine checks: later; Linux says so in one line and goes on"),
 };
 
@@ -69,7 +66,8 @@ bool hypercall_preempt_check(void)
            vcpu_has_events(current);
 }
 
-long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr)
+/* x86/entry.S does this for hypercalls that are not in a multicall. */
+static long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr)
 {
     long rc = -ENOSYS;
 

@@ -1,4 +1,7 @@
-/* What a guest kernel sets up for its own vCPU: traps, callbacks, segments, debug registers. */
+/*
+ * What a guest kernel sets up for its own vCPU: traps, callbacks, segments, debug registers; and all of
+ * that at once, in a context.
+ */
 #include "hypercall/hypercall.h"
 
 #include <xen/callback.h>
@@ -184,7 +187,7 @@ long hc_get_debugreg(uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4, uint64
     return (long)current->arch.dr[array_index_nospec(reg, 8)];
 }
 
-/* ---- the rest ---- */
+/* ---- assists and contexts ---- */
 
 #define VM_ASSIST_VALID                                                                   \
     ((1ULL << VMASST_TYPE_4gb_segments) | (1ULL << VMASST_TYPE_4gb_segments_notify) |     \
@@ -204,6 +207,73 @@ long hc_vm_assist(uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4, uint64_
         __atomic_fetch_and(&current->domain->vm_assist, ~(1ULL << type), __ATOMIC_SEQ_CST);
     return 0;
 }
+
+/* What v has of the frames that a context names. */
+static bool same_frames(const struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    const struct arch_vcpu *a = &v->arch;
+    bool same = a->cr3_kernel == c->ctrlreg[3] && a->cr3_user == c->ctrlreg[1] &&
+                a->nr_gdt_ents == c->gdt_ents && a->nr_ldt_ents == c->ldt_ents &&
+                (a->nr_ldt_ents == 0 || a->ldt_base == c->ldt_base);
+
+    for (unsigned int i = 0; i * 512 < a->nr_gdt_ents; i++)
+        same &= mfn_x(a->gdt_frames[i]) == c->gdt_frames[i];
+    return same;
+}
+
+/* The LDT is found through the kernel's root. */
+static int take_frames(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    struct domain *d = v->domain;
+
+    return vcpu_set_gdt(v, c->gdt_frames, (unsigned int)c->gdt_ents)
+               ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[1] >> PAGE_SHIFT)), true)
+               ?: vcpu_set_root(v, gfn_to_mfn(d, _gfn(c->ctrlreg[3] >> PAGE_SHIFT)), false)
+               ?: vcpu_set_ldt(v, c->ldt_base, (unsigned int)c->ldt_ents);
+}
+
+/* Roots stay when it is to be tried again: they may have been long in validation. */
+static int drop_frames(struct vcpu *v, int rc)
+{
+    vcpu_drop_gdt(v);
+    (void)vcpu_set_ldt(v, 0, 0);
+    if (rc != -ERESTART && rc != -EAGAIN)
+        vcpu_drop_roots(v);
+    return rc;
+}
+
+int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    uint64_t dr[8], cr4 = guest_cr4_bits(v->domain);
+    struct arch_vcpu *a = &v->arch;
+    int rc = 0;
+
+    memcpy(dr, c->debugreg, sizeof(dr));
+    dr[4] = dr[5] = 0;
+    for (unsigned int i = 0; rc == 0 && i < 8; i++)
+        rc = i >> 1 == 2 ? 0 : guest_debugreg(i, &dr[i]);
+    if (rc)
+        return rc;
+    if (c->gdt_ents > MAX_GDT_ENTRIES || c->ldt_ents > 8192 || (c->vm_assist & ~VM_ASSIST_VALID))
+        return -EINVAL;
+    if (!v->is_initialised) {
+        rc = take_frames(v, c) ?: arch_vcpu_set_context(v, c);
+        if (rc)
+            return drop_frames(v, rc);
+        if (v->vcpu_id == 0) /* the domain's, and others may be running already */
+            v->domain->vm_assist = c->vm_assist;
+    } else {
+        rc = same_frames(v, c) ? arch_vcpu_set_context(v, c) : -EOPNOTSUPP;
+        if (rc)
+            return rc;
+    }
+    memcpy(a->dr, dr, sizeof(dr));
+    a->cr4 = c->ctrlreg[4] ? (a->cr4 & ~cr4) | (c->ctrlreg[4] & cr4) : a->cr4;
+    v->is_initialised = true;
+    return 0;
+}
+
+/* ---- the rest ---- */
 
 /** HYPERVISOR_set_timer_op: VIRQ_TIMER at this system time; 0 stops it. Returns 0. */
 long hc_set_timer_op(uint64_t timeout_ns, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)

@@ -13,8 +13,8 @@ static const struct answer {
     const void *data;
     size_t bytes;
 } answers[] = {
-    [XENVER_extraversion] = ANSWER(xen_extraversion_t, ".0-xen-like"),
-    [XENVER_compile_info] = ANSWER(struct xen_compile_info, .compiler = "cc " __VERSION__),
+    [XENVER_extraversion] = ANSWER(xen_extraversion_t, XEN_EXTRA),
+    [XENVER_compile_info] = ANSWER(struct xen_compile_info, .compiler = XEN_COMPILER),
     [XENVER_capabilities] = ANSWER(xen_capabilities_info_t, "xen-3.0-x86_64"),
     [XENVER_changeset] = ANSWER(xen_changeset_info_t, ""),
     [XENVER_platform_parameters] = ANSWER(struct xen_platform_parameters, HV_VIRT_START),
@@ -67,5 +67,5 @@ static noinline long op_others(uint64_t cmd, uint64_t arg)
 long hc_xen_version(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     /* Linux calls this to have its events delivered, all the time */
-    return cmd == XENVER_version ? 4 << 16 | 17 : op_others(cmd, arg);
+    return cmd == XENVER_version ? XEN_MAJOR << 16 | XEN_MINOR : op_others(cmd, arg);
 }

@@ -31,4 +31,7 @@ void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint3
 bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool write,
                    uint32_t *value);
 
+/** There is a PCI function with this address. */
+bool pci_is_present(uint32_t segment, uint8_t bus, uint8_t devfn);
+
 void irq_print(void); /* debug key */

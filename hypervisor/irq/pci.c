@@ -79,12 +79,18 @@ static void conf_write(uint16_t bdf, uint8_t reg, unsigned int bytes, uint32_t v
                 &value);
 }
 
+bool pci_is_present(uint32_t segment, uint8_t bus, uint8_t devfn)
+{
+    return segment == 0 && conf_read((uint16_t)(bus << 8 | devfn), CONF_ID, 2) != 0xffff;
+}
+
 /* 0: the function has no such capability, or is not there. */
 static uint8_t find_cap(uint16_t bdf, uint8_t id)
 {
     uint8_t at;
 
-    if (conf_read(bdf, CONF_ID, 2) == 0xffff || !(conf_read(bdf, CONF_STATUS, 2) & STATUS_HAS_CAPS))
+    if (!pci_is_present(0, (uint8_t)(bdf >> 8), (uint8_t)bdf) ||
+        !(conf_read(bdf, CONF_STATUS, 2) & STATUS_HAS_CAPS))
         return 0;
     at = conf_read(bdf, CONF_CAPS, 1) & 0xfc;
     for (unsigned int n = 0; n < MAX_CAPS && at >= 0x40; n++) {

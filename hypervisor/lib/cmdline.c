@@ -40,6 +40,33 @@ bool cmdline_sizes(const char *s, uint64_t sizes[2])
 
 static bool parse_dom0_mem(const char *s) { return cmdline_sizes(s, options.dom0_mem_bytes); }
 
+/* spec-ctrl=no, or a list of: rsb, bhb-entry, verw or no- and one of them */
+static bool parse_spec_ctrl(const char *s)
+{
+    uint32_t on = options.spec_on, off = options.spec_off;
+    const char *no = s;
+
+    if (xl_next_word("no", &no, ',') == 0 && no == NULL) {
+        options.spec_off = SPEC_ALL;
+        options.spec_on = options.xpti = 0;
+        return true;
+    }
+    while (s) {
+        bool is_no = strncmp(s, "no-", 3) == 0;
+        int i;
+
+        s += is_no ? 3 : 0;
+        i = xl_next_word("rsb|bhb-entry|verw", &s, ',');
+        if (i < 0)
+            return false;
+        on = (on & ~(1u << i)) | (is_no ? 0 : 1u << i);
+        off = (off & ~(1u << i)) | (is_no ? 1u << i : 0);
+    }
+    options.spec_on = on;
+    options.spec_off = off;
+    return true;
+}
+
 const char cmdline_bools[] = "no|yes|off|on|false|true|disable|enable|0|1";
 static const char levels[] = "none|error|warning|info|debug|all";
 
@@ -56,6 +83,8 @@ static const struct option known[] = {
     { "smep", &options.smep, cmdline_bools, .mask = 1 },
     { "smap", &options.smap, cmdline_bools, .mask = 1 },
     { "watchdog", &options.watchdog, cmdline_bools, .mask = 1 },
+    { "xpti", &options.xpti, cmdline_bools, .mask = 1 },
+    { "spec-ctrl", .parse = parse_spec_ctrl },
 };
 
 static bool take_value(const struct option *o, const char *value)

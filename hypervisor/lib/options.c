@@ -9,4 +9,5 @@ struct options options = {
     .guest_loglvl = LOG_WARN + 1,
     .smep = true,
     .smap = true,
+    .xpti = XPTI_AUTO,
 };

@@ -11,9 +11,11 @@ enum {
     L_DOMLIST,
     L_DOMAIN,
     L_PAGE,
+    L_GRANT,
     L_EVENT,
     L_PIRQ,
     L_IRQ,
+    L_FIFO,
     L_SCHED,
     L_TIMER,
     L_IO,
@@ -23,7 +25,7 @@ enum {
 
 /* Not taken in interrupts, so they may be taken with interrupts on; all others may not. */
 #define LOCKS_WITH_INTERRUPTS \
-    (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_PIRQ | 1u << L_HEAP)
+    (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_GRANT | 1u << L_PIRQ | 1u << L_HEAP)
 
 #ifdef NDEBUG
 #define LOCK_CHECKS 0

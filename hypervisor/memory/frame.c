@@ -67,7 +67,7 @@ int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_b
 
     if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages) /* before all the work */
         return -E2BIG;
-    *out = heap_alloc(order, addr_bits);
+    *out = heap_alloc_some(d, order, order, addr_bits, &order);
     if (mfn_x(*out) == mfn_x(INVALID_MFN))
         return -ENOMEM;
     clear_frames(*out, 1ULL << order);
@@ -86,7 +86,7 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
     unsigned int done = 0, got;
 
     for (n = (unsigned int)MIN(n, room >> order); done < n;) {
-        mfn_t m = heap_alloc_some(order, order + fls64(n - done) - 1, addr_bits, &got);
+        mfn_t m = heap_alloc_some(d, order, order + fls64(n - done) - 1, addr_bits, &got);
 
         if (mfn_x(m) == mfn_x(INVALID_MFN))
             break;
@@ -116,6 +116,14 @@ int domain_assign_page(struct domain *d, mfn_t m)
 
 int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n) { return pages_give(d, m, n); }
 
+/* Off the list; whoever walks on it goes on behind it. */
+static void page_unlist_locked(struct domain *d, uint32_t i)
+{
+    if (unlikely(d->walk_at == i))
+        d->walk_at = page_list_next(d->page_list, i);
+    page_list_remove(&d->page_list, i);
+}
+
 /* What is d's no more, and may be in TLBs; x: its count_info. */
 static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x)
 {
@@ -125,7 +133,7 @@ static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x
         arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE);
         atomic_fetch_sub(&d->nr_mapped_uncached, 1);
     }
-    page_list_remove(&d->page_list, (uint32_t)mfn_x(page_to_mfn(pg)));
+    page_unlist_locked(d, (uint32_t)mfn_x(page_to_mfn(pg)));
     d->nr_pages--;
 }
 
@@ -144,7 +152,7 @@ bool domain_steal_page(struct domain *d, mfn_t m)
      */
     spin_lock(&d->page_lock);
     do
-        ok = (x & ~PGC_CACHE_MASK) == only_ours;
+        ok = (x & ~(PGC_CACHE_MASK | PGC_FOREIGN)) == only_ours;
     while (ok && !atomic_compare_exchange_weak(&pg->count_info, &x, PGC_NOBODYS | 1));
     if (ok)
         page_leave_locked(d, pg, x);
@@ -186,7 +194,7 @@ static bool put_allocated(struct domain *d, struct page_info *pg)
     pg = &frame_table[i];
     had = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED;
     if (had) { /* stays for now, behind those that are ALLOCATED */
-        page_list_remove(&d->page_list, i);
+        page_unlist_locked(d, i);
         page_list_insert(&d->page_list, i, false);
     }
     spin_unlock(&d->page_lock);
@@ -203,8 +211,24 @@ bool page_put_allocated(struct page_info *pg)
     return (x & PGC_ALLOCATED) && put_allocated(owners[PGC_OWNER(x)], pg);
 }
 
+mfn_t domain_walk_pages(struct domain *d)
+{
+    uint32_t i;
+
+    spin_lock(&d->page_lock);
+    if (!d->walking)
+        d->walk_at = d->page_list;
+    d->walking = true;
+    i = d->walk_at;
+    if (i)
+        d->walk_at = page_list_next(d->page_list, i);
+    spin_unlock(&d->page_lock);
+    return i ? _mfn(i) : INVALID_MFN;
+}
+
 int domain_relinquish_pages(struct domain *d)
 {
+    (void)domain_claim_pages(d, 0);
     for (unsigned int n = 1; put_allocated(d, NULL); n++)
         if (n % 32 == 0 && hypercall_preempt_check())
             return -ERESTART;

@@ -5,6 +5,7 @@
  *   [63] ALLOCATED   the owner's own reference is held (the frame is in the owner's list)
  *   [62] RAM         the entry describes RAM at all (constant after boot)
  *   [61] HV          belongs to the hypervisor, or is shared by it with guests (never on a list)
+ *   [60] FOREIGN     a domain that is not the owner may have mapped it for writing (paging/types.c)
  *   [59:57] cache attribute: PAT index of the guest's mappings, 0 write-back (rule 12)
  *   [56] FREE        head of a free block of 2^order frames; [52:48] order
  *   [47:32] owner    domain id; DOMID_INVALID when nobody's
@@ -30,6 +31,7 @@ _Static_assert(sizeof(struct page_info) == 24, "24 bytes a frame");
 #define PGC_ALLOCATED (1ULL << 63)
 #define PGC_RAM (1ULL << 62)
 #define PGC_HV (1ULL << 61)
+#define PGC_FOREIGN (1ULL << 60)
 #define PGC_CACHE_SHIFT 57
 #define PGC_CACHE_MASK (7ULL << PGC_CACHE_SHIFT)
 #define PGC_FREE (1ULL << 56)

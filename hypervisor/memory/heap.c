@@ -18,6 +18,7 @@ static uint32_t free_head[NR_ZONES][NR_ORDERS];           /* 0: none (frame 0 is
 static uint32_t free_orders[NR_ZONES];                    /* bit per list that is not empty */
 static uint32_t free_zones;                               /* bit per zone that has such a list */
 static uint64_t nr_free, nr_total;
+static uint64_t nr_claimed; /* of nr_free, by all domains */
 
 static unsigned int zone_of(uint64_t mfn)
 {
@@ -105,6 +106,7 @@ void heap_add_ram(uint64_t start, uint64_t end)
     for (uint64_t g = first >> FRAME_GROUP_SHIFT; g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
         frame_group_valid[g / 64] |= 1ULL << (g % 64);
     max_mfn = MAX(max_mfn, last);
+    nr_total += last - first;
     *t = (struct page_info){ .count_info = PGC_NOBODYS };
     for (uint64_t done = 1; done < last - first; done += n) { /* from what the caches still have */
         n = MIN(done, ADD_AT_ONCE);
@@ -117,7 +119,6 @@ void heap_free_range(uint64_t start, uint64_t end)
 {
     uint64_t first = MAX(DIV_ROUND_UP(start, PAGE_SIZE), 1), last = MAX(end >> PAGE_SHIFT, first);
 
-    nr_total += last - first;
     range_free(first, last);
 }
 
@@ -145,16 +146,34 @@ static uint64_t block_take(unsigned int least, unsigned int most, unsigned int m
     return 0;
 }
 
-mfn_t heap_alloc_some(unsigned int least, unsigned int most, unsigned int addr_bits,
-                      unsigned int *order)
+/* May d have 2^order more frames? The hypervisor itself needs little. */
+static bool claims_permit(const struct domain *d, unsigned int order)
+{
+    return d == NULL || nr_free + d->nr_claimed >= nr_claimed + (1ULL << order);
+}
+
+static void claim_shrink(struct domain *d, uint64_t n)
+{
+    n = MIN(n, d->nr_claimed);
+    d->nr_claimed -= n;
+    nr_claimed -= n;
+}
+
+mfn_t heap_alloc_some(struct domain *d, unsigned int least, unsigned int most,
+                      unsigned int addr_bits, unsigned int *order)
 {
     unsigned int bits = addr_bits ? MIN(addr_bits, PADDR_BITS_MAX) : PADDR_BITS_MAX;
-    uint64_t latest = 0, mfn;
+    uint64_t latest = 0, mfn = 0;
 
     if (bits < ZONE0_BITS)
         return INVALID_MFN;
     spin_lock(&heap_lock);
-    mfn = block_take(least, most, bits - ZONE0_BITS, order);
+    while (unlikely(nr_claimed) && most > least && !claims_permit(d, most))
+        most--;
+    if (likely(!nr_claimed) || claims_permit(d, most))
+        mfn = block_take(least, most, bits - ZONE0_BITS, order);
+    if (unlikely(nr_claimed) && mfn && d)
+        claim_shrink(d, 1ULL << *order);
     spin_unlock(&heap_lock);
     if (mfn == 0)
         return INVALID_MFN;
@@ -173,8 +192,27 @@ mfn_t heap_alloc_some(unsigned int least, unsigned int most, unsigned int addr_b
 
 mfn_t heap_alloc(unsigned int order, unsigned int addr_bits)
 {
-    return heap_alloc_some(order, order, addr_bits, &order);
+    return heap_alloc_some(NULL, order, order, addr_bits, &order);
 }
+
+int domain_claim_pages(struct domain *d, uint64_t pages)
+{
+    uint64_t have = READ_ONCE(d->nr_pages);
+    int rc = 0;
+
+    spin_lock(&heap_lock);
+    if (pages == 0)
+        claim_shrink(d, d->nr_claimed);
+    else if (d->nr_claimed || READ_ONCE(d->is_dying) || pages <= have || pages > d->max_pages)
+        rc = -EINVAL;
+    else if (pages - have > nr_free - MIN(nr_claimed, nr_free))
+        rc = -ENOMEM;
+    else
+        nr_claimed += d->nr_claimed = pages - have;
+    spin_unlock(&heap_lock);
+    return rc;
+}
+uint64_t heap_claimed_pages(void) { return READ_ONCE(nr_claimed); }
 
 /* They are nobody's any more. The stamp: if no guest had it, it is in no TLB, or it has one. */
 static void frames_leave(struct page_info *pg, uint64_t n)

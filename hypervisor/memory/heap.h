@@ -24,13 +24,17 @@ void heap_free_range(uint64_t start, uint64_t end);
  * addresses first). Contents undefined; count_info is HV, count 1. INVALID_MFN if there are none.
  */
 mfn_t heap_alloc(unsigned int order, unsigned int addr_bits);
-/** The same with the smallest free block of least..most, or half of a bigger one; *order: which. */
-mfn_t heap_alloc_some(unsigned int least, unsigned int most, unsigned int addr_bits,
-                      unsigned int *order);
+/**
+ * The same for d, so not out of what others have claimed, with the smallest free block of least..most,
+ * or half of a bigger one; *order: which. Its claim becomes smaller. NULL: for the hypervisor.
+ */
+mfn_t heap_alloc_some(struct domain *d, unsigned int least, unsigned int most,
+                      unsigned int addr_bits, unsigned int *order);
 /** Free what heap_alloc() gave; or any n frames one behind the other that it gave. */
 void heap_free(mfn_t m, unsigned int order);
 void heap_free_frames(mfn_t m, uint64_t n);
 uint64_t heap_free_pages(void);
+/** All RAM, that of the hypervisor and of domains, too. */
 uint64_t heap_total_pages(void);
 
 /** One zeroed frame for the hypervisor, as a pointer; NULL if there is none. */
@@ -64,7 +68,18 @@ int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n);
 bool domain_steal_page(struct domain *d, mfn_t m);
 
 /**
- * A dying domain's last step: drop the owner's reference on all its frames. 0, or -ERESTART to call
+ * Keep so many free frames for d that it can have `pages` in all, instead of its earlier claim; 0: none.
+ * 0, or -EINVAL: it has a claim, has as many already, may not have so many, or is dying; -ENOMEM.
+ */
+int domain_claim_pages(struct domain *d, uint64_t pages);
+/** All that is claimed. */
+uint64_t heap_claimed_pages(void);
+
+/** Of a dying domain, which gets no new ones: a frame that it owns, each once; INVALID_MFN: no more. */
+mfn_t domain_walk_pages(struct domain *d);
+
+/**
+ * A dying domain's last step: drop its claim and the owner's reference on all its frames. 0, or -ERESTART to call
  * again. What others still map stays on d's list (d->nr_pages) until they let go.
  */
 int domain_relinquish_pages(struct domain *d);

@@ -13,7 +13,6 @@
 
 #define MAX_VCPUS 64 /* per domain */
 #define DOMAIN_NAME_BYTES 64
-#define NR_EVTCHN_MAX 4096 /* two-level ABI, 64-bit */
 #define NR_IOPORTS 65536
 #define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
 
@@ -31,10 +30,11 @@ static inline bool ranges_have(const struct mfn_range *r, uint32_t nr, uint64_t 
 }
 
 /* Why a vCPU does not run; it may run when the word is zero. */
-#define VPF_BLOCKED (1u << 0) /* SCHEDOP_block or poll: an event or a timer ends it */
-#define VPF_DOWN (1u << 1)    /* not yet up, or VCPUOP_down */
-#define VPF_PAUSED (1u << 2)  /* the domain is paused, shut down or crashed */
-#define VPF_POLL (1u << 3)    /* beside VPF_BLOCKED: in SCHEDOP_poll */
+#define VPF_BLOCKED (1u << 0)  /* SCHEDOP_block or poll: an event or a timer ends it */
+#define VPF_DOWN (1u << 1)     /* not yet up, or VCPUOP_down */
+#define VPF_PAUSED (1u << 2)   /* the domain is paused, or dies */
+#define VPF_POLL (1u << 3)     /* beside VPF_BLOCKED: in SCHEDOP_poll */
+#define VPF_SHUTDOWN (1u << 4) /* the domain is shut down or crashed */
 
 struct vcpu {
     struct arch_vcpu arch; /* x86/: registers and all that the guest set; first for the asm */
@@ -48,8 +48,9 @@ struct vcpu {
     _Atomic uint32_t pause_flags; /* VPF_* */
     struct sched_vcpu *sched;
     struct vcpu_timers *timers;
-    _Atomic uint32_t processor; /* pCPU whose run queue it is on */
-    _Atomic bool running;       /* registers are loaded on a CPU */
+    _Atomic uint32_t processor;            /* pCPU whose run queue it is on */
+    _Atomic bool running;                  /* registers are loaded on a CPU */
+    uint64_t hard_affinity, soft_affinity; /* as domctl set them; policy may cut them */
 
     /* runstate: written by sched/ on the vCPU's own CPU */
     struct vcpu_runstate_info runstate;
@@ -76,10 +77,25 @@ static inline bool vcpu_has_nmi(const struct vcpu *v)
     return atomic_load(&v->mce_pending) || (atomic_load(&v->nmi_pending) && !v->arch.nmi_masked);
 }
 
+/* hypercall/hypfs_op.c: whose page tables map frames of a dying domain; one looks at a time. */
+#define NR_HOLDERS 4
+struct holders {
+    _Atomic bool busy;
+    uint64_t next_mfn; /* how far the search has come; 0: not begun */
+    uint32_t nr;       /* of those below; NR_HOLDERS + 1: there are more */
+    struct {
+        domid_t id;
+        uint32_t nr_mappings;
+    } of[NR_HOLDERS];
+};
+
 struct domain {
-    domid_t domain_id;  /* constant after creation: no lock */
-    bool is_privileged; /* the control domain */
-    bool is_hwdom;      /* owns the devices */
+    domid_t domain_id; /* constant after creation: no lock */
+    bool is_hwdom;     /* the hardware domain: owns the devices, its end is the machine's */
+    union {
+        uint32_t roles;         /* ROLE_*, createdomain's ssidref; see policy_check() */
+        bool is_privileged : 1; /* ROLE_CONTROL of them */
+    };
     uint32_t max_vcpus;
     struct vcpu *vcpu[MAX_VCPUS]; /* NULL until created; pointers never change afterwards */
     _Atomic uint32_t refs;        /* domain_get()/domain_put() */
@@ -91,14 +107,19 @@ struct domain {
     bool is_dying;
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*; the first one counts */
     uint32_t pause_count;
-    _Atomic uint8_t death;        /* how far domain_kill() has come */
+    bool shutdown_told;                 /* it has stopped, and who must know has been told */
+    _Atomic uint8_t death;              /* how far domain_kill() has come */
+    struct domain_watchdogs *watchdogs; /* SCHEDOP_watchdog; NULL until there is one */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
     struct spinlock page_lock;
-    uint32_t page_list; /* first frame owned, index into the frame table; 0: none */
-    uint64_t nr_pages;  /* frames owned */
-    uint64_t max_pages; /* limit */
+    uint32_t page_list;  /* first frame owned, index into the frame table; 0: none */
+    uint64_t nr_pages;   /* frames owned */
+    uint64_t max_pages;  /* limit */
+    uint32_t walk_at;    /* domain_walk_pages(): the next frame; 0: none */
+    bool walking;        /* it has begun */
+    uint64_t nr_claimed; /* XENMEM_claim_pages: free frames kept for it; guarded by heap.c's lock */
     _Atomic uint64_t nr_mapped_uncached; /* frames mapped other than write-back, rule 12 */
     shared_info_t *shared_info;
     mfn_t shared_info_mfn;
@@ -106,23 +127,37 @@ struct domain {
 
     /* paging/: page-table updates of one domain are serialized by it (L_PAGE) */
     struct spinlock mmu_lock;
-    uint32_t dead_tables;    /* tables whose contents must be let go (paging/types.c); 0: none */
-    uint32_t relinquish_mfn; /* how far paging_relinquish() has come */
+    uint32_t dead_tables; /* tables whose contents must be let go (paging/types.c); 0: none */
     _Atomic uint64_t dirty_cpus; /* CPUs whose TLBs may hold entries of this domain */
+
+    /* hypercall/memory_op.c */
+    uint8_t *memory_map;    /* XENMEM_set_memory_map: a frame of e820 entries, or NULL; d->lock */
+    uint32_t nr_memory_map; /* how many of them */
+
+    /* grant/ */
+    struct grant_table *grant;
+    uint32_t max_grant_frames, max_maptrack_frames; /* limits: grant_set_limits() */
 
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
     struct evtchn_domain *evtchn;
+    uint32_t
+        max_evtchn_port; /* as in createdomain: the highest number; set before the domain runs */
+    const mfn_t *event_frames; /* of the guest's, event/ holds writable references to these */
+    uint32_t nr_event_frames;
+
+    /* sched/: domctl's scheduler_op */
+    uint16_t weight, cap;
 
     /* irq/ */
     uint32_t pci_cf8; /* what the domain wrote to port cf8 last */
 
     /* domain/: what it was started with at boot; shown by hypfs_op. Constant after the builder */
     char name[DOMAIN_NAME_BYTES]; /* "": it has none */
-    uint32_t role;                /* ROLE_* */
     /* the rings for the store and the console, with ports that wait for domain 0; port 0: none */
     mfn_t store_mfn, console_mfn;
     evtchn_port_t store_port, console_port;
+    struct holders holders; /* hypercall/ */
 
     /* console/ */
     char *console_line;   /* a page: what it wrote of a line; NULL: it may not write */
@@ -139,7 +174,44 @@ struct domain {
     int64_t time_offset_s; /* guest's wall clock against the machine's */
     uint32_t tsc_mode;     /* TSC_MODE_* of <xen/...>: 0 default, 1 always, 2 never */
     bool vtsc;             /* rdtsc is emulated for this domain */
+    /* its TSC when emulated: counts at tsc_khz (0: the machine's) from system time tsc_start_ns on */
+    uint32_t tsc_khz, tsc_mul; /* mul and shift: as in vcpu_time_info */
+    int8_t tsc_shift;
+    uint64_t tsc_start_ns;
+    uint32_t tsc_incarnation; /* how often it was restored */
+
+    /* emulate/: its own CPU policy, constant once the domain has run; NULL: all that we offer */
+    struct cpu_policy *cpu_policy;
 };
+
+/* Roles of a domain, a set of these; in none it is a guest. domain/policy.c says what each may do. */
+#define ROLE_CONTROL (1u << 0)  /* creates, watches and ends others */
+#define ROLE_HARDWARE (1u << 1) /* drives devices: may have ports, MMIO and interrupts */
+#define ROLE_STORE (1u << 2)    /* keeps the store: is told who came and went */
+#define ROLES_ALL (ROLE_CONTROL | ROLE_HARDWARE | ROLE_STORE)
+
+enum right {
+    /* over a domain */
+    RIGHT_INFO,    /* see what it has and how it is doing */
+    RIGHT_CONTROL, /* its life: create, pause, destroy, vCPUs, limits, shares */
+    RIGHT_MEMORY,  /* its frames: give, take, map, look at */
+    RIGHT_EVENTS,  /* its event channels: create, look at, close */
+    RIGHT_GRANTS,  /* its grant table: set up, look at */
+    RIGHT_ASSIGN,  /* give it devices' ports, MMIO and interrupts, which the caller has */
+    RIGHT_DEVICES, /* have such */
+    /* over the machine, which no domain is the target of */
+    RIGHT_MACHINE, /* ask about it and set what is for all: sysctl, platform_op */
+    RIGHT_CONSOLE, /* its console */
+    NR_RIGHTS
+};
+/**
+ * May caller do what to target? NULL: to a plain guest, if there is one; or to the machine. Nobody acts
+ * for a domain with a role that it does not have itself, it only sees it. Constant: needs no lock.
+ * Returns 0 or -EPERM.
+ */
+int policy_check(const struct domain *caller, const struct domain *target, enum right what);
+/** May caller create a domain in these roles? 0; -EPERM it has not all of them; -EINVAL no such role. */
+int policy_check_roles(const struct domain *caller, uint32_t roles);
 
 /** The domain with this id, or NULL; takes a reference. DOMID_SELF is the caller's. */
 struct domain *domain_get_by_id(struct domain *caller, domid_t id);

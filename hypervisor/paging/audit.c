@@ -11,6 +11,7 @@ struct expected {
 
 static struct expected *want, *reserved; /* by frame; of one audit at a time */
 static unsigned int nr_bad;
+void (*paging_audit_others)(paging_held_fn *fn);
 
 static void complain_if(bool bad, const char *what, uint64_t mfn)
 {
@@ -50,7 +51,7 @@ static void audit_frame(uint64_t mfn, uint64_t x)
 
     if (x & PGT_PINNED)
         expect(_mfn(mfn), type, mfn);
-    if (!(x & (PGT_VALID | PGT_PARTIAL | PGT_DEAD)) || type == PGT_WRITABLE)
+    if (!(x & (PGT_VALID | PGT_PARTIAL | PGT_DEAD)) || type == PGT_WRITABLE || x == TYPE_READ_ONLY)
         return;
     want[mfn].refs++;
     complain_if((x & PGT_VALID) && (x & ~PGT_PINNED) - PGT_COUNT(x) !=
@@ -86,21 +87,28 @@ static void audit_vcpu(const struct vcpu *v)
     expect_held(v->info_mfn, PGT_WRITABLE);
 }
 
+static void expect_others(mfn_t m, bool writable)
+{
+    expect(m, writable ? PGT_WRITABLE : PGT_NONE, 0);
+}
+
 static void audit_expectations(uint64_t mfn)
 {
     uint64_t c = frame_table[mfn].count_info, x = frame_table[mfn].type_info;
 
     if (c & PGC_HV) { /* its own references are not known here */
+        /* what was shared with a domain that is gone, others may still map */
         complain_if(PGC_COUNT(c) < want[mfn].refs ||
-                        (PGC_OWNER(c) == DOMID_INVALID && want[mfn].refs),
+                        (PGC_OWNER(c) == DOMID_INVALID && want[mfn].refs &&
+                         PGC_COUNT(c) != want[mfn].refs),
                     "references on a frame of the hypervisor's", mfn);
-        complain_if((x & PGT_IN_USE) && PGT_TYPE(x) != PGT_WRITABLE,
+        complain_if((x & PGT_IN_USE) && PGT_TYPE(x) != PGT_WRITABLE && x != TYPE_READ_ONLY,
                     "a frame of the hypervisor's is a table", mfn);
     } else {
         complain_if(PGC_COUNT(c) != want[mfn].refs + !!(c & PGC_ALLOCATED),
                     "references do not add up", mfn);
     }
-    complain_if((x & PGT_VALID ? PGT_COUNT(x) : 0) != want[mfn].types,
+    complain_if((x & PGT_VALID ? PGT_COUNT(x) : 0) != want[mfn].types + (x == TYPE_READ_ONLY),
                 "type references do not add up", mfn);
     complain_if((x & PGT_BUSY) || ((x & PGT_VALID) && !PGT_COUNT(x)),
                 "in a state that does not last", mfn);
@@ -122,9 +130,14 @@ unsigned int paging_audit(void)
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)) && PGC_COUNT(frame_table[m].count_info))
             audit_frame(m, frame_table[m].type_info);
-    for (struct domain *d = domain_list; d; d = d->next) /* all stand still: no lock */
+    for (struct domain *d = domain_list; d; d = d->next) { /* all stand still: no lock */
         for_each_vcpu (d, v)
             audit_vcpu(v);
+        for (uint32_t i = 0; i < d->nr_event_frames; i++)
+            expect(d->event_frames[i], PGT_WRITABLE, 0);
+    }
+    if (paging_audit_others)
+        paging_audit_others(expect_others);
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)))
             audit_expectations(m);

@@ -8,24 +8,9 @@
 #define BATCH_BYTES 256u
 #define LIST_PREEMPTED (1u << 31) /* in a count that we made: this is a continuation */
 
-/* "Owner" of what a request names with DOMID_IO: no frame has it, so only MMIO can be mapped. */
-static struct domain io_owner = { .domain_id = DOMID_IO };
-
 /*
- * Whose frames a request may name. The place for policy: mapping the frames of other domains
- * (toolstack, DOMID_XEN) comes with the hypercalls that build domains.
- */
-static int frame_owner(struct domain *d, domid_t id, struct domain **owner)
-{
-    *owner = id == DOMID_IO ? &io_owner : d;
-    if (id == DOMID_SELF || (id == DOMID_IO && may_map_uncached(d)))
-        return 0;
-    return id == DOMID_IO || id == DOMID_XEN ? -EPERM : -ESRCH;
-}
-
-/*
- * As many of nr requests of d's as time allows; *i counts those done. 0 or an error. What operations
- * leave over is drained before each request.
+ * As many of nr requests about d's tables and owner's frames as time allows; *i counts those done. 0 or
+ * an error. What operations leave over is drained before each request.
  */
 typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, uint32_t nr,
                      uint32_t *i);
@@ -35,15 +20,15 @@ typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, ui
  * LIST_PREEMPTED from ourselves: then *done_out holds what was done before. It is the guest's own
  * affair: it only adds up.
  */
-static hot_inline long list_do(unsigned int nr_hypercall, uint64_t list, uint64_t count,
-                               uint64_t done_out, uint64_t foreign, uint32_t size, batch_fn *fn)
+static hot_inline long list_do(struct domain *d, struct domain *owner, unsigned int nr_hypercall,
+                               uint64_t list, uint64_t count, uint64_t done_out, uint64_t foreign,
+                               uint32_t size, batch_fn *fn)
 {
     uint32_t nr = (uint32_t)count & ~LIST_PREEMPTED, i = 0, done = 0;
     uint64_t req[BATCH_BYTES / sizeof(uint64_t)];
-    struct domain *d = current->domain, *owner;
-    long rc = frame_owner(d, (domid_t)foreign, &owner), left;
+    long rc = 0, left;
 
-    if (rc == 0 && unlikely(count & LIST_PREEMPTED) && done_out)
+    if (unlikely(count & LIST_PREEMPTED) && done_out)
         rc = copy_from_guest(&done, _gva(done_out), sizeof(done));
     if (unlikely(rc))
         return rc;
@@ -76,6 +61,36 @@ static hot_inline long list_do(unsigned int nr_hypercall, uint64_t list, uint64_
                                                   (nr - i) | LIST_PREEMPTED, done_out, foreign });
 }
 
+/* With FOREIGNDOM: of mmuext_op whose tables, of mmu_update whose frames and, in the upper half, tables. */
+static noinline long list_do_foreign(unsigned int nr_hypercall, uint64_t list, uint64_t count,
+                                     uint64_t done_out, uint64_t foreign, uint32_t size,
+                                     batch_fn *fn)
+{
+    bool is_update = nr_hypercall == __HYPERVISOR_mmu_update;
+    uint32_t pt_dom = is_update ? (uint32_t)foreign >> 16 : 0;
+    struct domain *caller = current->domain, *d = caller, *owner;
+    long rc = foreign_get((domid_t)foreign, &owner);
+
+    if (rc)
+        return rc;
+    if (!is_update)
+        d = owner;
+    else if (pt_dom && pt_dom - 1 != caller->domain_id)
+        rc = pt_dom - 1 > DOMID_SELF ? -ESRCH : foreign_get((domid_t)(pt_dom - 1), &d);
+    if (rc == 0) {
+        /* who owns no tables; or one domain's frame would become a part of another one's space */
+        if (!foreign_is_real(d) || (d != caller && d != owner))
+            rc = -EPERM;
+        else
+            rc = list_do(d, owner, nr_hypercall, list, count, done_out, foreign, size, fn);
+        if (is_update)
+            foreign_put(d);
+    }
+    foreign_put(owner);
+    return rc;
+}
+_Static_assert(DOMID_SELF == DOMID_FIRST_RESERVED, "ABI: beyond are no domains");
+
 /* ---- mmu_update ---- */
 
 int plain_write(struct domain *d, struct page_info *pg, uint64_t *p, uint64_t val)
@@ -88,13 +103,14 @@ int plain_write(struct domain *d, struct page_info *pg, uint64_t *p, uint64_t va
     return 0;
 }
 
-/* All but an entry p of an L1 table: as mmu_update_one(). */
+/* All but an entry p of d's own L1 table that names its own frame: as mmu_update_one(). */
 static noinline int mmu_update_other(struct domain *d, struct domain *owner, struct page_info *pg,
                                      pte_t *p, unsigned int cmd, uint64_t val)
 {
+    bool of_owner = cmd == MMU_MACHPHYS_UPDATE && foreign_is_real(owner);
     int rc = 0;
 
-    if (!page_get_owned(pg, page_key(d->domain_id)))
+    if (!page_get_owned(pg, page_key((of_owner ? owner : d)->domain_id)))
         return -EINVAL;
     if (cmd > MMU_PT_UPDATE_NO_TRANSLATE) {
         rc = -ENOSYS;
@@ -105,8 +121,10 @@ static noinline int mmu_update_other(struct domain *d, struct domain *owner, str
 
         if (!(x & PGT_VALID) || PGT_TYPE(x) > PGT_L4)
             rc = plain_write(d, pg, p, val);
-        else if (PGT_TYPE(x) == PGT_L1) /* with MMU_PT_UPDATE_NO_TRANSLATE */
-            rc = l1_update(d, owner, page_key(owner->domain_id), p, val, PTE_SET, NULL);
+        else if (PGT_TYPE(x) == PGT_L1)
+            rc = foreign_pte(owner, &val)
+                     ?: l1_update(d, owner, owner_key(d, owner), p, val,
+                                  cmd == MMU_PT_UPDATE_PRESERVE_AD ? PTE_KEEP_AD : PTE_SET, NULL);
         else if (owner == d)
             rc = upper_update(d, pg, p, val, cmd == MMU_PT_UPDATE_PRESERVE_AD);
         else
@@ -125,7 +143,7 @@ struct target {
 
 /* 0 or 1 done, 1 if it took long; else an error, and nothing changed. d->mmu_lock is held. */
 static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, uint64_t key,
-                                     struct target *t, uint64_t ptr, uint64_t val)
+                                     struct target *t, uint64_t ptr, uint64_t val, bool foreign)
 {
     mfn_t m = gfn_to_mfn(d, _gfn(ptr >> PAGE_SHIFT));
     pte_t *p;
@@ -138,27 +156,28 @@ static hot_inline int mmu_update_one(struct domain *d, struct domain *owner, uin
         *t = (struct target){ mfn_x(m), pg, mfn_to_virt(page_to_mfn(pg)) };
     }
     p = (pte_t *)(t->va + (ptr & ~PAGE_MASK & ~7ULL));
-    if (unlikely((ptr & (7 & ~MMU_PT_UPDATE_PRESERVE_AD)) || !is_table_of(t->pg, d, PGT_L1)))
+    if (foreign ||
+        unlikely((ptr & (7 & ~MMU_PT_UPDATE_PRESERVE_AD)) || !is_table_of(t->pg, d, PGT_L1)))
         return mmu_update_other(d, owner, t->pg, p, ptr & 7, val);
-    return ptr & MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, owner, key, p, val, PTE_KEEP_AD, NULL)
-                                           : l1_update(d, owner, key, p, val, PTE_SET, NULL);
+    return ptr & MMU_PT_UPDATE_PRESERVE_AD ? l1_update(d, d, key, p, val, PTE_KEEP_AD, NULL)
+                                           : l1_update(d, d, key, p, val, PTE_SET, NULL);
 }
 _Static_assert(MMU_NORMAL_PT_UPDATE == 0 && MMU_PT_UPDATE_PRESERVE_AD == 2, "ABI: mmu_update.ptr");
 
-static hot_inline int mmu_update_batch(struct domain *d, struct domain *owner, const void *reqs,
-                                       uint32_t nr, uint32_t *i)
+static hot_inline int update_batch(struct domain *d, struct domain *owner, const void *reqs,
+                                   uint32_t nr, uint32_t *i, bool foreign)
 {
     const struct mmu_update *req = reqs, *end = req + nr;
-    const uint64_t key = page_key(owner->domain_id);
+    const uint64_t key = page_key(d->domain_id);
     struct target t = { ~0ULL, NULL, NULL };
     int rc = 0;
 
     spin_lock(&d->mmu_lock);
     for (; rc == 0 && req < end; req++) {
-        rc = tables_drain_locked(d);
+        rc = foreign && READ_ONCE(d->is_dying) ? -EINVAL : tables_drain_locked(d);
         if (likely(rc == 0))
             /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied in by inline assembly */
-            rc = mmu_update_one(d, owner, key, &t, req->ptr, req->val);
+            rc = mmu_update_one(d, owner, key, &t, req->ptr, req->val, foreign);
         if (unlikely(rc < 0))
             break;
         if (unlikely(rc))
@@ -169,27 +188,40 @@ static hot_inline int mmu_update_batch(struct domain *d, struct domain *owner, c
     return rc;
 }
 
+static hot_inline int update_batch_own(struct domain *d, struct domain *owner, const void *reqs,
+                                       uint32_t nr, uint32_t *i)
+{
+    return update_batch(d, d, reqs, nr, i, false);
+}
+static int update_batch_foreign(struct domain *d, struct domain *owner, const void *reqs,
+                                uint32_t nr, uint32_t *i)
+{
+    return update_batch(d, owner, reqs, nr, i, true);
+}
+
 /**
  * HYPERVISOR_mmu_update: checked writes to page tables (and plain ones to other own frames), and M2P.
  * @reqs      guest address of struct mmu_update[]; ptr is a machine address, its bits 1:0 MMU_*
  * @count     how many; LIST_PREEMPTED in a continuation
  * @done_out  guest address where the number of requests done goes, or 0
- * @foreign   [15:0] whose frames entries may name: DOMID_SELF, DOMID_IO; [31:16] whose tables these
- *            are, plus 1: 0, or the caller itself
+ * @foreign   [15:0] whose frames L1 entries may name, or whose M2P entry is set: DOMID_SELF, DOMID_IO,
+ *            DOMID_XEN (see foreign_pte()), another domain; [31:16] whose tables these are, plus 1: 0,
+ *            the caller itself, or the domain whose frames they name
  * Returns 0 or for the first request that was not done: -EFAULT the list is unreadable; -ENOSYS
- *   unknown command; -EINVAL bad address, entry or type of frame; -EBUSY an L1 entry names a frame
- *   that is not the owner's or may not be written; -EPERM MMIO that is not permitted, or no right to the foreign
- *   domain; -ESRCH no such domain.
- * Takes d->mmu_lock. Preemptible.
+ *   unknown command; -EINVAL bad address, entry or type of frame, or the tables' domain is dying;
+ *   -EBUSY an L1 entry names a frame that is not the owner's or may not be written; -EPERM MMIO that
+ *   is not permitted, or no right to the foreign domain; -ESRCH no such domain.
+ * Takes the mmu_lock of the tables' domain. Preemptible.
  */
 long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    uint32_t pt_dom = (uint32_t)foreign >> 16;
+    struct domain *d = current->domain;
 
-    if (pt_dom && pt_dom - 1 != current->domain->domain_id && pt_dom - 1 != DOMID_SELF)
-        return -ESRCH;
-    return list_do(__HYPERVISOR_mmu_update, reqs, count, done_out, foreign,
-                   sizeof(struct mmu_update), mmu_update_batch);
+    if (unlikely((uint32_t)foreign != DOMID_SELF))
+        return list_do_foreign(__HYPERVISOR_mmu_update, reqs, count, done_out, foreign,
+                               sizeof(struct mmu_update), update_batch_foreign);
+    return list_do(d, d, __HYPERVISOR_mmu_update, reqs, count, done_out, foreign,
+                   sizeof(struct mmu_update), update_batch_own);
 }
 
 /* ---- update_va_mapping ---- */
@@ -223,25 +255,24 @@ static noinline int va_flush(struct domain *d, uint64_t va, uint64_t flags, uint
     return 0;
 }
 
-static hot_inline long va_update(uint64_t va, pte_t new, uint64_t flags, domid_t domid)
+static hot_inline long va_update(struct domain *d, struct domain *owner, uint64_t va, pte_t new,
+                                 uint64_t flags)
 {
-    struct domain *d = current->domain, *owner;
     uint64_t where = flags & ~UVMF_FLUSHTYPE_MASK, vcpus = 0;
-    long rc = frame_owner(d, domid, &owner);
     pte_t *p;
+    long rc;
 
-    if (rc)
-        return rc;
     if (unlikely(where > UVMF_ALL) &&
         copy_from_guest(&vcpus, _gva(where), DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EFAULT;
     spin_lock(&d->mmu_lock);
     rc = tables_drain_locked(d);
     p = walk_l1(current->arch.cr3_kernel, va);
+    if (unlikely(owner != d) && rc == 0)
+        rc = foreign_pte(owner, &new);
     if (likely(rc == 0))
-        rc = likely(p != NULL)
-                 ? l1_update(d, owner, page_key(owner->domain_id), p, new, PTE_SET, NULL)
-                 : -EINVAL;
+        rc = likely(p != NULL) ? l1_update(d, owner, owner_key(d, owner), p, new, PTE_SET, NULL)
+                               : -EINVAL;
     spin_unlock(&d->mmu_lock);
     if (rc == 0 && (flags & UVMF_FLUSHTYPE_MASK) != UVMF_NONE)
         return va_flush(d, va, flags, vcpus);
@@ -258,14 +289,21 @@ static hot_inline long va_update(uint64_t va, pte_t new, uint64_t flags, domid_t
  */
 long hc_update_va_mapping(uint64_t va, uint64_t pte, uint64_t flags, uint64_t a4, uint64_t a5)
 {
-    return va_update(va, pte, flags, DOMID_SELF);
+    return va_update(current->domain, current->domain, va, pte, flags);
 }
 
-/** The same with the frame of another domain: see frame_owner(). */
+/** The same with the frame of another domain: see foreign_get(). */
 long hc_update_va_mapping_otherdomain(uint64_t va, uint64_t pte, uint64_t flags, uint64_t domid,
                                       uint64_t a5)
 {
-    return va_update(va, pte, flags, (domid_t)domid);
+    struct domain *owner;
+    long rc = foreign_get((domid_t)domid, &owner);
+
+    if (rc)
+        return rc;
+    rc = va_update(current->domain, owner, va, pte, flags);
+    foreign_put(owner);
+    return rc;
 }
 
 /* ---- mmuext_op ---- */
@@ -277,7 +315,7 @@ int paging_pin(struct domain *d, mfn_t m, enum page_type type)
     int rc;
 
     spin_lock(&d->mmu_lock);
-    rc = table_get(d, m, type);
+    rc = READ_ONCE(d->is_dying) ? -EINVAL : table_get(d, m, type);
     if (likely(rc == 0)) {
         x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
         if (x & PGT_PINNED) {
@@ -380,16 +418,37 @@ static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     }
 }
 
+/* Of another domain's tables; what is about a vCPU's own state is not permitted. */
+static int mmuext_foreign(struct domain *d, const struct mmuext_op *op)
+{
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
+    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
+
+    switch (op->cmd) {
+    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
+        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
+    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
+    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
+    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
+    case MMUEXT_MARK_SUPER:
+    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
+    default: return op->cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
+    }
+}
+
 static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const void *ops,
                                    uint32_t nr, uint32_t *i)
 {
     const struct mmuext_op *op = ops;
-    int rc = owner == d ? 0 : -EPERM;
+    int rc = 0;
 
     for (uint32_t k = 0; k < nr && rc == 0; k++) {
         if (k && hypercall_preempt_check())
             return -ERESTART;
-        rc = tables_drain(d) ?: mmuext_one(current, &op[k]);
+        rc = tables_drain(d);
+        if (likely(rc == 0))
+            rc = likely(d == current->domain) ? mmuext_one(current, &op[k])
+                                              : mmuext_foreign(d, &op[k]);
         *i += rc == 0;
     }
     return rc;
@@ -399,14 +458,19 @@ static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const
  * HYPERVISOR_mmuext_op: pins, roots, flushes and the like.
  * @ops       guest address of struct mmuext_op[]
  * @count, @done_out  as mmu_update
- * @foreign   DOMID_SELF
+ * @foreign   DOMID_SELF, or a domain: whose frames to pin, unpin, clear, copy. All else -EPERM then
  * Returns 0 or for the first operation that was not done: -EFAULT the list is unreadable; -EINVAL a
- *   bad frame, contents, bitmap or LDT, a frame that is pinned already or is not; -EACCES no devices,
+ *   bad frame, contents, bitmap or LDT, a frame that is pinned already or is not, or the domain is dying; -EACCES no devices,
  *   so no business with caches; -EOPNOTSUPP superpages; -ENOSYS unknown; -EPERM, -ESRCH as mmu_update.
  * Takes d->mmu_lock. Preemptible.
  */
 long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t foreign, uint64_t a5)
 {
-    return list_do(__HYPERVISOR_mmuext_op, ops, count, done_out, foreign, sizeof(struct mmuext_op),
-                   mmuext_batch);
+    struct domain *d = current->domain;
+
+    if (unlikely((domid_t)foreign != DOMID_SELF))
+        return list_do_foreign(__HYPERVISOR_mmuext_op, ops, count, done_out, foreign,
+                               sizeof(struct mmuext_op), mmuext_batch);
+    return list_do(d, d, __HYPERVISOR_mmuext_op, ops, count, done_out, foreign,
+                   sizeof(struct mmuext_op), mmuext_batch);
 }

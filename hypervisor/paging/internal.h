@@ -15,6 +15,26 @@
 
 enum pte_how { PTE_SET, PTE_KEEP_AD, PTE_CMPXCHG };
 
+/* ---- foreign.c ---- */
+/**
+ * FOREIGNDOM of a hypercall: the domain whose frames or tables it is about, with a reference unless it
+ * is the caller's (DOMID_SELF), or a stand-in that owns no tables: for DOMID_IO, of which no frame is
+ * so that only MMIO can be mapped, and for DOMID_XEN. 0; -EPERM; -ESRCH no such, or the caller's id.
+ */
+int foreign_get(domid_t id, struct domain **out);
+void foreign_put(struct domain *owner);
+static inline bool foreign_is_real(const struct domain *owner)
+{
+    return owner->domain_id < DOMID_FIRST_RESERVED;
+}
+/**
+ * Under DOMID_XEN frame numbers have a meaning of their own: M2P_GFN + i is the i-th page of the M2P.
+ * *e becomes an entry for what there is in its place. 0, -EINVAL.
+ */
+int foreign_pte(const struct domain *owner, pte_t *e);
+/** Nobody may write there, nor use it as anything else, for ever. */
+#define TYPE_READ_ONLY (TYPE_VALID(PGT_NONE) | 1)
+
 /* ---- types.c ---- */
 bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
 void type_put_writable_slow(struct page_info *pg);
@@ -118,7 +138,15 @@ static inline int tables_drain(struct domain *d)
     return likely(!READ_ONCE(d->dead_tables)) ? 0 : tables_drain_slow(d, false);
 }
 
-/* References for a present entry that is mapped write-back and not bad; key is page_key() of owner. */
+/*
+ * For l1_update() and what it calls. Frames of others than d take the slow way: they have not that key.
+ */
+static inline uint64_t owner_key(const struct domain *d, const struct domain *owner)
+{
+    return page_key(owner == d ? d->domain_id : DOMID_IO);
+}
+
+/* References for a present entry that is mapped write-back and not bad; key is owner_key(). */
 static hot_inline int l1e_get_plain(struct domain *d, struct domain *owner, uint64_t key, pte_t e)
 {
     struct page_info *pg = mfn_to_page_checked(_mfn(pte_mfn(e)));
@@ -142,8 +170,8 @@ static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t k
 }
 
 /*
- * What e of a table maps is the domain's or MMIO that it may map, and no address is made of what is
- * read here: so the CPU may speculate.
+ * What e of a table maps may be another domain's; what is not RAM is MMIO that the domain may map. No
+ * address is made of what is read here: so the CPU may speculate.
  */
 static hot_inline void l1e_put(pte_t e)
 {
@@ -186,7 +214,7 @@ static inline bool pte_store(pte_t *p, pte_t *old, pte_t new, enum pte_how how)
 }
 
 /*
- * Replace an L1 entry; key is page_key() of owner. 0, or an error that changed nothing. PTE_CMPXCHG: 1
+ * Replace an L1 entry of d's by one that may map owner's frame; key is owner_key(). 0, or an error that changed nothing. PTE_CMPXCHG: 1
  * if the entry is not *expect, which then has its value.
  */
 static hot_inline int l1_update(struct domain *d, struct domain *owner, uint64_t key, pte_t *p,

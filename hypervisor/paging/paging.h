@@ -47,12 +47,21 @@ int desc_update(struct domain *d, uint64_t maddr, uint64_t desc);
 /** MMUEXT_PIN_Ln_TABLE: keep m a valid table until it is unpinned. 0, -EINVAL, -EAGAIN, -ERESTART. */
 int paging_pin(struct domain *d, mfn_t m, enum page_type type);
 
+/**
+ * What a privileged domain names as DOMID_XEN's frames: page i of the M2P, in whole extents of 2 MiB, is
+ * M2P_GFN + i.
+ */
+#define M2P_GFN 512u /* an extent's number is not 0, which the ABI has for none */
+static inline uint64_t m2p_gfns(void) { return DIV_ROUND_UP(max_mfn * 8, MIB(2)) * 512; }
+
 /** set_gdt / SET_LDT and a vCPU's roots: take and drop their references. */
 int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents);
 static inline void vcpu_drop_gdt(struct vcpu *v) { (void)vcpu_set_gdt(v, NULL, 0); }
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents);
 /** Set the kernel (user = false) or user root; m 0 for no user root. As MMUEXT_NEW_BASEPTR. */
 int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);
+/** Of a vCPU that does not run: both. */
+void vcpu_drop_roots(struct vcpu *v);
 
 /**
  * Death: drop all pins and all that the vCPUs hold. 0, or -ERESTART to call again. The vCPUs do not
@@ -60,10 +69,28 @@ int vcpu_set_root(struct vcpu *v, mfn_t m, bool user);
  */
 int paging_relinquish(struct domain *d);
 
+/* ---- for grant/: entries that map a granted frame; d, the current domain, is locked: d->mmu_lock ---- */
+
+/**
+ * Let the L1 entry for the address addr, or if by_maddr, the one at that machine address, be e, which is
+ * present, write-back and maps RAM, on which the caller has such references as the entry gets. 0, or
+ * -EINVAL: no such entry in a valid table of d's.
+ */
+int grant_pte_set(struct domain *d, uint64_t addr, bool by_maddr, pte_t e);
+/**
+ * Clear such an entry, if it maps m in this way, on which the caller has references; or move into it what the entry for *from_va holds, which
+ * is cleared. The TLBs are the caller's business. 0, or -EINVAL: it does not, or there is none.
+ */
+int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable,
+                    const uint64_t *from_va);
+
 /**
  * Recompute every reference that tables, roots, descriptors and pins explain and compare it with
  * the frame table. Prints each difference and returns how many. All vCPUs paused or one CPU.
  */
 unsigned int paging_audit(void);
+/** What others hold, for it: calls fn for each reference on a frame, with a writable one or without. */
+typedef void paging_held_fn(mfn_t m, bool writable);
+extern void (*paging_audit_others)(paging_held_fn *fn);
 /** At boot: have the memory for audits ready, 8 bytes for each frame. Without it, it is looked for then. */
 void paging_audit_reserve(void);

@@ -9,13 +9,18 @@
  *
  * Invariants. I1: the type changes only out of `free of use`. I2: a CPU that may have used the frame
  * as T flushes its TLB, paging-structure caches included, before the frame is VALID as another type;
- * and the frame is BUSY before that flush, so that nobody uses it as T again meanwhile (XSA-401).
+ * and the frame is BUSY before that flush, so that nobody uses it as T again meanwhile (XSA-401). CPUs
+ * that may have: those that ran its owner; and all of them, if another domain mapped it for writing
+ * (FOREIGN, which is set while that has its reference, and goes when all are flushed). As a table only
+ * the owner uses it.
  * I3: exactly the entries of a VALID table, and those below `done` of a PARTIAL or DEAD one, hold
  * references. I4: beside each writable reference there is a general one; but a table holds a single
  * general reference on itself from BUSY to the end of DEAD, whatever its count, so that it stays its
  * owner's. A PARTIAL or DEAD one belongs to nobody else: whoever was preempted owns nothing and simply
  * tries again, and whoever wants the frame as something else makes it DEAD (so there are no references
- * "in flight", XSA-299). I5: BUSY tables are only those on the stack of the CPU that holds mmu_lock.
+ * "in flight", XSA-299). Whoever it is that takes part in another domain's tables, holds that domain's
+ * mmu_lock alone and finds under it that the domain is not dying: paging_relinquish() comes by each
+ * frame once. I5: BUSY tables are only those on the stack of the CPU that holds mmu_lock.
  * I6: all that a table's type_info says changes under its owner's mmu_lock only.
  * Nothing recurses on release: a table whose last reference goes is put on the list of dead tables,
  * which each operation drains as far as time allows (XSA-290).
@@ -106,8 +111,13 @@ static int table_begin(struct domain *d, struct page_info *pg, enum page_type ty
         if ((x & PGT_IN_USE) || (atomic_load(&pg->count_info) & PGC_HV))
             return -EINVAL;
     } while (!atomic_compare_exchange_strong(&pg->type_info, &x, busy));
-    if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type) /* I2 */
-        tlb_flush_since(atomic_load(&d->dirty_cpus), x);
+    if (PGT_TYPE(x) != PGT_NONE && PGT_TYPE(x) != type) { /* I2 */
+        bool all = atomic_load(&pg->count_info) & PGC_FOREIGN;
+
+        tlb_flush_since(all ? arch_cpus_online() : atomic_load(&d->dirty_cpus), x);
+        if (unlikely(all))
+            atomic_fetch_and(&pg->count_info, ~PGC_FOREIGN);
+    }
     if (atomic_load(&pg->count_info) & PGC_CACHE_MASK) /* what we check is what is there */
         arch_cache_flush(mfn_to_virt(page_to_mfn(pg)), PAGE_SIZE);
     return 0;

@@ -44,6 +44,14 @@ static void page_set_uncached(struct domain *owner, struct page_info *pg, pte_t 
     atomic_fetch_add(&owner->nr_mapped_uncached, 1);
 }
 
+/* The caller has a writable reference on owner's frame, which keeps it from becoming a table: see I2. */
+static inline void note_foreign(const struct domain *d, const struct domain *owner,
+                                struct page_info *pg)
+{
+    if (unlikely(owner != d) && !(atomic_load(&pg->count_info) & PGC_FOREIGN))
+        atomic_fetch_or(&pg->count_info, PGC_FOREIGN);
+}
+
 /* All but own RAM, mapped write-back. */
 noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
 {
@@ -52,8 +60,9 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
 
     if (e & L1E_BAD)
         return -EINVAL;
-    if (pg == NULL || !(atomic_load(&pg->count_info) & PGC_RAM))
-        return mmio_check(d, e);
+    if (pg == NULL ||
+        !(atomic_load(&pg->count_info) & PGC_RAM)) /* others' devices are not mapped */
+        return owner != d && owner->domain_id != DOMID_IO ? -EPERM : mmio_check(d, e);
     if ((e & PTE_CACHE) && !may_map_uncached(d))
         return -EINVAL;
     if (!page_get_owned(pg, page_key(owner->domain_id)))
@@ -62,11 +71,15 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
         rc = -EACCES;
     else if ((e & PTE_RW) && !type_get_writable(owner, pg))
         rc = table_abandon(d, pg);
-    if (rc)
+    if (rc) {
         page_put(pg);
-    else if (e & PTE_CACHE)
+        return rc;
+    }
+    if (e & PTE_CACHE)
         page_set_uncached(owner, pg, e);
-    return rc;
+    if (e & PTE_RW)
+        note_foreign(d, owner, pg);
+    return 0;
 }
 
 /*
@@ -87,6 +100,7 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
             return -EBUSY;
         if (!type_get_writable(owner, pg))
             return table_abandon(d, pg);
+        note_foreign(d, owner, pg);
     }
     stored = pte_store(p, &old, new, how);
     if (ram && stored == !(new &PTE_RW))

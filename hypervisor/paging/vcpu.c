@@ -1,4 +1,5 @@
 /* What a vCPU holds: its roots, GDT and LDT. And the walk through its tables; and a domain's end. */
+#include "memory/heap.h"
 #include "paging/internal.h"
 
 #define DESCS_PER_FRAME 512u
@@ -12,9 +13,9 @@ static int set_root(struct vcpu *v, mfn_t m, uint64_t *root)
     int rc;
 
     spin_lock(&d->mmu_lock);
-    rc = tables_drain_locked(d);
+    rc = mfn_x(m) ? tables_drain_locked(d) : 0; /* letting go never fails */
     if (rc == 0 && mfn_x(m))
-        rc = table_get(d, m, PGT_L4);
+        rc = READ_ONCE(d->is_dying) ? -EINVAL : table_get(d, m, PGT_L4);
     if (rc == 0) {
         old = *root;
         *root = mfn_x(m) << PAGE_SHIFT;
@@ -33,6 +34,12 @@ int vcpu_set_root(struct vcpu *v, mfn_t m, bool user)
     if (mfn_x(m) == 0 && !user)
         return -EINVAL;
     return set_root(v, m, user ? &v->arch.cr3_user : &v->arch.cr3_kernel);
+}
+
+void vcpu_drop_roots(struct vcpu *v)
+{
+    (void)set_root(v, _mfn(0), &v->arch.cr3_user);
+    (void)set_root(v, _mfn(0), &v->arch.cr3_kernel);
 }
 
 /* ---- descriptor tables ---- */
@@ -61,7 +68,7 @@ static int desc_frames_set(struct vcpu *v, bool ldt, const uint64_t *gfns, uint6
     memset(new, 0xff, sizeof(new)); /* INVALID_MFN */
     spin_lock(&d->mmu_lock);
     if (nr) /* letting go never fails */
-        rc = tables_drain_locked(d);
+        rc = READ_ONCE(d->is_dying) ? -EINVAL : tables_drain_locked(d);
     for (uint32_t i = 0; rc == 0 && i * DESCS_PER_FRAME < nr; i++) {
         mfn_t m = ldt ? mapped_frame(v, va + i * PAGE_SIZE) : gfn_to_mfn(d, _gfn(gfns[i]));
 
@@ -145,22 +152,23 @@ int paging_emulated_write(struct vcpu *v, const struct page_info *pg, pte_t *p, 
 
 int paging_relinquish(struct domain *d)
 {
+    unsigned int n = 0;
     struct vcpu *v;
     int rc;
+    mfn_t m;
 
+    spin_lock(
+        &d->mmu_lock); /* who found it alive is done with its tables; nobody begins any more */
+    spin_unlock(&d->mmu_lock);
     for_each_vcpu (d, v) {
         vcpu_drop_gdt(v);
         (void)vcpu_set_ldt(v, 0, 0);
-        rc = set_root(v, _mfn(0), &v->arch.cr3_user) ?: set_root(v, _mfn(0), &v->arch.cr3_kernel);
-        if (rc)
-            return rc;
+        vcpu_drop_roots(v);
     }
-    while ((rc = tables_drain(d)) == 0 && d->relinquish_mfn < max_mfn) {
-        mfn_t m = _mfn(d->relinquish_mfn++);
-
-        if (mfn_valid(m) && (atomic_load(&mfn_to_page(m)->type_info) & (PGT_PINNED | PGT_PARTIAL)))
+    while ((rc = tables_drain(d)) == 0 && mfn_x(m = domain_walk_pages(d)) != mfn_x(INVALID_MFN)) {
+        if (atomic_load(&mfn_to_page(m)->type_info) & (PGT_PINNED | PGT_PARTIAL))
             (void)paging_unpin(d, m);
-        if (mfn_x(m) % 1024 == 0 && hypercall_preempt_check())
+        if (++n % 64 == 0 && hypercall_preempt_check())
             return -ERESTART;
     }
     return rc;

@@ -225,8 +225,10 @@ void vcpu_pause_sync(struct vcpu *v, uint32_t flags)
     vcpu_pause_set(v, flags);
     BUG_ON(v == current);
     ASSERT(arch_irq_enabled());
-    while (atomic_load(&v->running))
+    while (atomic_load(&v->running)) {
+        cpus_park_point(); /* its CPU may be waiting for this one to stand still */
         cpu_relax();
+    }
 }
 
 /* Pairs with vcpu_block(): the event's bit is set before the flag is read here, with a full barrier. */

@@ -48,7 +48,8 @@ void vcpu_pause_set(struct vcpu *v, uint32_t flags);
 void vcpu_pause_clear(struct vcpu *v, uint32_t flags);
 /**
  * vcpu_pause_set(), and return when v runs nowhere (never for the current vCPU). Interrupts on, no
- * lock held. Two CPUs must not do this to each other's current vCPUs: callers are privileged.
+ * lock held, all fit to be audited: meanwhile this CPU may stand still for cpus_park(). Two CPUs must
+ * not do this to each other's current vCPUs: domctl, of which there is one at a time, does it.
  */
 void vcpu_pause_sync(struct vcpu *v, uint32_t flags);
 /** End SCHEDOP_block or SCHEDOP_poll of v: an event or its timer came. Any context, L_SCHED not held. */
@@ -89,9 +90,10 @@ void softirq_register(enum softirq s, void (*fn)(void));
 void softirq_raise_on(uint32_t cpu, enum softirq s);
 /**
  * From a softirq or a hypercall, with no lock held: have all other CPUs stand still where they hold
- * no lock and are in no hypercall (but in one that calls this, too, and waits for its turn), until
- * cpus_release(). Nobody may be in vcpu_pause_sync() meanwhile, which serves no softirqs (only a
- * domain's death calls it).
+ * no lock and are in no hypercall (but in one that calls this, too, or vcpu_pause_sync(), and waits),
+ * until cpus_release().
  */
 void cpus_park(void);
 void cpus_release(void);
+/** Stand still here if another CPU has asked for it: in loops that wait for a CPU, with no lock held. */
+void cpus_park_point(void);

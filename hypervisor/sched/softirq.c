@@ -55,6 +55,12 @@ static void park(void)
     atomic_store(&this_pcpu()->stands_still, false);
 }
 
+void cpus_park_point(void)
+{
+    if (unlikely(atomic_load(&parking)))
+        park();
+}
+
 void cpus_park(void)
 {
     uint64_t others = arch_cpus_online() & ~(1ULL << this_pcpu()->id);

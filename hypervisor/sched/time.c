@@ -6,6 +6,7 @@
 #include "sched/timer.h"
 
 #define NS_PER_S SECONDS(1)
+#define TSC_KHZ_MIN 100000u /* a guest's TSC, slower than of any CPU with long mode */
 
 /* ---- the wall clock ---- */
 
@@ -52,20 +53,53 @@ void wallclock_set(uint64_t secs, uint32_t nsecs, uint64_t system_time_ns)
 
 int domain_set_tsc_mode(struct domain *d, uint32_t mode)
 {
-    if (mode > TSC_MODE_NATIVE)
+    return domain_set_tsc(d, &(struct xen_domctl_tsc_info){ .tsc_mode = mode });
+}
+
+int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info)
+{
+    uint32_t khz = info->gtsc_khz ?: (uint32_t)arch_tsc_khz();
+    bool native = arch_tsc_reliable && khz == (uint32_t)arch_tsc_khz();
+    struct tsc_scale scale;
+
+    if (info->tsc_mode > TSC_MODE_NATIVE || khz < TSC_KHZ_MIN)
         return -EINVAL;
-    d->tsc_mode = mode;
+    tsc_scale_init(&scale, khz);
+    d->tsc_mode = info->tsc_mode;
+    d->tsc_khz = khz;
+    d->tsc_mul = scale.mul;
+    d->tsc_shift = scale.shift;
+    d->tsc_start_ns = arch_time_ns() - info->elapsed_nsec;
+    d->tsc_incarnation = info->incarnation;
     /* the hardware domain brings the machine up and calibrates; as Xen has it */
-    d->vtsc = !d->is_hwdom &&
-              (mode == TSC_MODE_ALWAYS_EMULATE || (mode == TSC_MODE_DEFAULT && !arch_tsc_reliable));
+    d->vtsc = !d->is_hwdom && (info->tsc_mode == TSC_MODE_ALWAYS_EMULATE ||
+                               (info->tsc_mode == TSC_MODE_DEFAULT && !native));
     return 0;
 }
 
-static uint64_t ns_to_guest_tsc(uint64_t ns) { return muldiv64(ns, arch_tsc_khz(), 1000000); }
+void domain_get_tsc(const struct domain *d, struct xen_domctl_tsc_info *info)
+{
+    *info =
+        (struct xen_domctl_tsc_info){ .tsc_mode = d->tsc_mode, .incarnation = d->tsc_incarnation };
+    if (d->tsc_mode == TSC_MODE_NATIVE)
+        return;
+    info->gtsc_khz = d->vtsc && d->tsc_khz ? d->tsc_khz : (uint32_t)arch_tsc_khz();
+    info->elapsed_nsec =
+        d->vtsc ? arch_time_ns() - d->tsc_start_ns : muldiv64(arch_tsc(), 1000000, arch_tsc_khz());
+}
+
+/* Any number of ns and any frequency: at worst the result has wrapped. */
+static uint64_t ns_to_guest_tsc(const struct domain *d, uint64_t ns)
+{
+    uint64_t khz = d->tsc_khz ?: arch_tsc_khz();
+
+    ns -= d->tsc_start_ns;
+    return ns / 1000000 * khz + ns % 1000000 * khz / 1000000;
+}
 
 uint64_t guest_tsc(const struct vcpu *v)
 {
-    return v->domain->vtsc ? ns_to_guest_tsc(arch_time_ns()) : arch_tsc();
+    return v->domain->vtsc ? ns_to_guest_tsc(v->domain, arch_time_ns()) : arch_tsc();
 }
 
 void guest_area_write(guest_va_t area, const void *from, size_t len, size_t mark, uint64_t done)
@@ -93,7 +127,9 @@ void vcpu_time_update(struct vcpu *v)
 
     if (v->domain->vtsc) {
         t.system_time = arch_time_ns();
-        t.tsc_timestamp = ns_to_guest_tsc(t.system_time);
+        t.tsc_timestamp = ns_to_guest_tsc(v->domain, t.system_time);
+        t.tsc_to_system_mul = v->domain->tsc_mul ?: t.tsc_to_system_mul;
+        t.tsc_shift = v->domain->tsc_mul ? v->domain->tsc_shift : t.tsc_shift;
         t.flags = 0;
     }
     WRITE_ONCE(to->version, t.version);

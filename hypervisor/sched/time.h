@@ -2,12 +2,14 @@
  * The time ABI: vcpu_time_info, the wall clock, timers of vCPUs.
  *
  * A guest with the native TSC computes with the very numbers that arch_time_ns() uses, so its system
- * time and ours are one, for ever. With an emulated TSC (vtsc) the guest's TSC is system time scaled
- * to arch_tsc_khz(). At each switch to a vCPU its time info is written anew: with vtsc it has to be,
+ * time and ours are one, for ever. With an emulated TSC (vtsc) the guest's TSC is system time since
+ * d->tsc_start_ns scaled to d->tsc_khz, by default the machine's. At each switch to a vCPU its time info is written anew: with vtsc it has to be,
  * else it may be new, registered meanwhile, or overwritten by the guest or by who restored it.
  */
 #pragma once
 #include "memory/objects.h"
+
+#include <xen/domctl.h>
 
 /** At boot: what sends VIRQ_TIMER (event/'s virq_send_vcpu(), which is above this folder). */
 void time_register_virq(void (*send)(struct vcpu *v, uint32_t virq));
@@ -39,5 +41,13 @@ uint64_t guest_tsc(const struct vcpu *v);
  * and in the hardware domain, else emulated.
  */
 enum tsc_mode { TSC_MODE_DEFAULT, TSC_MODE_ALWAYS_EMULATE, TSC_MODE_NATIVE };
-/** Set d->tsc_mode and d->vtsc; before d's vCPUs run. -EINVAL: no such mode. */
+/**
+ * Domctl's settscinfo, before d's vCPUs run: the mode, the frequency (0: the machine's; another one is
+ * emulated in the default mode), how far the TSC has come, and how often d was restored, for CPUID.
+ * 0, or -EINVAL: no such mode, or below 100 MHz.
+ */
+int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info);
+/** The same for a new domain: all but the mode is zero. */
 int domain_set_tsc_mode(struct domain *d, uint32_t mode);
+/** What to give to domain_set_tsc() where d goes on; the incarnation as it is. */
+void domain_get_tsc(const struct domain *d, struct xen_domctl_tsc_info *info);

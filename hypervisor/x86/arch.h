@@ -85,11 +85,19 @@ void arch_vcpu_destroy(struct vcpu *v);
 /** v does not run: make every CPU leave its root and state, which one may still have loaded. */
 void arch_vcpu_unload(struct vcpu *v);
 /**
- * Fill v's state from a guest-supplied context (copied and hostile) that starts in kernel mode.
- * 0, or -EINVAL: v still has none.
- * Frame references (GDT, root) are the caller's business; this sanitizes selectors and flags.
+ * Fill v's state from a context, copied and hostile; it starts in user mode only if v has a root for
+ * that. 0, or -EINVAL: nothing is changed.
+ * This sanitizes selectors and flags. Not done here: what names frames (GDT, LDT, roots), debug
+ * registers, CR4, vm_assist. In this and the next three v is unloaded and does not run.
  */
 int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
+/** All of it the other way round, but VGCF_online, which is the caller's to say. */
+void arch_vcpu_get_context(const struct vcpu *v, struct vcpu_guest_context *c);
+/**
+ * The FPU state, v->arch.fpu: 0 bytes: as at a reset; 512: as by FXSAVE; more: an XSAVE area in
+ * standard form, of at most xstate_bytes(arch_xcr0_mask), its header checked. MXCSR is made legal.
+ */
+void arch_vcpu_set_fpu(struct vcpu *v, const void *from, size_t bytes);
 /** Save prev's registers, load next's, and go on as next. Called with interrupts off. */
 void arch_context_switch(struct vcpu *prev, struct vcpu *next);
 /** Reload v's GDT or LDT window if it is current. */
@@ -147,6 +155,15 @@ static inline uint64_t tsc_scale_ns(const struct tsc_scale *s, uint64_t tsc)
 
     delta = s->shift < 0 ? delta >> -s->shift : delta << s->shift;
     return (uint64_t)(((unsigned __int128)delta * s->mul) >> 32);
+}
+/** mul and shift for a TSC of khz, more than 62,500, rounded down; base is left alone. */
+static inline void tsc_scale_init(struct tsc_scale *s, uint64_t khz)
+{
+    s->shift = 5;
+    do {
+        s->shift--;
+        s->mul = (uint32_t)((1000000ULL << (32 - s->shift)) / khz);
+    } while (s->mul < 1u << 31);
 }
 /** The TSC runs at one constant rate, alike on all CPUs. */
 extern bool arch_tsc_reliable;

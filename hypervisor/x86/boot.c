@@ -17,7 +17,7 @@
 #define MAX_FREE 512u
 
 extern char text_end[], rodata_start[], data_start[], init_start[], init_end[], image_end[],
-    boot_stack_guard[], boot_stack_top[];
+    boot_stack_guard[], boot_stack_end[];
 
 /* RAM that nobody has yet, ascending. */
 static struct {
@@ -177,15 +177,13 @@ static void map_tables(uint64_t start, uint64_t end)
 
 static void map_cpu_area(uint32_t cpu)
 {
-    const uint64_t pages = 1 << CPU_AREA_PAGE_ENTRY | 1 << CPU_AREA_PAGE_STACK |
-                           (3 | 3 << 3 | 3 << 6 | 3 << 9) << CPU_AREA_PAGE_IST |
-                           1 << (CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE);
-
-    for (unsigned int i = 0; i < 64; i++)
-        if (pages >> i & 1)
-            map_new(CPU_AREA(cpu) + i * PAGE_SIZE, PAGE_SIZE, 0, 0);
+    map_new(CPU_AREA(cpu) + CPU_AREA_PAGE_ENTRY * PAGE_SIZE, PAGE_SIZE, 0, 0);
+    map_new(CPU_AREA(cpu) + (CPU_AREA_PAGE_GDT + FIRST_RESERVED_GDT_PAGE) * PAGE_SIZE, PAGE_SIZE, 0,
+            0);
+    for (unsigned int n = 1; n <= NR_IST; n++)
+        map_new(IST_STACK_END(cpu, n) - IST_STACK_SIZE, IST_STACK_SIZE, 0, 0);
     if (cpu)
-        map_new(CPU_STACK_TOP(cpu) - CPU_STACK_SIZE, CPU_STACK_SIZE, 0, 0);
+        map_new(CPU_STACK_END(cpu) - CPU_STACK_SIZE, CPU_STACK_SIZE, 0, 0);
 }
 
 static void build_address_space(void)
@@ -235,11 +233,16 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
           image_maddr, IS_DEBUG_BUILD ? 'y' : 'n');
     print(LOG_INFO, "Command line: %s\n", boot_info.cmdline);
     cpu_detect();
+    print(LOG_INFO, "CPU flaws:%s%s%s%s\n",
+          guard_root() ? " roots without ours for guests" : " one root",
+          cpu_features.guards & GUARD_RSB ? ", RSB filled" : "",
+          cpu_features.guards & GUARD_BHB ? ", branch history cleared" : "",
+          cpu_features.guards & GUARD_VERW ? ", buffers cleared" : "");
     acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, show_low);
     efi_read(&efi_info, boot_info.efi_system_table, show_low);
     reserve_boot_things();
     build_address_space();
-    cpu_setup_descriptors(0, (uint64_t)(uintptr_t)boot_stack_top);
+    cpu_setup_descriptors(0, (uint64_t)(uintptr_t)boot_stack_end);
     cpu_setup_msrs();
     fpu_init();
     start_heap();

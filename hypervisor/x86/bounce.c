@@ -31,14 +31,14 @@ static inline void enter_kernel_mode(struct vcpu *v)
     v->arch.gs_base_user = rdmsr(MSR_KERNEL_GS_BASE);
     v->arch.kernel_mode = true;
     wrmsr(MSR_KERNEL_GS_BASE, v->arch.gs_base_kernel);
-    switch_root(vcpu_root(v, true));
+    switch_root(own_root(v, true));
 }
 static inline void enter_user_mode(struct vcpu *v)
 {
     v->arch.gs_base_kernel = rdmsr(MSR_KERNEL_GS_BASE);
     v->arch.kernel_mode = false;
     wrmsr(MSR_KERNEL_GS_BASE, v->arch.gs_base_user);
-    switch_root(vcpu_root(v, false));
+    switch_root(own_root(v, false));
 }
 
 #define PUT(to, value) guest_put(to, (uint64_t)(value), no_access)

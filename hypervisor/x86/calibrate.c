@@ -158,15 +158,6 @@ bool calibrate(struct clock_rates *rates, unsigned int prefer)
     return least != UNUSABLE;
 }
 
-void tsc_scale_init(struct tsc_scale *s, uint64_t khz)
-{
-    s->shift = 5;
-    do {
-        s->shift--;
-        s->mul = (uint32_t)((1000000ULL << (32 - s->shift)) / khz);
-    } while (s->mul < 1u << 31);
-}
-
 /* ---- the RTC ---- */
 
 #define RTC_TRIES 2000 /* an update takes 2 ms at most, a try some 10 us or more */

@@ -25,15 +25,42 @@ static bool cpuid_bit(uint32_t leaf, unsigned int reg, unsigned int bit)
     return r[reg] >> bit & 1;
 }
 
-/* Intel family 6 without RDCL_NO keeps L1 lines reachable through non-present entries. */
-static bool l1tf_affected(void)
+/* What IA32_ARCH_CAPABILITIES of an Intel CPU says that it has not, by bit. */
+enum { RDCL_NO = 1 << 0, MDS_NO = 1 << 5, RRSBA = 1 << 19 };
+static uint64_t arch_capabilities(void)
 {
     uint64_t caps;
+
+    return cpuid_bit(7, EDX, 29) && arch_rdmsr_safe(0x10a, &caps) == 0 ? caps : 0;
+}
+static bool is_intel(void)
+{
     uint32_t r[4];
 
     arch_cpuid(0, 0, r);
-    return r[EBX] == 0x756e6547 /* "Genu" */ &&
-           !(cpuid_bit(7, EDX, 29) && arch_rdmsr_safe(0x10a, &caps) == 0 && (caps & 1));
+    return r[EBX] == 0x756e6547; /* "Genu" */
+}
+
+/*
+ * What entries and exits have to do (README, "CPU flaws"). Without SMEP a guest can plant returns to code
+ * of its own; where returns are predicted like branches (RRSBA) their history counts, too.
+ */
+static uint32_t guards_needed(bool smep)
+{
+    uint64_t caps = arch_capabilities();
+    uint32_t spec = 0;
+    bool root = is_intel() && !(caps & RDCL_NO);
+
+    if (!smep || (caps & RRSBA))
+        spec |= SPEC_RSB;
+    if (caps & RRSBA)
+        spec |= SPEC_BHB;
+    if (is_intel() && !(caps & MDS_NO))
+        spec |= SPEC_VERW;
+    spec = (spec & ~options.spec_off) | options.spec_on;
+    root = options.xpti == XPTI_AUTO ? root : options.xpti;
+    return (root ? GUARD_ROOT : 0) | (spec & SPEC_RSB ? GUARD_RSB : 0) |
+           (spec & SPEC_BHB ? GUARD_BHB : 0) | (spec & SPEC_VERW ? GUARD_VERW : 0);
 }
 
 /* Tried, as not all of those say so (NSCB). FS is not used by us. */
@@ -66,9 +93,11 @@ void cpu_detect(void)
         arch_cpuid(0x80000008, 0, r);
         arch_paddr_bits = MIN(r[0] & 0xff, 52u);
     }
-    arch_l1tf_affected = l1tf_affected();
+    arch_l1tf_affected = is_intel() && !(arch_capabilities() & RDCL_NO);
+    f->guards = guards_needed(f->smep);
     arch_null_clears_base = null_clears_base();
-    f->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE | CR4_PGE | (f->smep ? CR4_SMEP : 0) |
+    f->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE | (f->smep ? CR4_SMEP : 0) |
+             (f->guards & GUARD_ROOT ? 0 : CR4_PGE) | /* global entries would stay */
              (arch_smap ? CR4_SMAP : 0) | (cpuid_bit(7, ECX, 2) ? CR4_UMIP : 0) |
              (f->xsave ? CR4_OSXSAVE : 0);
 }
@@ -81,15 +110,15 @@ void cpu_setup_msrs(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 0x901);
     /* SYSRET adds 16 (64-bit) and 8 (stack) to the upper selector */
     wrmsr(MSR_STAR, (uint64_t)GUEST_CS32 << 48 | (uint64_t)HV_CS << 32);
-    wrmsr(MSR_LSTAR, ENTRY_ADDRESS(entry_syscall));
-    wrmsr(MSR_CSTAR, ENTRY_ADDRESS(entry_syscall32));
+    wrmsr(MSR_LSTAR, ENTRY_POINT(entry_syscall));
+    wrmsr(MSR_CSTAR, ENTRY_POINT(entry_syscall32));
     wrmsr(MSR_SFMASK, SFMASK_BITS);
     for (uint64_t i = 0; cpuid_bit(1, EDX, 14) && i < (rdmsr(MSR_MCG_CAP) & 0xff); i++)
         wrmsr(MSR_MC_STATUS(i) - 1, ~0ULL); /* report all that the bank can */
     if (cpuid_bit(1, EDX, 11)) {
         wrmsr(MSR_SYSENTER_CS, HV_CS);
-        wrmsr(MSR_SYSENTER_EIP, ENTRY_ADDRESS(entry_sysenter));
-        wrmsr(MSR_SYSENTER_ESP, CPU_AREA(this_pcpu()->id) + (CPU_AREA_PAGE_STACK + 1) * PAGE_SIZE);
+        wrmsr(MSR_SYSENTER_EIP, ENTRY_POINT(entry_sysenter));
+        wrmsr(MSR_SYSENTER_ESP, (uint64_t)(uintptr_t)&cpu_entry(this_pcpu()->id)->small[0].entry);
     }
 }
 
@@ -99,7 +128,7 @@ void cpu_setup_msrs(void)
 static void idt_init(void)
 {
     static const uint8_t ist[] = { [1] = IST_DB, [2] = IST_NMI, [8] = IST_DF, [18] = IST_MC };
-    uint64_t *idt = (uint64_t *)IDT_VIRT, target = ENTRY_ADDRESS(entry_stubs), dpl;
+    uint64_t *idt = (uint64_t *)IDT_VIRT, target = ENTRY_POINT(entry_stubs), dpl;
 
     for (unsigned int n = 0; n < 256; n++) {
         dpl = n == 3 || n == 4 || n == 0x80 ? 3 : 0;
@@ -133,23 +162,31 @@ void cpu_load_ldt(unsigned int nr_ents)
     __asm__ volatile("lldt %w0" ::"r"(nr_ents ? LDT_SELECTOR : 0));
 }
 
-void cpu_setup_descriptors(uint32_t id, uint64_t stack_top)
+void cpu_setup_descriptors(uint32_t id, uint64_t stack_end)
 {
-    struct cpu_entry *e = (struct cpu_entry *)(CPU_AREA(id) + CPU_AREA_PAGE_ENTRY * PAGE_SIZE);
-    uint64_t *gdt = gdt_entry(id, HV_CS), stack = CPU_AREA(id) + CPU_AREA_PAGE_STACK * PAGE_SIZE;
+    struct cpu_entry *e = cpu_entry(id);
+    bool small = guard_root(); /* guests do not see our stacks */
+    uint64_t *gdt = gdt_entry(id, HV_CS);
     struct table_register gdtr = { (FIRST_RESERVED_GDT_PAGE + 1) * PAGE_SIZE - 1,
                                    CPU_AREA(id) + CPU_AREA_PAGE_GDT * PAGE_SIZE };
     struct table_register idtr = { PAGE_SIZE - 1, IDT_VIRT };
 
-    _Static_assert(sizeof(struct cpu_user_regs) == 200, "the frame's place in the entry stack");
+    _Static_assert(sizeof(struct cpu_user_regs) == 200, "the frame's place on the stack");
     e->pcpu = &pcpus[id];
-    e->regs = (struct cpu_user_regs *)(stack + PAGE_SIZE - 216); /* aligns the CPU's part */
-    e->stack_top = stack_top;
-    e->tss.rsp[0] = (uint64_t)(uintptr_t)&e->regs->es;
+    e->stack_top = STACK_TOP(stack_end);
+    e->regs = (struct cpu_user_regs *)STACK_FRAME(e->stack_top);
+    e->small_rip = (uint64_t)(uintptr_t)&e->small[0].words[9];
+    e->guards = cpu_features.guards;
+    e->verw = HV_DS;
+    e->tss.rsp[0] =
+        (uint64_t)(uintptr_t)(small ? (void *)&e->small[0].entry : (void *)&e->regs->es);
     e->tss.iomap_base = sizeof(struct tss); /* no port without a trap */
     for (unsigned int n = 1; n <= NR_IST; n++) {
-        e->tss.ist[n - 1] = IST_TOP(CPU_AREA(id), n);
-        *(uint64_t *)IST_TOP(CPU_AREA(id), n) = (uint64_t)(uintptr_t)e;
+        struct small_stack *s = &e->small[n];
+
+        s->stack = IST_STACK_END(id, n) - 16;
+        *(struct cpu_entry **)s->stack = s->entry = e;
+        e->tss.ist[n - 1] = small ? (uint64_t)(uintptr_t)&s->entry : s->stack;
     }
     gdt[0] = 0x00af9b000000ffff; /* e008: hypervisor's code */
     gdt[1] = 0x00cf93000000ffff; /* e010: hypervisor's data */

@@ -5,9 +5,19 @@
 #pragma once
 #include "memory/objects.h"
 
+/*
+ * Stacks of a CPU: the one that C runs on (the first CPU's is in the image) and those of NMI, #MC, #DB
+ * and #DF, each with a hole below it.
+ */
 #define CPU_STACK_SIZE 16384
-/* Execution stacks of all but the first CPU, each with a hole below it. */
-#define CPU_STACK_TOP(cpu) (MMIO_VIRT + GIB(2) + ((cpu) + 1UL) * 2 * CPU_STACK_SIZE)
+#define IST_STACK_SIZE 8192
+#define NR_IST 4
+#define CPU_STACKS(cpu) (MMIO_VIRT + GIB(2) + (cpu)*KIB(128))
+#define CPU_STACK_END(cpu) (CPU_STACKS(cpu) + 2 * CPU_STACK_SIZE)
+#define IST_STACK_END(cpu, n) (CPU_STACK_END(cpu) + (n)*2UL * IST_STACK_SIZE) /* n: 1..NR_IST */
+/* At the end of C's stack is the guest's register frame, so placed that the CPU's part is aligned. */
+#define STACK_TOP(end) ((end)-224)
+#define STACK_FRAME(top) ((top) + 8)
 
 /* Selectors of page 14 of every CPU's GDT; those of ring 3 are the ABI's (FLAT_RING3_*). */
 enum { HV_CS = 0xe008, HV_DS = 0xe010, TSS_SELECTOR = 0xe040, LDT_SELECTOR = 0xe050 };
@@ -28,37 +38,58 @@ struct tss {
 } __attribute__((packed));
 
 /*
- * First page of a CPU's entry area; GS base while ring 0 runs. Nothing here is secret: a root for
- * guests on CPUs with Meltdown maps it (rule 11).
+ * Where the CPU puts its part of a frame while a guest's root is loaded that does not show our stacks:
+ * it fills words 13 (ss) to 9 (rip), and 8. The end of an IST stack is like the last two words.
+ */
+struct small_stack {
+    uint64_t words[14];
+    struct cpu_entry *entry; /* for entries that cannot trust GS */
+    uint64_t stack;          /* the IST stack's `entry` */
+} __attribute__((aligned(128)));
+
+/*
+ * First page of a CPU's entry area; GS base while ring 0 runs. A guest's root shows it also on CPUs
+ * with Meltdown (rule 11), so nothing here is secret: of guests the place where they were interrupted.
  */
 struct cpu_entry {
     struct pcpu *pcpu;          /* first: this_pcpu() */
-    struct cpu_user_regs *regs; /* the guest's register frame, at the entry stack's top */
-    uint64_t stack_top;         /* the execution stack */
+    struct cpu_user_regs *regs; /* the guest's register frame */
+    uint64_t stack_top;         /* C's stack */
     uint64_t scratch;
+    /* for entry_guarded.S: */
+    uint64_t own_root;   /* that ring 0 left for a guest's, and comes back to */
+    uint64_t guest_root; /* that it leaves for; 0 since it came back */
+    uint64_t small_rip;  /* small[0].words + 9 */
+    uint32_t guards;     /* GUARD_* */
+    uint16_t verw;       /* a data selector */
     struct tss tss __attribute__((aligned(64)));
+    struct small_stack small[1 + NR_IST];
 };
 
 /* A CPU's entry area: 64 pages, most of them not mapped. Page numbers: */
 #define CPU_AREA_BYTES (64 * PAGE_SIZE)
 #define CPU_AREA_PAGE_ENTRY 0
-#define CPU_AREA_PAGE_STACK 2 /* the entry stack; an unmapped page lies below each stack */
-#define CPU_AREA_PAGE_IST 4   /* IST stack n (1..4): pages 4+3(n-1), two pages each, then a hole */
-#define NR_IST 4
 #define CPU_AREA_PAGE_GDT 16 /* 16 pages: 14 of the guest, 14 is ours */
 #define CPU_AREA_PAGE_LDT 32 /* 16 pages */
 #define IDT_VIRT (ENTRY_VIRT + MIB(512))
-#define CPU_AREAS_VIRT (ENTRY_VIRT + GIB(1))
+#define CPU_AREAS_VIRT (ENTRY_VIRT - GIB(1))
 #define CPU_AREA(cpu) (CPU_AREAS_VIRT + (uint64_t)(cpu)*CPU_AREA_BYTES)
 
 enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
-/* The top of IST stack n holds the CPU's cpu_entry pointer, for entries that cannot trust GS. */
-#define IST_TOP(area, n) ((area) + (CPU_AREA_PAGE_IST + 3 * ((n)-1) + 2) * PAGE_SIZE - 16)
+/*
+ * What entry_guarded.S does at each entry from a guest and each exit to one (README, "CPU flaws").
+ * Without any of it entry.S is used.
+ */
+#define GUARD_ROOT 1 /* guests have roots of their own, without what is ours */
+#define GUARD_RSB 2  /* fill the return stack at entry */
+#define GUARD_BHB 4  /* clear the branch history at entry */
+#define GUARD_VERW 8 /* clear the buffers at exit */
 
 /* What was found at boot. */
 struct cpu_features {
     bool smep, fsgsbase, xsave, page1gb, rdtscp;
+    uint32_t guards;    /* GUARD_* */
     uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
     uint32_t fpu_bytes; /* size of an FPU image */
 };
@@ -68,8 +99,8 @@ extern struct cpu_features cpu_features;
 void cpu_detect(void);
 /** Load CR4, EFER, PAT and the SYSCALL MSRs on this CPU; its areas are mapped. */
 void cpu_setup_msrs(void);
-/** Build descriptor tables for CPU id in its mapped entry area and load them. */
-void cpu_setup_descriptors(uint32_t id, uint64_t stack_top);
+/** Build descriptor tables for CPU id in its mapped entry area and load them; stack_end: of C's stack. */
+void cpu_setup_descriptors(uint32_t id, uint64_t stack_end);
 /** Point this CPU's LDTR at nr_ents entries in its LDT window; 0: none. */
 void cpu_load_ldt(unsigned int nr_ents);
 
@@ -120,6 +151,7 @@ void syscall_from_user(struct cpu_user_regs *regs);
 void syscall32_from_guest(struct cpu_user_regs *regs);
 void sysenter_from_guest(struct cpu_user_regs *regs);
 void iret_fault(struct cpu_user_regs *regs);
+noreturn void hypercall_left_locks(void);
 void deliver_nmis(struct vcpu *v);
 void deliver_event(struct vcpu *v);
 /** The machine check that is about to be delivered, for people. */
@@ -134,11 +166,42 @@ void mce_print(void);
         address;                                            \
     })
 
-/** What the hardware gets as v's root in kernel or user mode; 0: it has none. */
+static inline struct cpu_entry *cpu_entry(uint32_t id)
+{
+    return (struct cpu_entry *)(CPU_AREA(id) + CPU_AREA_PAGE_ENTRY * PAGE_SIZE);
+}
+/** The way in by that name in entry.S or entry_guarded.S. */
+#define ENTRY_POINT(symbol) \
+    (cpu_features.guards ? ENTRY_ADDRESS(symbol##_guarded) : ENTRY_ADDRESS(symbol))
+
+/** Guests have roots of their own: see hvmap.c. */
+static inline bool guard_root(void) { return unlikely(cpu_features.guards & GUARD_ROOT); }
+/** What the hardware gets as v's root in kernel or user mode while v runs; 0: it has none. */
 static inline uint64_t vcpu_root(const struct vcpu *v, bool kernel)
 {
     return kernel ? v->arch.cr3_kernel : v->arch.cr3_user;
 }
+/** With GUARD_ROOT, for the life of a vCPU: false: no memory, views_destroy() follows. */
+bool views_create(struct vcpu *v);
+void views_destroy(struct vcpu *v);
+/** The root that ring 0 is on in v's kernel or user mode. */
+uint64_t view_root(struct vcpu *v, bool kernel) __attribute__((no_caller_saved_registers));
+/** Both show v's L4s as they are now, or that entry for va: goes with each flush of the TLB. */
+void view_refresh(struct vcpu *v);
+void view_refresh_page(struct vcpu *v, uint64_t va);
+/** Ring 0 missed va in the view it is on. True: it is there now. */
+bool view_fault(struct vcpu *v, uint64_t va);
+/** The root that ring 0 is on in v's kernel or user mode. */
+static inline uint64_t own_root(struct vcpu *v, bool kernel)
+{
+    uint64_t root = vcpu_root(v, kernel);
+
+    if (guard_root()) /* a call that the compiler knew of would cost other CPUs, too */
+        __asm__ volatile("call view_root" : "=a"(root) : "D"(v), "S"(kernel) : "memory", "cc");
+    return root;
+}
+/** Whose address space this CPU has loaded, or NULL. */
+struct vcpu *vcpu_loaded_here(void);
 /** Its segments could not be loaded, or IRETQ refused its frame: v->arch.regs has the selectors. */
 void bounce_failsafe(struct vcpu *v);
 /** Bring ds es fs gs of v, whose segments this CPU has, in v->arch.regs up to date. */
@@ -149,7 +212,6 @@ void save_selectors(struct vcpu *v);
 void fpu_init(void);
 /** Save from's state, and load to's; each unless NULL. */
 void fpu_switch(struct vcpu *from, struct vcpu *to);
-void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c);
 
 struct table_register { /* for LGDT and LIDT */
     uint16_t limit;

@@ -38,10 +38,10 @@ void fpu_init(void)
 }
 
 /*
- * A legal image whatever was there and the guest gave: the header names no state but x87 and SSE, in
- * standard form.
+ * A legal image whatever was there and bytes of `from` are: x87 and XMM state (512 bytes) or, with a
+ * header that the caller has checked, an XSAVE area in standard form.
  */
-void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
+void arch_vcpu_set_fpu(struct vcpu *v, const void *from, size_t bytes)
 {
     char *image = v->arch.fpu;
     uint32_t *mxcsr = (uint32_t *)(image + 24);
@@ -49,11 +49,13 @@ void fpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     memset(image, 0, cpu_features.fpu_bytes);
     *(uint16_t *)image = FCW_DEFAULT;
     *mxcsr = MXCSR_DEFAULT;
-    if (!(c->flags & VGCF_I387_VALID))
+    if (bytes == 0)
         return;
-    memcpy(image, &c->fpu_ctxt, 416); /* x87 and XMM; the rest is reserved */
-    *mxcsr &= mxcsr_mask;             /* reserved bits would fault ring 0's restore */
-    if (cpu_features.xsave)
+    memcpy(image, from, 416); /* the rest of 512 is reserved */
+    *mxcsr &= mxcsr_mask;     /* reserved bits would fault ring 0's restore */
+    if (bytes > FXSAVE_BYTES)
+        memcpy(image + FXSAVE_BYTES, (const char *)from + FXSAVE_BYTES, bytes - FXSAVE_BYTES);
+    else if (cpu_features.xsave)
         *(uint64_t *)(image + FXSAVE_BYTES) = 3;
 }
 

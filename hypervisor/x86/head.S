@@ -63,7 +63,7 @@ start32:
         call    1f
 1:      pop     %ebp
         sub     $(1b - IMAGE_VIRT), %ebp
-        lea     PHYS(boot_stack_top), %esp
+        lea     PHYS(boot_stack_end), %esp
         mov     %ebx, PHYS(boot_mbi)
         mov     %ebp, PHYS(boot_phys)
         mov     %esi, PHYS(boot_tsc)
@@ -175,7 +175,7 @@ die32:
 start64:
         movabs  $1f, %rax                       /* from the identity map to where we are linked */
         jmp     *%rax
-1:      movabs  $boot_stack_top, %rsp
+1:      movabs  $boot_stack_end - STACK_FRAME_ROOM, %rsp
         mov     boot_mbi(%rip), %edi
         mov     boot_phys(%rip), %esi
         mov     boot_tsc(%rip), %rdx
@@ -228,9 +228,9 @@ boot_l2_img:    .skip 4096
         /* the first CPU's stack for good: STACK_SIZE_CHECK */
         .section .bss.boot_stack, "aw", @nobits
         .balign 4096
-        .globl  boot_stack_guard, boot_stack_top
+        .globl  boot_stack_guard, boot_stack_end
 boot_stack_guard:                               /* boot.c unmaps this page */
         .skip   4096 + STACK_SIZE_CHECK
-boot_stack_top:
+boot_stack_end:
 
         .section .note.GNU-stack, "", @progbits

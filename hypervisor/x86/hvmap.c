@@ -51,6 +51,12 @@ void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags)
 
 void arch_l4_init_hv_slots(pte_t *l4)
 {
+    if (guard_root()) {
+        memset(&l4[HV_FIRST_SLOT], 0, (HV_LAST_SLOT - HV_FIRST_SLOT + 1) * sizeof(pte_t));
+        l4[HV_FIRST_SLOT] = hv_root[HV_FIRST_SLOT]; /* the M2P that guests read */
+        l4[ENTRY_SLOT] = hv_root[ENTRY_SLOT];
+        return;
+    }
     memcpy(&l4[HV_FIRST_SLOT], &hv_root[HV_FIRST_SLOT],
            (HV_LAST_SLOT - HV_FIRST_SLOT + 1) * sizeof(pte_t));
 }
@@ -77,6 +83,102 @@ void arch_free_init(void)
     heap_free_range(image_phys + (start - IMAGE_VIRT), image_phys + (end - IMAGE_VIRT));
 }
 
+/* ---- views (GUARD_ROOT) ---- */
+
+/*
+ * Of ours a guest's L4 shows only the entry code and the M2P. Ring 0 is on one of two views of the vCPU, of its
+ * kernel's or its user mode's L4: a root with all of ours and those entries of that L4 that ring 0 has
+ * needed so far (view_fault()), never to execute. They are to the L4 as a TLB is: read again at each
+ * flush and each time that the root is loaded.
+ */
+#define VIEW_SLOTS 8
+struct view {
+    pte_t *root;
+    uint64_t cr3;               /* the L4 that it shows */
+    uint32_t slots[VIEW_SLOTS]; /* those of the guest's that it has */
+    uint32_t next;              /* of them to go */
+};
+
+bool views_create(struct vcpu *v)
+{
+    v->arch.views = xmalloc(2 * sizeof(struct view));
+    for (unsigned int i = 0; v->arch.views && i < 2; i++) {
+        pte_t *root = v->arch.views[i].root = alloc_page();
+
+        if (root == NULL)
+            return false;
+        memcpy(&root[HV_FIRST_SLOT], &hv_root[HV_FIRST_SLOT],
+               (HV_LAST_SLOT - HV_FIRST_SLOT + 1) * sizeof(pte_t));
+    }
+    return v->arch.views;
+}
+
+void views_destroy(struct vcpu *v)
+{
+    for (unsigned int i = 0; v->arch.views && i < 2; i++)
+        free_page(v->arch.views[i].root);
+    xfree(v->arch.views);
+}
+
+static bool is_ours(unsigned int slot) { return slot >= HV_FIRST_SLOT && slot <= HV_LAST_SLOT; }
+
+/* What a view shows of slot n. */
+static pte_t view_entry(const struct view *w, unsigned int n)
+{
+    pte_t e = w->cr3 ? READ_ONCE(((pte_t *)maddr_to_virt(w->cr3))[n]) : 0;
+
+    return e & PTE_P ? e | PTE_NX : 0;
+}
+
+static void view_show(struct view *w, uint64_t cr3)
+{
+    w->cr3 = cr3;
+    for (unsigned int i = 0; i < VIEW_SLOTS; i++)
+        w->root[w->slots[i]] = view_entry(w, w->slots[i]);
+}
+
+void view_refresh(struct vcpu *v)
+{
+    view_show(&v->arch.views[false], v->arch.cr3_user);
+    view_show(&v->arch.views[true], v->arch.cr3_kernel);
+}
+
+void view_refresh_page(struct vcpu *v, uint64_t va)
+{
+    unsigned int n = pt_index(va, 4);
+
+    for (unsigned int i = 0; v && i < 2; i++) {
+        struct view *w = &v->arch.views[i];
+
+        if ((w->root[n] & PTE_US) && !is_ours(n))
+            w->root[n] = view_entry(w, n);
+    }
+}
+
+uint64_t view_root(struct vcpu *v, bool kernel)
+{
+    struct view *w = &v->arch.views[kernel];
+
+    if (w->cr3 != vcpu_root(v, kernel))
+        view_show(w, vcpu_root(v, kernel));
+    return virt_to_maddr(w->root);
+}
+
+bool view_fault(struct vcpu *v, uint64_t va)
+{
+    struct view *w = v->is_idle ? NULL : &v->arch.views[v->arch.kernel_mode];
+    unsigned int n = pt_index(va, 4);
+    uint32_t *slot;
+
+    if (w == NULL || is_ours(n) || (w->root[n] & PTE_P) || view_entry(w, n) == 0)
+        return false;
+    slot = &w->slots[w->next++ % VIEW_SLOTS];
+    w->root[*slot] = 0;
+    *slot = n;
+    w->root[n] = view_entry(w, n);
+    return true;
+}
+
 /* ---- the TLB of this CPU; entries of guests are never global ---- */
 
 void load_root(uint64_t cr3)
@@ -93,6 +195,8 @@ void arch_flush_tlb_local(void)
 {
     unsigned long flags = arch_irq_save(); /* vcpu_unload_here() would be undone */
 
+    if (guard_root() && vcpu_loaded_here())
+        view_refresh(vcpu_loaded_here());
     load_root(read_cr(3));
     this_pcpu()->nr_tlb_flushes++;
     arch_irq_restore(flags);
@@ -101,6 +205,8 @@ void arch_flush_tlb_local(void)
 /* Of an address that is not canonical INVLPG does nothing. */
 void arch_flush_tlb_page_local(uint64_t va)
 {
-    invlpg(va);
     this_pcpu()->nr_tlb_page_flushes++;
+    if (guard_root())
+        view_refresh_page(vcpu_loaded_here(), va);
+    invlpg(va);
 }

@@ -40,8 +40,9 @@ static inline unsigned int pt_index(uint64_t va, unsigned int level) /* level 1.
 #define HV_VIRT_END L4_SLOT(272)   /* 0xffff880000000000, the first address above */
 
 #define M2P_RO_VIRT L4_SLOT(256) /* what guests read */
-#define ENTRY_VIRT L4_SLOT(257)  /* entry code, descriptor tables, entry stacks */
-#define IMAGE_VIRT L4_SLOT(258)  /* the rest of the image */
+#define ENTRY_SLOT 257u
+#define IMAGE_VIRT L4_SLOT(258)          /* the image but for the entry code */
+#define ENTRY_VIRT (IMAGE_VIRT - GIB(1)) /* entry code, descriptor tables: in slot 257 */
 #define FRAMETABLE_VIRT L4_SLOT(259)
 #define M2P_RW_VIRT L4_SLOT(260)    /* where we write it */
 #define MMIO_VIRT L4_SLOT(261)      /* devices that we drive ourselves, uncached */

@@ -23,7 +23,5 @@ struct clock_rates {
  * do. False if there is none; rates is then undefined.
  */
 bool calibrate(struct clock_rates *rates, unsigned int prefer);
-/** mul and shift for a TSC of khz, rounded down; base is left alone. */
-void tsc_scale_init(struct tsc_scale *s, uint64_t khz);
 /** Seconds since 1970 (years 1970 to 2069), 0 if the RTC shows nothing sensible or 12-hour time. */
 uint64_t rtc_read(void);

@@ -97,6 +97,12 @@ static uint64_t ldt_fault(const struct vcpu *v, uint64_t cr2)
     return offset < NR_LDT_FRAMES * PAGE_SIZE ? v->arch.ldt_base + offset : cr2;
 }
 
+/* From entry.S, in debug builds. */
+noreturn void hypercall_left_locks(void)
+{
+    panic("hypercall %lu left with locks (%x)", arch_guest_regs()->rax, this_pcpu()->locks_held);
+}
+
 static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what)
 {
     uint64_t cr2 = read_cr(2);
@@ -152,7 +158,7 @@ void trap_from_guest(struct cpu_user_regs *regs)
     case X_GP:
     case X_UD:
         arch_irq_enable();
-        if (!(vector == X_GP ? guest_general_protection : guest_invalid_opcode)(v, regs))
+        if (!(vector == X_GP ? guest_general_protection(v, regs) : guest_invalid_opcode(v, regs)))
             arch_inject_exception(v, vector, regs->error_code);
         return;
     case X_NM: /* only a TS that the guest asked for is ever set; the ABI clears it on delivery */
@@ -178,6 +184,8 @@ void trap_from_hv(struct cpu_user_regs *regs)
         return;
     }
     this_pcpu()->nr_exceptions++;
+    if (guard_root() && regs->entry_vector == X_PF && view_fault(current, read_cr(2)))
+        return;
     for (const struct fixup *f = ex_table_start; f != ex_table_end; f++)
         if (f->from == regs->rip) {
             regs->rip = f->to;

@@ -5,12 +5,11 @@
 struct vcpu;
 struct cpu_user_regs;
 
-/**
- * Hypercall nr of a guest kernel. Returns what goes to the guest's rax, or -ERESTART: the guest
- * executes its SYSCALL again (with the arguments that are in arch_guest_regs() by then); but for
- * get_debugreg, which has that number as a result, too. hypercall/
+/*
+ * Hypercalls are called from entry.S by the table of hypercall/. What they return goes to the guest's
+ * rax, but for -ERESTART: then the guest executes its SYSCALL again (with the arguments that are in
+ * arch_guest_regs() by then); of get_debugreg this number is a result, too.
  */
-long hypercall(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t nr);
 
 /**
  * Exceptions of a guest that may be ours to handle. Each returns true if the instruction was

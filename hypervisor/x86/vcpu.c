@@ -1,6 +1,6 @@
 /*
- * The machine's part of vCPUs: creation, contexts from guests, and the context switch. What a guest
- * set by hypercall takes effect here.
+ * The machine's part of vCPUs: creation and the context switch. What a guest set by hypercall takes
+ * effect here.
  */
 #include "memory/heap.h"
 #include "x86/cpu.h"
@@ -14,7 +14,8 @@ int arch_vcpu_create(struct vcpu *v)
         return 0;
     v->arch.traps = alloc_page();
     v->arch.fpu = xmalloc(cpu_features.fpu_bytes);
-    if (v->arch.traps == NULL || v->arch.fpu == NULL) /* arch_vcpu_destroy() follows */
+    if (v->arch.traps == NULL || v->arch.fpu == NULL || /* arch_vcpu_destroy() follows */
+        (guard_root() && !views_create(v)))
         return -ENOMEM;
     _Static_assert(256 * sizeof(struct guest_trap) <= PAGE_SIZE, "traps in one page");
     v->arch.kernel_mode = true;
@@ -22,11 +23,13 @@ int arch_vcpu_create(struct vcpu *v)
     v->arch.dr[7] = 0x400;
     v->arch.xcr0 = 1;
     v->arch.cr0 = 0x80050033;
-    v->arch.cr4 = cpu_features.cr4 & (CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    v->arch.cr4 = CR4_PGE | (cpu_features.cr4 & (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT));
     memset(v->arch.gdt_frames, 0xff, sizeof(v->arch.gdt_frames)); /* INVALID_MFN */
     memset(v->arch.ldt_frames, 0xff, sizeof(v->arch.ldt_frames));
     return 0;
 }
+
+struct vcpu *vcpu_loaded_here(void) { return atomic_load(&loaded[this_pcpu()->id]); }
 
 /* This CPU has old's address space no more: its TLB was flushed since. */
 static void left(const struct vcpu *old)
@@ -64,6 +67,7 @@ void arch_vcpu_unload(struct vcpu *v)
 void arch_vcpu_destroy(struct vcpu *v)
 {
     arch_vcpu_unload(v);
+    views_destroy(v);
     xfree(v->arch.fpu);
     free_page(v->arch.traps);
 }
@@ -72,45 +76,11 @@ uint64_t arch_vcpu_root(const struct vcpu *v) { return vcpu_root(v, v->arch.kern
 
 void arch_vcpu_roots_changed(struct vcpu *v)
 {
-    if (v == current)
-        load_root(arch_vcpu_root(v));
-}
-
-int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
-{
-    struct arch_vcpu *a = &v->arch;
-
-    if (!(c->flags & VGCF_in_kernel) || !va_is_canonical(c->fs_base) ||
-        !va_is_canonical(c->gs_base_kernel) || !va_is_canonical(c->gs_base_user) ||
-        !va_is_canonical(c->event_callback_eip) || !va_is_canonical(c->failsafe_callback_eip) ||
-        !va_is_canonical(c->syscall_callback_eip))
-        return -EINVAL;
-    for (unsigned int i = 0; i < 256; i++)
-        if (!va_is_canonical(c->trap_ctxt[i].address))
-            return -EINVAL;
-    for (unsigned int i = 0; i < 256; i++) {
-        const struct trap_info *t = &c->trap_ctxt[i];
-
-        a->traps[i] = (struct guest_trap){ t->address, guest_selector(t->cs), t->flags };
-    }
-    a->regs = c->user_regs;
-    a->regs.cs = guest_selector(a->regs.cs);
-    a->regs.ss = guest_selector(a->regs.ss);
-    a->iopl = a->regs.rflags >> 12 & 3;
-    a->regs.rflags = guest_rflags(a->regs.rflags);
-    a->regs.entry_vector = 0;
-    a->kernel_sp = c->kernel_sp;
-    a->fs_base = c->fs_base;
-    a->gs_base_kernel = c->gs_base_kernel;
-    a->gs_base_user = c->gs_base_user;
-    a->event_cb.address = c->event_callback_eip;
-    a->failsafe_cb = (struct guest_callback){ c->failsafe_callback_eip,
-                                              c->flags & VGCF_failsafe_disables_events };
-    a->syscall_cb =
-        (struct guest_callback){ c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events };
-    a->cr0 = (a->cr0 & ~CR0_TS) | (c->ctrlreg[0] & CR0_TS);
-    fpu_set_context(v, c);
-    return 0;
+    if (v != current)
+        return;
+    if (guard_root())
+        view_refresh(v);
+    load_root(own_root(v, v->arch.kernel_mode));
 }
 
 /* Pages without a frame get `hole`. */

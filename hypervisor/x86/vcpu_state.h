@@ -35,6 +35,7 @@ struct arch_vcpu {
     uint64_t cr3_kernel; /* what the hardware gets in kernel mode: root maddr */
     uint64_t cr3_user;   /* same for user mode, 0: none set */
     bool kernel_mode;    /* the guest is in kernel mode (TF_kernel_mode) */
+    struct view *views;  /* on CPUs with Meltdown (x86/hvmap.c), else NULL */
 
     uint64_t kernel_sp; /* stack_switch */
     uint16_t kernel_ss;

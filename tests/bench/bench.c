@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <rt/event.h>
+#include <rt/grant.h>
 #include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/lock.h>
@@ -384,6 +385,81 @@ static void memory(void)
           bare(memory_op, XENMEM_decrease_reservation, &r));
 }
 
+/* ---- grants: of the domain to itself ---- */
+
+#define NR_GRANTS 32u
+
+static struct gnttab_map_grant_ref maps[NR_GRANTS] __attribute__((aligned(4096)));
+static struct gnttab_unmap_grant_ref unmaps[NR_GRANTS] __attribute__((aligned(4096)));
+static struct gnttab_copy copies[NR_GRANTS] __attribute__((aligned(4096)));
+static char *grants_at;
+static grant_ref_t grant_refs[NR_GRANTS];
+
+static void map_grants(unsigned int nr, bool now)
+{
+    for (unsigned int n = 0; n < nr; n++)
+        maps[n] = (struct gnttab_map_grant_ref){ .host_addr = (uint64_t)grants_at + n * PAGE_BYTES,
+                                                 .flags = GNTMAP_host_map,
+                                                 .ref = grant_refs[n] };
+    if (now)
+        MUST(hc(grant_table_op, GNTTABOP_map_grant_ref, maps, nr));
+}
+
+static void unmap_grants(unsigned int nr, bool now)
+{
+    for (unsigned int n = 0; n < nr; n++) {
+        if (maps[n].status)
+            verdict_failure("grant %u: %d", n, maps[n].status);
+        unmaps[n] = (struct gnttab_unmap_grant_ref){ .host_addr = maps[n].host_addr,
+                                                     .handle = maps[n].handle };
+    }
+    if (now)
+        MUST(hc(grant_table_op, GNTTABOP_unmap_grant_ref, unmaps, nr));
+}
+
+static void grants(void)
+{
+    char *data = page_alloc(NR_GRANTS), *own = page_alloc(NR_GRANTS);
+
+    grants_at = page_alloc(NR_GRANTS);
+    if (data == NULL || own == NULL || grants_at == NULL)
+        verdict_error("no memory");
+    for (unsigned int n = 0; n < NR_GRANTS; n++) {
+        uint64_t mfn = pfn_to_mfn(virt_to_pfn(data + n * PAGE_BYTES));
+        int ref = grant_access(0, mfn, false);
+
+        MUST(ref);
+        MUST(page_protect(grants_at + n * PAGE_BYTES, 0));
+        grant_refs[n] = (grant_ref_t)ref;
+        copies[n] =
+            (struct gnttab_copy){ .source.u.ref = (grant_ref_t)ref,
+                                  .dest.u.gmfn = pfn_to_mfn(virt_to_pfn(own + n * PAGE_BYTES)),
+                                  .dest.domid = DOMID_SELF,
+                                  .len = PAGE_BYTES,
+                                  .flags = GNTCOPY_source_gref };
+    }
+#define OF_LIST(op, list, nr) bare(grant_table_op, GNTTABOP_##op, list, nr)
+    for (unsigned int nr = 1; nr <= NR_GRANTS; nr += NR_GRANTS - 1) {
+        BENCH(nr == 1 ? "grant map" : "grant map, of 32", nr, if (i) unmap_grants(nr, true);
+              map_grants(nr, false), OF_LIST(map_grant_ref, maps, nr));
+        if (counting)
+            unmap_grants(nr, true);
+        BENCH(nr == 1 ? "grant unmap" : "grant unmap, of 32", nr,
+              if (i || counting) map_grants(nr, true);
+              unmap_grants(nr, false), OF_LIST(unmap_grant_ref, unmaps, nr));
+        BENCH(nr == 1 ? "grant copy of 4 KiB" : "grant copy of 4 KiB, of 32", nr, NOTHING,
+              OF_LIST(copy, copies, nr));
+        for (unsigned int n = 1; n < nr; n++) /* pieces of a page, as backends have them */
+            copies[n] = copies[0];
+        if (nr > 1)
+            BENCH("grant copy of 4 KiB, of 32 between two pages", nr, NOTHING,
+                  OF_LIST(copy, copies, nr));
+        for (unsigned int n = 0; n < nr; n++)
+            if (unmaps[n].status || copies[n].status)
+                verdict_failure("grant %u: %d, %d", n, unmaps[n].status, copies[n].status);
+    }
+}
+
 static void console(void)
 {
     static const char text[] __attribute__((aligned(64))) =
@@ -408,10 +484,17 @@ static const struct group {
     const char *name;
     void (*run)(void);
 } groups[] = {
-    { "machine", machine }, { "hypercalls", hypercalls },       { "events", events },
-    { "faults", faults },   { "privileged", privileged },       { "page_tables", page_tables },
-    { "pins", pins },       { "user_syscalls", user_syscalls }, { "memory", memory },
+    { "machine", machine },
+    { "hypercalls", hypercalls },
+    { "events", events },
+    { "faults", faults },
+    { "privileged", privileged },
+    { "page_tables", page_tables },
+    { "pins", pins },
+    { "user_syscalls", user_syscalls },
+    { "memory", memory },
     { "console", console },
+    { "grants", grants },
 };
 
 /* Without arguments all groups, else those named. */

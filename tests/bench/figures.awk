@@ -16,7 +16,7 @@ function tell(name, figure) { printf "%s\t%s\n", name, figure }
     ram = $NF
     gsub(/[^0-9]/, "", ram)
 }
-/^MEMORY / { tell("kept " mib, ram - 4 * ($2 + $5)) }
+ram && /^MEMORY / { tell("kept " mib, ram - 4 * ($2 + $5)) }
 
 # Boot in ticks of the TSC, which are instructions, timed waits apart. total: the plugin's line of a run
 # that ended at domain 0's first instruction; its own idea of waits counts only where there is no other.

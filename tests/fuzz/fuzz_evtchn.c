@@ -19,7 +19,24 @@
 static struct domain *dom[NR_DOMS];
 static mfn_t info_mfn[NR_DOMS][NR_VCPUS];
 
-/* ---- irq/ and sched/ ---- */
+/* ---- irq/, sched/ and paging/ ---- */
+
+#define NR_FRAMES 16u /* odd ones are the control domain's */
+static unsigned int frame_refs[NR_FRAMES];
+
+bool page_get_writable(struct domain *d, mfn_t m)
+{
+    BUG_ON(fake_locks_held());
+    if (mfn_x(m) == 0 || mfn_x(m) >= NR_FRAMES || mfn_x(m) % 2 == d->domain_id)
+        return false;
+    frame_refs[mfn_x(m)]++;
+    return true;
+}
+void page_put_writable(mfn_t m)
+{
+    BUG_ON(fake_locks_held() || mfn_x(m) >= NR_FRAMES || frame_refs[mfn_x(m)] == 0);
+    frame_refs[mfn_x(m)]--;
+}
 
 #define NR_FUZZED_PIRQS 8u
 static struct {
@@ -50,7 +67,7 @@ void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 }
 void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu)
 {
-    BUG_ON(!spin_is_held(&d->event_lock) || pirq >= NR_FUZZED_PIRQS || port >= NR_EVTCHN_MAX);
+    BUG_ON(!spin_is_held(&d->event_lock) || pirq >= NR_FUZZED_PIRQS || port >= port_limit(d));
     BUG_ON(cpu >= 2);
 }
 void vcpu_set_poll_timer(struct vcpu *v, uint64_t t)
@@ -86,7 +103,7 @@ static void audit(void)
 {
     BUG_ON(evtchn_audit());
     for (unsigned int i = 0; i < NR_DOMS; i++)
-        for (evtchn_port_t port = 1; port < NR_EVTCHN_MAX; port++) {
+        for (evtchn_port_t port = 1; port < dom[i]->evtchn->fresh; port++) {
             const struct evtchn *chn = evtchn_find(dom[i], port);
 
             BUG_ON(chn->state == ECS_PIRQ &&
@@ -108,15 +125,18 @@ static void domain_die(unsigned int who, unsigned int preempt_every)
     d->is_dying = true;
     fake_preempt_every = preempt_every;
     for (unsigned int n = 0; evtchn_domain_relinquish(d); n++)
-        BUG_ON(n > NR_EVTCHN_MAX);
+        BUG_ON(n > EVTCHN_FIFO_NR_CHANNELS);
     fake_preempt_every = 0;
     for (unsigned int i = 0; i < NR_VCPUS; i++) {
         info_end(who, i);
         for (unsigned int virq = 0; virq < NR_VIRQS; virq++)
             BUG_ON(d->vcpu[i]->virq_port[virq]);
     }
-    for (evtchn_port_t port = 0; port < NR_EVTCHN_MAX; port++)
+    for (evtchn_port_t port = 0; port < d->evtchn->nr_ports; port++)
         BUG_ON(evtchn_find(d, port)->state != ECS_FREE || evtchn_find(d, port)->remote);
+    BUG_ON(d->evtchn->fifo || d->nr_event_frames);
+    for (unsigned int m = 1; m < NR_FRAMES; m++)
+        BUG_ON(frame_refs[m] && m % 2 != who);
     for (unsigned int i = 0; i < NR_FUZZED_PIRQS; i++)
         BUG_ON(pirq_of[i].d == d);
     BUG_ON(fake_refs(d) != 1);
@@ -152,6 +172,7 @@ static void hypercall(unsigned int who, const uint8_t *s)
         EVTCHNOP_close,         EVTCHNOP_send,
         EVTCHNOP_status,        EVTCHNOP_unmask,
         EVTCHNOP_reset,         EVTCHNOP_init_control,
+        EVTCHNOP_expand_array,  EVTCHNOP_set_priority,
     };
     union {
         struct evtchn_alloc_unbound alloc_unbound;
@@ -163,6 +184,9 @@ static void hypercall(unsigned int who, const uint8_t *s)
         struct evtchn_close close;
         struct evtchn_status status;
         struct evtchn_reset reset;
+        struct evtchn_init_control init_control;
+        struct evtchn_expand_array expand_array;
+        struct evtchn_set_priority set_priority;
         uint8_t bytes[32];
     } u;
     unsigned int cmd = cmds[s[0] % ARRAY_SIZE(cmds)];
@@ -195,6 +219,16 @@ static void hypercall(unsigned int who, const uint8_t *s)
         u.status.port = port_of(port);
         break;
     case EVTCHNOP_reset: u.reset.dom = domid_of(s[1]); break;
+    case EVTCHNOP_init_control:
+        u.init_control.vcpu = s[1] & 3;
+        u.init_control.control_gfn = s[2] & 31;
+        u.init_control.offset = s[3] & 1 ? s[4] * 16u : s[4] * 8u;
+        break;
+    case EVTCHNOP_expand_array: u.expand_array.array_gfn = s[1] & 31; break;
+    case EVTCHNOP_set_priority:
+        u.set_priority.priority = s[1] & 31;
+        u.set_priority.port = port_of(port);
+        break;
     default: /* the port is all that they have */
         u.close.port = port_of(port);
         was_used = evtchn_find(dom[who], u.close.port)->state != ECS_FREE;
@@ -204,11 +238,11 @@ static void hypercall(unsigned int who, const uint8_t *s)
     rc = hc_event_channel_op(s[5] & 2 ? s[0] : cmd, (uintptr_t)&u, 0, 0, 0);
     if (rc == 0 && cmd == EVTCHNOP_close && !(s[5] & 2)) {
         BUG_ON(!was_used || evtchn_find(dom[who], u.close.port)->state != ECS_FREE);
-        BUG_ON(shared_test(dom[who]->shared_info->evtchn_pending, u.close.port));
+        BUG_ON(port_is_pending(dom[who], u.close.port));
     }
-    BUG_ON(rc > 0 ||
-           (rc < 0 && rc != -EFAULT && rc != -EINVAL && rc != -ENOSYS && rc != -EPERM &&
-            rc != -ESRCH && rc != -ENOENT && rc != -EEXIST && rc != -ENOSPC && rc != -ERESTART));
+    BUG_ON(rc > 0 || (rc < 0 && rc != -EFAULT && rc != -EINVAL && rc != -ENOSYS && rc != -EPERM &&
+                      rc != -ESRCH && rc != -ENOENT && rc != -EEXIST && rc != -ENOSPC &&
+                      rc != -ERESTART && rc != -EOPNOTSUPP));
 }
 
 static void poll(const uint8_t *s)
@@ -226,17 +260,19 @@ static void poll(const uint8_t *s)
 /* The guest writes to its shared_info, or to what it named as vcpu_info. */
 static void scribble(unsigned int who, unsigned int vcpu, const uint8_t *s)
 {
-    unsigned int port = port_of(s + 1) % NR_EVTCHN_MAX;
+    unsigned int port = port_of(s + 1) % EVTCHN_2L_NR_CHANNELS, m = (s[1] & 14) + !who;
     shared_info_t *shared = dom[who]->shared_info;
     vcpu_info_t *info = dom[who]->vcpu[vcpu]->info;
 
-    switch (s[0] % 6) {
+    switch (s[0] % 8) {
     case 0: shared->evtchn_pending[port / 64] ^= 1UL << port % 64; break;
     case 1: shared->evtchn_mask[port / 64] ^= 1UL << port % 64; break;
     case 2: info->evtchn_pending_sel = s[3]; break;
     case 3: info->evtchn_upcall_pending = s[3]; break;
     case 4: info->evtchn_upcall_mask = s[3]; break;
     case 5: memset(shared, s[3], PAGE_SIZE); break;
+    case 6: ((uint32_t *)mfn_to_virt(_mfn(m)))[s[2] * 4u] ^= 1u << (s[3] & 31); break;
+    case 7: memset(mfn_to_virt(_mfn(m)), s[3], PAGE_SIZE); break;
     }
 }
 
@@ -296,8 +332,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fake_reset(2);
     if (fake_ram == NULL)
-        fake_ram_create(16);
-    memset(fake_ram, 0, 16 * PAGE_SIZE);
+        fake_ram_create(NR_FRAMES);
+    memset(fake_ram, 0, NR_FRAMES * PAGE_SIZE);
+    memset(frame_refs, 0, sizeof(frame_refs));
     memset(pirq_of, 0, sizeof(pirq_of));
     pirq_late = false;
     pirq_refused = 0;

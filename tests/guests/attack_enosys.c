@@ -7,6 +7,7 @@
 #include "guest.h"
 
 #include <xen/platform.h>
+#include <xen/hypfs.h>
 #include <xen/sysctl.h>
 
 #define NR(name) __HYPERVISOR_##name
@@ -25,7 +26,7 @@ static const uint64_t implemented =
     BIT(NR(update_va_mapping_otherdomain)) | BIT(NR(iret)) | BIT(NR(vcpu_op)) |
     BIT(NR(set_segment_base)) | BIT(NR(mmuext_op)) | BIT(NR(nmi_op)) | BIT(NR(sched_op)) |
     BIT(NR(callback_op)) | BIT(NR(event_channel_op)) | BIT(NR(physdev_op)) | BIT(NR(xenpmu_op)) |
-    BIT(NR(sysctl));
+    BIT(NR(sysctl)) | BIT(NR(domctl)) | BIT(NR(hypfs_op)) | BIT(NR(grant_table_op));
 
 static unsigned int wrong;
 static void expect(const char *what, uint64_t cmd, long rc, long want)
@@ -70,6 +71,7 @@ static long call_sched(uint64_t cmd) { return hc(sched_op, cmd, argument); }
 static long call_nmi(uint64_t cmd) { return hc(nmi_op, cmd, argument); }
 static long call_callback(uint64_t cmd) { return hc(callback_op, cmd, argument); }
 static long call_evtchn(uint64_t cmd) { return hc(event_channel_op, cmd, argument); }
+static long call_grant(uint64_t cmd) { return hc(grant_table_op, cmd, argument, 1); }
 static long call_physdev(uint64_t cmd) { return hc(physdev_op, cmd, argument); }
 static long call_xenpmu(uint64_t cmd) { return hc(xenpmu_op, cmd, argument); }
 static long call_segment(uint64_t which) { return hc(set_segment_base, which, 0x1000); }
@@ -135,6 +137,8 @@ static long call_sysctl_version(uint64_t version)
     return hc(sysctl, &op);
 }
 
+static long call_hypfs(uint64_t cmd) { return hc(hypfs_op, cmd, "/", 2, argument, 64); }
+
 /* ops: those that are implemented, which are not tried. wide: the command has 64 bits. */
 static const struct sub {
     const char *name;
@@ -147,7 +151,11 @@ static const struct sub {
       BIT(XENMEM_decrease_reservation) | BIT(XENMEM_populate_physmap) | BIT(XENMEM_exchange) |
           BIT(XENMEM_maximum_ram_page) | BIT(XENMEM_current_reservation) |
           BIT(XENMEM_maximum_reservation) | BIT(XENMEM_machphys_mapping) |
-          BIT(XENMEM_machine_memory_map),
+          BIT(XENMEM_machine_memory_map) | BIT(XENMEM_increase_reservation) |
+          BIT(XENMEM_machphys_mfn_list) | BIT(XENMEM_add_to_physmap) | BIT(XENMEM_memory_map) |
+          BIT(XENMEM_set_memory_map) | BIT(XENMEM_maximum_gpfn) |
+          BIT(XENMEM_get_sharing_freed_pages) | BIT(XENMEM_get_sharing_shared_pages) |
+          BIT(XENMEM_claim_pages) | BIT(XENMEM_get_vnumainfo) | BIT(XENMEM_acquire_resource),
       63, false },
     { "xen_version", call_version, -ENOSYS, 0x7ff, 255, true },
     { "console_io", call_console, -ENOSYS, BIT(CONSOLEIO_write) | BIT(CONSOLEIO_read), 255, true },
@@ -166,8 +174,9 @@ static const struct sub {
           BIT(VCPUOP_register_vcpu_info) | BIT(VCPUOP_send_nmi) | BIT(VCPUOP_get_physid),
       255, true },
     { "sched_op", call_sched, -ENOSYS,
-      BIT(SCHEDOP_yield) | BIT(SCHEDOP_block) | BIT(SCHEDOP_shutdown) | BIT(SCHEDOP_poll), 255,
-      true },
+      BIT(SCHEDOP_yield) | BIT(SCHEDOP_block) | BIT(SCHEDOP_shutdown) | BIT(SCHEDOP_poll) |
+          BIT(SCHEDOP_remote_shutdown) | BIT(SCHEDOP_watchdog),
+      255, true },
     { "nmi_op", call_nmi, -ENOSYS, BIT(XENNMI_register_callback) | BIT(XENNMI_unregister_callback),
       255, true },
     { "callback_op", call_callback, -ENOSYS, BIT(CALLBACKOP_register) | BIT(CALLBACKOP_unregister),
@@ -177,7 +186,8 @@ static const struct sub {
           BIT(CALLBACKTYPE_sysenter_deprecated) | BIT(CALLBACKTYPE_nmi) |
           BIT(CALLBACKTYPE_sysenter) | BIT(CALLBACKTYPE_syscall32),
       65535, false },
-    { "event_channel_op", call_evtchn, -ENOSYS, 0x7ff, 255, true },
+    { "event_channel_op", call_evtchn, -ENOSYS, 0x3fff, 255, true },
+    { "grant_table_op", call_grant, -ENOSYS, 0x1fff, 255, true },
     { "physdev_op", call_physdev, -ENOSYS,
       BIT(PHYSDEVOP_irq_status_query) | BIT(PHYSDEVOP_eoi) | BIT(PHYSDEVOP_set_iopl) |
           BIT(PHYSDEVOP_set_iobitmap) | BIT(PHYSDEVOP_apic_read) | BIT(PHYSDEVOP_alloc_irq_vector) |
@@ -193,11 +203,19 @@ static const struct sub {
     { "mmu_update", call_mmu_update, -ENOSYS, 15, 7, false },
     { "platform_op", call_platform, -ENOSYS,
       BIT(XENPF_settime64) | BIT(XENPF_firmware_info) | BIT(XENPF_enter_acpi_sleep) |
-          BIT(XENPF_get_cpuinfo),
+          BIT(XENPF_get_cpuinfo) | BIT(XENPF_getidletime) | BIT(XENPF_cpu_online) |
+          BIT(XENPF_cpu_offline),
       255, false },
     { "platform_op.version", call_platform_version, -EACCES, 0, 255, false },
     { "platform_op.firmware", call_firmware, -EINVAL, 0x3e, 255, false },
-    { "sysctl", call_sysctl, -ENOSYS, BIT(XEN_SYSCTL_debug_keys), 255, false },
+    { "sysctl", call_sysctl, -ENOSYS,
+      ~(BIT(0) | BIT(XEN_SYSCTL_tbuf_op) | BIT(XEN_SYSCTL_perfc_op) | BIT(13) |
+        BIT(XEN_SYSCTL_lockprof_op) | BIT(24) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28)) &
+          (BIT(30) - 1),
+      255, false },
+    { "hypfs_op", call_hypfs, -EOPNOTSUPP,
+      BIT(XEN_HYPFS_OP_get_version) | BIT(XEN_HYPFS_OP_read) | BIT(XEN_HYPFS_OP_write_contents),
+      255, false },
     { "sysctl.version", call_sysctl_version, -EACCES, BIT(XEN_SYSCTL_INTERFACE_VERSION), 255,
       false },
 };

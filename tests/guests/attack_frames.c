@@ -8,12 +8,26 @@
  */
 #include "roads.h"
 
+#include <xen/grant_table.h>
+
 #define NO_MFN 0xfffffffffUL
 #define ENTRY(mfn, flags) ((uint64_t)(mfn) << 12 | (flags))
 
 static uint64_t *p2m(void) { return (uint64_t *)start_info->mfn_list; }
 
 static uint64_t shared_mfn(void) { return start_info->shared_info >> 12; }
+/* The first frame of the grant table is shared as well. */
+static uint64_t grant_mfn(void)
+{
+    static xen_pfn_t frame[1];
+    struct gnttab_setup_table setup = { .dom = DOMID_SELF, .nr_frames = 1 };
+
+    set_xen_guest_handle(setup.frame_list, frame);
+    if (frame[0] == 0)
+        CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &setup, 1), 0);
+    return frame[0];
+}
+static bool is_shared(uint64_t mfn) { return mfn == shared_mfn() || mfn == grant_mfn(); }
 
 static uint64_t max_page, spare_pfn; /* from there on down: nothing maps these */
 
@@ -133,7 +147,7 @@ static long map_way(unsigned int way, uint64_t mfn)
     case 3: return map_as(ENTRY(mfn, PTE_RO | PTE_PS | PTE_PWT), DOMID_SELF); /* PS is PAT here */
     case 4: return map_as(ENTRY(mfn, PTE_RO), DOMID_IO);
     case 5: return map_as(ENTRY(mfn, PTE_FLAGS), DOMID_IO);
-    case 6: return map_as(ENTRY(mfn, PTE_RO), DOMID_XEN);
+    case 6: return map_as(ENTRY(mfn, PTE_FLAGS), DOMID_XEN); /* readable there is the M2P */
     case 7: rc = pte_write(&live[1][ROADS_INDEX], ENTRY(mfn, PTE_FLAGS)); break;
     default:
         TRY("mov %1, (%0)", : : "r"(&live[1][ROADS_INDEX]), "r"(ENTRY(mfn, PTE_P)) : "memory");
@@ -231,7 +245,7 @@ static void foreign_ram(void)
 
     for (unsigned int way = 0; way < ARRAY_SIZE(mappings); way++, nr = 0) {
         for (uint64_t mfn = 0; mfn <= max_page; mfn++) {
-            if (!is_ram(mfn) || is_ours(mfn) || mfn == shared_mfn())
+            if (!is_ram(mfn) || is_ours(mfn) || is_shared(mfn))
                 continue;
             nr++;
             open[way] += map_way(way, mfn) == 0;
@@ -243,7 +257,7 @@ static void foreign_ram(void)
         unsigned int n = 0;
 
         for (uint64_t mfn = 0; mfn <= max_page; mfn++)
-            n += is_ram(mfn) && !is_ours(mfn) && mfn != shared_mfn() &&
+            n += is_ram(mfn) && !is_ours(mfn) && !is_shared(mfn) &&
                  use_way(way, mfn, copy_page) == 0;
         attack(named("foreign", uses[way]), n, 0);
     }

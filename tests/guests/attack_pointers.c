@@ -4,10 +4,12 @@
  * nothing is written, nothing has happened, and the hypervisor lives. What ours does not implement
  * answers as it does to good pointers.
  */
-#define __XEN_TOOLS__ 1 /* for sysctl.h */
+#define __XEN_TOOLS__ 1 /* for domctl.h and sysctl.h */
 #include "guest.h"
 
+#include <xen/domctl.h>
 #include <xen/grant_table.h>
+#include <xen/hypfs.h>
 #include <xen/platform.h>
 #include <xen/sysctl.h>
 
@@ -270,6 +272,64 @@ static long debug_keys(uint64_t ptr)
     return hc(sysctl, &op);
 }
 
+/* A sysctl whose handle, in op, is ptr. */
+static long sysctl_buffer(struct xen_sysctl *op, uint32_t cmd, void *handle, uint64_t ptr)
+{
+    op->cmd = cmd;
+    op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    memcpy(handle, &ptr, sizeof(ptr));
+    return hc(sysctl, op);
+}
+static long console_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.readconsole.count = 64 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_readconsole, &op.u.readconsole.buffer, ptr);
+}
+static long domain_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.getdomaininfolist.max_domains = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_getdomaininfolist, &op.u.getdomaininfolist.buffer, ptr);
+}
+static long cpu_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.getcpuinfo.max_cpus = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_getcpuinfo, &op.u.getcpuinfo.info, ptr);
+}
+static long topology_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.cputopoinfo.num_cpus = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_cputopoinfo, &op.u.cputopoinfo.cputopo, ptr);
+}
+static long memory_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.numainfo.num_nodes = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_numainfo, &op.u.numainfo.meminfo, ptr);
+}
+static long distance_buffer(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.numainfo.num_nodes = 1 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_numainfo, &op.u.numainfo.distance, ptr);
+}
+static long pool_bitmap(uint64_t ptr)
+{
+    struct xen_sysctl op = { .u.cpupool_op.op = XEN_SYSCTL_CPUPOOL_OP_INFO,
+                             .u.cpupool_op.cpumap.nr_bits = 128 };
+
+    return sysctl_buffer(&op, XEN_SYSCTL_cpupool_op, &op.u.cpupool_op.cpumap.bitmap, ptr);
+}
+
+static const char hypfs_path[] = "/params/loglvl";
+static long hypfs_contents(uint64_t ptr)
+{
+    return hc(hypfs_op, XEN_HYPFS_OP_write_contents, hypfs_path, sizeof(hypfs_path), ptr, 16);
+}
+
 static long multicall_argument(uint64_t ptr)
 {
     struct multicall_entry e = { .op = NR(xen_version), .args = { XENVER_extraversion, ptr } };
@@ -339,6 +399,14 @@ static const struct inner {
     { "runstate.area", runstate_area, -EFAULT, true, 0 },
     { "time.area", time_area, -EFAULT, true, 0 },
     { "debug_keys.keys", debug_keys, -EFAULT, false, 0 },
+    { "readconsole.buffer", console_buffer, -EFAULT, true, 0 },
+    { "getdomaininfolist.buffer", domain_buffer, -EFAULT, true, 0 },
+    { "getcpuinfo.info", cpu_buffer, -EFAULT, true, 0 },
+    { "cputopoinfo.cputopo", topology_buffer, -EFAULT, true, 0 },
+    { "numainfo.meminfo", memory_buffer, -EFAULT, true, 0 },
+    { "numainfo.distance", distance_buffer, -EFAULT, true, 0 },
+    { "cpupool_op.cpumap", pool_bitmap, -EFAULT, true, 0 },
+    { "hypfs_op.write_contents", hypfs_contents, -EFAULT, false, 0 },
     { "multicall.argument", multicall_argument, -EFAULT, true, 0 },
     { "mmu_update.done", mmu_done, 0, true, 0 },
     { "mmuext_op.done", mmuext_done, 0, true, 0 },
@@ -423,6 +491,14 @@ static void fill_map(void *p)
     m->nr_entries = 1;
 }
 
+static void fill_mfn_list(void *p)
+{
+    struct xen_machphys_mfn_list *l = p;
+
+    set_xen_guest_handle(l->extent_start, (xen_pfn_t *)list);
+    l->max_extents = 1;
+}
+
 #define IN(what, nr, type, ...)                                       \
     {                                                                 \
         what, NR(nr), -EFAULT, sizeof(type), false, __VA_ARGS__, NULL \
@@ -455,6 +531,8 @@ static void fill_map(void *p)
     INOUT("physdev_op " #op, physdev_op, struct physdev_##type, fill, { PHYSDEVOP_##op, PTR })
 #define PHYSDEV_IN(op, type) \
     IN("physdev_op " #op, physdev_op, struct physdev_##type, { PHYSDEVOP_##op, PTR })
+#define GRANT(what, op) \
+    INOUT(what, grant_table_op, struct gnttab_##op, NULL, { GNTTABOP_##op, PTR, 1 })
 #define VERSION(op, type) OUT("xen_version " #op, xen_version, type, { XENVER_##op, PTR })
 #define VCPU_IN(op, type) IN("vcpu_op " #op, vcpu_op, type, { VCPUOP_##op, 0, PTR })
 
@@ -479,11 +557,13 @@ static const struct row rows[] = {
         MEM(machphys_mapping)),
     INOUT("memory_op machine_memory_map", memory_op, struct xen_memory_map, fill_map,
           MEM(machine_memory_map)),
-    NONE("memory_op machphys_mfn_list", memory_op, ENOSYS, MEM(machphys_mfn_list)),
-    NONE("memory_op memory_map", memory_op, ENOSYS, MEM(memory_map)),
-    NONE("memory_op set_memory_map", memory_op, ENOSYS, MEM(set_memory_map)),
-    NONE("memory_op claim_pages", memory_op, ENOSYS, { 24, PTR }),
-    NONE("memory_op maximum_gpfn", memory_op, ENOSYS, MEM(maximum_gpfn)),
+    INOUT("memory_op machphys_mfn_list", memory_op, struct xen_machphys_mfn_list, fill_mfn_list,
+          MEM(machphys_mfn_list)),
+    MEMORY(memory_map, struct xen_memory_map),
+    MEMORY(set_memory_map, struct xen_foreign_memory_map),
+    IN("memory_op claim_pages", memory_op, struct xen_memory_reservation, { 24, PTR }),
+    MEMORY(maximum_gpfn, domid_t),
+    IN("memory_op acquire_resource", memory_op, struct xen_mem_acquire_resource, { 28, PTR }),
     INOUT("multicall", multicall, struct multicall_entry, fill_multicall, { PTR, 1 }),
     VERSION(extraversion, xen_extraversion_t),
     VERSION(compile_info, struct xen_compile_info),
@@ -504,8 +584,9 @@ static const struct row rows[] = {
     IN("nmi_op register", nmi_op, struct xennmi_callback, { XENNMI_register_callback, PTR }),
     IN("sched_op shutdown", sched_op, struct sched_shutdown, { SCHEDOP_shutdown, PTR }),
     IN("sched_op poll", sched_op, struct sched_poll, { SCHEDOP_poll, PTR }),
-    NONE("sched_op remote_shutdown", sched_op, ENOSYS, { SCHEDOP_remote_shutdown, PTR }),
-    NONE("sched_op watchdog", sched_op, ENOSYS, { SCHEDOP_watchdog, PTR }),
+    IN("sched_op remote_shutdown", sched_op, struct sched_remote_shutdown,
+       { SCHEDOP_remote_shutdown, PTR }),
+    IN("sched_op watchdog", sched_op, struct sched_watchdog, { SCHEDOP_watchdog, PTR }),
     IN("callback_op register", callback_op, struct callback_register, { CALLBACKOP_register, PTR }),
     IN("callback_op unregister", callback_op, struct callback_unregister,
        { CALLBACKOP_unregister, PTR }),
@@ -537,13 +618,18 @@ static const struct row rows[] = {
     PHYSDEV_IN(restore_msi_ext, pci_device),
     NONE("physdev_op pirq_eoi_gmfn_v2", physdev_op, ENOSYS, { PHYSDEVOP_pirq_eoi_gmfn_v2, PTR }),
     IN("sysctl", sysctl, struct xen_sysctl, { PTR }),
-    NONE("grant_table_op map", grant_table_op, ENOSYS, { GNTTABOP_map_grant_ref, PTR, 1 }),
-    NONE("grant_table_op setup_table", grant_table_op, ENOSYS, { GNTTABOP_setup_table, PTR, 1 }),
-    NONE("grant_table_op copy", grant_table_op, ENOSYS, { GNTTABOP_copy, PTR, 1 }),
-    NONE("domctl", domctl, ENOSYS, { PTR }),
+    GRANT("grant_table_op map", map_grant_ref),
+    GRANT("grant_table_op setup_table", setup_table),
+    GRANT("grant_table_op copy", copy),
+    GRANT("grant_table_op unmap", unmap_grant_ref),
+    GRANT("grant_table_op query_size", query_size),
+    IN("domctl", domctl, struct xen_domctl, { PTR }),
     NONE("xsm_op", xsm_op, ENOSYS, { PTR }),
     NONE("xenpmu_op", xenpmu_op, EOPNOTSUPP, { 4, PTR }),
-    NONE("hypfs_op read", hypfs_op, ENOSYS, { 1, PTR, 16, PTR, 16 }),
+    IN("hypfs_op path", hypfs_op, char[16], { XEN_HYPFS_OP_read, PTR, 16, (uint64_t)list, 4096 }),
+    OUT("hypfs_op read", hypfs_op, struct xen_hypfs_direntry,
+        { XEN_HYPFS_OP_read, (uint64_t)hypfs_path, sizeof(hypfs_path), PTR,
+          sizeof(struct xen_hypfs_direntry) }),
     NONE("mca", arch_0, ENOSYS, { PTR }),
 };
 

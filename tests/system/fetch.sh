@@ -1,10 +1,11 @@
 #!/bin/bash
 # Fetch what the machine under test runs, from Debian and without installing it: the stock kernel of
-# linux-image-amd64 with some of its modules, e2fsck, and stress-ng with the libraries it needs.
+# linux-image-amd64 with some of its modules, e2fsck, and stress-ng and Xen's tools with the libraries
+# they need.
 #   usage: fetch.sh DIR
 # Leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
 #                 vmlinux     the ELF inside it, unmodified
-#                 stress-ng/  a tree to be copied into the ramdisk
+#                 stress-ng/, xen-tools/  trees to be copied into the ramdisk
 #                 devices/    the same: modules for disks, networks and ext4, and e2fsck
 #                 stamp       written last
 set -euo pipefail
@@ -23,7 +24,8 @@ die() {
 }
 
 # What the machines of the tests have, and a checksum that ext4 asks for by name.
-modules=(ahci sd_mod virtio_pci virtio_blk virtio_net nvme e1000e ext4 crc32c_generic)
+modules=(ahci sd_mod virtio_pci virtio_blk virtio_net nvme e1000e ext4 crc32c_generic
+    xenfs xen-privcmd xen-evtchn xen-gntdev)
 
 apt_option=()
 [ "$(id -u)" -ne 0 ] || apt_option=(-o APT::Sandbox::User=root)
@@ -88,25 +90,32 @@ fetch_kernel() {
     echo "${package#linux-image-}" >"$dir/kernel-version"
 }
 
+# fetch_programs TREE PACKAGE,PACKAGE... FILE...: programs of the packages, into TREE's usr/bin.
 # A library's package is one of the direct dependencies of the package whose object needs it.
 # Follow only those, so that what is merely loaded at run time (graphics drivers) stays away.
-fetch_stress_ng() {
-    local file lib package packages=(stress-ng) todo found missing
-    rm -rf "$dir/root" "$dir/stress-ng"
-    mkdir -p "$dir/stress-ng/usr/bin" "$dir/stress-ng/$libdir" "$dir/stress-ng/lib64"
-    download stress-ng
-    unpack stress-ng "$dir/root"
-    install -m 755 "$dir/root/usr/bin/stress-ng" "$dir/stress-ng/usr/bin/"
-    todo=("$dir/stress-ng/usr/bin/stress-ng")
+fetch_programs() {
+    local file lib tree=$dir/$1 package packages todo=() found missing
+    IFS=, read -ra packages <<<"$2"
+    shift 2
+    rm -rf "$dir/root" "$tree"
+    mkdir -p "$tree/usr/bin" "$tree/$libdir" "$tree/lib64"
+    download "${packages[@]}"
+    for package in "${packages[@]}"; do
+        unpack "$package" "$dir/root"
+    done
+    for file in "$@"; do
+        install -m 755 "$dir/root/$file" "$tree/usr/bin/"
+        todo+=("$tree/usr/bin/${file##*/}")
+    done
     while [ ${#todo[@]} -gt 0 ]; do
         missing=()
         found=()
         for file in "${todo[@]}"; do
             for lib in $(needed "$file"); do
-                [ ! -e "$dir/stress-ng/$libdir/$lib" ] || continue
+                [ ! -e "$tree/$libdir/$lib" ] || continue
                 if [ -n "$(find_library "$lib")" ]; then
-                    install -m 755 "$(find_library "$lib")" "$dir/stress-ng/$libdir/$lib"
-                    found+=("$dir/stress-ng/$libdir/$lib")
+                    install -m 755 "$(find_library "$lib")" "$tree/$libdir/$lib"
+                    found+=("$tree/$libdir/$lib")
                 else
                     missing+=("$lib")
                 fi
@@ -117,15 +126,22 @@ fetch_stress_ng() {
             continue
         fi
         todo+=("${found[@]}")
-        mapfile -t packages < <(for package in "${packages[@]}"; do depends "$package"; done | sort -u)
+        mapfile -t packages < <(for package in "${packages[@]}"; do depends "$package"; done |
+            grep -E '^(lib|zlib)' | sort -u)
         [ ${#packages[@]} -gt 0 ] || die "no package found for ${missing[*]}"
         download "${packages[@]}"
         for package in "${packages[@]}"; do
             unpack "$package" "$dir/root"
         done
     done
-    mv "$dir/stress-ng/$libdir/ld-linux-x86-64.so.2" "$dir/stress-ng/lib64/"
+    mv "$tree/$libdir/ld-linux-x86-64.so.2" "$tree/lib64/"
     rm -rf "$dir/root"
+}
+
+fetch_xen_tools() {
+    local bin=usr/lib/xen-4.17/bin
+    fetch_programs xen-tools xen-utils-4.17,xen-utils-common \
+        $bin/{xl,xentop,xenstored,xen-init-dom0,xenpm,xenperf,xenlockprof} usr/sbin/xenhypfs
 }
 
 fetch_e2fsck() {
@@ -136,7 +152,8 @@ fetch_e2fsck() {
 }
 
 fetch_all() {
-    fetch_kernel && fetch_e2fsck && fetch_stress_ng
+    fetch_kernel && fetch_e2fsck && fetch_programs stress-ng stress-ng usr/bin/stress-ng &&
+        fetch_xen_tools
 }
 
 rm -f "$dir/stamp"

@@ -19,7 +19,7 @@ BAD_ELFS := no-notes 32-bit other-machine short headers-beyond-file notes-beyond
     entry-out-of-range base-out-of-range p2m-out-of-range other-version segment-beyond-file \
     segment-wraps too-large good
 BAD_ACPI := apic-checksum apic-short apic-entry
-TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
+TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
 
 .PHONY: deps run run-image test-system test-system-image test-guests soak soak-fuzz soak-beside system-programs FORCE
@@ -92,6 +92,7 @@ $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
 $(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
 
 # small.gz: BusyBox and the jobs. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
+# tools.gz: and Xen's tools.
 INITRAMFS := $(shell find tests/system/initramfs -type f)
 $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $(SYSTEM)/disk.img \
         $(SYSTEM)/clock
@@ -101,8 +102,8 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	$(Q)install -D -m 755 $(SYSTEM)/clock $(SYSTEM)/tree/usr/bin/clock
 	$(Q)install -D -m 644 $(SYSTEM)/served.sha256 $(SYSTEM)/tree/etc/served.sha256
 	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(SYSTEM)/small.gz \
-	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@
-$(SYSTEM)/small.gz $(SYSTEM)/full.gz: $(SYSTEM)/devices.gz ;
+	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
+$(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
 
 $(SYSTEM)/disk.img: tests/system/mkdisk.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)

@@ -196,6 +196,17 @@ static const struct scenario scenarios[] = {
       .kernel_cmdline = "xl_job=info",
       .steps = { "==== cat /proc/cpuinfo", "==== dmesg", "XL-JOB-RC 0" } },
 
+    /* Xen's tools about the machine and domain 0. */
+    { .group = "test",
+      .name = "tools",
+      .memory_mib = 1024,
+      .smp = 2,
+      .hypervisor_cmdline = "dom0_mem=512M",
+      .kernel_cmdline = "xl_job=tools xl_cpus=2 xl_pcpus=2",
+      .ramdisk = "tools.gz",
+      .steps = { "XL-JOB-START tools", "XL-JOB-RC 0" },
+      .timeout_s = 300 },
+
     /* Four virtual CPUs share the one there is. */
     { .group = "test",
       .name = "four-vcpus",

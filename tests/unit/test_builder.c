@@ -580,8 +580,12 @@ static void check_domains(void)
     CHECK(d && d->domain_id == 1 && strcmp(d->name, "web") == 0 && d->max_vcpus == 3);
     CHECK(d->nr_pages == BESIDE_PAGES && d->max_pages == MIB(20) >> PAGE_SHIFT &&
           !d->is_privileged);
-    CHECK(d->role == ROLE_GUEST && d->console_line == NULL && d->vcpu[2]);
-    CHECK(strcmp(domain_list->name, "Domain-0") == 0 && domain_list->role == ROLE_CONTROL);
+    CHECK(d->roles == 0 && d->console_line == NULL && d->vcpu[2]);
+    CHECK(d->max_evtchn_port == 1023 && domain_list->max_evtchn_port == ~0u);
+    CHECK(d->nr_memory_map == 1 &&
+          memcmp(d->memory_map, (uint32_t[]){ 0, 0, MIB(20), 0, BOOT_MEM_RAM }, 20) == 0);
+    CHECK(domain_list->nr_memory_map == 0);
+    CHECK(strcmp(domain_list->name, "Domain-0") == 0 && domain_list->roles == ROLES_ALL);
     /* domain 0 has left what its neighbour wants, and kept what is its own */
     CHECK(domain_list->nr_pages > (MIB(20) >> PAGE_SHIFT));
 }
@@ -591,7 +595,7 @@ static void check_control_and_console(void)
     machine();
     domains_build();
     d = domain_list->next;
-    CHECK(d->is_privileged && !d->is_hwdom && d->role == ROLE_CONTROL && d->console_line);
+    CHECK(d->is_privileged && !d->is_hwdom && d->roles == ROLE_CONTROL && d->console_line);
 }
 
 /* Two kernels that cannot be, and one that can: it has the first id. */

@@ -133,7 +133,13 @@ static void test_malformed_options_are_named_and_change_nothing(void)
         "dom0_max_vcpus=-1",
         "clocksource=",
         "clocksource=tsc",
-        "xpti=no",
+        "xpti=maybe",
+        "spec-ctrl",
+        "spec-ctrl=",
+        "spec-ctrl=all",
+        "spec-ctrl=rsb,",
+        "spec-ctrl=no,rsb",
+        "spec-ctrl=verw,no-",
         "com1=18446744073709551716",
         "no-com1",
         "no-dom0_mem",
@@ -153,6 +159,14 @@ static void test_malformed_options_are_named_and_change_nothing(void)
         CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "ignored"));
         CU_ASSERT_PTR_NOT_NULL(value ? strstr(fake_printed, value + 1) : fake_printed);
     }
+    parse("xpti=no spec-ctrl=verw,no-rsb spec-ctrl=bhb-entry,no-verw");
+    CU_ASSERT_EQUAL(options.xpti, 0);
+    CU_ASSERT_EQUAL(options.spec_on, SPEC_BHB);
+    CU_ASSERT_EQUAL(options.spec_off, SPEC_RSB | SPEC_VERW);
+    parse("spec-ctrl=rsb spec-ctrl=no xpti");
+    CU_ASSERT_EQUAL(options.xpti, 1);
+    CU_ASSERT_EQUAL(options.spec_on, 0);
+    CU_ASSERT_EQUAL(options.spec_off, SPEC_ALL);
     parse("unknown=thing");
     CU_ASSERT_STRING_EQUAL(fake_printed, "Command line: unknown option unknown=thing ignored");
     parse("dom0_max_vcpus=65");

@@ -428,6 +428,55 @@ static void test_lines_of_a_domain_that_may_write_are_whole_and_prefixed(void)
     domu->console_line = NULL;
 }
 
+static const char *log_read(uint32_t at)
+{
+    static char text[20000];
+
+    text[console_log_read(&at, text, sizeof(text) - 1)] = '\0';
+    return text;
+}
+
+static void test_the_log_has_messages_and_nothing_that_domains_write(void)
+{
+    uint32_t at = 0, before;
+
+    setup();
+    while (console_log_read(&at, log_text, sizeof(log_text)))
+        ;
+    before = at;
+    print(LOG_ERR, "one\ntwo");
+    memcpy(guest_buf, "a domain's\n", 11);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 11, (uint64_t)guest_buf, 0, 0), 0);
+    print(LOG_DEBUG, "below the level");
+    print(LOG_ERR, "three");
+    CU_ASSERT_STRING_EQUAL(log_read(before), "(XEN) one\n(XEN) two\n(XEN) three\n");
+    CU_ASSERT_STRING_EQUAL(log_read(before + 10), "(XEN) two\n(XEN) three\n");
+    CU_ASSERT_EQUAL(console_log_read(&at, log_text, 4), 4); /* in pieces */
+    CU_ASSERT_EQUAL(at, before + 4);
+    CU_ASSERT_EQUAL(memcmp(log_text, "(XEN", 4), 0);
+    CU_ASSERT_EQUAL(console_log_read(&at, log_text, 0), 0);
+    at = before + 32; /* its end */
+    CU_ASSERT_EQUAL(console_log_read(&at, log_text, 9), 0);
+    CU_ASSERT_EQUAL(at, before + 32);
+    console_log_clear(before + 10);
+    CU_ASSERT_EQUAL(console_log_begin(), before + 10);
+}
+
+static void test_the_log_keeps_the_newest(void)
+{
+    uint32_t at = 0;
+
+    setup();
+    for (unsigned int i = 0; i < 3000; i++)
+        print(LOG_ERR, "line %04u", i);
+    CU_ASSERT_EQUAL(strlen(log_read(0)), 16384);
+    CU_ASSERT_STRING_EQUAL(log_read(0) + 16384 - 16, "(XEN) line 2999\n");
+    CU_ASSERT_EQUAL(console_log_read(&at, log_text, 16384), 16384);
+    at++; /* beyond the end: as if it had been lost */
+    CU_ASSERT_EQUAL(console_log_read(&at, log_text, 20000), 16384);
+    log_now();
+}
+
 static void test_random_traffic_loses_nothing(void)
 {
     setup();
@@ -580,6 +629,8 @@ int main(void)
     T(test_console_io_refuses_and_changes_nothing);
     T(test_domain_0s_output_is_unprefixed_and_preempted);
     T(test_lines_of_a_domain_that_may_write_are_whole_and_prefixed);
+    T(test_the_log_has_messages_and_nothing_that_domains_write);
+    T(test_the_log_keeps_the_newest);
     T(test_random_traffic_loses_nothing);
     T(test_random_output_comes_out_as_it_went_in);
     T(test_after_force_locks_and_levels_do_not_count);

@@ -11,6 +11,7 @@
 
 #include "fake.h"
 
+#include <xen/domctl.h>
 #include <xen/sched.h>
 
 #include "console/console.h"
@@ -112,7 +113,22 @@ bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
 void page_put_writable(mfn_t m) { page_put(mfn_to_page(m)); }
 void vcpu_set_timer(struct vcpu *v, uint64_t t) {}
 void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) {}
-void timer_set(struct timer *t, uint64_t when) { armed = t; }
+static unsigned int nr_sets;
+static uint64_t armed_ns;
+void timer_set(struct timer *t, uint64_t when)
+{
+    nr_sets++;
+    armed_ns = when;
+    if (!t->dead)
+        armed = when ? t : NULL;
+}
+void timer_kill(struct timer *t)
+{
+    t->dead = true;
+    if (armed == t)
+        armed = NULL;
+}
+int domain_set_tsc_mode(struct domain *d, uint32_t mode) { return 0; }
 void console_drain(void) {}
 void console_force(void) {}
 void arch_stop_other_cpus(void) {}
@@ -152,6 +168,22 @@ uint64_t arch_time_ns(void) { return fake_now_ns += MILLISECS(100); }
 static struct domain *dom0, *guest;
 static struct vcpu *idle;
 
+/* Where a failure leaves what it says alone. */
+static int create(domid_t id, uint32_t roles, uint32_t max_vcpus, uint64_t pages,
+                  struct domain **out)
+{
+    const struct xen_domctl_createdomain config = { .ssidref = roles, .max_vcpus = max_vcpus };
+    struct domain *d = NULL;
+    int rc = domain_create(id, &config, &d);
+
+    CU_ASSERT((rc == 0) == (d != NULL));
+    if (rc == 0) {
+        d->max_pages = pages;
+        *out = d;
+    }
+    return rc;
+}
+
 static void setup(void)
 {
     fake_reset(2);
@@ -170,10 +202,8 @@ static void setup(void)
     options.noreboot = false;
     armed = NULL;
     free_at_start = heap_free_pages();
-    CU_ASSERT_EQUAL_FATAL(domain_create(0, DOMCREATE_PRIVILEGED | DOMCREATE_HARDWARE, 2, 100,
-                                        &dom0),
-                          0);
-    CU_ASSERT_EQUAL_FATAL(domain_create(5, 0, 40, 100, &guest), 0);
+    CU_ASSERT_EQUAL_FATAL(create(0, ROLES_ALL, 2, 100, &dom0), 0);
+    CU_ASSERT_EQUAL_FATAL(create(5, 0, 40, 100, &guest), 0);
     CU_ASSERT_EQUAL_FATAL(vcpu_create(dom0, 0), 0);
     for (unsigned int i = 0; i < 40; i++)
         CU_ASSERT_EQUAL_FATAL(vcpu_create(guest, i), 0);
@@ -201,10 +231,10 @@ static void test_create_and_look_up(void)
     struct domain *d;
 
     setup();
-    CU_ASSERT_EQUAL(domain_create(5, 0, 1, 1, &d), -EEXIST);
-    CU_ASSERT_EQUAL(domain_create(6, 0, 0, 1, &d), -EINVAL);
-    CU_ASSERT_EQUAL(domain_create(6, 0, MAX_VCPUS + 1, 1, &d), -EINVAL);
-    CU_ASSERT_EQUAL(domain_create(DOMID_FIRST_RESERVED, 0, 1, 1, &d), -EINVAL);
+    CU_ASSERT_EQUAL(create(5, 0, 1, 1, &d), -EEXIST);
+    CU_ASSERT_EQUAL(create(6, 0, 0, 1, &d), -EINVAL);
+    CU_ASSERT_EQUAL(create(6, 0, MAX_VCPUS + 1, 1, &d), -EINVAL);
+    CU_ASSERT_EQUAL(create(DOMID_FIRST_RESERVED, 0, 1, 1, &d), -EINVAL);
     CU_ASSERT_EQUAL(vcpu_create(guest, 40), -EINVAL);
     CU_ASSERT_EQUAL(vcpu_create(guest, 3), -EEXIST);
     CU_ASSERT_PTR_EQUAL(domain_get_by_id(dom0, 5), guest);
@@ -220,9 +250,6 @@ static void test_create_and_look_up(void)
     CU_ASSERT_PTR_EQUAL(guest->vcpu[33]->info, &guest->extra_vcpu_info[1]);
     CU_ASSERT_EQUAL(guest->vcpu[1]->info->evtchn_upcall_mask, 1);
     CU_ASSERT_EQUAL(guest->vcpu[1]->pause_flags, VPF_DOWN | VPF_PAUSED);
-    CU_ASSERT_EQUAL(policy_target(guest, dom0), -EPERM);
-    CU_ASSERT_EQUAL(policy_target(guest, guest), 0);
-    CU_ASSERT_EQUAL(policy_target(dom0, guest), 0);
     teardown();
 }
 
@@ -235,11 +262,11 @@ static void test_each_failing_allocation_leaves_nothing_behind(void)
     free_before = heap_free_pages();
     for (unsigned int round = 0; round < 20; round++) {
         calls = 0, fail_at = 1;
-        CU_ASSERT_EQUAL(domain_create(9, 0, 40, 1, &d), -ENOMEM);
+        CU_ASSERT_EQUAL(create(9, 0, 40, 1, &d), -ENOMEM);
     }
     CU_ASSERT(free_before - heap_free_pages() <= 4); /* of small objects, kept */
     fail_at = 0;
-    CU_ASSERT_EQUAL(domain_create(9, 0, 40, 1, &d), 0);
+    CU_ASSERT_EQUAL(create(9, 0, 40, 1, &d), 0);
     for (unsigned int n = 1; n <= 3; n++) {
         calls = 0, fail_at = n;
         CU_ASSERT_EQUAL(vcpu_create(d, 7), -ENOMEM);
@@ -272,8 +299,7 @@ static void test_a_dying_domain_is_not_set_going_by_unpause(void)
     setup();
     paging_left = 1;
     CU_ASSERT_EQUAL(domain_kill(guest), -ERESTART);
-    domain_unpause(guest); /* the pause of domain_create() */
-    domain_unpause(guest); /* and the one that death took */
+    domain_unpause(guest); /* the pause of create() */
     CU_ASSERT(guest->vcpu[0]->pause_flags & VPF_PAUSED);
     teardown();
 }
@@ -284,14 +310,9 @@ static void test_a_domain_that_shut_down_is_not_set_going_by_unpause(void)
     domain_shutdown(guest, SHUTDOWN_suspend);
     CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_suspend);
     domain_unpause(guest);
-    CU_ASSERT(guest->vcpu[3]->pause_flags & VPF_PAUSED);
+    CU_ASSERT(guest->vcpu[3]->pause_flags & VPF_SHUTDOWN);
     domain_shutdown(guest, SHUTDOWN_reboot);
     CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_suspend); /* the first reason counts */
-    CU_ASSERT_PTR_NOT_NULL_FATAL(armed);
-    fake_virqs = 0;
-    armed->fn(armed->data);
-    CU_ASSERT_EQUAL(fake_virqs, 1);
-    CU_ASSERT_EQUAL(fake_last_virq, VIRQ_DOM_EXC);
     teardown();
 }
 
@@ -302,7 +323,143 @@ static void test_crash_while_being_unpaused_stops_the_domain(void)
     domain_unpause(guest);
     CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_crash);
     for (unsigned int i = 0; i < 40; i++)
-        CU_ASSERT(guest->vcpu[i]->pause_flags & VPF_PAUSED);
+        CU_ASSERT(guest->vcpu[i]->pause_flags & VPF_SHUTDOWN);
+    teardown();
+}
+
+static void work(void)
+{
+    struct timer *t = armed;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+    armed = NULL;
+    t->fn(t->data);
+}
+
+static void test_a_shutdown_is_told_to_those_who_may_look_when_all_has_stopped(void)
+{
+    struct domain *store, *other;
+
+    setup();
+    CU_ASSERT_EQUAL(create(7, ROLE_STORE, 1, 0, &store), 0);
+    CU_ASSERT_EQUAL(create(8, ROLE_HARDWARE, 1, 0, &other), 0);
+    domain_unpause(guest);
+    guest->vcpu[39]->running = true;
+    domain_shutdown(guest, SHUTDOWN_suspend);
+    fake_virqs = 0;
+    work(); /* a vCPU has not left its CPU yet */
+    CU_ASSERT(fake_virqs == 0 && !guest->shutdown_told);
+    CU_ASSERT_EQUAL(armed_ns, fake_now_ns + MICROSECS(50));
+    guest->vcpu[39]->running = false;
+    guest->vcpu[0]->pause_flags = 0; /* nor has the CPU that shuts it down come to this one */
+    work();
+    CU_ASSERT(fake_virqs == 0 && !guest->shutdown_told);
+    guest->vcpu[0]->pause_flags = VPF_SHUTDOWN;
+    work();
+    CU_ASSERT(guest->shutdown_told && armed == NULL);
+    CU_ASSERT_EQUAL(fake_virqs, 2); /* dom0 and the store */
+    CU_ASSERT_EQUAL(fake_last_virq, VIRQ_DOM_EXC);
+    domain_shutdown(guest, SHUTDOWN_reboot);
+    CU_ASSERT_PTR_NULL(armed); /* once */
+    fake_virqs = 0;
+    CU_ASSERT_EQUAL(domain_kill(guest), 0);
+    CU_ASSERT_EQUAL(fake_virqs, 4); /* it is dead; its id is free */
+    guest = NULL;
+    CU_ASSERT_EQUAL(domain_kill(store), 0);
+    CU_ASSERT_EQUAL(domain_kill(other), 0);
+    teardown();
+}
+
+static void test_a_vcpu_made_after_the_shutdown_does_not_run(void)
+{
+    struct domain *d;
+
+    setup();
+    CU_ASSERT_EQUAL(create(7, 0, 2, 0, &d), 0);
+    CU_ASSERT_EQUAL(vcpu_create(d, 0), 0);
+    domain_shutdown(d, SHUTDOWN_reboot);
+    CU_ASSERT_EQUAL(vcpu_create(d, 1), 0);
+    CU_ASSERT(d->vcpu[1]->pause_flags & VPF_SHUTDOWN);
+    CU_ASSERT_EQUAL(domain_kill(d), 0);
+    teardown();
+}
+
+static void test_resume_lets_it_go_on_as_often_as_it_suspends(void)
+{
+    setup();
+    domain_unpause(guest);
+    for (unsigned int i = 0; i < 3; i++) {
+        domain_shutdown(guest, SHUTDOWN_suspend);
+        work();
+        CU_ASSERT(guest->shutdown_told);
+        domain_resume(guest);
+        CU_ASSERT(!guest->shutdown_told && guest->shutdown_code == SHUTDOWN_NONE);
+        CU_ASSERT_EQUAL(guest->vcpu[3]->pause_flags, VPF_DOWN);
+    }
+    domain_resume(guest); /* of what is not shut down */
+    CU_ASSERT_EQUAL(guest->vcpu[3]->pause_flags, VPF_DOWN);
+    domain_pause(guest);
+    domain_shutdown(guest, SHUTDOWN_suspend);
+    domain_resume(guest);
+    CU_ASSERT_EQUAL(guest->vcpu[3]->pause_flags, VPF_DOWN | VPF_PAUSED);
+    domain_shutdown(guest, SHUTDOWN_suspend);
+    on_pause_clear_crash = 1; /* in the middle of the resumption it crashes */
+    domain_resume(guest);
+    CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_crash);
+    for (unsigned int i = 0; i < 40; i++)
+        CU_ASSERT(guest->vcpu[i]->pause_flags & VPF_SHUTDOWN);
+    teardown();
+}
+
+static void test_watchdogs(void)
+{
+    struct timer *first;
+    uint64_t sets;
+
+    setup();
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 5), -EINVAL); /* there is none yet */
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 3, 5), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, ~0u, 5), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), 1);
+    CU_ASSERT_EQUAL(armed_ns, fake_now_ns + SECONDS(30));
+    first = armed;
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, ~0u), 2);
+    CU_ASSERT(armed != first && armed_ns == fake_now_ns + SECONDS(0xffffffffULL));
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), -ENOSPC);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 60), 0);
+    CU_ASSERT(armed == first && armed_ns == fake_now_ns + SECONDS(60));
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 0), 0);
+    CU_ASSERT_PTR_NULL(armed);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 60), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), 1);
+    work();
+    CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_watchdog);
+    sets = nr_sets;
+    CU_ASSERT_EQUAL(domain_kill(guest), 0); /* of the second one, too, nothing is left */
+    CU_ASSERT_EQUAL(nr_sets, sets);
+    guest = NULL;
+    teardown();
+}
+
+static void test_free_ids_are_found(void)
+{
+    struct domain *d[4];
+
+    setup();
+    for (unsigned int i = 0; i < 4; i++) /* 5 is taken */
+        CU_ASSERT_EQUAL(create(DOMID_INVALID, 0, 1, 0, &d[i]), 0);
+    CU_ASSERT(d[1]->domain_id == d[0]->domain_id + 1 && d[3]->domain_id == d[0]->domain_id + 3);
+    for (unsigned int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(domain_kill(d[i]), 0);
+    CU_ASSERT_EQUAL(create(DOMID_FIRST_RESERVED - 1, 0, 1, 0, &d[0]), 0);
+    for (unsigned int i = 0; i < DOMID_FIRST_RESERVED; i++) { /* all the way around */
+        CU_ASSERT_EQUAL_FATAL(create(DOMID_INVALID, 0, 1, 0, &d[1]), 0);
+        CU_ASSERT(d[1]->domain_id != 0 && d[1]->domain_id != 5 &&
+                  d[1]->domain_id < DOMID_FIRST_RESERVED - 1);
+        CU_ASSERT_EQUAL(domain_kill(d[1]), 0);
+    }
+    CU_ASSERT_EQUAL(domain_kill(d[0]), 0);
     teardown();
 }
 
@@ -323,7 +480,7 @@ static void test_crash_tells_why_once_and_may_hold_locks(void)
     /* the caller does not go on as a guest, though another CPU was first and has not stopped it yet */
     guest->vcpu[1]->pause_flags = 0;
     domain_crash(guest, "third");
-    CU_ASSERT(guest->vcpu[1]->pause_flags & VPF_PAUSED);
+    CU_ASSERT(guest->vcpu[1]->pause_flags & VPF_SHUTDOWN);
     CU_ASSERT_PTR_NULL(strstr(fake_printed, "third"));
     teardown();
 }
@@ -403,10 +560,10 @@ static void test_a_dead_domain_stays_while_others_hold_its_frames(void)
     CU_ASSERT_EQUAL(domain_kill(d), 0);
     CU_ASSERT_PTR_EQUAL(domain_get_by_id(dom0, 5), d);
     domain_put(d);
-    CU_ASSERT_EQUAL(domain_create(5, 0, 1, 1, &guest), -EEXIST);
+    CU_ASSERT_EQUAL(create(5, 0, 1, 1, &guest), -EEXIST);
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &none), -ENOMEM);
     page_put(mfn_to_page(m));
-    CU_ASSERT_EQUAL(domain_create(5, 0, 1, 1, &guest), 0);
+    CU_ASSERT_EQUAL(create(5, 0, 1, 1, &guest), 0);
     teardown();
 }
 
@@ -427,7 +584,7 @@ static void test_random_life(void)
         calls = 0, fail_at = rand() % 4 ? 0 : (unsigned int)rand() % 6;
         switch (rand() % 6) {
         case 0:
-            if (domain_create(id, 0, 3, 50, &d) == 0)
+            if (create(id, 0, 3, 50, &d) == 0)
                 vcpu_create(d, (uint32_t)rand() % 4);
             break;
         case 1:
@@ -495,7 +652,7 @@ static void test_debug_keys_print(void)
                 CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "d5: 0 pages"));
         }
     CU_ASSERT(!others_parked);
-    CU_ASSERT_EQUAL(keys.n, 9);
+    CU_ASSERT_EQUAL(keys.n, 10);
     teardown();
 }
 
@@ -512,6 +669,11 @@ int main(void)
     CU_ADD_TEST(s, test_a_dying_domain_is_not_set_going_by_unpause);
     CU_ADD_TEST(s, test_a_domain_that_shut_down_is_not_set_going_by_unpause);
     CU_ADD_TEST(s, test_crash_while_being_unpaused_stops_the_domain);
+    CU_ADD_TEST(s, test_a_shutdown_is_told_to_those_who_may_look_when_all_has_stopped);
+    CU_ADD_TEST(s, test_a_vcpu_made_after_the_shutdown_does_not_run);
+    CU_ADD_TEST(s, test_resume_lets_it_go_on_as_often_as_it_suspends);
+    CU_ADD_TEST(s, test_watchdogs);
+    CU_ADD_TEST(s, test_free_ids_are_found);
     CU_ADD_TEST(s, test_crash_tells_why_once_and_may_hold_locks);
     CU_ADD_TEST(s, test_shutdown_of_the_hardware_domain_ends_the_machine);
     CU_ADD_TEST(s, test_death_is_preemptible_and_takes_everything);

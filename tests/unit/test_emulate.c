@@ -824,8 +824,10 @@ static void test_xsetbv(void)
         { 0x18 | 3, false },
     };
 
+    static struct cpu_policy policy = { .row[0xd].reg = { 0xe7 } };
+
     reset();
-    arch_xcr0_mask = 0xe7;
+    d->cpu_policy = &policy;
     regs.rax = 7;
     CU_ASSERT_TRUE(GP("\x0f\x01\xd1")); /* CR4.OSXSAVE first */
     CU_ASSERT_EQUAL(last_vector, VECTOR_UD);
@@ -841,9 +843,13 @@ static void test_xsetbv(void)
     regs.rcx = 1;
     regs.rax = 7;
     CU_ASSERT_FALSE(GP("\x0f\x01\xd1"));
-    arch_xcr0_mask = 0;
+    policy.row[0xd].reg[0] = 3; /* the toolstack's, less than the machine's */
     regs.rcx = 0;
     CU_ASSERT_FALSE(GP("\x0f\x01\xd1"));
+    policy.row[0xd].reg[0] = 0;
+    regs.rax = 1;
+    CU_ASSERT_FALSE(GP("\x0f\x01\xd1"));
+    d->cpu_policy = NULL;
 }
 
 static void test_tsc(void)

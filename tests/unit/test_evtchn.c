@@ -1,235 +1,5 @@
 /* Event channels: each sub-operation, faults at each step, delivery, poll, and a random walk. */
-#include <stdlib.h>
-#include <string.h>
-
-#include <CUnit/Basic.h>
-
-#include "event/internal.h"
-#include "fake.h"
-#include "irq/irq.h"
-#include "lib/errno.h"
-#include "sched/sched.h"
-#include "sched/time.h"
-
-#include <xen/sched.h>
-
-#define NR_DOMS 3
-#define NR_VCPUS 2
-
-extern struct domain *domain_list;
-static struct domain *dom[NR_DOMS];
-
-/* ---- what the code under test calls in irq/ and sched/ ---- */
-
-static struct domain *pirq_owner[NR_PIRQS];
-static evtchn_port_t pirq_port[NR_PIRQS];
-static int pirq_rc;
-static void (*pirq_hook)(void); /* runs with the lock held, before the second time it is asked */
-static unsigned int pirq_asked;
-static uint64_t poll_timer_ns;
-
-int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
-{
-    CU_ASSERT(!arch_irq_enabled());
-    if (port == 0 && ++pirq_asked == 2 && pirq_hook)
-        pirq_hook();
-    if (pirq >= NR_PIRQS)
-        return -EINVAL;
-    if (pirq_rc)
-        return pirq_rc;
-    if (pirq_owner[pirq])
-        return -EEXIST;
-    if (port)
-        pirq_owner[pirq] = d;
-    pirq_port[pirq] = port;
-    return 0;
-}
-void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
-{
-    if (pirq_owner[pirq] == d && pirq_port[pirq] == port)
-        pirq_owner[pirq] = NULL;
-}
-static uint32_t pirq_cpu[NR_PIRQS];
-void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu)
-{
-    CU_ASSERT(spin_is_held(&d->event_lock) && !arch_irq_enabled());
-    if (pirq_owner[pirq] == d && pirq_port[pirq] == port)
-        pirq_cpu[pirq] = cpu;
-}
-static void pirq_arrives(uint32_t pirq)
-{
-    if (pirq_owner[pirq])
-        evtchn_set_pending(pirq_owner[pirq], pirq_port[pirq]);
-}
-void vcpu_pause_set(struct vcpu *v, uint32_t flags) { atomic_fetch_or(&v->pause_flags, flags); }
-void vcpu_set_poll_timer(struct vcpu *v, uint64_t t)
-{
-    (void)v;
-    poll_timer_ns = t;
-}
-
-/* ---- set up ---- */
-
-static void setup(void)
-{
-    fake_reset(2);
-    domain_list = NULL;
-    pirq_rc = 0;
-    pirq_hook = NULL;
-    poll_timer_ns = 0;
-    memset(pirq_owner, 0, sizeof(pirq_owner));
-    for (int i = NR_DOMS - 1; i >= 0; i--) {
-        dom[i] = fake_domain((domid_t)i, NR_VCPUS);
-        dom[i]->is_privileged = dom[i]->is_hwdom = i == 0;
-        CU_ASSERT_EQUAL_FATAL(evtchn_domain_create(dom[i]), 0);
-        dom[i]->next = domain_list;
-        domain_list = dom[i];
-    }
-    fake_current(dom[0]->vcpu[0]);
-}
-
-static void teardown(void)
-{
-    CU_ASSERT_EQUAL(evtchn_audit(), 0);
-    for (int i = 0; i < NR_DOMS; i++) {
-        dom[i]->is_dying = true;
-        CU_ASSERT_EQUAL(evtchn_domain_relinquish(dom[i]), 0);
-        CU_ASSERT_EQUAL(fake_refs(dom[i]), 1);
-    }
-    CU_ASSERT_EQUAL(evtchn_audit(), 0);
-    for (int i = 0; i < NR_DOMS; i++) {
-        evtchn_domain_destroy(dom[i]);
-        fake_domain_free(dom[i]);
-    }
-    CU_ASSERT_EQUAL(fake_locks_held(), 0);
-    CU_ASSERT(arch_irq_enabled());
-}
-
-/* A hypercall of dom[who]; arg is mapped as given. */
-static long call_rights(int who, unsigned int cmd, void *arg, size_t len, int rights)
-{
-    long rc;
-
-    fake_current(dom[who]->vcpu[0]);
-    fake_guest_unmap_all();
-    if (rights)
-        fake_guest_map(arg, len, rights);
-    rc = hc_event_channel_op(cmd, (uint64_t)(uintptr_t)arg, 0, 0, 0);
-    CU_ASSERT_EQUAL(fake_locks_held(), 0);
-    return rc;
-}
-#define CALL(who, cmd, arg) call_rights(who, cmd, arg, sizeof(*(arg)), FAKE_READ_WRITE)
-
-static long alloc_unbound(int who, domid_t d, domid_t remote, evtchn_port_t *port)
-{
-    struct evtchn_alloc_unbound op = { .dom = d, .remote_dom = remote, .port = 77 };
-    long rc = CALL(who, EVTCHNOP_alloc_unbound, &op);
-
-    *port = op.port;
-    return rc;
-}
-static long bind_interdomain(int who, domid_t remote, evtchn_port_t rport, evtchn_port_t *port)
-{
-    struct evtchn_bind_interdomain op = { .remote_dom = remote,
-                                          .remote_port = rport,
-                                          .local_port = 77 };
-    long rc = CALL(who, EVTCHNOP_bind_interdomain, &op);
-
-    *port = op.local_port;
-    return rc;
-}
-static long bind_virq(int who, uint32_t virq, uint32_t vcpu, evtchn_port_t *port)
-{
-    struct evtchn_bind_virq op = { .virq = virq, .vcpu = vcpu, .port = 77 };
-    long rc = CALL(who, EVTCHNOP_bind_virq, &op);
-
-    *port = op.port;
-    return rc;
-}
-static long bind_pirq(int who, uint32_t pirq, evtchn_port_t *port)
-{
-    struct evtchn_bind_pirq op = { .pirq = pirq, .flags = BIND_PIRQ__WILL_SHARE, .port = 77 };
-    long rc = CALL(who, EVTCHNOP_bind_pirq, &op);
-
-    *port = op.port;
-    return rc;
-}
-static long bind_ipi(int who, uint32_t vcpu, evtchn_port_t *port)
-{
-    struct evtchn_bind_ipi op = { .vcpu = vcpu, .port = 77 };
-    long rc = CALL(who, EVTCHNOP_bind_ipi, &op);
-
-    *port = op.port;
-    return rc;
-}
-static long bind_vcpu(int who, evtchn_port_t port, uint32_t vcpu)
-{
-    struct evtchn_bind_vcpu op = { .port = port, .vcpu = vcpu };
-
-    return CALL(who, EVTCHNOP_bind_vcpu, &op);
-}
-static long close_port(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_close, &port); }
-static long send(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_send, &port); }
-static long unmask(int who, evtchn_port_t port) { return CALL(who, EVTCHNOP_unmask, &port); }
-static long reset(int who, domid_t d)
-{
-    struct evtchn_reset op = { .dom = d };
-
-    return CALL(who, EVTCHNOP_reset, &op);
-}
-static long status(int who, domid_t d, evtchn_port_t port, struct evtchn_status *op)
-{
-    memset(op, 0, sizeof(*op));
-    op->dom = d;
-    op->port = port;
-    return CALL(who, EVTCHNOP_status, op);
-}
-static uint32_t status_of(int who, evtchn_port_t port)
-{
-    struct evtchn_status op;
-
-    CU_ASSERT_EQUAL(status(0, (domid_t)who, port, &op), 0);
-    return op.status;
-}
-static bool pending(int who, evtchn_port_t port)
-{
-    return shared_test(dom[who]->shared_info->evtchn_pending, port);
-}
-static void mask_set(int who, evtchn_port_t port)
-{
-    dom[who]->shared_info->evtchn_mask[port / 64] |= 1ULL << (port % 64);
-}
-static bool upcall(int who, int vcpu) { return dom[who]->vcpu[vcpu]->info->evtchn_upcall_pending; }
-static void guest_clear(int who)
-{
-    memset(dom[who]->shared_info->evtchn_pending, 0, sizeof(dom[who]->shared_info->evtchn_pending));
-    for (int i = 0; i < NR_VCPUS; i++) {
-        dom[who]->vcpu[i]->info->evtchn_upcall_pending = 0;
-        dom[who]->vcpu[i]->info->evtchn_pending_sel = 0;
-    }
-}
-static int ports_in_state(int who, enum evtchn_state s)
-{
-    int n = 0;
-
-    for (evtchn_port_t p = 1; p < NR_EVTCHN_MAX; p++) {
-        struct evtchn *chn = evtchn_find(dom[who], p);
-
-        n += chn && chn->state == s;
-    }
-    return n;
-}
-static int ports_in_use(int who)
-{
-    int n = 0;
-
-    for (evtchn_port_t p = 1; p < NR_EVTCHN_MAX; p++) {
-        struct evtchn *chn = evtchn_find(dom[who], p);
-
-        n += chn && chn->state != ECS_FREE;
-    }
-    return n;
-}
+#include "evtchn_machine.h"
 
 /* ---- sub-operations ---- */
 
@@ -248,7 +18,7 @@ static void test_the_builder_has_ports_for_domain_0(void)
     teardown();
 }
 
-static void test_alloc_unbound_gives_the_lowest_port_and_checks_who_asks(void)
+static void test_alloc_unbound_gives_ports_in_order_and_checks_who_asks(void)
 {
     struct evtchn_status st;
     evtchn_port_t p;
@@ -283,7 +53,7 @@ static void test_ports_run_out_at_the_limit(void)
     evtchn_port_t p;
 
     setup();
-    for (unsigned int i = 1; i < NR_EVTCHN_MAX; i++) {
+    for (unsigned int i = 1; i < EVTCHN_2L_NR_CHANNELS; i++) {
         CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
         CU_ASSERT_EQUAL(p, i);
     }
@@ -312,7 +82,7 @@ static void test_bind_interdomain_connects_and_marks_the_new_port_pending(void)
     CU_ASSERT_EQUAL(bind_interdomain(0, 9, a, &b), -ESRCH);
     CU_ASSERT_EQUAL(bind_interdomain(0, 1, 0, &b), -EINVAL);
     CU_ASSERT_EQUAL(bind_interdomain(0, 1, 99, &b), -EINVAL);
-    CU_ASSERT_EQUAL(bind_interdomain(0, 1, NR_EVTCHN_MAX, &b), -EINVAL);
+    CU_ASSERT_EQUAL(bind_interdomain(0, 1, EVTCHN_2L_NR_CHANNELS, &b), -EINVAL);
     CU_ASSERT_EQUAL(bind_interdomain(0, 1, ~0u, &b), -EINVAL);
     CU_ASSERT_EQUAL(ports_in_use(0), 0);
     CU_ASSERT_EQUAL(bind_interdomain(0, 1, a, &b), 0);
@@ -369,7 +139,7 @@ static void test_a_closed_end_leaves_the_other_unbound_and_pending(void)
     CU_ASSERT_EQUAL(close_port(1, a), 0);
     CU_ASSERT_EQUAL(close_port(1, a), -EINVAL);
     CU_ASSERT_EQUAL(close_port(1, 0), -EINVAL);
-    CU_ASSERT_EQUAL(close_port(1, NR_EVTCHN_MAX), -EINVAL);
+    CU_ASSERT_EQUAL(close_port(1, EVTCHN_2L_NR_CHANNELS), -EINVAL);
     CU_ASSERT_EQUAL(close_port(1, ~0u), -EINVAL);
     teardown();
 }
@@ -471,7 +241,7 @@ static void test_ipis_notify_their_vcpu_for_good(void)
     CU_ASSERT_EQUAL(dom[1]->vcpu[1]->info->evtchn_pending_sel, 1);
     CU_ASSERT_EQUAL(send(1, 0), -EINVAL);
     CU_ASSERT_EQUAL(send(1, 9), -EINVAL);
-    CU_ASSERT_EQUAL(send(1, NR_EVTCHN_MAX), -EINVAL);
+    CU_ASSERT_EQUAL(send(1, EVTCHN_2L_NR_CHANNELS), -EINVAL);
     teardown();
 }
 
@@ -490,10 +260,10 @@ static void test_status_needs_the_right_to_ask(void)
     CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
     CU_ASSERT_EQUAL(status(1, 1, 0, &st), 0);
     CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
-    CU_ASSERT_EQUAL(status(1, 1, NR_EVTCHN_MAX, &st), -EINVAL);
+    CU_ASSERT_EQUAL(status(1, 1, EVTCHN_2L_NR_CHANNELS, &st), -EINVAL);
     CU_ASSERT_EQUAL(status(2, 2, 0, &st), 0);
     CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
-    CU_ASSERT_EQUAL(status(2, 2, NR_EVTCHN_MAX - 1, &st), 0);
+    CU_ASSERT_EQUAL(status(2, 2, EVTCHN_2L_NR_CHANNELS - 1, &st), 0);
     CU_ASSERT_EQUAL(st.status, EVTCHNSTAT_closed);
     CU_ASSERT_EQUAL(fake_refs(dom[1]), 1);
     teardown();
@@ -516,7 +286,7 @@ static void test_masked_events_stay_pending_until_unmasked(void)
     dom[1]->shared_info->evtchn_pending[0] = 1ULL << p;
     CU_ASSERT_EQUAL(unmask(1, p), 0);
     CU_ASSERT(!upcall(1, 1));
-    CU_ASSERT_EQUAL(unmask(1, NR_EVTCHN_MAX), -EINVAL);
+    CU_ASSERT_EQUAL(unmask(1, EVTCHN_2L_NR_CHANNELS), -EINVAL);
     CU_ASSERT_EQUAL(unmask(1, p + 1), 0); /* as Xen: not in use, not an error */
     teardown();
 }
@@ -598,20 +368,16 @@ static void test_reset_closes_all_and_only_what_it_may(void)
     teardown();
 }
 
-static void test_fifo_is_not_there(void)
+static void test_unknown_operations_are_not_there(void)
 {
     struct evtchn_init_control c = { 0 };
 
     setup();
-    CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_init_control, &c), -ENOSYS);
-    CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_expand_array, &c), -ENOSYS);
-    CU_ASSERT_EQUAL(CALL(1, EVTCHNOP_set_priority, &c), -ENOSYS);
     CU_ASSERT_EQUAL(CALL(1, 14, &c), -ENOSYS);
+    CU_ASSERT_EQUAL(CALL(1, 99, &c), -ENOSYS);
     CU_ASSERT_EQUAL(CALL(1, ~0u, &c), -ENOSYS);
     teardown();
 }
-
-/* ---- faults ---- */
 
 static void test_copy_faults_leave_nothing_behind(void)
 {
@@ -674,7 +440,6 @@ static void test_vcpu_info_moves_and_nothing_is_lost(void)
     evtchn_port_t p;
 
     setup();
-    fake_ram_create(8);
     v = dom[1]->vcpu[1];
     CU_ASSERT_EQUAL(bind_ipi(1, 1, &p), 0);
     v->info->evtchn_upcall_mask = 1;
@@ -737,7 +502,7 @@ static void test_poll_returns_at_once_or_sleeps(void)
     mask_set(1, other);
     CU_ASSERT_EQUAL(poll(1, p, 129, 0), -EINVAL);
     CU_ASSERT_EQUAL(poll(1, NULL, 1, 0), -EFAULT);
-    p[1] = NR_EVTCHN_MAX;
+    p[1] = EVTCHN_2L_NR_CHANNELS;
     CU_ASSERT_EQUAL(poll(1, p, 2, 0), -EINVAL);
     CU_ASSERT_EQUAL(v->pause_flags, 0);
 
@@ -819,8 +584,14 @@ static void test_domains_die_in_any_order(void)
 static evtchn_port_t port_at_hook;
 static void hook_take_port(void)
 {
-    for (port_at_hook = 1; evtchn_find(dom[0], port_at_hook)->state != ECS_FREE;)
-        port_at_hook++;
+    struct evtchn_domain *ed = dom[0]->evtchn;
+
+    port_at_hook = ed->closed_first ?: ed->fresh;
+    if (ed->closed_first)
+        ed->closed_first = evtchn_find(dom[0], port_at_hook)->num;
+    else
+        ed->fresh++;
+    ed->nr_used++;
     *evtchn_find(dom[0], port_at_hook) = (struct evtchn){ .state = ECS_IPI };
 }
 static void hook_die(void) { dom[0]->is_dying = true; }
@@ -899,13 +670,9 @@ static uint32_t rnd(uint32_t n)
     return (rnd_state >> 8) % n;
 }
 
-static int model_free_port(int d)
-{
-    for (int p = 1; p < MODEL_PORTS; p++)
-        if (model[d][p].state == ECS_FREE)
-            return p;
-    return -ENOSPC;
-}
+/* Free ones, that closed longest ago first. */
+static int model_free[NR_DOMS][MODEL_PORTS];
+static int model_nr_free[NR_DOMS];
 
 static bool model_has_source(int d, enum evtchn_state s, uint32_t num, uint32_t vcpu)
 {
@@ -928,6 +695,7 @@ static void model_close(int d, uint32_t p)
         o->num = 0;
     }
     *m = (struct model_port){ 0 };
+    model_free[d][model_nr_free[d]++] = (int)p;
 }
 
 static void take_ports_above_model(int d)
@@ -936,8 +704,11 @@ static void take_ports_above_model(int d)
 
     while (bind_ipi(d, 0, &p) == 0)
         ;
-    for (p = 1; p < MODEL_PORTS; p++)
+    model_nr_free[d] = 0;
+    for (p = 1; p < MODEL_PORTS; p++) {
         CU_ASSERT_EQUAL(close_port(d, p), 0);
+        model_free[d][model_nr_free[d]++] = (int)p;
+    }
 }
 
 static void model_check(void)
@@ -954,7 +725,7 @@ static void model_check(void)
                 continue;
             CU_ASSERT_EQUAL_FATAL(c->vcpu, m->vcpu);
             if (m->state == ECS_UNBOUND)
-                CU_ASSERT_EQUAL_FATAL(c->remote_domid, m->dom);
+                CU_ASSERT_EQUAL_FATAL(c->num, m->dom);
             if (m->state == ECS_INTERDOMAIN)
                 CU_ASSERT_FATAL(c->remote == dom[m->dom] && c->num == m->num);
         }
@@ -963,12 +734,14 @@ static void model_check(void)
 /* The new port that the model expects, or the error. fault: the copy that fails (0 none, 1 in, 2 out). */
 static long model_new(int d, int fault, enum evtchn_state s, int other, uint32_t num, uint32_t vcpu)
 {
-    int p = model_free_port(d);
+    int p;
 
-    if (p < 0)
-        return p;
+    if (model_nr_free[d] == 0)
+        return -ENOSPC;
     if (fault == 2)
         return -EFAULT;
+    p = model_free[d][0];
+    memmove(model_free[d], model_free[d] + 1, (size_t)--model_nr_free[d] * sizeof(int));
     model[d][p] = (struct model_port){ s, other, num, vcpu, false };
     return p;
 }
@@ -1084,7 +857,8 @@ static void walk_rare(int a)
     } else if (rnd(8) == 0) {
         CU_ASSERT_EQUAL_FATAL(reset(a, DOMID_SELF), 0);
         for (uint32_t p = 1; p < MODEL_PORTS; p++)
-            model_close(a, p);
+            if (model[a][p].state != ECS_FREE)
+                model_close(a, p);
         take_ports_above_model(a);
     }
 }
@@ -1098,8 +872,6 @@ static void test_a_random_walk_agrees_with_the_model(void)
         for (int d = 0; d < NR_DOMS; d++) {
             take_ports_above_model(d);
         }
-        bind_pirq(0, 7, &(evtchn_port_t){ 0 });
-        CU_ASSERT_EQUAL(close_port(0, 1), 0);
         for (int step = 0; step < 500; step++) {
             int a = (int)rnd(NR_DOMS), b = (int)rnd(NR_DOMS), fault = rnd(8) ? 0 : 1 + (int)rnd(2);
 
@@ -1122,7 +894,7 @@ int main(void)
     static CU_TestInfo tests[] = {
 #define T(name) { #name, name }
         T(test_the_builder_has_ports_for_domain_0),
-        T(test_alloc_unbound_gives_the_lowest_port_and_checks_who_asks),
+        T(test_alloc_unbound_gives_ports_in_order_and_checks_who_asks),
         T(test_ports_run_out_at_the_limit),
         T(test_bind_interdomain_connects_and_marks_the_new_port_pending),
         T(test_loopback_within_one_domain),
@@ -1136,7 +908,7 @@ int main(void)
         T(test_delivery_wakes_blocked_and_kicks_running_vcpus),
         T(test_events_for_a_vcpu_that_does_not_exist_yet_stay_pending),
         T(test_reset_closes_all_and_only_what_it_may),
-        T(test_fifo_is_not_there),
+        T(test_unknown_operations_are_not_there),
         T(test_copy_faults_leave_nothing_behind),
         T(test_a_failed_allocation_leaves_nothing_behind),
         T(test_vcpu_info_moves_and_nothing_is_lost),

@@ -204,19 +204,19 @@ static void test_some_of_a_block(void)
     setup();
     whole = heap_alloc(5, 0);
     heap_free_frames(_mfn(mfn_x(whole) + 4), 2); /* a block of order 1 among what is in use */
-    part = heap_alloc_some(0, 3, 0, &order);
+    part = heap_alloc_some(NULL, 0, 3, 0, &order);
     CU_ASSERT_EQUAL(mfn_x(part), mfn_x(whole) + 4); /* the smallest there is */
     CU_ASSERT_EQUAL(order, 1);
-    part = heap_alloc_some(0, 3, 0, &order);
+    part = heap_alloc_some(NULL, 0, 3, 0, &order);
     CU_ASSERT_EQUAL(order, 3);
     CU_ASSERT_EQUAL(mfn_x(part) & 7, 0);
     heap_free(part, 3);
-    part = heap_alloc_some(2, 2, 24, &order);
+    part = heap_alloc_some(NULL, 2, 2, 24, &order);
     CU_ASSERT_EQUAL(order, 2);
     CU_ASSERT_TRUE(mfn_x(part) < 4096);
     CU_ASSERT_EQUAL(heap_audit(), 0);
     heap_free(part, 2);
-    CU_ASSERT_EQUAL(mfn_x(heap_alloc_some(HEAP_MAX_ORDER + 1, HEAP_MAX_ORDER + 2, 0, &order)),
+    CU_ASSERT_EQUAL(mfn_x(heap_alloc_some(NULL, HEAP_MAX_ORDER + 1, HEAP_MAX_ORDER + 2, 0, &order)),
                     mfn_x(INVALID_MFN));
     heap_free(whole, 5);
     teardown();

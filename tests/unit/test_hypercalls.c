@@ -67,6 +67,7 @@ static void setup(void)
 static void drop_domain(struct domain *d)
 {
     d->is_dying = true;
+    free_page(d->memory_map);
     while (domain_relinquish_pages(d) == -ERESTART)
         ;
     CU_ASSERT_EQUAL(d->nr_pages, 0);
@@ -109,7 +110,7 @@ static long call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c)
 
 static void test_numbers_without_handler_answer_enosys(void)
 {
-    static const uint64_t none[] = { 11, 20, 41, 43, 47, 48, 63, 64, 65, 1000, 1ULL << 32, ~0ULL };
+    static const uint64_t none[] = { 11, 31, 41, 43, 47, 48, 63, 64, 65, 1000, 1ULL << 32, ~0ULL };
 
     setup();
     for (unsigned int i = 0; i < ARRAY_SIZE(none); i++)
@@ -649,8 +650,253 @@ static void test_memory_questions(void)
     CU_ASSERT_EQUAL(e820->nr_entries, 1);
     CU_ASSERT_EQUAL(buf[20], 0x77);
     for (unsigned int cmd = 0; cmd < 64; cmd++) /* none of the others has an effect */
-        if (cmd == 0 || cmd == 5 || cmd == 7 || cmd == 8 || cmd == 9 || cmd > 12)
+        if (cmd == 8 || (cmd >= 15 && cmd <= 17) || (cmd >= 20 && cmd <= 23) || cmd == 25 ||
+            cmd == 27 || cmd > 28)
             CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, cmd, va(guest.bytes), 0), -ENOSYS);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_get_sharing_freed_pages, bad_va, 0), 0);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_get_sharing_shared_pages, bad_va, 0), 0);
+    teardown();
+}
+
+static long memop(unsigned int cmd, const void *arg, size_t bytes)
+{
+    memcpy(guest.bytes, arg, bytes);
+    return call(__HYPERVISOR_memory_op, cmd, va(guest.bytes), 0);
+}
+
+static void test_frames_added_under_no_pfn(void)
+{
+    setup();
+    memset(in_list(), 0x55, 64 * sizeof(*in_list()));
+    CU_ASSERT_EQUAL(reservation(XENMEM_increase_reservation, 3, 1, 7), 3);
+    CU_ASSERT_EQUAL(other->nr_pages, 6);
+    for (unsigned int i = 0; i < 3; i++) {
+        CU_ASSERT_TRUE_FATAL(mfn_valid(_mfn(in_list()[i])));
+        CU_ASSERT_EQUAL(PGC_OWNER(frame_table[in_list()[i]].count_info), 7);
+        CU_ASSERT_EQUAL(m2p_get(_mfn(in_list()[i])), INVALID_M2P_ENTRY);
+    }
+    set_xen_guest_handle(res()->extent_start, (xen_pfn_t *)NULL); /* nobody wants to know */
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_increase_reservation, va(res()), 0), 3);
+    CU_ASSERT_EQUAL(other->nr_pages, 12);
+    set_xen_guest_handle(res()->extent_start, (xen_pfn_t *)bad_va);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_increase_reservation, va(res()), 0), 0);
+    CU_ASSERT_EQUAL(other->nr_pages, 12);
+    CU_ASSERT_EQUAL(reservation(XENMEM_increase_reservation, 60, 0, 7), 52); /* its limit */
+    CU_ASSERT_EQUAL(reservation(XENMEM_increase_reservation, 1, 0, 99), -ESRCH);
+    fake_current(other->vcpu[0]);
+    CU_ASSERT_EQUAL(reservation(XENMEM_increase_reservation, 1, 0, 0), -EPERM);
+    fake_current(v0);
+    teardown();
+}
+
+static long claim(uint64_t pages, domid_t id)
+{
+    const struct xen_memory_reservation r = { .nr_extents = pages, .domid = id };
+
+    return memop(XENMEM_claim_pages, &r, sizeof(r));
+}
+
+static void test_what_is_claimed_others_do_not_get(void)
+{
+    struct xen_memory_reservation r = { .nr_extents = 1, .domid = 7 };
+    uint64_t avail = heap_free_pages();
+
+    setup();
+    dom->max_pages = ~0ULL;
+    CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, 10, 0, 7), 10);
+    CU_ASSERT_EQUAL(claim(10, 7), -EINVAL); /* it has them */
+    CU_ASSERT_EQUAL(claim(65, 7), -EINVAL); /* may not have them */
+    CU_ASSERT_EQUAL(claim(avail + 1, 0), -ENOMEM);
+    CU_ASSERT_EQUAL(claim(~0ULL, 0), -ENOMEM);
+    CU_ASSERT_EQUAL(claim(40, 99), -ESRCH);
+    CU_ASSERT_EQUAL(claim(0, 7), 0);
+    CU_ASSERT_EQUAL(claim(40, 7), 0);
+    CU_ASSERT_EQUAL(other->nr_claimed, 30);
+    CU_ASSERT_EQUAL(heap_claimed_pages(), 30);
+    CU_ASSERT_EQUAL(claim(41, 7), -EINVAL); /* one at a time */
+    avail = heap_free_pages() - 30;
+    CU_ASSERT_EQUAL(claim(avail + 1, 0), -ENOMEM);
+    for (uint64_t done = 0; done < avail; done += 64) { /* domain 0 takes all that there is */
+        uint64_t n = MIN(64, avail - done);
+
+        CU_ASSERT_EQUAL_FATAL(reservation(XENMEM_populate_physmap, n, 0, DOMID_SELF), (long)n);
+    }
+    CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, 1, 0, DOMID_SELF), 0);
+    CU_ASSERT_EQUAL(reservation(XENMEM_increase_reservation, 1, 0, DOMID_SELF), 0);
+    CU_ASSERT_EQUAL(heap_free_pages(), 30);
+    CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, 20, 0, 7), 20); /* for whom they are */
+    CU_ASSERT_EQUAL(other->nr_claimed, 10);
+    CU_ASSERT_EQUAL(claim(0, 7), 0);
+    CU_ASSERT_EQUAL(heap_claimed_pages(), 0);
+    CU_ASSERT_EQUAL(reservation(XENMEM_populate_physmap, 1, 0, DOMID_SELF), 1);
+    CU_ASSERT_EQUAL(claim(32, 7), 0);
+    other->is_dying = true;
+    CU_ASSERT_EQUAL(claim(0, 7), 0);
+    CU_ASSERT_EQUAL(claim(32, 7), -EINVAL);
+    other->is_dying = false;
+    CU_ASSERT_EQUAL(claim(32, 7), 0); /* given up in its end: teardown() */
+    r.extent_order = 1;
+    CU_ASSERT_EQUAL(memop(XENMEM_claim_pages, &r, sizeof(r)), -EINVAL);
+    r = (struct xen_memory_reservation){ .nr_extents = 1, .domid = 7, .mem_flags = 1 };
+    CU_ASSERT_EQUAL(memop(XENMEM_claim_pages, &r, sizeof(r)), -EINVAL);
+    r.mem_flags = 0;
+    set_xen_guest_handle(r.extent_start, in_list());
+    CU_ASSERT_EQUAL(memop(XENMEM_claim_pages, &r, sizeof(r)), -EINVAL);
+    fake_current(other->vcpu[0]);
+    CU_ASSERT_EQUAL(claim(33, DOMID_SELF), -EPERM);
+    fake_current(v0);
+    teardown();
+    CU_ASSERT_EQUAL(heap_claimed_pages(), 0);
+}
+
+static void test_a_memory_map_is_set_and_read(void)
+{
+    struct xen_foreign_memory_map set = { .domid = 7, .map.nr_entries = 3 };
+    struct xen_memory_map get = { .nr_entries = 128 };
+    uint8_t *in = guest.bytes + 0x3000, *out = guest.bytes + 0x4000;
+
+    setup();
+    for (unsigned int i = 0; i < 60; i++)
+        in[i] = (uint8_t)(i + 1);
+    set_xen_guest_handle(set.map.buffer, (void *)in);
+    set_xen_guest_handle(get.buffer, (void *)out);
+    fake_current(other->vcpu[0]);
+    CU_ASSERT_EQUAL(memop(XENMEM_memory_map, &get, sizeof(get)), -ENOSYS);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_memory_map, bad_va, 0), -EFAULT);
+    fake_current(v0);
+    CU_ASSERT_EQUAL(memop(XENMEM_set_memory_map, &set, sizeof(set)), 0);
+    CU_ASSERT_EQUAL(memop(XENMEM_memory_map, &get, sizeof(get)), -ENOSYS); /* another's */
+    fake_current(other->vcpu[0]);
+    CU_ASSERT_EQUAL(memop(XENMEM_memory_map, &get, sizeof(get)), 0);
+    CU_ASSERT_EQUAL(((struct xen_memory_map *)guest.bytes)->nr_entries, 3);
+    CU_ASSERT_EQUAL(memcmp(in, out, 60), 0);
+    CU_ASSERT_EQUAL(out[60], 0);
+    get.nr_entries = 1;
+    memset(out, 0, 60);
+    CU_ASSERT_EQUAL(memop(XENMEM_memory_map, &get, sizeof(get)), 0);
+    CU_ASSERT_EQUAL(((struct xen_memory_map *)guest.bytes)->nr_entries, 1);
+    CU_ASSERT_EQUAL(out[19], 20);
+    CU_ASSERT_EQUAL(out[20], 0);
+    set_xen_guest_handle(get.buffer, (void *)bad_va);
+    CU_ASSERT_EQUAL(memop(XENMEM_memory_map, &get, sizeof(get)), -EFAULT);
+    set.domid = 0;
+    CU_ASSERT_EQUAL(memop(XENMEM_set_memory_map, &set, sizeof(set)), -EPERM);
+    fake_current(v0);
+    set.domid = 99;
+    CU_ASSERT_EQUAL(memop(XENMEM_set_memory_map, &set, sizeof(set)), -ESRCH);
+    set.domid = 7;
+    set.map.nr_entries = PAGE_SIZE / 20 + 1;
+    CU_ASSERT_EQUAL(memop(XENMEM_set_memory_map, &set, sizeof(set)), -EINVAL);
+    set.map.nr_entries--;
+    CU_ASSERT_EQUAL(memop(XENMEM_set_memory_map, &set, sizeof(set)), 0); /* instead of the first */
+    CU_ASSERT_EQUAL(other->nr_memory_map, PAGE_SIZE / 20);
+    set_xen_guest_handle(set.map.buffer, (void *)bad_va);
+    set.map.nr_entries = 1;
+    CU_ASSERT_EQUAL(memop(XENMEM_set_memory_map, &set, sizeof(set)), -EFAULT);
+    CU_ASSERT_EQUAL(other->nr_memory_map, PAGE_SIZE / 20);
+    teardown();
+}
+
+static void test_where_the_m2p_is_for_who_maps_it(void)
+{
+    struct xen_machphys_mfn_list list = { .max_extents = 5 };
+
+    setup();
+    set_xen_guest_handle(list.extent_start, in_list());
+    CU_ASSERT_EQUAL(memop(XENMEM_machphys_mfn_list, &list, sizeof(list)), 0);
+    CU_ASSERT_EQUAL(((struct xen_machphys_mfn_list *)guest.bytes)->nr_extents, 1); /* of 64 KiB */
+    CU_ASSERT_EQUAL(in_list()[0], M2P_GFN);
+    CU_ASSERT_EQUAL(in_list()[1], 0);
+    max_mfn = GIB(5) >> PAGE_SHIFT;
+    CU_ASSERT_EQUAL(memop(XENMEM_machphys_mfn_list, &list, sizeof(list)), 0);
+    CU_ASSERT_EQUAL(((struct xen_machphys_mfn_list *)guest.bytes)->nr_extents, 5);
+    for (unsigned int i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(in_list()[i], M2P_GFN + 512 * i);
+    max_mfn++;
+    CU_ASSERT_EQUAL(memop(XENMEM_machphys_mfn_list, &list, sizeof(list)), 0);
+    CU_ASSERT_EQUAL(((struct xen_machphys_mfn_list *)guest.bytes)->nr_extents, 5); /* of 6 */
+    max_mfn = RAM_FRAMES;
+    set_xen_guest_handle(list.extent_start, (xen_pfn_t *)bad_va);
+    CU_ASSERT_EQUAL(memop(XENMEM_machphys_mfn_list, &list, sizeof(list)), -EFAULT);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_machphys_mfn_list, bad_va, 0), -EFAULT);
+    teardown();
+}
+
+static void test_questions_about_another_domain(void)
+{
+    domid_t *id = (void *)guest.bytes;
+    struct xen_vnuma_topology_info vnuma = { .domid = 7 };
+    struct xen_add_to_physmap physmap = { .domid = 7 };
+
+    setup();
+    *id = 7;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, va(id), 0), 0);
+    other->shared_info->arch.max_pfn = 0x8000;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, va(id), 0), 0x7fff);
+    other->shared_info->arch.max_pfn = (unsigned long)-EFAULT + 1; /* no error */
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, va(id), 0), INT64_MAX);
+    *id = 99;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, va(id), 0), -ESRCH);
+    CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -EOPNOTSUPP);
+    vnuma.pad = 1;
+    CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -EINVAL);
+    vnuma = (struct xen_vnuma_topology_info){ .domid = 99 };
+    CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -ESRCH);
+    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -EACCES);
+    physmap.space = XENMAPSPACE_gmfn_foreign;
+    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -ENOSYS);
+    physmap = (struct xen_add_to_physmap){ .domid = 99 };
+    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -ESRCH);
+    fake_current(other->vcpu[0]);
+    *id = 0;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, va(id), 0), -EPERM);
+    vnuma.domid = physmap.domid = 0;
+    CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -EPERM);
+    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -EPERM);
+    fake_current(v0);
+    teardown();
+}
+
+static void test_the_frames_of_a_grant_table(void)
+{
+    struct xen_mem_acquire_resource r = { .domid = 7, .type = XENMEM_resource_grant_table }, bad;
+    struct xen_mem_acquire_resource *out = (void *)guest.bytes;
+
+    setup();
+    other->max_grant_frames = 40;
+    CU_ASSERT_EQUAL(memop(XENMEM_acquire_resource, &r, sizeof(r)), 0);
+    CU_ASSERT_EQUAL(out->nr_frames, 40);
+    set_xen_guest_handle(r.frame_list, in_list());
+    r.frame = 1;
+    r.nr_frames = 39;
+    grant_restarts = 3;
+    CU_ASSERT_EQUAL(memop(XENMEM_acquire_resource, &r, sizeof(r)), 0);
+    CU_ASSERT_EQUAL(restarts, 3);
+    for (unsigned int i = 0; i < 39; i++)
+        CU_ASSERT_EQUAL(in_list()[i], 0x501 + i);
+    CU_ASSERT_EQUAL(in_list()[39], 0);
+#define BAD(change, rc)                                                         \
+    do {                                                                        \
+        bad = r;                                                                \
+        change;                                                                 \
+        CU_ASSERT_EQUAL(memop(XENMEM_acquire_resource, &bad, sizeof(bad)), rc); \
+    } while (0)
+    BAD(bad.nr_frames = 40, -EINVAL);
+    BAD(bad.frame = 2, -EINVAL);
+    BAD(bad.frame = ~0ULL, -EINVAL);
+    BAD(bad.frame = 1ULL << 32, -EINVAL);
+    BAD(bad.nr_frames = ~0u, -EINVAL);
+    BAD((bad.nr_frames = 0, bad.frame = 99), 0);
+    BAD(bad.pad = 1, -EINVAL);
+    BAD(bad.id = 1, -EINVAL);
+    BAD(bad.type = XENMEM_resource_ioreq_server, -EOPNOTSUPP);
+    BAD(bad.type = 3, -EOPNOTSUPP);
+    BAD(bad.domid = 99, -ESRCH);
+    BAD(bad.frame_list.p = NULL, -EINVAL);
+    BAD(bad.frame_list.p = (xen_pfn_t *)bad_va, -EFAULT);
+    fake_current(other->vcpu[0]);
+    BAD(bad.domid = 0, -EPERM);
+    fake_current(v0);
     teardown();
 }
 
@@ -778,7 +1024,7 @@ static void test_sched_op(void)
     CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, va(s), 0), 0);
     CU_ASSERT_EQUAL(last_code, SHUTDOWN_crash);
     CU_ASSERT_EQUAL(nr_shutdowns, 1);
-    for (unsigned int cmd = 4; cmd < 9; cmd++)
+    for (unsigned int cmd = 5; cmd < 9; cmd += 1 + (cmd == 5)) /* but watchdog */
         CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op, cmd, va(guest.bytes), 0), -ENOSYS);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op_compat, SCHEDOP_shutdown, SHUTDOWN_reboot, 0),
                     -ENOSYS);
@@ -980,7 +1226,8 @@ static void test_platform_op(void)
     CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), -EIO);
     for (unsigned int cmd = 0; cmd < 80; cmd++) {
         if (cmd == XENPF_settime64 || cmd == XENPF_firmware_info || cmd == XENPF_get_cpuinfo ||
-            cmd == XENPF_enter_acpi_sleep)
+            cmd == XENPF_enter_acpi_sleep || cmd == XENPF_getidletime || cmd == XENPF_cpu_online ||
+            cmd == XENPF_cpu_offline)
             continue;
         op->cmd = cmd;
         CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), -ENOSYS);
@@ -1012,6 +1259,70 @@ static struct xen_platform_op *efi_op(uint32_t index)
 static long efi_call(struct xen_platform_op *op)
 {
     return call(__HYPERVISOR_platform_op, va(op), 0, 0);
+}
+
+static void test_platform_op_tells_idle_times(void)
+{
+    struct xen_platform_op *op = (void *)guest.bytes;
+    struct xenpf_getidletime *g = &op->u.getidletime;
+    uint8_t *map = guest.bytes + 1024;
+    uint64_t *times = (uint64_t *)(guest.bytes + 2048);
+    static struct vcpu idle[2];
+
+    setup();
+    for (unsigned int i = 0; i < 2; i++) {
+        idle[i].runstate.time[RUNSTATE_running] = 70 + i;
+        arch_pcpu(i)->idle = &idle[i];
+    }
+    fake_now_ns = 1234;
+    *op = (struct xen_platform_op){ .cmd = XENPF_getidletime,
+                                    .interface_version = XENPF_INTERFACE_VERSION };
+    set_xen_guest_handle_raw(g->cpumap_bitmap, map);
+    set_xen_guest_handle_raw(g->idletime, times);
+    g->cpumap_nr_cpus = 16;
+    map[0] = map[1] = 0xfe; /* not CPU 0, and more than there are */
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), 0);
+    CU_ASSERT_EQUAL(map[0], 2);
+    CU_ASSERT_EQUAL(map[1], 0);
+    CU_ASSERT_EQUAL(times[0], 0);
+    CU_ASSERT_EQUAL(times[1], 71);
+    CU_ASSERT_EQUAL(times[2], 0);
+    CU_ASSERT_EQUAL(g->now, 1234);
+    memset(map, 0xff, 32);
+    g->cpumap_nr_cpus = 1;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), 0);
+    CU_ASSERT_EQUAL(times[0], 70);
+    CU_ASSERT_EQUAL(map[0], 1);
+    CU_ASSERT_EQUAL(map[1], 0xff);
+    g->cpumap_nr_cpus = ~0u; /* the first 64 */
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), 0);
+    CU_ASSERT_EQUAL(map[7], 0);
+    CU_ASSERT_EQUAL(map[8], 0xff);
+    for (unsigned int i = 2; i <= 5; i++) {
+        map[0] = 3;
+        fake_fail_copy(i);
+        CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), -EFAULT);
+    }
+    g->cpumap_nr_cpus = 0;
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), 0);
+    teardown();
+}
+
+static void test_physical_cpus_stay_online(void)
+{
+    struct xen_platform_op *op = (void *)guest.bytes;
+
+    setup();
+    op->interface_version = XENPF_INTERFACE_VERSION;
+    for (unsigned int cpu = 0; cpu < 70; cpu++) {
+        op->u.cpu_ol.cpuid = cpu;
+        op->cmd = XENPF_cpu_online;
+        CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0), cpu < 2 ? 0 : -EINVAL);
+        op->cmd = XENPF_cpu_offline;
+        CU_ASSERT_EQUAL(call(__HYPERVISOR_platform_op, va(op), 0, 0),
+                        cpu < 2 ? -EOPNOTSUPP : -EINVAL);
+    }
+    teardown();
 }
 
 static void test_a_bios_machine_has_no_efi_information(void)
@@ -1201,6 +1512,12 @@ int main(void)
     CU_ADD_TEST(s, test_exchange_of_big_extents_for_small_ones);
     CU_ADD_TEST(s, test_random_reservations_and_exchanges_keep_the_model);
     CU_ADD_TEST(s, test_memory_questions);
+    CU_ADD_TEST(s, test_frames_added_under_no_pfn);
+    CU_ADD_TEST(s, test_what_is_claimed_others_do_not_get);
+    CU_ADD_TEST(s, test_a_memory_map_is_set_and_read);
+    CU_ADD_TEST(s, test_where_the_m2p_is_for_who_maps_it);
+    CU_ADD_TEST(s, test_questions_about_another_domain);
+    CU_ADD_TEST(s, test_the_frames_of_a_grant_table);
     CU_ADD_TEST(s, test_trap_table_is_set_in_pieces_and_sanitised);
     CU_ADD_TEST(s, test_callbacks);
     CU_ADD_TEST(s, test_segments_descriptors_and_debug_registers);
@@ -1209,6 +1526,8 @@ int main(void)
     CU_ADD_TEST(s, test_vcpu_op_areas_and_timers);
     CU_ADD_TEST(s, test_sysctl);
     CU_ADD_TEST(s, test_platform_op);
+    CU_ADD_TEST(s, test_platform_op_tells_idle_times);
+    CU_ADD_TEST(s, test_physical_cpus_stay_online);
     CU_ADD_TEST(s, test_a_bios_machine_has_no_efi_information);
     CU_ADD_TEST(s, test_efi_versions_and_tables_are_told);
     CU_ADD_TEST(s, test_efi_information_that_was_not_collected_is_refused);

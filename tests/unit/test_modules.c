@@ -76,7 +76,7 @@ static void test_texts_without_our_words_are_domain_0s(void)
     parse("root=/dev/sda domain ramdisk-of xdomain=1 -- domain=web", NULL);
     CU_ASSERT(n == 1 && list[0].kernel == module(0) && list[0].ramdisk == NULL);
     CU_ASSERT_PTR_EQUAL(list[0].cmdline, module(0)->cmdline);
-    CU_ASSERT_EQUAL(list[0].role, ROLE_CONTROL);
+    CU_ASSERT_EQUAL(list[0].roles, ROLES_ALL);
     CU_ASSERT_STRING_EQUAL(list[0].name, "Domain-0");
     parse("", "", NULL);
     CU_ASSERT(n == 1 && list[0].kernel == module(0) && list[0].ramdisk == module(1));
@@ -108,19 +108,20 @@ static void test_all_words_of_a_domain(void)
     CU_ASSERT_STRING_EQUAL(list[1].cmdline, "root=/dev/xvda ro -- x");
     CU_ASSERT(list[1].kernel == module(1) && list[1].ramdisk == NULL);
     CU_ASSERT(list[1].mem_bytes[0] == MIB(64) && list[1].nr_vcpus == 4 && list[1].console);
-    CU_ASSERT_EQUAL(list[1].role, ROLE_HARDWARE);
+    CU_ASSERT_EQUAL(list[1].roles, ROLE_HARDWARE);
     CU_ASSERT(list[1].mem_bytes[1] == MIB(96) && list[2].mem_bytes[1] == 0);
     CU_ASSERT_STRING_EQUAL(list[2].name, "db-1_2.3+4");
     CU_ASSERT_STRING_EQUAL(list[2].cmdline, "");
     CU_ASSERT(list[2].mem_bytes[0] == GIB(1) && list[2].nr_vcpus == 1 && !list[2].console);
-    CU_ASSERT_EQUAL(list[2].role, ROLE_GUEST);
+    CU_ASSERT_EQUAL(list[2].roles, 0);
     for (unsigned int i = 0; i < 4; i++) {
         static const char *const roles[] = { "guest", "control", "hardware", "store" }; /* ROLE_* */
         char text[100];
 
         snprintf(text, sizeof(text), "domain=a memory=8M role=%s console=off --", roles[i]);
         parse("", text, NULL);
-        CU_ASSERT(n == 2 && list[1].role == i && !list[1].console && list[1].cmdline[0] == 0);
+        CU_ASSERT(n == 2 && list[1].roles == (i ? 1u << (i - 1) : 0) && !list[1].console &&
+                  list[1].cmdline[0] == 0);
     }
 }
 
@@ -209,7 +210,7 @@ static void test_any_text_is_taken_or_refused(void)
         CU_ASSERT((freed == 2) == (messages[0] != 0) && (freed & 1) == 0);
         if (n == 2) {
             taken++;
-            CU_ASSERT(list[1].name[0] && list[1].mem_bytes[0] && list[1].role <= ROLE_STORE);
+            CU_ASSERT(list[1].name[0] && list[1].mem_bytes[0] && !(list[1].roles & ~ROLES_ALL));
             CU_ASSERT(list[1].nr_vcpus >= 1 && list[1].nr_vcpus <= MAX_VCPUS &&
                       list[1].console <= 1);
             CU_ASSERT(list[1].cmdline >= module(1)->cmdline &&

@@ -3,6 +3,7 @@
  * write to, unpin and give back the same few frames. Each CPU has a TLB that is filled by walks and
  * emptied by flushes only; what a CPU can do with what it has in there is looked at while nobody can
  * flush it, so no table may be written to, nor a frame be reached that is not the guest's any more.
+ * Meanwhile another domain, which may, maps frames of the guest's, writes to its tables and pins them.
  */
 #include <CUnit/Basic.h>
 #include <pthread.h>
@@ -18,7 +19,10 @@
 #include "paging/paging.h"
 
 #define NR_FRAMES 256u
-#define NR_TEST_CPUS 3u
+#define NR_GUEST_CPUS 3u
+#define CONTROL_CPU NR_GUEST_CPUS
+#define NR_TEST_CPUS (NR_GUEST_CPUS + 1)
+#define GUEST 1
 #define NR_GUEST 24u
 #define NR_THEIRS 4u
 #define NR_STEPS 100000u
@@ -26,6 +30,7 @@
 
 static struct domain *d, *other;
 static _Atomic uint64_t own[NR_GUEST]; /* frames, some of them gone by now */
+static uint64_t control_l1;
 static _Atomic unsigned int nr_wrong;
 static unsigned int nr_steps;
 static struct {
@@ -118,7 +123,8 @@ static void check_frame(uint64_t m, bool writable, unsigned int level)
     expect(!writable || !is_table(m), "a CPU can write to a table", m);
     expect(!level || !(x & PGT_VALID) || PGT_TYPE(x) == level, "walked as another table", m);
     /* what the hypervisor has just allocated may not be flushed yet */
-    expect(PGC_COUNT(c) == 0 || PGC_OWNER(c) != other->domain_id, "another domain's", m);
+    expect(PGC_COUNT(c) == 0 || this_pcpu()->id == CONTROL_CPU || PGC_OWNER(c) != other->domain_id,
+           "another domain's", m);
 }
 
 /* Walk as hardware does and keep what was seen. */
@@ -278,16 +284,70 @@ static void step(void)
     }
 }
 
+static void control_update(uint64_t m, uint64_t val, uint32_t foreign)
+{
+    req[0] = (struct mmu_update){ .ptr = m << PAGE_SHIFT | rnd_index() * 8 | (rnd(4) ? 0 : 2),
+                                  .val = val };
+    finish(hc_mmu_update((uintptr_t)req, 1, 0, foreign, 0));
+}
+
+/* What the control domain does: its L1 maps frames of the guest's at the places that walks go to. */
+static void control_step(void)
+{
+    unsigned int level = 1 + rnd(4);
+    uint64_t m = rnd_page(level);
+
+    switch (rnd(8)) {
+    case 0:
+    case 1: control_update(control_l1, rnd_entry(1), GUEST); break;
+    case 2: control_update(control_l1, 0, DOMID_SELF); break;
+    case 3: hc_update_va_mapping_otherdomain(rnd_index() << 12, rnd_entry(1), 0, GUEST, 0); break;
+    case 4: control_update(m, rnd_entry(level), (GUEST + 1u) << 16 | GUEST); break;
+    case 5: /* what was the guest's may be its own by now */
+        control_update(control_l1, rnd_entry(1) & ~PTE_RW, DOMID_SELF);
+        break;
+    default:
+        op = (struct mmuext_op){ .cmd =
+                                     rnd(2) ? MMUEXT_PIN_L1_TABLE + level - 1 : MMUEXT_UNPIN_TABLE,
+                                 .arg1.mfn = m };
+        finish(hc_mmuext_op((uintptr_t)&op, 1, 0, GUEST, 0));
+    }
+}
+
+static void control_setup(void)
+{
+    mfn_t m[5];
+
+    other->roles = ROLES_ALL;
+    other->vcpu[0]->processor = other->vcpu[0]->arch.last_cpu = CONTROL_CPU;
+    other->dirty_cpus = 1ULL << CONTROL_CPU;
+    for (unsigned int level = 1; level <= 4; level++) {
+        CU_ASSERT_EQUAL_FATAL(domain_alloc_pages(other, 0, 0, &m[level]), 0);
+        if (level > 1)
+            table(mfn_x(m[level]))[0] = pte_make(mfn_x(m[level - 1]), PTE_P | PTE_RW);
+    }
+    control_l1 = mfn_x(m[1]);
+    fake_cpu(CONTROL_CPU);
+    fake_current(other->vcpu[0]);
+    fake_irqs_on = true;
+    while (vcpu_set_root(other->vcpu[0], m[4], false))
+        ;
+    fake_cpu(0);
+}
+
 static void *cpu_thread(void *arg)
 {
     unsigned int id = (unsigned int)(uintptr_t)arg;
 
     fake_cpu(id);
-    fake_current(d->vcpu[id]);
+    fake_current(id == CONTROL_CPU ? other->vcpu[0] : d->vcpu[id]);
     fake_irqs_on = true;
     rng = id * 7919 + nr_steps;
     for (unsigned int i = 0; i < nr_steps && !nr_wrong; i++) {
-        step();
+        if (id == CONTROL_CPU)
+            control_step();
+        else
+            step();
         run();
     }
     expect(fake_locks_held() == 0, "no lock is held", 0);
@@ -302,24 +362,26 @@ static void test_a_hostile_guest_on_several_cpus(void)
 
     nr_steps = s ? (unsigned int)atoi(s) : NR_STEPS;
     fake_reset(NR_TEST_CPUS);
-    d = fake_domain(1, NR_TEST_CPUS);
+    d = fake_domain(GUEST, NR_GUEST_CPUS);
     other = fake_domain(2, 1);
     d->next = other;
     domain_list = d;
     all_free = heap_free_pages();
     d->max_pages = 2 * NR_GUEST;
-    d->dirty_cpus = arch_cpus_online();
+    d->dirty_cpus = (1ULL << NR_GUEST_CPUS) - 1;
     for (unsigned int i = 0; i < NR_TEST_CPUS; i++) {
         pthread_mutex_init(&tlb[i].lock, NULL);
-        d->vcpu[i]->processor = d->vcpu[i]->arch.last_cpu = i;
+        if (i < NR_GUEST_CPUS)
+            d->vcpu[i]->processor = d->vcpu[i]->arch.last_cpu = i;
     }
-    arch_flush_tlb_mask(d->dirty_cpus);
+    arch_flush_tlb_mask(arch_cpus_online());
     for (unsigned int i = 0; i < NR_GUEST; i++) {
         mfn_t m = _mfn(0);
 
         CU_ASSERT_EQUAL_FATAL(domain_alloc_pages(d, 0, 0, &m), 0);
         own[i] = mfn_x(m);
     }
+    control_setup();
     for (uintptr_t i = 0; i < NR_TEST_CPUS; i++)
         pthread_create(&threads[i], NULL, cpu_thread, (void *)i);
     for (unsigned int i = 0; i < NR_TEST_CPUS; i++)
@@ -330,7 +392,7 @@ static void test_a_hostile_guest_on_several_cpus(void)
     fprintf(stderr, "%s", fake_printed);
     fake_cpu(0);
     d->is_dying = other->is_dying = true;
-    while (paging_relinquish(d))
+    while (paging_relinquish(d) || paging_relinquish(other))
         ;
     while (domain_relinquish_pages(d) || domain_relinquish_pages(other))
         ;

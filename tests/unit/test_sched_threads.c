@@ -25,7 +25,7 @@ static pthread_barrier_t barrier;
 static _Thread_local uint64_t deadline;
 static _Thread_local unsigned int rng;
 static _Atomic int loaded_on[NR_TEST_VCPUS]; /* the CPU that has a vCPU's registers */
-static _Atomic unsigned int nr_wrong, nr_switches, nr_done;
+static _Atomic unsigned int nr_wrong, nr_switches, nr_done, nr_parks;
 
 static unsigned int rnd(void) { return rng = rng * 1103515245u + 12345u, rng >> 8; }
 
@@ -108,6 +108,13 @@ static void random_step(void)
                 sched_yield();
             expect(loaded_on[v->vcpu_id] == NOWHERE, "and stays so");
             vcpu_pause_clear(v, VPF_PAUSED);
+        }
+        break;
+    case 11:
+        if (rnd() % 16 == 0) { /* the CPU that waits for this one's vCPU stands still, too */
+            cpus_park();
+            nr_parks++;
+            cpus_release();
         }
         break;
     default: break;
@@ -226,6 +233,7 @@ static void test_cpus_that_run_at_once(void)
         pthread_join(threads[i], NULL);
     CU_ASSERT_EQUAL(nr_wrong, 0);
     CU_ASSERT(nr_switches > NR_ROUNDS);
+    CU_ASSERT(nr_parks > NR_ROUNDS);
     for (unsigned int i = 0; i < NR_TEST_VCPUS; i++)
         free(d->vcpu[i]->sched);
     fake_domain_free(d);

@@ -163,6 +163,61 @@ static void test_tsc_modes(void)
     teardown();
 }
 
+static void test_tsc_of_a_restored_domain_goes_on(void)
+{
+    struct xen_domctl_tsc_info info = {
+        .tsc_mode = 0, .gtsc_khz = 2500000, .incarnation = 3, .elapsed_nsec = SECONDS(1000)
+    };
+
+    setup();
+    arch_tsc_reliable = true;
+    fake_now_ns = SECONDS(5);
+    CU_ASSERT_EQUAL(domain_set_tsc(d, &info), 0);
+    CU_ASSERT_TRUE(d->vtsc); /* the machine has 1 GHz */
+    fake_now_ns += SECONDS(2);
+    CU_ASSERT_EQUAL(guest_tsc(v), 1002 * 2500000000ULL);
+    domain_get_tsc(d, &info);
+    CU_ASSERT_TRUE(info.elapsed_nsec == SECONDS(1002) && info.gtsc_khz == 2500000);
+    CU_ASSERT_TRUE(info.tsc_mode == 0 && info.incarnation == 3);
+    vcpu_time_update(v); /* what the guest computes with its TSC is system time */
+    CU_ASSERT_EQUAL(v->info->time.system_time, SECONDS(7));
+    fake_now_ns += SECONDS(3);
+    CU_ASSERT_TRUE(guest_time(&v->info->time, guest_tsc(v)) - SECONDS(10) + 10 < 20);
+    info.gtsc_khz = 1000000; /* the machine's: native, counting as the machine does */
+    CU_ASSERT_EQUAL(domain_set_tsc(d, &info), 0);
+    CU_ASSERT_FALSE(d->vtsc);
+    domain_get_tsc(d, &info);
+    CU_ASSERT_EQUAL(info.elapsed_nsec, fake_now_ns);
+    info.tsc_mode = TSC_MODE_NATIVE;
+    CU_ASSERT_EQUAL(domain_set_tsc(d, &info), 0);
+    domain_get_tsc(d, &info);
+    CU_ASSERT_TRUE(info.elapsed_nsec == 0 && info.gtsc_khz == 0 && info.tsc_mode == 2);
+    teardown();
+}
+
+static void test_no_tsc_of_a_toolstack_hurts(void)
+{
+    static const uint32_t khz[] = { 1, 62500, 99999, 100000, 123457, 0xffffffff };
+    static const uint64_t elapsed[] = { 0, 1, SECONDS(1), 1ULL << 63, ~0ULL };
+
+    setup();
+    fake_now_ns = SECONDS(77);
+    for (unsigned int i = 0; i < ARRAY_SIZE(khz); i++)
+        for (unsigned int j = 0; j < ARRAY_SIZE(elapsed); j++) {
+            struct xen_domctl_tsc_info info = { 1, khz[i], 0, 0, elapsed[j] };
+
+            CU_ASSERT_EQUAL(domain_set_tsc(d, &info), khz[i] < 100000 ? -EINVAL : 0);
+            if (khz[i] < 100000)
+                continue;
+            CU_ASSERT_TRUE(d->tsc_mul >= 1u << 31);
+            vcpu_time_update(v);
+            CU_ASSERT_EQUAL(guest_tsc(v),
+                            (uint64_t)((unsigned __int128)elapsed[j] / 1000000 * khz[i] +
+                                       elapsed[j] % 1000000 * khz[i] / 1000000));
+        }
+    teardown();
+}
+
 static void test_the_wall_clock_is_that_of_system_time_zero(void)
 {
     shared_info_t *s;
@@ -247,6 +302,8 @@ int main(void)
     CU_ADD_TEST(s, test_versions_are_odd_while_writing_and_even_after);
     CU_ADD_TEST(s, test_overwritten_time_info_is_repaired);
     CU_ADD_TEST(s, test_tsc_modes);
+    CU_ADD_TEST(s, test_tsc_of_a_restored_domain_goes_on);
+    CU_ADD_TEST(s, test_no_tsc_of_a_toolstack_hurts);
     CU_ADD_TEST(s, test_the_wall_clock_is_that_of_system_time_zero);
     CU_ADD_TEST(s, test_singleshot);
     CU_ADD_TEST(s, test_poll_timer_wakes_only_from_poll);

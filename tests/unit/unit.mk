@@ -16,7 +16,7 @@ $(BUILD)/unit/%.o: %.c $(MAKEFILE_LIST) | $(BUILD)/include
 
 define unit_test
 $(BUILD)/unit/test_$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/test_$(1).c $(UNIT_SRCS_$(1)) $(UNIT_COMMON))
-	$(Q)$(CC) $(UNIT_CFLAGS) -o $$@ $$^ -lcunit -lm
+	$(Q)$(CC) $(UNIT_CFLAGS) -o $$@ $$^ -lcunit -lm $(UNIT_LIBS_$(1))
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 

@@ -30,6 +30,7 @@ enum {
     EFAULT = 14,
     EBUSY = 16,
     EEXIST = 17,
+    E2BIG = 7,
     ENODEV = 19,
     EINVAL = 22,
     ENOSPC = 28,

@@ -13,11 +13,12 @@
  *   iret (traps.c has it), stack_switch and the like without being put right again
  *   mmu_update, CLEAR_PAGE, decrease_reservation and their like on frames of the kernel's image
  */
-#define __XEN_TOOLS__ 1 /* sysctl's structures */
+#define __XEN_TOOLS__ 1 /* domctl's and sysctl's structures */
 #include "fuzz.h"
 
 #include <xen/arch-x86/xen-mca.h>
 #include <xen/platform.h>
+#include <xen/domctl.h>
 #include <xen/sysctl.h>
 
 #define NR(name) __HYPERVISOR_##name
@@ -348,6 +349,7 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
         struct evtchn_bind_vcpu bind_vcpu;
         struct evtchn_status status;
         struct evtchn_init_control init_control;
+        struct evtchn_set_priority set_priority;
         uint32_t word[8];
     } u = { .word = { 0 } };
 
@@ -382,10 +384,17 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
     case EVTCHNOP_close:
     case EVTCHNOP_send:
     case EVTCHNOP_unmask: u.word[0] = (uint32_t)port(f); break;
-    default: /* FIFO, what comes later */
+    case EVTCHNOP_set_priority:
+        u.set_priority.port = (evtchn_port_t)port(f);
+        u.set_priority.priority = (uint32_t)below(f, 17);
+        break;
+    default: /* the rest of FIFO, what comes later */
         for (unsigned int k = 0; k < 8; k++)
             u.word[k] = (uint32_t)value(f);
-        sub = ONE_OF(f, 11, 12, 13, 14, 15, 31, 1000, ~0U, 1UL << 31);
+        if (chance(f, 2))
+            u.init_control.control_gfn = mfn_of_role(f, ROLE_DATA);
+        u.init_control.offset |= 1; /* refused: we have a handler for two-level events only */
+        sub = ONE_OF(f, 11, 12, 14, 15, 31, 1000, ~0U, 1UL << 31);
     }
     SET(c, event_channel_op, sub | (chance(f, 100) ? 1UL << 32 : 0));
     /* read anywhere, the port to be closed may be one that wakes us */
@@ -526,7 +535,7 @@ static void make_sched(struct fuzzer *f, struct call *c, uint64_t sub)
         hc(set_timer_op, fuzz_now(f) + 20000);
         SET(c, sched_op, sub);
     } else {
-        SET(c, sched_op, sub == ~0UL ? ONE_OF(f, 5, 6, 7, 8, 100, ~0UL, ~0U, 1UL << 32) : sub,
+        SET(c, sched_op, sub == ~0UL ? ONE_OF(f, 5, 7, 8, 100, ~0UL, ~0U, 1UL << 32) : sub,
             any_va(f));
     }
 }
@@ -765,6 +774,79 @@ static void make_pmu(struct fuzzer *f, struct call *c, uint64_t sub)
 }
 
 /* Numbers that the census has, but nobody answers; and numbers that are none. */
+/* ---- other domains: a few that come and go, 1 to 4 ---- */
+
+static void make_domctl(struct fuzzer *f, struct call *c, uint64_t sub)
+{
+    struct xen_domctl op = { .cmd = (uint32_t)sub,
+                             .interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+                             .domain = (domid_t)(1 + below(f, 4)) };
+    uint8_t *map = arena_end(f, 8);
+
+    for (unsigned int k = 0; k < sizeof(op.u.pad) / 8; k++)
+        ((uint64_t *)op.u.pad)[k] = value(f);
+    switch (sub) {
+    case XEN_DOMCTL_createdomain:
+        op.u.createdomain.ssidref = (uint32_t)below(f, 10);
+        op.u.createdomain.flags = chance(f, 8) ? (uint32_t)value(f) : 0;
+        op.u.createdomain.iommu_opts = op.u.createdomain.vmtrace_size = 0;
+        op.u.createdomain.cpupool_id = 0;
+        op.u.createdomain.grant_opts = (uint32_t)count_of(f, 1);
+        memset(&op.u.createdomain.arch, 0, sizeof(op.u.createdomain.arch));
+        /* fallthrough */
+    case XEN_DOMCTL_max_vcpus:
+        *(sub == XEN_DOMCTL_max_vcpus ? &op.u.max_vcpus.max : &op.u.createdomain.max_vcpus) =
+            (uint32_t)(chance(f, 10) ? value(f) : 1 + below(f, 2));
+        break;
+    case XEN_DOMCTL_max_mem: op.u.max_mem.max_memkb = below(f, 8192); break;
+    case XEN_DOMCTL_setvcpuaffinity:
+    case XEN_DOMCTL_getvcpuaffinity:
+        op.u.vcpuaffinity.vcpu = (uint32_t)count_of(f, below(f, 2));
+        op.u.vcpuaffinity.flags = (uint32_t)count_of(f, 3);
+        *map = (uint8_t)value(f);
+        op.u.vcpuaffinity.cpumap_hard.nr_bits = (uint32_t)count_of(f, 8);
+        op.u.vcpuaffinity.cpumap_soft.nr_bits = (uint32_t)count_of(f, 8);
+        set_xen_guest_handle_raw(op.u.vcpuaffinity.cpumap_hard.bitmap, map);
+        set_xen_guest_handle_raw(op.u.vcpuaffinity.cpumap_soft.bitmap, map);
+        break;
+    case XEN_DOMCTL_scheduler_op:
+        op.u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+        op.u.scheduler_op.cmd = (uint32_t)count_of(f, below(f, 2));
+        break;
+    case XEN_DOMCTL_ioport_permission:
+        op.u.ioport_permission.first_port = (uint32_t)count_of(f, below(f, 65536));
+        op.u.ioport_permission.nr_ports = (uint32_t)count_of(f, below(f, 100));
+        break;
+    case XEN_DOMCTL_iomem_permission:
+        op.u.iomem_permission.first_mfn = count_of(f, 0xfd000 + below(f, 64));
+        op.u.iomem_permission.nr_mfns = count_of(f, below(f, 16));
+        break;
+    case ~0UL: /* not those that could hurt the domain itself, whatever else is there */
+        op.cmd = (uint32_t)(chance(f, 2) ? value(f) : below(f, 90));
+        op.domain = (domid_t)ONE_OF(f, 1, 2, 9, DOMID_SELF, DOMID_IO, DOMID_XEN, DOMID_INVALID);
+        break;
+    default: break;
+    }
+    if (chance(f, 20))
+        op.interface_version = (uint32_t)value(f);
+    SET(c, domctl, pointer_private(f, memcpy(arena(f, sizeof(op)), &op, sizeof(op)), sizeof(op)));
+}
+
+static void make_remote_shutdown(struct fuzzer *f, struct call *c, uint64_t sub)
+{
+    struct sched_remote_shutdown op = { (domid_t)(1 + below(f, 4)), (unsigned int)value(f) };
+
+    SET(c, sched_op, sub,
+        pointer_private(f, memcpy(arena(f, sizeof(op)), &op, sizeof(op)), sizeof(op)));
+}
+
+static void make_watchdog(struct fuzzer *f, struct call *c, uint64_t sub)
+{
+    struct sched_watchdog op = { (uint32_t)count_of(f, below(f, 4)), (uint32_t)below(f, 2) * 9999 };
+
+    SET(c, sched_op, sub, (uint64_t)memcpy(arena(f, sizeof(op)), &op, sizeof(op)));
+}
+
 static void make_absent(struct fuzzer *f, struct call *c, uint64_t sub)
 {
     uint64_t *p = arena(f, 128);
@@ -773,10 +855,9 @@ static void make_absent(struct fuzzer *f, struct call *c, uint64_t sub)
         p[k] = value(f);
     SET(c, iret, below(f, 40), pointer(f, p, 128), value(f), value(f), value(f));
     if (sub == 0)
-        c->nr = ONE_OF(f, NR(grant_table_op), NR(xsm_op), NR(hvm_op), NR(domctl), NR(kexec_op),
-                       NR(tmem_op), NR(argo_op), NR(xenoprof_op), NR(dm_op), NR(hypfs_op),
-                       NR(sched_op_compat), NR(event_channel_op_compat), NR(physdev_op_compat),
-                       NR(arch_0));
+        c->nr = ONE_OF(f, NR(grant_table_op), NR(xsm_op), NR(hvm_op), NR(kexec_op), NR(tmem_op),
+                       NR(argo_op), NR(xenoprof_op), NR(dm_op), NR(hypfs_op), NR(sched_op_compat),
+                       NR(event_channel_op_compat), NR(physdev_op_compat), NR(arch_0));
     else
         c->nr = ONE_OF(f, 11, 22, 43, 44, 45, 46, 47, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59,
                        60, 61, 62, 63, 64, 65, 127, 255, 256, ~0UL, ~0U, 1UL << 31,
@@ -858,6 +939,10 @@ static void make_multicall(struct fuzzer *f, struct call *c, uint64_t sub)
     {                                                             \
         "platform_op." #op, w, 0, make_platform, XENPF_##op, NULL \
     }
+#define DC(w, op)                                               \
+    {                                                           \
+        "domctl." #op, w, 0, make_domctl, XEN_DOMCTL_##op, NULL \
+    }
 #define SELF(w, name, sub, make)                         \
     {                                                    \
 #name, w, ALONE | REPAIR, make_##make, sub, NULL \
@@ -909,6 +994,7 @@ const struct row call_rows[] = {
     EV(16, send),
     EV(8, status),
     EV(12, unmask),
+    EV(4, set_priority),
     ROW(6, event_channel_op.unknown, ~0UL, evtchn),
     VC(6, initialise, initialise),
     VC(4, up, vcpu),
@@ -930,6 +1016,8 @@ const struct row call_rows[] = {
     { "sched_op.block", 3, ALONE, make_sched, SCHEDOP_block, NULL },
     { "sched_op.poll", 6, ALONE, make_sched, SCHEDOP_poll, NULL },
     ROW(2, sched_op.unknown, ~0UL, sched),
+    ROW(4, sched_op.remote_shutdown, SCHEDOP_remote_shutdown, remote_shutdown),
+    ROW(2, sched_op.watchdog, SCHEDOP_watchdog, watchdog),
     SELF(8, set_trap_table, 0, trap_table),
     SELF(8, callback_op.register, CALLBACKOP_register, callback),
     SELF(4, callback_op.unregister, CALLBACKOP_unregister, callback),
@@ -962,6 +1050,20 @@ const struct row call_rows[] = {
     ROW(3, platform_op.unknown, ~0UL, platform),
     ROW(3, sysctl.debug_keys, XEN_SYSCTL_debug_keys, sysctl),
     ROW(3, sysctl.unknown, 0, sysctl),
+    DC(6, createdomain),
+    DC(6, destroydomain),
+    DC(4, max_vcpus),
+    DC(2, max_mem),
+    DC(3, pausedomain),
+    DC(4, unpausedomain),
+    DC(3, resumedomain),
+    DC(3, getdomaininfo),
+    DC(3, setvcpuaffinity),
+    DC(2, getvcpuaffinity),
+    DC(2, scheduler_op),
+    DC(2, ioport_permission),
+    DC(3, iomem_permission),
+    ROW(4, domctl.unknown, ~0UL, domctl),
     ROW(1, console_io.write, CONSOLEIO_write, console),
     ROW(2, console_io.read, CONSOLEIO_read, console),
     ROW(1, console_io.unknown, ~0UL, console),

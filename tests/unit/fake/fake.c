@@ -5,9 +5,14 @@
 #include <string.h>
 
 #include "fake.h"
+#include "grant/grant.h"
 #include "lib/cmdline.h"
+#include "domain/domain.h"
+#include "emulate/emulate.h"
 #include "lib/print.h"
 #include "memory/heap.h"
+#include "paging/paging.h"
+#include "sched/time.h"
 #include "x86/pte.h"
 
 #define WEAK __attribute__((weak))
@@ -342,6 +347,11 @@ WEAK struct domain *domain_get_by_id(struct domain *caller, domid_t id)
         }
     return NULL;
 }
+WEAK int policy_check(const struct domain *caller, const struct domain *target, enum right what)
+{
+    (void)what;
+    return caller == target || caller->is_privileged ? 0 : -EPERM;
+}
 WEAK void domain_put(struct domain *d) { atomic_fetch_sub(&d->refs, 1); }
 WEAK void vcpu_unblock(struct vcpu *v)
 {
@@ -398,3 +408,120 @@ WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
     (void)sel;
 }
 WEAK void arch_vcpu_unload(struct vcpu *v) { (void)v; }
+WEAK int grant_domain_create(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames)
+{
+    d->max_grant_frames = grant_frames;
+    d->max_maptrack_frames = maptrack_frames;
+    return 0;
+}
+WEAK int grant_domain_relinquish(struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK void grant_domain_destroy(struct domain *d) { (void)d; }
+WEAK unsigned int grant_audit(void) { return 0; }
+WEAK void grant_print(void) {}
+
+/* of emulate/, domain/, paging/ and x86/, for domctl on vCPUs */
+WEAK int guest_debugreg(unsigned int n, uint64_t *value)
+{
+    (void)n;
+    (void)value;
+    return 0;
+}
+WEAK int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value)
+{
+    v->arch.dr[n] = value;
+    return 0;
+}
+WEAK int desc_update(struct domain *d, uint64_t maddr, uint64_t desc)
+{
+    (void)d;
+    (void)maddr;
+    (void)desc;
+    return 0;
+}
+WEAK uint64_t guest_cr4_bits(const struct domain *d)
+{
+    (void)d;
+    return 0;
+}
+WEAK bool guest_xcr0_ok(const struct domain *d, uint64_t x)
+{
+    (void)d;
+    return x == 1;
+}
+WEAK uint32_t xstate_bytes(uint64_t xcr0)
+{
+    (void)xcr0;
+    return 576;
+}
+WEAK void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    (void)v;
+    (void)leaf;
+    (void)subleaf;
+    memset(out, 0, 4 * sizeof(*out));
+}
+WEAK const struct cpu_policy *cpu_policy_of(const struct domain *d)
+{
+    static const struct cpu_policy none;
+
+    (void)d;
+    return &none;
+}
+WEAK bool cpu_policy_row(const struct cpu_policy *p, unsigned int i, struct policy_row *out)
+{
+    (void)p;
+    (void)i;
+    memset(out, 0, sizeof(*out));
+    return false;
+}
+WEAK int cpu_policy_check(struct cpu_policy *p, unsigned int *bad_row)
+{
+    (void)p;
+    (void)bad_row;
+    return 0;
+}
+WEAK int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info)
+{
+    (void)d;
+    (void)info;
+    return 0;
+}
+WEAK void domain_get_tsc(const struct domain *d, struct xen_domctl_tsc_info *info)
+{
+    (void)d;
+    memset(info, 0, sizeof(*info));
+}
+WEAK int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+    (void)msr;
+    *value = 0;
+    return 0;
+}
+WEAK void arch_vcpu_get_context(const struct vcpu *v, struct vcpu_guest_context *c)
+{
+    (void)v;
+    (void)c;
+}
+WEAK void arch_vcpu_set_fpu(struct vcpu *v, const void *from, size_t bytes)
+{
+    (void)v;
+    (void)from;
+    (void)bytes;
+}
+WEAK void domain_pause(struct domain *d) { d->pause_count++; }
+WEAK void domain_unpause(struct domain *d) { d->pause_count--; }
+WEAK void vcpu_drop_roots(struct vcpu *v) { v->arch.cr3_kernel = v->arch.cr3_user = 0; }
+WEAK bool grant_is_mapped(const struct domain *d)
+{
+    (void)d;
+    return false;
+}

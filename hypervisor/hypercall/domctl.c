@@ -1,0 +1,638 @@
+#include "hypercall/domctl_vcpu.h"
+
+#include "domain/domain.h"
+#include "emulate/emulate.h"
+#include "memory/heap.h"
+#include "paging/paging.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+
+_Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15, "ABI: another libxen-dev");
+
+#define MAX_PAUSES 255u /* by the toolstack, as on Xen */
+
+static void apply_shares(struct domain *d);
+
+/* ---- from creation to death ---- */
+
+#define CREATE_FLAGS \
+    (XEN_DOMCTL_CDF_xs_domain | XEN_DOMCTL_CDF_oos_off | XEN_DOMCTL_CDF_s3_integrity)
+
+/* What PV does not have, or we have not. oos_off and s3_integrity are about what there is none of. */
+static long check_config(const struct xen_domctl_createdomain *c)
+{
+    if (c->flags & ~CREATE_FLAGS)
+        return c->flags & ~(XEN_DOMCTL_CDF_MAX * 2 - 1) ? -EINVAL : -EOPNOTSUPP;
+    if (c->iommu_opts || c->vmtrace_size || c->arch.emulation_flags ||
+        (c->arch.misc_flags & ~XEN_X86_MSR_RELAXED) || c->grant_opts != XEN_DOMCTL_GRANT_version(1))
+        return -EINVAL;
+    if (c->arch.misc_flags)
+        return -EOPNOTSUPP;
+    return c->cpupool_id ? -ENOENT : 0; /* there is one pool */
+}
+
+/**
+ * createdomain: domain (IN/OUT) is its id, 0 or a reserved one: any. ssidref: its roles (ROLE_*), of
+ * which the caller must have all; the store's also by a flag. It is paused, without memory or vCPUs.
+ * -EINVAL, -EOPNOTSUPP flags or options; -EPERM roles; -ENOENT cpupool; -EEXIST; -ENOMEM.
+ */
+static long domctl_createdomain(struct domain *unused, struct xen_domctl *op)
+{
+    struct xen_domctl_createdomain *c = &op->u.createdomain;
+    domid_t id = op->domain && op->domain < DOMID_FIRST_RESERVED ? op->domain : DOMID_INVALID;
+    struct domain *d;
+    long rc;
+
+    if (c->flags & XEN_DOMCTL_CDF_xs_domain)
+        c->ssidref |= ROLE_STORE;
+    rc = check_config(c) ?: policy_check_roles(current->domain, c->ssidref);
+    rc = rc ?: domain_create(id, c, &d);
+    if (rc == 0)
+        op->domain = d->domain_id;
+    return rc;
+}
+
+/** destroydomain: -EINVAL for oneself or the hardware domain. Preemptible. */
+static long domctl_destroydomain(struct domain *d, struct xen_domctl *op) { return domain_kill(d); }
+
+/**
+ * pausedomain, unpausedomain: counted. -EINVAL oneself, or not paused; -EOVERFLOW too often. The builder
+ * has cleared shared_info, so the wall clock is written when it is done.
+ */
+static long domctl_pausedomain(struct domain *d, struct xen_domctl *op)
+{
+    if (d == current->domain)
+        return -EINVAL;
+    if (d->pause_count >= MAX_PAUSES)
+        return -EOVERFLOW;
+    domain_pause(d);
+    return 0;
+}
+
+static long domctl_unpausedomain(struct domain *d, struct xen_domctl *op)
+{
+    if (d == current->domain || d->pause_count == 0)
+        return -EINVAL;
+    domain_wallclock_update(d);
+    domain_unpause(d);
+    return 0;
+}
+
+/** resumedomain: go on after a shutdown, as to suspend; without one nothing happens. -EINVAL oneself. */
+static long domctl_resumedomain(struct domain *d, struct xen_domctl *op)
+{
+    if (d == current->domain)
+        return -EINVAL;
+    domain_resume(d);
+    return 0;
+}
+
+/** max_vcpus: create them all. -EINVAL not as many as createdomain said; -ENOMEM. Preemptible. */
+static long domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
+{
+    long rc = 0;
+
+    if (d == current->domain || op->u.max_vcpus.max != d->max_vcpus || d->is_dying)
+        return -EINVAL;
+    for (uint32_t i = 0; rc == 0 && i < d->max_vcpus; i++)
+        if (d->vcpu[i] == NULL)
+            rc = vcpu_create(d, i) ?: hypercall_preempt_check() ? -ERESTART : 0;
+    apply_shares(d);
+    return rc;
+}
+
+/* ---- what a domain is and has ---- */
+
+void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
+{
+    struct vcpu_runstate_info r;
+    uint32_t blocked = XEN_DOMINF_blocked;
+    struct vcpu *v;
+
+    memset(info, 0, sizeof(*info));
+    info->domain = d->domain_id;
+    info->max_vcpu_id = XEN_INVALID_MAX_VCPU_ID;
+    for_each_vcpu (d, v) {
+        uint32_t why = atomic_load(&v->pause_flags);
+
+        vcpu_runstate_get(v, &r);
+        info->cpu_time += r.time[RUNSTATE_running];
+        info->max_vcpu_id = v->vcpu_id;
+        if (why & VPF_DOWN)
+            continue;
+        info->nr_online_vcpus++;
+        info->flags |= atomic_load(&v->running) ? XEN_DOMINF_running : 0;
+        blocked = why & VPF_BLOCKED ? blocked : 0;
+    }
+    info->flags |= blocked;
+    if (domain_is_dead(d))
+        info->flags |= XEN_DOMINF_dying;
+    if (READ_ONCE(d->pause_count))
+        info->flags |= XEN_DOMINF_paused;
+    if (d->roles == ROLE_STORE)
+        info->flags |= XEN_DOMINF_xs_domain;
+    if (READ_ONCE(d->shutdown_told))
+        info->flags |= XEN_DOMINF_shutdown | (d->shutdown_code & XEN_DOMINF_shutdownmask)
+                                                 << XEN_DOMINF_shutdownshift;
+    info->tot_pages = READ_ONCE(d->nr_pages);
+    info->max_pages = READ_ONCE(d->max_pages);
+    info->outstanding_pages = READ_ONCE(d->nr_claimed);
+    info->shared_info_frame = mfn_x(d->shared_info_mfn);
+    info->ssidref = d->roles;
+    memcpy(info->handle, d->handle, sizeof(info->handle));
+    info->gpaddr_bits = (uint8_t)arch_paddr_bits;
+}
+
+/** getdomaininfo: of the first domain with this id or a greater one, which domain then is. -ESRCH. */
+static long domctl_getdomaininfo(struct domain *unused, struct xen_domctl *op)
+{
+    struct domain *d = domain_get_from(op->domain);
+
+    if (d == NULL)
+        return -ESRCH;
+    domain_info(d, &op->u.getdomaininfo);
+    op->domain = d->domain_id;
+    domain_put(d);
+    return 0;
+}
+
+/** max_mem: what it has beyond that it keeps. */
+static long domctl_max_mem(struct domain *d, struct xen_domctl *op)
+{
+    spin_lock(&d->page_lock);
+    d->max_pages = op->u.max_mem.max_memkb >> (PAGE_SHIFT - 10);
+    spin_unlock(&d->page_lock);
+    return 0;
+}
+
+static long domctl_setdomainhandle(struct domain *d, struct xen_domctl *op)
+{
+    memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
+    return 0;
+}
+
+static long domctl_settimeoffset(struct domain *d, struct xen_domctl *op)
+{
+    WRITE_ONCE(d->time_offset_s, op->u.settimeoffset.time_offset_seconds);
+    domain_wallclock_update(d);
+    return 0;
+}
+
+/** set_address_size: 64 is what all have. -EOPNOTSUPP 32; -EINVAL. */
+static long domctl_set_address_size(struct domain *d, struct xen_domctl *op)
+{
+    uint32_t size = op->u.address_size.size;
+
+    return size == 64 ? 0 : size == 32 ? -EOPNOTSUPP : -EINVAL;
+}
+
+static long domctl_get_address_size(struct domain *d, struct xen_domctl *op)
+{
+    op->u.address_size.size = 64;
+    return 0;
+}
+
+/** hypercall_init: gmfn, the domain's frame, becomes a hypercall page. -EINVAL: it cannot. */
+static long domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
+{
+    mfn_t m = gfn_to_mfn(d, _gfn(op->u.hypercall_init.gmfn));
+
+    if (!page_get_writable(d, m))
+        return -EINVAL;
+    hypercall_page_fill(mfn_to_virt(m));
+    page_mark_dirty(d, m);
+    page_put_writable(m);
+    return 0;
+}
+
+/** sendtrigger: an NMI. -ESRCH no such vCPU; -EINVAL power or sleep button, which PV has not; -ENOSYS. */
+static long domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
+{
+    struct vcpu *v = domctl_vcpu(d, op->u.sendtrigger.vcpu);
+
+    if (v == NULL)
+        return -ESRCH;
+    switch (op->u.sendtrigger.trigger) {
+    case XEN_DOMCTL_SENDTRIGGER_NMI: return vcpu_send_nmi(v);
+    case XEN_DOMCTL_SENDTRIGGER_POWER:
+    case XEN_DOMCTL_SENDTRIGGER_SLEEP: return -EINVAL;
+    default: return -ENOSYS;
+    }
+}
+
+/**
+ * set_virq_handler: only VIRQ_DOM_EXC can have another than the hardware domain, and all whose role
+ * lets them look after domains are sent it: so it is a question. -EPERM: this one is not; -EINVAL.
+ */
+static long domctl_set_virq_handler(struct domain *d, struct xen_domctl *op)
+{
+    if (op->u.set_virq_handler.virq != VIRQ_DOM_EXC)
+        return op->u.set_virq_handler.virq < NR_VIRQS ? -EOPNOTSUPP : -EINVAL;
+    return policy_check(d, NULL, RIGHT_INFO);
+}
+
+/* ---- scheduling ---- */
+
+#define MAX_BITMAP_BYTES 512u
+
+/* The guest's bitmap of CPUs or nodes; -EINVAL: too long, -EFAULT. What we have none of is cut off. */
+static long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits)
+{
+    *bits = 0;
+    if (map->nr_bits > MAX_BITMAP_BYTES * 8)
+        return -EINVAL;
+    if (copy_from_guest(bits, GVA_OF(map->bitmap),
+                        MIN(DIV_ROUND_UP(map->nr_bits, 8u), sizeof(*bits))))
+        return -EFAULT;
+    if (map->nr_bits < 64)
+        *bits &= (1ULL << map->nr_bits) - 1;
+    return 0;
+}
+
+static long bitmap_out(const struct xenctl_bitmap *map, uint64_t bits)
+{
+    uint8_t bytes[MAX_BITMAP_BYTES] = { 0 };
+
+    if (map->nr_bits > sizeof(bytes) * 8)
+        return -EINVAL;
+    if (map->nr_bits < 64)
+        bits &= (1ULL << map->nr_bits) - 1;
+    memcpy(bytes, &bits, sizeof(bits));
+    return copy_to_guest(GVA_OF(map->bitmap), bytes, DIV_ROUND_UP(map->nr_bits, 8u));
+}
+
+/**
+ * setvcpuaffinity: the CPUs that vcpu may run on (hard), and those that it prefers (soft). The maps come
+ * back as what is in effect, without CPUs that are not there. -EINVAL no map, no such vcpu, no CPU is
+ * left in hard; -EFAULT (it may be done).
+ */
+static long domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    struct vcpu *v = domctl_vcpu(d, a->vcpu);
+    uint64_t hard, soft;
+    long rc = 0;
+
+    if (v == NULL || !(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)))
+        return -EINVAL;
+    hard = v->hard_affinity;
+    soft = v->soft_affinity;
+    if (a->flags & XEN_VCPUAFFINITY_HARD)
+        rc = bitmap_in(&a->cpumap_hard, &hard);
+    if (rc == 0 && (a->flags & XEN_VCPUAFFINITY_SOFT))
+        rc = bitmap_in(&a->cpumap_soft, &soft);
+    rc = rc ?: sched_set_affinity(v, hard, soft);
+    if (rc)
+        return rc;
+    v->hard_affinity = hard;
+    v->soft_affinity = soft;
+    hard &= arch_cpus_online();
+    if (a->flags & XEN_VCPUAFFINITY_HARD)
+        rc = bitmap_out(&a->cpumap_hard, hard);
+    if (rc == 0 && (a->flags & XEN_VCPUAFFINITY_SOFT))
+        rc = bitmap_out(&a->cpumap_soft, hard & soft);
+    return rc;
+}
+
+/** getvcpuaffinity: as it was set. -EINVAL no map, or too long; -ESRCH no such vcpu; -EFAULT. */
+static long domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    struct vcpu *v = domctl_vcpu(d, a->vcpu);
+    long rc = 0;
+
+    if (v == NULL)
+        return -ESRCH;
+    if (!(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)))
+        return -EINVAL;
+    if (a->flags & XEN_VCPUAFFINITY_HARD)
+        rc = bitmap_out(&a->cpumap_hard, v->hard_affinity);
+    if (rc == 0 && (a->flags & XEN_VCPUAFFINITY_SOFT))
+        rc = bitmap_out(&a->cpumap_soft, v->soft_affinity);
+    return rc;
+}
+
+/** setnodeaffinity, getnodeaffinity: there is node 0. -EINVAL: it is not among them; -EFAULT. */
+static long domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op)
+{
+    uint64_t nodes;
+
+    return bitmap_in(&op->u.nodeaffinity.nodemap, &nodes) ?: nodes & 1 ? 0 : -EINVAL;
+}
+
+static long domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op)
+{
+    return bitmap_out(&op->u.nodeaffinity.nodemap, 1);
+}
+
+/*
+ * A cap is of the whole domain, in percent of a CPU, and each of its vCPUs may use an equal part of it.
+ * (On Xen one may use what the others leave.)
+ */
+static void apply_shares(struct domain *d)
+{
+    uint32_t n = 0;
+    struct vcpu *v;
+
+    for_each_vcpu (d, v)
+        n++;
+    for_each_vcpu (d, v)
+        (void)sched_set_params(v, d->weight, DIV_ROUND_UP(d->cap, n));
+}
+
+/**
+ * scheduler_op: getinfo, putinfo of credit2's weight (0: stays) and cap (percent of a CPU, 0: none,
+ * 65535: stays). -EINVAL: another scheduler or command; there are no parameters of single vCPUs.
+ */
+static long domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_sched_credit2 *c = &op->u.scheduler_op.u.credit2;
+
+    if (op->u.scheduler_op.sched_id != XEN_SCHEDULER_CREDIT2)
+        return -EINVAL;
+    switch (op->u.scheduler_op.cmd) {
+    case XEN_DOMCTL_SCHEDOP_getinfo: *c = (typeof(*c)){ d->weight, d->cap }; return 0;
+    case XEN_DOMCTL_SCHEDOP_putinfo:
+        d->weight = c->weight ?: d->weight;
+        d->cap = c->cap == UINT16_MAX ? d->cap : c->cap;
+        apply_shares(d);
+        return 0;
+    default: return -EINVAL;
+    }
+}
+
+/* ---- devices ---- */
+
+/* The caller gives what it has itself to a domain in the hardware role, or takes it from any. */
+static long may_assign(const struct domain *d, bool allow)
+{
+    return allow ? policy_check(d, d, RIGHT_DEVICES) : 0;
+}
+
+/** ioport_permission: -EINVAL no such ports; -EPERM a role, or ports that the caller has not; -ENOMEM. */
+static long domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_ioport_permission *p = &op->u.ioport_permission;
+    const uint8_t *mine = current->domain->io_bitmap;
+    uint8_t *map = d->io_bitmap;
+    long rc = may_assign(d, p->allow_access);
+
+    if (rc)
+        return rc;
+    if (p->nr_ports > NR_IOPORTS || p->first_port > NR_IOPORTS - p->nr_ports)
+        return -EINVAL;
+    for (uint32_t i = p->first_port; i < p->first_port + p->nr_ports; i++)
+        if (mine == NULL || (mine[i / 8] >> i % 8 & 1))
+            return -EPERM;
+    if (map == NULL) {
+        if (!p->allow_access)
+            return 0;
+        map = xmalloc_pages(NR_IOPORTS / 8);
+        if (map == NULL)
+            return -ENOMEM;
+        memset(map, 0xff, NR_IOPORTS / 8);
+        __atomic_store_n(&d->io_bitmap, map, __ATOMIC_RELEASE);
+    }
+    for (uint32_t i = p->first_port; i < p->first_port + p->nr_ports; i++) {
+        uint8_t bit = (uint8_t)(1u << i % 8);
+
+        WRITE_ONCE(map[i / 8], p->allow_access ? map[i / 8] & ~bit : map[i / 8] | bit);
+    }
+    return 0;
+}
+
+static bool iomem_has(const struct domain *d, uint64_t first, uint64_t last)
+{
+    for (uint32_t i = 0; i < d->nr_iomem && first <= last; i++)
+        if (ranges_have(&d->iomem[i], 1, first)) {
+            first = d->iomem[i].last + 1;
+            i = ~0u; /* the next piece may be in any */
+        }
+    return first > last;
+}
+
+static bool iomem_ro_meets(const struct domain *d, uint64_t first, uint64_t last)
+{
+    for (uint32_t i = 0; i < READ_ONCE(d->nr_iomem_ro); i++)
+        if (first <= d->iomem_ro[i].last && last >= d->iomem_ro[i].first)
+            return true;
+    return false;
+}
+
+/* The ranges are disjoint. Both may be looked at meanwhile: no more is seen than was or will be in. */
+static void iomem_set(struct mfn_range *r, uint64_t first, uint64_t last)
+{
+    WRITE_ONCE(r->first, ~0ULL);
+    atomic_thread_fence(memory_order_seq_cst);
+    WRITE_ONCE(r->last, last);
+    atomic_thread_fence(memory_order_seq_cst);
+    WRITE_ONCE(r->first, first);
+}
+
+static struct mfn_range *iomem_unused(struct domain *d)
+{
+    uint32_t i = 0;
+
+    while (i < d->nr_iomem && d->iomem[i].first <= d->iomem[i].last)
+        i++;
+    return i < NR_IOMEM_RANGES ? &d->iomem[i] : NULL;
+}
+
+static void iomem_use(struct domain *d, struct mfn_range *r, uint64_t first, uint64_t last)
+{
+    iomem_set(r, first, last);
+    if (r == &d->iomem[d->nr_iomem])
+        __atomic_store_n(&d->nr_iomem, d->nr_iomem + 1, __ATOMIC_RELEASE);
+}
+
+static long iomem_remove(struct domain *d, uint64_t first, uint64_t last)
+{
+    for (uint32_t i = 0; i < d->nr_iomem; i++) {
+        struct mfn_range *r = &d->iomem[i], *above, was = *r;
+
+        if (first > was.last || last < was.first)
+            continue;
+        if (first <= was.first) {
+            iomem_set(r, MIN(last, was.last) + 1, was.last);
+            continue;
+        }
+        if (last < was.last) { /* two are left; no other range is concerned */
+            above = iomem_unused(d);
+            if (above == NULL)
+                return -ENOMEM;
+            iomem_use(d, above, last + 1, was.last);
+        }
+        WRITE_ONCE(r->last, first - 1);
+    }
+    return 0;
+}
+
+static long iomem_add(struct domain *d, uint64_t first, uint64_t last)
+{
+    struct mfn_range *r = iomem_unused(d);
+
+    if (iomem_has(d, first, last))
+        return 0;
+    if (r == NULL)
+        return -ENOMEM;
+    (void)iomem_remove(d, first,
+                       last); /* what is in already: at the ends of others, or whole ones */
+    iomem_use(d, r, first, last);
+    return 0;
+}
+
+/**
+ * iomem_permission: what it has mapped stays so. -EINVAL no such frames; -EPERM a role, or frames that
+ * the caller has not, or not to write; -ENOMEM too many ranges.
+ */
+static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_iomem_permission *p = &op->u.iomem_permission;
+    uint64_t first = p->first_mfn, end = 1ULL << (arch_paddr_bits - PAGE_SHIFT), last;
+    long rc = may_assign(d, p->allow_access);
+
+    if (rc)
+        return rc;
+    if (p->nr_mfns == 0 || p->nr_mfns > end || first > end - p->nr_mfns)
+        return -EINVAL;
+    last = first + p->nr_mfns - 1;
+    if (!iomem_has(current->domain, first, last) || iomem_ro_meets(current->domain, first, last))
+        return -EPERM;
+    return (p->allow_access ? iomem_add : iomem_remove)(d, first, last);
+}
+
+/* ---- dispatch ---- */
+
+enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, KNOWN = 8 };
+
+/* NONE: the ABI has it, we do not: -EOPNOTSUPP. What has no row: -ENOSYS, as assign_device, which libxl
+ * takes for a machine without IOMMU. */
+#define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, right, flags }
+#define NONE(name) [XEN_DOMCTL_##name] = { NULL, RIGHT_CONTROL, KNOWN }
+
+static const struct domctl_entry {
+    domctl_fn *fn;
+    uint8_t right, flags;
+} ops[] = {
+    OP(createdomain, RIGHT_CONTROL, NO_TARGET | OUT),
+    OP(destroydomain, RIGHT_CONTROL, 0),
+    OP(pausedomain, RIGHT_CONTROL, 0),
+    OP(unpausedomain, RIGHT_CONTROL, 0),
+    OP(resumedomain, RIGHT_CONTROL, 0),
+    OP(max_vcpus, RIGHT_CONTROL, 0),
+    OP(getdomaininfo, RIGHT_INFO, NO_TARGET | OUT),
+    OP(max_mem, RIGHT_CONTROL, 0),
+    OP(setdomainhandle, RIGHT_CONTROL, 0),
+    OP(settimeoffset, RIGHT_CONTROL, 0),
+    OP(set_address_size, RIGHT_CONTROL, 0),
+    OP(get_address_size, RIGHT_INFO, OUT),
+    OP(hypercall_init, RIGHT_CONTROL, 0),
+    OP(sendtrigger, RIGHT_CONTROL, 0),
+    OP(set_virq_handler, RIGHT_CONTROL, 0),
+    OP(setvcpuaffinity, RIGHT_CONTROL, 0),
+    OP(getvcpuaffinity, RIGHT_INFO, 0),
+    OP(setnodeaffinity, RIGHT_CONTROL, 0),
+    OP(getnodeaffinity, RIGHT_INFO, 0),
+    OP(scheduler_op, RIGHT_CONTROL, OUT),
+    OP(ioport_permission, RIGHT_ASSIGN, 0),
+    OP(iomem_permission, RIGHT_ASSIGN, 0),
+    NONE(irq_permission), /* only the hardware domain has interrupts */
+    NONE(setdebugging),   /* no debugger */
+    NONE(debug_op),
+    NONE(gethvmcontext), /* no HVM guests */
+    NONE(gethvmcontext_partial),
+    NONE(sethvmcontext),
+    NONE(memory_mapping),
+    NONE(ioport_mapping),
+    NONE(bind_pt_irq),
+    NONE(unbind_pt_irq),
+    NONE(set_target),
+    NONE(subscribe),
+    NONE(vm_event_op),
+    NONE(monitor_op),
+    NONE(mem_sharing_op),
+    NONE(set_access_required),
+    NONE(audit_p2m),
+    NONE(set_broken_page_p2m),
+    NONE(cacheflush),
+    NONE(get_paging_mempool_size),
+    NONE(set_paging_mempool_size),
+    NONE(soft_reset),
+    NONE(vuart_op),
+    NONE(setvnumainfo), /* one node */
+    NONE(psr_cmt_op),
+    NONE(psr_alloc),
+    NONE(vmtrace_op),
+    /* domctl_vcpu.c, cpu_policy.c */
+    OP(setvcpucontext, RIGHT_CONTROL, 0),
+    OP(getvcpucontext, RIGHT_CONTROL, 0),
+    OP(getvcpuinfo, RIGHT_INFO, OUT),
+    OP(set_ext_vcpucontext, RIGHT_CONTROL, 0),
+    OP(get_ext_vcpucontext, RIGHT_CONTROL, OUT),
+    OP(setvcpuextstate, RIGHT_CONTROL, 0),
+    OP(getvcpuextstate, RIGHT_CONTROL, OUT),
+    OP(set_vcpu_msrs, RIGHT_CONTROL, OUT_ALWAYS),
+    OP(get_vcpu_msrs, RIGHT_CONTROL, OUT_ALWAYS),
+    OP(set_cpu_policy, RIGHT_CONTROL, OUT_ALWAYS),
+    OP(get_cpu_policy, RIGHT_CONTROL, OUT),
+    OP(settscinfo, RIGHT_CONTROL, 0),
+    OP(gettscinfo, RIGHT_CONTROL, OUT),
+    /* domctl_memory.c */
+    OP(getpageframeinfo3, RIGHT_MEMORY, OUT_ALWAYS),
+    OP(shadow_op, RIGHT_CONTROL, 0),
+};
+
+static _Atomic bool busy; /* a CPU is at a domctl */
+
+static long dispatch(const struct domctl_entry *e, struct xen_domctl *op)
+{
+    const struct domain *caller = current->domain;
+    struct domain *d = NULL;
+    long rc;
+
+    if (policy_check(caller, NULL, e->right))
+        return -EPERM;
+    if (!(e->flags & NO_TARGET)) {
+        d = op->domain == DOMID_SELF ? NULL : domain_get_by_id(current->domain, op->domain);
+        if (d == NULL)
+            return -ESRCH;
+    }
+    rc = d ? policy_check(caller, d, e->right) : 0;
+    rc = rc ?: e->fn ? e->fn(d, op) : -EOPNOTSUPP;
+    if (d)
+        domain_put(d);
+    return rc;
+}
+
+/**
+ * HYPERVISOR_domctl.
+ * @arg  struct xen_domctl, in part OUT
+ * Returns 0 or what the sub-operation says; -EFAULT; -EPERM the caller has no right to do it, at all or
+ *   to that domain; -EACCES another interface version; -ESRCH no such domain; -EOPNOTSUPP, -ENOSYS.
+ */
+long hc_domctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    const struct domctl_entry *e;
+    struct xen_domctl op;
+    long rc;
+
+    if (policy_check(current->domain, NULL, RIGHT_INFO)) /* all others need more */
+        return -EPERM;
+    if (copy_from_guest(&op, _gva(arg), sizeof(op)))
+        return -EFAULT;
+    if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
+        return -EACCES;
+    e = &ops[array_index_nospec(op.cmd, ARRAY_SIZE(ops))];
+    if (op.cmd >= ARRAY_SIZE(ops) || (e->fn == NULL && !(e->flags & KNOWN)))
+        return -ENOSYS;
+    if ((e->flags & (OUT | OUT_ALWAYS)) && copy_to_guest(_gva(arg), &op, sizeof(op)))
+        return -EFAULT;
+    if (atomic_exchange(&busy, true))
+        return -ERESTART; /* after this CPU's softirqs */
+    rc = dispatch(e, &op);
+    atomic_store(&busy, false);
+    if (((e->flags & OUT_ALWAYS) || ((e->flags & OUT) && rc == 0)) &&
+        copy_to_guest(_gva(arg), &op, sizeof(op)))
+        return -EFAULT;
+    return rc;
+}

@@ -1,0 +1,35 @@
+/*
+ * HYPERVISOR_domctl: what the toolstack does with domains. domctl.c has the table and what concerns a
+ * domain as a whole, domctl_vcpu.c the vCPUs' state, domctl_memory.c the frames.
+ *
+ * Each sub-operation is a function domctl_NAME(d, op), with a row in domctl.c's table:
+ *   d   the domain that op->domain names, with a reference, over which the caller has the row's right;
+ *       NULL if the row is flagged NO_TARGET
+ *   op  a private copy of the guest's structure: the only one to be looked at. What is changed in it
+ *       goes back to the guest if the row is flagged OUT (after 0) or OUT_ALWAYS (after any result,
+ *       -ERESTART too: so a preempted one keeps its progress there). The structure was writable when
+ *       it began; if it then is not, the answer is -EFAULT though all has been done.
+ * It returns 0 or an error; -ERESTART: the guest executes it again, with what is in its structure then.
+ *
+ * One domctl at a time is carried out in the whole machine: they need no locks against each other, and
+ * may use domain_pause(). Other hypercalls, and d's own vCPUs, go on meanwhile. No lock is held, so
+ * guest memory may be copied.
+ */
+#pragma once
+#include "hypercall/hypercall.h"
+
+#include <xen/domctl.h>
+
+typedef long domctl_fn(struct domain *d, struct xen_domctl *op);
+
+/* ---- domctl_memory.c ---- */
+domctl_fn domctl_getpageframeinfo3, domctl_shadow_op;
+
+/** What XEN_DOMCTL_getdomaininfo and XEN_SYSCTL_getdomaininfolist tell of d; all of *info is set. */
+void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
+
+/** d's vCPU of that number, or NULL. */
+static inline struct vcpu *domctl_vcpu(const struct domain *d, uint32_t id)
+{
+    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
+}

@@ -1,0 +1,486 @@
+/*
+ * hypfs_op: a small tree of what there is to know and to set, as `xenhypfs` shows it. Of Xen's:
+ *   /buildinfo/changeset, compileinfo/compiler, version/{extra,major,minor}
+ *   /cpupool/0/sched-gran
+ *   /params/loglvl, guest_loglvl       which may be written
+ * and ours:
+ *   /domain/ID/name, role
+ *   /domain/ID/rings                   of one that was started at boot: where its store and console are
+ *   /domain/ID/held/                   of a dying domain: why it is still there
+ *     frames, ports, references        left to it, the creation's reference included
+ *     mapped-by                        whose page tables have frames of it, and in how many entries
+ */
+#include "hypercall/hypercall.h"
+
+#include <xen/hypfs.h>
+
+#include "event/evtchn.h"
+#include "lib/cmdline.h"
+#include "memory/frame.h"
+
+#define PATH_BYTES 128u /* longer ones are not in the tree */
+#define VALUE_BYTES 256u
+#define NAME_BYTES 24u /* of an entry */
+#define FRAMES_AT_ONCE 4096u
+
+struct value {
+    uint8_t type; /* XEN_HYPFS_TYPE_* */
+    uint32_t len;
+    union {
+        char text[VALUE_BYTES];
+        uint32_t number;
+    };
+};
+
+/* An entry: a directory if it has a list of entries, which one without a name ends. */
+struct node {
+    const char *name;
+    const struct node *dir;
+    bool per_domain; /* in between there is a directory for each domain */
+    bool if_dying;   /* it is there for dying domains */
+    bool if_rings;   /* for those whose rings the builder made */
+    long (*show)(struct domain *d, struct value *v); /* 0 or an error; -ERESTART, too */
+    long (*set)(const char *text);                   /* NULL: read-only */
+};
+
+/* Where a path leads to. Of a per_domain one without d: the list of domains. */
+struct place {
+    const struct node *node;
+    struct domain *d; /* with a reference, or NULL */
+};
+
+/* ---- values ---- */
+
+static long show_text(struct value *v, const char *text)
+{
+    v->type = XEN_HYPFS_TYPE_STRING;
+    xl_strlcpy(v->text, text, sizeof(v->text));
+    v->len = (uint32_t)strlen(v->text) + 1;
+    return 0;
+}
+
+static long show_number(struct value *v, uint32_t n)
+{
+    v->type = XEN_HYPFS_TYPE_UINT;
+    v->number = n;
+    v->len = sizeof(v->number);
+    return 0;
+}
+
+static long show_none(struct domain *d, struct value *v) { return show_text(v, ""); }
+static long show_compiler(struct domain *d, struct value *v) { return show_text(v, XEN_COMPILER); }
+static long show_extra(struct domain *d, struct value *v) { return show_text(v, XEN_EXTRA); }
+static long show_major(struct domain *d, struct value *v) { return show_number(v, XEN_MAJOR); }
+static long show_minor(struct domain *d, struct value *v) { return show_number(v, XEN_MINOR); }
+static long show_granularity(struct domain *d, struct value *v) { return show_text(v, "cpu"); }
+
+/* As options.loglvl numbers them. */
+static const char *const levels[] = { "none", "error", "warning", "info", "debug", "all" };
+
+static long show_level(struct value *v, uint32_t level)
+{
+    return show_text(v, levels[MIN(level, ARRAY_SIZE(levels) - 1)]);
+}
+
+static long set_level(uint32_t *level, const char *text)
+{
+    for (uint32_t i = 0; i < ARRAY_SIZE(levels); i++)
+        if (strncmp(levels[i], text, NAME_BYTES) == 0) {
+            WRITE_ONCE(*level, i);
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static long show_loglvl(struct domain *d, struct value *v) { return show_level(v, options.loglvl); }
+static long set_loglvl(const char *text) { return set_level(&options.loglvl, text); }
+static long show_guest_loglvl(struct domain *d, struct value *v)
+{
+    return show_level(v, options.guest_loglvl);
+}
+static long set_guest_loglvl(const char *text) { return set_level(&options.guest_loglvl, text); }
+
+static long show_name(struct domain *d, struct value *v) { return show_text(v, d->name); }
+
+/* The words of its roles in one string. */
+static long show_role(struct domain *d, struct value *v)
+{
+    static const char *const names[] = { " control", " hardware", " store" }; /* by ROLE_* */
+    char text[VALUE_BYTES] = "";
+
+    for (uint32_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (d->roles >> i & 1)
+            xl_strlcpy(text + strlen(text), names[i], sizeof(text) - strlen(text));
+    return show_text(v, text[0] ? text + 1 : "guest");
+}
+
+/* Of a domain that was started at boot, as words that a shell may evaluate. */
+static long show_rings(struct domain *d, struct value *v)
+{
+    char text[VALUE_BYTES];
+
+    xl_snprintf(text, sizeof(text), "store_mfn=%lu store_port=%u console_mfn=%lu console_port=%u",
+                mfn_x(d->store_mfn), d->store_port, mfn_x(d->console_mfn), d->console_port);
+    return show_text(v, text);
+}
+
+/* ---- what holds a dying domain ---- */
+
+static long show_frames(struct domain *d, struct value *v)
+{
+    return show_number(v, (uint32_t)READ_ONCE(d->nr_pages));
+}
+
+static long show_ports(struct domain *d, struct value *v)
+{
+    return show_number(v, evtchn_nr_ports(d));
+}
+
+/* But for this hypercall's. */
+static long show_references(struct domain *d, struct value *v)
+{
+    return show_number(v, atomic_load(&d->refs) - 1);
+}
+
+static void holders_add(struct holders *h, domid_t id, uint32_t nr_mappings)
+{
+    uint32_t i = 0;
+
+    while (i < MIN(h->nr, NR_HOLDERS) && h->of[i].id != id)
+        i++;
+    if (i == h->nr && i < NR_HOLDERS) {
+        h->of[i].id = id;
+        h->of[i].nr_mappings = 0;
+        h->nr++;
+    }
+    if (i < NR_HOLDERS)
+        h->of[i].nr_mappings += nr_mappings;
+    else
+        h->nr = NR_HOLDERS + 1;
+}
+
+/* In how many entries the table maps frames of domain id. It may change, or go, meanwhile. */
+static uint32_t count_mappings(mfn_t table, domid_t id)
+{
+    const pte_t *l1 = mfn_to_virt(table);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < PTES_PER_TABLE; i++) {
+        pte_t e = READ_ONCE(l1[i]);
+        const struct page_info *pg = e & PTE_P ? mfn_to_page_checked(_mfn(pte_mfn(e))) : NULL;
+        uint64_t x = pg ? atomic_load_explicit(&pg->count_info, memory_order_relaxed) : 0;
+
+        n += (x & PGC_RAM) && PGC_OWNER(x) == id;
+    }
+    return n;
+}
+
+/* Look through all L1 tables. -ERESTART: there is more to do, and something else first. */
+static long holders_find(const struct domain *d, struct holders *h)
+{
+    if (h->next_mfn == 0)
+        h->nr = 0;
+    for (uint64_t m = h->next_mfn; m < max_mfn; m++) {
+        const struct page_info *pg = mfn_to_page_checked(_mfn(m));
+        uint64_t x = pg ? atomic_load_explicit(&pg->count_info, memory_order_relaxed) : 0;
+        uint64_t t = pg ? atomic_load_explicit(&pg->type_info, memory_order_relaxed) : 0;
+        bool is_table = (x & PGC_RAM) && PGT_TYPE(t) == PGT_L1 && (t & PGT_VALID);
+
+        if (pg == NULL)
+            m |= (1u << FRAME_GROUP_SHIFT) - 1;
+        if (is_table && PGC_OWNER(x) != d->domain_id) {
+            uint32_t n = count_mappings(_mfn(m), d->domain_id);
+
+            if (n)
+                holders_add(h, PGC_OWNER(x), n);
+        }
+        if ((is_table || m % FRAMES_AT_ONCE == FRAMES_AT_ONCE - 1) && hypercall_preempt_check()) {
+            h->next_mfn = m + 1;
+            return -ERESTART;
+        }
+    }
+    h->next_mfn = 0;
+    return 0;
+}
+
+static long show_mapped_by(struct domain *d, struct value *v)
+{
+    struct holders *h = &d->holders;
+    char text[VALUE_BYTES] = "";
+    size_t len = 0;
+    long rc;
+
+    if (atomic_exchange(&h->busy, true))
+        return -ERESTART;
+    rc = holders_find(d, h);
+    for (uint32_t i = 0; rc == 0 && i < MIN(h->nr, NR_HOLDERS); i++, len += strlen(text + len))
+        xl_snprintf(text + len, sizeof(text) - len, "%sd%u: %u", i ? ", " : "", h->of[i].id,
+                    h->of[i].nr_mappings);
+    if (rc == 0 && h->nr > NR_HOLDERS)
+        xl_strlcpy(text + len, ", others", sizeof(text) - len);
+    atomic_store(&h->busy, false);
+    return rc ?: show_text(v, text);
+}
+
+/* ---- the tree ---- */
+
+#define DIR(...)                      \
+    .dir = (const struct node[])      \
+    {                                 \
+        __VA_ARGS__, { .name = NULL } \
+    }
+static const struct node root = {
+    DIR({ "buildinfo",
+          DIR({ "changeset", .show = show_none },
+              { "compileinfo", DIR({ "compiler", .show = show_compiler }) },
+              { "version", DIR({ "extra", .show = show_extra }, { "major", .show = show_major },
+                               { "minor", .show = show_minor }) }) },
+        { "cpupool", DIR({ "0", DIR({ "sched-gran", .show = show_granularity }) }) },
+        { "domain",
+          DIR({ "name", .show = show_name }, { "role", .show = show_role },
+              { "rings", .show = show_rings, .if_rings = true },
+              { "held",
+                DIR({ "frames", .show = show_frames }, { "ports", .show = show_ports },
+                    { "references", .show = show_references },
+                    { "mapped-by", .show = show_mapped_by }),
+                .if_dying = true }),
+          .per_domain = true },
+        { "params", DIR({ "guest_loglvl", .show = show_guest_loglvl, .set = set_guest_loglvl },
+                        { "loglvl", .show = show_loglvl, .set = set_loglvl }) })
+};
+
+static bool is_domain_list(const struct place *p) { return p->node->per_domain && p->d == NULL; }
+
+static bool is_there(const struct node *n, const struct domain *d)
+{
+    return (!n->if_dying || READ_ONCE(d->is_dying)) && (!n->if_rings || d->store_port);
+}
+
+/* The domain whose number it is, as we write it. */
+static struct domain *domain_named(const char *name, size_t len)
+{
+    uint32_t id = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] < '0' || name[i] > '9' || (i == 0 && name[i] == '0' && len > 1))
+            return NULL;
+        id = id * 10 + (uint32_t)(name[i] - '0');
+        if (id >= DOMID_FIRST_RESERVED)
+            return NULL;
+    }
+    return len ? domain_get_by_id(current->domain, (domid_t)id) : NULL;
+}
+
+/* To the entry of that name in p's directory, if there is one. */
+static bool place_enter(struct place *p, const char *name, size_t len)
+{
+    if (is_domain_list(p)) {
+        p->d = domain_named(name, len);
+        return p->d != NULL;
+    }
+    for (const struct node *n = p->node->dir; n && n->name; n++)
+        if (strlen(n->name) == len && strncmp(n->name, name, len) == 0 && is_there(n, p->d)) {
+            p->node = n;
+            return true;
+        }
+    return false;
+}
+
+static void place_leave(struct place *p)
+{
+    if (p->d)
+        domain_put(p->d);
+}
+
+/**
+ * Where the guest's path of len bytes, its NUL included, leads to; to be left after success.
+ * -EINVAL: it is longer than 1,024, does not begin with / or not end with a NUL. -EFAULT. -ENOENT.
+ */
+static long place_find(guest_va_t from, uint64_t len, struct place *p)
+{
+    char buf[PATH_BYTES];
+    const char *path = buf + 1;
+    size_t n;
+
+    if (len == 0 || len > XEN_HYPFS_MAX_PATHLEN)
+        return -EINVAL;
+    if (len > sizeof(buf))
+        return -ENOENT;
+    if (copy_from_guest(buf, from, len))
+        return -EFAULT;
+    if (buf[0] != '/' || buf[len - 1] != '\0')
+        return -EINVAL;
+    for (*p = (struct place){ .node = &root }; *path; path += n + (path[n] == '/')) {
+        for (n = 0; path[n] && path[n] != '/';)
+            n++;
+        if (!place_enter(p, path, n)) {
+            place_leave(p);
+            return -ENOENT;
+        }
+    }
+    return 0;
+}
+
+/* ---- directories ---- */
+
+/* Of one in a directory's contents, so that the next one is aligned. */
+static uint32_t entry_bytes(const char *name)
+{
+    return ROUND_UP((uint32_t)(offsetof(struct xen_hypfs_dirlistentry, name) + strlen(name) + 1),
+                    (uint32_t) _Alignof(struct xen_hypfs_dirlistentry));
+}
+
+static const char *domain_dir_name(const struct domain *d, char buf[NAME_BYTES])
+{
+    xl_snprintf(buf, NAME_BYTES, "%u", d->domain_id);
+    return buf;
+}
+
+static uint32_t dir_bytes(const struct place *p)
+{
+    char name[NAME_BYTES];
+    uint32_t bytes = 0;
+
+    if (is_domain_list(p)) {
+        for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+            bytes += entry_bytes(domain_dir_name(d, name));
+        return bytes;
+    }
+    for (const struct node *n = p->node->dir; n->name; n++)
+        bytes += is_there(n, p->d) ? entry_bytes(n->name) : 0;
+    return bytes;
+}
+
+/* What there is to tell about it, of a value with v filled. 0 or an error. */
+static long place_describe(const struct place *p, struct xen_hypfs_direntry *e, struct value *v)
+{
+    long rc = p->node->dir ? 0 : p->node->show(p->d, v);
+
+    *e = (struct xen_hypfs_direntry){
+        .type = p->node->dir ? XEN_HYPFS_TYPE_DIR : v->type,
+        .encoding = XEN_HYPFS_ENC_PLAIN,
+        .content_len = p->node->dir ? dir_bytes(p) : v->len,
+        .max_write_len = p->node->set ? NAME_BYTES : 0,
+    };
+    return rc;
+}
+
+/* A directory's contents on their way out. */
+struct listing {
+    guest_va_t to;
+    uint64_t room, len;
+    guest_va_t last; /* the last entry's off_next */
+};
+
+static long listing_add(struct listing *l, const struct place *p, const char *name)
+{
+    union {
+        struct xen_hypfs_dirlistentry head;
+        uint8_t bytes[sizeof(struct xen_hypfs_dirlistentry) + NAME_BYTES];
+    } e = { .bytes = { 0 } };
+    uint32_t n = entry_bytes(name);
+    struct value v;
+    long rc = place_describe(p, &e.head.e, &v);
+    guest_va_t to = gva_index(l->to, l->len, 1);
+
+    if (rc)
+        return rc;
+    if (n > l->room - l->len)
+        return -ENOBUFS; /* it has grown since it was measured */
+    e.head.off_next = (uint16_t)n;
+    memcpy(e.bytes + offsetof(struct xen_hypfs_dirlistentry, name), name, strlen(name));
+    l->last = gva_index(to, 1, offsetof(struct xen_hypfs_dirlistentry, off_next));
+    l->len += n;
+    return copy_to_guest(to, &e, n);
+}
+
+static long dir_read(const struct place *p, struct listing *l)
+{
+    struct place child = { p->node, NULL };
+    const uint16_t none = 0;
+    char name[NAME_BYTES];
+    long rc = 0;
+
+    if (is_domain_list(p)) {
+        while (rc == 0 && (child.d = domain_next(child.d)) != NULL)
+            rc = listing_add(l, &child, domain_dir_name(child.d, name));
+        place_leave(&child);
+    } else {
+        child.d = p->d;
+        for (child.node = p->node->dir; rc == 0 && child.node->name; child.node++)
+            if (is_there(child.node, p->d))
+                rc = listing_add(l, &child, child.node->name);
+    }
+    return rc ?: copy_to_guest(l->last, &none, sizeof(none)); /* no directory is empty */
+}
+
+/* ---- operations ---- */
+
+/*
+ * The entry's description and, if they fit, its contents; if not, -ENOBUFS: the description says how
+ * long they are. -EINVAL: not even that fits.
+ */
+static long op_read(const struct place *p, uint64_t buffer, uint64_t size)
+{
+    guest_va_t contents = gva_index(_gva(buffer), 1, sizeof(struct xen_hypfs_direntry));
+    struct xen_hypfs_direntry e;
+    struct value v;
+    long rc;
+
+    if (size < sizeof(e))
+        return -EINVAL;
+    rc = place_describe(p, &e, &v) ?: copy_to_guest(_gva(buffer), &e, sizeof(e));
+    if (rc)
+        return rc;
+    size -= sizeof(e);
+    if (size < e.content_len)
+        return -ENOBUFS;
+    if (p->node->dir)
+        return dir_read(p, &(struct listing){ .to = contents, .room = size });
+    return copy_to_guest(contents, v.text, v.len);
+}
+
+/* -EACCES read-only; -ENOSPC too long; -EINVAL it is not text with one NUL at its end, or means nothing. */
+static long op_write(const struct place *p, uint64_t buffer, uint64_t size)
+{
+    char text[NAME_BYTES];
+
+    if (p->node->set == NULL)
+        return -EACCES;
+    if (size > sizeof(text))
+        return -ENOSPC;
+    if (size && copy_from_guest(text, _gva(buffer), size))
+        return -EFAULT;
+    if (size == 0 || strnlen(text, size) != size - 1)
+        return -EINVAL;
+    return p->node->set(text);
+}
+
+/**
+ * HYPERVISOR_hypfs_op; privileged only.
+ * @cmd              XEN_HYPFS_OP_*; with get_version all else is 0
+ * @path, path_len   guest address and length, with its NUL
+ * @buffer, size     what is read or written
+ * Returns 0, or of get_version the version; -EPERM; -EFAULT; -ENOENT no such entry; -EINVAL, -ENOBUFS,
+ *   -EACCES, -ENOSPC as above; -EOPNOTSUPP another operation. Preemptible.
+ */
+long hc_hypfs_op(uint64_t cmd, uint64_t path, uint64_t path_len, uint64_t buffer, uint64_t size)
+{
+    struct place p;
+    long rc;
+
+    if (policy_check(current->domain, NULL, RIGHT_MACHINE))
+        return -EPERM;
+    if ((uint32_t)cmd == XEN_HYPFS_OP_get_version)
+        return path || path_len || buffer || size ? -EINVAL : XEN_HYPFS_VERSION;
+    rc = place_find(_gva(path), path_len, &p);
+    if (rc)
+        return rc;
+    switch ((uint32_t)cmd) {
+    case XEN_HYPFS_OP_read: rc = op_read(&p, buffer, size); break;
+    case XEN_HYPFS_OP_write_contents: rc = op_write(&p, buffer, size); break;
+    default: rc = -EOPNOTSUPP;
+    }
+    place_leave(&p);
+    return rc;
+}
