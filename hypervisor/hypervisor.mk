@@ -65,7 +65,7 @@ $(BUILD)/hypervisor/xen-like: $(HV_OBJ) $(BUILD)/hypervisor/symbols.o hypervisor
 	$(Q)ld $(HV_LDFLAGS) -o $@ $(filter %.o,$^)
 $(BUILD)/xen-like.gz: $(BUILD)/hypervisor/xen-like
 	objcopy --strip-all $< $(BUILD)/hypervisor/xen-like.stripped
-	gzip -9nc $(BUILD)/hypervisor/xen-like.stripped > $@
+	zopfli -c $(BUILD)/hypervisor/xen-like.stripped > $@
 
 .PHONY: hypervisor
 hypervisor: $(BUILD)/xen-like.gz

@@ -156,9 +156,10 @@ $(cat "$dir/counts.md")
 
 ## With the mitigations that each has
 
-\`-cpu $flaws\`, each with what it does there by default. Not like beside like: Xen has, by its log,
-a second root (XPTI) and clears the branch history on entry, ours does neither yet (the
-[README](../README.md#cpu-flaws)'s table).
+\`-cpu $flaws\`, each with what it does there by default for its initial domain: Xen has, by its log, a second root (XPTI),
+retpolines and a short sequence against branch history, ours guests on roots of their own, retpolines and
+VERW at each exit (the [README](../README.md#cpu-flaws)'s table). Loads of page tables on the way in and
+out count as one instruction here, as all do.
 
 $(cat "$dir/flaws.md")
 

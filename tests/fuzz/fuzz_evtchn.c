@@ -95,6 +95,7 @@ static void domain_new(unsigned int who)
         info_mfn[who][i] = INVALID_MFN;
         d->vcpu[i]->processor = i;
     }
+    d->max_evtchn_port = ~0u;
     BUG_ON(evtchn_domain_create(d));
 }
 

@@ -16,6 +16,7 @@ packages=(
     mmdebstrap e2fsprogs                # a root file system of Debian's packages; disks
     tcc                                 # what Linux builds in tests/bench/linux
     gdb                                 # debugging by QEMU's stub
+    zopfli                              # a smaller gzip of the image
     gnuplot-nox                         # pictures of the benchmark
 )
 

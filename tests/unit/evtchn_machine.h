@@ -121,6 +121,7 @@ static inline void setup(void)
     for (int i = NR_DOMS - 1; i >= 0; i--) {
         dom[i] = fake_domain((domid_t)i, NR_VCPUS);
         dom[i]->is_privileged = dom[i]->is_hwdom = i == 0;
+        dom[i]->max_evtchn_port = ~0u;
         CU_ASSERT_EQUAL_FATAL(evtchn_domain_create(dom[i]), 0);
         dom[i]->next = domain_list;
         domain_list = dom[i];

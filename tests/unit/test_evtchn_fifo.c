@@ -644,6 +644,7 @@ static void share_and_die(bool fifo_a, bool fifo_b, int first, int how)
         evtchn_domain_destroy(a);
         fake_domain_free(a);
         a = dom[first] = fake_domain((domid_t)first, NR_VCPUS);
+        a->max_evtchn_port = ~0u;
         CU_ASSERT_EQUAL(evtchn_domain_create(a), 0);
         domain_list = NULL;
         for (int i = NR_DOMS; i-- > 0; domain_list = dom[i])
