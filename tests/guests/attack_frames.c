@@ -16,6 +16,7 @@
 static uint64_t *p2m(void) { return (uint64_t *)start_info->mfn_list; }
 
 static uint64_t shared_mfn(void) { return start_info->shared_info >> 12; }
+
 /* The first frame of the grant table is shared as well. */
 static uint64_t grant_mfn(void)
 {
