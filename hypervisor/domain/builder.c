@@ -35,7 +35,6 @@
 struct builder {
     const struct boot_domain *boot;
     char name[DOMAIN_NAME_BYTES + 8]; /* for messages */
-    char error[256];                  /* why it cannot be built */
     bool is_dom0;
     domid_t id;
     struct domain *d; /* NULL: not yet created */
@@ -58,17 +57,6 @@ static struct builder b;
 
 static uint64_t module_bytes(const struct boot_module *m) { return m->end - m->start; }
 
-/* Always false: why it cannot be built. */
-static bool printf_like(1, 2) fail(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    xl_vsnprintf(b.error, sizeof(b.error), fmt, ap);
-    va_end(ap);
-    return false;
-}
-
 /* ---- how much memory ---- */
 
 /* Domain 0 takes what there is, but for so many pages; or less, if that is wanted. */
@@ -81,8 +69,8 @@ static bool choose_size(uint64_t reserved)
     if (!b.is_dom0) {
         b.nr_pages = mem[0] >> PAGE_SHIFT;
         b.max_pages = MAX(mem[1] >> PAGE_SHIFT, b.nr_pages);
-        return b.nr_pages <= avail ||
-               fail("%lu MiB for it, but only %lu MiB are free", b.nr_pages >> 8, avail >> 8);
+        return b.nr_pages <= avail || elf_bad(&b.k, "%lu MiB for it, but only %lu MiB are free",
+                                              b.nr_pages >> 8, avail >> 8);
     }
     b.nr_pages = mem[0] ? mem[0] >> PAGE_SHIFT : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
     b.max_pages = mem[1] >> PAGE_SHIFT ?: UINT32_MAX;
@@ -124,7 +112,7 @@ static bool lay_out_tables(void)
         b.stack_pfn = b.pt_pfn + b.nr_pt;
         end = ROUND_UP(va_of(b.stack_pfn + 1) + SLACK_BYTES, REGION_ALIGN);
         if (!va_range_usable(b.k.virt_base, end))
-            return fail("kernel, tables and stack do not fit behind 0x%lx", b.k.virt_base);
+            return elf_bad(&b.k, "kernel, tables and stack do not fit behind 0x%lx", b.k.virt_base);
         need = 1 + tables_for(b.k.virt_base, end);
     } while (need > b.nr_pt);
     b.needed = b.region_end = (end - b.k.virt_base) >> PAGE_SHIFT;
@@ -150,13 +138,13 @@ static bool lay_out(void)
     if (b.k.init_p2m != ELF_NONE) {
         if (!va_range_usable(b.p2m_va, p2m_end) ||
             (b.p2m_va < va_of(b.region_end) && p2m_end > b.k.virt_base))
-            return fail("p2m list of %lu pages does not fit at 0x%lx", b.nr_p2m, b.p2m_va);
+            return elf_bad(&b.k, "p2m list of %lu pages does not fit at 0x%lx", b.nr_p2m, b.p2m_va);
         b.nr_p2m_pt = tables_for(b.p2m_va, p2m_end);
         b.p2m_pfn = take(b.nr_p2m + b.nr_p2m_pt);
     }
     if (b.needed > b.nr_pages)
-        return fail("%lu MiB for it, but kernel, ramdisk and tables need %lu MiB", b.nr_pages >> 8,
-                    (b.needed >> 8) + 1);
+        return elf_bad(&b.k, "%lu MiB for it, but kernel, ramdisk and tables need %lu MiB",
+                       b.nr_pages >> 8, (b.needed >> 8) + 1);
     return true;
 }
 
@@ -244,7 +232,7 @@ static bool populate(void)
 
     b.p2m = xmalloc_pages(b.nr_p2m << PAGE_SHIFT);
     if (b.p2m == NULL)
-        return fail("out of memory for a p2m list of %lu pages", b.nr_p2m);
+        return elf_bad(&b.k, "out of memory for a p2m list of %lu pages", b.nr_p2m);
     give_frames(b.p2m_pfn, mfn_x(virt_to_mfn(b.p2m)), b.nr_p2m);
     if (b.initrd) {
         give_frames(b.initrd_pfn, b.initrd->start >> PAGE_SHIFT, b.nr_initrd);
@@ -507,16 +495,16 @@ static bool create_domain(void)
     int rc = domain_create(b.id, &config, &b.d);
 
     if (rc)
-        return fail("cannot be created: %d", rc);
+        return elf_bad(&b.k, "cannot be created: %d", rc);
     xl_strlcpy(b.d->name, b.boot->name, sizeof(b.d->name));
     b.d->max_pages = b.max_pages;
     for (uint32_t i = 0; rc == 0 && i < b.d->max_vcpus; i++)
         rc = vcpu_create(b.d, i);
     b.d->console_line = b.boot->console ? alloc_page() : NULL;
     if (rc || (b.boot->console && b.d->console_line == NULL))
-        return fail("out of memory");
+        return elf_bad(&b.k, "out of memory");
     if (!b.is_dom0)
-        return set_memory_map(b.d) || fail("out of memory");
+        return set_memory_map(b.d) || elf_bad(&b.k, "out of memory");
     permit_ports(b.d);
     permit_iomem(b.d);
     return true;
@@ -526,14 +514,14 @@ static bool find_modules(void)
 {
     b.kernel = b.boot->kernel;
     if (b.kernel == NULL)
-        return fail("no kernel: GRUB needs a line module2 /KERNEL");
+        return elf_bad(&b.k, "no kernel: GRUB needs a line module2 /KERNEL");
     if (!elf_parse(&b.k, maddr_to_virt(b.kernel->start), module_bytes(b.kernel)))
-        return fail("%s", b.k.error);
+        return false;
     if (b.boot->ramdisk && module_bytes(b.boot->ramdisk)) {
         b.initrd = b.boot->ramdisk;
         b.nr_initrd = DIV_ROUND_UP(module_bytes(b.initrd), PAGE_SIZE);
         if (b.initrd->start % PAGE_SIZE) /* GRUB aligns modules */
-            return fail("ramdisk at 0x%lx: not on a page boundary", b.initrd->start);
+            return elf_bad(&b.k, "ramdisk at 0x%lx: not on a page boundary", b.initrd->start);
     }
     return true;
 }
@@ -552,7 +540,7 @@ static void fill(void)
           b.k.virt_base + b.k.phys_end, va_of(b.info_pfn));
 }
 
-/* False: b.error says why not, and nothing is left of it but the modules. */
+/* False: b.k.error says why not, and nothing is left of it but the modules. */
 static bool build(const struct boot_domain *boot, domid_t id, uint64_t reserved)
 {
     memset(&b, 0, sizeof(b));
@@ -587,12 +575,12 @@ void domains_build(void)
     for (unsigned int i = 1; i < n && !options.dom0_mem_bytes[0]; i++)
         reserved += HV_SPARE_PAGES + MIN(list[i].mem_bytes[0] >> PAGE_SHIFT, heap_free_pages());
     if (!build(&list[0], 0, reserved))
-        panic("dom0: %s", b.error);
+        panic("dom0: %s", b.k.error);
     for (unsigned int i = 1; i < n; i++)
         if (build(&list[i], id, 0)) {
             id++;
         } else {
-            print(LOG_ERR, "domain %s is not started: %s", list[i].name, b.error);
+            print(LOG_ERR, "domain %s is not started: %s", list[i].name, b.k.error);
             module_free(list[i].kernel);
             if (list[i].ramdisk)
                 module_free(list[i].ramdisk);

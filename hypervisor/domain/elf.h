@@ -26,8 +26,11 @@ struct elf_kernel {
     uint64_t hypercall_page; /* HYPERCALL_PAGE or ELF_NONE; a whole page of the kernel */
     uint64_t paddr_offset;   /* PADDR_OFFSET */
     uint64_t mod_start_pfn;  /* not 0: the ramdisk is passed as a PFN and not mapped */
-    char error[256];
+    char error[256];         /* why it cannot be a domain */
 };
+
+/** Always false; that goes into k->error. The builder's reasons, too. */
+bool printf_like(2, 3) elf_bad(struct elf_kernel *k, const char *fmt, ...);
 
 /**
  * Parse the file of image_bytes at image, in which the segments' offsets then lie. False: k->error
