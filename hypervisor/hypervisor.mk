@@ -12,8 +12,8 @@ $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 
 # What no guest waits for is small rather than fast.
 HV_SMALL := $(HV_INIT) $(addprefix hypercall/,domctl domctl_vcpu domctl_memory cpu_policy sysctl hypfs_op platform_op version vcpu_ops) \
-    domain/domain domain/debug domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
-    event/evtchn grant/table x86/context x86/start_cpus event/audit paging/audit grant/audit x86/machine x86/watchdog lib/format
+    domain/domain domain/debug domain/main domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
+    event/evtchn grant/table x86/context x86/start_cpus event/audit paging/audit grant/audit x86/machine x86/watchdog x86/cpu x86/ioapic emulate/policy lib/format
 $(HV_SMALL:%=$(BUILD)/hypervisor/%.o): HV_OPTIMIZE := -Os
 
 # Freestanding code sees the ABI through links, so that no header of the C library leaks in.

@@ -190,7 +190,8 @@ static void events(void)
     EDGES("close.port", FREE_PORT, port_op(EVTCHNOP_close, x), -EINVAL);
     EDGES("unmask.port", (uint32_t)x >= 4096, port_op(EVTCHNOP_unmask, x), -EINVAL);
     EDGES("bind_vcpu.port", FREE_PORT, bind_vcpu(x, 0), -EINVAL);
-    EDGES("status.port", FREE_PORT, status(DOMID_SELF, x), (uint32_t)x < 4096 ? 0 : -EINVAL);
+    EDGES("status.port", FREE_PORT, status(DOMID_SELF, x),
+          (uint32_t)x < (is_dom0() ? 4096 : 1024) ? 0 : -EINVAL);
     EDGES("bind_interdomain.port", FREE_PORT, interdomain(DOMID_SELF, x), -EINVAL);
     CHECK(free_port);
     EDGES("bind_interdomain.domain", true, interdomain(x, 0), is_self(x) ? -EINVAL : of_other(x));
