@@ -5,13 +5,14 @@ HV_S := $(wildcard hypervisor/x86/*.S)
 HV_OBJ := $(HV_C:%.c=$(BUILD)/%.o) $(HV_S:%.S=$(BUILD)/%.o) $(BUILD)/hypervisor/x86/offsets_check.o
 
 # Code that only boot uses: its sections get the prefix .init and are freed before a guest runs.
-HV_INIT := x86/boot x86/multiboot x86/acpi x86/efi x86/calibrate x86/start_cpus domain/elf domain/builder
+HV_INIT := x86/boot x86/multiboot x86/acpi x86/efi x86/calibrate x86/start_cpus domain/elf domain/builder \
+    domain/modules lib/cmdline
 HV_INIT_OBJ := $(HV_INIT:%=$(BUILD)/hypervisor/%.o)
 $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 
 # What no guest waits for is small rather than fast.
 HV_SMALL := $(filter-out x86/boot,$(HV_INIT)) $(addprefix hypercall/,domctl domctl_vcpu domctl_memory cpu_policy sysctl hypfs_op platform_op version vcpu_ops) \
-    domain/debug domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
+    domain/debug domain/main domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
     irq/irq emulate/policy x86/cpu x86/smp x86/ioapic x86/fpu \
     event/evtchn x86/context x86/start_cpus event/audit paging/audit grant/audit x86/watchdog lib/cmdline lib/format
 $(HV_SMALL:%=$(BUILD)/hypervisor/%.o): HV_OPTIMIZE := -Os

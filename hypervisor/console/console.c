@@ -15,6 +15,7 @@
 #define TX_BYTES 16384u /* the sizes of rings are powers of two */
 #define LOG_BYTES 16384u
 #define RX_BYTES 256u
+#define GUEST_LINE_BYTES 512u
 #define TX_DEAD_NS SECONDS(10) /* a stuck port is tried again after this */
 
 #define GPRINT_BURST 20u
@@ -122,6 +123,8 @@ static void tx_text(const char *p, size_t len)
     }
 }
 
+static const char ours[] = "(XEN) ";
+
 static void log_append(const char *p, uint32_t n)
 {
     ring_put(log_ring, LOG_BYTES, log_end, p, n);
@@ -130,9 +133,14 @@ static void log_append(const char *p, uint32_t n)
     tx_append(p, n);
 }
 
-/* One message: whole lines, each with the prefix. It may quote a guest: no control characters. */
-static void emit_locked(char *text)
+/*
+ * One message: whole lines, each with the prefix. It may quote a guest: no control characters. What is
+ * not ours does not go into the log.
+ */
+static void emit_locked(const char *prefix, char *text)
 {
+    void (*append)(const char *p, uint32_t n) = prefix == ours ? log_append : tx_append;
+
     if (tx_last != '\n')
         tx_text("\n", 1); /* a domain's unfinished line */
     do {
@@ -141,10 +149,10 @@ static void emit_locked(char *text)
         for (; *text && *text != '\n'; text++)
             if ((unsigned char)*text < ' ' && *text != '\t')
                 *text = '?';
-        log_append("(XEN) ", 6);
-        log_append(from, (uint32_t)(text - from));
+        append(prefix, (uint32_t)strlen(prefix));
+        append(from, (uint32_t)(text - from));
         tx_append("\r", 1);
-        log_append("\n", 1);
+        append("\n", 1);
     } while (*text && *++text);
     tx_start();
 }
@@ -162,7 +170,7 @@ static bool gprint_permitted_locked(void)
     gprint_paid_ns += GPRINT_PERIOD_NS;
     if (gprint_suppressed) {
         xl_snprintf(message, sizeof(message), "%u guest messages suppressed", gprint_suppressed);
-        emit_locked(message);
+        emit_locked(ours, message);
         gprint_suppressed = 0;
     }
     return true;
@@ -182,7 +190,7 @@ void print(enum log_level level, const char *fmt, ...)
         va_start(ap, fmt);
         xl_vsnprintf(message, sizeof(message), fmt, ap);
         va_end(ap);
-        emit_locked(message);
+        emit_locked(ours, message);
     }
     spin_unlock_irqrestore(&console_lock, flags);
 }
@@ -294,8 +302,29 @@ void console_irq_init(void)
 
 /* ---- HYPERVISOR_console_io ---- */
 
+/*
+ * Of a domain that boot gave the right to it (the word `console`), whole lines: another's do not break
+ * them. Up to the first one's end; returns how much that is.
+ */
+static size_t guest_line_locked(struct domain *d, const char *p, size_t len)
+{
+    char prefix[16];
+    size_t i;
+
+    for (i = 0; i < len && p[i] != '\n' && d->console_len < GUEST_LINE_BYTES - 1; i++)
+        d->console_line[d->console_len++] = p[i];
+    if (i == len)
+        return len;
+    xl_snprintf(prefix, sizeof(prefix), "(d%u) ", d->domain_id);
+    d->console_line[d->console_len] = '\0';
+    d->console_len = 0;
+    emit_locked(prefix, d->console_line);
+    return i + (p[i] == '\n');
+}
+
 static long console_write(uint64_t count, uint64_t buffer)
 {
+    struct domain *d = current->domain;
     char chunk[64]; /* bounds the time with interrupts off */
 
     while (count) {
@@ -305,8 +334,12 @@ static long console_write(uint64_t count, uint64_t buffer)
         if (copy_from_guest(chunk, _gva(buffer), len))
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
-        tx_text(chunk, len);
-        tx_start();
+        if (d->console_line) {
+            len = guest_line_locked(d, chunk, len);
+        } else {
+            tx_text(chunk, len);
+            tx_start();
+        }
         spin_unlock_irqrestore(&console_lock, flags);
         count -= len;
         buffer += len;
@@ -335,7 +368,8 @@ static long console_read(uint64_t count, uint64_t buffer)
 
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5)
 {
-    if (policy_check(current->domain, NULL, RIGHT_CONSOLE))
+    if (policy_check(current->domain, NULL, RIGHT_CONSOLE) &&
+        (current->domain->console_line == NULL || (uint32_t)cmd != CONSOLEIO_write))
         return -EPERM;
     count = (uint32_t)count; /* the ABI's int */
     switch ((uint32_t)cmd) {

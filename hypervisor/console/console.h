@@ -19,7 +19,10 @@ uint32_t console_log_begin(void);
 uint32_t console_log_read(uint32_t *at, char *buf, uint32_t size);
 void console_log_clear(uint32_t at);
 
-/** HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM. */
+/**
+ * HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM. A domain with
+ * d->console_line may write in any case, with (dN) before each line.
+ */
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5);
 
 /** A panic follows: break locks, write synchronously. */

@@ -1,10 +1,11 @@
 /*
- * The initial domain: an ELF kernel and a ramdisk from the boot loader become a PV guest, laid out
- * as the ABI has it.
+ * The domains that the machine boots with: an ELF kernel and a ramdisk from the boot loader become a PV
+ * guest, laid out as the ABI has it. One after the other; the initial domain, domain 0, has the devices
+ * and is told of the screen, the others get rings for a store and a console that are yet to come.
  *
  * Pseudo-physical frames (pfns) from 0: the kernel where its ELF headers want it, [the ramdisk, if
  * the kernel wants it mapped], [the p2m list, if the kernel names no address for it], start_info,
- * page tables, boot stack, room up to a multiple of 4 MiB. All of that is mapped from virt_base on.
+ * [the two rings,] page tables, boot stack, room up to a multiple of 4 MiB. All of that is mapped from virt_base on.
  * Behind it the ramdisk, and the p2m list with the tables that map it elsewhere; then ordinary memory.
  *
  * The frames of the p2m list are one piece, so that the builder can write and read it as an array.
@@ -14,15 +15,17 @@
 #include <xen/domctl.h>
 
 #include "domain/elf.h"
+#include "domain/modules.h"
 #include "emulate/emulate.h"
+#include "event/evtchn.h"
 #include "lib/cmdline.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
 #include "x86/acpi.h"
-#include "x86/multiboot.h"
 
+#define PORTS_DEFAULT 1023                    /* the highest one of a guest, as libxl has it */
 #define HV_SPARE_PAGES (MIB(4) >> PAGE_SHIFT) /* for our own structures, whatever dom0_mem says */
 #define SLACK_BYTES KIB(512)
 #define REGION_ALIGN MIB(4)
@@ -30,7 +33,11 @@
 #define PT_FLAGS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D)
 
 struct builder {
-    struct domain *d;
+    const struct boot_domain *boot;
+    char name[DOMAIN_NAME_BYTES + 8]; /* for messages */
+    bool is_dom0;
+    domid_t id;
+    struct domain *d; /* NULL: not yet created */
     struct elf_kernel k;
     const struct boot_module *kernel, *initrd; /* initrd NULL: none */
     uint64_t nr_pages, max_pages;
@@ -52,16 +59,24 @@ static uint64_t module_bytes(const struct boot_module *m) { return m->end - m->s
 
 /* ---- how much memory ---- */
 
-static void choose_size(void)
+/* Domain 0 takes what there is, but for so many pages; or less, if that is wanted. */
+static bool choose_size(uint64_t reserved)
 {
-    uint64_t avail = heap_free_pages();
+    uint64_t avail = heap_free_pages(), spare = HV_SPARE_PAGES + reserved;
+    const uint64_t *mem = b.boot->mem_bytes;
 
-    avail = (avail > HV_SPARE_PAGES ? avail - HV_SPARE_PAGES : 0) + b.nr_initrd;
-    b.nr_pages = options.dom0_mem_bytes ? options.dom0_mem_bytes >> PAGE_SHIFT
-                                        : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
-    b.max_pages = options.dom0_mem_max_bytes >> PAGE_SHIFT ?: UINT32_MAX;
+    avail = (avail > spare ? avail - spare : 0) + b.nr_initrd;
+    if (!b.is_dom0) {
+        b.nr_pages = mem[0] >> PAGE_SHIFT;
+        b.max_pages = MAX(mem[1] >> PAGE_SHIFT, b.nr_pages);
+        return b.nr_pages <= avail || elf_bad(&b.k, "%lu MiB for it, but only %lu MiB are free",
+                                              b.nr_pages >> 8, avail >> 8);
+    }
+    b.nr_pages = mem[0] ? mem[0] >> PAGE_SHIFT : avail - MIN(avail / 16, MIB(128) >> PAGE_SHIFT);
+    b.max_pages = mem[1] >> PAGE_SHIFT ?: UINT32_MAX;
     b.nr_pages = MIN(b.nr_pages, b.max_pages);
     b.nr_pages = MIN(b.nr_pages, avail);
+    return true;
 }
 
 /* ---- layout ---- */
@@ -85,25 +100,26 @@ static uint64_t take(uint64_t n)
     return b.needed - n;
 }
 
-/* start_info, tables and stack; the tables map themselves as well. */
-static void lay_out_tables(void)
+/* start_info, rings, tables and stack; the tables map themselves as well. */
+static bool lay_out_tables(void)
 {
     uint64_t need = 1, end;
 
-    b.info_pfn = take(1);
+    b.info_pfn = take(b.is_dom0 ? 1 : 3);
     b.pt_pfn = b.needed;
     do {
         b.nr_pt = need;
         b.stack_pfn = b.pt_pfn + b.nr_pt;
         end = ROUND_UP(va_of(b.stack_pfn + 1) + SLACK_BYTES, REGION_ALIGN);
         if (!va_range_usable(b.k.virt_base, end))
-            panic("dom0: kernel, tables and stack do not fit behind 0x%lx", b.k.virt_base);
+            return elf_bad(&b.k, "kernel, tables and stack do not fit behind 0x%lx", b.k.virt_base);
         need = 1 + tables_for(b.k.virt_base, end);
     } while (need > b.nr_pt);
     b.needed = b.region_end = (end - b.k.virt_base) >> PAGE_SHIFT;
+    return true;
 }
 
-static void lay_out(void)
+static bool lay_out(void)
 {
     uint64_t p2m_end;
 
@@ -115,19 +131,21 @@ static void lay_out(void)
         b.p2m_pfn = take(b.nr_p2m);
     b.p2m_va = b.k.init_p2m == ELF_NONE ? va_of(b.p2m_pfn) : b.k.init_p2m;
     p2m_end = b.p2m_va + (b.nr_p2m << PAGE_SHIFT);
-    lay_out_tables();
+    if (!lay_out_tables())
+        return false;
     if (b.k.mod_start_pfn)
         b.initrd_pfn = take(b.nr_initrd);
     if (b.k.init_p2m != ELF_NONE) {
         if (!va_range_usable(b.p2m_va, p2m_end) ||
             (b.p2m_va < va_of(b.region_end) && p2m_end > b.k.virt_base))
-            panic("dom0: p2m list of %lu pages does not fit at 0x%lx", b.nr_p2m, b.p2m_va);
+            return elf_bad(&b.k, "p2m list of %lu pages does not fit at 0x%lx", b.nr_p2m, b.p2m_va);
         b.nr_p2m_pt = tables_for(b.p2m_va, p2m_end);
         b.p2m_pfn = take(b.nr_p2m + b.nr_p2m_pt);
     }
     if (b.needed > b.nr_pages)
-        panic("dom0: %lu MiB for it, but kernel, ramdisk and tables need %lu MiB", b.nr_pages >> 8,
-              (b.needed >> 8) + 1);
+        return elf_bad(&b.k, "%lu MiB for it, but kernel, ramdisk and tables need %lu MiB",
+                       b.nr_pages >> 8, (b.needed >> 8) + 1);
+    return true;
 }
 
 /* ---- frames ---- */
@@ -149,10 +167,7 @@ static void give_frames(uint64_t pfn, uint64_t mfn, uint64_t n)
         set_frame(pfn++, mfn++);
 }
 
-/*
- * New frames for [pfn, end), in pieces as large as there are. No domain has had them since the machine
- * started, so they are not scrubbed.
- */
+/* New frames for [pfn, end), in pieces as large as there are, not scrubbed. */
 static void alloc_frames(uint64_t pfn, uint64_t end)
 {
     while (pfn < end) {
@@ -161,7 +176,7 @@ static void alloc_frames(uint64_t pfn, uint64_t end)
 
         while (m = heap_alloc(order, 0), mfn_x(m) == mfn_x(INVALID_MFN))
             if (order-- == 0)
-                panic("dom0: out of memory, %lu of %lu pages", b.d->nr_pages, b.nr_pages);
+                panic("%s: out of memory, %lu of %lu pages", b.name, b.d->nr_pages, b.nr_pages);
         give_frames(pfn, mfn_x(m), 1UL << order);
         pfn += 1UL << order;
     }
@@ -177,6 +192,15 @@ static void alloc_clear_frames(uint64_t pfn, uint64_t end)
         for (uint64_t i = pfn; i < stop; i++)
             arch_clear_page(pfn_virt(i));
     }
+}
+
+/* Domain 0 has the memory as the machine started with it; that may be secrets of whoever had it then. */
+static void alloc_ordinary_frames(uint64_t pfn, uint64_t end)
+{
+    if (b.is_dom0)
+        alloc_frames(pfn, end);
+    else
+        alloc_clear_frames(pfn, end);
 }
 
 /*
@@ -201,13 +225,14 @@ static void give_kernel(void)
     }
 }
 
-static void populate(void)
+/* Behind the list's frames nothing is wanted that choose_size() has not seen to be there. */
+static bool populate(void)
 {
     uint64_t first = b.k.phys_start >> PAGE_SHIFT;
 
     b.p2m = xmalloc_pages(b.nr_p2m << PAGE_SHIFT);
     if (b.p2m == NULL)
-        panic("dom0: out of memory for a p2m list of %lu pages", b.nr_p2m);
+        return elf_bad(&b.k, "out of memory for a p2m list of %lu pages", b.nr_p2m);
     give_frames(b.p2m_pfn, mfn_x(virt_to_mfn(b.p2m)), b.nr_p2m);
     if (b.initrd) {
         give_frames(b.initrd_pfn, b.initrd->start >> PAGE_SHIFT, b.nr_initrd);
@@ -215,11 +240,12 @@ static void populate(void)
         memset(maddr_to_virt(b.initrd->end), 0, -b.initrd->end % PAGE_SIZE);
     }
     give_kernel();
-    alloc_frames(0, first);
+    alloc_ordinary_frames(0, first);
     alloc_clear_frames(first, b.stack_pfn + 1);
-    alloc_frames(b.stack_pfn + 1, b.region_end);
+    alloc_ordinary_frames(b.stack_pfn + 1, b.region_end);
     alloc_clear_frames(b.region_end, b.needed); /* tables for the p2m list */
-    alloc_frames(b.needed, b.nr_pages);
+    alloc_ordinary_frames(b.needed, b.nr_pages);
+    return true;
 }
 
 /* ---- contents ---- */
@@ -302,14 +328,31 @@ static uint32_t fill_vga(dom0_vga_console_info_t *vga)
     return vga->video_type ? sizeof(*vga) : 0;
 }
 
+/* As libxl does it for the domains that it builds. */
+static void add_rings(struct start_info *si)
+{
+    struct domain *d = b.d;
+    long store_port = evtchn_alloc_unbound(d, 0), console_port = evtchn_alloc_unbound(d, 0);
+
+    BUG_ON(store_port < 0 || console_port < 0);
+    d->store_port = si->store_evtchn = (evtchn_port_t)store_port;
+    d->console_port = si->console.domU.evtchn = (evtchn_port_t)console_port;
+    si->store_mfn = b.p2m[b.info_pfn + 1];
+    si->console.domU.mfn = b.p2m[b.info_pfn + 2];
+    d->store_mfn = _mfn(si->store_mfn);
+    d->console_mfn = _mfn(si->console.domU.mfn);
+}
+
 static void fill_start_info(void)
 {
     struct start_info *si = pfn_virt(b.info_pfn);
 
-    xl_strlcpy(si->magic, "xen-3.0-x86_64p", sizeof(si->magic));
+    xl_snprintf(si->magic, sizeof(si->magic), "xen-3.0-x86_64%s", b.is_dom0 ? "p" : "");
     si->nr_pages = b.nr_pages;
     si->shared_info = mfn_x(b.d->shared_info_mfn) << PAGE_SHIFT;
-    si->flags = SIF_PRIVILEGED | SIF_INITDOMAIN | 3u << 8; /* C and P states, as Xen has it */
+    si->flags = b.d->is_privileged ? SIF_PRIVILEGED : 0;
+    if (b.is_dom0)
+        si->flags |= SIF_INITDOMAIN | 3u << 8; /* C and P states, as Xen has it */
     si->pt_base = va_of(b.pt_pfn);
     si->nr_pt_frames = b.nr_pt;
     si->mfn_list = b.p2m_va;
@@ -322,10 +365,14 @@ static void fill_start_info(void)
         si->mod_len = module_bytes(b.initrd);
         si->flags |= b.k.mod_start_pfn ? SIF_MOD_START_PFN : 0;
     }
-    si->console.dom0.info_off = sizeof(*si);
-    si->console.dom0.info_size = fill_vga((dom0_vga_console_info_t *)(si + 1));
+    if (b.is_dom0) {
+        si->console.dom0.info_off = sizeof(*si);
+        si->console.dom0.info_size = fill_vga((dom0_vga_console_info_t *)(si + 1));
+    } else {
+        add_rings(si);
+    }
     _Static_assert(sizeof(si->cmd_line) >= sizeof(b.kernel->cmdline), "it is never cut");
-    xl_strlcpy((char *)si->cmd_line, b.kernel->cmdline, sizeof(si->cmd_line));
+    xl_strlcpy((char *)si->cmd_line, b.boot->cmdline, sizeof(si->cmd_line));
 }
 
 static void start_vcpu(struct vcpu *v)
@@ -344,13 +391,13 @@ static void start_vcpu(struct vcpu *v)
     c.user_regs.rsi = va_of(b.info_pfn);
     c.kernel_sp = c.user_regs.rsp;
     if (arch_vcpu_set_context(v, &c))
-        panic("dom0: its registers are refused");
+        panic("%s: its registers are refused", b.name);
     do /* pinned, as Linux finds it on Xen and unpins it */
         rc = paging_pin(b.d, l4, PGT_L4);
     while (rc == -ERESTART || rc == -EAGAIN);
     rc = rc ?: vcpu_set_root(v, l4, false);
     if (rc)
-        panic("dom0: its initial page tables are refused: %d", rc);
+        panic("%s: its initial page tables are refused: %d", b.name, rc);
     v->is_initialised = true;
     vcpu_pause_clear(v, VPF_DOWN);
 }
@@ -422,47 +469,65 @@ static void permit_iomem(struct domain *d)
 
 /* ---- all together ---- */
 
-static void create_domain(void)
+/* All is RAM, up to its limit. */
+static bool set_memory_map(struct domain *d)
 {
-    uint32_t n = MIN(options.dom0_max_vcpus ?: fls64(arch_cpus_online()), (uint32_t)MAX_VCPUS);
-    const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(ROLES_ALL),
-                                                    .max_vcpus = n,
-                                                    .max_evtchn_port = ~0u,
-                                                    .max_grant_frames = -1,
-                                                    .max_maptrack_frames = -1 };
-    int rc = domain_create(0, &config, &b.d);
+    uint64_t *e820 = alloc_page();
 
-    if (rc == 0)
-        b.d->max_pages = b.max_pages;
-    for (uint32_t i = 0; rc == 0 && i < n; i++)
-        rc = vcpu_create(b.d, i);
+    if (e820 == NULL)
+        return false;
+    e820[1] = d->max_pages << PAGE_SHIFT;
+    e820[2] = BOOT_MEM_RAM;
+    d->memory_map = (uint8_t *)e820;
+    d->nr_memory_map = 1;
+    return true;
+}
+
+static bool create_domain(void)
+{
+    const struct xen_domctl_createdomain config = {
+        .ssidref = SSIDREF_OF(b.boot->roles),
+        .max_vcpus = b.boot->nr_vcpus ?: fls64(arch_cpus_online()),
+        .max_evtchn_port = b.is_dom0 ? ~0u : PORTS_DEFAULT,
+        .max_grant_frames = -1,
+        .max_maptrack_frames = -1
+    };
+    int rc = domain_create(b.id, &config, &b.d);
+
     if (rc)
-        panic("dom0: cannot be created: %d", rc);
+        return elf_bad(&b.k, "cannot be created: %d", rc);
+    xl_strlcpy(b.d->name, b.boot->name, sizeof(b.d->name));
+    b.d->max_pages = b.max_pages;
+    for (uint32_t i = 0; rc == 0 && i < b.d->max_vcpus; i++)
+        rc = vcpu_create(b.d, i);
+    b.d->console_line = b.boot->console ? alloc_page() : NULL;
+    if (rc || (b.boot->console && b.d->console_line == NULL))
+        return elf_bad(&b.k, "out of memory");
+    if (!b.is_dom0)
+        return set_memory_map(b.d) || elf_bad(&b.k, "out of memory");
     permit_ports(b.d);
     permit_iomem(b.d);
+    return true;
 }
 
-static void find_modules(void)
+static bool find_modules(void)
 {
-    if (boot_info.nr_modules == 0)
-        panic("dom0: no kernel: GRUB needs a line module2 /KERNEL");
-    b.kernel = &boot_info.modules[0];
-    elf_parse(&b.k, maddr_to_virt(b.kernel->start), module_bytes(b.kernel));
-    if (boot_info.nr_modules > 1 && module_bytes(&boot_info.modules[1])) {
-        b.initrd = &boot_info.modules[1];
+    b.kernel = b.boot->kernel;
+    if (b.kernel == NULL)
+        return elf_bad(&b.k, "no kernel: GRUB needs a line module2 /KERNEL");
+    if (!elf_parse(&b.k, maddr_to_virt(b.kernel->start), module_bytes(b.kernel)))
+        return false;
+    if (b.boot->ramdisk && module_bytes(b.boot->ramdisk)) {
+        b.initrd = b.boot->ramdisk;
         b.nr_initrd = DIV_ROUND_UP(module_bytes(b.initrd), PAGE_SIZE);
         if (b.initrd->start % PAGE_SIZE) /* GRUB aligns modules */
-            panic("dom0: ramdisk at 0x%lx: not on a page boundary", b.initrd->start);
+            return elf_bad(&b.k, "ramdisk at 0x%lx: not on a page boundary", b.initrd->start);
     }
+    return true;
 }
 
-struct domain *dom0_build(void)
+static void fill(void)
 {
-    find_modules();
-    choose_size();
-    lay_out();
-    create_domain();
-    populate();
     load_kernel();
     map(b.k.virt_base, 0, b.region_end, b.pt_pfn + 1, b.pt_pfn + b.nr_pt);
     /* again, if that was in there */
@@ -470,8 +535,54 @@ struct domain *dom0_build(void)
     fill_start_info();
     start_vcpu(b.d->vcpu[0]);
     domain_wallclock_update(b.d);
-    print(LOG_INFO, "dom0: %lu MiB, %u vCPUs, kernel 0x%lx-0x%lx, start_info 0x%lx",
+    print(LOG_INFO, "%s: %lu MiB, %u vCPUs, kernel 0x%lx-0x%lx, start_info 0x%lx", b.name,
           b.nr_pages >> 8, b.d->max_vcpus, b.k.virt_base + b.k.phys_start,
           b.k.virt_base + b.k.phys_end, va_of(b.info_pfn));
-    return b.d;
+}
+
+/* False: b.k.error says why not, and nothing is left of it but the modules. */
+static bool build(const struct boot_domain *boot, domid_t id, uint64_t reserved)
+{
+    memset(&b, 0, sizeof(b));
+    b.boot = boot;
+    b.id = id;
+    b.is_dom0 = id == 0;
+    if (b.is_dom0)
+        xl_strlcpy(b.name, "dom0", sizeof(b.name));
+    else
+        xl_snprintf(b.name, sizeof(b.name), "d%u (%s)", id, boot->name);
+    if (!find_modules() || !choose_size(reserved))
+        return false;
+    /* domain 0 comes before those that want so much that it cannot be */
+    if (!lay_out() && (reserved == 0 || !choose_size(0) || !lay_out()))
+        return false;
+    if (create_domain() && populate()) {
+        fill();
+        return true;
+    }
+    while (b.d && domain_kill(b.d) == -ERESTART)
+        ;
+    return false;
+}
+
+void domains_build(void)
+{
+    static struct boot_domain list[BOOT_MAX_MODULES + 1];
+    unsigned int n = modules_parse(list);
+    uint64_t reserved = 0; /* for the others, if domain 0's size is not given */
+    domid_t id = 1;
+
+    for (unsigned int i = 1; i < n && !options.dom0_mem_bytes[0]; i++)
+        reserved += HV_SPARE_PAGES + MIN(list[i].mem_bytes[0] >> PAGE_SHIFT, heap_free_pages());
+    if (!build(&list[0], 0, reserved))
+        panic("dom0: %s", b.k.error);
+    for (unsigned int i = 1; i < n; i++)
+        if (build(&list[i], id, 0)) {
+            id++;
+        } else {
+            print(LOG_ERR, "domain %s is not started: %s", list[i].name, b.k.error);
+            module_free(list[i].kernel);
+            if (list[i].ramdisk)
+                module_free(list[i].ramdisk);
+        }
 }

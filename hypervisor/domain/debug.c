@@ -23,8 +23,8 @@ static void print_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    print(LOG_INFO, "d%u: roles 0x%x, hardware %u, dying %u, shutdown code %d (-1: none)",
-          d->domain_id, d->roles, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
+    print(LOG_INFO, "d%u \"%s\": roles 0x%x, hardware %u, dying %u, shutdown code %d (-1: none)",
+          d->domain_id, d->name, d->roles, d->is_hwdom, d->is_dying, (int)d->shutdown_code);
     print(
         LOG_INFO,
         "  refs %u, pauses %u, assist 0x%lx; 0x1 blocked, 0x2 down, 0x4 paused, 0x8 polling, 0x10 shut",

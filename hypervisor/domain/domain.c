@@ -110,6 +110,7 @@ static void domain_free(struct domain *d)
     evtchn_domain_destroy(d);
     grant_domain_destroy(d);
     xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
+    free_page(d->console_line);
     xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
     free_page(d->memory_map);

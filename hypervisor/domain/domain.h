@@ -62,5 +62,8 @@ void domain_audit(void);
 /** Register the debug keys of this folder. */
 void domain_debug_keys(void);
 
-/** Build the initial domain from the boot modules; panics with the reason if that cannot be. */
-struct domain *dom0_build(void);
+/**
+ * Build the initial domain from the boot modules, and panic with the reason if that cannot be; then those
+ * beside it: one that cannot be built is named with the reason and left out. All are paused.
+ */
+void domains_build(void);

@@ -29,28 +29,41 @@ _Static_assert(sizeof(struct elf_header) == 64 && sizeof(struct elf_phdr) == 56,
 
 enum { ET_EXEC = 2, ET_DYN = 3, EM_X86_64 = 62, PT_LOAD = 1, PT_NOTE = 4 };
 
+bool elf_bad(struct elf_kernel *k, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    xl_vsnprintf(k->error, sizeof(k->error), fmt, ap);
+    va_end(ap);
+    return false;
+}
+
 static bool in_file(const struct elf_kernel *k, uint64_t offset, uint64_t len)
 {
     return offset <= k->image_bytes && len <= k->image_bytes - offset;
 }
 
-static void check_header(struct elf_kernel *k, struct elf_header *h)
+static bool check_header(struct elf_kernel *k, struct elf_header *h)
 {
     if (in_file(k, 0x202, 4) && memcmp(k->image + 0x202, "HdrS", 4) == 0)
-        panic("kernel is a bzImage; unpack it to ELF first (scripts/extract-vmlinux)");
+        return elf_bad(k, "kernel is a bzImage; unpack it to ELF first (scripts/extract-vmlinux)");
     if (k->image_bytes < sizeof(*h))
-        panic("kernel is truncated: %zu bytes are no ELF file", k->image_bytes);
+        return elf_bad(k, "kernel is truncated: %zu bytes are no ELF file", k->image_bytes);
     memcpy(h, k->image, sizeof(*h));
     if (h->magic != ELF_MAGIC)
-        panic("kernel is no ELF file: it begins with 0x%08x", __builtin_bswap32(h->magic));
+        return elf_bad(k, "kernel is no ELF file: it begins with 0x%08x",
+                       __builtin_bswap32(h->magic));
     if (h->class != 2 || h->data != 1 || h->version != 1 || h->machine != EM_X86_64 ||
         (h->type != ET_EXEC && h->type != ET_DYN))
-        panic("kernel is no 64-bit x86-64 executable: class %u, data %u, machine %u, type %u",
-              h->class, h->data, h->machine, h->type);
+        return elf_bad(
+            k, "kernel is no 64-bit x86-64 executable: class %u, data %u, machine %u, type %u",
+            h->class, h->data, h->machine, h->type);
     if (h->phentsize != sizeof(struct elf_phdr) ||
         !in_file(k, h->phoff, (uint64_t)h->phnum * h->phentsize))
-        panic("kernel is truncated: %u program headers of %u bytes at 0x%lx", h->phnum,
-              h->phentsize, h->phoff);
+        return elf_bad(k, "kernel is truncated: %u program headers of %u bytes at 0x%lx", h->phnum,
+                       h->phentsize, h->phoff);
+    return true;
 }
 
 /* ---- notes ---- */
@@ -61,19 +74,20 @@ static const char features_met[] =
     "highmem_assist|gnttab_map_avail_bits|dom0|memory_op_vnode_supported";
 
 /* A list with bars between the names; "!": without it the kernel does not run. */
-static void check_features(const char *list)
+static bool check_features(struct elf_kernel *k, const char *list)
 {
     while (list) {
         bool required = *list == '!';
         const char *name = list += required;
 
         if (xl_next_word(features_met, &list, '|') < 0 && required)
-            panic("kernel requires what a PV domain does not have: \"%s\"", name);
+            return elf_bad(k, "kernel requires what a PV domain does not have: \"%s\"", name);
     }
+    return true;
 }
 
 /* Those that are not here are for the tools, or for other kinds of guests. */
-static void parse_note(struct elf_kernel *k, uint32_t type, const char *desc, uint32_t len)
+static bool parse_note(struct elf_kernel *k, uint32_t type, const char *desc, uint32_t len)
 {
     uint64_t *const numbers[XEN_ELFNOTE_MAX + 1] = {
         [XEN_ELFNOTE_ENTRY] = &k->entry,         [XEN_ELFNOTE_HYPERCALL_PAGE] = &k->hypercall_page,
@@ -85,23 +99,24 @@ static void parse_note(struct elf_kernel *k, uint32_t type, const char *desc, ui
 
     if (type <= XEN_ELFNOTE_MAX && numbers[type]) {
         if (len != 1 && len != 2 && len != 4 && len != 8)
-            panic("Xen ELF note %u: a number of %u bytes", type, len);
+            return elf_bad(k, "Xen ELF note %u: a number of %u bytes", type, len);
         *numbers[type] = 0;
         memcpy(numbers[type], desc, len);
-        return;
+        return true;
     }
     memcpy(text, desc, n);
     text[n] = '\0';
-    if (type == XEN_ELFNOTE_FEATURES)
-        check_features(text);
+    if (type == XEN_ELFNOTE_FEATURES && !check_features(k, text))
+        return false;
     if (type == XEN_ELFNOTE_XEN_VERSION && strncmp(text, "xen-3.0", sizeof(text)) != 0)
-        panic("Xen ELF note XEN_VERSION: \"%s\", not \"xen-3.0\"", text);
+        return elf_bad(k, "Xen ELF note XEN_VERSION: \"%s\", not \"xen-3.0\"", text);
     if (type == XEN_ELFNOTE_LOADER && strncmp(text, "generic", sizeof(text)) != 0)
-        panic("Xen ELF note LOADER: \"%s\", not \"generic\"", text);
+        return elf_bad(k, "Xen ELF note LOADER: \"%s\", not \"generic\"", text);
+    return true;
 }
 
 /* All Xen notes of one PT_NOTE segment. */
-static void parse_notes(struct elf_kernel *k, const struct elf_phdr *ph)
+static bool parse_notes(struct elf_kernel *k, const struct elf_phdr *ph)
 {
     const char *p = (const char *)k->image + ph->offset, *desc;
     uint64_t left = ph->filesz, bytes;
@@ -112,41 +127,46 @@ static void parse_notes(struct elf_kernel *k, const struct elf_phdr *ph)
         desc = p + sizeof(note) + ROUND_UP((uint64_t)note.namesz, 4UL);
         bytes = (uint64_t)(desc - p) + note.descsz; /* 32-bit sizes: cannot wrap */
         if (bytes > left)
-            panic("ELF note %u: name of %u, description of %u bytes do not fit into %lu", note.type,
-                  note.namesz, note.descsz, left);
+            return elf_bad(k,
+                           "ELF note %u: name of %u, description of %u bytes do not fit into %lu",
+                           note.type, note.namesz, note.descsz, left);
         if (note.namesz == 4 && memcmp(p + sizeof(note), "Xen", 4) == 0) {
             k->nr_notes++;
-            parse_note(k, note.type, desc, note.descsz);
+            if (!parse_note(k, note.type, desc, note.descsz))
+                return false;
         }
         bytes = MIN(ROUND_UP(bytes, 4UL), left);
     }
+    return true;
 }
 
 /* ---- segments ---- */
 
-static void add_segment(struct elf_kernel *k, const struct elf_phdr *ph)
+static bool add_segment(struct elf_kernel *k, const struct elf_phdr *ph)
 {
     uint64_t start = ph->paddr - k->paddr_offset, end = start + ph->memsz;
 
     if (ph->memsz == 0)
-        return;
+        return true;
     if (k->nr_segments == ELF_MAX_SEGMENTS)
-        panic("kernel has more than %u segments", ELF_MAX_SEGMENTS);
+        return elf_bad(k, "kernel has more than %u segments", ELF_MAX_SEGMENTS);
     if (ph->filesz > ph->memsz || start > PHYS_END_MAX || ph->memsz > PHYS_END_MAX - start)
-        panic("segment at 0x%lx, PADDR_OFFSET 0x%lx: 0x%lx bytes in the file, 0x%lx in memory",
-              ph->paddr, k->paddr_offset, ph->filesz, ph->memsz);
+        return elf_bad(
+            k, "segment at 0x%lx, PADDR_OFFSET 0x%lx: 0x%lx bytes in the file, 0x%lx in memory",
+            ph->paddr, k->paddr_offset, ph->filesz, ph->memsz);
     for (const struct elf_segment *o = k->segments; o < k->segments + k->nr_segments; o++)
         if (start < o->paddr + o->mem_bytes && o->paddr < end)
-            panic("segments at 0x%lx and 0x%lx overlap", o->paddr, start);
+            return elf_bad(k, "segments at 0x%lx and 0x%lx overlap", o->paddr, start);
     k->segments[k->nr_segments++] =
         (struct elf_segment){ start, ph->memsz, ph->filesz, ph->offset };
     k->phys_start = MIN(k->phys_start, start);
     k->phys_end = MAX(k->phys_end, end);
+    return true;
 }
 
 /* Parse all program headers of a type with fn; what they name lies in the file. */
-static void parse_all(struct elf_kernel *k, const struct elf_header *h, uint32_t type,
-                      void (*fn)(struct elf_kernel *k, const struct elf_phdr *ph))
+static bool parse_all(struct elf_kernel *k, const struct elf_header *h, uint32_t type,
+                      bool (*fn)(struct elf_kernel *k, const struct elf_phdr *ph))
 {
     for (uint32_t i = 0; i < h->phnum; i++) {
         struct elf_phdr ph;
@@ -155,10 +175,12 @@ static void parse_all(struct elf_kernel *k, const struct elf_header *h, uint32_t
         if (ph.type != type)
             continue;
         if (!in_file(k, ph.offset, ph.filesz))
-            panic("kernel is truncated: %s at offset 0x%lx, 0x%lx bytes, ends outside",
-                  type == PT_LOAD ? "segment" : "note", ph.offset, ph.filesz);
-        fn(k, &ph);
+            return elf_bad(k, "kernel is truncated: %s at offset 0x%lx, 0x%lx bytes, ends outside",
+                           type == PT_LOAD ? "segment" : "note", ph.offset, ph.filesz);
+        if (!fn(k, &ph))
+            return false;
     }
+    return true;
 }
 
 bool va_range_usable(uint64_t start, uint64_t end)
@@ -168,7 +190,7 @@ bool va_range_usable(uint64_t start, uint64_t end)
            (end <= HV_VIRT_START || start >= HV_VIRT_END);
 }
 
-void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
+bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
 {
     struct elf_header h;
     uint64_t start, len;
@@ -176,23 +198,29 @@ void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
     *k = (struct elf_kernel){ .image = image, .image_bytes = image_bytes };
     k->init_p2m = k->hypercall_page = ELF_NONE;
     k->phys_start = UINT64_MAX;
-    check_header(k, &h);
+    if (!check_header(k, &h))
+        return false;
     k->entry = h.entry;
-    parse_all(k, &h, PT_NOTE, parse_notes);
+    if (!parse_all(k, &h, PT_NOTE, parse_notes))
+        return false;
     if (k->nr_notes == 0)
-        panic("kernel has no Xen ELF notes: it is not built for PV");
-    parse_all(k, &h, PT_LOAD, add_segment); /* which PADDR_OFFSET moves */
+        return elf_bad(k, "kernel has no Xen ELF notes: it is not built for PV");
+    if (!parse_all(k, &h, PT_LOAD, add_segment)) /* PADDR_OFFSET, a note, moves them */
+        return false;
     if (k->nr_segments == 0)
-        panic("kernel has no segment to load");
+        return elf_bad(k, "kernel has no segment to load");
     start = k->virt_base + k->phys_start;
     len = k->phys_end - k->phys_start;
     if (!va_range_usable(k->virt_base, start + len))
-        panic("kernel at 0x%lx, 0x%lx bytes: not in a guest's part of the address space", start,
-              len);
+        return elf_bad(k,
+                       "kernel at 0x%lx, 0x%lx bytes: not in a guest's part of the address space",
+                       start, len);
     if (k->entry - start >= len)
-        panic("entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry, start,
-              start + len);
+        return elf_bad(k, "entry point 0x%lx lies outside the kernel, 0x%lx to 0x%lx", k->entry,
+                       start, start + len);
     if (k->hypercall_page != ELF_NONE && (k->hypercall_page % PAGE_SIZE || len < PAGE_SIZE ||
                                           k->hypercall_page - start > len - PAGE_SIZE))
-        panic("Xen ELF note HYPERCALL_PAGE: 0x%lx is no page of the kernel", k->hypercall_page);
+        return elf_bad(k, "Xen ELF note HYPERCALL_PAGE: 0x%lx is no page of the kernel",
+                       k->hypercall_page);
+    return true;
 }

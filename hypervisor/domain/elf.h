@@ -26,13 +26,17 @@ struct elf_kernel {
     uint64_t hypercall_page; /* HYPERCALL_PAGE or ELF_NONE; a whole page of the kernel */
     uint64_t paddr_offset;   /* PADDR_OFFSET */
     uint64_t mod_start_pfn;  /* not 0: the ramdisk is passed as a PFN and not mapped */
+    char error[256];         /* why it cannot be a domain */
 };
 
+/** Always false; that goes into k->error. The builder's reasons, too. */
+bool printf_like(2, 3) elf_bad(struct elf_kernel *k, const char *fmt, ...);
+
 /**
- * Parse the file of image_bytes at image, in which the segments' offsets then lie. Panics in one line
- * that names what is wrong and its value.
+ * Parse the file of image_bytes at image, in which the segments' offsets then lie. False: k->error
+ * names what is wrong and its value, in one line.
  */
-void elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
+bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes);
 
 /** Are [start, end) whole pages (the last may be cut) in one half of the guest's part of the address space? */
 bool va_range_usable(uint64_t start, uint64_t end);

@@ -1,4 +1,4 @@
-/* From a machine with one CPU and a heap to a running initial domain. */
+/* From a machine with one CPU and a heap to running domains. */
 #include "domain/domain.h"
 
 #include "console/console.h"
@@ -23,11 +23,13 @@ static void cpu_init(struct pcpu *c)
     atomic_store(&c->idle->running, true);
 }
 
-/* What boot took, and what of the machine's RAM neither is free nor belongs to the initial domain. */
-static void print_costs(const struct domain *dom0)
+/* What boot took, and what of the machine's RAM neither is free nor belongs to a domain. */
+static void print_costs(void)
 {
-    uint64_t ram = 0, used = heap_free_pages() + dom0->nr_pages;
+    uint64_t ram = 0, used = heap_free_pages();
 
+    for (const struct domain *d = domain_list; d; d = d->next)
+        used += d->nr_pages;
     for (uint32_t i = 0; i < boot_info.nr_ranges; i++)
         if (boot_info.ranges[i].type == BOOT_MEM_RAM)
             ram += (boot_info.ranges[i].end >> PAGE_SHIFT) -
@@ -38,10 +40,17 @@ static void print_costs(const struct domain *dom0)
           arch_tsc() - arch_entry_tsc, arch_waited_ticks);
 }
 
+/* At once: the first of them must not change the list, or pause counts, while the others wait. */
+static void start_domains(void)
+{
+    cpus_park();
+    for (struct domain *d = domain_list; d; d = d->next)
+        domain_unpause(d);
+    cpus_release();
+}
+
 noreturn void hypervisor_main(void)
 {
-    struct domain *dom0;
-
     time_register_virq(virq_send_vcpu);
     idle_domain_create();
     cpu_init(this_pcpu());
@@ -56,10 +65,10 @@ noreturn void hypervisor_main(void)
     arch_start_cpus(cpu_init);
     print(LOG_INFO, "Memory: %lu MiB free of %lu MiB", heap_free_pages() >> 8,
           heap_total_pages() >> 8);
-    dom0 = dom0_build();
+    domains_build();
     arch_free_init();
     arch_watchdog_start();
-    print_costs(dom0);
-    domain_unpause(dom0);
+    print_costs();
+    start_domains();
     idle_loop();
 }

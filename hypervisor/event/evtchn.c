@@ -291,6 +291,16 @@ static long op_alloc_unbound(struct request *r)
     return port_take_locked(r, r->d, (struct evtchn){ .state = ECS_UNBOUND, .num = remote });
 }
 
+long evtchn_alloc_unbound(struct domain *d, domid_t remote)
+{
+    struct request r = { .caller = d, .d = d, .u.alloc_unbound.remote_dom = remote };
+    long rc = run_locked(op_alloc_unbound, &r);
+
+    while (rc > 0)
+        rc = ports_grow(d, r.port) ?: run_locked(op_alloc_unbound, &r);
+    return rc ?: r.port;
+}
+
 /**
  * EVTCHNOP_bind_interdomain: connect a new port (local_port OUT) to the unbound remote_port (IN) of
  * remote_dom (IN, DOMID_SELF for loopback). -EINVAL: that is not unbound, or not for the caller.

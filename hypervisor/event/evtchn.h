@@ -14,6 +14,9 @@ int evtchn_domain_create(struct domain *d);
 int evtchn_domain_relinquish(struct domain *d);
 void evtchn_domain_destroy(struct domain *d);
 
+/** A new port of d that remote may bind to: its number, or what EVTCHNOP_alloc_unbound says. */
+long evtchn_alloc_unbound(struct domain *d, domid_t remote);
+
 /** HYPERVISOR_event_channel_op: cmd EVTCHNOP_*, arg its structure. */
 long hc_event_channel_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5);
 

@@ -5,6 +5,7 @@
  *   /params/loglvl, guest_loglvl       which may be written
  * and ours:
  *   /domain/ID/name, role
+ *   /domain/ID/rings                   of one that was started at boot: where its store and console are
  *   /domain/ID/held/                   of a dying domain: why it is still there
  *     frames, ports, references        left to it, the creation's reference included
  *     mapped-by                        whose page tables have frames of it, and in how many entries
@@ -37,6 +38,7 @@ struct node {
     const struct node *dir;
     bool per_domain; /* in between there is a directory for each domain */
     bool if_dying;   /* it is there for dying domains */
+    bool if_rings;   /* for those whose rings the builder made */
     long (*show)(struct domain *d, struct value *v); /* 0 or an error; -ERESTART, too */
     long (*set)(const char *text);                   /* NULL: read-only */
 };
@@ -110,6 +112,16 @@ static long show_role(struct domain *d, struct value *v)
         if (d->roles >> i & 1)
             xl_strlcpy(text + strlen(text), names[i], sizeof(text) - strlen(text));
     return show_text(v, text[0] ? text + 1 : "guest");
+}
+
+/* Of a domain that was started at boot, as words that a shell may evaluate. */
+static long show_rings(struct domain *d, struct value *v)
+{
+    char text[VALUE_BYTES];
+
+    xl_snprintf(text, sizeof(text), "store_mfn=%lu store_port=%u console_mfn=%lu console_port=%u",
+                mfn_x(d->store_mfn), d->store_port, mfn_x(d->console_mfn), d->console_port);
+    return show_text(v, text);
 }
 
 /* ---- what holds a dying domain ---- */
@@ -226,6 +238,7 @@ static const struct node root = {
         { "cpupool", DIR({ "0", DIR({ "sched-gran", .show = show_granularity }) }) },
         { "domain",
           DIR({ "name", .show = show_name }, { "role", .show = show_role },
+              { "rings", .show = show_rings, .if_rings = true },
               { "held",
                 DIR({ "frames", .show = show_frames }, { "ports", .show = show_ports },
                     { "references", .show = show_references },
@@ -240,7 +253,7 @@ static bool is_domain_list(const struct place *p) { return p->node->per_domain &
 
 static bool is_there(const struct node *n, const struct domain *d)
 {
-    return !n->if_dying || READ_ONCE(d->is_dying);
+    return (!n->if_dying || READ_ONCE(d->is_dying)) && (!n->if_rings || d->store_port);
 }
 
 /* The domain whose number it is, as we write it. */

@@ -1,19 +1,9 @@
-/* See cmdline.h: one table of options; each parser changes nothing unless all is well. */
+/* See cmdline.h: a table of options; each parser changes nothing unless all is well. */
 #include "lib/cmdline.h"
 
 #include "lib/lib.h"
 
 #define MAX_DOM0_VCPUS 64
-#define WORD_MAX 1024 /* the boot loader's whole line is not longer */
-
-struct options options = {
-    .console_com1 = true,
-    .loglvl = LOG_INFO + 1,
-    .guest_loglvl = LOG_WARN + 1,
-    .smep = true,
-    .smap = true,
-    .xpti = XPTI_AUTO,
-};
 
 /* A decimal number; *s moves behind it. Saturates. */
 static uint64_t parse_number(const char **s)
@@ -26,12 +16,11 @@ static uint64_t parse_number(const char **s)
     return n;
 }
 
-/* dom0_mem=SIZE,max:SIZE; either or both */
-static bool parse_dom0_mem(const char *s)
+bool cmdline_sizes(const char *s, uint64_t sizes[2])
 {
     /* three spellings of each unit, which is 1,024 of the one before; none at all is k */
     static const char units[] = "b|B|b|k|K||m|M|m|g|G|g|t|T|t";
-    uint64_t bytes[2] = { options.dom0_mem_bytes, options.dom0_mem_max_bytes };
+    uint64_t bytes[2] = { sizes[0], sizes[1] };
 
     while (s) {
         bool is_max = strncmp(s, "max:", 4) == 0;
@@ -45,10 +34,11 @@ static bool parse_dom0_mem(const char *s)
             return false;
         bytes[is_max] = n << unit / 3 * 10;
     }
-    options.dom0_mem_bytes = bytes[0];
-    options.dom0_mem_max_bytes = bytes[1];
+    memcpy(sizes, bytes, sizeof(bytes));
     return true;
 }
+
+static bool parse_dom0_mem(const char *s) { return cmdline_sizes(s, options.dom0_mem_bytes); }
 
 /* spec-ctrl=no, or a list of: rsb, bhb-entry, verw or no- and one of them */
 static bool parse_spec_ctrl(const char *s)
@@ -77,34 +67,23 @@ static bool parse_spec_ctrl(const char *s)
     return true;
 }
 
-static const char bools[] = "no|yes|off|on|false|true|disable|enable|0|1";
+const char cmdline_bools[] = "no|yes|off|on|false|true|disable|enable|0|1";
 static const char levels[] = "none|error|warning|info|debug|all";
 
-/*
- * The value is a number from min to max and one of words behind it; or without max one of words, or
- * some with a separator between them: target gets the bits in mask of their places, or'ed.
- */
-static const struct option {
-    const char *name;
-    uint32_t *target;
-    const char *words;
-    uint32_t mask, min, max;
-    char separator;
-    bool (*parse)(const char *value); /* instead of all that */
-} table[] = {
+static const struct option known[] = {
     { "com1", &options.com1_baud, "|,8n1", .min = 50, .max = 115200 },
     { "console", &options.console_com1, "vga|com1|none", .mask = 1, .separator = ',' },
-    { "sync_console", &options.sync_console, bools, .mask = 1 },
+    { "sync_console", &options.sync_console, cmdline_bools, .mask = 1 },
     { "loglvl", &options.loglvl, levels, .mask = 7 },
     { "guest_loglvl", &options.guest_loglvl, levels, .mask = 7 },
-    { "noreboot", &options.noreboot, bools, .mask = 1 },
+    { "noreboot", &options.noreboot, cmdline_bools, .mask = 1 },
     { "dom0_mem", .parse = parse_dom0_mem },
     { "dom0_max_vcpus", &options.dom0_max_vcpus, "", .min = 1, .max = MAX_DOM0_VCPUS },
     { "clocksource", &options.clocksource, "auto|hpet|acpi|pit", .mask = 3 }, /* as the enum */
-    { "smep", &options.smep, bools, .mask = 1 },
-    { "smap", &options.smap, bools, .mask = 1 },
-    { "watchdog", &options.watchdog, bools, .mask = 1 },
-    { "xpti", &options.xpti, bools, .mask = 1 },
+    { "smep", &options.smep, cmdline_bools, .mask = 1 },
+    { "smap", &options.smap, cmdline_bools, .mask = 1 },
+    { "watchdog", &options.watchdog, cmdline_bools, .mask = 1 },
+    { "xpti", &options.xpti, cmdline_bools, .mask = 1 },
     { "spec-ctrl", .parse = parse_spec_ctrl },
 };
 
@@ -127,33 +106,46 @@ static bool take_value(const struct option *o, const char *value)
     return true;
 }
 
-static void parse_word(const char *word)
+enum option_result option_take(const struct option *table, size_t n, const char *word)
 {
     const char *value = word;
 
-    for (const struct option *o = table; o < table + ARRAY_SIZE(table); o++, value = word)
+    for (const struct option *o = table; o < table + n; o++, value = word)
         if (xl_next_word(o->name, &value, '=') == 0) {
-            value = value ? value : o->words == bools ? "yes" : "";
-            if (!take_value(o, value))
-                print(LOG_WARN, "Command line: %s: bad value \"%s\" ignored", o->name, value);
-            return;
+            value = value ? value : o->words == cmdline_bools ? "yes" : "";
+            return take_value(o, value) ? OPTION_TAKEN : OPTION_BAD_VALUE;
         }
-    /* in silence: what Debian's GRUB script adds, and the screen, which is domain 0's */
-    if (xl_next_word("placeholder|no-real-mode|edd|vga", &value, '=') < 0)
-        print(LOG_WARN, "Command line: unknown option %s ignored", word);
+    return OPTION_UNKNOWN;
+}
+
+bool cmdline_next(const char **line, char word[CMDLINE_WORD_BYTES])
+{
+    size_t len = 0;
+
+    while (**line == ' ' || **line == '\t')
+        ++*line;
+    while ((*line)[len] && (*line)[len] != ' ' && (*line)[len] != '\t')
+        len++;
+    xl_strlcpy(word, *line, MIN(len + 1, CMDLINE_WORD_BYTES));
+    *line += len;
+    return len > 0;
 }
 
 void cmdline_parse(const char *line)
 {
-    while (*line) {
-        char word[WORD_MAX];
-        size_t len = 0;
+    char word[CMDLINE_WORD_BYTES];
 
-        while (line[len] && line[len] != ' ' && line[len] != '\t')
-            len++;
-        xl_strlcpy(word, line, MIN(len + 1, sizeof(word)));
-        if (len && word[0] != '/') /* a boot loader may put the image's path first */
-            parse_word(word);
-        line += len + (line[len] != '\0');
+    while (cmdline_next(&line, word)) {
+        const char *name = word;
+        enum option_result r;
+
+        if (word[0] == '/') /* a boot loader may put the image's path first */
+            continue;
+        r = option_take(known, ARRAY_SIZE(known), word);
+        if (r == OPTION_BAD_VALUE)
+            print(LOG_WARN, "Command line: bad value in \"%s\" ignored", word);
+        /* in silence: what Debian's GRUB script adds, and the screen, which is domain 0's */
+        if (r == OPTION_UNKNOWN && xl_next_word("placeholder|no-real-mode|edd|vga", &name, '=') < 0)
+            print(LOG_WARN, "Command line: unknown option %s ignored", word);
     }
 }

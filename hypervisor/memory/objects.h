@@ -154,7 +154,14 @@ struct domain {
 
     /* domain/: what it was started with at boot; shown by hypfs_op. Constant after the builder */
     char name[DOMAIN_NAME_BYTES]; /* "": it has none */
-    struct holders holders;       /* hypercall/ */
+    /* the rings for the store and the console, with ports that wait for domain 0; port 0: none */
+    mfn_t store_mfn, console_mfn;
+    evtchn_port_t store_port, console_port;
+    struct holders holders; /* hypercall/ */
+
+    /* console/ */
+    char *console_line;   /* a page: what it wrote of a line; NULL: it may not write */
+    uint32_t console_len; /* the console's lock */
 
     /* access policy: constant after the builder */
     uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */

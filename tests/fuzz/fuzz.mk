@@ -7,10 +7,10 @@ FUZZ_CC := clang
 
 FUZZ_BOOT := tests/fuzz/fuzz.c hypervisor/lib/format.c# what panics
 FUZZ_SRCS_acpi := hypervisor/x86/acpi.c $(FUZZ_BOOT)
-FUZZ_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/format.c
+FUZZ_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/options.c hypervisor/lib/format.c
 FUZZ_SRCS_decode := hypervisor/emulate/decode.c
 FUZZ_SRCS_efi := hypervisor/x86/efi.c $(FUZZ_BOOT)
-FUZZ_SRCS_elf := hypervisor/domain/elf.c $(FUZZ_BOOT)
+FUZZ_SRCS_elf := hypervisor/domain/elf.c hypervisor/lib/format.c
 FUZZ_SRCS_evtchn := $(wildcard hypervisor/event/*.c)
 FUZZ_SRCS_multiboot := hypervisor/x86/multiboot.c $(FUZZ_BOOT)
 FUZZ_SRCS_paging := $(wildcard hypervisor/paging/*.c) hypervisor/memory/frame.c hypervisor/memory/heap.c \

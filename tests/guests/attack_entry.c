@@ -474,6 +474,7 @@ static void contexts_refused(void)
     REFUSED("cr1-writable", ctx.ctrlreg[1] = virt_to_maddr(arrival_stack), -EINVAL);
     REFUSED("cr1-beyond", ctx.ctrlreg[1] = 1UL << 52, -EINVAL);
     REFUSED("debug-registers", memset(ctx.debugreg, 0xff, sizeof(ctx.debugreg)), -EINVAL);
+    REFUSED("breakpoint-in-hypervisor", ctx.debugreg[3] = HV_ADDRESS, -EPERM);
     CHECK_EQ(hc(vcpu_op, VCPUOP_is_up, next_vcpu, 0), 0);
     attack("up.not-initialised", hc(vcpu_op, VCPUOP_up, next_vcpu, 0), -EINVAL);
     context();
@@ -551,6 +552,7 @@ static void contexts_that_run(void)
             (ctx.ctrlreg[0] = ~8UL, ctx.ctrlreg[2] = ~0UL, ctx.ctrlreg[4] = ~0UL,
              ctx.vm_assist = ~0UL),
             100, 100);
+    ARRIVES("debug-registers", memset(ctx.debugreg, 0xff, 6 * sizeof(ctx.debugreg[0])), 100, 100);
     ARRIVES("fpu",
             (memset(&ctx.fpu_ctxt, 0xff, sizeof(ctx.fpu_ctxt)), ctx.flags |= VGCF_I387_VALID), 100,
             100);

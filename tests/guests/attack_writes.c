@@ -260,7 +260,7 @@ static void hypercall_outputs(void)
     }
     let_areas_go();
     for (unsigned int nr = 2; nr < 9; nr++) /* to plain memory they do */
-        CHECK(hypercall_to(nr, page_alloc()) >= 0);
+        CHECK(hypercall_to(nr, page_alloc()) >= 0 || (nr == 7 && !is_dom0()));
     witness_check();
 }
 

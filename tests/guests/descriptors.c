@@ -66,6 +66,8 @@ static void updates(void)
     CHECK_EQ(gdt[6] & ~(1ULL << 40), DATA32 & ~(1ULL << 40));
     TRY("mov $0x33, %%eax\n mov %%eax, %%es", : : : "rax");
     CHECK(trapped(-1));
+    TRY0(
+        "xor %%eax, %%eax\n mov %%eax, %%es"); /* it would be loaded again when we are back on a CPU */
     CHECK_EQ(update(&gdt[6], 0), 0);
     CHECK_EQ(gdt[6], 0);
     TRY("mov $0x33, %%eax\n mov %%eax, %%es", : : : "rax");

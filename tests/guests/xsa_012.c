@@ -78,9 +78,9 @@ static void watched_copies(void)
         CHECK_EQ(set_dr(0, (uint64_t)&buffer[i % 16]), 0);
         CHECK_EQ(set_dr(1, (uint64_t)&poll), 0);
         CHECK_EQ(set_dr(7, DR7_ANY_8 | 1 << 2 | 3 << 20 | 2 << 22), 0);
-        rc = hc(xen_version, XENVER_commandline, buffer);
+        rc = hc(xen_version, XENVER_capabilities, buffer);
         CHECK_EQ(rc, 0);
-        rc = hypercall_stepped(__HYPERVISOR_xen_version, XENVER_commandline, (uint64_t)buffer);
+        rc = hypercall_stepped(__HYPERVISOR_xen_version, XENVER_capabilities, (uint64_t)buffer);
         CHECK_EQ(rc, 0);
         rc = hypercall_stepped(__HYPERVISOR_sched_op, SCHEDOP_poll, (uint64_t)&poll);
         CHECK_EQ(rc, 0);

@@ -66,7 +66,8 @@ static void promoter(void)
 
 static void race(unsigned int me)
 {
-    while (phase_until(&pins, ENOUGH) || phase_until(&maps, ENOUGH)) {
+    while (phase_until(&pins, ENOUGH) || phase_until(&maps, ENOUGH) ||
+           phase_until(&stale_writes, 1)) {
         if (me == 0 || random() % 64 == 0) {
             static uint64_t turn; /* one promoter at a time */
 

@@ -51,7 +51,8 @@ test_choice() {
     cat <<'G'
 # QEMU's -smbios type=2,manufacturer=xen-like-test chooses what is booted:
 # product: first module, version: the hypervisor's command line, serial: the first module's,
-# asset: second module, location: a replacement for an ACPI table, signature first.
+# asset: second module, location: a replacement for an ACPI table, signature first. And of -smbios type=3:
+# manufacturer: a third module, version: its text; serial, asset: a fourth.
 smbios --type 2 --get-string 4 --set choice
 if [ "$choice" = xen-like-test ]; then
     smbios --type 2 --get-string 5 --set kernel
@@ -59,6 +60,10 @@ if [ "$choice" = xen-like-test ]; then
     smbios --type 2 --get-string 7 --set kernel_cmdline
     smbios --type 2 --get-string 8 --set ramdisk
     smbios --type 2 --get-string 10 --set table
+    smbios --type 3 --get-string 4 --set third
+    smbios --type 3 --get-string 6 --set third_text
+    smbios --type 3 --get-string 7 --set fourth
+    smbios --type 3 --get-string 8 --set fourth_text
     if [ "$table" != none ]; then
         insmod regexp
         regexp --set 1:signature --set 2:file '^(....)/(.*)$' "$table"
@@ -70,6 +75,12 @@ if [ "$choice" = xen-like-test ]; then
     fi
     if [ "$ramdisk" != none ]; then
         module2 --nounzip "/boot/$ramdisk"
+    fi
+    if [ "$third" != none ]; then
+        module2 --nounzip "/boot/$third" $third_text
+    fi
+    if [ "$fourth" != none ]; then
+        module2 --nounzip "/boot/$fourth" $fourth_text
     fi
     boot
 fi

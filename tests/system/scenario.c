@@ -50,10 +50,22 @@ static void append_value(char *to, size_t size, const char *key, const char *val
     to[n] = '\0';
 }
 
+/* A module's file as one value, its text as another. */
+static void append_module(char *to, size_t size, const char *file_key, const char *text_key,
+                          const char *module)
+{
+    size_t n = strcspn(or_default(module, "none"), " ");
+    char file[64];
+
+    snprintf(file, sizeof(file), "%.*s", (int)n, or_default(module, "none"));
+    append_value(to, size, file_key, file);
+    append_value(to, size, text_key, module != NULL ? module + n + strspn(module + n, " ") : "");
+}
+
 enum { MAX_ARGUMENTS = 96 };
 
 struct command {
-    char choice[2048], kernel_cmdline[512], hypervisor_cmdline[512];
+    char choice[2048], more[2048], kernel_cmdline[512], hypervisor_cmdline[512];
     char log_path[512], forbidden[512];
     char text[8192]; /* what argv points into, as far as it is made here */
     size_t text_len, argc;
@@ -99,6 +111,9 @@ static void choose(struct command *c, const struct scenario *s)
     append_value(c->choice, sizeof(c->choice), "serial", c->kernel_cmdline);
     append_value(c->choice, sizeof(c->choice), "asset", or_default(s->ramdisk, "small.gz"));
     append_value(c->choice, sizeof(c->choice), "location", or_default(s->acpi_table, "none"));
+    snprintf(c->more, sizeof(c->more), "type=3");
+    append_module(c->more, sizeof(c->more), "manufacturer", "version", s->modules[0]);
+    append_module(c->more, sizeof(c->more), "serial", "asset", s->modules[1]);
 }
 
 static bool is_q35(const struct scenario *s)
@@ -209,6 +224,8 @@ static void make_argv(struct command *c, const struct scenario *s, const struct 
         add_words(c, s->qemu);
     add(c, "-smbios");
     add(c, c->choice);
+    add(c, "-smbios");
+    add(c, c->more);
 }
 
 static void make_command(struct command *c, const struct scenario *s,
@@ -388,27 +405,31 @@ static enum outcome read_verdict(const char *line, struct result *result)
     return strncmp(line, "SKIP", 4) == 0 ? OUTCOME_SKIP : OUTCOME_FAIL;
 }
 
-static bool play_guest(struct machine *m, const struct scenario *s, struct result *result)
+/* What the kernel's verdict is, and all behind it; NULL: it has not said it. */
+static const char *find_verdict(struct machine *m, const char *kernel)
 {
-    int name_len = (int)strcspn(s->kernel, ".");
-    char regex[256], verdict[128];
+    char verdict[128];
     const char *line;
 
-    snprintf(regex, sizeof(regex), "(VERDICT|EXPECT) %.*s [^\n]*\n", name_len, s->kernel);
-    snprintf(verdict, sizeof(verdict), "VERDICT %.*s ", name_len, s->kernel);
-    if (!machine_expect(m, regex, timeout_s(s)))
-        return false;
-    if (strstr(machine_output(m, NULL), verdict) == NULL) { /* EXPECT name CRASH */
-        if (!machine_expect(m, "VERDICT|Dom(ain)? ?0 .*(crashed|unknown reason)", timeout_s(s)))
-            return false;
-    }
+    snprintf(verdict, sizeof(verdict), "VERDICT %.*s ", (int)strcspn(kernel, "."), kernel);
     line = strstr(machine_output(m, NULL), verdict);
-    if (line != NULL)
-        result->outcome = read_verdict(line + strlen(verdict), result);
-    if (result->outcome == OUTCOME_FAIL)
-        return true;
-    /* Without drivers it cannot switch the machine off: the hypervisor halts it, and says so. */
-    if (!machine_expect(m, line != NULL ? "halting machine" : "noreboot", timeout_s(s)))
+    return line != NULL ? line + strlen(verdict) : NULL;
+}
+
+/* Until the kernel says its verdict, or that it is going to crash. */
+static bool await_verdict(struct machine *m, const struct scenario *s, const char *kernel)
+{
+    char regex[256];
+
+    snprintf(regex, sizeof(regex), "(VERDICT|EXPECT) %.*s [^\n]*\n", (int)strcspn(kernel, "."),
+             kernel);
+    return machine_expect(m, regex, timeout_s(s));
+}
+
+/* Without drivers domain 0 cannot switch the machine off: the hypervisor halts it, and says so. */
+static bool await_halt(struct machine *m, const struct scenario *s, const char *what)
+{
+    if (!machine_expect(m, what, timeout_s(s)))
         return false;
     /* One with asserts has made an audit before that. */
     if (strstr(machine_output(m, NULL), "debug=y") != NULL &&
@@ -417,16 +438,80 @@ static bool play_guest(struct machine *m, const struct scenario *s, struct resul
     return machine_expect_alive(m, 0.2);
 }
 
-void scenario_run_guest(const struct scenario *s, const struct scenario_options *o,
-                        struct result *result)
+static bool play_guest(struct machine *m, const struct scenario *s, struct result *result)
+{
+    const char *line;
+
+    if (!await_verdict(m, s, s->kernel))
+        return false;
+    if (find_verdict(m, s->kernel) == NULL && /* EXPECT name CRASH */
+        !machine_expect(m, "VERDICT|Dom(ain)? ?0 .*(crashed|unknown reason)", timeout_s(s)))
+        return false;
+    line = find_verdict(m, s->kernel);
+    if (line != NULL)
+        result->outcome = read_verdict(line, result);
+    if (result->outcome == OUTCOME_FAIL)
+        return true;
+    return await_halt(m, s, line != NULL ? "halting machine" : "noreboot");
+}
+
+static bool said_success(struct machine *m, const char *who, const char *kernel)
+{
+    char line[128];
+
+    snprintf(line, sizeof(line), "%s VERDICT %.*s SUCCESS", who, (int)strcspn(kernel, "."), kernel);
+    return strstr(machine_output(m, NULL), line) != NULL;
+}
+
+static bool play_beside(struct machine *m, const struct scenario *s, struct result *result)
+{
+    struct result healthy = { .outcome = OUTCOME_PASS };
+
+    if (!await_verdict(m, s, s->modules[0]))
+        return false;
+    if (find_verdict(m, s->modules[0]) != NULL)
+        result->outcome = read_verdict(find_verdict(m, s->modules[0]), result);
+    if (result->outcome == OUTCOME_FAIL)
+        return true;
+    if (s->modules[1] != NULL && /* the other one, of the two */
+        (!await_verdict(m, s, s->modules[1]) || !said_success(m, "(d1)", s->modules[0]) ||
+         !said_success(m, "(d2)", s->modules[1])))
+        return machine_fail(m, "not a success in both domains");
+    if (!await_verdict(m, s, s->kernel) || find_verdict(m, s->kernel) == NULL)
+        return false;
+    if (read_verdict(find_verdict(m, s->kernel), &healthy) != OUTCOME_PASS) {
+        result->outcome = OUTCOME_FAIL;
+        snprintf(result->message, sizeof(result->message), "domain 0: %.900s", healthy.message);
+        return true;
+    }
+    if (find_verdict(m, s->modules[0]) == NULL)
+        snprintf(result->message, sizeof(result->message), "crashed by intention");
+    return await_halt(m, s, "halting machine");
+}
+
+static void run_guest(const struct scenario *s, const struct scenario_options *o,
+                      struct result *result,
+                      bool (*play_it)(struct machine *, const struct scenario *, struct result *))
 {
     struct command command;
     struct machine *m = start(&command, s, o);
 
-    if (m == NULL || !play_guest(m, s, result)) {
+    if (m == NULL || !play_it(m, s, result)) {
         result->outcome = OUTCOME_FAIL;
         snprintf(result->message, sizeof(result->message), "%s",
                  m != NULL ? machine_error(m) : "QEMU could not be started");
     }
     machine_destroy(m);
+}
+
+void scenario_run_guest(const struct scenario *s, const struct scenario_options *o,
+                        struct result *result)
+{
+    run_guest(s, o, result, play_guest);
+}
+
+void scenario_run_beside(const struct scenario *s, const struct scenario_options *o,
+                         struct result *result)
+{
+    run_guest(s, o, result, play_beside);
 }

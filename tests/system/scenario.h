@@ -30,6 +30,8 @@ struct scenario {
     const char *kernel;             /* a file of the image; "none" */
     const char *kernel_cmdline;
     const char *ramdisk;
+    const char
+        *modules[2]; /* further ones: a file of the image, a space and its text; NULL: none */
     const char *acpi_table; /* SIGNATURE/file: put in place of the firmware's */
     /* In order: an extended regular expression to be seen on the console; with '>' as the first
      * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
@@ -59,3 +61,8 @@ void scenario_run(const struct scenario *s, const struct scenario_options *o,
  * before the domain is crashed by intention. Silence is a failure. */
 void scenario_run_guest(const struct scenario *s, const struct scenario_options *o,
                         struct result *result);
+
+/* The same in a domain beside domain 0, whose kernel has a verdict, too, when the domain has ended:
+ * neither may be bad. The test kernel is that of the first further module, and perhaps of the second. */
+void scenario_run_beside(const struct scenario *s, const struct scenario_options *o,
+                         struct result *result);

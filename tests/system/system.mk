@@ -22,7 +22,7 @@ BAD_ACPI := apic-checksum apic-short apic-entry
 TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
 
-.PHONY: deps run run-image test-system test-system-image test-guests soak soak-fuzz system-programs FORCE
+.PHONY: deps run run-image test-system test-system-image test-guests soak soak-fuzz soak-beside system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -42,15 +42,22 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 #: soak           the stress tests, longer and broader, test-peer, test-deb-all and test-drop-in-all
 soak:
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
+	+$(Q)$(MAKE) --no-print-directory soak-beside
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-peer
 	+$(Q)$(MAKE) --no-print-directory test-deb-all
 	+$(Q)$(MAKE) --no-print-directory test-drop-in-all
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
-test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
-	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso \
+test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv tests/guests/beside.tsv
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -b tests/guests/beside.tsv \
+	    $(SYSTEM)/guests.iso \
 	    guests tests/guests/guests.tsv $(GUEST_ELFS)
+
+#: soak-beside    all that can run in a domain beside domain 0, there
+soak-beside: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/beside-soak.tsv
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(if $(TEST_NAME),$(TEST_NAME),beside-)" \
+	    -b tests/guests/beside-soak.tsv $(SYSTEM)/guests.iso guests /dev/null
 
 #: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)
 SOAK_FUZZ = $(SYSTEM)/system_tests -s -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \

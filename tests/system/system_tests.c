@@ -1,8 +1,9 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
  *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-d FILES-DIR] [-k KERNEL] ISO GROUP...
- *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] ISO guests TABLE.tsv
- *              KERNEL.elf...   -x: on Xen, but for what PEER.tsv skips; -q: the quick ones; -s: QEMU has one thread
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] [-b BESIDE.tsv] ISO guests
+ *              TABLE.tsv KERNEL.elf...   -x: on Xen, but for what PEER.tsv skips; -q: the quick ones; -s: QEMU has one
+ *              thread; -b: a table of those that run in a domain beside domain 0
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
 #define _GNU_SOURCE
@@ -16,7 +17,7 @@
 #include "pool.h"
 #include "scenario.h"
 
-enum { MAX_TESTS = 256, LOG_TAIL_LINES = 30, XEN_BOOT_S = 60 };
+enum { MAX_TESTS = 512, LOG_TAIL_LINES = 30, XEN_BOOT_S = 60 };
 
 #define SMALL "dom0_mem=256M"
 
@@ -258,6 +259,25 @@ static const struct scenario scenarios[] = {
       .timeout_s = 60,
       .end = END_STOPPED },
 
+    /* Domains beside domain 0. Linux waits for the daemons of domain 0, which does not have any here. */
+    { .group = "test",
+      .name = "beside-linux",
+      .memory_mib = 768,
+      .hypervisor_cmdline = "dom0_mem=300M",
+      .kernel_cmdline = "xl_job=smoke",
+      .modules = { "vmlinux domain=linux memory=256M vcpus=2 console -- earlyprintk=xen,keep",
+                   "small.gz ramdisk-of=linux" },
+      .steps = { "d1 .linux.: 256 MiB, 2 vCPUs", "\\(d1\\) .*Linux version",
+                 "\\(d1\\) .*Memory: [0-9]+K/26[0-9]+K available", "XL-JOB-RC 0" } },
+    { .group = "test",
+      .name = "beside-refused",
+      .memory_mib = 768,
+      .hypervisor_cmdline = "dom0_mem=300M",
+      .modules = { "vmlinux-truncated domain=bad memory=64M",
+                   "good domain=good memory=16M role=root" },
+      .steps = { "module 3: bad value in .role=root.: not used",
+                 "domain bad is not started: kernel is truncated", "/ # ", ">poweroff\n" } },
+
     /* The command line. */
     { .group = "test",
       .name = "cmdline-malformed",
@@ -382,8 +402,9 @@ static const struct combination combinations[] = {
 
 struct test {
     struct scenario scenario;
-    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400];
-    bool guest;
+    char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400],
+        module[900], second[900];
+    void (*run)(const struct scenario *s, const struct scenario_options *o, struct result *result);
 };
 
 static struct test tests[MAX_TESTS];
@@ -403,6 +424,7 @@ static struct test *add_test(const struct scenario *s, const char *name)
         exit(2);
     }
     nr_tests++;
+    t->run = scenario_run;
     t->scenario = *s;
     snprintf(t->name, sizeof(t->name), "%s", name);
     t->scenario.name = t->name;
@@ -544,7 +566,7 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     if (peer != NULL && (peer_says(g->name, "skip") || (quick && !peer_says(g->name, "quick"))))
         return;
     t = add_test(&s, name);
-    t->guest = true;
+    t->run = scenario_run_guest;
     snprintf(t->kernel, sizeof(t->kernel), "%s.elf", g->name);
     snprintf(t->cpu, sizeof(t->cpu), "%s", g->cpu);
     /* Xen drops what its buffer for the serial line has no room for: answers, too. Its warnings of
@@ -563,7 +585,54 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->scenario.forbidden = "audit: [1-9]";
 }
 
-static void add_guests(const char *table, const char *name_part)
+/* A word that is ours, not the hypervisor's, goes. */
+static bool take_word(char *text, const char *word)
+{
+    char *p = strstr(text, word);
+
+    if (p != NULL)
+        memset(p, ' ', strlen(word));
+    return p != NULL;
+}
+
+/*
+ * The same table for a domain beside domain 0: in place of the hypervisor's arguments are the words of the
+ * domain's module, and perhaps words for us. twice: two such domains; icount: an instruction is a nanosecond, so
+ * that what the witness sees of time is the hypervisor's doing. Domain 0 is the witness, with two vCPUs.
+ */
+static void add_beside(const struct guest_line *g, const char *name_part)
+{
+    struct guest_line here = *g;
+    size_t before = nr_tests;
+    struct test *t;
+
+    snprintf(here.name, sizeof(here.name), "beside-%.40s%s", g->name,
+             strstr(g->arguments, "icount") != NULL ? "-icount" : "");
+    strcpy(here.arguments, "dom0_max_vcpus=2 dom0_mem=64M");
+    add_guest(&here, name_part);
+    if (nr_tests == before)
+        return;
+    t = &tests[before];
+    t->run = scenario_run_beside;
+    strcpy(t->kernel, "witness.elf");
+    snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline), "beside=%s", g->name);
+    snprintf(t->module, sizeof(t->module), "%s.elf domain=%s console %s -- %s", g->name, g->name,
+             g->arguments, g->kernel_arguments);
+    t->scenario.modules[0] = t->module;
+    if (take_word(t->module, "icount")) {
+        t->scenario.qemu = "-icount shift=0,sleep=off";
+        strcat(t->kernel_cmdline, " icount");
+    }
+    if (!take_word(t->module, "twice"))
+        return;
+    snprintf(t->second, sizeof(t->second), "%s.elf domain=second%s", g->name,
+             strchr(strstr(t->module, "domain="), ' '));
+    t->scenario.modules[1] = t->second;
+    strcat(t->kernel_cmdline, " twice");
+}
+
+static void add_guests(const char *table, const char *name_part,
+                       void (*add)(const struct guest_line *g, const char *name_part))
 {
     FILE *f = fopen(table, "re");
     struct guest_line g;
@@ -575,7 +644,7 @@ static void add_guests(const char *table, const char *name_part)
     }
     while (fgets(line, sizeof(line), f) != NULL) {
         if (parse_guest_line(line, &g))
-            add_guest(&g, name_part);
+            add(&g, name_part);
     }
     fclose(f);
 }
@@ -587,7 +656,8 @@ static void check_listed(const char *path)
     const char *file = slash != NULL ? slash + 1 : path;
 
     for (size_t i = 0; i < nr_tests; i++) {
-        if (strcmp(tests[i].kernel, file) == 0)
+        if (strcmp(tests[i].kernel, file) == 0 ||
+            strncmp(tests[i].module, file, strlen(file)) == 0) /* beside domain 0 */
             return;
     }
     fprintf(stderr, "system_tests: %s has no line in the table\n", file);
@@ -598,7 +668,7 @@ static void run_job(size_t index, struct result *result)
 {
     const struct test *t = &tests[index];
 
-    (t->guest ? scenario_run_guest : scenario_run)(&t->scenario, &options, result);
+    t->run(&t->scenario, &options, result);
 }
 
 static void print_log_tail(const char *name)
@@ -666,12 +736,12 @@ static int run_tests(unsigned int nr_parallel)
 
 int main(int argc, char *argv[])
 {
-    const char *name_part = "";
+    const char *name_part = "", *beside = NULL;
     unsigned int nr_parallel = 2;
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "j:l:n:d:k:x:qs")) != -1) {
+    while ((option = getopt(argc, argv, "j:l:n:d:k:x:b:qs")) != -1) {
         switch (option) {
         case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
         case 'l': options.log_dir = optarg; break;
@@ -679,6 +749,7 @@ int main(int argc, char *argv[])
         case 'd': options.files_dir = optarg; break;
         case 'k': options.kernel = optarg; break;
         case 'x': peer = optarg; break;
+        case 'b': beside = optarg; break;
         case 'q': quick = true; break;
         case 's': options.one_thread = true; break;
         default: return 2;
@@ -692,7 +763,9 @@ int main(int argc, char *argv[])
     mkdir(options.log_dir, 0777);
     if (strcmp(argv[optind], "guests") == 0) {
         if (optind + 1 < argc)
-            add_guests(argv[optind + 1], name_part);
+            add_guests(argv[optind + 1], name_part, add_guest);
+        if (beside != NULL)
+            add_guests(beside, name_part, add_beside);
         for (int i = optind + 2; i < argc && name_part[0] == '\0' && peer == NULL; i++)
             check_listed(argv[i]);
     } else {

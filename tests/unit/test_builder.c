@@ -1,6 +1,7 @@
 /*
  * domain/builder.c: a synthetic kernel and ramdisk become a domain in the fake machine's RAM, with
- * the real memory/ and paging/. Each case runs in a process of its own: there is one domain 0.
+ * the real memory/ and paging/. Each case runs in a process of its own: there is one domain 0. What holds
+ * for it is checked of a domain beside it as well (c.beside).
  */
 #include <CUnit/Basic.h>
 #include <elf.h>
@@ -36,9 +37,13 @@
 #define HEAP_END MIB(48)
 #define KERNEL_AT MIB(48)
 #define INITRD_AT MIB(56)
+#define FIRST_KERNEL_AT MIB(60) /* domain 0's, if a domain beside it is what is to be built */
+#define BESIDE_PAGES (MIB(16) >> PAGE_SHIFT)
 #define INITRD_BYTES 0x5123u
 #define BASE 0xffffffff80000000ULL
 #define P2M_VA 0x8000000000ULL
+
+#define CMDLINE "placeholder root=/dev/xvda"
 
 struct boot_info boot_info;
 struct acpi_info acpi_info;
@@ -46,6 +51,8 @@ struct acpi_info acpi_info;
 /* What is to be built, and what went wrong last. */
 static struct {
     bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, efi, framebuffer;
+    const char *beside;  /* the text of the domain's module, NULL: it is domain 0 */
+    bool no_timers;      /* vCPUs of domains beside domain 0 cannot be made */
     bool shifted, twice; /* text lies elsewhere in its pages; data are the text's bytes again */
     uint64_t kernel_memsz, virt_base, p2m_va;
 } c;
@@ -64,10 +71,18 @@ int sched_vcpu_create(struct vcpu *v)
     return 0;
 }
 void sched_vcpu_destroy(struct vcpu *v) {}
-int vcpu_timers_create(struct vcpu *v) { return 0; }
+int vcpu_timers_create(struct vcpu *v)
+{
+    return c.no_timers && v->domain->domain_id && v->vcpu_id ? -ENOMEM : 0;
+}
 void vcpu_timers_destroy(struct vcpu *v) {}
 int evtchn_domain_create(struct domain *d) { return 0; }
 void evtchn_domain_destroy(struct domain *d) {}
+static long next_port; /* of the domain that is built */
+long evtchn_alloc_unbound(struct domain *of, domid_t remote)
+{
+    return remote == 0 ? ++next_port : -1;
+}
 int evtchn_domain_relinquish(struct domain *d) { return 0; }
 void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }
 void vcpu_pause_sync(struct vcpu *v, uint32_t f) { vcpu_pause_set(v, f); }
@@ -157,9 +172,10 @@ static uint64_t data_bytes(void) { return c.twice ? 0x2000 : 0x30; }
 static uint8_t data_byte(uint64_t i) { return c.twice ? text_byte(i + 0x10) : 0xda; }
 
 /* Text of two pages and a bit at 2 MiB, data with zeros behind it at 2 MiB + 0x4010. */
-static void write_kernel(void)
+static void write_kernel(uint64_t where, const char *text)
 {
-    uint8_t *image = (uint8_t *)fake_ram + KERNEL_AT;
+    uint8_t *image = (uint8_t *)fake_ram + where;
+    struct boot_module *m = &boot_info.modules[boot_info.nr_modules++];
     Elf64_Ehdr *eh = (Elf64_Ehdr *)image;
     Elf64_Phdr *ph = (Elf64_Phdr *)(eh + 1);
 
@@ -199,10 +215,9 @@ static void write_kernel(void)
     for (unsigned int i = 0; i < 0x2100; i++)
         image[text_at() + i] = text_byte(i);
     memset(image + 0x4010, 0xda, 0x30);
-    boot_info.modules[0].start = KERNEL_AT;
-    boot_info.modules[0].end = KERNEL_AT + 0x4040;
-    strcpy(boot_info.modules[0].cmdline, "placeholder root=/dev/xvda");
-    boot_info.nr_modules = 1;
+    m->start = where;
+    m->end = where + 0x4040;
+    strcpy(m->cmdline, text);
 }
 
 static uint64_t initrd_at(void) { return INITRD_AT + (c.initrd_shifted ? 0x80 : 0); }
@@ -215,9 +230,9 @@ static void write_initrd(void)
     memset((uint8_t *)fake_ram + INITRD_AT, 0xee, ROUND_UP(INITRD_BYTES, PAGE_SIZE) + PAGE_SIZE);
     for (uint64_t i = 0; i < INITRD_BYTES; i++)
         p[i] = initrd_byte(i);
-    boot_info.modules[1].start = initrd_at();
-    boot_info.modules[1].end = initrd_at() + INITRD_BYTES;
-    boot_info.nr_modules = 2;
+    boot_info.modules[boot_info.nr_modules] =
+        (struct boot_module){ .start = initrd_at(), .end = initrd_at() + INITRD_BYTES };
+    strcpy(boot_info.modules[boot_info.nr_modules++].cmdline, c.beside ? "ramdisk-of=web" : "");
 }
 
 static void machine(void)
@@ -246,7 +261,9 @@ static void machine(void)
     options.com1_baud = 115200;
     idle_domain_create();
     fake_current(idle_vcpu_create(0));
-    write_kernel();
+    if (c.beside)
+        write_kernel(FIRST_KERNEL_AT, "first");
+    write_kernel(KERNEL_AT, c.beside ? c.beside : CMDLINE);
     if (c.initrd)
         write_initrd();
 }
@@ -291,7 +308,8 @@ static void check_p2m(void)
 
         CHECK(m != 0 && mfn_valid(_mfn(m)));
         CHECK(m2p_get(_mfn(m)) == pfn);
-        CHECK((x & PGC_ALLOCATED) && PGC_OWNER(x) == 0);
+        CHECK((x & PGC_ALLOCATED) && PGC_OWNER(x) == d->domain_id);
+        CHECK(!c.beside || *(uint64_t *)mfn_to_virt(_mfn(m)) != 0x5a5a5a5a5a5a5a5a);
     }
     CHECK(d->nr_pages == si->nr_pages);
 }
@@ -366,13 +384,34 @@ static void check_vga(void)
     }
 }
 
+/* They wait for who serves them, empty. */
+static void check_rings(void)
+{
+    uint64_t pfn = (context.user_regs.rsi - BASE) >> PAGE_SHIFT;
+    static const uint8_t zeroes[PAGE_SIZE];
+
+    CHECK(si->store_mfn == *p2m_virt(pfn + 1) && si->console.domU.mfn == *p2m_virt(pfn + 2));
+    CHECK(memcmp(at(BASE + ((pfn + 1) << PAGE_SHIFT)), zeroes, PAGE_SIZE) == 0);
+    CHECK(memcmp(at(BASE + ((pfn + 2) << PAGE_SHIFT)), zeroes, PAGE_SIZE) == 0);
+    CHECK(si->pt_base == BASE + ((pfn + 3) << PAGE_SHIFT));
+    CHECK(si->store_evtchn == 1 && si->console.domU.evtchn == 2);
+    CHECK(mfn_x(d->store_mfn) == si->store_mfn && mfn_x(d->console_mfn) == si->console.domU.mfn);
+    CHECK(d->store_port == 1 && d->console_port == 2);
+}
+
 static void check_start_info(void)
 {
-    CHECK(strcmp(si->magic, "xen-3.0-x86_64p") == 0);
-    CHECK((si->flags & ~8u) == 0x303);
+    if (c.beside) {
+        CHECK(strcmp(si->magic, "xen-3.0-x86_64") == 0);
+        CHECK((si->flags & ~8u) == (d->is_privileged ? SIF_PRIVILEGED : 0));
+        check_rings();
+    } else {
+        CHECK(strcmp(si->magic, "xen-3.0-x86_64p") == 0);
+        CHECK((si->flags & ~8u) == 0x303);
+        check_vga();
+    }
     CHECK(si->shared_info == mfn_x(d->shared_info_mfn) << PAGE_SHIFT);
-    check_vga();
-    CHECK(strcmp((const char *)si->cmd_line, "placeholder root=/dev/xvda") == 0);
+    CHECK(strcmp((const char *)si->cmd_line, CMDLINE) == 0);
     CHECK(si->mfn_list == (c.init_p2m ? P2M_VA : si->mfn_list));
     if (c.init_p2m) {
         uint64_t frames = DIV_ROUND_UP(si->nr_pages, 512);
@@ -399,6 +438,10 @@ static bool iomem_permitted(uint64_t mfn)
 
 static void check_policy(void)
 {
+    if (c.beside) {
+        CHECK(d->io_bitmap == NULL && d->nr_iomem == 0 && !d->is_hwdom);
+        return;
+    }
     CHECK(port_denied(0x20) && port_denied(0x3f8) && port_denied(0x3ff) && port_denied(0xcfc));
     CHECK(port_denied(0x43) && !port_denied(0x2f8) && !port_denied(0x60) && !port_denied(0x400));
     for (uint64_t m = 0; m < RAM_FRAMES; m++)
@@ -409,14 +452,24 @@ static void check_policy(void)
     CHECK(!iomem_permitted(1ULL << (arch_paddr_bits - 12)));
 }
 
+static void kill_all(void)
+{
+    hardware_domain = NULL;
+    while (domain_list)
+        domain_kill(domain_list);
+    CHECK(heap_audit() == 0);
+}
+
 static void build_and_check(void)
 {
     uint64_t free_before;
 
     machine();
     free_before = heap_free_pages();
-    d = dom0_build();
-    CHECK(d == hardware_domain && d->is_privileged && d->vcpu[0]->is_initialised);
+    domains_build();
+    d = c.beside ? domain_list->next : domain_list;
+    CHECK(d && hardware_domain == domain_list && hardware_domain->is_privileged);
+    CHECK(d->vcpu[0]->is_initialised);
     CHECK(!(d->vcpu[0]->pause_flags & VPF_DOWN) && (d->vcpu[0]->pause_flags & VPF_PAUSED));
     si = at(context.user_regs.rsi);
     check_p2m();
@@ -431,21 +484,19 @@ static void build_and_check(void)
     CHECK(heap_audit() == 0);
     CHECK(heap_free_pages() < free_before);
     /* and all of it comes back */
-    hardware_domain = NULL;
-    while (domain_kill(d) == -ERESTART)
-        ;
-    CHECK(domain_list == NULL);
-    CHECK(heap_audit() == 0);
-    free_before += 5 + (c.initrd ? 6 : 0);
+    kill_all();
+    free_before += 5 + (c.initrd ? 6 : 0) + (c.beside ? 5 : 0);
     if (heap_free_pages() + 8 < free_before || heap_free_pages() > free_before)
         fprintf(stderr, "free: %lu, expected %lu\n", heap_free_pages(), free_before);
     CHECK(heap_free_pages() + 8 >= free_before && heap_free_pages() <= free_before);
 }
 
+#define BESIDE "domain=web memory=16M,max:20M vcpus=3 -- " CMDLINE
+
 static void defaults(void)
 {
     memset(&c, 0, sizeof(c));
-    options.dom0_mem_bytes = options.dom0_mem_max_bytes = 0;
+    options.dom0_mem_bytes[0] = options.dom0_mem_bytes[1] = 0;
     c.init_p2m = c.mod_pfn = c.initrd = true;
     c.kernel_memsz = 0x9000;
     c.virt_base = BASE;
@@ -489,8 +540,8 @@ static void test_sizes(void)
 
     for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
         defaults();
-        options.dom0_mem_bytes = MIB(sizes[i].mib);
-        options.dom0_mem_max_bytes = MIB(sizes[i].max_mib);
+        options.dom0_mem_bytes[0] = MIB(sizes[i].mib);
+        options.dom0_mem_bytes[1] = MIB(sizes[i].max_mib);
         CU_ASSERT_EQUAL(in_child(build_and_check), sizes[i].rc);
         if (sizes[i].rc == PANICKED) {
             CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: "));
@@ -499,24 +550,146 @@ static void test_sizes(void)
     }
 }
 
+static void test_the_same_beside_domain_0(void)
+{
+    static const char *const texts[] = {
+        BESIDE, "role=control console domain=web\tmemory=16384 -- " CMDLINE,
+        "domain=web placeholder role=driver memory=16m --   " CMDLINE
+    };
+
+    for (unsigned int i = 0; i < 64 * ARRAY_SIZE(texts); i++) {
+        defaults();
+        c.init_p2m = i & 1;
+        c.mod_pfn = i & 2;
+        c.hypercall_page = i & 4;
+        c.initrd = i & 8;
+        c.shifted = i & 16;
+        c.twice = i & 32;
+        c.beside = texts[i / 64];
+        CU_ASSERT_EQUAL(in_child(build_and_check), 0);
+    }
+}
+
+/* ---- what a domain beside domain 0 has, and when there is none ---- */
+
+static void check_domains(void)
+{
+    machine();
+    domains_build();
+    d = domain_list->next;
+    CHECK(d && d->domain_id == 1 && strcmp(d->name, "web") == 0 && d->max_vcpus == 3);
+    CHECK(d->nr_pages == BESIDE_PAGES && d->max_pages == MIB(20) >> PAGE_SHIFT &&
+          !d->is_privileged);
+    CHECK(d->roles == 0 && d->console_line == NULL && d->vcpu[2]);
+    CHECK(d->max_evtchn_port == 1023 && domain_list->max_evtchn_port == ~0u);
+    CHECK(d->nr_memory_map == 1 &&
+          memcmp(d->memory_map, (uint32_t[]){ 0, 0, MIB(20), 0, BOOT_MEM_RAM }, 20) == 0);
+    CHECK(domain_list->nr_memory_map == 0);
+    CHECK(strcmp(domain_list->name, "Domain-0") == 0 && domain_list->roles == ROLES_ALL);
+    /* domain 0 has left what its neighbour wants, and kept what is its own */
+    CHECK(domain_list->nr_pages > (MIB(20) >> PAGE_SHIFT));
+}
+
+static void check_control_and_console(void)
+{
+    machine();
+    domains_build();
+    d = domain_list->next;
+    CHECK(d->is_privileged && !d->is_hwdom && d->roles == ROLE_CONTROL && d->console_line);
+}
+
+/* Two kernels that cannot be, and one that can: it has the first id. */
+static void check_others_go_on(void)
+{
+    machine();
+    write_kernel(KERNEL_AT + MIB(1), "domain=good memory=8M");
+    memset((uint8_t *)fake_ram + KERNEL_AT, 'x', 64);
+    domains_build();
+    d = domain_list->next;
+    CHECK(d && d->domain_id == 1 && strcmp(d->name, "good") == 0 && d->next == NULL);
+}
+
+static const char *why;
+
+/* It is said, domain 0 runs, and what the other was to be made of is free. */
+static void check_not_started(void)
+{
+    uint64_t free_before;
+
+    machine();
+    if (c.kernel_memsz == 0)
+        memset((uint8_t *)fake_ram + KERNEL_AT, 'x', 64);
+    free_before = heap_free_pages();
+    domains_build();
+    if (!strstr(fake_printed, why))
+        fprintf(stderr, "\"%s\" does not say \"%s\"\n", fake_printed, why);
+    CHECK(strstr(fake_printed, why));
+    CHECK(hardware_domain == domain_list && domain_list->next == NULL);
+    CHECK(paging_audit() == 0);
+    kill_all();
+    free_before += 5 + 4 + (c.initrd ? 5 : 0);
+    if (heap_free_pages() + 8 < free_before || heap_free_pages() > free_before)
+        fprintf(stderr, "free: %lu, expected %lu\n", heap_free_pages(), free_before);
+    CHECK(heap_free_pages() + 8 >= free_before && heap_free_pages() <= free_before);
+}
+
+static void not_started(const char *text, const char *reason)
+{
+    c.beside = text;
+    why = reason;
+    CU_ASSERT_EQUAL(in_child(check_not_started), 0);
+}
+
+static void test_domains_beside_domain_0(void)
+{
+    defaults();
+    c.beside = BESIDE;
+    CU_ASSERT_EQUAL(in_child(check_domains), 0);
+    options.dom0_mem_bytes[0] = MIB(24);
+    CU_ASSERT_EQUAL(in_child(check_domains), 0);
+    c.beside = "domain=web memory=16M role=control console";
+    CU_ASSERT_EQUAL(in_child(check_control_and_console), 0);
+    c.beside = BESIDE;
+    CU_ASSERT_EQUAL(in_child(check_others_go_on), 0);
+}
+
+static void test_one_that_cannot_be_built_is_named_and_left_out(void)
+{
+    defaults();
+    not_started("domain=web memory=1T", "domain web is not started: 1048576 MiB for it, but only ");
+    not_started("domain=web memory=40M", "domain web is not started: 40 MiB for it, but only ");
+    not_started("domain=web memory=4M", "domain web is not started: 4 MiB for it, but kernel, ");
+    not_started("domain=web memory=1", "domain web is not started: 0 MiB for it, but kernel, ");
+    options.dom0_mem_bytes[0] = MIB(40); /* domain 0 comes first */
+    not_started("domain=web memory=16M", "domain web is not started: 16 MiB for it, but only ");
+    options.dom0_mem_bytes[0] = 0;
+    c.no_timers = true;
+    not_started("domain=web memory=16M vcpus=3", "domain web is not started: out of memory");
+    defaults();
+    c.initrd_shifted = true;
+    not_started("domain=web memory=16M", "domain web is not started: ramdisk at 0x3800080");
+    c.kernel_memsz = 0; /* no kernel */
+    not_started("domain=web memory=16M", "domain web is not started: kernel is no ELF file");
+}
+
 static void build(void)
 {
     machine();
-    dom0_build();
+    domains_build();
 }
 
 static void build_without_modules(void)
 {
     machine();
     boot_info.nr_modules = 0;
-    dom0_build();
+    domains_build();
 }
 
 static void build_from_garbage(void)
 {
     machine();
     memset((uint8_t *)fake_ram + KERNEL_AT, 'x', 64);
-    dom0_build();
+    domains_build();
 }
 
 static void test_what_cannot_be_built_is_named(void)
@@ -525,7 +698,7 @@ static void test_what_cannot_be_built_is_named(void)
     CU_ASSERT_EQUAL(in_child(build_without_modules), PANICKED);
     CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: no kernel"));
     CU_ASSERT_EQUAL(in_child(build_from_garbage), PANICKED);
-    CU_ASSERT_EQUAL(strncmp(panic_text, "kernel ", 7), 0);
+    CU_ASSERT_EQUAL(strncmp(panic_text, "dom0: kernel ", 13), 0);
     defaults();
     c.initrd_shifted = true;
     CU_ASSERT_EQUAL(in_child(build), PANICKED);
@@ -581,6 +754,9 @@ int main(void)
     CU_pSuite s = CU_add_suite("builder", NULL, NULL);
 
     CU_ADD_TEST(s, test_every_kind_of_kernel_is_built);
+    CU_ADD_TEST(s, test_the_same_beside_domain_0);
+    CU_ADD_TEST(s, test_domains_beside_domain_0);
+    CU_ADD_TEST(s, test_one_that_cannot_be_built_is_named_and_left_out);
     CU_ADD_TEST(s, test_the_screen_is_told_as_the_firmware_left_it);
     CU_ADD_TEST(s, test_sizes);
     CU_ADD_TEST(s, test_what_cannot_be_built_is_named);

@@ -24,8 +24,8 @@ static void test_usual_line_is_taken_silently(void)
     CU_ASSERT_STRING_EQUAL(fake_printed, "");
     CU_ASSERT_EQUAL(options.com1_baud, 115200);
     CU_ASSERT_TRUE(options.console_com1);
-    CU_ASSERT_EQUAL(options.dom0_mem_bytes, MIB(1024));
-    CU_ASSERT_EQUAL(options.dom0_mem_max_bytes, GIB(1));
+    CU_ASSERT_EQUAL(options.dom0_mem_bytes[0], MIB(1024));
+    CU_ASSERT_EQUAL(options.dom0_mem_bytes[1], GIB(1));
     CU_ASSERT_EQUAL(options.dom0_max_vcpus, 2);
     CU_ASSERT_TRUE(options.loglvl > LOG_DEBUG);
     CU_ASSERT_TRUE(options.guest_loglvl > LOG_DEBUG);
@@ -43,10 +43,10 @@ static void test_every_form_of_a_value(void)
     CU_ASSERT_EQUAL(options.guest_loglvl, LOG_WARN + 1);
     CU_ASSERT_TRUE(!options.smap && !options.smep && options.sync_console == 1);
     CU_ASSERT_EQUAL(options.clocksource, CLOCKSOURCE_ACPI);
-    CU_ASSERT_EQUAL(options.dom0_mem_bytes, KIB(512));
-    CU_ASSERT_EQUAL(options.dom0_mem_max_bytes, GIB(1024));
+    CU_ASSERT_EQUAL(options.dom0_mem_bytes[0], KIB(512));
+    CU_ASSERT_EQUAL(options.dom0_mem_bytes[1], GIB(1024));
     parse("dom0_mem=65536 console=none loglvl=none");
-    CU_ASSERT_EQUAL(options.dom0_mem_bytes, MIB(64)); /* KiB without a unit, as in Xen */
+    CU_ASSERT_EQUAL(options.dom0_mem_bytes[0], MIB(64)); /* KiB without a unit, as in Xen */
     CU_ASSERT_FALSE(options.console_com1);
     CU_ASSERT_EQUAL(options.loglvl, 0);
     for (unsigned int i = 0; i < 10; i++) {
@@ -62,7 +62,7 @@ static void test_every_form_of_a_value(void)
     parse("watchdog");
     CU_ASSERT_TRUE(options.watchdog);
     parse("dom0_mem=max:3M");
-    CU_ASSERT_TRUE(options.dom0_mem_bytes == 0 && options.dom0_mem_max_bytes == MIB(3));
+    CU_ASSERT_TRUE(options.dom0_mem_bytes[0] == 0 && options.dom0_mem_bytes[1] == MIB(3));
     parse("clocksource=pit");
     CU_ASSERT_EQUAL(options.clocksource, CLOCKSOURCE_PIT);
     parse(
@@ -170,7 +170,8 @@ static void test_malformed_options_are_named_and_change_nothing(void)
     parse("unknown=thing");
     CU_ASSERT_STRING_EQUAL(fake_printed, "Command line: unknown option unknown=thing ignored");
     parse("dom0_max_vcpus=65");
-    CU_ASSERT_STRING_EQUAL(fake_printed, "Command line: dom0_max_vcpus: bad value \"65\" ignored");
+    CU_ASSERT_STRING_EQUAL(fake_printed,
+                           "Command line: bad value in \"dom0_max_vcpus=65\" ignored");
 }
 
 static void test_long_words_are_left_out_whole(void)

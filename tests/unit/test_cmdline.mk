@@ -1,2 +1,2 @@
 UNIT_TESTS += cmdline
-UNIT_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/format.c
+UNIT_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/options.c hypervisor/lib/format.c

@@ -376,6 +376,58 @@ static void test_domain_0s_output_is_unprefixed_and_preempted(void)
     options.sync_console = false;
 }
 
+/* d writes this; all of it is taken, however often that is preempted. */
+static void guest_writes(struct domain *d, const char *text)
+{
+    uint64_t count = strlen(text);
+    long rc;
+
+    memcpy(guest_buf, text, count);
+    fake_current(d->vcpu[0]);
+    rc = hc_console_io(CONSOLEIO_write, count, (uint64_t)guest_buf, 0, 0);
+    while (rc == -ERESTART)
+        rc = hc_console_io(CONSOLEIO_write, fake_continued_args[1], fake_continued_args[2], 0, 0);
+    CU_ASSERT_EQUAL(rc, 0);
+    fake_current(dom0->vcpu[0]);
+}
+
+static void test_lines_of_a_domain_that_may_write_are_whole_and_prefixed(void)
+{
+    char line[512], longest[600];
+    size_t from = log_now();
+
+    domu->console_line = line;
+    domu->console_len = 0;
+    guest_writes(domu, "one\n");
+    guest_writes(domu, "two");
+    CU_ASSERT_STRING_EQUAL(log_since(from), "(d1) one\n");
+    print(LOG_ERR, "in between");
+    guest_writes(dom0, "domain 0's");
+    guest_writes(domu, " and more\n\na\1b\n");
+    CU_ASSERT_STRING_EQUAL(
+        log_since(from),
+        "(d1) one\n(XEN) in between\ndomain 0's\n(d1) two and more\n(d1) \n(d1) a?b\n");
+    fake_preempt_every = 1;
+    guest_writes(domu, "many\nlines\nof it");
+    fake_preempt_every = 0;
+    guest_writes(domu, "\n");
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_since(from), "(d1) many\n(d1) lines\n(d1) of it\n"));
+    /* one that is too long for its page becomes two */
+    from = log_now();
+    memset(longest, 'x', sizeof(longest));
+    strcpy(longest + 520, "y\n");
+    guest_writes(domu, longest);
+    CU_ASSERT_EQUAL(strlen(log_since(from)), 521 + 2 * strlen("(d1) \n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_since(from), "x\n(d1) xxxxxxxxxy\n"));
+    /* that is all that it may */
+    fake_current(domu->vcpu[0]);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 5, (uint64_t)guest_buf, 0, 0), -EPERM);
+    CU_ASSERT_EQUAL(hc_console_io(2, 5, (uint64_t)guest_buf, 0, 0), -EPERM);
+    CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 5, 0, 0, 0), -EFAULT);
+    fake_current(dom0->vcpu[0]);
+    domu->console_line = NULL;
+}
+
 static const char *log_read(uint32_t at)
 {
     static char text[20000];
@@ -576,6 +628,7 @@ int main(void)
     T(test_full_input_drops_the_newest);
     T(test_console_io_refuses_and_changes_nothing);
     T(test_domain_0s_output_is_unprefixed_and_preempted);
+    T(test_lines_of_a_domain_that_may_write_are_whole_and_prefixed);
     T(test_the_log_has_messages_and_nothing_that_domains_write);
     T(test_the_log_keeps_the_newest);
     T(test_random_traffic_loses_nothing);

@@ -3,6 +3,21 @@
 
 /* ---- sub-operations ---- */
 
+static void test_the_builder_has_ports_for_domain_0(void)
+{
+    evtchn_port_t p;
+
+    setup();
+    CU_ASSERT_EQUAL(evtchn_alloc_unbound(dom[1], 0), 1);
+    CU_ASSERT_EQUAL(evtchn_alloc_unbound(dom[1], 0), 2);
+    CU_ASSERT_EQUAL(alloc_unbound(1, DOMID_SELF, 0, &p), 0);
+    CU_ASSERT_EQUAL(p, 3);
+    CU_ASSERT_EQUAL(fake_refs(dom[1]), 1);
+    dom[1]->is_dying = true;
+    CU_ASSERT_EQUAL(evtchn_alloc_unbound(dom[1], 0), -EINVAL);
+    teardown();
+}
+
 static void test_alloc_unbound_gives_ports_in_order_and_checks_who_asks(void)
 {
     struct evtchn_status st;
@@ -878,6 +893,7 @@ int main(void)
 {
     static CU_TestInfo tests[] = {
 #define T(name) { #name, name }
+        T(test_the_builder_has_ports_for_domain_0),
         T(test_alloc_unbound_gives_ports_in_order_and_checks_who_asks),
         T(test_ports_run_out_at_the_limit),
         T(test_bind_interdomain_connects_and_marks_the_new_port_pending),

@@ -179,6 +179,13 @@ static void test_values_are_read(void)
     CU_ASSERT_STRING_EQUAL(text_of("/domain/5/role"), "store");
     dom5->roles = ROLE_CONTROL;
     CU_ASSERT_STRING_EQUAL(text_of("/domain/5/role"), "control");
+    CU_ASSERT_EQUAL(read_all("/domain/5/rings"), -ENOENT);
+    dom5->store_mfn = _mfn(0x123456789);
+    dom5->console_mfn = _mfn(7);
+    dom5->store_port = 1;
+    dom5->console_port = 2;
+    CU_ASSERT_STRING_EQUAL(text_of("/domain/5/rings"),
+                           "store_mfn=4886718345 store_port=1 console_mfn=7 console_port=2");
     teardown();
 }
 

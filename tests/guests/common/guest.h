@@ -137,6 +137,9 @@ extern char hypercall_page[];
 
 /* ---- start.c: what the hypervisor handed over ---- */
 extern struct start_info *start_info;
+static inline bool is_dom0(void) { return start_info->flags & SIF_INITDOMAIN; }
+/* An answer that is right, too: for a domain without privileges, to what wants some. */
+static inline bool not_permitted(long rc) { return !is_dom0() && rc == -EPERM; }
 extern struct shared_info *shared_info; /* mapped by start.c */
 static inline struct vcpu_info *vcpu_info(unsigned int vcpu)
 {

@@ -10,6 +10,17 @@ void guest_start_secondary(void (*fn)(void));
 void mm_init(void);
 void report_checks(void);
 
+/* Beside domain 0 we begin when it has bound our port for the store: else it would miss our end. */
+static void await_witness(void)
+{
+    struct evtchn_status s = { .dom = DOMID_SELF, .port = start_info->store_evtchn };
+    uint64_t end = now_ns(0) + PATIENCE_NS;
+
+    while (hc(event_channel_op, EVTCHNOP_status, &s) == 0 && s.status != EVTCHNSTAT_interdomain &&
+           now_ns(0) < end)
+        hc(sched_op, SCHEDOP_yield, 0);
+}
+
 void guest_start(struct start_info *si)
 {
     start_info = si;
@@ -19,6 +30,8 @@ void guest_start(struct start_info *si)
     traps_init();
     hc(vcpu_op, VCPUOP_stop_periodic_timer, 0,
        0); /* Xen starts with a tick of 10 ms, ours never has one */
+    if (!is_dom0())
+        await_witness();
     print("%s: start\n", guest_name);
     test_main();
     report_checks();

@@ -1,0 +1,98 @@
+/*
+ * Domain 0 beside a domain that does its worst (beside.tsv): while that lives, nothing of this one's changes,
+ * and no vCPU of it waits for long. When it has ended, it is taken to pieces if the hypervisor does that.
+ */
+#define __XEN_TOOLS__ 1 /* sysctl's structures */
+#include "guest.h"
+
+#include <xen/sysctl.h>
+
+#define TICK_NS 1000000UL
+#define LATE_NS 10000000UL          /* more is too much, whatever another domain does */
+#define SECOND_END_NS 20000000000UL /* of two that end at once we may be told once */
+
+/* A domain's ports for the store and the console wait for us, as for their daemons. */
+static unsigned int bind_to(domid_t dom, unsigned int port)
+{
+    struct evtchn_bind_interdomain op = { .remote_dom = dom, .remote_port = port };
+
+    CHECK_EQ(hc(event_channel_op, EVTCHNOP_bind_interdomain, &op), 0);
+    port_clear_pending(op.local_port); /* it is, at first */
+    return op.local_port;
+}
+
+/* An event over each port, and it answers. */
+static void greet(unsigned int store, unsigned int console)
+{
+    for (unsigned int i = 0; i < 2; i++) {
+        unsigned int port = i ? console : store;
+        uint64_t end;
+
+        CHECK_EQ(port_send(port), 0);
+        for (end = now_ns(0) + PATIENCE_NS; !port_pending(port) && now_ns(0) < end;)
+            hc(sched_op, SCHEDOP_yield, 0);
+        CHECK(port_pending(port));
+    }
+}
+
+/* Is it on the command line? */
+static bool is_for(const char *word)
+{
+    size_t len = 0;
+
+    while (word[len])
+        len++;
+    for (const char *s = (const char *)start_info->cmd_line; *s; s++)
+        if (memcmp(s, word, len) == 0 && (s[len] == ' ' || s[len] == '\0'))
+            return true;
+    return false;
+}
+
+static void audit(void)
+{
+    static char key = 'A';
+    struct xen_sysctl op = { .cmd = XEN_SYSCTL_debug_keys,
+                             .interface_version = XEN_SYSCTL_INTERFACE_VERSION };
+
+    set_xen_guest_handle(op.u.debug_keys.keys, &key);
+    op.u.debug_keys.nr_keys = 1;
+    CHECK_EQ(hc(sysctl, &op), 0);
+}
+
+void test_main(void)
+{
+    evtchn_port_t port = (evtchn_port_t)bind_virq(VIRQ_DOM_EXC, 0);
+    struct sched_poll poll = { .nr_ports = 1 };
+    uint64_t longest = 0, ticks = 0;
+    unsigned int store, nr_ends = is_for("twice") ? 2 : 1;
+    uint64_t until = ~0UL;
+
+    set_xen_guest_handle(poll.ports, &port);
+    attacks_begin();
+    store = bind_to(1, 1); /* it begins */
+    if (is_for("beside=domu"))
+        greet(store, bind_to(1, 2));
+    if (is_for("twice"))
+        bind_to(2, 1);
+    while (nr_ends > 0 && now_ns(0) < until) {
+        uint64_t late;
+
+        poll.timeout = now_ns(0) + TICK_NS;
+        hc(sched_op, SCHEDOP_poll, &poll);
+        late = now_ns(0);
+        late = late > poll.timeout ? late - poll.timeout : 0; /* less: an event came */
+        longest = late > longest ? late : longest;
+        if (++ticks % 64 == 0)
+            witness_check();
+        if (port_pending(port)) {
+            port_clear_pending(port);
+            nr_ends--;
+            until = now_ns(0) + SECOND_END_NS;
+        }
+        if (ticks % 512 == 0 && is_for("beside=fuzz")) /* meanwhile the others stand still */
+            audit();
+    }
+    print("witness: %lu ticks, woken at most %lu us late\n", ticks, longest / 1000);
+    if (is_for("icount")) /* else other programs on the real machine make us late as well */
+        CHECK(longest < LATE_NS);
+}
