@@ -13,7 +13,7 @@ $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 # What no guest waits for is small rather than fast.
 HV_SMALL := $(filter-out x86/boot,$(HV_INIT)) $(addprefix hypercall/,domctl domctl_vcpu domctl_memory cpu_policy sysctl hypfs_op platform_op version vcpu_ops) \
     domain/debug domain/main domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
-    irq/irq emulate/policy x86/cpu x86/smp x86/ioapic x86/fpu \
+    hypercall/sched_op paging/foreign x86/hvmap x86/efi irq/irq emulate/policy emulate/msr x86/cpu x86/serial x86/smp x86/ioapic x86/fpu \
     event/evtchn x86/context x86/start_cpus event/audit paging/audit grant/audit x86/watchdog lib/cmdline lib/format
 $(HV_SMALL:%=$(BUILD)/hypervisor/%.o): HV_OPTIMIZE := -Os
 
@@ -32,7 +32,7 @@ HV_RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline -mretpoline-external-
 HV_OPTIMIZE := -O2
 HV_CFLAGS = -std=gnu11 $(HV_OPTIMIZE) -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
     -mgeneral-regs-only -fpie -fvisibility=hidden -include hypervisor/lib/hidden.h -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
-    $(HV_RETPOLINE) -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables -fno-align-jumps -fno-align-loops \
+    $(HV_RETPOLINE) -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables -fno-align-functions -fno-align-jumps -fno-align-loops \
     -ffunction-sections $(HV_WARN)
 
 $(BUILD)/hypervisor/%.o: hypervisor/%.c $(MAKEFILE_LIST) | $(BUILD)/include

@@ -110,6 +110,12 @@ no_room:
     return true;
 }
 
+/* For the ways that are seldom gone, once. */
+static noinline bool bounce_rarely(struct vcpu *v, const struct guest_callback *cb, bool mask_events)
+{
+    return bounce(v, cb->address, GUEST_CS64, mask_events, 0, 0);
+}
+
 static bool bounce_trap(struct vcpu *v, unsigned int vector)
 {
     const struct guest_trap *t = &v->arch.traps[vector];
@@ -171,7 +177,7 @@ void deliver_nmis(struct vcpu *v)
     }
     if (atomic_load(&v->nmi_pending) && !a->nmi_masked) {
         atomic_store(&v->nmi_pending, false);
-        a->nmi_masked = bounce(v, a->nmi_cb.address, GUEST_CS64, true, 0, 0) || bounce_trap(v, 2);
+        a->nmi_masked = bounce_rarely(v, &a->nmi_cb, true) || bounce_trap(v, 2);
     }
 }
 
@@ -183,30 +189,36 @@ void deliver_event(struct vcpu *v)
                      arch_guest_regs()->rip);
 }
 
-/* SYSCALL or SYSENTER; where the kernel wants none an exception, of an instruction so long. */
-static hot_inline void fast_syscall(const struct guest_callback *cb, unsigned int vector,
-                                    unsigned int bytes)
+/* Where the kernel wants none SYSCALL and SYSENTER are exceptions, of an instruction so long. */
+static void no_syscall(unsigned int vector, unsigned int bytes)
 {
-    if (unlikely(!bounce(current, cb->address, GUEST_CS64, cb->mask_events, 0, 0))) {
-        arch_guest_regs()->rip -= bytes;
-        arch_inject_exception(current, vector, 0);
-    }
+    arch_guest_regs()->rip -= bytes;
+    arch_inject_exception(current, vector, 0);
 }
 
 void syscall_from_user(struct cpu_user_regs *regs)
 {
-    fast_syscall(&current->arch.syscall_cb, 6, 2);
+    const struct guest_callback *cb = &current->arch.syscall_cb;
+
+    if (unlikely(!bounce(current, cb->address, GUEST_CS64, cb->mask_events, 0, 0)))
+        no_syscall(6, 2);
 }
 
 void syscall32_from_guest(struct cpu_user_regs *regs)
 {
-    fast_syscall(&current->arch.syscall32_cb, 6, 2);
+    const struct guest_callback *cb = &current->arch.syscall32_cb;
+
+    if (!bounce_rarely(current, cb, cb->mask_events))
+        no_syscall(6, 2);
 }
 
 void sysenter_from_guest(struct cpu_user_regs *regs)
 {
+    const struct guest_callback *cb = &current->arch.sysenter_cb;
+
     regs->rflags = guest_rflags(regs->rflags & ~RFLAGS_TF);
-    fast_syscall(&current->arch.sysenter_cb, 13, 0);
+    if (!bounce_rarely(current, cb, cb->mask_events))
+        no_syscall(13, 0);
 }
 
 /* IRETQ to the guest faulted: bad selector, address or flags. It is told by the failsafe callback. */
