@@ -41,13 +41,16 @@ static void after_decrease(struct fuzzer *f, struct call *c, long rc)
         slot_give(c->list[k], 1UL << c->order);
 }
 
-/* The frames are ours only if we find our numbers in the list. */
+/*
+ * The frames are ours only if we find their numbers in the list: where another call's structure was read
+ * in place of ours, ours still has the pfns that we wrote, which as frames may be of the kernel's image.
+ */
 static void after_populate(struct fuzzer *f, struct call *c, long rc)
 {
     const uint64_t *list = c->arg;
 
     for (long k = 0; k < rc && k < (long)c->n; k++)
-        for (uint64_t j = 0; j < 1UL << c->order; j++)
+        for (uint64_t j = 0; list[k] != c->list[k] && j < 1UL << c->order; j++)
             slot_take(list[k] + j);
 }
 
@@ -98,7 +101,7 @@ static void make_populate(struct fuzzer *f, struct call *c, uint64_t sub)
 
     *c = (struct call){ .nr = NR(memory_op), .args = { sub }, .after = after_populate, .n = n };
     for (unsigned int k = 0; k < n; k++)
-        list[k] = slot_pfn((unsigned int)below(f, NR_SLOTS));
+        list[k] = c->list[k] = slot_pfn((unsigned int)below(f, NR_SLOTS));
     c->arg = list;
     c->order = chance(f, 8) ? (unsigned int)below(f, 3) : 0;
     set_xen_guest_handle(r.extent_start, list);
@@ -111,13 +114,14 @@ static void make_populate(struct fuzzer *f, struct call *c, uint64_t sub)
 static void after_exchange(struct fuzzer *f, struct call *c, long rc)
 {
     const struct xen_memory_exchange *x = c->arg;
-    uint64_t done = x->nr_exchanged, out = (done << c->order) >> c->order_out;
+    uint64_t from = c->more[0], done = x->nr_exchanged;
 
-    if (done > c->n) /* it was somewhere else */
-        done = out = 0;
-    for (uint64_t k = 0; k < done; k++)
+    if (done > c->n) /* refused */
+        return;
+    for (uint64_t k = from; k < done; k++)
         slot_give(c->list[k], 1UL << c->order);
-    for (uint64_t k = 0; k < out; k++)
+    /* before `from` are still our pfns: as after_populate() */
+    for (uint64_t k = from << c->order >> c->order_out; k < done << c->order >> c->order_out; k++)
         for (uint64_t j = 0; j < 1UL << c->order_out; j++)
             slot_take(x->out.extent_start.p[k] + j);
 }
@@ -149,6 +153,7 @@ static void make_exchange(struct fuzzer *f, struct call *c, uint64_t sub)
     c->args[1] = pointer(f, x, sizeof(*x));
     if (c->args[1] != (uint64_t)x) /* it is read there, and answered */
         x->nr_exchanged = 0;
+    c->more[0] = x->nr_exchanged;
 }
 
 static void make_memory_question(struct fuzzer *f, struct call *c, uint64_t sub)
