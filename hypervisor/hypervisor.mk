@@ -13,7 +13,7 @@ $(HV_INIT_OBJ): HV_AFTER = objcopy --prefix-alloc-sections=.init $@
 # What no guest waits for is small rather than fast.
 HV_SMALL := $(filter-out x86/boot,$(HV_INIT)) $(addprefix hypercall/,domctl domctl_vcpu domctl_memory cpu_policy sysctl hypfs_op platform_op version vcpu_ops) \
     domain/debug domain/main domain/policy irq/pci irq/physdev console/console console/debug_key console/panic \
-    hypercall/sched_op paging/foreign x86/hvmap x86/efi irq/irq emulate/policy emulate/msr x86/cpu x86/serial x86/smp x86/ioapic x86/fpu \
+    hypercall/sched_op paging/foreign sched/time x86/hvmap x86/efi irq/irq emulate/policy emulate/msr x86/cpu x86/serial x86/smp x86/ioapic x86/fpu \
     event/evtchn x86/context x86/start_cpus event/audit paging/audit grant/audit x86/watchdog lib/cmdline lib/format
 $(HV_SMALL:%=$(BUILD)/hypervisor/%.o): HV_OPTIMIZE := -Os
 

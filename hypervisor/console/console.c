@@ -147,7 +147,8 @@ static void emit_locked(const char *prefix, char *text)
         const char *from = text;
 
         for (; *text && *text != '\n'; text++)
-            if ((unsigned char)*text < ' ' && *text != '\t')
+            if (((unsigned char)*text < ' ' && *text != '\t') || *text == 0x7f ||
+                (unsigned char)(*text - 0x80) < 0x20) /* C1: a terminal's escape, too */
                 *text = '?';
         append(prefix, (uint32_t)strlen(prefix));
         append(from, (uint32_t)(text - from));

@@ -39,6 +39,7 @@ static unsigned int evtchn_walk(bool all)
 
     spin_lock(&domain_list_lock);
     for (struct domain *d = domain_list; d; d = d->next) {
+        unsigned int lines = 0; /* not so many that a domain could have it take long */
         unsigned long flags = spin_lock_irqsave(&d->event_lock);
 
         for_each_vcpu (d, v)
@@ -57,7 +58,7 @@ static unsigned int evtchn_walk(bool all)
             flags = spin_lock_irqsave(&d->event_lock);
             ok = port_ok(d, port);
             bad += !ok;
-            if (!ok || (all && chn->state != ECS_FREE))
+            if (!ok || (all && chn->state != ECS_FREE && lines++ < 256))
                 print(LOG_INFO, "d%u port %u: %s%s vcpu %u d%u %u%s%s\n", d->domain_id, port,
                       ok ? "" : "WRONG ", names[chn->state], chn->vcpu,
                       chn->remote                 ? chn->remote->domain_id

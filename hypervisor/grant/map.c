@@ -229,6 +229,8 @@ int grant_domain_relinquish(struct domain *d)
 {
     struct grant_table *t = d->grant;
 
+    spin_lock(&t->lock); /* whoever has not seen yet that d dies has counted his use now */
+    spin_unlock(&t->lock);
     if (t->relinquish_handle == 0 && t->nr_handles)
         flush_mapper(d); /* of what went with the tables; nobody runs on them any more */
     while (t->relinquish_handle < t->nr_handles) {
@@ -297,6 +299,8 @@ static void hold(struct active *a, const struct mapping *m, void *data)
 
 void grant_audit_held(paging_held_fn *fn) { for_all_mappings(hold, &fn); }
 
+#define PRINT_MAX 64u /* of a domain; nobody may have it take longer */
+
 void grant_print(void)
 {
     spin_lock(&domain_list_lock);
@@ -304,10 +308,11 @@ void grant_print(void)
         print(LOG_INFO, "d%u: %u grant frames of %u, %u mapped by others; maps or has mapped %u",
               d->domain_id, d->grant->nr_frames, d->max_grant_frames, d->grant->nr_mapped,
               d->grant->nr_handles);
-        for (grant_handle_t h = 0; h < READ_ONCE(d->grant->nr_handles); h++) {
-            struct mapping m = *mapping_at(d->grant, h);
+        for (grant_handle_t h = 0, n = 0; h < READ_ONCE(d->grant->nr_handles) && n < PRINT_MAX;
+             h++) {
+            struct mapping m = *mapping_at(d->grant, h); /* maybe in change */
 
-            if (m.flags)
+            if (m.flags && m.granter && n++ < PRINT_MAX)
                 print(LOG_INFO, "  handle %u: grant %u of d%u, flags 0x%x", h, m.ref,
                       m.granter->domain_id, m.flags);
         }

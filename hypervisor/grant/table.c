@@ -97,8 +97,8 @@ void grant_domain_destroy(struct domain *d)
         page_put(mfn_to_page(virt_to_mfn(t->shared[i])));
         xfree_pages(t->active[i], ACTIVE_BYTES);
     }
-    for (uint32_t h = 0; h < t->nr_handles; h += MAPPINGS_PER_FRAME)
-        free_page(t->maptrack[h / MAPPINGS_PER_FRAME]);
+    for (uint32_t f = 0; t->maptrack && f < d->max_maptrack_frames && t->maptrack[f]; f++)
+        free_page(t->maptrack[f]); /* the last one may be there for a map that was refused */
     xfree_pages(t->maptrack, d->max_maptrack_frames * sizeof(*t->maptrack));
     xfree_pages(t, sizeof(*t));
 }
@@ -111,7 +111,7 @@ static struct domain *table_of(struct domain *caller, domid_t id, int16_t *statu
     struct domain *d = domain_get_by_id(caller, id);
 
     *status = d ? GNTST_okay : GNTST_bad_domain;
-    if (d && d != caller && !caller->is_privileged) {
+    if (d && policy_check(caller, d, RIGHT_GRANTS)) {
         domain_put(d);
         *status = GNTST_permission_denied;
         d = NULL;

@@ -92,8 +92,11 @@ int l1_update_rw(struct domain *d, struct domain *owner, pte_t *p, pte_t old, pt
     mfn_t m = _mfn(pte_mfn(new));
     struct page_info *pg = mfn_to_page(m);
     bool ram = mfn_valid(m), stored;
+    int rc = !ram && (new &PTE_RW) ? mmio_check(d, new) : 0;
 
-    if (!ram && (new &PTE_RW) && mmio_check(d, new) == L1E_READ_ONLY)
+    if (rc < 0)
+        return rc;
+    if (rc == L1E_READ_ONLY)
         new &= ~PTE_RW;
     if (ram && (new &PTE_RW)) {
         if (PGC_OWNER(atomic_load(&pg->count_info)) != owner->domain_id)

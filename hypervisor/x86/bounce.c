@@ -111,7 +111,8 @@ no_room:
 }
 
 /* For the ways that are seldom gone, once. */
-static noinline bool bounce_rarely(struct vcpu *v, const struct guest_callback *cb, bool mask_events)
+static noinline bool bounce_rarely(struct vcpu *v, const struct guest_callback *cb,
+                                   bool mask_events)
 {
     return bounce(v, cb->address, GUEST_CS64, mask_events, 0, 0);
 }

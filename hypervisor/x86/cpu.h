@@ -114,8 +114,11 @@ pte_t *hv_entry(uint64_t va, unsigned int level, uint64_t user);
 extern void *(*hv_table_alloc)(void);
 /** Map [va, va + bytes) to maddr in hv_root, with the biggest pages that fit, where nothing is. */
 void hv_map(uint64_t va, uint64_t maddr, uint64_t bytes, uint64_t flags);
-/** This CPU goes to the root cr3: all but global entries of its TLB are gone. */
-void load_root(uint64_t cr3);
+/**
+ * This CPU goes to the root cr3: all but global entries of its TLB are gone, and so is what v's views (NULL:
+ * nobody's) showed that is so no more. With GUARD_ROOT interrupts are off.
+ */
+void load_root(uint64_t cr3, struct vcpu *v);
 
 /** C begins here: head.S gives the addresses of the boot information and of the image. */
 noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entry_tsc);
@@ -186,9 +189,10 @@ bool views_create(struct vcpu *v);
 void views_destroy(struct vcpu *v);
 /** The root that ring 0 is on in v's kernel or user mode. */
 uint64_t view_root(struct vcpu *v, bool kernel) __attribute__((no_caller_saved_registers));
-/** Both show v's L4s as they are now, or that entry for va: goes with each flush of the TLB. */
+/** Both show v's L4s as they are now; interrupts are off. */
 void view_refresh(struct vcpu *v);
-void view_refresh_page(struct vcpu *v, uint64_t va);
+/** The same for the entry for va of who is loaded here. */
+void view_refresh_page(uint64_t va);
 /** Ring 0 missed va in the view it is on. True: it is there now. */
 bool view_fault(struct vcpu *v, uint64_t va);
 /** The root that ring 0 is on in v's kernel or user mode. */

@@ -312,12 +312,13 @@ trap_save:
  * to it: its frame still holds all but the general registers, which are the guest's own now.
  */
 trap_in_hv:
-        lfence
         push    %rax
         lea     iret_to_guest(%rip), %rax
         cmp     %rax, 16(%rsp)
         pop     %rax
+        movq    $0, -8(%rsp)            /* it may be a guest's, and guests may see this stack */
         je      1f
+        lfence
         sub     $REGS_error_code, %rsp
         SAVE_GPRS
         CALL_ON_FRAME trap_from_hv
@@ -326,6 +327,7 @@ trap_return_hv:
         add     $REGS_rip, %rsp
         iretq
 1:      swapgs
+        lfence
         ENTER_ROOT
         mov     %gs:ENTRY_regs, %rsp
         SAVE_GPRS
@@ -396,7 +398,11 @@ FUNC(E(trap_ist))
         mov     %cr3, %rdx
         cmp     %rax, %rdx
         je      trap_return_hv
-        mov     REGS_rflags(%rsp), %rax /* nothing else was changed */
+        mov     9 * 8(%r15), %rax       /* entry */
+        testb   $GUARD_VERW, ENTRY_guards(%rax)
+        jz      4f
+        verw    ENTRY_verw(%rax)
+4:      mov     REGS_rflags(%rsp), %rax /* nothing else was changed */
         mov     %rax, 6 * 8(%r15)
         mov     REGS_r15(%rsp), %rax
         mov     %rax, 8(%r15)
@@ -409,6 +415,8 @@ FUNC(E(trap_ist))
         mov     %rax, %cr3
         pop     %r15
         pop     %rax
+        movq    $0, -8(%rsp)
+        movq    $0, -16(%rsp)
         add     $8, %rsp
         iretq
 #endif

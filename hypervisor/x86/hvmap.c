@@ -143,8 +143,10 @@ void view_refresh(struct vcpu *v)
     view_show(&v->arch.views[true], v->arch.cr3_kernel);
 }
 
-void view_refresh_page(struct vcpu *v, uint64_t va)
+void view_refresh_page(uint64_t va)
 {
+    unsigned long flags = arch_irq_save(); /* a flush in between would be undone */
+    struct vcpu *v = vcpu_loaded_here();
     unsigned int n = pt_index(va, 4);
 
     for (unsigned int i = 0; v && i < 2; i++) {
@@ -153,14 +155,17 @@ void view_refresh_page(struct vcpu *v, uint64_t va)
         if ((w->root[n] & PTE_US) && !is_ours(n))
             w->root[n] = view_entry(w, n);
     }
+    arch_irq_restore(flags);
 }
 
 uint64_t view_root(struct vcpu *v, bool kernel)
 {
     struct view *w = &v->arch.views[kernel];
+    unsigned long flags = arch_irq_save(); /* as above */
 
     if (w->cr3 != vcpu_root(v, kernel))
         view_show(w, vcpu_root(v, kernel));
+    arch_irq_restore(flags);
     return virt_to_maddr(w->root);
 }
 
@@ -181,11 +186,14 @@ bool view_fault(struct vcpu *v, uint64_t va)
 
 /* ---- the TLB of this CPU; entries of guests are never global ---- */
 
-void load_root(uint64_t cr3)
+void load_root(uint64_t cr3, struct vcpu *v)
 {
     struct pcpu *c = this_pcpu();
     uint64_t time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
 
+    if (guard_root() &&
+        v) /* what it reads now may be stamped, so not before the clock has ticked */
+        view_refresh(v);
     write_cr(3, cr3);
     c->tlb_flush_time = time; /* others rely on it: not before it is true */
     c->nr_cr3_loads++;
@@ -195,9 +203,7 @@ void arch_flush_tlb_local(void)
 {
     unsigned long flags = arch_irq_save(); /* vcpu_unload_here() would be undone */
 
-    if (guard_root() && vcpu_loaded_here())
-        view_refresh(vcpu_loaded_here());
-    load_root(read_cr(3));
+    load_root(read_cr(3), vcpu_loaded_here());
     this_pcpu()->nr_tlb_flushes++;
     arch_irq_restore(flags);
 }
@@ -207,6 +213,6 @@ void arch_flush_tlb_page_local(uint64_t va)
 {
     this_pcpu()->nr_tlb_page_flushes++;
     if (guard_root())
-        view_refresh_page(vcpu_loaded_here(), va);
+        view_refresh_page(va);
     invlpg(va);
 }

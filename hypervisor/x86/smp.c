@@ -9,9 +9,9 @@
 #include "x86/lapic.h"
 #include "x86/vectors.h"
 
-/* In place of an address to be flushed; not canonical. */
-#define FLUSH_ALL UINT64_MAX
-#define FLUSH_CACHES (UINT64_MAX - 1)
+/* In place of the page to be flushed: where none begins. */
+#define FLUSH_ALL 1u
+#define FLUSH_CACHES 2u
 
 struct pcpu pcpus[NR_CPUS];
 _Atomic uint64_t cpus_online = 1;
@@ -96,7 +96,7 @@ static void flush(uint64_t mask, uint64_t va)
 
 void arch_cache_writeback(uint64_t cpus) { flush(cpus, FLUSH_CACHES); }
 void arch_flush_tlb_mask(uint64_t mask) { flush(mask, FLUSH_ALL); }
-void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va) { flush(mask, va); }
+void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va) { flush(mask, va & PAGE_MASK); }
 
 /* ---- the state of a vCPU that another CPU has ---- */
 

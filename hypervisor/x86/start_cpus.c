@@ -93,7 +93,7 @@ noreturn void ap_start(void)
     wrmsr(MSR_GS_BASE, CPU_AREA(id));
     cpu_setup_descriptors(id, CPU_STACK_END(id));
     cpu_setup_msrs();
-    load_root(virt_to_maddr(hv_root));
+    load_root(virt_to_maddr(hv_root), NULL);
     lapic_init();
     atomic_fetch_or(&cpus_online, 1ULL << id);
     tsc_compare(1, 2 * NR_TSC_ROUNDS);

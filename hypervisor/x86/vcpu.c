@@ -45,7 +45,7 @@ void vcpu_unload_here(void)
 
     if (v && v != c->running) {
         fpu_switch(v, NULL);
-        load_root(virt_to_maddr(hv_root));
+        load_root(virt_to_maddr(hv_root), NULL);
         left(v);
         atomic_store(&loaded[c->id], NULL);
     }
@@ -76,11 +76,15 @@ uint64_t arch_vcpu_root(const struct vcpu *v) { return vcpu_root(v, v->arch.kern
 
 void arch_vcpu_roots_changed(struct vcpu *v)
 {
+    unsigned long flags = 0;
+
     if (v != current)
         return;
     if (guard_root())
-        view_refresh(v);
-    load_root(own_root(v, v->arch.kernel_mode));
+        flags = arch_irq_save();
+    load_root(own_root(v, v->arch.kernel_mode), v);
+    if (guard_root())
+        arch_irq_restore(flags);
 }
 
 /* Pages without a frame get `hole`. */
