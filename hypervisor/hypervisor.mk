@@ -29,10 +29,11 @@ HV_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/
     -Ihypervisor -Ihypervisor/x86 -I$(BUILD)/hypervisor/x86 -D__XEN_TOOLS__ $(if $(filter n,$(DEBUG)),-DNDEBUG)
 # Indirect calls go through entry.S's thunks.
 HV_RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline -mretpoline-external-thunk,-mindirect-branch=thunk-extern -mindirect-branch-register)
+HV_DENSE := $(if $(findstring clang,$(CC)),,-fno-align-functions -fno-align-jumps -fno-align-loops)
 HV_OPTIMIZE := -O2
 HV_CFLAGS = -std=gnu11 $(HV_OPTIMIZE) -g -ffreestanding -fno-stack-protector -fno-common -mno-red-zone \
     -mgeneral-regs-only -fpie -fvisibility=hidden -include hypervisor/lib/hidden.h -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
-    $(HV_RETPOLINE) -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables -fno-align-functions -fno-align-jumps -fno-align-loops \
+    $(HV_RETPOLINE) -fno-strict-aliasing -fno-delete-null-pointer-checks -fcf-protection=none -fno-jump-tables $(HV_DENSE) \
     -ffunction-sections $(HV_WARN)
 
 $(BUILD)/hypervisor/%.o: hypervisor/%.c $(MAKEFILE_LIST) | $(BUILD)/include

@@ -192,7 +192,7 @@ bool va_range_usable(uint64_t start, uint64_t end)
 
 bool elf_parse(struct elf_kernel *k, const void *image, size_t image_bytes)
 {
-    struct elf_header h;
+    struct elf_header h = { .phnum = 0 };
     uint64_t start, len;
 
     *k = (struct elf_kernel){ .image = image, .image_bytes = image_bytes };
