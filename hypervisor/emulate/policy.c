@@ -267,7 +267,7 @@ static bool row_ok(struct policy_row *row, const struct policy_row *max, uint64_
         if (reg[EAX] > max->reg[EAX] || (ext && reg[EAX] < row->leaf))
             return false;
     if ((row->leaf == 0 || ext) &&
-        memcmp(&reg[EBX], &max->reg[EBX], 12)) /* another vendor's MSRs */
+        memcmp(&reg[EBX], &max->reg[EBX], 12) != 0) /* another vendor's MSRs */
         return false;
     return row->leaf != 0x80000008 ||
            ((reg[EAX] & 0xff) <= (max->reg[EAX] & 0xff) && reg[EAX] >> 8 <= max->reg[EAX] >> 8);

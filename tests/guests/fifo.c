@@ -55,7 +55,7 @@ static void refusals(void)
     CHECK_EQ(refused(~0UL, 0, 0), -EINVAL);
     CHECK_EQ(refused(1UL << 40, 0, 0), -EINVAL);
     CHECK_EQ(expand_array(good), -EOPNOTSUPP); /* XSA-188: nothing was left by those */
-    CHECK_EQ(port_send(port_a), 0); /* still two-level */
+    CHECK_EQ(port_send(port_a), 0);            /* still two-level */
     CHECK(port_pending(port_b));
     port_clear_pending(port_b);
     fifo_on(1);

@@ -41,8 +41,9 @@ STUB_HC(hc_grant_table_op, 20)
 /* As x86/entry.S does it. */
 static inline void hypercall_dispatch(struct cpu_user_regs *regs)
 {
-    long rc = (regs->rax < NR_HYPERCALLS ? hypercall_table[regs->rax] : hc_none)(
-        regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
+    long rc =
+        (regs->rax < NR_HYPERCALLS ? hypercall_table[regs->rax]
+                                   : hc_none)(regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
 
     if (rc == -ERESTART && regs->rax != __HYPERVISOR_get_debugreg)
         regs->rip -= 2;
