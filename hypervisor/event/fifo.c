@@ -196,6 +196,7 @@ static int control_set(struct domain *d, uint32_t id, mfn_t m, uint32_t offset, 
             fifo_begin_locked(d, *f);
             *f = NULL;
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): begun above, if it was not */
         ed->fifo->vcpu[id].block = (void *)((char *)mfn_to_virt(m) + offset);
         hold_frame(d, ed->fifo, m);
         spin_unlock(&ed->fifo_lock);

@@ -5,6 +5,7 @@
 
 #define MAP_KINDS (GNTMAP_host_map | GNTMAP_device_map)
 #define PTE_AVAIL_SHIFT 9
+/* NOLINTNEXTLINE(misc-redundant-expression) */
 _Static_assert(PTE_AVAIL == 7ULL << PTE_AVAIL_SHIFT, "the guest's bits");
 #define PTE_OF_GRANT (PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX)
 
@@ -37,6 +38,7 @@ static grant_handle_t handle_find(struct domain *d)
     if (frame >= d->max_maptrack_frames)
         return NO_HANDLE;
     if (t->maptrack == NULL)
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is a table of pointers */
         t->maptrack = xmalloc_pages(d->max_maptrack_frames * sizeof(*t->maptrack));
     if (t->maptrack == NULL)
         return NO_HANDLE;

@@ -99,6 +99,7 @@ void grant_domain_destroy(struct domain *d)
     }
     for (uint32_t f = 0; t->maptrack && f < d->max_maptrack_frames && t->maptrack[f]; f++)
         free_page(t->maptrack[f]); /* the last one may be there for a map that was refused */
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is a table of pointers */
     xfree_pages(t->maptrack, d->max_maptrack_frames * sizeof(*t->maptrack));
     xfree_pages(t, sizeof(*t));
 }

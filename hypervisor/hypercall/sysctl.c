@@ -214,12 +214,13 @@ static void hw_cap_fill(uint32_t cap[8])
 static long op_physinfo(struct xen_sysctl *s)
 {
     struct xen_sysctl_physinfo *op = &s->u.physinfo;
-    uint32_t core, socket;
+    uint32_t core, socket, threads;
 
     apic_id_bits(&core, &socket);
+    threads = cpus_beside_first(core) ?: 1;
     *op = (struct xen_sysctl_physinfo){
-        .threads_per_core = cpus_beside_first(core),
-        .cores_per_socket = cpus_beside_first(socket) / cpus_beside_first(core),
+        .threads_per_core = threads,
+        .cores_per_socket = cpus_beside_first(socket) / threads,
         .nr_cpus = cpus_beside_first(31),
         .max_cpu_id = nr_cpu_ids() - 1,
         .nr_nodes = 1,
