@@ -323,10 +323,17 @@ static size_t guest_line_locked(struct domain *d, const char *p, size_t len)
     return i + (p[i] == '\n');
 }
 
+/* What a line of a domain's takes, so that it does not wait for the port with interrupts off. */
+static bool has_room_locked(void)
+{
+    return !irq_driven || TX_BYTES - (tx_end - tx_begin) >= GUEST_LINE_BYTES + 32;
+}
+
 static long console_write(uint64_t count, uint64_t buffer)
 {
     struct domain *d = current->domain;
     char chunk[64]; /* bounds the time with interrupts off */
+    bool full;
 
     while (count) {
         size_t len = MIN(count, sizeof(chunk));
@@ -335,7 +342,10 @@ static long console_write(uint64_t count, uint64_t buffer)
         if (copy_from_guest(chunk, _gva(buffer), len))
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
-        if (d->console_line) {
+        full = d->console_line && !has_room_locked();
+        if (full) {
+            len = 0; /* it comes again, behind what the interrupt has brought */
+        } else if (d->console_line) {
             len = guest_line_locked(d, chunk, len);
         } else {
             tx_text(chunk, len);
@@ -344,7 +354,7 @@ static long console_write(uint64_t count, uint64_t buffer)
         spin_unlock_irqrestore(&console_lock, flags);
         count -= len;
         buffer += len;
-        if (count && hypercall_preempt_check())
+        if (full || (count && hypercall_preempt_check()))
             return hypercall_continue(__HYPERVISOR_console_io, 3,
                                       (uint64_t[]){ CONSOLEIO_write, count, buffer });
     }

@@ -20,8 +20,8 @@ uint32_t console_log_read(uint32_t *at, char *buf, uint32_t size);
 void console_log_clear(uint32_t at);
 
 /**
- * HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; privileged only, else -EPERM. A domain with
- * d->console_line may write in any case, with (dN) before each line.
+ * HYPERVISOR_console_io: CONSOLEIO_write / CONSOLEIO_read; for who has RIGHT_CONSOLE, else -EPERM. A domain
+ * with d->console_line may write in any case, whole lines with (dN) before each.
  */
 long hc_console_io(uint64_t cmd, uint64_t count, uint64_t buffer, uint64_t a4, uint64_t a5);
 

@@ -403,10 +403,10 @@ static void test_lines_of_a_domain_that_may_write_are_whole_and_prefixed(void)
     CU_ASSERT_STRING_EQUAL(log_since(from), "(d1) one\n");
     print(LOG_ERR, "in between");
     guest_writes(dom0, "domain 0's");
-    guest_writes(domu, " and more\n\na\1b\n");
+    guest_writes(domu, " and more\n\na\1b\x7f\x80\x9b\xa0\n");
     CU_ASSERT_STRING_EQUAL(
         log_since(from),
-        "(d1) one\n(XEN) in between\ndomain 0's\n(d1) two and more\n(d1) \n(d1) a?b\n");
+        "(d1) one\n(XEN) in between\ndomain 0's\n(d1) two and more\n(d1) \n(d1) a?b???\xa0\n");
     fake_preempt_every = 1;
     guest_writes(domu, "many\nlines\nof it");
     fake_preempt_every = 0;
@@ -424,6 +424,41 @@ static void test_lines_of_a_domain_that_may_write_are_whole_and_prefixed(void)
     CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_read, 5, (uint64_t)guest_buf, 0, 0), -EPERM);
     CU_ASSERT_EQUAL(hc_console_io(2, 5, (uint64_t)guest_buf, 0, 0), -EPERM);
     CU_ASSERT_EQUAL(hc_console_io(CONSOLEIO_write, 5, 0, 0, 0), -EFAULT);
+    fake_current(dom0->vcpu[0]);
+    domu->console_line = NULL;
+}
+
+static void test_a_domain_does_not_wait_for_the_port_with_interrupts_off(void)
+{
+    char line[512], text[101];
+    unsigned int lines = 0;
+    size_t from;
+    long rc = 0;
+
+    setup();
+    from = log_now();
+    domu->console_line = line;
+    domu->console_len = 0;
+    memset(text, 'x', sizeof(text));
+    strcpy(text + 99, "\n");
+    memcpy(guest_buf, text, 100);
+    fake_current(domu->vcpu[0]);
+    room = waits = 0;
+    while (rc == 0 && lines < 1000) {
+        rc = hc_console_io(CONSOLEIO_write, 100, (uint64_t)guest_buf, 0, 0);
+        lines += rc == 0;
+    }
+    CU_ASSERT_EQUAL(rc, -ERESTART);
+    CU_ASSERT_TRUE(lines > 100 && lines < 1000);
+    CU_ASSERT_EQUAL(waits, 0);
+    for (unsigned int i = 0; rc == -ERESTART && i < 1000; i++) {
+        room = 16;
+        interrupt();
+        rc = hc_console_io(CONSOLEIO_write, fake_continued_args[1], fake_continued_args[2], 0, 0);
+    }
+    CU_ASSERT_EQUAL(rc, 0);
+    CU_ASSERT_EQUAL(waits, 0);
+    CU_ASSERT_EQUAL(strlen(log_since(from)), (lines + 1) * strlen("(d1) \n") + (lines + 1) * 99);
     fake_current(dom0->vcpu[0]);
     domu->console_line = NULL;
 }
@@ -629,6 +664,7 @@ int main(void)
     T(test_console_io_refuses_and_changes_nothing);
     T(test_domain_0s_output_is_unprefixed_and_preempted);
     T(test_lines_of_a_domain_that_may_write_are_whole_and_prefixed);
+    T(test_a_domain_does_not_wait_for_the_port_with_interrupts_off);
     T(test_the_log_has_messages_and_nothing_that_domains_write);
     T(test_the_log_keeps_the_newest);
     T(test_random_traffic_loses_nothing);

@@ -414,6 +414,13 @@ static void test_what_is_not_granted_is_not_mapped(void)
     teardown();
 }
 
+static void test_a_map_that_was_refused_leaves_nothing_behind(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(map(m, g, 9, VA, GNTMAP_host_map), GNTST_general_error);
+    teardown(); /* counts */
+}
+
 static void test_without_a_page_table_entry_nothing_is_mapped(void)
 {
     uint64_t p, hv = HV_VIRT_START, l1;
@@ -943,6 +950,12 @@ static void test_tables_of_others_are_for_the_privileged(void)
     CU_ASSERT_EQUAL(op(c, GNTTABOP_get_version, 1), 0);
     CU_ASSERT_EQUAL(args.get_version.version, 1);
     CU_ASSERT_EQUAL(fake_refs(g->d), 1);
+    g->d->roles = ROLE_HARDWARE; /* which c has not */
+    CU_ASSERT_EQUAL(setup_table(c, 1, 2), GNTST_permission_denied);
+    CU_ASSERT_EQUAL(query_size(c, 1), GNTST_permission_denied);
+    CU_ASSERT_EQUAL(op(c, GNTTABOP_get_version, 1), -EPERM);
+    g->d->roles = 0;
+    CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     args.setup = (struct gnttab_setup_table){ .dom = DOMID_SELF, .nr_frames = 1 };
     args.setup.frame_list.p = NULL;
     CU_ASSERT_EQUAL(op(m, GNTTABOP_setup_table, 1), 0);
@@ -1217,6 +1230,7 @@ int main(void)
     TEST(a_mapping_shows_in_entry_pte_and_references);
     TEST(one_may_map_what_one_grants_oneself);
     TEST(what_is_not_granted_is_not_mapped);
+    TEST(a_map_that_was_refused_leaves_nothing_behind);
     TEST(without_a_page_table_entry_nothing_is_mapped);
     TEST(what_was_mapped_there_is_let_go);
     TEST(only_an_entry_like_its_own_is_removed);

@@ -731,6 +731,17 @@ static void test_a_range_that_becomes_read_only_holds_for_all_later_mappings(voi
     teardown();
 }
 
+static void test_a_range_that_is_taken_away_does_not_become_writable_again(void)
+{
+    setup();
+    make_read_only_mmio();
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, P | PTE_US | UNCACHED)), 0);
+    d->nr_iomem = 0;
+    CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, W | PTE_US | UNCACHED)), -EPERM);
+    CU_ASSERT_EQUAL(table(l1)[0], pte_make(MMIO_MFN, P | PTE_US | UNCACHED));
+    teardown();
+}
+
 static void test_cache_attributes(void)
 {
     uint64_t m, shared = mfn_x(INVALID_MFN);
@@ -1546,6 +1557,7 @@ int main(void)
     CU_ADD_TEST(s, test_ram_in_the_place_of_read_only_mmio_has_its_references_back);
     CU_ADD_TEST(s, test_read_only_mmio_must_be_permitted_as_well);
     CU_ADD_TEST(s, test_a_range_that_becomes_read_only_holds_for_all_later_mappings);
+    CU_ADD_TEST(s, test_a_range_that_is_taken_away_does_not_become_writable_again);
     CU_ADD_TEST(s, test_cache_attributes);
     CU_ADD_TEST(s, test_a_frame_once_shared_is_flushed_before_its_next_use);
     CU_ADD_TEST(s, test_l1tf_keeps_unsafe_addresses_out_of_entries_not_present);
