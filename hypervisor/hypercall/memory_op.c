@@ -206,8 +206,11 @@ static long exchange_step(struct domain *d, const struct xen_memory_exchange *x,
 
     for (i = 0; rc > 0 && i < in_per; i++)
         rc = remove_extents(d, &x->in, x->nr_exchanged + i, 1, &stolen);
-    for (i = 0; rc > 0 && i<out_per; i += rc> 0)
+    for (i = 0; rc > 0 && i < out_per; i++) {
         rc = add_extents(d, &x->out, first + i, 1, true);
+        if (rc <= 0)
+            break; /* i are there */
+    }
     while (rc < 0 && i-- > 0) /* what the guest uses already stays its own */
         if (remove_extents(d, &x->out, first + i, 1, &undone) > 0) {
             /* the extent's last frame comes first */

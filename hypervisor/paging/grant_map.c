@@ -57,9 +57,9 @@ int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, boo
     }
     pte_store(p, &old, new, PTE_SET);
     pg = mfn_to_page(m);
+    /* none of them is the last one: the caller has its own */
     if (writable)
-        atomic_fetch_sub(&pg->type_info,
-                         1); /* none of them is the last one: the caller has its own */
+        atomic_fetch_sub(&pg->type_info, 1);
     atomic_fetch_sub(&pg->count_info, 1);
     return 0;
 }

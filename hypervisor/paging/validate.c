@@ -60,8 +60,8 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
 
     if (e & L1E_BAD)
         return -EINVAL;
-    if (pg == NULL ||
-        !(atomic_load(&pg->count_info) & PGC_RAM)) /* others' devices are not mapped */
+    /* others' devices are not mapped */
+    if (pg == NULL || !(atomic_load(&pg->count_info) & PGC_RAM))
         return owner != d && owner->domain_id != DOMID_IO ? -EPERM : mmio_check(d, e);
     if ((e & PTE_CACHE) && !may_map_uncached(d))
         return -EINVAL;

@@ -157,8 +157,8 @@ int paging_relinquish(struct domain *d)
     int rc;
     mfn_t m;
 
-    spin_lock(
-        &d->mmu_lock); /* who found it alive is done with its tables; nobody begins any more */
+    /* who found it alive is done with its tables; nobody begins any more */
+    spin_lock(&d->mmu_lock);
     spin_unlock(&d->mmu_lock);
     for_each_vcpu (d, v) {
         vcpu_drop_gdt(v);

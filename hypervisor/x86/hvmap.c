@@ -191,8 +191,8 @@ void load_root(uint64_t cr3, struct vcpu *v)
     struct pcpu *c = this_pcpu();
     uint64_t time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
 
-    if (guard_root() &&
-        v) /* what it reads now may be stamped, so not before the clock has ticked */
+    /* the views after that: what they read may be let go of, and stamped, until the clock ticks */
+    if (guard_root() && v)
         view_refresh(v);
     write_cr(3, cr3);
     c->tlb_flush_time = time; /* others rely on it: not before it is true */
