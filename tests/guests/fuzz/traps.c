@@ -10,16 +10,19 @@ struct gprs {
 
 /* ---- one instruction from a page of its own ---- */
 
+/* rsi and rdi, which string instructions use, are where rbx is: not what the compiler left in them. */
 static void run_code(struct fuzzer *f, struct gprs *r, const void *bytes, unsigned int n)
 {
+    uint64_t rsi = r->rbx, rdi = r->rbx;
+
     memcpy(f->code, bytes, n);
     f->code[n] = 0xc3;
     f->in_code = true;
-    __asm__ volatile("push %%rbp\n mov %%rsp, %%rbp\n call *%4\n mov %%rbp, %%rsp\n pop %%rbp\n"
+    __asm__ volatile("push %%rbp\n mov %%rsp, %%rbp\n call *%6\n mov %%rbp, %%rsp\n pop %%rbp\n"
                      "pushq $0x202\n popfq"
-                     : "+a"(r->rax), "+c"(r->rcx), "+d"(r->rdx), "+b"(r->rbx)
+                     : "+a"(r->rax), "+c"(r->rcx), "+d"(r->rdx), "+b"(r->rbx), "+S"(rsi), "+D"(rdi)
                      : "r"((uint64_t)f->code)
-                     : "memory", "cc", "rsi", "rdi", "r8", "r9", "r10", "r11");
+                     : "memory", "cc", "r8", "r9", "r10", "r11");
 }
 
 enum operands { ANY, MSR, PORT, SELECTOR, CR3, LOAD, STORE, ENTRY, FLAGS, XCR, DR, FETCH };
