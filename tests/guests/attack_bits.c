@@ -64,7 +64,7 @@ static void each_bit(void)
         { "", "l4.taken", "l4.roads-differ", "l4.misread" },
     };
     /* RW US A D, software's three, NX; an L1's cache attributes and G (which is dropped) */
-    const uint64_t of_l1 = (is_dom0() ? BITS(3, 4) | BIT(7) : 0) | BIT(8);
+    const uint64_t of_l1 = (has_device() ? BITS(3, 4) | BIT(7) : 0) | BIT(8);
     const uint64_t common = BITS(1, 2) | BITS(5, 6) | BITS(9, 11) | BIT(63) | (l1tf ? 0 : BIT(0));
 
     for (unsigned int level = 1; level <= 4; level++) {
@@ -211,6 +211,7 @@ static void one_cache_attribute(void)
 
 static void cache_attributes(void)
 {
+    const uint64_t device_maddr = (is_dom0() ? 0xb8UL : DRIVER_MFN) << 12;
     unsigned int refused = 0, misread = 0;
 
     for (unsigned int n = 0; n < 8; n++) {
@@ -219,8 +220,8 @@ static void cache_attributes(void)
         for (unsigned int device = 0; device < 2; device++)
             for (unsigned int rw = 0; rw < 2; rw++)
                 for (unsigned int i = 0; i < nr_roads; i++) {
-                    uint64_t val =
-                        (device ? 0xb8000 : virt_to_maddr(data)) | attr | (rw ? PTE_FLAGS : PTE_RO);
+                    uint64_t val = (device ? device_maddr : virt_to_maddr(data)) | attr |
+                                   (rw ? PTE_FLAGS : PTE_RO);
                     long rc = road_go(&roads[i], 1, val, PTE(other, PTE_RO));
 
                     if (rc == NO_ROAD)
@@ -336,7 +337,7 @@ void test_main(void)
     pairs();
     superpages();
     not_present();
-    if (is_dom0())
+    if (has_device())
         cache_attributes();
     else
         one_cache_attribute();

@@ -346,7 +346,7 @@ static void domains(void)
     attack("domid.tables-of", tables, 0);
     attack("domid.mmuext", ext, 0);
     attack("domid.mmuext-io", hc(mmuext_op, &op, 1, 0, DOMID_IO), -EPERM);
-    attack("domid.own-frame-for-io", map_as(val, DOMID_IO), is_dom0() ? -EBUSY : -EPERM);
+    attack("domid.own-frame-for-io", map_as(val, DOMID_IO), has_device() ? -EBUSY : -EPERM);
     attack("domid.own-id", map_as(val, own), -ESRCH);
     attack("domid.nobody", map_as(val, 2), -ESRCH);
     attack("domid.own-tables", hc(mmu_update, &u, 1, 0, DOMID_SELF | (own + 1UL) << 16), 0);
@@ -565,8 +565,8 @@ static void shared_page(void)
             n += use_way(way, mfn, copy_page) == 0;
     CHECK_EQ(update_va(shared_info, ENTRY(mfn, PTE_FLAGS), UVMF_TLB_FLUSH | UVMF_ALL), 0);
     attack("shared-info.used-unwritable", n, 0);
-    attack("shared-info.uncached", map_way(2, mfn), is_dom0() ? -EACCES : -EINVAL);
-    attack("shared-info.for-io", map_way(4, mfn), is_dom0() ? -EBUSY : -EPERM);
+    attack("shared-info.uncached", map_way(2, mfn), has_device() ? -EACCES : -EINVAL);
+    attack("shared-info.for-io", map_way(4, mfn), has_device() ? -EBUSY : -EPERM);
     attack("shared-info.mapped", map_way(1, mfn), 0);
     witness_check();
 }

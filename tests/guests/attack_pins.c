@@ -38,7 +38,7 @@ static uint64_t entry_of(unsigned int t, unsigned int i)
     return i % 8 == 0   ? PTE(data, PTE_FLAGS)
            : i % 8 == 1 ? PTE(tables[t], PTE_RO)
            : i % 8 == 2 ? PTE(some(4, i + t), PTE_RO)
-           : i % 8 == 3 ? PTE(data, PTE_RO | (is_dom0() ? PTE_PCD : 0))
+           : i % 8 == 3 ? PTE(data, PTE_RO | (has_device() ? PTE_PCD : 0))
                         : 0;
 }
 

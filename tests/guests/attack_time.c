@@ -102,7 +102,7 @@ static void op_list(unsigned int cmd)
             ops[i].arg2.nr_ents = i & 1 ? 8192 : 0;
         }
     }
-    if (cmd == MMUEXT_FLUSH_CACHE_GLOBAL && !is_dom0()) { /* for those with devices */
+    if (cmd == MMUEXT_FLUSH_CACHE_GLOBAL && !has_device()) { /* for those with devices */
         CHECK_EQ(hc(mmuext_op, ops, ARRAY_SIZE(ops), &done, DOMID_SELF), -EACCES);
         return;
     }

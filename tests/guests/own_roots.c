@@ -20,19 +20,6 @@ __asm__(".pushsection .user, \"ax\"\n"
 static uint64_t *l3[NR_SLOTS + 1]; /* of each slot, and one to take another's place */
 static char *page[NR_SLOTS + 1];
 
-static bool has_word(const char *line, const char *word)
-{
-    for (; *line; line++) {
-        const char *a = line, *b = word;
-
-        for (; *b && *a == *b; a++)
-            b++;
-        if (*b == '\0' && (*a == '\0' || *a == ' '))
-            return true;
-    }
-    return false;
-}
-
 static bool is_affected(void)
 {
     static xen_commandline_t line;

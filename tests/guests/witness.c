@@ -1,10 +1,12 @@
 /*
  * Domain 0 beside a domain that does its worst (beside.tsv): while that lives, nothing of this one's changes,
  * and no vCPU of it waits for long. When it has ended, it is taken to pieces if the hypervisor does that.
+ * A driver domain is given what it drives: ports and frames of the PC's that nobody misses here.
  */
-#define __XEN_TOOLS__ 1 /* sysctl's structures */
+#define __XEN_TOOLS__ 1 /* the structures of domctl and sysctl */
 #include "guest.h"
 
+#include <xen/domctl.h>
 #include <xen/sysctl.h>
 
 #define TICK_NS 1000000UL
@@ -35,17 +37,26 @@ static void greet(unsigned int store, unsigned int console)
     }
 }
 
-/* Is it on the command line? */
-static bool is_for(const char *word)
-{
-    size_t len = 0;
+static bool is_for(const char *word) { return has_word((const char *)start_info->cmd_line, word); }
 
-    while (word[len])
-        len++;
-    for (const char *s = (const char *)start_info->cmd_line; *s; s++)
-        if (memcmp(s, word, len) == 0 && (s[len] == ' ' || s[len] == '\0'))
-            return true;
-    return false;
+#define VGA_PORT 0x3c0
+#define NR_VGA_PORTS 0x20
+#define NR_DRIVER_MFNS 0x10
+
+/* All of what it may have, before it begins. */
+static void assign_device(domid_t dom)
+{
+    struct xen_domctl ports = { .cmd = XEN_DOMCTL_ioport_permission,
+                                .interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+                                .domain = dom,
+                                .u.ioport_permission = { VGA_PORT, NR_VGA_PORTS, 1 } };
+    struct xen_domctl mfns = { .cmd = XEN_DOMCTL_iomem_permission,
+                               .interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+                               .domain = dom,
+                               .u.iomem_permission = { DRIVER_MFN, NR_DRIVER_MFNS, 1 } };
+
+    CHECK_EQ(hc(domctl, &ports), 0);
+    CHECK_EQ(hc(domctl, &mfns), 0);
 }
 
 static void audit(void)
@@ -69,6 +80,8 @@ void test_main(void)
 
     set_xen_guest_handle(poll.ports, &port);
     attacks_begin();
+    if (is_for("driver"))
+        assign_device(1);
     store = bind_to(1, 1); /* it begins */
     if (is_for("beside=domu"))
         greet(store, bind_to(1, 2));

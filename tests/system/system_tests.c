@@ -598,7 +598,8 @@ static bool take_word(char *text, const char *word)
 /*
  * The same table for a domain beside domain 0: in place of the hypervisor's arguments are the words of the
  * domain's module, and perhaps words for us. twice: two such domains; icount: an instruction is a nanosecond, so
- * that what the witness sees of time is the hypervisor's doing. Domain 0 is the witness, with two vCPUs.
+ * that what the witness sees of time is the hypervisor's doing. Domain 0 is the witness, with two vCPUs; to a
+ * domain with role=driver it gives a device.
  */
 static void add_beside(const struct guest_line *g, const char *name_part)
 {
@@ -606,8 +607,10 @@ static void add_beside(const struct guest_line *g, const char *name_part)
     size_t before = nr_tests;
     struct test *t;
 
-    snprintf(here.name, sizeof(here.name), "beside-%.40s%s", g->name,
-             strstr(g->arguments, "icount") != NULL ? "-icount" : "");
+    bool driver = strstr(g->arguments, "role=driver") != NULL;
+
+    snprintf(here.name, sizeof(here.name), "beside-%.30s%s%s", g->name,
+             strstr(g->arguments, "icount") != NULL ? "-icount" : "", driver ? "-driver" : "");
     strcpy(here.arguments, "dom0_max_vcpus=2 dom0_mem=64M");
     add_guest(&here, name_part);
     if (nr_tests == before)
@@ -619,6 +622,10 @@ static void add_beside(const struct guest_line *g, const char *name_part)
     snprintf(t->module, sizeof(t->module), "%s.elf domain=%s console %s -- %s", g->name, g->name,
              g->arguments, g->kernel_arguments);
     t->scenario.modules[0] = t->module;
+    if (driver) {
+        strcat(t->kernel_cmdline, " driver");
+        strcat(t->module, " driver");
+    }
     if (take_word(t->module, "icount")) {
         t->scenario.qemu = "-icount shift=0,sleep=off";
         strcat(t->kernel_cmdline, " icount");

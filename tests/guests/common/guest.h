@@ -138,6 +138,13 @@ extern char hypercall_page[];
 /* ---- start.c: what the hypervisor handed over ---- */
 extern struct start_info *start_info;
 static inline bool is_dom0(void) { return start_info->flags & SIF_INITDOMAIN; }
+bool has_word(const char *line, const char *word); /* is the word, whole, in it? */
+/* Has it memory that is no RAM? Domain 0, and driver domains (system_tests.c gives them the word): */
+#define DRIVER_MFN 0xfd000UL /* where PCI devices have their memory; here none has */
+static inline bool has_device(void)
+{
+    return is_dom0() || has_word((const char *)start_info->cmd_line, "driver");
+}
 /* An answer that is right, too: for a domain without privileges, to what wants some. */
 static inline bool not_permitted(long rc) { return !is_dom0() && rc == -EPERM; }
 extern struct shared_info *shared_info; /* mapped by start.c */

@@ -5,6 +5,19 @@ struct start_info *start_info;
 static char shared_info_page[PAGE_SIZE] __attribute__((aligned(4096)));
 struct shared_info *shared_info = (void *)shared_info_page;
 
+bool has_word(const char *line, const char *word)
+{
+    for (; *line; line++) {
+        const char *a = line, *b = word;
+
+        for (; *b && *a == *b; a++)
+            b++;
+        if (*b == '\0' && (*a == '\0' || *a == ' '))
+            return true;
+    }
+    return false;
+}
+
 void guest_start(struct start_info *si);
 void guest_start_secondary(void (*fn)(void));
 void mm_init(void);
