@@ -51,6 +51,3 @@ hypercall_fn HYPERCALLS(HANDLER);
 
 /** The domain behind d in the list (NULL: the first) with a reference, that on d is dropped; or NULL. */
 struct domain *domain_next(struct domain *d);
-
-/** How long CPU cpu has idled since boot, in ns; 0 if it is not online. */
-uint64_t cpu_idle_ns(uint32_t cpu);

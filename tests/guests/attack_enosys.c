@@ -203,14 +203,14 @@ static const struct sub {
     { "mmu_update", call_mmu_update, -ENOSYS, 15, 7, false },
     { "platform_op", call_platform, -ENOSYS,
       BIT(XENPF_settime64) | BIT(XENPF_firmware_info) | BIT(XENPF_enter_acpi_sleep) |
-          BIT(XENPF_get_cpuinfo) | BIT(XENPF_getidletime) | BIT(XENPF_cpu_online) |
-          BIT(XENPF_cpu_offline),
+          BIT(XENPF_get_cpuinfo),
       255, false },
     { "platform_op.version", call_platform_version, -EACCES, 0, 255, false },
     { "platform_op.firmware", call_firmware, -EINVAL, 0x3e, 255, false },
     { "sysctl", call_sysctl, -ENOSYS,
       ~(BIT(0) | BIT(XEN_SYSCTL_tbuf_op) | BIT(XEN_SYSCTL_perfc_op) | BIT(13) |
-        BIT(XEN_SYSCTL_lockprof_op) | BIT(24) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28)) &
+        BIT(XEN_SYSCTL_getcpuinfo) | BIT(XEN_SYSCTL_availheap) | BIT(XEN_SYSCTL_lockprof_op) |
+        BIT(24) | BIT(XEN_SYSCTL_get_cpu_levelling_caps) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28)) &
           (BIT(30) - 1),
       255, false },
     { "hypfs_op", call_hypfs, -EOPNOTSUPP,
