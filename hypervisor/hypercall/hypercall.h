@@ -8,13 +8,6 @@ typedef long hypercall_fn(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, ui
 extern hypercall_fn *const hypercall_table[NR_HYPERCALLS]; /* hc_none where there is none */
 long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5); /* -ENOSYS */
 
-/** What the table has under a number, for tests and readers. */
-struct hypercall {
-    const char *name; /* NULL: the ABI has no such number */
-    const char *note; /* why it is not there; NULL: it is */
-};
-extern const struct hypercall hypercall_names[NR_HYPERCALLS];
-
 /* Who we say we are: XENVER_version and its kin, and hypfs_op's /buildinfo. */
 #define XEN_MAJOR 4u
 #define XEN_MINOR 17u
