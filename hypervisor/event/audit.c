@@ -65,8 +65,8 @@ static unsigned int evtchn_walk(bool all)
                       : chn->state == ECS_UNBOUND ? chn->num
                                                   : d->domain_id,
                       chn->state == ECS_UNBOUND ? 0 : chn->num,
-                      port_is_pending(d, port) ? " pending" : "",
-                      port_is_masked(d, port) ? " masked" : "");
+                      port_test(d, port, EVTCHN_FIFO_PENDING) ? " pending" : "",
+                      port_test(d, port, EVTCHN_FIFO_MASKED) ? " masked" : "");
             spin_unlock_irqrestore(&d->event_lock, flags);
         }
     }

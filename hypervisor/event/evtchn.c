@@ -125,11 +125,6 @@ static int ports_grow(struct domain *d, evtchn_port_t port)
     return 0;
 }
 
-static struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
-{
-    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
-}
-
 /* fn(r) with the event_locks of the caller and of r->d as it is now: fn may change that. */
 static long run_locked(long (*fn)(struct request *r), struct request *r)
 {

@@ -210,22 +210,22 @@ long op_init_control(struct request *r)
     const struct evtchn_init_control *op = &r->u.init_control;
     struct domain *d = r->d;
     mfn_t m = gfn_to_mfn(d, _gfn(op->control_gfn));
-    uint32_t id = (uint32_t)array_index_nospec(op->vcpu, d->max_vcpus);
+    struct vcpu *v = domain_vcpu(d, op->vcpu);
     uint8_t link_bits = EVTCHN_FIFO_LINK_BITS;
     struct fifo *f;
     long rc;
 
-    if (id != op->vcpu || d->vcpu[id] == NULL)
+    if (v == NULL)
         return -ENOENT;
     if (op->offset > PAGE_SIZE - sizeof(struct evtchn_fifo_control_block) ||
         op->offset % sizeof(uint64_t) || !page_get_writable(d, m))
         return -EINVAL;
     f = xmalloc_pages(fifo_bytes(d)); /* whether it is the first is only known under the lock */
-    rc = f ? control_set(d, id, m, op->offset, NULL) : -ENOMEM;
+    rc = f ? control_set(d, v->vcpu_id, m, op->offset, NULL) : -ENOMEM;
     rc = rc
              ?: copy_to_guest(_gva(gva_x(r->arg) + offsetof(struct evtchn_init_control, link_bits)),
                               &link_bits, sizeof(link_bits));
-    rc = rc ?: control_set(d, id, m, op->offset, &f);
+    rc = rc ?: control_set(d, v->vcpu_id, m, op->offset, &f);
     xfree_pages(f, fifo_bytes(d));
     if (rc)
         page_put_writable(m);

@@ -103,9 +103,8 @@ static inline bool shared_test(const xen_ulong_t *map, uint64_t bit)
 void vcpu_mark_events_pending(struct vcpu *v);
 /** Wake those in SCHEDOP_poll for this port. */
 void wake_pollers(struct domain *d, evtchn_port_t port);
-/** The guest's view of a port that it can have; d's event_lock. */
-bool port_is_pending(const struct domain *d, evtchn_port_t port);
-bool port_is_masked(const struct domain *d, evtchn_port_t port);
+/** The guest's view of a port that it can have: EVTCHN_FIFO_PENDING or _MASKED, in either ABI; d's event_lock. */
+bool port_test(const struct domain *d, evtchn_port_t port, unsigned int bit);
 /** Nothing is pending and all is as for a new port; d's event_lock, and nobody delivers to it. */
 void port_reset(struct domain *d, evtchn_port_t port);
 

@@ -204,7 +204,7 @@ static long domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
 /** sendtrigger: an NMI. -ESRCH no such vCPU; -EINVAL power or sleep button, which PV has not; -ENOSYS. */
 static long domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
 {
-    struct vcpu *v = domctl_vcpu(d, op->u.sendtrigger.vcpu);
+    struct vcpu *v = domain_vcpu(d, op->u.sendtrigger.vcpu);
 
     if (v == NULL)
         return -ESRCH;
@@ -274,7 +274,7 @@ static long affinity_out(const struct xen_domctl_vcpuaffinity *a, uint64_t hard,
 static long domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *v = domctl_vcpu(d, a->vcpu);
+    struct vcpu *v = domain_vcpu(d, a->vcpu);
     uint64_t hard, soft;
     long rc = 0;
 
@@ -579,7 +579,7 @@ static long run(const struct domctl_entry *e, struct domain *d, struct xen_domct
         return e->fn(d, op);
     if (e->vcpu_fn == NULL)
         return -EOPNOTSUPP;
-    v = domctl_vcpu(d, op->u.vcpucontext.vcpu);
+    v = domain_vcpu(d, op->u.vcpucontext.vcpu);
     return v ? e->vcpu_fn(v, op) : -ESRCH;
 }
 

@@ -30,12 +30,6 @@ domctl_fn domctl_getpageframeinfo3, domctl_shadow_op;
 /** What XEN_DOMCTL_getdomaininfo and XEN_SYSCTL_getdomaininfolist tell of d; all of *info is set. */
 void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
-/** d's vCPU of that number, or NULL. */
-static inline struct vcpu *domctl_vcpu(const struct domain *d, uint32_t id)
-{
-    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
-}
-
 /** The guest's bitmap of CPUs or nodes; -EINVAL: too long, -EFAULT. What we have none of is cut off. */
 long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits);
 /** The other way; what is beyond our bits is cleared. */

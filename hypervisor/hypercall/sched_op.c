@@ -200,8 +200,7 @@ long vcpu_send_nmi(struct vcpu *v)
  */
 long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a5)
 {
-    struct domain *d = current->domain;
-    struct vcpu *v = id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
+    struct vcpu *v = domain_vcpu(current->domain, id);
 
     if (v == NULL)
         return -ENOENT;

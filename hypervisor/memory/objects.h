@@ -221,6 +221,11 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id);
 static inline void domain_get(struct domain *d) { atomic_fetch_add(&d->refs, 1); }
 /** Drop a reference; the last one frees the domain's structures. */
 void domain_put(struct domain *d);
+/** d's vCPU of that number, or NULL. */
+static inline struct vcpu *domain_vcpu(const struct domain *d, uint64_t id)
+{
+    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
+}
 
 /**
  * A guest is beyond repair: print why (rate limited), stop all its vCPUs with SHUTDOWN_crash.
