@@ -30,10 +30,11 @@ bool grant_is_mapped(const struct domain *d);
 void grant_domain_destroy(struct domain *d);
 
 /**
- * The machine frames [first, first + nr) of d's table, which grows as needed, into out. 0 or: -EINVAL
- * more than the limit allows, or d is dying; -ENOMEM; -ERESTART to call again (it has grown a bit).
+ * The machine frames [first, first + nr) of d's table, which grows as needed, to the guest's list at
+ * `to`. 0 or: -EINVAL more than the limit allows, or d is dying; -ENOMEM; -EFAULT; -ERESTART to call
+ * again (it has grown a bit).
  */
-int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *out);
+int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t to);
 
 /** Do counts and mappings hold together? Prints what does not; how many. All CPUs parked. */
 unsigned int grant_audit(void);

@@ -31,11 +31,13 @@ static int table_grow_locked(struct domain *d)
     return 0;
 }
 
-int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *out)
+int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t to)
 {
     struct grant_table *t = d->grant;
     int rc = 0;
 
+    if (nr == 0)
+        return 0;
     if (nr > d->max_grant_frames || first > d->max_grant_frames - nr || READ_ONCE(d->is_dying))
         return -EINVAL;
     spin_lock(&t->lock);
@@ -44,9 +46,12 @@ int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *ou
         if (rc == 0 && t->nr_frames < first + nr && hypercall_preempt_check())
             rc = -ERESTART;
     }
-    for (uint32_t i = 0; rc == 0 && i < nr; i++)
-        out[i] = virt_to_mfn(t->shared[first + i]);
     spin_unlock(&t->lock);
+    for (uint32_t i = 0; rc == 0 && i < nr; i++) {
+        xen_pfn_t frame = mfn_x(virt_to_mfn(t->shared[first + i])); /* they stay */
+
+        rc = copy_to_guest(gva_index(to, i, sizeof(frame)), &frame, sizeof(frame));
+    }
     return rc;
 }
 
@@ -69,8 +74,6 @@ int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_
 
 int grant_domain_create(struct domain *d)
 {
-    mfn_t first;
-
     d->grant = xmalloc_pages(sizeof(*d->grant));
     if (d->grant == NULL)
         return -ENOMEM;
@@ -79,7 +82,7 @@ int grant_domain_create(struct domain *d)
     d->grant->free_handle = NO_HANDLE;
     d->max_grant_frames = GRANT_FRAMES_DEFAULT;
     d->max_maptrack_frames = MAPTRACK_FRAMES_DEFAULT;
-    return grant_shared_frames(d, 0, 1, &first);
+    return table_grow_locked(d); /* nobody else knows of it yet */
 }
 
 bool grant_is_mapped(const struct domain *d) { return READ_ONCE(d->grant->nr_mapped) != 0; }
@@ -128,27 +131,14 @@ static struct domain *table_of(struct domain *caller, domid_t id, int16_t *statu
 static long op_setup_table(struct domain *caller, struct gnttab_setup_table *op)
 {
     struct domain *d = table_of(caller, op->dom, &op->status);
-    int rc = 0;
+    int rc;
 
     if (d == NULL)
         return 0;
-    if (op->nr_frames) {
-        mfn_t last;
-
-        rc = grant_shared_frames(d, op->nr_frames - 1, 1, &last);
-    }
-    for (uint32_t i = 0; rc == 0 && i < op->nr_frames; i++) {
-        xen_pfn_t frame = mfn_x(virt_to_mfn(d->grant->shared[i])); /* they stay */
-
-        if (copy_to_guest(gva_index(GVA_OF(op->frame_list), i, sizeof(frame)), &frame,
-                          sizeof(frame))) {
-            op->status = GNTST_bad_virt_addr;
-            break;
-        }
-    }
+    rc = grant_list_frames(d, 0, op->nr_frames, GVA_OF(op->frame_list));
     domain_put(d);
     if (rc && rc != -ERESTART)
-        op->status = GNTST_general_error;
+        op->status = rc == -EFAULT ? GNTST_bad_virt_addr : GNTST_general_error;
     return rc == -ERESTART ? rc : 0;
 }
 

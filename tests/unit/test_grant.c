@@ -866,7 +866,7 @@ static int query_size(const struct dom *x, domid_t id)
 
 static void test_the_table_grows_to_its_limit(void)
 {
-    mfn_t out[2];
+    guest_va_t list = _gva((uint64_t)(uintptr_t)&frames[100]);
 
     setup();
     CU_ASSERT_EQUAL(query_size(g, DOMID_SELF), 0);
@@ -882,11 +882,11 @@ static void test_the_table_grows_to_its_limit(void)
     CU_ASSERT_EQUAL(setup_table(g, DOMID_SELF, 0), 0);
     CU_ASSERT_EQUAL(query_size(g, 1), 0);
     CU_ASSERT_EQUAL(args.size.nr_frames, 64);
-    CU_ASSERT_EQUAL(grant_shared_frames(g->d, 62, 2, out), 0);
-    CU_ASSERT_EQUAL(mfn_x(out[1]), frames[63]);
-    CU_ASSERT_EQUAL(grant_shared_frames(g->d, 63, 2, out), -EINVAL);
-    CU_ASSERT_EQUAL(grant_shared_frames(g->d, ~0u, 2, out), -EINVAL);
-    CU_ASSERT_EQUAL(grant_shared_frames(m->d, 1, 2, out), 0); /* grows as well */
+    CU_ASSERT_EQUAL(grant_list_frames(g->d, 62, 2, list), 0);
+    CU_ASSERT_EQUAL(frames[101], frames[63]);
+    CU_ASSERT_EQUAL(grant_list_frames(g->d, 63, 2, list), -EINVAL);
+    CU_ASSERT_EQUAL(grant_list_frames(g->d, ~0u, 2, list), -EINVAL);
+    CU_ASSERT_EQUAL(grant_list_frames(m->d, 1, 2, list), 0); /* grows as well */
     CU_ASSERT_EQUAL(query_size(m, DOMID_SELF), 0);
     CU_ASSERT_EQUAL(args.size.nr_frames, 3);
     grant(g, 8, m, page(g), 0);
@@ -1023,7 +1023,6 @@ static void test_when_memory_is_out(void)
 {
     static mfn_t taken[NR_FRAMES];
     unsigned int n = 0;
-    mfn_t out;
 
     setup();
     grant(g, 8, m, page(g), 0);
@@ -1032,7 +1031,7 @@ static void test_when_memory_is_out(void)
     for (unsigned int i = 0; i < 3; i++) { /* for the table of handles; for some; for both */
         CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map), i < 2 ? GNTST_no_space : GNTST_okay);
         CU_ASSERT_EQUAL(setup_table(g, DOMID_SELF, 2), GNTST_general_error);
-        CU_ASSERT_EQUAL(grant_shared_frames(g->d, 1, 1, &out), -ENOMEM);
+        CU_ASSERT_EQUAL(grant_list_frames(g->d, 1, 1, _gva(0)), -ENOMEM);
         CU_ASSERT_EQUAL(in_use(g, 8), i < 2 ? 0 : RW_USE);
         CU_ASSERT_EQUAL(fake_refs(g->d), 1);
         if (i == 0) /* 1024 pointers */

@@ -825,7 +825,6 @@ static void test_questions_about_another_domain(void)
 {
     domid_t *id = (void *)guest.bytes;
     struct xen_vnuma_topology_info vnuma = { .domid = 7 };
-    struct xen_add_to_physmap physmap = { .domid = 7 };
 
     setup();
     *id = 7;
@@ -841,17 +840,11 @@ static void test_questions_about_another_domain(void)
     CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -EINVAL);
     vnuma = (struct xen_vnuma_topology_info){ .domid = 99 };
     CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -ESRCH);
-    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -EACCES);
-    physmap.space = XENMAPSPACE_gmfn_foreign;
-    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -ENOSYS);
-    physmap = (struct xen_add_to_physmap){ .domid = 99 };
-    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -ESRCH);
     fake_current(other->vcpu[0]);
     *id = 0;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, va(id), 0), -EPERM);
-    vnuma.domid = physmap.domid = 0;
+    vnuma.domid = 0;
     CU_ASSERT_EQUAL(memop(XENMEM_get_vnumainfo, &vnuma, sizeof(vnuma)), -EPERM);
-    CU_ASSERT_EQUAL(memop(XENMEM_add_to_physmap, &physmap, sizeof(physmap)), -EPERM);
     fake_current(v0);
     teardown();
 }
