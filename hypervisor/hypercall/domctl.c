@@ -121,12 +121,9 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
         blocked = why & VPF_BLOCKED ? blocked : 0;
     }
     info->flags |= blocked;
-    if (domain_is_dead(d))
-        info->flags |= XEN_DOMINF_dying;
-    if (READ_ONCE(d->pause_count))
-        info->flags |= XEN_DOMINF_paused;
-    if (d->roles == ROLE_STORE)
-        info->flags |= XEN_DOMINF_xs_domain;
+    info->flags |= domain_is_dead(d) ? XEN_DOMINF_dying : 0;
+    info->flags |= READ_ONCE(d->pause_count) ? XEN_DOMINF_paused : 0;
+    info->flags |= d->roles == ROLE_STORE ? XEN_DOMINF_xs_domain : 0;
     if (READ_ONCE(d->shutdown_told))
         info->flags |= XEN_DOMINF_shutdown | (d->shutdown_code & XEN_DOMINF_shutdownmask)
                                                  << XEN_DOMINF_shutdownshift;
@@ -420,55 +417,36 @@ static void iomem_set(struct mfn_range *r, uint64_t first, uint64_t last)
     WRITE_ONCE(r->first, first);
 }
 
-static struct mfn_range *iomem_unused(struct domain *d)
+/* Put [first, last] among d's ranges, or take it out. Each stays in its place but for what that changes. */
+static long iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow)
 {
-    uint32_t i = 0;
+    struct mfn_range now[NR_IOMEM_RANGES], more[2] = { { first, last } };
+    uint32_t nr = d->nr_iomem, nr_more = allow;
 
-    while (i < d->nr_iomem && d->iomem[i].first <= d->iomem[i].last)
-        i++;
-    return i < NR_IOMEM_RANGES ? &d->iomem[i] : NULL;
-}
-
-static void iomem_use(struct domain *d, struct mfn_range *r, uint64_t first, uint64_t last)
-{
-    iomem_set(r, first, last);
-    if (r == &d->iomem[d->nr_iomem])
-        __atomic_store_n(&d->nr_iomem, d->nr_iomem + 1, __ATOMIC_RELEASE);
-}
-
-static long iomem_remove(struct domain *d, uint64_t first, uint64_t last)
-{
-    for (uint32_t i = 0; i < d->nr_iomem; i++) {
-        struct mfn_range *r = &d->iomem[i], *above, was = *r;
-
-        if (first > was.last || last < was.first)
-            continue;
-        if (first <= was.first) {
-            iomem_set(r, MIN(last, was.last) + 1, was.last);
-            continue;
-        }
-        if (last < was.last) { /* two are left; no other range is concerned */
-            above = iomem_unused(d);
-            if (above == NULL)
-                return -ENOMEM;
-            iomem_use(d, above, last + 1, was.last);
-        }
-        WRITE_ONCE(r->last, first - 1);
-    }
-    return 0;
-}
-
-static long iomem_add(struct domain *d, uint64_t first, uint64_t last)
-{
-    struct mfn_range *r = iomem_unused(d);
-
-    if (iomem_has(d, first, last))
+    if (allow && iomem_has(d, first, last))
         return 0;
-    if (r == NULL)
+    for (uint32_t i = 0; i < nr; i++) {
+        now[i] = d->iomem[i];
+        if (first > now[i].last || last < now[i].first)
+            continue;
+        if (first > now[i].first && last < now[i].last) /* two are left */
+            more[nr_more++] = (struct mfn_range){ last + 1, now[i].last };
+        if (first > now[i].first)
+            now[i].last = first - 1;
+        else
+            now[i].first = last + 1; /* beyond its last one: unused */
+    }
+    for (uint32_t i = 0; nr_more && i < NR_IOMEM_RANGES; i++)
+        if (i >= nr || now[i].first > now[i].last) {
+            now[i] = more[--nr_more];
+            nr = MAX(nr, i + 1);
+        }
+    if (nr_more)
         return -ENOMEM;
-    (void)iomem_remove(d, first,
-                       last); /* what is in already: at the ends of others, or whole ones */
-    iomem_use(d, r, first, last);
+    for (uint32_t i = 0; i < nr; i++)
+        if (memcmp(&now[i], &d->iomem[i], sizeof(now[i])) != 0)
+            iomem_set(&d->iomem[i], now[i].first, now[i].last);
+    __atomic_store_n(&d->nr_iomem, nr, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -489,7 +467,7 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
     last = first + p->nr_mfns - 1;
     if (!iomem_has(current->domain, first, last) || iomem_ro_meets(current->domain, first, last))
         return -EPERM;
-    return (p->allow_access ? iomem_add : iomem_remove)(d, first, last);
+    return iomem_change(d, first, last, p->allow_access);
 }
 
 /* ---- dispatch ---- */
