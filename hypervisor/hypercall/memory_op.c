@@ -274,13 +274,11 @@ static long op_claim_pages(guest_va_t arg)
 {
     struct xen_memory_reservation r;
     struct domain *d;
-    long rc;
+    long rc = copy_from_guest(&r, arg, sizeof(r));
 
-    if (copy_from_guest(&r, arg, sizeof(r)))
-        return -EFAULT;
-    if (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags)
-        return -EINVAL;
-    rc = target_get(r.domid, RIGHT_CONTROL, &d);
+    if (rc == 0 && (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags))
+        rc = -EINVAL;
+    rc = rc ?: target_get(r.domid, RIGHT_CONTROL, &d);
     if (rc)
         return rc;
     rc = domain_claim_pages(d, r.nr_extents);
@@ -339,11 +337,9 @@ static long op_acquire_resource(guest_va_t arg)
     struct xen_mem_acquire_resource r;
     struct domain *d;
     uint32_t most;
-    long rc;
+    long rc = copy_from_guest(&r, arg, sizeof(r));
 
-    if (copy_from_guest(&r, arg, sizeof(r)))
-        return -EFAULT;
-    rc = r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
+    rc = rc ?: r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
     if (rc)
         return rc;
     most = d->max_grant_frames;
@@ -366,11 +362,9 @@ static long op_get_vnumainfo(guest_va_t arg)
 {
     struct xen_vnuma_topology_info info;
     struct domain *d;
-    long rc;
+    long rc = copy_from_guest(&info, arg, sizeof(info));
 
-    if (copy_from_guest(&info, arg, sizeof(info)))
-        return -EFAULT;
-    rc = info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
+    rc = rc ?: info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     domain_put(d);
@@ -388,12 +382,11 @@ static long op_set_memory_map(guest_va_t arg)
     struct xen_foreign_memory_map new;
     uint8_t *map, *old = NULL;
     struct domain *d;
-    long rc;
+    long rc = copy_from_guest(&new, arg, sizeof(new));
 
-    if (copy_from_guest(&new, arg, sizeof(new)))
-        return -EFAULT;
-    rc = new.map.nr_entries > PAGE_SIZE / E820_BYTES ? -EINVAL
-                                                     : target_get(new.domid, RIGHT_MEMORY, &d);
+    if (rc == 0 && new.map.nr_entries > PAGE_SIZE / E820_BYTES)
+        rc = -EINVAL;
+    rc = rc ?: target_get(new.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     map = alloc_page();
