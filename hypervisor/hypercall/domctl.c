@@ -472,7 +472,7 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 
 /* ---- dispatch ---- */
 
-enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, KNOWN = 16 };
+enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16, KNOWN = 32 };
 
 #define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, NULL, right, flags }
 #define VCPU_OP(name, right, flags) [XEN_DOMCTL_##name] = { NULL, domctl_##name, right, flags }
@@ -520,18 +520,18 @@ static const struct domctl_entry {
     OP(iomem_permission, RIGHT_ASSIGN, 0),
     NOT_HERE(NONE),
     /* domctl_vcpu.c, cpu_policy.c */
-    VCPU_OP(setvcpucontext, RIGHT_CONTROL, NOT_SELF),
-    VCPU_OP(getvcpucontext, RIGHT_CONTROL, NOT_SELF),
+    VCPU_OP(setvcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpucontext, RIGHT_CONTROL, STOPPED),
     VCPU_OP(getvcpuinfo, RIGHT_INFO, OUT),
-    VCPU_OP(set_ext_vcpucontext, RIGHT_CONTROL, NOT_SELF),
+    VCPU_OP(set_ext_vcpucontext, RIGHT_CONTROL, STOPPED),
     VCPU_OP(get_ext_vcpucontext, RIGHT_CONTROL, NOT_SELF | OUT),
-    VCPU_OP(setvcpuextstate, RIGHT_CONTROL, NOT_SELF),
-    VCPU_OP(getvcpuextstate, RIGHT_CONTROL, NOT_SELF | OUT),
-    VCPU_OP(set_vcpu_msrs, RIGHT_CONTROL, NOT_SELF | OUT_ALWAYS),
+    VCPU_OP(setvcpuextstate, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpuextstate, RIGHT_CONTROL, STOPPED | OUT),
+    VCPU_OP(set_vcpu_msrs, RIGHT_CONTROL, STOPPED | OUT_ALWAYS),
     VCPU_OP(get_vcpu_msrs, RIGHT_CONTROL, NOT_SELF | OUT_ALWAYS),
     OP(set_cpu_policy, RIGHT_CONTROL, OUT_ALWAYS),
     OP(get_cpu_policy, RIGHT_CONTROL, OUT),
-    OP(settscinfo, RIGHT_CONTROL, NOT_SELF),
+    OP(settscinfo, RIGHT_CONTROL, STOPPED),
     OP(gettscinfo, RIGHT_CONTROL, OUT),
     /* domctl_memory.c */
     OP(getpageframeinfo3, RIGHT_MEMORY, OUT_ALWAYS),
@@ -551,14 +551,19 @@ VCPU_IS_FIRST(vcpu_msrs);
 
 static long run(const struct domctl_entry *e, struct domain *d, struct xen_domctl *op)
 {
-    struct vcpu *v;
+    struct vcpu *v = e->vcpu_fn ? domain_vcpu(d, op->u.vcpucontext.vcpu) : NULL;
+    long rc;
 
-    if (e->fn)
-        return e->fn(d, op);
-    if (e->vcpu_fn == NULL)
-        return -EOPNOTSUPP;
-    v = domain_vcpu(d, op->u.vcpucontext.vcpu);
-    return v ? e->vcpu_fn(v, op) : -ESRCH;
+    if (e->vcpu_fn && v == NULL)
+        return -ESRCH;
+    if (e->flags & STOPPED)
+        domain_pause(d);
+    if (v && (e->flags & STOPPED))
+        arch_vcpu_unload(v);
+    rc = v ? e->vcpu_fn(v, op) : e->fn ? e->fn(d, op) : -EOPNOTSUPP;
+    if (e->flags & STOPPED)
+        domain_unpause(d);
+    return rc;
 }
 
 static _Atomic bool busy; /* a CPU is at a domctl */
@@ -578,7 +583,7 @@ static long dispatch(const struct domctl_entry *e, struct xen_domctl *op)
     }
     rc = d ? policy_check(caller, d, e->right) : 0;
     if (rc == 0)
-        rc = d == caller && (e->flags & NOT_SELF) ? -EINVAL : run(e, d, op);
+        rc = d == caller && (e->flags & (NOT_SELF | STOPPED)) ? -EINVAL : run(e, d, op);
     if (d)
         domain_put(d);
     return rc;

@@ -4,8 +4,9 @@
  *
  * Each sub-operation is a function domctl_NAME(d, op), with a row in domctl.c's table:
  *   d   the domain that op->domain names, with a reference, over which the caller has the row's right;
- *       NULL if the row is flagged NO_TARGET; not the caller's own (-EINVAL) if NOT_SELF. Those of
- *       VCPU_OP rows are given its vCPU instead that the structure names: -ESRCH
+ *       NULL if the row is flagged NO_TARGET; not the caller's own (-EINVAL) if NOT_SELF or STOPPED.
+ *       Those of VCPU_OP rows are given its vCPU instead that the structure names: -ESRCH. STOPPED: d
+ *       is paused meanwhile, and all of the vCPU's state in memory
  *   op  a private copy of the guest's structure: the only one to be looked at. What is changed in it
  *       goes back to the guest if the row is flagged OUT (after 0) or OUT_ALWAYS (after any result,
  *       -ERESTART too: so a preempted one keeps its progress there). The structure was writable when

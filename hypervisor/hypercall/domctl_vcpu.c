@@ -11,13 +11,6 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
-/* Have all of v's state in memory, until domain_unpause(). */
-static void vcpu_stop(struct vcpu *v)
-{
-    domain_pause(v->domain);
-    arch_vcpu_unload(v);
-}
-
 bool domain_has_run(struct domain *d)
 {
     struct vcpu_runstate_info r;
@@ -60,7 +53,6 @@ long domctl_setvcpucontext(struct vcpu *v, struct xen_domctl *op)
         return -ENOMEM;
     rc = gva_x(from) ? copy_from_guest(c, from, sizeof(*c)) : 0;
     if (rc == 0) {
-        vcpu_stop(v);
         spin_lock(&d->lock);
         if (gva_x(from) == 0)
             vcpu_reset_locked(v);
@@ -69,7 +61,6 @@ long domctl_setvcpucontext(struct vcpu *v, struct xen_domctl *op)
         if (gva_x(from) && rc == 0)
             (c->flags & VGCF_online ? vcpu_pause_clear : vcpu_pause_set)(v, VPF_DOWN);
         spin_unlock(&d->lock);
-        domain_unpause(d);
     }
     xfree_pages(c, sizeof(*c));
     return or_again(rc);
@@ -83,13 +74,11 @@ long domctl_getvcpucontext(struct vcpu *v, struct xen_domctl *op)
 
     if (c == NULL)
         return -ENOMEM;
-    vcpu_stop(v);
     rc = v->is_initialised ? 0 : -ENODATA;
     if (rc == 0)
         arch_vcpu_get_context(v, c);
     if (!(atomic_load(&v->pause_flags) & VPF_DOWN))
         c->flags |= VGCF_online;
-    domain_unpause(v->domain);
     rc = rc ?: copy_to_guest(GVA_OF(op->u.vcpucontext.ctxt), c, sizeof(*c));
     xfree_pages(c, sizeof(*c));
     return rc;
@@ -125,12 +114,10 @@ long domctl_set_ext_vcpucontext(struct vcpu *v, struct xen_domctl *op)
         !va_is_canonical(e->syscall32_callback_eip) || !va_is_canonical(e->sysenter_callback_eip) ||
         (e->size >= offsetof(struct xen_domctl_ext_vcpucontext, mcg_cap) + 8 && e->mcg_cap))
         return -EINVAL;
-    domain_pause(v->domain);
     v->arch.syscall32_cb =
         (struct guest_callback){ e->syscall32_callback_eip, e->syscall32_disables_events };
     v->arch.sysenter_cb =
         (struct guest_callback){ e->sysenter_callback_eip, e->sysenter_disables_events };
-    domain_unpause(v->domain);
     return 0;
 }
 
@@ -193,10 +180,8 @@ long domctl_setvcpuextstate(struct vcpu *v, struct xen_domctl *op)
     if (rc == 0 && !extstate_ok(v->domain, x, size))
         rc = -EINVAL;
     if (rc == 0) {
-        vcpu_stop(v);
         v->arch.xcr0 = x->xcr0;
         arch_vcpu_set_fpu(v, x->fxsave, size - AREA_OFFSET);
-        domain_unpause(v->domain);
     }
     xfree_pages(x, size);
     return rc;
@@ -216,7 +201,6 @@ long domctl_getvcpuextstate(struct vcpu *v, struct xen_domctl *op)
     x = xmalloc_pages(AREA_OFFSET + xstate_bytes(arch_xcr0_mask));
     if (x == NULL)
         return -ENOMEM;
-    vcpu_stop(v);
     if (arch_xcr0_mask) {
         accum = v->arch.xcr0 | ((struct extstate *)((char *)v->arch.fpu - AREA_OFFSET))->xstate_bv;
         size = AREA_OFFSET + xstate_bytes(accum);
@@ -224,7 +208,6 @@ long domctl_getvcpuextstate(struct vcpu *v, struct xen_domctl *op)
         x->accum = accum;
         memcpy(x->fxsave, v->arch.fpu, size - AREA_OFFSET);
     }
-    domain_unpause(v->domain);
     if ((e->size == 0 && e->xfeature_mask == 0) || GVA_OF(e->buffer).v == 0) {
         e->size = size;
         e->xfeature_mask = arch_xcr0_mask;
@@ -277,9 +260,7 @@ long domctl_set_vcpu_msrs(struct vcpu *v, struct xen_domctl *op)
     if (nr > 1 || msr.index != MSR_TSC_AUX || msr.reserved || msr.value >> 32 ||
         (msr.value && !(leaf[3] >> 27 & 1))) /* RDTSCP */
         return -EINVAL;
-    vcpu_stop(v);
     v->arch.tsc_aux = msr.value;
-    domain_unpause(v->domain);
     m->msr_count = 1;
     return 0;
 }
@@ -289,14 +270,8 @@ long domctl_set_vcpu_msrs(struct vcpu *v, struct xen_domctl *op)
 /** settscinfo: -EINVAL; -EEXIST the domain has run. */
 long domctl_settscinfo(struct domain *d, struct xen_domctl *op)
 {
-    struct xen_domctl_tsc_info info = op->u.tsc_info;
-    long rc;
-
-    info.incarnation++;
-    domain_pause(d);
-    rc = domain_has_run(d) ? -EEXIST : domain_set_tsc(d, &info);
-    domain_unpause(d);
-    return rc;
+    op->u.tsc_info.incarnation++;
+    return domain_has_run(d) ? -EEXIST : domain_set_tsc(d, &op->u.tsc_info);
 }
 
 /** gettscinfo: 0. */
