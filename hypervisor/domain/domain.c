@@ -174,17 +174,6 @@ static domid_t unused_id(void)
     return id < DOMID_FIRST_RESERVED ? (domid_t)id : 0;
 }
 
-/* With createdomain's limits; below 0: the default. */
-static int grant_create(struct domain *d, const struct xen_domctl_createdomain *c)
-{
-    uint32_t frames =
-                 c->max_grant_frames < 0 ? GRANT_FRAMES_DEFAULT : (uint32_t)c->max_grant_frames,
-             maptrack = c->max_maptrack_frames < 0 ? MAPTRACK_FRAMES_DEFAULT
-                                                   : (uint32_t)c->max_maptrack_frames;
-
-    return grant_domain_create(d) ?: grant_set_limits(d, frames, maptrack);
-}
-
 int domain_create(domid_t id, const struct xen_domctl_createdomain *config, struct domain **out)
 {
     struct domain *d, **p;
@@ -210,7 +199,8 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
         page_share(d->shared_info_mfn, id);
         d->extra_vcpu_info = alloc_page();
     }
-    rc = d->extra_vcpu_info ? evtchn_domain_create(d) ?: grant_create(d, config) : -ENOMEM;
+    rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
+    rc = rc ?: grant_domain_create(d, config->max_grant_frames, config->max_maptrack_frames);
     spin_lock(&domain_list_lock);
     p = list_place_locked(id);
     if (rc == 0 && *p && (*p)->domain_id == id)

@@ -55,33 +55,20 @@ int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t 
     return rc;
 }
 
-int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames)
+int grant_domain_create(struct domain *d, int32_t grant_frames, int32_t maptrack_frames)
 {
-    int rc = -EINVAL;
-
-    if (grant_frames == 0 || grant_frames > GRANT_FRAMES_MAX ||
-        maptrack_frames > MAPTRACK_FRAMES_MAX)
-        return rc;
-    spin_lock(&d->mmu_lock);
-    if (d->grant->maptrack == NULL && d->grant->nr_frames <= grant_frames) {
-        d->max_grant_frames = grant_frames;
-        d->max_maptrack_frames = maptrack_frames;
-        rc = 0;
-    }
-    spin_unlock(&d->mmu_lock);
-    return rc;
-}
-
-int grant_domain_create(struct domain *d)
-{
+    d->max_grant_frames = grant_frames < 0 ? GRANT_FRAMES_DEFAULT : (uint32_t)grant_frames;
+    d->max_maptrack_frames =
+        maptrack_frames < 0 ? MAPTRACK_FRAMES_DEFAULT : (uint32_t)maptrack_frames;
+    if (d->max_grant_frames == 0 || d->max_grant_frames > GRANT_FRAMES_MAX ||
+        d->max_maptrack_frames > MAPTRACK_FRAMES_MAX)
+        return -EINVAL;
     d->grant = xmalloc_pages(sizeof(*d->grant));
     if (d->grant == NULL)
         return -ENOMEM;
     paging_audit_others = grant_audit_held;
     d->grant->lock = SPINLOCK_INIT(L_GRANT);
     d->grant->free_handle = NO_HANDLE;
-    d->max_grant_frames = GRANT_FRAMES_DEFAULT;
-    d->max_maptrack_frames = MAPTRACK_FRAMES_DEFAULT;
     return table_grow_locked(d); /* nobody else knows of it yet */
 }
 
@@ -155,19 +142,6 @@ static long op_query_size(struct domain *caller, struct gnttab_query_size *op)
     return 0;
 }
 
-/** GNTTABOP_get_version of dom (IN): always 1. -ESRCH, -EPERM. */
-static long op_get_version(struct domain *caller, struct gnttab_get_version *op)
-{
-    int16_t status;
-    struct domain *d = table_of(caller, op->dom, &status);
-
-    if (d == NULL)
-        return status == GNTST_bad_domain ? -ESRCH : -EPERM;
-    op->version = 1;
-    domain_put(d);
-    return 0;
-}
-
 /** GNTTABOP_set_version: 1 is all there is. -ENOSYS 2, -EINVAL others; version (OUT) is what it is. */
 static long op_set_version(struct domain *caller, struct gnttab_set_version *op)
 {
@@ -228,9 +202,9 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
  * HYPERVISOR_grant_table_op: a list of `count` structures of one operation. Each has its own status
  * (GNTST_*); those behind one that failed are done all the same.
  * Returns 0 or: -EFAULT a structure cannot be read or written (those before it are done); -EINVAL
- *   more than 2^31 - 1, or not one of what is no list; -EOPNOTSUPP transfer, unmap_and_replace and
- *   swap_grant_ref (nobody uses them), dump_table, cache_flush, and the status frames of version 2;
- *   -ENOSYS unknown; set_version and get_version: see there. Preemptible.
+ *   more than 2^31 - 1, or not one of what is no list; -EOPNOTSUPP transfer, unmap_and_replace,
+ *   swap_grant_ref and get_version (nobody uses them), dump_table, cache_flush, and the status frames
+ *   of version 2; -ENOSYS unknown; set_version: see there. Preemptible.
  */
 long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4, uint64_t a5)
 {
@@ -244,12 +218,12 @@ long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4,
     case GNTTABOP_copy: return LIST(copy, grant_copy_list);
     case GNTTABOP_setup_table: return ONE(setup_table);
     case GNTTABOP_query_size: return ONE(query_size);
-    case GNTTABOP_get_version: return ONE(get_version);
     case GNTTABOP_set_version: return ONE(set_version);
     case GNTTABOP_transfer:
     case GNTTABOP_dump_table:
     case GNTTABOP_unmap_and_replace:
     case GNTTABOP_swap_grant_ref:
+    case GNTTABOP_get_version:
     case GNTTABOP_cache_flush:
     case GNTTABOP_get_status_frames: return -EOPNOTSUPP;
     default: return -ENOSYS;

@@ -136,7 +136,7 @@ struct domain {
 
     /* grant/ */
     struct grant_table *grant;
-    uint32_t max_grant_frames, max_maptrack_frames; /* limits: grant_set_limits() */
+    uint32_t max_grant_frames, max_maptrack_frames; /* constant after creation */
 
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */

@@ -87,14 +87,11 @@ static void the_table(void)
     static xen_pfn_t list[2];
     struct gnttab_query_size size = { .dom = DOMID_SELF };
     struct gnttab_setup_table setup = { .dom = DOMID_SELF, .nr_frames = 1 };
-    struct gnttab_get_version version = { .dom = DOMID_SELF };
 
     CHECK_EQ(hc(grant_table_op, GNTTABOP_query_size, &size, 1), 0);
     CHECK_EQ(size.status, 0);
     CHECK_EQ(size.nr_frames, 1);
     CHECK_EQ(size.max_nr_frames, 64);
-    CHECK_EQ(hc(grant_table_op, GNTTABOP_get_version, &version, 1), 0);
-    CHECK_EQ(version.version, 1);
     set_xen_guest_handle(setup.frame_list, list);
     CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &setup, 1), 0);
     CHECK_EQ(setup.status, 0);
@@ -109,8 +106,6 @@ static void the_table(void)
     size.dom = 77;
     CHECK_EQ(hc(grant_table_op, GNTTABOP_query_size, &size, 1), 0);
     CHECK_EQ(size.status, GNTST_bad_domain);
-    version.dom = 77;
-    CHECK_EQ(hc(grant_table_op, GNTTABOP_get_version, &version, 1), -ESRCH);
     CHECK_EQ(hc(grant_table_op, GNTTABOP_query_size, &size, 2), -EINVAL);
     CHECK_EQ(hc(grant_table_op, 55, &size, 1), -ENOSYS);
     CHECK_EQ(hc(grant_table_op, GNTTABOP_copy, &size, -1), -EINVAL);

@@ -97,7 +97,6 @@ static union {
     struct gnttab_copy copy[64];
     struct gnttab_setup_table setup;
     struct gnttab_query_size size;
-    struct gnttab_get_version get_version;
     struct gnttab_set_version set_version;
 } args __attribute__((aligned(4096)));
 static xen_pfn_t frames[GRANT_FRAMES_MAX];
@@ -157,12 +156,13 @@ static long update(const struct dom *x, uint64_t mfn, unsigned int i, pte_t e)
     return hc_mmu_update((uintptr_t)&req, 1, 0, DOMID_SELF, 0);
 }
 
+static int32_t limits[2] = { -1, -1 }; /* of grants and mappings, in frames */
 static int create(domid_t id, uint32_t roles, uint64_t pages, struct domain **out)
 {
     const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(roles),
                                                     .max_vcpus = 1,
-                                                    .max_grant_frames = -1,
-                                                    .max_maptrack_frames = -1 };
+                                                    .max_grant_frames = limits[0],
+                                                    .max_maptrack_frames = limits[1] };
     int rc = domain_create(id, &config, out);
 
     if (rc == 0)
@@ -904,18 +904,10 @@ static void test_tables_of_others_are_for_the_privileged(void)
     CU_ASSERT_EQUAL(setup_table(c, 1, 1), 0);
     CU_ASSERT_EQUAL(frames[0], mfn_x(virt_to_mfn(g->shared)));
     CU_ASSERT_EQUAL(query_size(c, 1), 0);
-    args.get_version = (struct gnttab_get_version){ .dom = 1 };
-    CU_ASSERT_EQUAL(op(m, GNTTABOP_get_version, 1), -EPERM);
-    args.get_version.dom = 55;
-    CU_ASSERT_EQUAL(op(m, GNTTABOP_get_version, 1), -ESRCH);
-    args.get_version.dom = 1;
-    CU_ASSERT_EQUAL(op(c, GNTTABOP_get_version, 1), 0);
-    CU_ASSERT_EQUAL(args.get_version.version, 1);
     CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     g->d->roles = ROLE_HARDWARE; /* which c has not */
     CU_ASSERT_EQUAL(setup_table(c, 1, 2), GNTST_permission_denied);
     CU_ASSERT_EQUAL(query_size(c, 1), GNTST_permission_denied);
-    CU_ASSERT_EQUAL(op(c, GNTTABOP_get_version, 1), -EPERM);
     g->d->roles = 0;
     CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     args.setup = (struct gnttab_setup_table){ .dom = DOMID_SELF, .nr_frames = 1 };
@@ -938,6 +930,7 @@ static void test_version_1_is_all_there_is(void)
     CU_ASSERT_EQUAL(op(m, GNTTABOP_dump_table, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_unmap_and_replace, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_swap_grant_ref, 1), -EOPNOTSUPP);
+    CU_ASSERT_EQUAL(op(m, GNTTABOP_get_version, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_cache_flush, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, 13, 1), -ENOSYS);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_query_size, 0), -EINVAL);
@@ -947,24 +940,29 @@ static void test_version_1_is_all_there_is(void)
     teardown();
 }
 
-static void test_limits_are_kept_and_set_before_use(void)
+static void test_limits_are_kept(void)
 {
+    static const int32_t wrong[][2] = { { 0, 1 },
+                                        { GRANT_FRAMES_MAX + 1, 1 },
+                                        { 1, MAPTRACK_FRAMES_MAX + 1 } };
     struct domain *x;
 
     setup();
     fake_current(idle);
+    for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
+        memcpy(limits, wrong[i], sizeof(limits));
+        CU_ASSERT_EQUAL(create(7, 0, 100, &x), -EINVAL);
+    }
+    limits[0] = 3, limits[1] = 0;
     CU_ASSERT_EQUAL(create(7, 0, 100, &x), 0);
-    CU_ASSERT_EQUAL(grant_set_limits(x, 0, 1), -EINVAL);
-    CU_ASSERT_EQUAL(grant_set_limits(x, GRANT_FRAMES_MAX + 1, 1), -EINVAL);
-    CU_ASSERT_EQUAL(grant_set_limits(x, 1, MAPTRACK_FRAMES_MAX + 1), -EINVAL);
-    CU_ASSERT_EQUAL(grant_set_limits(x, 3, 0), 0);
+    limits[0] = limits[1] = -1;
     CU_ASSERT_EQUAL(x->max_grant_frames, 3);
+    CU_ASSERT_EQUAL(x->max_maptrack_frames, 0);
     CU_ASSERT_EQUAL(domain_kill(x), 0);
-    CU_ASSERT_EQUAL(grant_set_limits(m->d, 64, 1), 0);
+    m->d->max_maptrack_frames = 1; /* it has mapped nothing yet */
     grant(g, 8, m, page(g), 0);
     for (unsigned int i = 0; i < 256; i++)
         CU_ASSERT_EQUAL(map(m, g, 8, 0, GNTMAP_device_map), 0);
-    CU_ASSERT_EQUAL(grant_set_limits(m->d, 64, 2), -EINVAL);
     CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map), GNTST_no_space);
     CU_ASSERT_EQUAL(*pte(m, 0), 0);
     CU_ASSERT_EQUAL(unmap(m, 77, 0, (uint64_t)g->shared[8].frame << PAGE_SHIFT), 0);
@@ -1187,7 +1185,7 @@ int main(void)
     TEST(the_table_grows_to_its_limit);
     TEST(tables_of_others_are_for_the_privileged);
     TEST(version_1_is_all_there_is);
-    TEST(limits_are_kept_and_set_before_use);
+    TEST(limits_are_kept);
     TEST(lists_that_cannot_be_read_or_written);
     TEST(other_lists_go_on_after_a_preemption);
     TEST(when_memory_is_out);
