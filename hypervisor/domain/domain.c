@@ -17,7 +17,6 @@
 #include "sched/time.h"
 #include "sched/timer.h"
 
-#define NR_WATCHDOGS 2u       /* per domain, as Xen has it */
 #define STOP_NS MICROSECS(50) /* a shutdown's vCPUs are looked at again after that */
 _Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
 
@@ -36,12 +35,6 @@ static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for a
 static vcpu_info_t no_info; /* of idle vCPUs: never an event */
 
 static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN_NONE; }
-
-/* SCHEDOP_watchdog: who does not set them again in time is shut down. */
-struct domain_watchdogs {
-    struct timer timer[NR_WATCHDOGS];
-    bool in_use[NR_WATCHDOGS];
-};
 
 /* ---- vCPUs ---- */
 
@@ -114,7 +107,6 @@ static void domain_free(struct domain *d)
     xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
     free_page(d->memory_map);
-    xfree(d->watchdogs);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
         page_put(mfn_to_page(d->shared_info_mfn));
@@ -174,17 +166,6 @@ static domid_t unused_id(void)
     return id < DOMID_FIRST_RESERVED ? (domid_t)id : 0;
 }
 
-/* With createdomain's limits; below 0: the default. */
-static int grant_create(struct domain *d, const struct xen_domctl_createdomain *c)
-{
-    uint32_t frames =
-                 c->max_grant_frames < 0 ? GRANT_FRAMES_DEFAULT : (uint32_t)c->max_grant_frames,
-             maptrack = c->max_maptrack_frames < 0 ? MAPTRACK_FRAMES_DEFAULT
-                                                   : (uint32_t)c->max_maptrack_frames;
-
-    return grant_domain_create(d) ?: grant_set_limits(d, frames, maptrack);
-}
-
 int domain_create(domid_t id, const struct xen_domctl_createdomain *config, struct domain **out)
 {
     struct domain *d, **p;
@@ -210,7 +191,8 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
         page_share(d->shared_info_mfn, id);
         d->extra_vcpu_info = alloc_page();
     }
-    rc = d->extra_vcpu_info ? evtchn_domain_create(d) ?: grant_create(d, config) : -ENOMEM;
+    rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
+    rc = rc ?: grant_domain_create(d, config->max_grant_frames, config->max_maptrack_frames);
     spin_lock(&domain_list_lock);
     p = list_place_locked(id);
     if (rc == 0 && *p && (*p)->domain_id == id)
@@ -233,33 +215,31 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
     return 0;
 }
 
-struct domain *domain_get_from(domid_t id)
+/* The first one with an id from first to last, with a reference. */
+static struct domain *list_get(domid_t first, domid_t last)
 {
     struct domain *d;
 
-    domains_reap();
     spin_lock(&domain_list_lock);
-    d = *list_place_locked(id);
+    d = *list_place_locked(first);
+    if (d && d->domain_id > last)
+        d = NULL;
     if (d)
         domain_get(d);
     spin_unlock(&domain_list_lock);
     return d;
 }
 
+struct domain *domain_get_from(domid_t id)
+{
+    domains_reap();
+    return list_get(id, DOMID_INVALID);
+}
+
 struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 {
-    struct domain *d;
-
-    if (id == DOMID_SELF)
-        id = caller->domain_id;
-    spin_lock(&domain_list_lock);
-    d = *list_place_locked(id);
-    if (d && d->domain_id != id)
-        d = NULL;
-    if (d)
-        domain_get(d);
-    spin_unlock(&domain_list_lock);
-    return d;
+    id = id == DOMID_SELF ? caller->domain_id : id;
+    return list_get(id, id);
 }
 
 /* The list is locked so that nobody finds a domain whose last reference goes. */
@@ -411,42 +391,6 @@ void domain_resume(struct domain *d)
     domain_unpause(d);
 }
 
-static void watchdog_fired(void *data) { domain_shutdown(data, SHUTDOWN_watchdog); }
-
-static long watchdog_locked(struct domain_watchdogs *w, uint32_t id, uint32_t timeout_s)
-{
-    bool create = id == 0;
-
-    if (create) {
-        for (id = 1; id <= NR_WATCHDOGS && w->in_use[id - 1];)
-            id++;
-        if (timeout_s == 0 || id > NR_WATCHDOGS)
-            return timeout_s ? -ENOSPC : -EINVAL;
-    } else if (!w->in_use[id - 1]) {
-        return -EINVAL;
-    }
-    w->in_use[id - 1] = timeout_s != 0;
-    timer_set(&w->timer[id - 1], timeout_s ? arch_time_ns() + SECONDS(timeout_s) : 0);
-    return create ? id : 0;
-}
-
-long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s)
-{
-    long rc = -ENOMEM;
-
-    if (id > NR_WATCHDOGS)
-        return -EINVAL;
-    id = (uint32_t)array_index_nospec(id, NR_WATCHDOGS + 1);
-    spin_lock(&d->lock);
-    if (d->watchdogs == NULL && (d->watchdogs = xmalloc(sizeof(*d->watchdogs))) != NULL)
-        for (unsigned int i = 0; i < NR_WATCHDOGS; i++)
-            d->watchdogs->timer[i] = (struct timer){ .fn = watchdog_fired, .data = d };
-    if (d->watchdogs)
-        rc = watchdog_locked(d->watchdogs, id, timeout_s);
-    spin_unlock(&d->lock);
-    return rc;
-}
-
 void domain_crash(struct domain *d, const char *fmt, ...)
 {
     char why[160];
@@ -480,8 +424,6 @@ static int stop_for_ever(struct domain *d)
         vcpu_timers_destroy(v);
         arch_vcpu_unload(v);
     }
-    for (unsigned int i = 0; d->watchdogs && i < NR_WATCHDOGS; i++)
-        timer_kill(&d->watchdogs->timer[i]);
     return 0;
 }
 

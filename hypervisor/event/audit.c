@@ -65,8 +65,8 @@ static unsigned int evtchn_walk(bool all)
                       : chn->state == ECS_UNBOUND ? chn->num
                                                   : d->domain_id,
                       chn->state == ECS_UNBOUND ? 0 : chn->num,
-                      port_is_pending(d, port) ? " pending" : "",
-                      port_is_masked(d, port) ? " masked" : "");
+                      port_test(d, port, EVTCHN_FIFO_PENDING) ? " pending" : "",
+                      port_test(d, port, EVTCHN_FIFO_MASKED) ? " masked" : "");
             spin_unlock_irqrestore(&d->event_lock, flags);
         }
     }
@@ -77,11 +77,4 @@ static unsigned int evtchn_walk(bool all)
 void evtchn_print(void) { evtchn_walk(true); }
 unsigned int evtchn_audit(void) { return evtchn_walk(false); }
 
-uint32_t evtchn_nr_ports(const struct domain *d)
-{
-    uint32_t n = 0;
-
-    for (evtchn_port_t port = 1; port < READ_ONCE(d->evtchn->nr_ports); port++)
-        n += READ_ONCE(evtchn_find(d, port)->state) != ECS_FREE;
-    return n;
-}
+uint32_t evtchn_nr_ports(const struct domain *d) { return READ_ONCE(d->evtchn->nr_used); }

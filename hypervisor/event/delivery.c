@@ -99,18 +99,14 @@ void evtchn_set_pending(struct domain *d, evtchn_port_t port)
     set_pending(d, port, evtchn_find(d, port));
 }
 
-bool port_is_pending(const struct domain *d, evtchn_port_t port)
+bool port_test(const struct domain *d, evtchn_port_t port, unsigned int bit)
 {
-    return d->evtchn->fifo ? fifo_test(d, port, EVTCHN_FIFO_PENDING)
-                           : shared_test(d->shared_info->evtchn_pending,
-                                         array_index_nospec(port, EVTCHN_2L_NR_CHANNELS));
-}
+    const shared_info_t *si = d->shared_info;
 
-bool port_is_masked(const struct domain *d, evtchn_port_t port)
-{
-    return d->evtchn->fifo ? fifo_test(d, port, EVTCHN_FIFO_MASKED)
-                           : shared_test(d->shared_info->evtchn_mask,
-                                         array_index_nospec(port, EVTCHN_2L_NR_CHANNELS));
+    if (d->evtchn->fifo)
+        return fifo_test(d, port, bit);
+    return shared_test(bit == EVTCHN_FIFO_PENDING ? si->evtchn_pending : si->evtchn_mask,
+                       array_index_nospec(port, EVTCHN_2L_NR_CHANNELS));
 }
 
 void port_reset(struct domain *d, evtchn_port_t port)
@@ -242,7 +238,7 @@ long evtchn_poll(guest_va_t arg)
     ready = vcpu_has_events(v) || vcpu_has_nmi(v);
     flags = spin_lock_irqsave(&v->domain->event_lock);
     for (unsigned int i = 0; i < poll.nr_ports; i++)
-        ready |= port_is_pending(v->domain, ports[i]);
+        ready |= port_test(v->domain, ports[i], EVTCHN_FIFO_PENDING);
     spin_unlock_irqrestore(&v->domain->event_lock, flags);
     vcpu_set_poll_timer(v, ready ? 0 : poll.timeout);
     if (ready) {

@@ -11,29 +11,6 @@
 #include "irq/irq.h"
 #include "memory/heap.h"
 
-/* One sub-op on its way. */
-struct request {
-    struct domain *caller;
-    struct domain *d;     /* the domain that the structure names; else the caller */
-    struct domain *owner; /* of a new port: one of these */
-    evtchn_port_t port;   /* the new one, as chosen; or 0 */
-    guest_va_t arg;
-    union {
-        domid_t dom; /* first in all structures that name a domain */
-        struct evtchn_alloc_unbound alloc_unbound;
-        struct evtchn_bind_interdomain bind_interdomain;
-        struct evtchn_bind_virq bind_virq;
-        struct evtchn_bind_pirq bind_pirq;
-        struct evtchn_bind_ipi bind_ipi;
-        struct evtchn_bind_vcpu bind_vcpu;
-        struct evtchn_status status;
-        struct evtchn_init_control init_control;
-        struct evtchn_expand_array expand_array;
-        struct evtchn_set_priority set_priority;
-        evtchn_port_t port; /* close */
-    } u;
-};
-
 /* ---- port numbers, all with the event_lock ---- */
 
 struct evtchn no_ports[PORTS_PER_BUCKET];
@@ -146,11 +123,6 @@ static int ports_grow(struct domain *d, evtchn_port_t port)
     spin_unlock_irqrestore(&d->event_lock, flags);
     xfree_pages(b, BUCKET_BYTES);
     return 0;
-}
-
-static struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
-{
-    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
 }
 
 /* fn(r) with the event_locks of the caller and of r->d as it is now: fn may change that. */
@@ -435,36 +407,6 @@ static long op_reset(struct request *r)
     return evtchn_domain_relinquish(r->d);
 }
 
-/* ---- FIFO ---- */
-
-/**
- * EVTCHNOP_init_control: the control block of vcpu (IN) is at offset (IN) of control_gfn (IN);
- * link_bits OUT. The first one chooses the FIFO ABI, until EVTCHNOP_reset. -ENOENT no such vCPU;
- * -EINVAL it has one, or it cannot be there; -ENOMEM.
- */
-static long op_init_control(struct request *r)
-{
-    return fifo_init_control(r->d, &r->u.init_control, r->arg);
-}
-
-/**
- * EVTCHNOP_expand_array: array_gfn (IN) has the next 1024 words; events that came before are
- * delivered. -EOPNOTSUPP two-level ABI; -ENOSPC all 128 pages are there; -EINVAL not such a frame.
- */
-static long op_expand_array(struct request *r)
-{
-    return fifo_expand_array(r->d, &r->u.expand_array);
-}
-
-/**
- * EVTCHNOP_set_priority: which queue the port's (IN) next event is put in (IN, 0 highest, 15 lowest).
- * -EINVAL none of these, or no such port; -ENOSYS two-level ABI, as on Xen.
- */
-static long op_set_priority(struct request *r)
-{
-    return fifo_set_priority(r->d, &r->u.set_priority);
-}
-
 /* ---- dispatch ---- */
 
 /*
@@ -489,7 +431,7 @@ static const struct evtchn_op_entry {
     OP(close, OP_UNLOCKED),
     OP(status, OP_NAMES_DOM | OP_ACTS_FOR | OP_OUT),
     OP(reset, OP_NAMES_DOM | OP_ACTS_FOR | OP_UNLOCKED),
-    OP(init_control, OP_UNLOCKED),
+    OP(init_control, OP_UNLOCKED), /* these are fifo.c's */
     OP(expand_array, OP_UNLOCKED),
     OP(set_priority, 0),
 };

@@ -205,34 +205,37 @@ static int control_set(struct domain *d, uint32_t id, mfn_t m, uint32_t offset, 
     return rc;
 }
 
-long fifo_init_control(struct domain *d, const struct evtchn_init_control *op, guest_va_t arg)
+long op_init_control(struct request *r)
 {
+    const struct evtchn_init_control *op = &r->u.init_control;
+    struct domain *d = r->d;
     mfn_t m = gfn_to_mfn(d, _gfn(op->control_gfn));
-    uint32_t id = (uint32_t)array_index_nospec(op->vcpu, d->max_vcpus);
+    struct vcpu *v = domain_vcpu(d, op->vcpu);
     uint8_t link_bits = EVTCHN_FIFO_LINK_BITS;
     struct fifo *f;
     long rc;
 
-    if (id != op->vcpu || d->vcpu[id] == NULL)
+    if (v == NULL)
         return -ENOENT;
     if (op->offset > PAGE_SIZE - sizeof(struct evtchn_fifo_control_block) ||
         op->offset % sizeof(uint64_t) || !page_get_writable(d, m))
         return -EINVAL;
     f = xmalloc_pages(fifo_bytes(d)); /* whether it is the first is only known under the lock */
-    rc = f ? control_set(d, id, m, op->offset, NULL) : -ENOMEM;
+    rc = f ? control_set(d, v->vcpu_id, m, op->offset, NULL) : -ENOMEM;
     rc = rc
-             ?: copy_to_guest(_gva(gva_x(arg) + offsetof(struct evtchn_init_control, link_bits)),
+             ?: copy_to_guest(_gva(gva_x(r->arg) + offsetof(struct evtchn_init_control, link_bits)),
                               &link_bits, sizeof(link_bits));
-    rc = rc ?: control_set(d, id, m, op->offset, &f);
+    rc = rc ?: control_set(d, v->vcpu_id, m, op->offset, &f);
     xfree_pages(f, fifo_bytes(d));
     if (rc)
         page_put_writable(m);
     return rc;
 }
 
-long fifo_expand_array(struct domain *d, const struct evtchn_expand_array *op)
+long op_expand_array(struct request *r)
 {
-    mfn_t m = gfn_to_mfn(d, _gfn(op->array_gfn));
+    struct domain *d = r->d;
+    mfn_t m = gfn_to_mfn(d, _gfn(r->u.expand_array.array_gfn));
     struct evtchn_domain *ed = d->evtchn;
     evtchn_port_t first = 0;
     unsigned long flags;
@@ -263,8 +266,10 @@ long fifo_expand_array(struct domain *d, const struct evtchn_expand_array *op)
     return rc;
 }
 
-long fifo_set_priority(struct domain *d, const struct evtchn_set_priority *op)
+long op_set_priority(struct request *r)
 {
+    const struct evtchn_set_priority *op = &r->u.set_priority;
+    struct domain *d = r->d;
     struct evtchn *chn = evtchn_find(d, op->port);
 
     if (d->evtchn->fifo == NULL)

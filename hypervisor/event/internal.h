@@ -103,14 +103,36 @@ static inline bool shared_test(const xen_ulong_t *map, uint64_t bit)
 void vcpu_mark_events_pending(struct vcpu *v);
 /** Wake those in SCHEDOP_poll for this port. */
 void wake_pollers(struct domain *d, evtchn_port_t port);
-/** The guest's view of a port that it can have; d's event_lock. */
-bool port_is_pending(const struct domain *d, evtchn_port_t port);
-bool port_is_masked(const struct domain *d, evtchn_port_t port);
+/** The guest's view of a port that it can have: EVTCHN_FIFO_PENDING or _MASKED, in either ABI; d's event_lock. */
+bool port_test(const struct domain *d, evtchn_port_t port, unsigned int bit);
 /** Nothing is pending and all is as for a new port; d's event_lock, and nobody delivers to it. */
 void port_reset(struct domain *d, evtchn_port_t port);
 
 /* ---- evtchn.c: all sub-ops but send and unmask ---- */
 long evtchn_general_op(uint32_t cmd, uint64_t arg);
+
+/* One sub-op on its way. */
+struct request {
+    struct domain *caller;
+    struct domain *d;     /* the domain that the structure names; else the caller */
+    struct domain *owner; /* of a new port: one of these */
+    evtchn_port_t port;   /* the new one, as chosen; or 0 */
+    guest_va_t arg;
+    union {
+        domid_t dom; /* first in all structures that name a domain */
+        struct evtchn_alloc_unbound alloc_unbound;
+        struct evtchn_bind_interdomain bind_interdomain;
+        struct evtchn_bind_virq bind_virq;
+        struct evtchn_bind_pirq bind_pirq;
+        struct evtchn_bind_ipi bind_ipi;
+        struct evtchn_bind_vcpu bind_vcpu;
+        struct evtchn_status status;
+        struct evtchn_init_control init_control;
+        struct evtchn_expand_array expand_array;
+        struct evtchn_set_priority set_priority;
+        evtchn_port_t port; /* close */
+    } u;
+};
 
 /* ---- fifo.c; d has d->evtchn->fifo where nothing else is said ---- */
 
@@ -125,11 +147,23 @@ void fifo_port_reset(struct domain *d, evtchn_port_t port);
 /** The queues' tails are ports that were put there, and frames are known; event_lock. */
 bool fifo_ok(const struct domain *d);
 
-/** EVTCHNOP_init_control, expand_array, set_priority, with or without fifo. No lock held. */
-long fifo_init_control(struct domain *d, const struct evtchn_init_control *op, guest_va_t arg);
-long fifo_expand_array(struct domain *d, const struct evtchn_expand_array *op);
-/** The same with the event_lock. */
-long fifo_set_priority(struct domain *d, const struct evtchn_set_priority *op);
+/**
+ * EVTCHNOP_init_control: the control block of vcpu (IN) is at offset (IN) of control_gfn (IN);
+ * link_bits OUT. The first one chooses the FIFO ABI, until EVTCHNOP_reset. -ENOENT no such vCPU;
+ * -EINVAL it has one, or it cannot be there; -ENOMEM. No lock held.
+ */
+long op_init_control(struct request *r);
+/**
+ * EVTCHNOP_expand_array: array_gfn (IN) has the next 1024 words; events that came before are
+ * delivered. -EOPNOTSUPP two-level ABI; -ENOSPC all 128 pages are there; -EINVAL not such a frame.
+ * No lock held.
+ */
+long op_expand_array(struct request *r);
+/**
+ * EVTCHNOP_set_priority: which queue the port's (IN) next event is put in (IN, 0 highest, 15 lowest).
+ * -EINVAL none of these, or no such port; -ENOSYS two-level ABI, as on Xen. With the event_lock.
+ */
+long op_set_priority(struct request *r);
 /** Back to two-level, with or without fifo: take it away, with the event_lock and no port in use, ... */
 struct fifo *fifo_detach(struct domain *d);
 /** ... and let go of it, without. */

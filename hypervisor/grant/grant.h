@@ -12,13 +12,11 @@
 #define GRANT_FRAMES_DEFAULT 64u
 #define MAPTRACK_FRAMES_DEFAULT 1024u
 
-/** d's grant table, of one frame, with the default limits. 0, or -ENOMEM (destroy it then, too). */
-int grant_domain_create(struct domain *d);
 /**
- * Other limits, for a domain that has used no grant yet. 0, or -EINVAL: beyond the above, no frame
- * at all, or too late.
+ * d's grant table, of one frame, and its limits; below 0: the default. 0; -EINVAL beyond the above, or no
+ * frame at all; -ENOMEM (destroy it then, too).
  */
-int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames);
+int grant_domain_create(struct domain *d, int32_t grant_frames, int32_t maptrack_frames);
 /**
  * d is dying and its page tables are gone: let go of all that it has mapped. Preemptible, -ERESTART to
  * call again. What others have mapped of d's stays until they let go, and d itself with it.
@@ -30,10 +28,11 @@ bool grant_is_mapped(const struct domain *d);
 void grant_domain_destroy(struct domain *d);
 
 /**
- * The machine frames [first, first + nr) of d's table, which grows as needed, into out. 0 or: -EINVAL
- * more than the limit allows, or d is dying; -ENOMEM; -ERESTART to call again (it has grown a bit).
+ * The machine frames [first, first + nr) of d's table, which grows as needed, to the guest's list at
+ * `to`. 0 or: -EINVAL more than the limit allows, or d is dying; -ENOMEM; -EFAULT; -ERESTART to call
+ * again (it has grown a bit).
  */
-int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *out);
+int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t to);
 
 /** Do counts and mappings hold together? Prints what does not; how many. All CPUs parked. */
 unsigned int grant_audit(void);

@@ -31,11 +31,13 @@ static int table_grow_locked(struct domain *d)
     return 0;
 }
 
-int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *out)
+int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t to)
 {
     struct grant_table *t = d->grant;
     int rc = 0;
 
+    if (nr == 0)
+        return 0;
     if (nr > d->max_grant_frames || first > d->max_grant_frames - nr || READ_ONCE(d->is_dying))
         return -EINVAL;
     spin_lock(&t->lock);
@@ -44,42 +46,30 @@ int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *ou
         if (rc == 0 && t->nr_frames < first + nr && hypercall_preempt_check())
             rc = -ERESTART;
     }
-    for (uint32_t i = 0; rc == 0 && i < nr; i++)
-        out[i] = virt_to_mfn(t->shared[first + i]);
     spin_unlock(&t->lock);
-    return rc;
-}
+    for (uint32_t i = 0; rc == 0 && i < nr; i++) {
+        xen_pfn_t frame = mfn_x(virt_to_mfn(t->shared[first + i])); /* they stay */
 
-int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames)
-{
-    int rc = -EINVAL;
-
-    if (grant_frames == 0 || grant_frames > GRANT_FRAMES_MAX ||
-        maptrack_frames > MAPTRACK_FRAMES_MAX)
-        return rc;
-    spin_lock(&d->mmu_lock);
-    if (d->grant->maptrack == NULL && d->grant->nr_frames <= grant_frames) {
-        d->max_grant_frames = grant_frames;
-        d->max_maptrack_frames = maptrack_frames;
-        rc = 0;
+        rc = copy_to_guest(gva_index(to, i, sizeof(frame)), &frame, sizeof(frame));
     }
-    spin_unlock(&d->mmu_lock);
     return rc;
 }
 
-int grant_domain_create(struct domain *d)
+int grant_domain_create(struct domain *d, int32_t grant_frames, int32_t maptrack_frames)
 {
-    mfn_t first;
-
+    d->max_grant_frames = grant_frames < 0 ? GRANT_FRAMES_DEFAULT : (uint32_t)grant_frames;
+    d->max_maptrack_frames =
+        maptrack_frames < 0 ? MAPTRACK_FRAMES_DEFAULT : (uint32_t)maptrack_frames;
+    if (d->max_grant_frames == 0 || d->max_grant_frames > GRANT_FRAMES_MAX ||
+        d->max_maptrack_frames > MAPTRACK_FRAMES_MAX)
+        return -EINVAL;
     d->grant = xmalloc_pages(sizeof(*d->grant));
     if (d->grant == NULL)
         return -ENOMEM;
     paging_audit_others = grant_audit_held;
     d->grant->lock = SPINLOCK_INIT(L_GRANT);
     d->grant->free_handle = NO_HANDLE;
-    d->max_grant_frames = GRANT_FRAMES_DEFAULT;
-    d->max_maptrack_frames = MAPTRACK_FRAMES_DEFAULT;
-    return grant_shared_frames(d, 0, 1, &first);
+    return table_grow_locked(d); /* nobody else knows of it yet */
 }
 
 bool grant_is_mapped(const struct domain *d) { return READ_ONCE(d->grant->nr_mapped) != 0; }
@@ -128,27 +118,14 @@ static struct domain *table_of(struct domain *caller, domid_t id, int16_t *statu
 static long op_setup_table(struct domain *caller, struct gnttab_setup_table *op)
 {
     struct domain *d = table_of(caller, op->dom, &op->status);
-    int rc = 0;
+    int rc;
 
     if (d == NULL)
         return 0;
-    if (op->nr_frames) {
-        mfn_t last;
-
-        rc = grant_shared_frames(d, op->nr_frames - 1, 1, &last);
-    }
-    for (uint32_t i = 0; rc == 0 && i < op->nr_frames; i++) {
-        xen_pfn_t frame = mfn_x(virt_to_mfn(d->grant->shared[i])); /* they stay */
-
-        if (copy_to_guest(gva_index(GVA_OF(op->frame_list), i, sizeof(frame)), &frame,
-                          sizeof(frame))) {
-            op->status = GNTST_bad_virt_addr;
-            break;
-        }
-    }
+    rc = grant_list_frames(d, 0, op->nr_frames, GVA_OF(op->frame_list));
     domain_put(d);
     if (rc && rc != -ERESTART)
-        op->status = GNTST_general_error;
+        op->status = rc == -EFAULT ? GNTST_bad_virt_addr : GNTST_general_error;
     return rc == -ERESTART ? rc : 0;
 }
 
@@ -165,19 +142,6 @@ static long op_query_size(struct domain *caller, struct gnttab_query_size *op)
     return 0;
 }
 
-/** GNTTABOP_get_version of dom (IN): always 1. -ESRCH, -EPERM. */
-static long op_get_version(struct domain *caller, struct gnttab_get_version *op)
-{
-    int16_t status;
-    struct domain *d = table_of(caller, op->dom, &status);
-
-    if (d == NULL)
-        return status == GNTST_bad_domain ? -ESRCH : -EPERM;
-    op->version = 1;
-    domain_put(d);
-    return 0;
-}
-
 /** GNTTABOP_set_version: 1 is all there is. -ENOSYS 2, -EINVAL others; version (OUT) is what it is. */
 static long op_set_version(struct domain *caller, struct gnttab_set_version *op)
 {
@@ -185,38 +149,6 @@ static long op_set_version(struct domain *caller, struct gnttab_set_version *op)
 
     op->version = 1;
     return rc;
-}
-
-/** GNTTABOP_swap_grant_ref: GNTST_bad_gntref; GNTST_eagain one of the two is in use. */
-static void swap_grant_ref(struct domain *d, struct gnttab_swap_grant_ref *op)
-{
-    struct grant_table *t = d->grant;
-    grant_ref_t nr, a, b;
-
-    spin_lock(&t->lock);
-    nr = t->nr_frames * (grant_ref_t)REFS_PER_FRAME;
-    a = (grant_ref_t)array_index_nospec(op->ref_a, nr);
-    b = (grant_ref_t)array_index_nospec(op->ref_b, nr);
-    op->status = GNTST_okay;
-    if (op->ref_a >= nr || op->ref_b >= nr) {
-        op->status = GNTST_bad_gntref;
-    } else if (is_in_use(active_of(t, a)) || is_in_use(active_of(t, b))) {
-        op->status = GNTST_eagain;
-    } else if (a != b) {
-        struct grant_entry_v1 was = *entry_of(t, a);
-
-        *entry_of(t, a) = *entry_of(t, b);
-        *entry_of(t, b) = was;
-    }
-    spin_unlock(&t->lock);
-}
-
-static void grant_swap_list(struct domain *d, void *ops, unsigned int n)
-{
-    struct gnttab_swap_grant_ref *op = ops;
-
-    for (; n--; op++)
-        swap_grant_ref(d, op);
 }
 
 /* ---- dispatch ---- */
@@ -270,9 +202,9 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
  * HYPERVISOR_grant_table_op: a list of `count` structures of one operation. Each has its own status
  * (GNTST_*); those behind one that failed are done all the same.
  * Returns 0 or: -EFAULT a structure cannot be read or written (those before it are done); -EINVAL
- *   more than 2^31 - 1, or not one of what is no list; -EOPNOTSUPP transfer (nobody uses it), dump_table,
- *   cache_flush, and the status frames of version 2; -ENOSYS unknown; set_version and get_version: see
- *   there. Preemptible.
+ *   more than 2^31 - 1, or not one of what is no list; -EOPNOTSUPP transfer, unmap_and_replace,
+ *   swap_grant_ref and get_version (nobody uses them), dump_table, cache_flush, and the status frames
+ *   of version 2; -ENOSYS unknown; set_version: see there. Preemptible.
  */
 long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4, uint64_t a5)
 {
@@ -283,15 +215,15 @@ long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4,
     switch ((uint32_t)cmd) {
     case GNTTABOP_map_grant_ref: return LIST(map_grant_ref, grant_map_list);
     case GNTTABOP_unmap_grant_ref: return LIST(unmap_grant_ref, grant_unmap_list);
-    case GNTTABOP_unmap_and_replace: return LIST(unmap_and_replace, grant_unmap_and_replace_list);
     case GNTTABOP_copy: return LIST(copy, grant_copy_list);
-    case GNTTABOP_swap_grant_ref: return LIST(swap_grant_ref, grant_swap_list);
     case GNTTABOP_setup_table: return ONE(setup_table);
     case GNTTABOP_query_size: return ONE(query_size);
-    case GNTTABOP_get_version: return ONE(get_version);
     case GNTTABOP_set_version: return ONE(set_version);
     case GNTTABOP_transfer:
     case GNTTABOP_dump_table:
+    case GNTTABOP_unmap_and_replace:
+    case GNTTABOP_swap_grant_ref:
+    case GNTTABOP_get_version:
     case GNTTABOP_cache_flush:
     case GNTTABOP_get_status_frames: return -EOPNOTSUPP;
     default: return -ENOSYS;

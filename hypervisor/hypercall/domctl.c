@@ -56,13 +56,11 @@ static long domctl_createdomain(struct domain *unused, struct xen_domctl *op)
 static long domctl_destroydomain(struct domain *d, struct xen_domctl *op) { return domain_kill(d); }
 
 /**
- * pausedomain, unpausedomain: counted. -EINVAL oneself, or not paused; -EOVERFLOW too often. The builder
+ * pausedomain, unpausedomain: counted. -EINVAL not paused; -EOVERFLOW too often. The builder
  * has cleared shared_info, so the wall clock is written when it is done.
  */
 static long domctl_pausedomain(struct domain *d, struct xen_domctl *op)
 {
-    if (d == current->domain)
-        return -EINVAL;
     if (d->pause_count >= MAX_PAUSES)
         return -EOVERFLOW;
     domain_pause(d);
@@ -71,18 +69,16 @@ static long domctl_pausedomain(struct domain *d, struct xen_domctl *op)
 
 static long domctl_unpausedomain(struct domain *d, struct xen_domctl *op)
 {
-    if (d == current->domain || d->pause_count == 0)
+    if (d->pause_count == 0)
         return -EINVAL;
     domain_wallclock_update(d);
     domain_unpause(d);
     return 0;
 }
 
-/** resumedomain: go on after a shutdown, as to suspend; without one nothing happens. -EINVAL oneself. */
+/** resumedomain: go on after a shutdown, as to suspend; without one nothing happens. */
 static long domctl_resumedomain(struct domain *d, struct xen_domctl *op)
 {
-    if (d == current->domain)
-        return -EINVAL;
     domain_resume(d);
     return 0;
 }
@@ -92,7 +88,7 @@ static long domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
 {
     long rc = 0;
 
-    if (d == current->domain || op->u.max_vcpus.max != d->max_vcpus || d->is_dying)
+    if (op->u.max_vcpus.max != d->max_vcpus || d->is_dying)
         return -EINVAL;
     for (uint32_t i = 0; rc == 0 && i < d->max_vcpus; i++)
         if (d->vcpu[i] == NULL)
@@ -125,12 +121,9 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
         blocked = why & VPF_BLOCKED ? blocked : 0;
     }
     info->flags |= blocked;
-    if (domain_is_dead(d))
-        info->flags |= XEN_DOMINF_dying;
-    if (READ_ONCE(d->pause_count))
-        info->flags |= XEN_DOMINF_paused;
-    if (d->roles == ROLE_STORE)
-        info->flags |= XEN_DOMINF_xs_domain;
+    info->flags |= domain_is_dead(d) ? XEN_DOMINF_dying : 0;
+    info->flags |= READ_ONCE(d->pause_count) ? XEN_DOMINF_paused : 0;
+    info->flags |= d->roles == ROLE_STORE ? XEN_DOMINF_xs_domain : 0;
     if (READ_ONCE(d->shutdown_told))
         info->flags |= XEN_DOMINF_shutdown | (d->shutdown_code & XEN_DOMINF_shutdownmask)
                                                  << XEN_DOMINF_shutdownshift;
@@ -208,7 +201,7 @@ static long domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
 /** sendtrigger: an NMI. -ESRCH no such vCPU; -EINVAL power or sleep button, which PV has not; -ENOSYS. */
 static long domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
 {
-    struct vcpu *v = domctl_vcpu(d, op->u.sendtrigger.vcpu);
+    struct vcpu *v = domain_vcpu(d, op->u.sendtrigger.vcpu);
 
     if (v == NULL)
         return -ESRCH;
@@ -235,8 +228,7 @@ static long domctl_set_virq_handler(struct domain *d, struct xen_domctl *op)
 
 #define MAX_BITMAP_BYTES 512u
 
-/* The guest's bitmap of CPUs or nodes; -EINVAL: too long, -EFAULT. What we have none of is cut off. */
-static long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits)
+long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits)
 {
     *bits = 0;
     if (map->nr_bits > MAX_BITMAP_BYTES * 8)
@@ -249,7 +241,7 @@ static long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits)
     return 0;
 }
 
-static long bitmap_out(const struct xenctl_bitmap *map, uint64_t bits)
+long bitmap_out(const struct xenctl_bitmap *map, uint64_t bits)
 {
     uint8_t bytes[MAX_BITMAP_BYTES] = { 0 };
 
@@ -261,6 +253,16 @@ static long bitmap_out(const struct xenctl_bitmap *map, uint64_t bits)
     return copy_to_guest(GVA_OF(map->bitmap), bytes, DIV_ROUND_UP(map->nr_bits, 8u));
 }
 
+/* Those of the two maps that a asks for. */
+static long affinity_out(const struct xen_domctl_vcpuaffinity *a, uint64_t hard, uint64_t soft)
+{
+    long rc = a->flags & XEN_VCPUAFFINITY_HARD ? bitmap_out(&a->cpumap_hard, hard) : 0;
+
+    if (rc == 0 && (a->flags & XEN_VCPUAFFINITY_SOFT))
+        rc = bitmap_out(&a->cpumap_soft, soft);
+    return rc;
+}
+
 /**
  * setvcpuaffinity: the CPUs that vcpu may run on (hard), and those that it prefers (soft). The maps come
  * back as what is in effect, without CPUs that are not there. -EINVAL no map, no such vcpu, no CPU is
@@ -269,7 +271,7 @@ static long bitmap_out(const struct xenctl_bitmap *map, uint64_t bits)
 static long domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *v = domctl_vcpu(d, a->vcpu);
+    struct vcpu *v = domain_vcpu(d, a->vcpu);
     uint64_t hard, soft;
     long rc = 0;
 
@@ -287,29 +289,15 @@ static long domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
     v->hard_affinity = hard;
     v->soft_affinity = soft;
     hard &= arch_cpus_online();
-    if (a->flags & XEN_VCPUAFFINITY_HARD)
-        rc = bitmap_out(&a->cpumap_hard, hard);
-    if (rc == 0 && (a->flags & XEN_VCPUAFFINITY_SOFT))
-        rc = bitmap_out(&a->cpumap_soft, hard & soft);
-    return rc;
+    return affinity_out(a, hard, hard & soft);
 }
 
-/** getvcpuaffinity: as it was set. -EINVAL no map, or too long; -ESRCH no such vcpu; -EFAULT. */
-static long domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op)
+/** getvcpuaffinity: as it was set. -EINVAL no map, or too long; -EFAULT. */
+static long domctl_getvcpuaffinity(struct vcpu *v, struct xen_domctl *op)
 {
-    const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *v = domctl_vcpu(d, a->vcpu);
-    long rc = 0;
-
-    if (v == NULL)
-        return -ESRCH;
-    if (!(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)))
+    if (!(op->u.vcpuaffinity.flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)))
         return -EINVAL;
-    if (a->flags & XEN_VCPUAFFINITY_HARD)
-        rc = bitmap_out(&a->cpumap_hard, v->hard_affinity);
-    if (rc == 0 && (a->flags & XEN_VCPUAFFINITY_SOFT))
-        rc = bitmap_out(&a->cpumap_soft, v->soft_affinity);
-    return rc;
+    return affinity_out(&op->u.vcpuaffinity, v->hard_affinity, v->soft_affinity);
 }
 
 /** setnodeaffinity, getnodeaffinity: there is node 0. -EINVAL: it is not among them; -EFAULT. */
@@ -429,55 +417,36 @@ static void iomem_set(struct mfn_range *r, uint64_t first, uint64_t last)
     WRITE_ONCE(r->first, first);
 }
 
-static struct mfn_range *iomem_unused(struct domain *d)
+/* Put [first, last] among d's ranges, or take it out. Each stays in its place but for what that changes. */
+static long iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow)
 {
-    uint32_t i = 0;
+    struct mfn_range now[NR_IOMEM_RANGES], more[2] = { { first, last } };
+    uint32_t nr = d->nr_iomem, nr_more = allow;
 
-    while (i < d->nr_iomem && d->iomem[i].first <= d->iomem[i].last)
-        i++;
-    return i < NR_IOMEM_RANGES ? &d->iomem[i] : NULL;
-}
-
-static void iomem_use(struct domain *d, struct mfn_range *r, uint64_t first, uint64_t last)
-{
-    iomem_set(r, first, last);
-    if (r == &d->iomem[d->nr_iomem])
-        __atomic_store_n(&d->nr_iomem, d->nr_iomem + 1, __ATOMIC_RELEASE);
-}
-
-static long iomem_remove(struct domain *d, uint64_t first, uint64_t last)
-{
-    for (uint32_t i = 0; i < d->nr_iomem; i++) {
-        struct mfn_range *r = &d->iomem[i], *above, was = *r;
-
-        if (first > was.last || last < was.first)
-            continue;
-        if (first <= was.first) {
-            iomem_set(r, MIN(last, was.last) + 1, was.last);
-            continue;
-        }
-        if (last < was.last) { /* two are left; no other range is concerned */
-            above = iomem_unused(d);
-            if (above == NULL)
-                return -ENOMEM;
-            iomem_use(d, above, last + 1, was.last);
-        }
-        WRITE_ONCE(r->last, first - 1);
-    }
-    return 0;
-}
-
-static long iomem_add(struct domain *d, uint64_t first, uint64_t last)
-{
-    struct mfn_range *r = iomem_unused(d);
-
-    if (iomem_has(d, first, last))
+    if (allow && iomem_has(d, first, last))
         return 0;
-    if (r == NULL)
+    for (uint32_t i = 0; i < nr; i++) {
+        now[i] = d->iomem[i];
+        if (first > now[i].last || last < now[i].first)
+            continue;
+        if (first > now[i].first && last < now[i].last) /* two are left */
+            more[nr_more++] = (struct mfn_range){ last + 1, now[i].last };
+        if (first > now[i].first)
+            now[i].last = first - 1;
+        else
+            now[i].first = last + 1; /* beyond its last one: unused */
+    }
+    for (uint32_t i = 0; nr_more && i < NR_IOMEM_RANGES; i++)
+        if (i >= nr || now[i].first > now[i].last) {
+            now[i] = more[--nr_more];
+            nr = MAX(nr, i + 1);
+        }
+    if (nr_more)
         return -ENOMEM;
-    (void)iomem_remove(d, first,
-                       last); /* what is in already: at the ends of others, or whole ones */
-    iomem_use(d, r, first, last);
+    for (uint32_t i = 0; i < nr; i++)
+        if (memcmp(&now[i], &d->iomem[i], sizeof(now[i])) != 0)
+            iomem_set(&d->iomem[i], now[i].first, now[i].last);
+    __atomic_store_n(&d->nr_iomem, nr, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -498,28 +467,41 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
     last = first + p->nr_mfns - 1;
     if (!iomem_has(current->domain, first, last) || iomem_ro_meets(current->domain, first, last))
         return -EPERM;
-    return (p->allow_access ? iomem_add : iomem_remove)(d, first, last);
+    return iomem_change(d, first, last, p->allow_access);
 }
 
 /* ---- dispatch ---- */
 
-enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, KNOWN = 8 };
+enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16, KNOWN = 32 };
 
-/* NONE: the ABI has it, we do not: -EOPNOTSUPP. What has no row: -ENOSYS, as assign_device, which libxl
- * takes for a machine without IOMMU. */
-#define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, right, flags }
-#define NONE(name) [XEN_DOMCTL_##name] = { NULL, RIGHT_CONTROL, KNOWN }
+#define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, NULL, right, flags }
+#define VCPU_OP(name, right, flags) [XEN_DOMCTL_##name] = { NULL, domctl_##name, right, flags }
+
+/*
+ * The ABI has these, we do not: -EOPNOTSUPP. Only the hardware domain has interrupts; no debugger, HVM
+ * guest or paging of theirs; one node. What has no row: -ENOSYS, as assign_device, which libxl takes for
+ * a machine without IOMMU.
+ */
+#define NOT_HERE(X)                                                                               \
+    X(irq_permission), X(setdebugging), X(debug_op), X(gethvmcontext), X(gethvmcontext_partial),  \
+        X(sethvmcontext), X(memory_mapping), X(ioport_mapping), X(bind_pt_irq), X(unbind_pt_irq), \
+        X(set_target), X(subscribe), X(vm_event_op), X(monitor_op), X(mem_sharing_op),            \
+        X(set_access_required), X(audit_p2m), X(set_broken_page_p2m), X(cacheflush),              \
+        X(get_paging_mempool_size), X(set_paging_mempool_size), X(soft_reset), X(vuart_op),       \
+        X(setvnumainfo), X(psr_cmt_op), X(psr_alloc), X(vmtrace_op)
+#define NONE(name) [XEN_DOMCTL_##name] = { NULL, NULL, RIGHT_CONTROL, KNOWN }
 
 static const struct domctl_entry {
     domctl_fn *fn;
+    domctl_vcpu_fn *vcpu_fn;
     uint8_t right, flags;
 } ops[] = {
     OP(createdomain, RIGHT_CONTROL, NO_TARGET | OUT),
     OP(destroydomain, RIGHT_CONTROL, 0),
-    OP(pausedomain, RIGHT_CONTROL, 0),
-    OP(unpausedomain, RIGHT_CONTROL, 0),
-    OP(resumedomain, RIGHT_CONTROL, 0),
-    OP(max_vcpus, RIGHT_CONTROL, 0),
+    OP(pausedomain, RIGHT_CONTROL, NOT_SELF),
+    OP(unpausedomain, RIGHT_CONTROL, NOT_SELF),
+    OP(resumedomain, RIGHT_CONTROL, NOT_SELF),
+    OP(max_vcpus, RIGHT_CONTROL, NOT_SELF),
     OP(getdomaininfo, RIGHT_INFO, NO_TARGET | OUT),
     OP(max_mem, RIGHT_CONTROL, 0),
     OP(setdomainhandle, RIGHT_CONTROL, 0),
@@ -530,57 +512,59 @@ static const struct domctl_entry {
     OP(sendtrigger, RIGHT_CONTROL, 0),
     OP(set_virq_handler, RIGHT_CONTROL, 0),
     OP(setvcpuaffinity, RIGHT_CONTROL, 0),
-    OP(getvcpuaffinity, RIGHT_INFO, 0),
+    VCPU_OP(getvcpuaffinity, RIGHT_INFO, 0),
     OP(setnodeaffinity, RIGHT_CONTROL, 0),
     OP(getnodeaffinity, RIGHT_INFO, 0),
     OP(scheduler_op, RIGHT_CONTROL, OUT),
     OP(ioport_permission, RIGHT_ASSIGN, 0),
     OP(iomem_permission, RIGHT_ASSIGN, 0),
-    NONE(irq_permission), /* only the hardware domain has interrupts */
-    NONE(setdebugging),   /* no debugger */
-    NONE(debug_op),
-    NONE(gethvmcontext), /* no HVM guests */
-    NONE(gethvmcontext_partial),
-    NONE(sethvmcontext),
-    NONE(memory_mapping),
-    NONE(ioport_mapping),
-    NONE(bind_pt_irq),
-    NONE(unbind_pt_irq),
-    NONE(set_target),
-    NONE(subscribe),
-    NONE(vm_event_op),
-    NONE(monitor_op),
-    NONE(mem_sharing_op),
-    NONE(set_access_required),
-    NONE(audit_p2m),
-    NONE(set_broken_page_p2m),
-    NONE(cacheflush),
-    NONE(get_paging_mempool_size),
-    NONE(set_paging_mempool_size),
-    NONE(soft_reset),
-    NONE(vuart_op),
-    NONE(setvnumainfo), /* one node */
-    NONE(psr_cmt_op),
-    NONE(psr_alloc),
-    NONE(vmtrace_op),
+    NOT_HERE(NONE),
     /* domctl_vcpu.c, cpu_policy.c */
-    OP(setvcpucontext, RIGHT_CONTROL, 0),
-    OP(getvcpucontext, RIGHT_CONTROL, 0),
-    OP(getvcpuinfo, RIGHT_INFO, OUT),
-    OP(set_ext_vcpucontext, RIGHT_CONTROL, 0),
-    OP(get_ext_vcpucontext, RIGHT_CONTROL, OUT),
-    OP(setvcpuextstate, RIGHT_CONTROL, 0),
-    OP(getvcpuextstate, RIGHT_CONTROL, OUT),
-    OP(set_vcpu_msrs, RIGHT_CONTROL, OUT_ALWAYS),
-    OP(get_vcpu_msrs, RIGHT_CONTROL, OUT_ALWAYS),
+    VCPU_OP(setvcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpuinfo, RIGHT_INFO, OUT),
+    VCPU_OP(set_ext_vcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(get_ext_vcpucontext, RIGHT_CONTROL, NOT_SELF | OUT),
+    VCPU_OP(setvcpuextstate, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpuextstate, RIGHT_CONTROL, STOPPED | OUT),
+    VCPU_OP(set_vcpu_msrs, RIGHT_CONTROL, STOPPED | OUT_ALWAYS),
+    VCPU_OP(get_vcpu_msrs, RIGHT_CONTROL, NOT_SELF | OUT_ALWAYS),
     OP(set_cpu_policy, RIGHT_CONTROL, OUT_ALWAYS),
     OP(get_cpu_policy, RIGHT_CONTROL, OUT),
-    OP(settscinfo, RIGHT_CONTROL, 0),
+    OP(settscinfo, RIGHT_CONTROL, STOPPED),
     OP(gettscinfo, RIGHT_CONTROL, OUT),
     /* domctl_memory.c */
     OP(getpageframeinfo3, RIGHT_MEMORY, OUT_ALWAYS),
     OP(shadow_op, RIGHT_CONTROL, 0),
 };
+
+/* Where the structures of VCPU_OP name it. */
+#define VCPU_IS_FIRST(name)                                             \
+    _Static_assert(offsetof(struct xen_domctl, u.name.vcpu) ==          \
+                       offsetof(struct xen_domctl, u.vcpucontext.vcpu), \
+                   "ABI: " #name)
+VCPU_IS_FIRST(vcpuaffinity);
+VCPU_IS_FIRST(getvcpuinfo);
+VCPU_IS_FIRST(ext_vcpucontext);
+VCPU_IS_FIRST(vcpuextstate);
+VCPU_IS_FIRST(vcpu_msrs);
+
+static long run(const struct domctl_entry *e, struct domain *d, struct xen_domctl *op)
+{
+    struct vcpu *v = e->vcpu_fn ? domain_vcpu(d, op->u.vcpucontext.vcpu) : NULL;
+    long rc;
+
+    if (e->vcpu_fn && v == NULL)
+        return -ESRCH;
+    if (e->flags & STOPPED)
+        domain_pause(d);
+    if (v && (e->flags & STOPPED))
+        arch_vcpu_unload(v);
+    rc = v ? e->vcpu_fn(v, op) : e->fn ? e->fn(d, op) : -EOPNOTSUPP;
+    if (e->flags & STOPPED)
+        domain_unpause(d);
+    return rc;
+}
 
 static _Atomic bool busy; /* a CPU is at a domctl */
 
@@ -598,7 +582,8 @@ static long dispatch(const struct domctl_entry *e, struct xen_domctl *op)
             return -ESRCH;
     }
     rc = d ? policy_check(caller, d, e->right) : 0;
-    rc = rc ?: e->fn ? e->fn(d, op) : -EOPNOTSUPP;
+    if (rc == 0)
+        rc = d == caller && (e->flags & (NOT_SELF | STOPPED)) ? -EINVAL : run(e, d, op);
     if (d)
         domain_put(d);
     return rc;
@@ -623,7 +608,7 @@ long hc_domctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
         return -EACCES;
     e = &ops[array_index_nospec(op.cmd, ARRAY_SIZE(ops))];
-    if (op.cmd >= ARRAY_SIZE(ops) || (e->fn == NULL && !(e->flags & KNOWN)))
+    if (op.cmd >= ARRAY_SIZE(ops) || !(e->fn || e->vcpu_fn || (e->flags & KNOWN)))
         return -ENOSYS;
     if ((e->flags & (OUT | OUT_ALWAYS)) && copy_to_guest(_gva(arg), &op, sizeof(op)))
         return -EFAULT;

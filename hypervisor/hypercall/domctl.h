@@ -4,7 +4,9 @@
  *
  * Each sub-operation is a function domctl_NAME(d, op), with a row in domctl.c's table:
  *   d   the domain that op->domain names, with a reference, over which the caller has the row's right;
- *       NULL if the row is flagged NO_TARGET
+ *       NULL if the row is flagged NO_TARGET; not the caller's own (-EINVAL) if NOT_SELF or STOPPED.
+ *       Those of VCPU_OP rows are given its vCPU instead that the structure names: -ESRCH. STOPPED: d
+ *       is paused meanwhile, and all of the vCPU's state in memory
  *   op  a private copy of the guest's structure: the only one to be looked at. What is changed in it
  *       goes back to the guest if the row is flagged OUT (after 0) or OUT_ALWAYS (after any result,
  *       -ERESTART too: so a preempted one keeps its progress there). The structure was writable when
@@ -21,6 +23,7 @@
 #include <xen/domctl.h>
 
 typedef long domctl_fn(struct domain *d, struct xen_domctl *op);
+typedef long domctl_vcpu_fn(struct vcpu *v, struct xen_domctl *op);
 
 /* ---- domctl_memory.c ---- */
 domctl_fn domctl_getpageframeinfo3, domctl_shadow_op;
@@ -28,8 +31,7 @@ domctl_fn domctl_getpageframeinfo3, domctl_shadow_op;
 /** What XEN_DOMCTL_getdomaininfo and XEN_SYSCTL_getdomaininfolist tell of d; all of *info is set. */
 void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
-/** d's vCPU of that number, or NULL. */
-static inline struct vcpu *domctl_vcpu(const struct domain *d, uint32_t id)
-{
-    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
-}
+/** The guest's bitmap of CPUs or nodes; -EINVAL: too long, -EFAULT. What we have none of is cut off. */
+long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits);
+/** The other way; what is beyond our bits is cleared. */
+long bitmap_out(const struct xenctl_bitmap *map, uint64_t bits);

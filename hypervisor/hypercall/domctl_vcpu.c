@@ -11,27 +11,6 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
-/* The vCPU that op names. -EINVAL: of the caller's own domain; -ESRCH. */
-static long vcpu_of(struct domain *d, const struct xen_domctl *op, struct vcpu **v)
-{
-    *v = domctl_vcpu(d, op->u.vcpucontext.vcpu);
-    return d == current->domain ? -EINVAL : *v ? 0 : -ESRCH;
-}
-#define VCPU_IS_FIRST(name)                                             \
-    _Static_assert(offsetof(struct xen_domctl, u.name.vcpu) ==          \
-                       offsetof(struct xen_domctl, u.vcpucontext.vcpu), \
-                   "ABI: " #name)
-VCPU_IS_FIRST(ext_vcpucontext);
-VCPU_IS_FIRST(vcpuextstate);
-VCPU_IS_FIRST(vcpu_msrs);
-
-/* Have all of v's state in memory, until domain_unpause(). */
-static void vcpu_stop(struct vcpu *v)
-{
-    domain_pause(v->domain);
-    arch_vcpu_unload(v);
-}
-
 bool domain_has_run(struct domain *d)
 {
     struct vcpu_runstate_info r;
@@ -61,24 +40,19 @@ static void vcpu_reset_locked(struct vcpu *v)
  * setvcpucontext: registers and all that a guest kernel sets up; up or down as VGCF_online says. No
  * context: v becomes one that is not initialised. What a vCPU that has one may change are
  * registers, callbacks, traps and debug registers.
- * -EINVAL, -EPERM, -EOPNOTSUPP: as vcpu_context_set_locked(), or the caller's own domain; -ESRCH;
- *   -EFAULT; -ENOMEM. Preemptible.
+ * -EINVAL, -EPERM, -EOPNOTSUPP: as vcpu_context_set_locked(); -EFAULT; -ENOMEM. Preemptible.
  */
-long domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
+long domctl_setvcpucontext(struct vcpu *v, struct xen_domctl *op)
 {
+    struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
     guest_va_t from = GVA_OF(op->u.vcpucontext.ctxt);
-    struct vcpu_guest_context *c;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
+    struct domain *d = v->domain;
+    long rc;
 
-    if (rc)
-        return rc;
-    c = xmalloc_pages(sizeof(*c));
     if (c == NULL)
         return -ENOMEM;
     rc = gva_x(from) ? copy_from_guest(c, from, sizeof(*c)) : 0;
     if (rc == 0) {
-        vcpu_stop(v);
         spin_lock(&d->lock);
         if (gva_x(from) == 0)
             vcpu_reset_locked(v);
@@ -87,46 +61,36 @@ long domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
         if (gva_x(from) && rc == 0)
             (c->flags & VGCF_online ? vcpu_pause_clear : vcpu_pause_set)(v, VPF_DOWN);
         spin_unlock(&d->lock);
-        domain_unpause(d);
     }
     xfree_pages(c, sizeof(*c));
     return or_again(rc);
 }
 
-/** getvcpucontext: -EINVAL the caller's own domain; -ESRCH; -ENODATA it has none; -EFAULT; -ENOMEM. */
-long domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
+/** getvcpucontext: -ENODATA it has none; -EFAULT; -ENOMEM. */
+long domctl_getvcpucontext(struct vcpu *v, struct xen_domctl *op)
 {
-    struct vcpu_guest_context *c;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
+    struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
+    long rc;
 
-    if (rc)
-        return rc;
-    c = xmalloc_pages(sizeof(*c));
     if (c == NULL)
         return -ENOMEM;
-    vcpu_stop(v);
     rc = v->is_initialised ? 0 : -ENODATA;
     if (rc == 0)
         arch_vcpu_get_context(v, c);
     if (!(atomic_load(&v->pause_flags) & VPF_DOWN))
         c->flags |= VGCF_online;
-    domain_unpause(d);
     rc = rc ?: copy_to_guest(GVA_OF(op->u.vcpucontext.ctxt), c, sizeof(*c));
     xfree_pages(c, sizeof(*c));
     return rc;
 }
 
-/** getvcpuinfo: of any domain, the caller's too. -ESRCH. */
-long domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
+/** getvcpuinfo: of any domain, the caller's too. */
+long domctl_getvcpuinfo(struct vcpu *v, struct xen_domctl *op)
 {
     struct xen_domctl_getvcpuinfo *info = &op->u.getvcpuinfo;
-    struct vcpu *v = domctl_vcpu(d, info->vcpu);
     struct vcpu_runstate_info r;
     uint32_t flags;
 
-    if (v == NULL)
-        return -ESRCH;
     vcpu_runstate_get(v, &r);
     flags = atomic_load(&v->pause_flags);
     info->online = !(flags & VPF_DOWN);
@@ -140,38 +104,28 @@ long domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
 /**
  * set_ext_vcpucontext: the callbacks that a context has no room for. Their selectors are the ABI's; of
  * machine checks a guest has no banks.
- * -EINVAL the caller's own domain, size too small, an address not canonical, banks; -ESRCH.
+ * -EINVAL size too small, an address not canonical, banks.
  */
-long domctl_set_ext_vcpucontext(struct domain *d, struct xen_domctl *op)
+long domctl_set_ext_vcpucontext(struct vcpu *v, struct xen_domctl *op)
 {
     const struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
 
-    if (rc)
-        return rc;
     if (e->size < offsetof(struct xen_domctl_ext_vcpucontext, mcg_cap) ||
         !va_is_canonical(e->syscall32_callback_eip) || !va_is_canonical(e->sysenter_callback_eip) ||
         (e->size >= offsetof(struct xen_domctl_ext_vcpucontext, mcg_cap) + 8 && e->mcg_cap))
         return -EINVAL;
-    domain_pause(d);
     v->arch.syscall32_cb =
         (struct guest_callback){ e->syscall32_callback_eip, e->syscall32_disables_events };
     v->arch.sysenter_cb =
         (struct guest_callback){ e->sysenter_callback_eip, e->sysenter_disables_events };
-    domain_unpause(d);
     return 0;
 }
 
-/** get_ext_vcpucontext: -EINVAL the caller's own domain; -ESRCH. */
-long domctl_get_ext_vcpucontext(struct domain *d, struct xen_domctl *op)
+/** get_ext_vcpucontext: 0. */
+long domctl_get_ext_vcpucontext(struct vcpu *v, struct xen_domctl *op)
 {
     struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
 
-    if (rc)
-        return rc;
     *e = (struct xen_domctl_ext_vcpucontext){
         .vcpu = e->vcpu,
         .size = sizeof(*e),
@@ -207,32 +161,27 @@ static bool extstate_ok(const struct domain *d, const struct extstate *x, uint64
 }
 
 /**
- * setvcpuextstate. -EINVAL the caller's own domain, size, features that the domain has not, a header that
- * the CPU would refuse; -ESRCH; -EFAULT; -ENOMEM.
+ * setvcpuextstate. -EINVAL size, features that the domain has not, a header that the CPU would refuse;
+ * -EFAULT; -ENOMEM.
  */
-long domctl_setvcpuextstate(struct domain *d, struct xen_domctl *op)
+long domctl_setvcpuextstate(struct vcpu *v, struct xen_domctl *op)
 {
     const struct xen_domctl_vcpuextstate *e = &op->u.vcpuextstate;
     uint64_t size = e->size;
     struct extstate *x;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
+    long rc;
 
-    if (rc)
-        return rc;
     if (size < sizeof(*x) || size > AREA_OFFSET + xstate_bytes(arch_xcr0_mask))
         return -EINVAL;
     x = xmalloc_pages(size);
     if (x == NULL)
         return -ENOMEM;
     rc = copy_from_guest(x, GVA_OF(e->buffer), size);
-    if (rc == 0 && !extstate_ok(d, x, size))
+    if (rc == 0 && !extstate_ok(v->domain, x, size))
         rc = -EINVAL;
     if (rc == 0) {
-        vcpu_stop(v);
         v->arch.xcr0 = x->xcr0;
         arch_vcpu_set_fpu(v, x->fxsave, size - AREA_OFFSET);
-        domain_unpause(d);
     }
     xfree_pages(x, size);
     return rc;
@@ -240,22 +189,18 @@ long domctl_setvcpuextstate(struct domain *d, struct xen_domctl *op)
 
 /**
  * getvcpuextstate: without size and mask, or without buffer: these two; else both must be so. A CPU without
- * XSAVE has 0 and 0. -EINVAL, also for the caller's own domain; -ESRCH; -EFAULT; -ENOMEM.
+ * XSAVE has 0 and 0. -EINVAL; -EFAULT; -ENOMEM.
  */
-long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op)
+long domctl_getvcpuextstate(struct vcpu *v, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuextstate *e = &op->u.vcpuextstate;
     uint64_t size = 0, accum;
     struct extstate *x;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
+    long rc = 0;
 
-    if (rc)
-        return rc;
     x = xmalloc_pages(AREA_OFFSET + xstate_bytes(arch_xcr0_mask));
     if (x == NULL)
         return -ENOMEM;
-    vcpu_stop(v);
     if (arch_xcr0_mask) {
         accum = v->arch.xcr0 | ((struct extstate *)((char *)v->arch.fpu - AREA_OFFSET))->xstate_bv;
         size = AREA_OFFSET + xstate_bytes(accum);
@@ -263,7 +208,6 @@ long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op)
         x->accum = accum;
         memcpy(x->fxsave, v->arch.fpu, size - AREA_OFFSET);
     }
-    domain_unpause(d);
     if ((e->size == 0 && e->xfeature_mask == 0) || GVA_OF(e->buffer).v == 0) {
         e->size = size;
         e->xfeature_mask = arch_xcr0_mask;
@@ -280,20 +224,13 @@ long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op)
 
 enum { MSR_TSC_AUX = 0xc0000103 }; /* the only one */
 
-/**
- * get_vcpu_msrs: those that are not zero. Without a buffer: how many there may be. -EINVAL the caller's own
- * domain; -ESRCH; -ENOBUFS; -EFAULT.
- */
-long domctl_get_vcpu_msrs(struct domain *d, struct xen_domctl *op)
+/** get_vcpu_msrs: those that are not zero. Without a buffer: how many there may be. -ENOBUFS; -EFAULT. */
+long domctl_get_vcpu_msrs(struct vcpu *v, struct xen_domctl *op)
 {
     struct xen_domctl_vcpu_msrs *m = &op->u.vcpu_msrs;
     struct xen_domctl_vcpu_msr aux = { .index = MSR_TSC_AUX };
     uint32_t room = m->msr_count;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
 
-    if (rc)
-        return rc;
     m->msr_count = 1;
     if (GVA_OF(m->msrs).v == 0)
         return 0;
@@ -305,19 +242,15 @@ long domctl_get_vcpu_msrs(struct domain *d, struct xen_domctl *op)
 }
 
 /**
- * set_vcpu_msrs. -EINVAL the caller's own domain, an MSR or value that it cannot have (then msr_count is its
- * index), or too many; -ESRCH; -EFAULT.
+ * set_vcpu_msrs. -EINVAL an MSR or value that it cannot have (then msr_count is its index), or too many;
+ * -EFAULT.
  */
-long domctl_set_vcpu_msrs(struct domain *d, struct xen_domctl *op)
+long domctl_set_vcpu_msrs(struct vcpu *v, struct xen_domctl *op)
 {
     struct xen_domctl_vcpu_msrs *m = &op->u.vcpu_msrs;
     uint32_t nr = m->msr_count, leaf[4];
     struct xen_domctl_vcpu_msr msr;
-    struct vcpu *v;
-    long rc = vcpu_of(d, op, &v);
 
-    if (rc)
-        return rc;
     m->msr_count = GVA_OF(m->msrs).v == 0;
     if (m->msr_count || nr == 0)
         return 0;
@@ -327,28 +260,18 @@ long domctl_set_vcpu_msrs(struct domain *d, struct xen_domctl *op)
     if (nr > 1 || msr.index != MSR_TSC_AUX || msr.reserved || msr.value >> 32 ||
         (msr.value && !(leaf[3] >> 27 & 1))) /* RDTSCP */
         return -EINVAL;
-    vcpu_stop(v);
     v->arch.tsc_aux = msr.value;
-    domain_unpause(d);
     m->msr_count = 1;
     return 0;
 }
 
 /* ---- time ---- */
 
-/** settscinfo: -EINVAL, also for the caller's own domain; -EEXIST the domain has run. */
+/** settscinfo: -EINVAL; -EEXIST the domain has run. */
 long domctl_settscinfo(struct domain *d, struct xen_domctl *op)
 {
-    struct xen_domctl_tsc_info info = op->u.tsc_info;
-    long rc;
-
-    if (d == current->domain)
-        return -EINVAL;
-    info.incarnation++;
-    domain_pause(d);
-    rc = domain_has_run(d) ? -EEXIST : domain_set_tsc(d, &info);
-    domain_unpause(d);
-    return rc;
+    op->u.tsc_info.incarnation++;
+    return domain_has_run(d) ? -EEXIST : domain_set_tsc(d, &op->u.tsc_info);
 }
 
 /** gettscinfo: 0. */

@@ -8,10 +8,10 @@
 
 #include <xen/sysctl.h>
 
-domctl_fn domctl_setvcpucontext, domctl_getvcpucontext, domctl_getvcpuinfo;
-domctl_fn domctl_set_ext_vcpucontext, domctl_get_ext_vcpucontext;
-domctl_fn domctl_setvcpuextstate, domctl_getvcpuextstate;
-domctl_fn domctl_set_vcpu_msrs, domctl_get_vcpu_msrs;
+domctl_vcpu_fn domctl_setvcpucontext, domctl_getvcpucontext, domctl_getvcpuinfo;
+domctl_vcpu_fn domctl_set_ext_vcpucontext, domctl_get_ext_vcpucontext;
+domctl_vcpu_fn domctl_setvcpuextstate, domctl_getvcpuextstate;
+domctl_vcpu_fn domctl_set_vcpu_msrs, domctl_get_vcpu_msrs;
 domctl_fn domctl_settscinfo, domctl_gettscinfo;
 domctl_fn domctl_set_cpu_policy, domctl_get_cpu_policy;
 

@@ -8,13 +8,6 @@ typedef long hypercall_fn(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, ui
 extern hypercall_fn *const hypercall_table[NR_HYPERCALLS]; /* hc_none where there is none */
 long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5); /* -ENOSYS */
 
-/** What the table has under a number, for tests and readers. */
-struct hypercall {
-    const char *name; /* NULL: the ABI has no such number */
-    const char *note; /* why it is not there; NULL: it is */
-};
-extern const struct hypercall hypercall_names[NR_HYPERCALLS];
-
 /* Who we say we are: XENVER_version and its kin, and hypfs_op's /buildinfo. */
 #define XEN_MAJOR 4u
 #define XEN_MINOR 17u
@@ -51,6 +44,3 @@ hypercall_fn HYPERCALLS(HANDLER);
 
 /** The domain behind d in the list (NULL: the first) with a reference, that on d is dropped; or NULL. */
 struct domain *domain_next(struct domain *d);
-
-/** How long CPU cpu has idled since boot, in ns; 0 if it is not online. */
-uint64_t cpu_idle_ns(uint32_t cpu);

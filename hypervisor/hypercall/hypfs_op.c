@@ -39,8 +39,10 @@ struct node {
     bool per_domain; /* in between there is a directory for each domain */
     bool if_dying;   /* it is there for dying domains */
     bool if_rings;   /* for those whose rings the builder made */
+    /* what it shows, one of: */
+    const char *text;
+    uint32_t *level;                                 /* of the log: the only ones to be written */
     long (*show)(struct domain *d, struct value *v); /* 0 or an error; -ERESTART, too */
-    long (*set)(const char *text);                   /* NULL: read-only */
 };
 
 /* Where a path leads to. Of a per_domain one without d: the list of domains. */
@@ -67,20 +69,11 @@ static long show_number(struct value *v, uint32_t n)
     return 0;
 }
 
-static long show_none(struct domain *d, struct value *v) { return show_text(v, ""); }
-static long show_compiler(struct domain *d, struct value *v) { return show_text(v, XEN_COMPILER); }
-static long show_extra(struct domain *d, struct value *v) { return show_text(v, XEN_EXTRA); }
 static long show_major(struct domain *d, struct value *v) { return show_number(v, XEN_MAJOR); }
 static long show_minor(struct domain *d, struct value *v) { return show_number(v, XEN_MINOR); }
-static long show_granularity(struct domain *d, struct value *v) { return show_text(v, "cpu"); }
 
 /* As options.loglvl numbers them. */
 static const char *const levels[] = { "none", "error", "warning", "info", "debug", "all" };
-
-static long show_level(struct value *v, uint32_t level)
-{
-    return show_text(v, levels[MIN(level, ARRAY_SIZE(levels) - 1)]);
-}
 
 static long set_level(uint32_t *level, const char *text)
 {
@@ -91,14 +84,6 @@ static long set_level(uint32_t *level, const char *text)
         }
     return -EINVAL;
 }
-
-static long show_loglvl(struct domain *d, struct value *v) { return show_level(v, options.loglvl); }
-static long set_loglvl(const char *text) { return set_level(&options.loglvl, text); }
-static long show_guest_loglvl(struct domain *d, struct value *v)
-{
-    return show_level(v, options.guest_loglvl);
-}
-static long set_guest_loglvl(const char *text) { return set_level(&options.guest_loglvl, text); }
 
 static long show_name(struct domain *d, struct value *v) { return show_text(v, d->name); }
 
@@ -229,25 +214,22 @@ static long show_mapped_by(struct domain *d, struct value *v)
     {                                 \
         __VA_ARGS__, { .name = NULL } \
     }
-static const struct node root = {
-    DIR({ "buildinfo",
-          DIR({ "changeset", .show = show_none },
-              { "compileinfo", DIR({ "compiler", .show = show_compiler }) },
-              { "version", DIR({ "extra", .show = show_extra }, { "major", .show = show_major },
-                               { "minor", .show = show_minor }) }) },
-        { "cpupool", DIR({ "0", DIR({ "sched-gran", .show = show_granularity }) }) },
-        { "domain",
-          DIR({ "name", .show = show_name }, { "role", .show = show_role },
-              { "rings", .show = show_rings, .if_rings = true },
-              { "held",
-                DIR({ "frames", .show = show_frames }, { "ports", .show = show_ports },
-                    { "references", .show = show_references },
-                    { "mapped-by", .show = show_mapped_by }),
-                .if_dying = true }),
-          .per_domain = true },
-        { "params", DIR({ "guest_loglvl", .show = show_guest_loglvl, .set = set_guest_loglvl },
-                        { "loglvl", .show = show_loglvl, .set = set_loglvl }) })
-};
+static const struct node root = { DIR(
+    { "buildinfo",
+      DIR({ "changeset", .text = "" }, { "compileinfo", DIR({ "compiler", .text = XEN_COMPILER }) },
+          { "version", DIR({ "extra", .text = XEN_EXTRA }, { "major", .show = show_major },
+                           { "minor", .show = show_minor }) }) },
+    { "cpupool", DIR({ "0", DIR({ "sched-gran", .text = "cpu" }) }) },
+    { "domain",
+      DIR({ "name", .show = show_name }, { "role", .show = show_role },
+          { "rings", .show = show_rings, .if_rings = true },
+          { "held",
+            DIR({ "frames", .show = show_frames }, { "ports", .show = show_ports },
+                { "references", .show = show_references }, { "mapped-by", .show = show_mapped_by }),
+            .if_dying = true }),
+      .per_domain = true },
+    { "params", DIR({ "guest_loglvl", .level = &options.guest_loglvl },
+                    { "loglvl", .level = &options.loglvl }) }) };
 
 static bool is_domain_list(const struct place *p) { return p->node->per_domain && p->d == NULL; }
 
@@ -257,31 +239,38 @@ static bool is_there(const struct node *n, const struct domain *d)
     return (!n->if_dying || READ_ONCE(d->is_dying)) && (!n->if_rings || d->store_port);
 }
 
-/* The domain whose number it is, as we write it. */
-static struct domain *domain_named(const char *name, size_t len)
+/*
+ * The entry of p's directory behind child, from { NULL, NULL } on, and its name. False: there is no more.
+ * One in the list of domains comes with a reference, which goes when the next one is asked for.
+ */
+static bool place_next(const struct place *p, struct place *child, char name[NAME_BYTES])
 {
-    uint32_t id = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        if (name[i] < '0' || name[i] > '9' || (i == 0 && name[i] == '0' && len > 1))
-            return NULL;
-        id = id * 10 + (uint32_t)(name[i] - '0');
-        if (id >= DOMID_FIRST_RESERVED)
-            return NULL;
+    if (is_domain_list(p)) {
+        child->node = p->node;
+        child->d = domain_next(child->d);
+        if (child->d)
+            xl_snprintf(name, NAME_BYTES, "%u", child->d->domain_id);
+        return child->d != NULL;
     }
-    return len ? domain_get_by_id(current->domain, (domid_t)id) : NULL;
+    child->d = p->d;
+    do
+        child->node = child->node ? child->node + 1 : p->node->dir;
+    while (child->node && child->node->name && !is_there(child->node, p->d));
+    if (child->node == NULL || child->node->name == NULL)
+        return false;
+    xl_strlcpy(name, child->node->name, NAME_BYTES);
+    return true;
 }
 
 /* To the entry of that name in p's directory, if there is one. */
 static bool place_enter(struct place *p, const char *name, size_t len)
 {
-    if (is_domain_list(p)) {
-        p->d = domain_named(name, len);
-        return p->d != NULL;
-    }
-    for (const struct node *n = p->node->dir; n && n->name; n++)
-        if (strlen(n->name) == len && strncmp(n->name, name, len) == 0 && is_there(n, p->d)) {
-            p->node = n;
+    struct place child = { NULL, NULL };
+    char entry[NAME_BYTES];
+
+    while (place_next(p, &child, entry))
+        if (strlen(entry) == len && strncmp(entry, name, len) == 0) {
+            *p = child;
             return true;
         }
     return false;
@@ -331,38 +320,34 @@ static uint32_t entry_bytes(const char *name)
                     (uint32_t) _Alignof(struct xen_hypfs_dirlistentry));
 }
 
-static const char *domain_dir_name(const struct domain *d, char buf[NAME_BYTES])
-{
-    xl_snprintf(buf, NAME_BYTES, "%u", d->domain_id);
-    return buf;
-}
-
 static uint32_t dir_bytes(const struct place *p)
 {
+    struct place child = { NULL, NULL };
     char name[NAME_BYTES];
     uint32_t bytes = 0;
 
-    if (is_domain_list(p)) {
-        for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
-            bytes += entry_bytes(domain_dir_name(d, name));
-        return bytes;
-    }
-    for (const struct node *n = p->node->dir; n->name; n++)
-        bytes += is_there(n, p->d) ? entry_bytes(n->name) : 0;
+    while (place_next(p, &child, name))
+        bytes += entry_bytes(name);
     return bytes;
 }
 
 /* What there is to tell about it, of a value with v filled. 0 or an error. */
 static long place_describe(const struct place *p, struct xen_hypfs_direntry *e, struct value *v)
 {
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): what is no directory shows something */
-    long rc = p->node->dir ? 0 : p->node->show(p->d, v);
+    const struct node *n = p->node;
+    long rc = 0;
 
+    if (n->show)
+        rc = n->show(p->d, v);
+    else if (n->level)
+        show_text(v, levels[MIN(*n->level, ARRAY_SIZE(levels) - 1)]);
+    else if (n->text)
+        show_text(v, n->text);
     *e = (struct xen_hypfs_direntry){
-        .type = p->node->dir ? XEN_HYPFS_TYPE_DIR : v->type,
+        .type = n->dir ? XEN_HYPFS_TYPE_DIR : v->type,
         .encoding = XEN_HYPFS_ENC_PLAIN,
-        .content_len = p->node->dir ? dir_bytes(p) : v->len,
-        .max_write_len = p->node->set ? NAME_BYTES : 0,
+        .content_len = n->dir ? dir_bytes(p) : v->len,
+        .max_write_len = n->level ? NAME_BYTES : 0,
     };
     return rc;
 }
@@ -398,21 +383,15 @@ static long listing_add(struct listing *l, const struct place *p, const char *na
 
 static long dir_read(const struct place *p, struct listing *l)
 {
-    struct place child = { p->node, NULL };
+    struct place child = { NULL, NULL };
     const uint16_t none = 0;
     char name[NAME_BYTES];
     long rc = 0;
 
-    if (is_domain_list(p)) {
-        while (rc == 0 && (child.d = domain_next(child.d)) != NULL)
-            rc = listing_add(l, &child, domain_dir_name(child.d, name));
+    while (rc == 0 && place_next(p, &child, name))
+        rc = listing_add(l, &child, name);
+    if (is_domain_list(p))
         place_leave(&child);
-    } else {
-        child.d = p->d;
-        for (child.node = p->node->dir; rc == 0 && child.node->name; child.node++)
-            if (is_there(child.node, p->d))
-                rc = listing_add(l, &child, child.node->name);
-    }
     return rc ?: copy_to_guest(l->last, &none, sizeof(none)); /* no directory is empty */
 }
 
@@ -447,7 +426,7 @@ static long op_write(const struct place *p, uint64_t buffer, uint64_t size)
 {
     char text[NAME_BYTES];
 
-    if (p->node->set == NULL)
+    if (p->node->level == NULL)
         return -EACCES;
     if (size > sizeof(text))
         return -ENOSPC;
@@ -455,7 +434,7 @@ static long op_write(const struct place *p, uint64_t buffer, uint64_t size)
         return -EFAULT;
     if (size == 0 || strnlen(text, size) != size - 1)
         return -EINVAL;
-    return p->node->set(text);
+    return set_level(p->node->level, text);
 }
 
 /**

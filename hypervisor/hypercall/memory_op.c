@@ -274,13 +274,11 @@ static long op_claim_pages(guest_va_t arg)
 {
     struct xen_memory_reservation r;
     struct domain *d;
-    long rc;
+    long rc = copy_from_guest(&r, arg, sizeof(r));
 
-    if (copy_from_guest(&r, arg, sizeof(r)))
-        return -EFAULT;
-    if (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags)
-        return -EINVAL;
-    rc = target_get(r.domid, RIGHT_CONTROL, &d);
+    if (rc == 0 && (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags))
+        rc = -EINVAL;
+    rc = rc ?: target_get(r.domid, RIGHT_CONTROL, &d);
     if (rc)
         return rc;
     rc = domain_claim_pages(d, r.nr_extents);
@@ -327,23 +325,6 @@ static long op_machphys_mfn_list(guest_va_t arg)
     return copy_to_guest(to, &list.nr_extents, sizeof(list.nr_extents));
 }
 
-/* [first, first + n) of d's grant table to the list at `to`. */
-static long copy_grant_frames(struct domain *d, uint32_t first, uint32_t n, guest_va_t to)
-{
-    mfn_t frames[BATCH];
-    xen_pfn_t list[BATCH];
-    long rc = 0;
-
-    for (uint32_t i = 0, k; rc == 0 && i < n; i += k) {
-        k = MIN(n - i, BATCH);
-        rc = grant_shared_frames(d, first + i, k, frames);
-        for (uint32_t j = 0; rc == 0 && j < k; j++)
-            list[j] = mfn_x(frames[j]);
-        rc = rc ?: copy_to_guest(gva_index(to, i, sizeof(list[0])), list, k * sizeof(list[0]));
-    }
-    return rc;
-}
-
 /**
  * XENMEM_acquire_resource: the frames of a domain's grant table, to be mapped as frames of that domain.
  * Without a list nr_frames (IN/OUT) becomes how many there can be.
@@ -356,11 +337,9 @@ static long op_acquire_resource(guest_va_t arg)
     struct xen_mem_acquire_resource r;
     struct domain *d;
     uint32_t most;
-    long rc;
+    long rc = copy_from_guest(&r, arg, sizeof(r));
 
-    if (copy_from_guest(&r, arg, sizeof(r)))
-        return -EFAULT;
-    rc = r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
+    rc = rc ?: r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
     if (rc)
         return rc;
     most = d->max_grant_frames;
@@ -373,7 +352,7 @@ static long op_acquire_resource(guest_va_t arg)
     else if (r.nr_frames > most || r.frame > most - r.nr_frames)
         rc = r.nr_frames ? -EINVAL : 0;
     else
-        rc = copy_grant_frames(d, (uint32_t)r.frame, r.nr_frames, GVA_OF(r.frame_list));
+        rc = grant_list_frames(d, (uint32_t)r.frame, r.nr_frames, GVA_OF(r.frame_list));
     domain_put(d);
     return rc;
 }
@@ -383,31 +362,13 @@ static long op_get_vnumainfo(guest_va_t arg)
 {
     struct xen_vnuma_topology_info info;
     struct domain *d;
-    long rc;
+    long rc = copy_from_guest(&info, arg, sizeof(info));
 
-    if (copy_from_guest(&info, arg, sizeof(info)))
-        return -EFAULT;
-    rc = info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
+    rc = rc ?: info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     domain_put(d);
     return -EOPNOTSUPP;
-}
-
-/** XENMEM_add_to_physmap: PV domains have no physical map. */
-static long op_add_to_physmap(guest_va_t arg)
-{
-    struct xen_add_to_physmap map;
-    struct domain *d;
-    long rc;
-
-    if (copy_from_guest(&map, arg, sizeof(map)))
-        return -EFAULT;
-    rc = map.space == XENMAPSPACE_gmfn_foreign ? -ENOSYS : target_get(map.domid, RIGHT_MEMORY, &d);
-    if (rc)
-        return rc;
-    domain_put(d);
-    return -EACCES;
 }
 
 /* ---- memory maps ---- */
@@ -421,12 +382,11 @@ static long op_set_memory_map(guest_va_t arg)
     struct xen_foreign_memory_map new;
     uint8_t *map, *old = NULL;
     struct domain *d;
-    long rc;
+    long rc = copy_from_guest(&new, arg, sizeof(new));
 
-    if (copy_from_guest(&new, arg, sizeof(new)))
-        return -EFAULT;
-    rc = new.map.nr_entries > PAGE_SIZE / E820_BYTES ? -EINVAL
-                                                     : target_get(new.domid, RIGHT_MEMORY, &d);
+    if (rc == 0 && new.map.nr_entries > PAGE_SIZE / E820_BYTES)
+        rc = -EINVAL;
+    rc = rc ?: target_get(new.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     map = alloc_page();
@@ -499,7 +459,7 @@ static long op_machine_memory_map(guest_va_t arg)
  * maximum_ram_page, machphys_mapping, machphys_mfn_list (see M2P_GFN): 0 or -EFAULT.
  * current_reservation, maximum_reservation, maximum_gpfn: pages, a pfn; -EFAULT, -ESRCH, -EPERM.
  * get_sharing_*_pages: 0, none is shared. get_vnumainfo: -EOPNOTSUPP, or what is wrong with it.
- * All others -ENOSYS: add_to_physmap's kin, *_pod_target, sharing, paging, access are for guests with
+ * All others -ENOSYS: add_to_physmap and its kin, *_pod_target, sharing, paging, access are for guests with
  *   translated memory.
  */
 long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
@@ -522,7 +482,6 @@ long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t
     case XENMEM_set_memory_map: return op_set_memory_map(_gva(arg));
     case XENMEM_acquire_resource: return op_acquire_resource(_gva(arg));
     case XENMEM_get_vnumainfo: return op_get_vnumainfo(_gva(arg));
-    case XENMEM_add_to_physmap: return op_add_to_physmap(_gva(arg));
     case XENMEM_get_sharing_freed_pages:
     case XENMEM_get_sharing_shared_pages: return 0;
     case XENMEM_machphys_mapping: return copy_to_guest(_gva(arg), &machphys, sizeof(machphys));

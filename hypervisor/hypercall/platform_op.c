@@ -65,41 +65,12 @@ static void op_get_cpuinfo(struct xenpf_pcpuinfo *p)
     p->acpi_id = online ? acpi_info.cpus[cpu].acpi_id : UINT32_MAX;
 }
 
-/* Of the CPUs in the guest's map, of which those stay that are online: how long they have idled. */
-static long op_getidletime(struct xenpf_getidletime *g)
-{
-    uint32_t bytes = DIV_ROUND_UP(MIN(g->cpumap_nr_cpus, NR_CPUS), 8u);
-    uint64_t cpus = 0, idle_ns;
-    long rc = bytes ? copy_from_guest(&cpus, GVA_OF(g->cpumap_bitmap), bytes) : 0;
-
-    if (g->cpumap_nr_cpus < NR_CPUS)
-        cpus &= (1ULL << g->cpumap_nr_cpus) - 1;
-    cpus &= arch_cpus_online();
-    g->now = arch_time_ns();
-    for (uint64_t m = cpus; rc == 0 && m; m &= m - 1) {
-        uint32_t cpu = ffs64(m) - 1;
-
-        idle_ns = cpu_idle_ns(cpu);
-        rc = copy_to_guest(gva_index(GVA_OF(g->idletime), cpu, sizeof(idle_ns)), &idle_ns,
-                           sizeof(idle_ns));
-    }
-    return rc || bytes == 0 ? rc : copy_to_guest(GVA_OF(g->cpumap_bitmap), &cpus, bytes);
-}
-
-/* They are online and stay so. */
-static long op_cpu_online(uint32_t cpu, bool online)
-{
-    if (cpu >= NR_CPUS || !(arch_cpus_online() >> cpu & 1))
-        return -EINVAL;
-    return online ? 0 : -EOPNOTSUPP;
-}
-
 /**
  * HYPERVISOR_platform_op; privileged only.
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -EINVAL; -ESRCH no (more) such
- *   firmware information; -EOPNOTSUPP a sleep state but S5, to take a CPU offline; -EIO the machine is
- *   still on; -ENOSYS EFI information without EFI, and all other commands (settime32, memory types,
- *   microcode, frequencies, hotplug, core parking, symbols, resources).
+ *   firmware information; -EOPNOTSUPP a sleep state but S5; -EIO the machine is still on; -ENOSYS EFI
+ *   information without EFI, and all other commands (settime32, memory types, microcode, frequencies
+ *   and idle times, CPUs on- and offline, hotplug, core parking, symbols, resources).
  */
 long hc_platform_op(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -121,9 +92,6 @@ long hc_platform_op(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_
     case XENPF_firmware_info: rc = op_firmware_info(&op.u.firmware_info); break;
     case XENPF_enter_acpi_sleep: return op_enter_sleep(&op.u.enter_acpi_sleep);
     case XENPF_get_cpuinfo: op_get_cpuinfo(&op.u.pcpu_info); break;
-    case XENPF_getidletime: rc = op_getidletime(&op.u.getidletime); break;
-    case XENPF_cpu_online: return op_cpu_online(op.u.cpu_ol.cpuid, true);
-    case XENPF_cpu_offline: return op_cpu_online(op.u.cpu_ol.cpuid, false);
     default: return -ENOSYS;
     }
     return rc ?: copy_to_guest(_gva(arg), &op, sizeof(op));

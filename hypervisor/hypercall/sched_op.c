@@ -31,19 +31,10 @@ static long op_remote_shutdown(guest_va_t arg)
     return rc;
 }
 
-static long op_watchdog(guest_va_t arg)
-{
-    struct sched_watchdog op;
-
-    if (copy_from_guest(&op, arg, sizeof(op)))
-        return -EFAULT;
-    return domain_watchdog(current->domain, op.id, op.timeout);
-}
-
 /**
  * HYPERVISOR_sched_op.
- * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll(), op_remote_shutdown() and
- *   domain_watchdog() say; -ENOSYS for shutdown_code, pin_override and unknown commands.
+ * Returns 0; -EFAULT; what evtchn_poll() and op_remote_shutdown() say; -ENOSYS for watchdog (which no
+ *   client of the census sets), shutdown_code, pin_override and unknown commands.
  */
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -62,7 +53,6 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
         return 0;
     case SCHEDOP_poll: return evtchn_poll(_gva(arg));
     case SCHEDOP_remote_shutdown: return op_remote_shutdown(_gva(arg));
-    case SCHEDOP_watchdog: return op_watchdog(_gva(arg));
     default: return -ENOSYS;
     }
 }
@@ -200,8 +190,7 @@ long vcpu_send_nmi(struct vcpu *v)
  */
 long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a5)
 {
-    struct domain *d = current->domain;
-    struct vcpu *v = id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
+    struct vcpu *v = domain_vcpu(current->domain, id);
 
     if (v == NULL)
         return -ENOENT;

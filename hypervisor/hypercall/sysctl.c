@@ -192,29 +192,10 @@ static long op_pcitopoinfo(struct xen_sysctl *s)
 
 /* ---- the machine ---- */
 
-/* Words of CPUID as tools print them: 1d, 1c, 81d, 81c, D/1a, 7b, 7c, 87d. */
-static void hw_cap_fill(uint32_t cap[8])
-{
-    static const struct {
-        uint32_t leaf, subleaf;
-        uint8_t reg;
-    } words[] = { { 1, 0, 3 },   { 1, 0, 2 }, { 0x80000001, 0, 3 }, { 0x80000001, 0, 2 },
-                  { 0xd, 1, 0 }, { 7, 0, 1 }, { 7, 0, 2 },          { 0x80000007, 0, 3 } };
-    uint32_t max[4], r[4];
-
-    for (uint32_t i = 0; i < ARRAY_SIZE(words); i++) {
-        arch_cpuid(words[i].leaf & 0x80000000, 0, max);
-        if (words[i].leaf > max[0])
-            continue;
-        arch_cpuid(words[i].leaf, words[i].subleaf, r);
-        cap[i] = r[words[i].reg];
-    }
-}
-
 static long op_physinfo(struct xen_sysctl *s)
 {
     struct xen_sysctl_physinfo *op = &s->u.physinfo;
-    uint32_t core, socket, threads;
+    uint32_t core, socket, threads, words[NR_FEATURE_WORDS];
 
     apic_id_bits(&core, &socket);
     threads = cpus_beside_first(core) ?: 1;
@@ -231,46 +212,8 @@ static long op_physinfo(struct xen_sysctl *s)
         .outstanding_pages = heap_claimed_pages(),
         .max_mfn = max_mfn - 1,
     };
-    hw_cap_fill(op->hw_cap);
-    return 0;
-}
-
-uint64_t cpu_idle_ns(uint32_t cpu)
-{
-    struct vcpu_runstate_info r = { 0 };
-
-    if (cpu_is_online(cpu))
-        vcpu_runstate_get(arch_pcpu(cpu)->idle, &r);
-    return r.time[RUNSTATE_running];
-}
-
-static long op_getcpuinfo(struct xen_sysctl *s)
-{
-    struct xen_sysctl_getcpuinfo *op = &s->u.getcpuinfo;
-    struct xen_sysctl_cpuinfo info[NR_CPUS];
-    uint32_t n = MIN(op->max_cpus, nr_cpu_ids());
-
-    for (uint32_t i = 0; i < n; i++)
-        info[i].idletime = cpu_idle_ns(i);
-    op->nr_cpus = n;
-    return n ? copy_to_guest(GVA_OF(op->info), info, n * sizeof(*info)) : 0;
-}
-
-/* -EOPNOTSUPP: of a range of addresses, or a node but the first. */
-static long op_availheap(struct xen_sysctl *s)
-{
-    struct xen_sysctl_availheap *op = &s->u.availheap;
-
-    if (op->min_bitwidth || op->max_bitwidth || op->node > 0)
-        return -EOPNOTSUPP;
-    op->avail_bytes = heap_free_pages() << PAGE_SHIFT;
-    return 0;
-}
-
-/* CPUID is trapped, or not: no masks. */
-static long op_levelling_caps(struct xen_sysctl *s)
-{
-    s->u.cpu_levelling_caps.caps = 0;
+    cpu_featureset(NULL, words);
+    memcpy(op->hw_cap, words, sizeof(op->hw_cap)); /* the first ones, as tools print them */
     return 0;
 }
 
@@ -308,26 +251,13 @@ static long op_sched_id(struct xen_sysctl *s)
     return 0;
 }
 
-/* A mask of CPUs into the guest's bitmap, of which the rest is cleared. -EINVAL: it is a huge one. */
-static long cpus_to_guest(const struct xenctl_bitmap *to, uint64_t cpus)
-{
-    uint8_t bytes[CHUNK_BYTES] = { 0 };
-    uint32_t n = to->nr_bits;
-
-    if (n > 8 * sizeof(bytes))
-        return -EINVAL;
-    cpus &= n < 64 ? (1ULL << n) - 1 : ~0ULL;
-    memcpy(bytes, &cpus, sizeof(cpus));
-    return n ? copy_to_guest(GVA_OF(to->bitmap), bytes, DIV_ROUND_UP(n, 8u)) : 0;
-}
-
 /* -ENOENT: there is pool 0 only. -EOPNOTSUPP: which is not to be changed. */
 static long op_cpupool(struct xen_sysctl *s)
 {
     struct xen_sysctl_cpupool_op *op = &s->u.cpupool_op;
 
     if (op->op == XEN_SYSCTL_CPUPOOL_OP_FREEINFO)
-        return cpus_to_guest(&op->cpumap, 0);
+        return bitmap_out(&op->cpumap, 0);
     if (op->op < XEN_SYSCTL_CPUPOOL_OP_CREATE || op->op > XEN_SYSCTL_CPUPOOL_OP_FREEINFO)
         return -ENOSYS;
     if (op->op == XEN_SYSCTL_CPUPOOL_OP_CREATE)
@@ -340,7 +270,7 @@ static long op_cpupool(struct xen_sysctl *s)
     op->n_dom = 0;
     for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
         op->n_dom++;
-    return cpus_to_guest(&op->cpumap, arch_cpus_online());
+    return bitmap_out(&op->cpumap, arch_cpus_online());
 }
 
 /* -ESRCH no such pool; -EINVAL another scheduler; -EOPNOTSUPP to change a parameter: we have none. */
@@ -373,8 +303,6 @@ static long (*const ops[])(struct xen_sysctl *s) = {
     [XEN_SYSCTL_sched_id] = op_sched_id,
     [XEN_SYSCTL_getdomaininfolist] = op_getdomaininfolist,
     [XEN_SYSCTL_debug_keys] = op_debug_keys,
-    [XEN_SYSCTL_getcpuinfo] = op_getcpuinfo,
-    [XEN_SYSCTL_availheap] = op_availheap,
     [XEN_SYSCTL_get_pmstat] = op_no_device,
     [XEN_SYSCTL_cpu_hotplug] = op_refused,
     [XEN_SYSCTL_pm_op] = op_no_device,
@@ -387,7 +315,6 @@ static long (*const ops[])(struct xen_sysctl *s) = {
     [XEN_SYSCTL_psr_cmt_op] = op_no_device,
     [XEN_SYSCTL_pcitopoinfo] = op_pcitopoinfo,
     [XEN_SYSCTL_psr_alloc] = op_no_device,
-    [XEN_SYSCTL_get_cpu_levelling_caps] = op_levelling_caps,
     [XEN_SYSCTL_get_cpu_featureset] = sysctl_get_cpu_featureset,
     [XEN_SYSCTL_get_cpu_policy] = sysctl_get_cpu_policy,
 };
@@ -399,8 +326,9 @@ static long (*const ops[])(struct xen_sysctl *s) = {
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -E2BIG more than 16 debug keys;
  *   -EINVAL, -ENOENT, -ESRCH as above; -ENODEV get_pmstat, pm_op, psr_*; -EOPNOTSUPP cpu_hotplug,
  *   page_offline_op, coverage_op, other cpupools, scheduler parameters;
- *   -ENOSYS tbuf_op, perfc_op, lockprof_op, livepatch_op (as a Xen that is built without them), and
- *   what the ABI does not have.
+ *   -ENOSYS tbuf_op, perfc_op, lockprof_op, livepatch_op (as a Xen that is built without them);
+ *   getcpuinfo, availheap, get_cpu_levelling_caps, which no tool of the census asks for; and what the
+ *   ABI does not have.
  */
 long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {

@@ -14,29 +14,18 @@ long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) { 
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
+/*
+ * What has a number and no handler: sched_op_compat, event_channel_op_compat, physdev_op_compat
+ * (superseded since Xen 3.1.1, 3.2, 3.2.2), xsm_op (no XSM; libxl carries on), hvm_op and dm_op (no HVM
+ * guests), tmem_op (gone since Xen 4.13), arch_0 (machine checks: Linux says so in one line and goes
+ * on); xenoprof_op, kexec_op, argo_op.
+ */
 #define HC(nr) [__HYPERVISOR_##nr] = HANDLER(nr)
 hypercall_fn *const hypercall_table[NR_HYPERCALLS] = { [0 ... NR_HYPERCALLS - 1] = hc_none,
                                                        HYPERCALLS(HC) };
 #pragma GCC diagnostic pop
 
 #define CHECK_ENTRIES 8u /* after so many entries of a multicall: has an event come? */
-
-#define NAME(nr) [__HYPERVISOR_##nr] = { #nr, NULL }
-#define NONE(nr, note) [__HYPERVISOR_##nr] = { #nr, note }
-const struct hypercall hypercall_names[NR_HYPERCALLS] = {
-    HYPERCALLS(NAME), /* the rest is -ENOSYS */
-    NONE(sched_op_compat, "superseded since Xen 3.1.1"),
-    NONE(event_channel_op_compat, "superseded since Xen 3.2"),
-    NONE(physdev_op_compat, "superseded since Xen 3.2.2"),
-    NONE(xsm_op, "no XSM; libxl carries on"),
-    NONE(xenoprof_op, "not built"),
-    NONE(hvm_op, "no HVM guests"),
-    NONE(kexec_op, "not built"),
-    NONE(tmem_op, "removed from Xen 4.13"),
-    NONE(argo_op, "not built"),
-    NONE(dm_op, "no HVM guests"),
-    NONE(arch_0, "machine checks: later; Linux says so in one line and goes on"),
-};
 
 /* ---- results and continuations ---- */
 

@@ -17,6 +17,7 @@ struct msi {
 
 struct irq {
     struct spinlock lock;  /* L_IRQ, interrupts off */
+    unsigned long flags;   /* of who holds it by irq_lock() */
     struct domain *mapper; /* who has made a pirq of it, or NULL */
     evtchn_port_t port;    /* bound to this port of the mapper, or 0 */
     void (*hv)(void);      /* or the hypervisor handles it */
@@ -33,8 +34,9 @@ extern struct irq *irqs;
 extern uint32_t nr_gsis, nr_irqs;
 
 /** The struct of that pirq if d has mapped it (NULL: anybody or nobody), locked; else NULL. */
-struct irq *irq_lock(const struct domain *d, uint32_t pirq, unsigned long *flags);
-void irq_unlock(struct irq *irq, unsigned long flags);
+struct irq *irq_lock(const struct domain *d, uint32_t pirq);
+/** What that returned, NULL too. */
+void irq_unlock(struct irq *irq);
 /** Mask or unmask at the source: locked. */
 void irq_set_mask_locked(struct irq *irq, bool masked);
 

@@ -43,20 +43,26 @@ void irq_init(void)
         irqs[ioapic_isa_gsi(WATCHDOG_IRQ)].hv = no_handler; /* nobody else may have it */
 }
 
-struct irq *irq_lock(const struct domain *d, uint32_t pirq, unsigned long *flags)
+struct irq *irq_lock(const struct domain *d, uint32_t pirq)
 {
     struct irq *irq = &irqs[array_index_nospec(pirq, nr_irqs)];
+    unsigned long flags;
 
     if (pirq >= nr_irqs || (pirq < nr_gsis && !ioapic_has(pirq)))
         return NULL;
-    *flags = spin_lock_irqsave(&irq->lock);
+    flags = spin_lock_irqsave(&irq->lock);
+    irq->flags = flags;
     if (d == NULL || irq->mapper == d)
         return irq;
-    irq_unlock(irq, *flags);
+    irq_unlock(irq);
     return NULL;
 }
 
-void irq_unlock(struct irq *irq, unsigned long flags) { spin_unlock_irqrestore(&irq->lock, flags); }
+void irq_unlock(struct irq *irq)
+{
+    if (irq)
+        spin_unlock_irqrestore(&irq->lock, irq->flags);
+}
 
 void irq_set_mask_locked(struct irq *irq, bool masked)
 {
@@ -68,6 +74,14 @@ void irq_set_mask_locked(struct irq *irq, bool masked)
     ioapic_set((uint32_t)(irq - irqs), irq->vector, irq->level, irq->active_low, masked,
                arch_cpu_apic_id(irq->cpu));
     spin_unlock(&ioapic_lock);
+}
+
+/* Where it goes, too. */
+static void irq_program_locked(struct irq *irq, bool masked)
+{
+    if (irq->msi.cap)
+        msi_program(&irq->msi, irq->vector, arch_cpu_apic_id(irq->cpu));
+    irq_set_mask_locked(irq, masked);
 }
 
 bool irq_ioapic_read(uint64_t maddr, uint32_t reg, uint32_t *value)
@@ -104,20 +118,16 @@ static int irq_start_locked(struct irq *irq, evtchn_port_t port, void (*hv)(void
     irq->port = port;
     irq->hv = hv;
     irq->nr_unhandled = 0;
-    if (irq->msi.cap)
-        msi_program(&irq->msi, irq->vector, arch_cpu_apic_id(irq->cpu));
-    irq_set_mask_locked(irq, false);
+    irq_program_locked(irq, false);
     return 0;
 }
 
 int irq_request_hv(uint32_t gsi, void (*handler)(void))
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(NULL, gsi < NR_ISA_IRQS ? ioapic_isa_gsi(gsi) : gsi, &flags);
+    struct irq *irq = irq_lock(NULL, gsi < NR_ISA_IRQS ? ioapic_isa_gsi(gsi) : gsi);
     int rc = irq ? irq_start_locked(irq, 0, handler) : -ENODEV;
 
-    if (irq)
-        irq_unlock(irq, flags);
+    irq_unlock(irq);
     return rc;
 }
 
@@ -183,42 +193,34 @@ void irq_interrupt(unsigned int vector)
 
 int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(d, pirq, &flags);
+    struct irq *irq = irq_lock(d, pirq);
     int rc = irq ? irq_start_locked(irq, port, NULL) : -EINVAL;
 
-    if (irq)
-        irq_unlock(irq, flags);
+    irq_unlock(irq);
     return rc;
 }
 
 void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port)
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(d, pirq, &flags);
+    struct irq *irq = irq_lock(d, pirq);
 
     if (irq && irq->port == port) {
         irq_set_mask_locked(irq, true);
         irq->port = 0;
         irq->in_flight = false;
     }
-    if (irq)
-        irq_unlock(irq, flags);
+    irq_unlock(irq);
 }
 
 void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu)
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(d, pirq, &flags);
+    struct irq *irq = irq_lock(d, pirq);
 
     if (irq && irq->port == port && irq->cpu != cpu) {
         irq->cpu = (uint8_t)cpu;
-        if (irq->msi.cap)
-            msi_program(&irq->msi, irq->vector, arch_cpu_apic_id(cpu));
-        irq_set_mask_locked(irq, irq->in_flight);
+        irq_program_locked(irq, irq->in_flight);
     }
-    if (irq)
-        irq_unlock(irq, flags);
+    irq_unlock(irq);
 }
 
 /* ---- mapping ---- */
@@ -226,7 +228,6 @@ void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint3
 int pirq_map_msi(struct domain *d, const struct msi *m, int *pirq)
 {
     uint32_t unused = 0;
-    unsigned long flags;
     struct irq *irq;
 
     for (uint32_t i = nr_gsis; i < nr_irqs; i++) {
@@ -240,18 +241,17 @@ int pirq_map_msi(struct domain *d, const struct msi *m, int *pirq)
     if (unused == 0)
         return -ENOSPC;
     msi_set_mask(m, true);
-    irq = irq_lock(NULL, unused, &flags);
+    irq = irq_lock(NULL, unused);
     irq->msi = *m;
     irq->mapper = d;
-    irq_unlock(irq, flags);
+    irq_unlock(irq);
     *pirq = (int)unused;
     return 0;
 }
 
 int pirq_unmap(struct domain *d, uint32_t pirq)
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(d, pirq, &flags);
+    struct irq *irq = irq_lock(d, pirq);
     int rc = 0;
 
     if (irq == NULL)
@@ -268,21 +268,17 @@ int pirq_unmap(struct domain *d, uint32_t pirq)
             irq->msi = (struct msi){ 0 };
         }
     }
-    irq_unlock(irq, flags);
+    irq_unlock(irq);
     return rc;
 }
 
 void pirq_restore_msi(const struct domain *d, uint16_t bdf)
 {
-    unsigned long flags;
-    struct irq *irq;
+    for (uint32_t i = nr_gsis; i < nr_irqs; i++) {
+        struct irq *irq = irq_lock(d, i);
 
-    for (uint32_t i = nr_gsis; i < nr_irqs; i++)
-        if ((irq = irq_lock(d, i, &flags)) != NULL) {
-            if (irq->msi.bdf == bdf && irq->port) {
-                msi_program(&irq->msi, irq->vector, arch_cpu_apic_id(irq->cpu));
-                msi_set_mask(&irq->msi, false);
-            }
-            irq_unlock(irq, flags);
-        }
+        if (irq && irq->msi.bdf == bdf && irq->port)
+            irq_program_locked(irq, false);
+        irq_unlock(irq);
+    }
 }

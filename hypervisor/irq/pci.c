@@ -51,15 +51,9 @@ bool pci_conf_port(struct domain *d, uint16_t port, unsigned int bytes, bool wri
 
 enum { CONF_ID = 0, CONF_STATUS = 6, CONF_BAR0 = 0x10, CONF_CAPS = 0x34 };
 enum { STATUS_HAS_CAPS = 1 << 4, CAP_MSI = 5, CAP_MSIX = 0x11, MAX_CAPS = 48 };
-/* of the MSI capability; from its control word's bits the others' places follow */
-enum {
-    MSI_CONTROL = 2,
-    MSI_ADDRESS = 4,
-    MSI_ENABLE = 1,
-    MSI_MESSAGES = 0x70,
-    MSI_64BIT = 1 << 7,
-    MSI_MASKS = 1 << 8
-};
+/* the MSI capability; from its control word's bits the others' places follow */
+enum { MSI_CONTROL = 2, MSI_ADDRESS = 4 };
+enum { MSI_ENABLE = 1, MSI_MESSAGES = 0x70, MSI_64BIT = 1 << 7, MSI_MASKS = 1 << 8 };
 enum { MSIX_CONTROL = 2, MSIX_TABLE = 4, MSIX_ENTRIES_MASK = 0x7ff };
 enum { ENTRY_ADDRESS, ENTRY_ADDRESS_HIGH, ENTRY_DATA, ENTRY_MASK, ENTRY_WORDS }; /* 32 bits each */
 #define MSI_ADDRESS_OF(apic_id) (0xfee00000u | (apic_id) << 12)

@@ -26,20 +26,17 @@ union physdev_arg {
 /** flags OUT: XENIRQSTAT_needs_eoi for level-triggered ones. -EINVAL: out of range. */
 static long op_irq_status_query(struct domain *d, union physdev_arg *a)
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(d, a->irq_status_query.irq, &flags);
+    struct irq *irq = irq_lock(d, a->irq_status_query.irq);
 
     a->irq_status_query.flags = irq && irq->level ? XENIRQSTAT_needs_eoi : 0;
-    if (irq)
-        irq_unlock(irq, flags);
+    irq_unlock(irq);
     return a->irq_status_query.irq < NR_PIRQS ? 0 : -EINVAL;
 }
 
 /** The guest has handled the interrupt. -EINVAL: not mapped. */
 static long op_eoi(struct domain *d, union physdev_arg *a)
 {
-    unsigned long flags;
-    struct irq *irq = irq_lock(d, a->eoi.irq, &flags);
+    struct irq *irq = irq_lock(d, a->eoi.irq);
 
     if (irq == NULL)
         return -EINVAL;
@@ -47,7 +44,7 @@ static long op_eoi(struct domain *d, union physdev_arg *a)
         irq->in_flight = false;
         irq_set_mask_locked(irq, false);
     }
-    irq_unlock(irq, flags);
+    irq_unlock(irq);
     return 0;
 }
 
@@ -114,7 +111,6 @@ static long map_msi(struct domain *d, struct physdev_map_pirq *a)
 static long op_map_pirq(struct domain *d, union physdev_arg *a)
 {
     struct physdev_map_pirq *op = &a->map_pirq;
-    unsigned long flags;
     struct irq *irq;
 
     if (!is_self(d, op->domid))
@@ -123,11 +119,11 @@ static long op_map_pirq(struct domain *d, union physdev_arg *a)
         return map_msi(d, op);
     if (op->type != MAP_PIRQ_TYPE_GSI || (op->pirq >= 0 && op->pirq != op->index))
         return -EOPNOTSUPP;
-    irq = (uint32_t)op->index < nr_gsis ? irq_lock(NULL, (uint32_t)op->index, &flags) : NULL;
+    irq = (uint32_t)op->index < nr_gsis ? irq_lock(NULL, (uint32_t)op->index) : NULL;
     if (irq == NULL)
         return -EINVAL;
     irq->mapper = d;
-    irq_unlock(irq, flags);
+    irq_unlock(irq);
     op->pirq = op->index;
     return 0;
 }
@@ -143,12 +139,10 @@ static long op_unmap_pirq(struct domain *d, union physdev_arg *a)
 /** -EINVAL no such GSI; -EEXIST in use: the caller goes on with it as it is. */
 static long op_setup_gsi(struct domain *d, union physdev_arg *a)
 {
-    unsigned long flags;
     struct irq *irq;
     long rc = 0;
 
-    irq = (uint32_t)a->setup_gsi.gsi < nr_gsis ? irq_lock(NULL, (uint32_t)a->setup_gsi.gsi, &flags)
-                                               : NULL;
+    irq = (uint32_t)a->setup_gsi.gsi < nr_gsis ? irq_lock(NULL, (uint32_t)a->setup_gsi.gsi) : NULL;
     if (irq == NULL)
         return -EINVAL;
     if (irq->port || irq->hv) {
@@ -157,7 +151,7 @@ static long op_setup_gsi(struct domain *d, union physdev_arg *a)
         irq->level = a->setup_gsi.triggering != 0;
         irq->active_low = a->setup_gsi.polarity != 0;
     }
-    irq_unlock(irq, flags);
+    irq_unlock(irq);
     return rc;
 }
 

@@ -107,9 +107,8 @@ struct domain {
     bool is_dying;
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*; the first one counts */
     uint32_t pause_count;
-    bool shutdown_told;                 /* it has stopped, and who must know has been told */
-    _Atomic uint8_t death;              /* how far domain_kill() has come */
-    struct domain_watchdogs *watchdogs; /* SCHEDOP_watchdog; NULL until there is one */
+    bool shutdown_told;           /* it has stopped, and who must know has been told */
+    _Atomic uint8_t death;        /* how far domain_kill() has come */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
@@ -136,7 +135,7 @@ struct domain {
 
     /* grant/ */
     struct grant_table *grant;
-    uint32_t max_grant_frames, max_maptrack_frames; /* limits: grant_set_limits() */
+    uint32_t max_grant_frames, max_maptrack_frames; /* constant after creation */
 
     /* event/ */
     struct spinlock event_lock; /* L_EVENT; guards ports and the vCPUs' virq_port */
@@ -221,6 +220,11 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id);
 static inline void domain_get(struct domain *d) { atomic_fetch_add(&d->refs, 1); }
 /** Drop a reference; the last one frees the domain's structures. */
 void domain_put(struct domain *d);
+/** d's vCPU of that number, or NULL. */
+static inline struct vcpu *domain_vcpu(const struct domain *d, uint64_t id)
+{
+    return id < d->max_vcpus ? d->vcpu[array_index_nospec(id, MAX_VCPUS)] : NULL;
+}
 
 /**
  * A guest is beyond repair: print why (rate limited), stop all its vCPUs with SHUTDOWN_crash.

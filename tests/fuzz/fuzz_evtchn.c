@@ -239,7 +239,7 @@ static void hypercall(unsigned int who, const uint8_t *s)
     rc = hc_event_channel_op(s[5] & 2 ? s[0] : cmd, (uintptr_t)&u, 0, 0, 0);
     if (rc == 0 && cmd == EVTCHNOP_close && !(s[5] & 2)) {
         BUG_ON(!was_used || evtchn_find(dom[who], u.close.port)->state != ECS_FREE);
-        BUG_ON(port_is_pending(dom[who], u.close.port));
+        BUG_ON(port_test(dom[who], u.close.port, EVTCHN_FIFO_PENDING));
     }
     BUG_ON(rc > 0 || (rc < 0 && rc != -EFAULT && rc != -EINVAL && rc != -ENOSYS && rc != -EPERM &&
                       rc != -ESRCH && rc != -ENOENT && rc != -EEXIST && rc != -ENOSPC &&

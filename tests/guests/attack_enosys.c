@@ -152,10 +152,10 @@ static const struct sub {
           BIT(XENMEM_maximum_ram_page) | BIT(XENMEM_current_reservation) |
           BIT(XENMEM_maximum_reservation) | BIT(XENMEM_machphys_mapping) |
           BIT(XENMEM_machine_memory_map) | BIT(XENMEM_increase_reservation) |
-          BIT(XENMEM_machphys_mfn_list) | BIT(XENMEM_add_to_physmap) | BIT(XENMEM_memory_map) |
-          BIT(XENMEM_set_memory_map) | BIT(XENMEM_maximum_gpfn) |
-          BIT(XENMEM_get_sharing_freed_pages) | BIT(XENMEM_get_sharing_shared_pages) |
-          BIT(XENMEM_claim_pages) | BIT(XENMEM_get_vnumainfo) | BIT(XENMEM_acquire_resource),
+          BIT(XENMEM_machphys_mfn_list) | BIT(XENMEM_memory_map) | BIT(XENMEM_set_memory_map) |
+          BIT(XENMEM_maximum_gpfn) | BIT(XENMEM_get_sharing_freed_pages) |
+          BIT(XENMEM_get_sharing_shared_pages) | BIT(XENMEM_claim_pages) |
+          BIT(XENMEM_get_vnumainfo) | BIT(XENMEM_acquire_resource),
       63, false },
     { "xen_version", call_version, -ENOSYS, 0x7ff, 255, true },
     { "console_io", call_console, -ENOSYS, BIT(CONSOLEIO_write) | BIT(CONSOLEIO_read), 255, true },
@@ -175,7 +175,7 @@ static const struct sub {
       255, true },
     { "sched_op", call_sched, -ENOSYS,
       BIT(SCHEDOP_yield) | BIT(SCHEDOP_block) | BIT(SCHEDOP_shutdown) | BIT(SCHEDOP_poll) |
-          BIT(SCHEDOP_remote_shutdown) | BIT(SCHEDOP_watchdog),
+          BIT(SCHEDOP_remote_shutdown),
       255, true },
     { "nmi_op", call_nmi, -ENOSYS, BIT(XENNMI_register_callback) | BIT(XENNMI_unregister_callback),
       255, true },
@@ -203,14 +203,14 @@ static const struct sub {
     { "mmu_update", call_mmu_update, -ENOSYS, 15, 7, false },
     { "platform_op", call_platform, -ENOSYS,
       BIT(XENPF_settime64) | BIT(XENPF_firmware_info) | BIT(XENPF_enter_acpi_sleep) |
-          BIT(XENPF_get_cpuinfo) | BIT(XENPF_getidletime) | BIT(XENPF_cpu_online) |
-          BIT(XENPF_cpu_offline),
+          BIT(XENPF_get_cpuinfo),
       255, false },
     { "platform_op.version", call_platform_version, -EACCES, 0, 255, false },
     { "platform_op.firmware", call_firmware, -EINVAL, 0x3e, 255, false },
     { "sysctl", call_sysctl, -ENOSYS,
       ~(BIT(0) | BIT(XEN_SYSCTL_tbuf_op) | BIT(XEN_SYSCTL_perfc_op) | BIT(13) |
-        BIT(XEN_SYSCTL_lockprof_op) | BIT(24) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28)) &
+        BIT(XEN_SYSCTL_getcpuinfo) | BIT(XEN_SYSCTL_availheap) | BIT(XEN_SYSCTL_lockprof_op) |
+        BIT(24) | BIT(XEN_SYSCTL_get_cpu_levelling_caps) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28)) &
           (BIT(30) - 1),
       255, false },
     { "hypfs_op", call_hypfs, -EOPNOTSUPP,

@@ -292,12 +292,6 @@ static long domain_buffer(uint64_t ptr)
 
     return sysctl_buffer(&op, XEN_SYSCTL_getdomaininfolist, &op.u.getdomaininfolist.buffer, ptr);
 }
-static long cpu_buffer(uint64_t ptr)
-{
-    struct xen_sysctl op = { .u.getcpuinfo.max_cpus = 1 };
-
-    return sysctl_buffer(&op, XEN_SYSCTL_getcpuinfo, &op.u.getcpuinfo.info, ptr);
-}
 static long topology_buffer(uint64_t ptr)
 {
     struct xen_sysctl op = { .u.cputopoinfo.num_cpus = 1 };
@@ -401,7 +395,6 @@ static const struct inner {
     { "debug_keys.keys", debug_keys, -EFAULT, false, 0 },
     { "readconsole.buffer", console_buffer, -EFAULT, true, 0 },
     { "getdomaininfolist.buffer", domain_buffer, -EFAULT, true, 0 },
-    { "getcpuinfo.info", cpu_buffer, -EFAULT, true, 0 },
     { "cputopoinfo.cputopo", topology_buffer, -EFAULT, true, 0 },
     { "numainfo.meminfo", memory_buffer, -EFAULT, true, 0 },
     { "numainfo.distance", distance_buffer, -EFAULT, true, 0 },
@@ -584,7 +577,6 @@ static const struct row rows[] = {
     IN("sched_op poll", sched_op, struct sched_poll, { SCHEDOP_poll, PTR }),
     IN("sched_op remote_shutdown", sched_op, struct sched_remote_shutdown,
        { SCHEDOP_remote_shutdown, PTR }),
-    IN("sched_op watchdog", sched_op, struct sched_watchdog, { SCHEDOP_watchdog, PTR }),
     IN("callback_op register", callback_op, struct callback_register, { CALLBACKOP_register, PTR }),
     IN("callback_op unregister", callback_op, struct callback_unregister,
        { CALLBACKOP_unregister, PTR }),

@@ -82,12 +82,15 @@ int vcpu_info_register(struct vcpu *v, mfn_t m, uint32_t offset)
     return offset % 8 ? -EINVAL : 0;
 }
 static unsigned int grant_restarts; /* so often the table has to grow */
-int grant_shared_frames(struct domain *d, uint32_t first, uint32_t nr, mfn_t *out)
+int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t to)
 {
     if (grant_restarts && grant_restarts--)
         return -ERESTART;
-    for (uint32_t i = 0; i < nr; i++)
-        out[i] = _mfn(0x500 + first + i);
+    for (uint64_t i = 0, frame; i < nr; i++) {
+        frame = 0x500 + first + i;
+        if (copy_to_guest(gva_index(to, i, sizeof(frame)), &frame, sizeof(frame)))
+            return -EFAULT;
+    }
     return nr <= d->max_grant_frames && first <= d->max_grant_frames - nr ? 0 : -EINVAL;
 }
 bool page_get_writable(struct domain *d, mfn_t m) { return page_get(m, d); }
@@ -182,7 +185,6 @@ bool domain_is_dead(const struct domain *d) { return false; }
 void domain_pause(struct domain *d) { d->pause_count++; }
 void domain_unpause(struct domain *d) { d->pause_count--; }
 void domain_resume(struct domain *d) {}
-long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s) { return -ENOSPC; }
 void domain_wallclock_update(struct domain *d) {}
 void hypercall_page_fill(void *page) {}
 int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred) { return 0; }

@@ -48,6 +48,9 @@ void vcpu_pause_sync(struct vcpu *v, uint32_t f) { vcpu_pause_set(v, f); }
 void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_flags, ~f); }
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out) { *out = v->runstate; }
 mfn_t vcpu_info_release(struct vcpu *v) { return INVALID_MFN; }
+long vcpu_send_nmi(struct vcpu *v) { return 0; }
+int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap) { return 0; }
+int sched_set_affinity(struct vcpu *v, uint64_t hard, uint64_t soft) { return 0; }
 void timer_set(struct timer *t, uint64_t when) {}
 void timer_kill(struct timer *t) {}
 void console_drain(void) {}
@@ -186,6 +189,8 @@ static void setup(void)
     free_at_start = heap_free_pages();
     dom0 = fake_domain(0, 1);
     fake_current(dom0->vcpu[0]);
+    dom0->roles = ROLES_ALL;
+    domain_list = dom0;
     CU_ASSERT_EQUAL_FATAL(domain_create(1, &(struct xen_domctl_createdomain){ .max_vcpus = 2 }, &d),
                           0);
     d->max_pages = 100;
@@ -193,6 +198,7 @@ static void setup(void)
     CU_ASSERT_EQUAL_FATAL(vcpu_create(d, 1), 0);
     v = d->vcpu[0];
     make_context();
+    fake_guest_map(&op, sizeof(op), FAKE_READ_WRITE);
     fake_guest_map(&c, sizeof(c), FAKE_READ_ONLY);
     fake_guest_map(&got, sizeof(got), FAKE_READ_WRITE);
     nr_unloaded = 0;
@@ -212,8 +218,18 @@ static void teardown(void)
     CU_ASSERT_PTR_NULL(domain_get_by_id(dom0, 1));
     CU_ASSERT_EQUAL(heap_audit(), 0);
     CU_ASSERT_EQUAL(heap_free_pages(), free_at_start);
+    domain_list = NULL;
     fake_domain_free(dom0);
     fake_current(NULL);
+}
+
+/* What dom0 is answered when it asks for this of a domain. */
+static long call(struct domain *whose, uint32_t cmd)
+{
+    op.cmd = cmd;
+    op.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    op.domain = whose->domain_id;
+    return hc_domctl((uint64_t)(uintptr_t)&op, 0, 0, 0, 0);
 }
 
 static void op_on(uint32_t id, void *ctxt)
@@ -228,14 +244,14 @@ static long set(void)
 
     op_on(0, &c);
     do
-        rc = domctl_setvcpucontext(d, &op);
+        rc = call(d, XEN_DOMCTL_setvcpucontext);
     while (rc == -ERESTART);
     return rc;
 }
 static long get(void)
 {
     op_on(0, &got);
-    return domctl_getvcpucontext(d, &op);
+    return call(d, XEN_DOMCTL_getvcpucontext);
 }
 
 /* ---- contexts ---- */
@@ -444,7 +460,7 @@ static void test_a_preempted_context_goes_on(void)
     setup();
     fake_preempt_every = 1;
     op_on(0, &c);
-    while ((rc = domctl_setvcpucontext(d, &op)) == -ERESTART && restarts < 10000) {
+    while ((rc = call(d, XEN_DOMCTL_setvcpucontext)) == -ERESTART && restarts < 10000) {
         CU_ASSERT_FALSE(v->is_initialised);
         restarts++;
     }
@@ -461,7 +477,7 @@ static void test_a_vcpu_is_reset(void)
     setup();
     CU_ASSERT_EQUAL(set(), 0);
     op_on(0, NULL);
-    CU_ASSERT_EQUAL(domctl_setvcpucontext(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpucontext), 0);
     CU_ASSERT_TRUE(!v->is_initialised && (v->pause_flags & VPF_DOWN));
     CU_ASSERT_TRUE(v->arch.cr3_kernel == 0 && v->arch.cr3_user == 0 && v->arch.nr_gdt_ents == 0);
     CU_ASSERT_EQUAL(get(), -ENODATA);
@@ -474,24 +490,24 @@ static void test_who_and_what_there_is_not(void)
 {
     setup();
     op_on(2, &c);
-    CU_ASSERT_EQUAL(domctl_setvcpucontext(d, &op), -ESRCH);
-    CU_ASSERT_EQUAL(domctl_getvcpucontext(d, &op), -ESRCH);
-    CU_ASSERT_EQUAL(domctl_getvcpuinfo(d, &op), -ESRCH);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpucontext), -ESRCH);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpucontext), -ESRCH);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuinfo), -ESRCH);
     op_on(~0u, &c);
-    CU_ASSERT_EQUAL(domctl_setvcpucontext(d, &op), -ESRCH);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpucontext), -ESRCH);
     op_on(0, &c);
-    CU_ASSERT_EQUAL(domctl_setvcpucontext(dom0, &op), -EINVAL);
-    CU_ASSERT_EQUAL(domctl_getvcpucontext(dom0, &op), -EINVAL);
-    CU_ASSERT_EQUAL(domctl_set_ext_vcpucontext(dom0, &op), -EINVAL);
-    CU_ASSERT_EQUAL(domctl_setvcpuextstate(dom0, &op), -EINVAL);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(dom0, &op), -EINVAL);
-    CU_ASSERT_EQUAL(domctl_set_vcpu_msrs(dom0, &op), -EINVAL);
-    CU_ASSERT_EQUAL(domctl_settscinfo(dom0, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_setvcpucontext), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_getvcpucontext), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_set_ext_vcpucontext), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_setvcpuextstate), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_getvcpuextstate), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_set_vcpu_msrs), -EINVAL);
+    CU_ASSERT_EQUAL(call(dom0, XEN_DOMCTL_settscinfo), -EINVAL);
     op_on(0, (char *)&c + 8); /* beyond what is mapped */
-    CU_ASSERT_EQUAL(domctl_setvcpucontext(d, &op), -EFAULT);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpucontext), -EFAULT);
     CU_ASSERT_EQUAL(set(), 0);
     op_on(0, &c); /* read-only */
-    CU_ASSERT_EQUAL(domctl_getvcpucontext(d, &op), -EFAULT);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpucontext), -EFAULT);
     teardown();
 }
 
@@ -503,7 +519,7 @@ static void test_vcpu_info(void)
     d->vcpu[1]->runstate.state = RUNSTATE_running;
     d->vcpu[1]->runstate.time[RUNSTATE_running] = 4711;
     d->vcpu[1]->processor = 3;
-    CU_ASSERT_EQUAL(domctl_getvcpuinfo(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuinfo), 0);
     CU_ASSERT_EQUAL(op.u.getvcpuinfo.online, 0);
     CU_ASSERT_EQUAL(op.u.getvcpuinfo.blocked, 0);
     CU_ASSERT_EQUAL(op.u.getvcpuinfo.running, 1);
@@ -512,7 +528,7 @@ static void test_vcpu_info(void)
     op.u.getvcpuinfo.vcpu = 0;
     atomic_store(&v->pause_flags, VPF_BLOCKED);
     v->runstate.state = RUNSTATE_blocked;
-    CU_ASSERT_EQUAL(domctl_getvcpuinfo(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuinfo), 0);
     CU_ASSERT_EQUAL(op.u.getvcpuinfo.online, 1);
     CU_ASSERT_EQUAL(op.u.getvcpuinfo.blocked, 1);
     CU_ASSERT_EQUAL(op.u.getvcpuinfo.running, 0);
@@ -526,7 +542,7 @@ static void test_ext_context(void)
     setup();
     memset(&op, 0xff, sizeof(op));
     e->vcpu = 0;
-    CU_ASSERT_EQUAL(domctl_get_ext_vcpucontext(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_get_ext_vcpucontext), 0);
     CU_ASSERT_EQUAL(e->size, sizeof(*e));
     CU_ASSERT_TRUE(e->size <= 128);
     CU_ASSERT_EQUAL(e->mcg_cap, 0);
@@ -534,26 +550,26 @@ static void test_ext_context(void)
     e->sysenter_disables_events = 1;
     e->syscall32_callback_eip = 0xffffffff81000100;
     e->syscall32_callback_cs = 0x10;
-    CU_ASSERT_EQUAL(domctl_set_ext_vcpucontext(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_ext_vcpucontext), 0);
     CU_ASSERT_EQUAL(v->arch.sysenter_cb.address, 0xffffffff81000000);
     CU_ASSERT_TRUE(v->arch.sysenter_cb.mask_events && !v->arch.syscall32_cb.mask_events);
     memset(&op, 0xff, sizeof(op));
     e->vcpu = 0;
-    CU_ASSERT_EQUAL(domctl_get_ext_vcpucontext(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_get_ext_vcpucontext), 0);
     CU_ASSERT_EQUAL(e->syscall32_callback_eip, 0xffffffff81000100);
     CU_ASSERT_EQUAL(e->syscall32_callback_cs, FLAT_KERNEL_CS);
     e->syscall32_callback_eip = 1;
     e->sysenter_callback_eip = 1ULL << 47;
-    CU_ASSERT_EQUAL(domctl_set_ext_vcpucontext(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_ext_vcpucontext), -EINVAL);
     CU_ASSERT_EQUAL(v->arch.syscall32_cb.address, 0xffffffff81000100);
     e->sysenter_callback_eip = 1;
     e->mcg_cap = 0x1000802;
-    CU_ASSERT_EQUAL(domctl_set_ext_vcpucontext(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_ext_vcpucontext), -EINVAL);
     e->mcg_cap = 0;
     e->size = 8;
-    CU_ASSERT_EQUAL(domctl_set_ext_vcpucontext(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_ext_vcpucontext), -EINVAL);
     e->size = (uint32_t)offsetof(struct xen_domctl_ext_vcpucontext, mcg_cap);
-    CU_ASSERT_EQUAL(domctl_set_ext_vcpucontext(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_ext_vcpucontext), 0);
     CU_ASSERT_EQUAL(v->arch.syscall32_cb.address, 1);
     teardown();
 }
@@ -591,26 +607,26 @@ static void test_extended_state_comes_back(void)
 
     setup();
     e = extstate(0, 0);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuextstate), 0);
     CU_ASSERT_EQUAL(e->size, 16 + 576); /* it has x87 alone */
     CU_ASSERT_EQUAL(e->xfeature_mask, 7);
     make_xstate();
     extstate(sizeof(x), 0);
-    CU_ASSERT_EQUAL(domctl_setvcpuextstate(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpuextstate), 0);
     CU_ASSERT_EQUAL(v->arch.xcr0, 7);
     CU_ASSERT_EQUAL(((uint8_t *)v->arch.fpu)[576], 99);
     memset(&x, 0, sizeof(x));
     e = extstate(0, 0);
     set_xen_guest_handle(e->buffer, NULL);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuextstate), 0);
     CU_ASSERT_EQUAL(e->size, sizeof(x));
     extstate(sizeof(x) - 1, 7);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuextstate), -EINVAL);
     extstate(sizeof(x), 3);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuextstate), -EINVAL);
     CU_ASSERT_EQUAL(x.xcr0, 0);
     extstate(sizeof(x), 7);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuextstate), 0);
     CU_ASSERT_TRUE(x.xcr0 == 7 && x.accum == 7 && x.area[576] == 99 && header()[0] == 7);
     teardown();
 }
@@ -650,7 +666,7 @@ static void test_no_state_that_xrstor_refuses(void)
         header()[7] = t[i].reserved;
         *(uint32_t *)(x.area + 24) = ~0u; /* MXCSR */
         extstate(t[i].size ?: sizeof(x), 0);
-        CU_ASSERT_EQUAL(domctl_setvcpuextstate(d, &op), t[i].ok ? 0 : -EINVAL);
+        CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpuextstate), t[i].ok ? 0 : -EINVAL);
         CU_ASSERT_EQUAL(v->arch.xcr0, t[i].ok ? t[i].xcr0 : 1);
         CU_ASSERT_EQUAL(((uint32_t *)v->arch.fpu)[6] >> 16, 0); /* reserved bits would fault */
         teardown();
@@ -661,7 +677,7 @@ static void test_no_state_that_xrstor_refuses(void)
     d->cpu_policy->row[0xd].reg[0] = 3;
     make_xstate();
     extstate(sizeof(x), 0);
-    CU_ASSERT_EQUAL(domctl_setvcpuextstate(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpuextstate), -EINVAL);
     teardown();
 }
 
@@ -673,12 +689,12 @@ static void test_a_cpu_without_xsave(void)
     CU_ASSERT_EQUAL(extstate(0, 0)->size, 0);
     op.u.vcpuextstate.size = 5;
     set_xen_guest_handle(op.u.vcpuextstate.buffer, NULL);
-    CU_ASSERT_EQUAL(domctl_getvcpuextstate(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_getvcpuextstate), 0);
     CU_ASSERT_TRUE(op.u.vcpuextstate.size == 0 && op.u.vcpuextstate.xfeature_mask == 0);
     make_xstate();
     x.xcr0 = x.accum = header()[0] = 1;
     extstate(16 + 576, 0);
-    CU_ASSERT_EQUAL(domctl_setvcpuextstate(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_setvcpuextstate), -EINVAL);
     teardown();
 }
 
@@ -692,20 +708,20 @@ static void test_msrs(void)
     setup();
     fake_guest_map(msr, sizeof(msr), FAKE_READ_WRITE);
     memset(&op, 0, sizeof(op));
-    CU_ASSERT_EQUAL(domctl_get_vcpu_msrs(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_get_vcpu_msrs), 0);
     CU_ASSERT_EQUAL(m->msr_count, 1);
     set_xen_guest_handle(m->msrs, msr);
-    CU_ASSERT_EQUAL(domctl_get_vcpu_msrs(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_get_vcpu_msrs), 0);
     CU_ASSERT_EQUAL(m->msr_count, 0); /* none in use */
     msr[0] = (struct xen_domctl_vcpu_msr){ 0xc0000103, 0, 0x1005 };
     m->msr_count = 1;
-    CU_ASSERT_EQUAL(domctl_set_vcpu_msrs(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_vcpu_msrs), 0);
     CU_ASSERT_EQUAL(v->arch.tsc_aux, 0x1005);
     m->msr_count = 0;
-    CU_ASSERT_EQUAL(domctl_get_vcpu_msrs(d, &op), -ENOBUFS);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_get_vcpu_msrs), -ENOBUFS);
     CU_ASSERT_EQUAL(m->msr_count, 1);
     memset(msr, 0, sizeof(msr));
-    CU_ASSERT_EQUAL(domctl_get_vcpu_msrs(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_get_vcpu_msrs), 0);
     CU_ASSERT_TRUE(m->msr_count == 1 && msr[0].index == 0xc0000103 && msr[0].value == 0x1005);
     for (unsigned int i = 0; i < 4; i++) {
         msr[0] = (struct xen_domctl_vcpu_msr){ 0xc0000103, 0, 1 };
@@ -716,7 +732,7 @@ static void test_msrs(void)
         else if (i == 2)
             msr[0].value = 1ULL << 32;
         m->msr_count = i == 3 ? 2 : 1;
-        CU_ASSERT_EQUAL(domctl_set_vcpu_msrs(d, &op), -EINVAL);
+        CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_set_vcpu_msrs), -EINVAL);
         CU_ASSERT_EQUAL(m->msr_count, 0); /* the first one */
         CU_ASSERT_EQUAL(v->arch.tsc_aux, 0x1005);
     }
@@ -732,18 +748,18 @@ static void test_tsc_info(void)
     t->tsc_mode = TSC_MODE_ALWAYS_EMULATE;
     t->incarnation = 4;
     t->elapsed_nsec = 1000;
-    CU_ASSERT_EQUAL(domctl_settscinfo(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_settscinfo), 0);
     CU_ASSERT_TRUE(d->vtsc);
     memset(&op, 0xff, sizeof(op));
     fake_now_ns += 500;
-    CU_ASSERT_EQUAL(domctl_gettscinfo(d, &op), 0);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_gettscinfo), 0);
     CU_ASSERT_TRUE(t->tsc_mode == 1 && t->incarnation == 5 && t->elapsed_nsec == 1500);
     CU_ASSERT_TRUE(t->gtsc_khz == 1000000 && t->pad == 0);
     t->tsc_mode = 3;
-    CU_ASSERT_EQUAL(domctl_settscinfo(d, &op), -EINVAL);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_settscinfo), -EINVAL);
     t->tsc_mode = TSC_MODE_NATIVE;
     v->runstate.time[RUNSTATE_running] = 1;
-    CU_ASSERT_EQUAL(domctl_settscinfo(d, &op), -EEXIST);
+    CU_ASSERT_EQUAL(call(d, XEN_DOMCTL_settscinfo), -EEXIST);
     CU_ASSERT_TRUE(d->vtsc);
     teardown();
 }

@@ -408,15 +408,10 @@ WEAK void arch_vcpu_load_gs_user(struct vcpu *v, uint16_t sel)
     (void)sel;
 }
 WEAK void arch_vcpu_unload(struct vcpu *v) { (void)v; }
-WEAK int grant_domain_create(struct domain *d)
+WEAK int grant_domain_create(struct domain *d, int32_t grant_frames, int32_t maptrack_frames)
 {
-    (void)d;
-    return 0;
-}
-WEAK int grant_set_limits(struct domain *d, uint32_t grant_frames, uint32_t maptrack_frames)
-{
-    d->max_grant_frames = grant_frames;
-    d->max_maptrack_frames = maptrack_frames;
+    d->max_grant_frames = (uint32_t)grant_frames;
+    d->max_maptrack_frames = (uint32_t)maptrack_frames;
     return 0;
 }
 WEAK int grant_domain_relinquish(struct domain *d)
