@@ -27,12 +27,6 @@ enum {
 #define LOCKS_WITH_INTERRUPTS \
     (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_GRANT | 1u << L_PIRQ | 1u << L_HEAP)
 
-#ifdef NDEBUG
-#define LOCK_CHECKS 0
-#else
-#define LOCK_CHECKS 1
-#endif
-
 struct spinlock {
     atomic_uint next, owner;
     uint32_t level; /* L_* */
@@ -47,13 +41,13 @@ static inline void spin_lock(struct spinlock *l)
     unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
     while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
         cpu_relax();
-    if (LOCK_CHECKS)
+    if (IS_DEBUG_BUILD)
         this_pcpu()->locks_held |= 1u << l->level;
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-    if (LOCK_CHECKS)
+    if (IS_DEBUG_BUILD)
         this_pcpu()->locks_held &= ~(1u << l->level);
     atomic_store_explicit(&l->owner, l->owner + 1, memory_order_release);
 }
