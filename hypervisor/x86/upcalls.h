@@ -30,8 +30,7 @@ void softirq_run(void);
 /** The first code that runs on a CPU that has nothing else to do. sched/ */
 noreturn void idle_loop(void);
 
-/** Before anything can be printed, and when the command line is known. console/ */
-void console_early_init(void);
+/** When the command line is known. console/ */
 void console_options(void);
 
 /** Everything is mapped and one CPU runs: bring up the rest. Never returns. domain/ */
