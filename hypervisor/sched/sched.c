@@ -1,6 +1,5 @@
 #include "sched/sched.h"
 
-#include "memory/guest_copy.h"
 #include "memory/heap.h"
 #include "sched/policy.h"
 #include "sched/time.h"

@@ -5,9 +5,6 @@
 #pragma once
 #include "memory/objects.h"
 
-struct vcpu;
-struct domain;
-
 /* ---- memory ---- */
 
 /** Where frame m is seen by ring 0 (the direct map). Any RAM frame. */

@@ -2,9 +2,7 @@
  * From head.S to hypervisor_main(): the address space of design section 5, the frame table, the
  * first CPU's tables. All of this file is freed before the first guest instruction.
  */
-#include "lib/cmdline.h"
 #include "memory/heap.h"
-#include "x86/acpi.h"
 #include "x86/cpu.h"
 #include "x86/efi.h"
 #include "x86/ioapic.h"
@@ -225,7 +223,6 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&early_entry);
     image_phys = image_maddr;
     arch_entry_tsc = entry_tsc;
-    console_early_init();
     multiboot_parse(&boot_info, maddr_to_virt(mbi_maddr), GIB(4) - mbi_maddr);
     cmdline_parse(boot_info.cmdline);
     console_options();
@@ -235,9 +232,9 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
     cpu_detect();
     print(LOG_INFO, "CPU flaws:%s%s%s%s\n",
           guard_root() ? " roots without ours for guests" : " one root",
-          cpu_features.guards & GUARD_RSB ? ", RSB filled" : "",
-          cpu_features.guards & GUARD_BHB ? ", branch history cleared" : "",
-          cpu_features.guards & GUARD_VERW ? ", buffers cleared" : "");
+          cpu_features.guards & SPEC_RSB ? ", RSB filled" : "",
+          cpu_features.guards & SPEC_BHB ? ", branch history cleared" : "",
+          cpu_features.guards & SPEC_VERW ? ", buffers cleared" : "");
     acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, show_low);
     efi_read(&efi_info, boot_info.efi_system_table, show_low);
     reserve_boot_things();

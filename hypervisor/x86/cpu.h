@@ -3,6 +3,7 @@
  * descriptor tables, and the features found at boot. Private to x86/.
  */
 #pragma once
+#include "lib/cmdline.h"
 #include "memory/objects.h"
 
 /*
@@ -60,7 +61,7 @@ struct cpu_entry {
     uint64_t own_root;   /* that ring 0 left for a guest's, and comes back to */
     uint64_t guest_root; /* that it leaves for; 0 since it came back */
     uint64_t small_rip;  /* small[0].words + 9 */
-    uint32_t guards;     /* GUARD_* */
+    uint32_t guards;     /* GUARD_ROOT, SPEC_* */
     uint16_t verw;       /* a data selector */
     struct tss tss __attribute__((aligned(64)));
     struct small_stack small[1 + NR_IST];
@@ -78,18 +79,15 @@ struct cpu_entry {
 enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
 /*
- * What entry_guarded.S does at each entry from a guest and each exit to one (README, "CPU flaws").
- * Without any of it entry.S is used.
+ * What entry_guarded.S does at each entry from a guest and each exit to one (README, "CPU flaws"): SPEC_*
+ * of the options, and this. Without any of it entry.S is used.
  */
-#define GUARD_ROOT 1 /* guests have roots of their own, without what is ours */
-#define GUARD_RSB 2  /* fill the return stack at entry */
-#define GUARD_BHB 4  /* clear the branch history at entry */
-#define GUARD_VERW 8 /* clear the buffers at exit */
+#define GUARD_ROOT 8 /* guests have roots of their own, without what is ours */
 
 /* What was found at boot. */
 struct cpu_features {
     bool smep, fsgsbase, xsave, page1gb, rdtscp;
-    uint32_t guards;    /* GUARD_* */
+    uint32_t guards;    /* GUARD_ROOT, SPEC_* */
     uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
     uint32_t fpu_bytes; /* size of an FPU image */
 };
@@ -133,7 +131,7 @@ extern struct pcpu pcpus[NR_CPUS];
 extern _Atomic uint64_t cpus_online;
 /** Do what other CPUs asked this one for, whatever it is doing. */
 void smp_serve(void);
-/** Have CPU cpu call vcpu_unload_here(); do not wait. */
+/** Have CPU cpu call vcpu_unload_here(), at its next smp_serve(); do not wait. */
 void smp_unload(uint32_t cpu);
 /** At each NMI: true if it is the watchdog's. */
 bool watchdog_nmi(bool *is_stuck);

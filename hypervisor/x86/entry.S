@@ -1,7 +1,7 @@
 /*
  * All ways into ring 0 and back. This text and the descriptor tables lie in a top-level slot of their
  * own (design, section 5). It is assembled twice: entry_guarded.S has it with GUARDED, for CPUs with
- * flaws, where it does what GUARD_* of x86/cpu.h say. There, with GUARD_ROOT, a guest runs on a root that
+ * flaws, where it does what cpu_features.guards says. There, with GUARD_ROOT, a guest runs on a root that
  * shows of ours this slot alone: so nothing else is touched outside ENTER_ROOT and LEAVE_ROOT, and the
  * CPU's part of a frame is in struct small_stack while it is loaded.
  *

@@ -1,5 +1,4 @@
 /* Small services of the machine: copies, ports, MSRs, idling, the end of the machine, backtraces. */
-#include "x86/acpi.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/efi.h"

@@ -3,7 +3,6 @@
  * runs. All of this file is freed before the first guest instruction.
  */
 #include "x86/acpi.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/lapic.h"
 #include "x86/multiboot.h"
