@@ -34,11 +34,7 @@
 struct cpu_features cpu_features = { .fpu_bytes = XSTATE_BYTES, .xsave = true };
 
 /* ---- folders that only count ---- */
-int sched_vcpu_create(struct vcpu *v)
-{
-    v->pause_flags |= v->is_idle ? 0 : VPF_DOWN;
-    return 0;
-}
+void sched_vcpu_init(struct vcpu *v) {}
 void sched_vcpu_destroy(struct vcpu *v) {}
 int evtchn_domain_create(struct domain *d) { return 0; }
 void evtchn_domain_destroy(struct domain *d) {}
