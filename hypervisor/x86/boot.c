@@ -11,7 +11,8 @@
 #include "x86/time.h"
 #include "x86/upcalls.h"
 
-#define LOW_MEMORY_END MIB(1) /* firmware's, and where CPUs start */
+#define LOW_MEMORY_END MIB(1) /* firmware's, and where CPUs start, */
+#define LOW_PAGES_END 0x9f000 /* below what it keeps for itself, on old machines unmarked */
 #define MAX_FREE 512u
 
 extern char text_end[], rodata_start[], data_start[], init_start[], init_end[], image_end[],
@@ -22,8 +23,8 @@ static struct {
     uint64_t start, end;
 } free_ram[MAX_FREE];
 static unsigned int nr_free;
-/* Before our own direct map is loaded only the first 4 GiB can be reached. */
-static uint64_t reachable_end = GIB(4);
+static uint64_t reachable_end; /* nothing beyond it is given out */
+uint64_t ap_page;
 
 /* ---- free RAM during boot ---- */
 
@@ -150,11 +151,15 @@ static void each_ram(void (*fn)(uint64_t start, uint64_t end))
 static void reserve_boot_things(void)
 {
     each_ram(free_add);
-    free_remove(0, LOW_MEMORY_END);
     free_remove(image_phys, image_phys + OFFSET_OF(image_end));
     for (unsigned int i = 0; i < boot_info.nr_modules; i++)
         free_remove(boot_info.modules[i].start & PAGE_MASK,
                     ROUND_UP(boot_info.modules[i].end, PAGE_SIZE));
+    reachable_end = LOW_PAGES_END;
+    if (acpi_info.nr_cpus > 1)
+        ap_page = boot_alloc(PAGE_SIZE);
+    free_remove(0, LOW_MEMORY_END);
+    reachable_end = GIB(4); /* before our own direct map is loaded */
 }
 
 /* Frame table and M2P for each group of frames that has RAM; runs of groups share big pages. */

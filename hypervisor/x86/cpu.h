@@ -122,6 +122,8 @@ void load_root(uint64_t cr3, struct vcpu *v);
 noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entry_tsc);
 /** And on the other CPUs. */
 noreturn void ap_start(void);
+/** The page of low memory where they begin. */
+extern uint64_t ap_page;
 
 /* ---- several CPUs (smp.c) ---- */
 
@@ -152,7 +154,6 @@ void syscall_from_user(struct cpu_user_regs *regs);
 void syscall32_from_guest(struct cpu_user_regs *regs);
 void sysenter_from_guest(struct cpu_user_regs *regs);
 void iret_fault(struct cpu_user_regs *regs);
-noreturn void hypercall_left_locks(void);
 void deliver_nmis(struct vcpu *v);
 void deliver_event(struct vcpu *v);
 /** The machine check that is about to be delivered, for people. */

@@ -195,10 +195,6 @@ FUNC(E(entry_syscall))
         mov     %rax, REGS_rax(%rsp)
 exit_by_sysret:                         /* rax and what C preserves are loaded, rcx and r11 do not count */
         mov     %gs:ENTRY_pcpu, %rdx
-#ifndef NDEBUG
-        cmpl    $0, PCPU_locks_held(%rdx)
-        jne     hypercall_left_locks
-#endif
         cmpl    $0, PCPU_softirqs(%rdx)
         jne     entry_exit
         mov     PCPU_running(%rdx), %rdi
