@@ -58,7 +58,7 @@ bool pci_conf_port(struct domain *d, uint16_t p, unsigned int n, bool w, uint32_
 uint32_t arch_port_in(uint16_t port, unsigned int bytes) { return ~0u; }
 void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value) {}
 int arch_rdmsr_safe(uint32_t msr, uint64_t *value) { return -EFAULT; }
-int arch_wrmsr_safe(uint32_t msr, uint64_t value) { return -EFAULT; }
+void arch_set_tsc_aux(uint64_t value) {}
 
 /* A CPU with AVX and RDTSCP. */
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
