@@ -36,8 +36,7 @@ static uint32_t target(const struct vcpu *v, uint32_t home)
 {
     if (!several || (atomic_load(&v->pause_flags) && may_be_on(v, home)))
         return home;
-    return policy_place(queues, &v->entity, home, arch_cpus_online(),
-                        atomic_load(&idle_cpus));
+    return policy_place(queues, &v->entity, home, arch_cpus_online(), atomic_load(&idle_cpus));
 }
 
 /*
@@ -251,8 +250,7 @@ int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap)
         return -EINVAL;
     flags = arch_irq_save();
     cpu = lock_queue(v, NULL);
-    policy_set(&queues[cpu], &v->entity, weight, cap < SCHED_CAP_MAX ? cap : 0,
-               arch_time_ns());
+    policy_set(&queues[cpu], &v->entity, weight, cap < SCHED_CAP_MAX ? cap : 0, arch_time_ns());
     softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
     spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
     return 0;

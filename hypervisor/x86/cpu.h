@@ -26,7 +26,6 @@ enum { GUEST_CS32 = 0xe023, GUEST_DS = 0xe02b, GUEST_CS64 = 0xe033 };
 
 #define TRAP_SYSCALL 256 /* regs->entry_vector: came by SYSCALL, may leave by SYSRET */
 
-#define RFLAGS_TF (1ULL << 8)
 #define RFLAGS_IF (1ULL << 9)
 #define RFLAGS_NOT_IN_HANDLERS 0x74100ULL /* TF NT RF VM AC */
 /** What a guest may have in the real flags; IF is always set. */
@@ -246,9 +245,6 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 enum { MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_CAP = 0x179 };
 enum { MSR_MCG_STATUS = 0x17a, MSR_PAT = 0x277 };
 enum { MSR_EFER = 0xc0000080, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK };
-enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
-#define CR0_TS (1ULL << 3)
-enum { CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7 };
-enum { CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16 };
-enum { CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21 };
+enum { CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9 };
+enum { CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21 };

@@ -70,7 +70,6 @@ noreturn void ap_start(void)
 {
     uint32_t id = ap_id;
 
-    wrmsr(MSR_GS_BASE, CPU_AREA(id));
     cpu_setup_descriptors(id, CPU_STACK_END(id));
     cpu_setup_msrs();
     load_root(virt_to_maddr(hv_root), NULL);
@@ -83,12 +82,10 @@ noreturn void ap_start(void)
 static void start_cpu(uint32_t id)
 {
     uint32_t apic_id = acpi_info.cpus[id].apic_id;
-    struct cpu_entry *e = cpu_entry(id);
     uint64_t begin;
 
     ap_id = id;
     ap_stack = STACK_TOP(CPU_STACK_END(id));
-    e->pcpu = &pcpus[id];
     last_tsc = arch_tsc();
     atomic_store(&turn, 0);
     lapic_send(apic_id, ICR_INIT);
