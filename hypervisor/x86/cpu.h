@@ -187,10 +187,6 @@ bool views_create(struct vcpu *v);
 void views_destroy(struct vcpu *v);
 /** The root that ring 0 is on in v's kernel or user mode. */
 uint64_t view_root(struct vcpu *v, bool kernel) __attribute__((no_caller_saved_registers));
-/** Both show v's L4s as they are now; interrupts are off. */
-void view_refresh(struct vcpu *v);
-/** The same for the entry for va of who is loaded here. */
-void view_refresh_page(uint64_t va);
 /** Ring 0 missed va in the view it is on. True: it is there now. */
 bool view_fault(struct vcpu *v, uint64_t va);
 /** The root that ring 0 is on in v's kernel or user mode. */

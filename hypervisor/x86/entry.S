@@ -19,8 +19,7 @@
 #include "x86/asm.h"
 
 #define TRAP_SYSCALL 256
-#define SYSCALL_BYTES 2 /* the instruction is executed again after -ERESTART */
-#define ERESTART 85
+#define SYSCALL_BYTES 2 /* the instruction is executed again after -RESTART, C's ERESTART */
 #define ENOSYS 38
 #define GUEST_CS32 0xe023
 #define GUEST_CS64 0xe033
@@ -190,7 +189,7 @@ FUNC(E(entry_syscall))
         call    __x86_indirect_thunk_rax
         cli
         mov     %gs:ENTRY_regs, %rsp
-        cmp     $-ERESTART, %rax
+        cmp     $-RESTART, %rax
         je      2f
         mov     %rax, REGS_rax(%rsp)
 exit_by_sysret:                         /* rax and what C preserves are loaded, rcx and r11 do not count */

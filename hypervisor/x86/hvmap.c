@@ -127,13 +127,15 @@ static void view_show(struct view *w, uint64_t cr3)
         w->root[w->slots[i]] = view_entry(w, w->slots[i]);
 }
 
-void view_refresh(struct vcpu *v)
+/* Both show v's L4s as they are now; interrupts are off. */
+static void view_refresh(struct vcpu *v)
 {
     view_show(&v->arch.views[false], v->arch.cr3_user);
     view_show(&v->arch.views[true], v->arch.cr3_kernel);
 }
 
-void view_refresh_page(uint64_t va)
+/* The same for the entry for va of who is loaded here. */
+static void view_refresh_page(uint64_t va)
 {
     unsigned long flags = arch_irq_save(); /* a flush in between would be undone */
     struct vcpu *v = vcpu_loaded_here();

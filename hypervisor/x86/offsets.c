@@ -44,11 +44,11 @@ static __attribute__((used)) void offsets(void)
     OFFSET(INFO_mask, struct vcpu_info, evtchn_upcall_mask)
     VALUE(HYPERVISOR_get_debugreg, __HYPERVISOR_get_debugreg)
     VALUE(NR_HYPERCALLS, NR_HYPERCALLS)
+    VALUE(RESTART, ERESTART)
     VALUE(STACK_FRAME_ROOM, STACK_TOP(0) * -1)
     VALUE(STACK_SIZE_CHECK, CPU_STACK_SIZE)
 }
 /* clang-format on */
-_Static_assert(ERESTART == 85, "asm knows it");
 _Static_assert(offsetof(struct cpu_entry, pcpu) == ENTRY_OFFSET_PCPU, "this_pcpu()");
 _Static_assert(offsetof(struct cpu_entry, regs) == ENTRY_OFFSET_REGS, "arch_guest_regs()");
 _Static_assert(offsetof(struct vcpu, mce_pending) == offsetof(struct vcpu, nmi_pending) + 1,

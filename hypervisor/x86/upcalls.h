@@ -21,8 +21,6 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2);
 
 /** A device interrupt arrived on this vector (interrupts off); irq/ acknowledges it. */
 void irq_interrupt(unsigned int vector);
-/** The serial port wants attention (interrupts off). console/ */
-void console_interrupt(void);
 
 /** Run all pending softirqs; may switch to another vCPU. Interrupts on or off at entry, off at return. */
 void softirq_run(void);
