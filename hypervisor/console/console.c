@@ -337,8 +337,8 @@ static long console_write(uint64_t count, uint64_t buffer)
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
         /* a domain's line does not wait for the port with interrupts off */
-        full = d->console_line && irq_driven &&
-               TX_BYTES - (tx_end - tx_begin) < GUEST_LINE_BYTES + 32;
+        full =
+            d->console_line && irq_driven && TX_BYTES - (tx_end - tx_begin) < GUEST_LINE_BYTES + 32;
         if (full) {
             len = 0; /* it comes again, behind what the interrupt has brought */
         } else if (d->console_line) {

@@ -72,6 +72,3 @@ uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n);
 void reg_write(struct cpu_user_regs *regs, unsigned int n, unsigned int bytes, uint64_t value);
 
 static inline uint64_t size_mask(unsigned int bytes) { return ~0ULL >> (64 - 8 * bytes); }
-
-/** va is canonical and not the hypervisor's. */
-static inline bool guest_va_ok(uint64_t va) { return va < 1ULL << 47 || va >= HV_VIRT_END; }

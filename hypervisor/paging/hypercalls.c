@@ -379,7 +379,7 @@ static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags
     if (flags >= UVMF_COPIED &&
         copy_from_guest(&vcpus, GVA_OF(op->arg2.vcpumask), DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EINVAL;
-    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH || (va_is_canonical(va) && !va_is_hv(va)))
+    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH || guest_va_ok(va))
         va_flush(d, va, flags, vcpus);
     return 0;
 }

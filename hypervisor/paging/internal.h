@@ -263,11 +263,6 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, uint64_t
 /* Rule 12: domains with devices. */
 static inline bool may_map_uncached(const struct domain *d) { return d->is_hwdom || d->nr_iomem; }
 
-static inline bool va_is_hv(uint64_t va)
-{
-    return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START;
-}
-
 /* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
 static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)
 {

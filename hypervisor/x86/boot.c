@@ -205,16 +205,6 @@ static void build_address_space(void)
     hv_entry(MMIO_VIRT, 3, 0); /* each slot's L3 has to be there before a guest's L4 copies it */
 }
 
-/* Hand over to the allocator what is left. */
-static void start_heap(void)
-{
-    each_ram(heap_add_ram);
-    for (unsigned int i = 0; i < nr_free; i++)
-        if (free_ram[i].start < free_ram[i].end)
-            heap_free_range(free_ram[i].start, free_ram[i].end);
-    hv_table_alloc = alloc_page;
-}
-
 /* Firmware's tables are read while the boot page tables show the first 4 GiB. */
 static const void *show_low(uint64_t maddr, size_t len)
 {
@@ -247,7 +237,10 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
     cpu_setup_descriptors(0, (uint64_t)(uintptr_t)boot_stack_end);
     cpu_setup_msrs();
     fpu_init();
-    start_heap();
+    each_ram(heap_add_ram);
+    for (unsigned int i = 0; i < nr_free; i++)
+        heap_free_range(free_ram[i].start, free_ram[i].end);
+    hv_table_alloc = alloc_page;
     pic_silence();
     lapic_init();
     time_init();
