@@ -3,7 +3,7 @@
 
 #include "x86/upcalls.h"
 
-static const struct debug_key *keys[256]; /* indexed by the character */
+static const struct debug_key *keys[256]; /* indexed by the character; below with our own */
 
 void debug_key_register(const struct debug_key *k)
 {
@@ -34,11 +34,6 @@ static void reboot(void)
     arch_reboot();
 }
 
-void console_early_init(void)
-{
-    static const struct debug_key help_key = { 'h', "show this help", print_help };
-    static const struct debug_key reboot_key = { 'R', "reboot the machine", reboot };
-
-    debug_key_register(&help_key);
-    debug_key_register(&reboot_key);
-}
+static const struct debug_key help_key = { 'h', "show this help", print_help };
+static const struct debug_key reboot_key = { 'R', "reboot the machine", reboot };
+static const struct debug_key *keys[256] = { ['h'] = &help_key, ['R'] = &reboot_key };

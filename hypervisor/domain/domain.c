@@ -41,7 +41,7 @@ static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN
 /* Also when it was created in part. */
 static void vcpu_destroy(struct vcpu *v)
 {
-    vcpu_timers_destroy(v);
+    vcpu_timers_kill(v);
     sched_vcpu_destroy(v);
     arch_vcpu_destroy(v);
     xfree(v);
@@ -67,9 +67,11 @@ int vcpu_create(struct domain *d, uint32_t id)
     atomic_store(&v->processor, v->is_idle ? id : 0);
     atomic_store(&v->pause_flags, v->is_idle ? 0 : VPF_DOWN);
     v->hard_affinity = v->soft_affinity = ~0ULL;
+    sched_vcpu_init(v);
+    vcpu_timers_init(v);
     spin_lock(&d->lock);
     if (d->vcpu[id] == NULL)
-        rc = arch_vcpu_create(v) ?: sched_vcpu_create(v) ?: (v->is_idle ? 0 : vcpu_timers_create(v));
+        rc = arch_vcpu_create(v);
     if (rc == 0) {
         v->info->evtchn_upcall_mask = 1;
         if (d->pause_count)
@@ -210,7 +212,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
         d->is_hwdom = true;
         hardware_domain = d;
     }
-    (void)domain_set_tsc_mode(d, TSC_MODE_DEFAULT);
+    (void)domain_set_tsc(d, &(struct xen_domctl_tsc_info){ .tsc_mode = TSC_MODE_DEFAULT });
     *out = d;
     return 0;
 }
@@ -421,7 +423,7 @@ static int stop_for_ever(struct domain *d)
     for_each_vcpu (d, v)
         vcpu_pause_sync(v, VPF_PAUSED);
     for_each_vcpu (d, v) {
-        vcpu_timers_destroy(v);
+        vcpu_timers_kill(v);
         arch_vcpu_unload(v);
     }
     return 0;

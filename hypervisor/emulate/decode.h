@@ -13,11 +13,9 @@
 enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI };
 
 enum { RFLAGS_CF = 1, RFLAGS_PF = 1 << 2, RFLAGS_AF = 1 << 4, RFLAGS_ZF = 1 << 6 };
-enum { RFLAGS_SF = 1 << 7, RFLAGS_TF = 1 << 8, RFLAGS_DF = 1 << 10, RFLAGS_OF = 1 << 11 };
+enum { RFLAGS_SF = 1 << 7, RFLAGS_DF = 1 << 10, RFLAGS_OF = 1 << 11 };
 enum { RFLAGS_RF = 1 << 16 };
 #define RFLAGS_ARITH (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
-
-enum { CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_FSGSBASE = 1 << 16, CR4_OSXSAVE = 1 << 18 };
 
 enum { VENDOR_INTEL = 1, VENDOR_AMD = 2, VENDOR_OTHER = 4, VENDOR_ANY = 7 };
 /** The machine's, once cpuid_policy_init() ran; AMD includes Hygon. */
@@ -74,6 +72,3 @@ uint64_t *reg_whole(struct cpu_user_regs *regs, unsigned int n);
 void reg_write(struct cpu_user_regs *regs, unsigned int n, unsigned int bytes, uint64_t value);
 
 static inline uint64_t size_mask(unsigned int bytes) { return ~0ULL >> (64 - 8 * bytes); }
-
-/** va is canonical and not the hypervisor's. */
-static inline bool guest_va_ok(uint64_t va) { return va < 1ULL << 47 || va >= HV_VIRT_END; }

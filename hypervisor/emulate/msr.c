@@ -8,7 +8,6 @@
 #include "sched/time.h"
 
 enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_XEN_HYPERCALL_PAGE = 0x40000000 };
-enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
 /* HWDOM: only the domain that sets up PCI has it. What becomes of a write: ignored; refused; else
  * refused unless it changes nothing. */
@@ -22,8 +21,7 @@ static const struct simple_msr {
     { 0x3a, 0x3a, VENDOR_INTEL | NOWR, 0, 1 },     /* FEATURE_CONTROL: locked */
     { 0x8b, 0x8b, VENDOR_INTEL | WIGN, ~0ULL, 0 }, /* microcode: written before a read */
     { 0x8b, 0x8b, VENDOR_AMD | NOWR, ~0ULL, 0 },
-    { MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, VENDOR_INTEL | NOWR, 0,
-      0 },                                                 /* PLATFORM_INFO: no CPUID faulting */
+    { 0xce, 0xce, VENDOR_INTEL | NOWR, 0, 0 },             /* PLATFORM_INFO: no CPUID faulting */
     { 0x140, 0x140, VENDOR_INTEL, 0, 0 },                  /* MISC_FEATURES_ENABLES */
     { 0x179, 0x179, VENDOR_ANY | NOWR, 0, 0 },             /* MCG_CAP: no banks, */
     { 0x17a, 0x17a, VENDOR_ANY | WIGN, 0, 0 },             /* machine checks: the host's */
@@ -124,9 +122,10 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
         return 0;
     case MSR_TSC_AUX: /* switched with the vCPU on CPUs that say that they have it */
         guest_cpuid(v, 0x80000001, 0, r);
-        if (value >> 32 || !(r[3] >> 27 & 1) || arch_wrmsr_safe(msr, value))
+        if (value >> 32 || !(r[3] >> 27 & 1))
             return -EPERM;
         v->arch.tsc_aux = value;
+        arch_set_tsc_aux(value);
         return 0;
     case MSR_XEN_HYPERCALL_PAGE: return wrmsr_hypercall_page(v, value);
     default:

@@ -175,4 +175,4 @@ typedef void grant_list_fn(struct domain *d, void *ops, unsigned int n);
 grant_list_fn grant_map_list, grant_unmap_list, grant_copy_list;
 
 /** For paging_audit(): what mappings hold. */
-void grant_audit_held(void (*fn)(mfn_t m, bool writable));
+void grant_audit_held(void (*fn)(mfn_t m, enum page_type type, uint64_t from));

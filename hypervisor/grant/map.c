@@ -268,7 +268,8 @@ unsigned int grant_audit(void)
 
 static void hold(struct active *a, const struct mapping *m, void *data)
 {
-    (*(paging_held_fn **)data)(_mfn(a->mfn), !(m->flags & GNTMAP_readonly));
+    (*(paging_held_fn **)data)(_mfn(a->mfn), m->flags & GNTMAP_readonly ? PGT_NONE : PGT_WRITABLE,
+                               0);
 }
 
 void grant_audit_held(paging_held_fn *fn) { for_all_mappings(hold, &fn); }

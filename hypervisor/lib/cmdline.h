@@ -10,6 +10,7 @@
 enum clocksource { CLOCKSOURCE_AUTO, CLOCKSOURCE_HPET, CLOCKSOURCE_ACPI, CLOCKSOURCE_PIT };
 
 #define XPTI_AUTO 2 /* as the CPU needs it */
+/* fill the return stack at entry, clear the branch history at entry, the buffers at exit */
 enum { SPEC_RSB = 1 << 0, SPEC_BHB = 1 << 1, SPEC_VERW = 1 << 2, SPEC_ALL = 7 };
 
 struct options {

@@ -7,31 +7,12 @@
 #include "lib/pcpu.h"
 
 /* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */
-enum {
-    L_DOMLIST,
-    L_DOMAIN,
-    L_PAGE,
-    L_GRANT,
-    L_EVENT,
-    L_PIRQ,
-    L_IRQ,
-    L_FIFO,
-    L_SCHED,
-    L_TIMER,
-    L_IO,
-    L_HEAP,
-    L_CONSOLE
-};
+enum { L_DOMLIST, L_DOMAIN, L_PAGE, L_GRANT, L_EVENT, L_PIRQ, L_IRQ };
+enum { L_FIFO = L_IRQ + 1, L_SCHED, L_TIMER, L_IO, L_HEAP, L_CONSOLE };
 
 /* Not taken in interrupts, so they may be taken with interrupts on; all others may not. */
 #define LOCKS_WITH_INTERRUPTS \
     (1u << L_DOMLIST | 1u << L_DOMAIN | 1u << L_PAGE | 1u << L_GRANT | 1u << L_PIRQ | 1u << L_HEAP)
-
-#ifdef NDEBUG
-#define LOCK_CHECKS 0
-#else
-#define LOCK_CHECKS 1
-#endif
 
 struct spinlock {
     atomic_uint next, owner;
@@ -47,13 +28,13 @@ static inline void spin_lock(struct spinlock *l)
     unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
     while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
         cpu_relax();
-    if (LOCK_CHECKS)
+    if (IS_DEBUG_BUILD)
         this_pcpu()->locks_held |= 1u << l->level;
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-    if (LOCK_CHECKS)
+    if (IS_DEBUG_BUILD)
         this_pcpu()->locks_held &= ~(1u << l->level);
     atomic_store_explicit(&l->owner, l->owner + 1, memory_order_release);
 }

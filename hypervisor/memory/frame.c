@@ -32,7 +32,7 @@ void tlb_flush_since(uint64_t cpus, uint64_t stamp)
 /* ---- a domain's list has its ALLOCATED frames first and is guarded by d->page_lock ---- */
 
 /* Frames that nobody else knows become d's; not if it is dying: its list may have been walked. */
-static int pages_give(struct domain *d, mfn_t m, uint64_t n)
+int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n)
 {
     int rc = 0;
 
@@ -55,29 +55,6 @@ static int pages_give(struct domain *d, mfn_t m, uint64_t n)
     return rc;
 }
 
-static void clear_frames(mfn_t m, uint64_t n)
-{
-    for (; n--; m.v++)
-        arch_clear_page(mfn_to_virt(m));
-}
-
-int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out)
-{
-    int rc;
-
-    if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages) /* before all the work */
-        return -E2BIG;
-    *out = heap_alloc_some(d, order, order, addr_bits, &order);
-    if (mfn_x(*out) == mfn_x(INVALID_MFN))
-        return -ENOMEM;
-    clear_frames(*out, 1ULL << order);
-    m2p_forget(*out, 1ULL << order);
-    rc = pages_give(d, *out, 1ULL << order);
-    if (rc)
-        heap_free(*out, order);
-    return rc;
-}
-
 unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int addr_bits,
                              uint64_t *list, unsigned int n)
 {
@@ -90,10 +67,11 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
 
         if (mfn_x(m) == mfn_x(INVALID_MFN))
             break;
-        clear_frames(m, 1ULL << got);
-        for (uint64_t i = 0; i < 1ULL << got; i++)
+        for (uint64_t i = 0; i < 1ULL << got; i++) {
+            arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
             m2p_set(_mfn(mfn_x(m) + i), list[done + (i >> order)] + (i & ((1ULL << order) - 1)));
-        if (pages_give(d, m, 1ULL << got)) {
+        }
+        if (domain_assign_pages(d, m, 1ULL << got)) {
             m2p_forget(m, 1ULL << got);
             heap_free(m, got);
             break;
@@ -104,6 +82,19 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
     return done;
 }
 
+int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out)
+{
+    uint64_t first = 0;
+
+    if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages)
+        return -E2BIG;
+    if (domain_populate(d, order, addr_bits, &first, 1) == 0)
+        return -ENOMEM;
+    *out = _mfn(first);
+    m2p_forget(*out, 1ULL << order);
+    return 0;
+}
+
 int domain_assign_page(struct domain *d, mfn_t m)
 {
     uint64_t x = atomic_load(&mfn_to_page(m)->type_info);
@@ -111,10 +102,8 @@ int domain_assign_page(struct domain *d, mfn_t m)
     BUG_ON(!mfn_valid(m) || !(atomic_load(&mfn_to_page(m)->count_info) & PGC_HV));
     if (x) /* it was stolen from a domain */
         tlb_flush_since(arch_cpus_online(), x);
-    return pages_give(d, m, 1);
+    return domain_assign_pages(d, m, 1);
 }
-
-int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n) { return pages_give(d, m, n); }
 
 /* Off the list; whoever walks on it goes on behind it. */
 static void page_unlist_locked(struct domain *d, uint32_t i)

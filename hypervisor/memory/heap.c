@@ -215,9 +215,9 @@ int domain_claim_pages(struct domain *d, uint64_t pages)
 uint64_t heap_claimed_pages(void) { return READ_ONCE(nr_claimed); }
 
 /* They are nobody's any more. The stamp: if no guest had it, it is in no TLB, or it has one. */
-static void frames_leave(struct page_info *pg, uint64_t n)
+void heap_free_frames(mfn_t m, uint64_t n)
 {
-    for (const struct page_info *end = pg + n; pg < end; pg++) {
+    for (struct page_info *pg = mfn_to_page(m), *end = pg + n; pg < end; pg++) {
         uint64_t x = atomic_load_explicit(&pg->count_info, RELAXED);
 
         BUG_ON((x & (PGC_RAM | PGC_FREE)) != PGC_RAM || PGC_COUNT(x) > 1);
@@ -225,11 +225,6 @@ static void frames_leave(struct page_info *pg, uint64_t n)
             page_stamp(pg);
         atomic_store_explicit(&pg->count_info, PGC_NOBODYS, RELAXED);
     }
-}
-
-void heap_free_frames(mfn_t m, uint64_t n)
-{
-    frames_leave(mfn_to_page(m), n);
     range_free(mfn_x(m), mfn_x(m) + n);
 }
 

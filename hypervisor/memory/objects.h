@@ -4,7 +4,8 @@
  */
 #pragma once
 
-#include "lib/spinlock.h"
+#include "sched/policy.h"
+#include "sched/timer.h"
 
 #include <xen/event_channel.h>
 #include <xen/vcpu.h>
@@ -46,8 +47,8 @@ struct vcpu {
 
     /* sched/: guarded by the run queue's lock unless atomic */
     _Atomic uint32_t pause_flags; /* VPF_* */
-    struct sched_vcpu *sched;
-    struct vcpu_timers *timers;
+    struct entity entity;
+    struct timer virq_timer, poll_timer;
     _Atomic uint32_t processor;            /* pCPU whose run queue it is on */
     _Atomic bool running;                  /* registers are loaded on a CPU */
     uint64_t hard_affinity, soft_affinity; /* as domctl set them; policy may cut them */

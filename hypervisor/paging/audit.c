@@ -87,11 +87,6 @@ static void audit_vcpu(const struct vcpu *v)
     expect_held(v->info_mfn, PGT_WRITABLE);
 }
 
-static void expect_others(mfn_t m, bool writable)
-{
-    expect(m, writable ? PGT_WRITABLE : PGT_NONE, 0);
-}
-
 static void audit_expectations(uint64_t mfn)
 {
     uint64_t c = frame_table[mfn].count_info, x = frame_table[mfn].type_info;
@@ -137,7 +132,7 @@ unsigned int paging_audit(void)
             expect(d->event_frames[i], PGT_WRITABLE, 0);
     }
     if (paging_audit_others)
-        paging_audit_others(expect_others);
+        paging_audit_others(expect);
     for (uint64_t m = 1; m < max_mfn; m++)
         if (mfn_valid(_mfn(m)))
             audit_expectations(m);

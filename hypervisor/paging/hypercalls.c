@@ -379,16 +379,34 @@ static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags
     if (flags >= UVMF_COPIED &&
         copy_from_guest(&vcpus, GVA_OF(op->arg2.vcpumask), DIV_ROUND_UP(d->max_vcpus, 8)))
         return -EINVAL;
-    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH || (va_is_canonical(va) && !va_is_hv(va)))
+    if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_TLB_FLUSH || guest_va_ok(va))
         va_flush(d, va, flags, vcpus);
     return 0;
+}
+
+/* Of d's or another domain's tables and frames; what is about a vCPU's own state is not permitted. */
+static int mmuext_frames(struct domain *d, const struct mmuext_op *op)
+{
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
+    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
+
+    switch (op->cmd) {
+    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
+        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
+    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
+    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
+    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
+    case MMUEXT_MARK_SUPER:
+    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
+    default: return d == current->domain || op->cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
+    }
 }
 
 static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
 {
     struct domain *d = v->domain;
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
-    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
+    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn));
 
     switch (op->cmd) {
     case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
@@ -410,29 +428,7 @@ static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
                                                            : arch_cpus_online());
         return 0;
     case MMUEXT_SET_LDT: return vcpu_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
-    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
-    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
-    case MMUEXT_MARK_SUPER:
-    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
-    default: return -ENOSYS;
-    }
-}
-
-/* Of another domain's tables; what is about a vCPU's own state is not permitted. */
-static int mmuext_foreign(struct domain *d, const struct mmuext_op *op)
-{
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
-    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
-
-    switch (op->cmd) {
-    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
-        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
-    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
-    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
-    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
-    case MMUEXT_MARK_SUPER:
-    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
-    default: return op->cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
+    default: return mmuext_frames(d, op);
     }
 }
 
@@ -448,7 +444,7 @@ static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const
         rc = tables_drain(d);
         if (likely(rc == 0))
             rc = likely(d == current->domain) ? mmuext_one(current, &op[k])
-                                              : mmuext_foreign(d, &op[k]);
+                                              : mmuext_frames(d, &op[k]);
         *i += rc == 0;
     }
     return rc;

@@ -40,7 +40,7 @@ bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
 void type_put_writable_slow(struct page_info *pg);
 int table_get_slow(struct domain *d, mfn_t m, enum page_type type);
 void table_put_last(struct domain *d, struct page_info *pg);
-int tables_drain_slow(struct domain *d, bool locked);
+int tables_drain_slow(struct domain *d);
 /**
  * Frame pg is wanted as something else: -EBUSY if it is in use or not d's; -ERESTART if it was half a
  * table (given up now) or a dead one, so that it will be free when the dead tables are gone.
@@ -131,11 +131,18 @@ static inline void table_put(struct domain *d, struct page_info *pg)
 /** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
 static inline int tables_drain_locked(struct domain *d)
 {
-    return likely(!d->dead_tables) ? 0 : tables_drain_slow(d, true);
+    return likely(!d->dead_tables) ? 0 : tables_drain_slow(d);
 }
 static inline int tables_drain(struct domain *d)
 {
-    return likely(!READ_ONCE(d->dead_tables)) ? 0 : tables_drain_slow(d, false);
+    int rc = 0;
+
+    if (unlikely(READ_ONCE(d->dead_tables))) {
+        spin_lock(&d->mmu_lock);
+        rc = tables_drain_slow(d);
+        spin_unlock(&d->mmu_lock);
+    }
+    return rc;
 }
 
 /*
@@ -255,11 +262,6 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, uint64_t
 
 /* Rule 12: domains with devices. */
 static inline bool may_map_uncached(const struct domain *d) { return d->is_hwdom || d->nr_iomem; }
-
-static inline bool va_is_hv(uint64_t va)
-{
-    return va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START;
-}
 
 /* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
 static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)

@@ -88,8 +88,8 @@ int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, boo
  * the frame table. Prints each difference and returns how many. All vCPUs paused or one CPU.
  */
 unsigned int paging_audit(void);
-/** What others hold, for it: calls fn for each reference on a frame, with a writable one or without. */
-typedef void paging_held_fn(mfn_t m, bool writable);
+/** What others hold, for it: calls fn for each reference on a frame, PGT_WRITABLE or PGT_NONE; from 0. */
+typedef void paging_held_fn(mfn_t m, enum page_type type, uint64_t from);
 extern void (*paging_audit_others)(paging_held_fn *fn);
 /** At boot: have the memory for audits ready, 8 bytes for each frame. Without it, it is looked for then. */
 void paging_audit_reserve(void);

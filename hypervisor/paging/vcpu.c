@@ -101,8 +101,7 @@ int vcpu_set_gdt(struct vcpu *v, const uint64_t *frames, unsigned int nr_ents)
 
 int vcpu_set_ldt(struct vcpu *v, uint64_t va, unsigned int nr_ents)
 {
-    if (nr_ents > LDT_MAX_ENTRIES ||
-        (nr_ents && ((va & ~PAGE_MASK) || !va_is_canonical(va) || va_is_hv(va))))
+    if (nr_ents > LDT_MAX_ENTRIES || (nr_ents && ((va & ~PAGE_MASK) || !guest_va_ok(va))))
         return -EINVAL;
     return desc_frames_set(v, true, NULL, va, nr_ents);
 }

@@ -1,15 +1,7 @@
 #include "sched/sched.h"
 
-#include "memory/guest_copy.h"
-#include "memory/heap.h"
-#include "sched/policy.h"
 #include "sched/time.h"
-#include "sched/timer.h"
-
-struct sched_vcpu {
-    struct entity entity;
-    struct vcpu *vcpu;
-};
+#include "x86/arch.h"
 
 struct sched_pcpu {
     struct spinlock lock; /* L_SCHED: of the queue with the same index */
@@ -32,14 +24,11 @@ void sched_init_cpu(uint32_t cpu)
     softirq_register(SOFTIRQ_SCHEDULE, schedule);
 }
 
-static struct vcpu *vcpu_of(struct entity *e)
-{
-    return container_of(e, struct sched_vcpu, entity)->vcpu;
-}
+static struct vcpu *vcpu_of(struct entity *e) { return container_of(e, struct vcpu, entity); }
 
 static bool may_be_on(const struct vcpu *v, uint32_t cpu)
 {
-    return atomic_load(&v->sched->entity.cpus) >> cpu & 1;
+    return atomic_load(&v->entity.cpus) >> cpu & 1;
 }
 
 /* The CPU where v should be, or home, where it is. */
@@ -47,8 +36,7 @@ static uint32_t target(const struct vcpu *v, uint32_t home)
 {
     if (!several || (atomic_load(&v->pause_flags) && may_be_on(v, home)))
         return home;
-    return policy_place(queues, &v->sched->entity, home, arch_cpus_online(),
-                        atomic_load(&idle_cpus));
+    return policy_place(queues, &v->entity, home, arch_cpus_online(), atomic_load(&idle_cpus));
 }
 
 /*
@@ -155,7 +143,7 @@ static void tell_locked(uint32_t cpu)
 static void update_locked(uint32_t cpu, struct vcpu *v)
 {
     bool may_run = atomic_load(&v->pause_flags) == 0, choose = !may_run || !may_be_on(v, cpu);
-    struct entity *e = &v->sched->entity;
+    struct entity *e = &v->entity;
     struct sched_queue *q = &queues[cpu];
     uint64_t now = arch_time_ns();
 
@@ -172,7 +160,7 @@ static void update_locked(uint32_t cpu, struct vcpu *v)
 
 static void move_locked(struct vcpu *v, uint32_t from, uint32_t to)
 {
-    struct entity *e = &v->sched->entity;
+    struct entity *e = &v->entity;
     uint64_t now = arch_time_ns();
 
     policy_sleep(&queues[from], e, now);
@@ -188,7 +176,7 @@ static void move_locked(struct vcpu *v, uint32_t from, uint32_t to)
  */
 static void place(struct vcpu *v, bool has_stopped)
 {
-    struct entity *e = &v->sched->entity;
+    struct entity *e = &v->entity;
     unsigned long flags = arch_irq_save();
     uint32_t to, from = lock_queue(v, &to);
 
@@ -249,7 +237,7 @@ void vcpu_block(void)
 
 void vcpu_yield(void)
 {
-    WRITE_ONCE(current->sched->entity.yields, true);
+    WRITE_ONCE(current->entity.yields, true);
     softirq_raise(SOFTIRQ_SCHEDULE);
 }
 
@@ -262,8 +250,7 @@ int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap)
         return -EINVAL;
     flags = arch_irq_save();
     cpu = lock_queue(v, NULL);
-    policy_set(&queues[cpu], &v->sched->entity, weight, cap < SCHED_CAP_MAX ? cap : 0,
-               arch_time_ns());
+    policy_set(&queues[cpu], &v->entity, weight, cap < SCHED_CAP_MAX ? cap : 0, arch_time_ns());
     softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
     spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
     return 0;
@@ -274,39 +261,27 @@ int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred)
     if ((cpus & arch_cpus_online()) == 0)
         return -EINVAL;
     preferred &= cpus;
-    atomic_store(&v->sched->entity.preferred, preferred & arch_cpus_online() ? preferred : cpus);
-    atomic_store(&v->sched->entity.cpus, cpus);
+    atomic_store(&v->entity.preferred, preferred & arch_cpus_online() ? preferred : cpus);
+    atomic_store(&v->entity.cpus, cpus);
     place(v, false);
     return 0;
 }
 
-int sched_vcpu_create(struct vcpu *v)
+void sched_vcpu_init(struct vcpu *v)
 {
     v->runstate.state = v->is_idle ? RUNSTATE_running : RUNSTATE_offline; /* padding stays zero */
     v->runstate.state_entry_time = arch_time_ns();
-    if (v->is_idle)
-        return 0;
-    v->sched = xmalloc(sizeof(*v->sched));
-    if (v->sched == NULL)
-        return -ENOMEM;
-    *v->sched =
-        (struct sched_vcpu){ { .weight = SCHED_WEIGHT_DEFAULT, .cpus = ~0ULL, .preferred = ~0ULL },
-                             .vcpu = v };
-    return 0;
+    v->entity =
+        (struct entity){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = ~0ULL, .preferred = ~0ULL };
 }
 
 void sched_vcpu_destroy(struct vcpu *v)
 {
-    unsigned long flags;
-    uint32_t cpu;
+    unsigned long flags = arch_irq_save();
+    uint32_t cpu = lock_queue(v, NULL); /* so that the CPU it was on has left place() */
 
-    if (v->sched == NULL)
-        return;
-    flags = arch_irq_save();
-    cpu = lock_queue(v, NULL); /* so that the CPU it was on has left place() */
-    BUG_ON(atomic_load(&v->running) || v->sched->entity.state != ENTITY_OUT);
+    BUG_ON(atomic_load(&v->running) || v->entity.state != ENTITY_OUT);
     spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
-    xfree(v->sched);
 }
 
 /* ---- switching ---- */

@@ -36,10 +36,10 @@
  */
 void sched_init_cpu(uint32_t cpu);
 /**
- * Make v, which is down unless it is idle, known to the scheduler. 0 or -ENOMEM. An idle vCPU has its
+ * Make v, which is new and down unless it is idle, known to the scheduler. An idle vCPU has its
  * CPU in v->processor; others begin on CPU 0 and are placed when they wake.
  */
-int sched_vcpu_create(struct vcpu *v);
+void sched_vcpu_init(struct vcpu *v);
 /** v does not run and is paused or down for good. */
 void sched_vcpu_destroy(struct vcpu *v);
 

@@ -22,6 +22,7 @@ void softirq_run(void)
     struct pcpu *c = this_pcpu();
     uint32_t pending;
 
+    ASSERT(c->locks_held == 0); /* no hypercall left with one */
     for (;;) {
         arch_irq_disable();
         pending = atomic_exchange(&c->softirqs, 0);

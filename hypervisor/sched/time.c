@@ -1,9 +1,8 @@
 #include "sched/time.h"
 
+#include "memory/frame.h"
 #include "memory/guest_copy.h"
-#include "memory/heap.h"
 #include "sched/sched.h"
-#include "sched/timer.h"
 
 #define NS_PER_S SECONDS(1)
 #define TSC_KHZ_MIN 100000u /* a guest's TSC, slower than of any CPU with long mode */
@@ -50,11 +49,6 @@ void wallclock_set(uint64_t secs, uint32_t nsecs, uint64_t system_time_ns)
 }
 
 /* ---- system time ---- */
-
-int domain_set_tsc_mode(struct domain *d, uint32_t mode)
-{
-    return domain_set_tsc(d, &(struct xen_domctl_tsc_info){ .tsc_mode = mode });
-}
 
 int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info)
 {
@@ -146,10 +140,6 @@ void vcpu_time_update(struct vcpu *v)
 
 /* ---- timers of vCPUs ---- */
 
-struct vcpu_timers {
-    struct timer virq, poll;
-};
-
 static void (*send_virq)(struct vcpu *v, uint32_t virq);
 
 void time_register_virq(void (*send)(struct vcpu *v, uint32_t virq)) { send_virq = send; }
@@ -164,25 +154,17 @@ static void poll_event(void *data)
         vcpu_unblock(v);
 }
 
-int vcpu_timers_create(struct vcpu *v)
+void vcpu_timers_init(struct vcpu *v)
 {
-    v->timers = xmalloc(sizeof(*v->timers));
-    if (v->timers == NULL)
-        return -ENOMEM;
-    *v->timers =
-        (struct vcpu_timers){ { .fn = timer_event, .data = v }, { .fn = poll_event, .data = v } };
-    return 0;
+    v->virq_timer = (struct timer){ .fn = timer_event, .data = v };
+    v->poll_timer = (struct timer){ .fn = poll_event, .data = v };
 }
 
-void vcpu_timers_destroy(struct vcpu *v)
+void vcpu_timers_kill(struct vcpu *v)
 {
-    if (v->timers == NULL)
-        return;
-    timer_kill(&v->timers->virq);
-    timer_kill(&v->timers->poll);
-    xfree(v->timers);
-    v->timers = NULL;
+    timer_kill(&v->virq_timer);
+    timer_kill(&v->poll_timer);
 }
 
-void vcpu_set_timer(struct vcpu *v, uint64_t at_ns) { timer_set(&v->timers->virq, at_ns); }
-void vcpu_set_poll_timer(struct vcpu *v, uint64_t at_ns) { timer_set(&v->timers->poll, at_ns); }
+void vcpu_set_timer(struct vcpu *v, uint64_t at_ns) { timer_set(&v->virq_timer, at_ns); }
+void vcpu_set_poll_timer(struct vcpu *v, uint64_t at_ns) { timer_set(&v->poll_timer, at_ns); }

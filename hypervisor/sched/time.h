@@ -14,9 +14,9 @@
 /** At boot: what sends VIRQ_TIMER (event/'s virq_send_vcpu(), which is above this folder). */
 void time_register_virq(void (*send)(struct vcpu *v, uint32_t virq));
 
-/** Timers of a new vCPU. 0 or -ENOMEM. */
-int vcpu_timers_create(struct vcpu *v);
-void vcpu_timers_destroy(struct vcpu *v);
+/** Timers of a new vCPU; and of one that will never run again. */
+void vcpu_timers_init(struct vcpu *v);
+void vcpu_timers_kill(struct vcpu *v);
 /** VIRQ_TIMER at this system time, at once if it is past; 0: not at all. */
 void vcpu_set_timer(struct vcpu *v, uint64_t at_ns);
 /** Wake v from SCHEDOP_poll at this time; 0: not at all. */
@@ -47,7 +47,5 @@ enum tsc_mode { TSC_MODE_DEFAULT, TSC_MODE_ALWAYS_EMULATE, TSC_MODE_NATIVE };
  * 0, or -EINVAL: no such mode, or below 100 MHz.
  */
 int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info);
-/** The same for a new domain: all but the mode is zero. */
-int domain_set_tsc_mode(struct domain *d, uint32_t mode);
 /** What to give to domain_set_tsc() where d goes on; the incarnation as it is. */
 void domain_get_tsc(const struct domain *d, struct xen_domctl_tsc_info *info);

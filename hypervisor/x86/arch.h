@@ -5,9 +5,6 @@
 #pragma once
 #include "memory/objects.h"
 
-struct vcpu;
-struct domain;
-
 /* ---- memory ---- */
 
 /** Where frame m is seen by ring 0 (the direct map). Any RAM frame. */
@@ -187,9 +184,10 @@ uint64_t arch_cpus_online(void); /* mask; constant once the initial domain is bu
 
 uint32_t arch_port_in(uint16_t port, unsigned int bytes);
 void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value);
-/** Read or write an MSR that may not exist: 0, or -EFAULT when the CPU answers #GP. */
+/** Read an MSR that may not exist: 0, or -EFAULT when the CPU answers #GP. */
 int arch_rdmsr_safe(uint32_t msr, uint64_t *value);
-int arch_wrmsr_safe(uint32_t msr, uint64_t value);
+/** What RDTSCP gives, 32 bits, beside the time; only on a CPU that has it. */
+void arch_set_tsc_aux(uint64_t value);
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* eax ebx ecx edx */
 
 /** Map a device's registers (bytes, any alignment) uncached; never unmapped. NULL: no room. */

@@ -2,9 +2,7 @@
  * From head.S to hypervisor_main(): the address space of design section 5, the frame table, the
  * first CPU's tables. All of this file is freed before the first guest instruction.
  */
-#include "lib/cmdline.h"
 #include "memory/heap.h"
-#include "x86/acpi.h"
 #include "x86/cpu.h"
 #include "x86/efi.h"
 #include "x86/ioapic.h"
@@ -13,7 +11,8 @@
 #include "x86/time.h"
 #include "x86/upcalls.h"
 
-#define LOW_MEMORY_END MIB(1) /* firmware's, and where CPUs start */
+#define LOW_MEMORY_END MIB(1) /* firmware's, and where CPUs start, */
+#define LOW_PAGES_END 0x9f000 /* below what it keeps for itself, on old machines unmarked */
 #define MAX_FREE 512u
 
 extern char text_end[], rodata_start[], data_start[], init_start[], init_end[], image_end[],
@@ -24,8 +23,8 @@ static struct {
     uint64_t start, end;
 } free_ram[MAX_FREE];
 static unsigned int nr_free;
-/* Before our own direct map is loaded only the first 4 GiB can be reached. */
-static uint64_t reachable_end = GIB(4);
+static uint64_t reachable_end; /* nothing beyond it is given out */
+uint64_t ap_page;
 
 /* ---- free RAM during boot ---- */
 
@@ -152,11 +151,15 @@ static void each_ram(void (*fn)(uint64_t start, uint64_t end))
 static void reserve_boot_things(void)
 {
     each_ram(free_add);
-    free_remove(0, LOW_MEMORY_END);
     free_remove(image_phys, image_phys + OFFSET_OF(image_end));
     for (unsigned int i = 0; i < boot_info.nr_modules; i++)
         free_remove(boot_info.modules[i].start & PAGE_MASK,
                     ROUND_UP(boot_info.modules[i].end, PAGE_SIZE));
+    reachable_end = LOW_PAGES_END;
+    if (acpi_info.nr_cpus > 1)
+        ap_page = boot_alloc(PAGE_SIZE);
+    free_remove(0, LOW_MEMORY_END);
+    reachable_end = GIB(4); /* before our own direct map is loaded */
 }
 
 /* Frame table and M2P for each group of frames that has RAM; runs of groups share big pages. */
@@ -202,16 +205,6 @@ static void build_address_space(void)
     hv_entry(MMIO_VIRT, 3, 0); /* each slot's L3 has to be there before a guest's L4 copies it */
 }
 
-/* Hand over to the allocator what is left. */
-static void start_heap(void)
-{
-    each_ram(heap_add_ram);
-    for (unsigned int i = 0; i < nr_free; i++)
-        if (free_ram[i].start < free_ram[i].end)
-            heap_free_range(free_ram[i].start, free_ram[i].end);
-    hv_table_alloc = alloc_page;
-}
-
 /* Firmware's tables are read while the boot page tables show the first 4 GiB. */
 static const void *show_low(uint64_t maddr, size_t len)
 {
@@ -225,7 +218,6 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
     wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)&early_entry);
     image_phys = image_maddr;
     arch_entry_tsc = entry_tsc;
-    console_early_init();
     multiboot_parse(&boot_info, maddr_to_virt(mbi_maddr), GIB(4) - mbi_maddr);
     cmdline_parse(boot_info.cmdline);
     console_options();
@@ -235,9 +227,9 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
     cpu_detect();
     print(LOG_INFO, "CPU flaws:%s%s%s%s\n",
           guard_root() ? " roots without ours for guests" : " one root",
-          cpu_features.guards & GUARD_RSB ? ", RSB filled" : "",
-          cpu_features.guards & GUARD_BHB ? ", branch history cleared" : "",
-          cpu_features.guards & GUARD_VERW ? ", buffers cleared" : "");
+          cpu_features.guards & SPEC_RSB ? ", RSB filled" : "",
+          cpu_features.guards & SPEC_BHB ? ", branch history cleared" : "",
+          cpu_features.guards & SPEC_VERW ? ", buffers cleared" : "");
     acpi_parse(&acpi_info, boot_info.rsdp, boot_info.rsdp_bytes, show_low);
     efi_read(&efi_info, boot_info.efi_system_table, show_low);
     reserve_boot_things();
@@ -245,7 +237,10 @@ noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entr
     cpu_setup_descriptors(0, (uint64_t)(uintptr_t)boot_stack_end);
     cpu_setup_msrs();
     fpu_init();
-    start_heap();
+    each_ram(heap_add_ram);
+    for (unsigned int i = 0; i < nr_free; i++)
+        heap_free_range(free_ram[i].start, free_ram[i].end);
+    hv_table_alloc = alloc_page;
     pic_silence();
     lapic_init();
     time_init();

@@ -6,7 +6,6 @@
  */
 #include "memory/guest_copy.h"
 #include "x86/cpu.h"
-#include "x86/upcalls.h"
 
 #define VECTORS_WITH_ERROR_CODE (1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21)
 

@@ -1,5 +1,4 @@
 /* One CPU: features, control registers and MSRs, descriptor tables in its entry area. */
-#include "lib/cmdline.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 
@@ -59,8 +58,7 @@ static uint32_t guards_needed(bool smep)
         spec |= SPEC_VERW;
     spec = (spec & ~options.spec_off) | options.spec_on;
     root = options.xpti == XPTI_AUTO ? root : options.xpti;
-    return (root ? GUARD_ROOT : 0) | (spec & SPEC_RSB ? GUARD_RSB : 0) |
-           (spec & SPEC_BHB ? GUARD_BHB : 0) | (spec & SPEC_VERW ? GUARD_VERW : 0);
+    return spec | (root ? GUARD_ROOT : 0);
 }
 
 /* Tried, as not all of those say so (NSCB). FS is not used by us. */

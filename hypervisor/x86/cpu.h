@@ -3,6 +3,7 @@
  * descriptor tables, and the features found at boot. Private to x86/.
  */
 #pragma once
+#include "lib/cmdline.h"
 #include "memory/objects.h"
 
 /*
@@ -25,7 +26,6 @@ enum { GUEST_CS32 = 0xe023, GUEST_DS = 0xe02b, GUEST_CS64 = 0xe033 };
 
 #define TRAP_SYSCALL 256 /* regs->entry_vector: came by SYSCALL, may leave by SYSRET */
 
-#define RFLAGS_TF (1ULL << 8)
 #define RFLAGS_IF (1ULL << 9)
 #define RFLAGS_NOT_IN_HANDLERS 0x74100ULL /* TF NT RF VM AC */
 /** What a guest may have in the real flags; IF is always set. */
@@ -60,7 +60,7 @@ struct cpu_entry {
     uint64_t own_root;   /* that ring 0 left for a guest's, and comes back to */
     uint64_t guest_root; /* that it leaves for; 0 since it came back */
     uint64_t small_rip;  /* small[0].words + 9 */
-    uint32_t guards;     /* GUARD_* */
+    uint32_t guards;     /* GUARD_ROOT, SPEC_* */
     uint16_t verw;       /* a data selector */
     struct tss tss __attribute__((aligned(64)));
     struct small_stack small[1 + NR_IST];
@@ -78,18 +78,15 @@ struct cpu_entry {
 enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC, IST_DB };
 
 /*
- * What entry_guarded.S does at each entry from a guest and each exit to one (README, "CPU flaws").
- * Without any of it entry.S is used.
+ * What entry_guarded.S does at each entry from a guest and each exit to one (README, "CPU flaws"): SPEC_*
+ * of the options, and this. Without any of it entry.S is used.
  */
-#define GUARD_ROOT 1 /* guests have roots of their own, without what is ours */
-#define GUARD_RSB 2  /* fill the return stack at entry */
-#define GUARD_BHB 4  /* clear the branch history at entry */
-#define GUARD_VERW 8 /* clear the buffers at exit */
+#define GUARD_ROOT 8 /* guests have roots of their own, without what is ours */
 
 /* What was found at boot. */
 struct cpu_features {
     bool smep, fsgsbase, xsave, page1gb, rdtscp;
-    uint32_t guards;    /* GUARD_* */
+    uint32_t guards;    /* GUARD_ROOT, SPEC_* */
     uint64_t cr4;       /* real CR4 while the hypervisor runs; guests add TSD, DE, FSGSBASE */
     uint32_t fpu_bytes; /* size of an FPU image */
 };
@@ -124,6 +121,8 @@ void load_root(uint64_t cr3, struct vcpu *v);
 noreturn void boot_start(uint32_t mbi_maddr, uint32_t image_maddr, uint64_t entry_tsc);
 /** And on the other CPUs. */
 noreturn void ap_start(void);
+/** The page of low memory where they begin. */
+extern uint64_t ap_page;
 
 /* ---- several CPUs (smp.c) ---- */
 
@@ -133,7 +132,7 @@ extern struct pcpu pcpus[NR_CPUS];
 extern _Atomic uint64_t cpus_online;
 /** Do what other CPUs asked this one for, whatever it is doing. */
 void smp_serve(void);
-/** Have CPU cpu call vcpu_unload_here(); do not wait. */
+/** Have CPU cpu call vcpu_unload_here(), at its next smp_serve(); do not wait. */
 void smp_unload(uint32_t cpu);
 /** At each NMI: true if it is the watchdog's. */
 bool watchdog_nmi(bool *is_stuck);
@@ -154,7 +153,6 @@ void syscall_from_user(struct cpu_user_regs *regs);
 void syscall32_from_guest(struct cpu_user_regs *regs);
 void sysenter_from_guest(struct cpu_user_regs *regs);
 void iret_fault(struct cpu_user_regs *regs);
-noreturn void hypercall_left_locks(void);
 void deliver_nmis(struct vcpu *v);
 void deliver_event(struct vcpu *v);
 /** The machine check that is about to be delivered, for people. */
@@ -189,10 +187,6 @@ bool views_create(struct vcpu *v);
 void views_destroy(struct vcpu *v);
 /** The root that ring 0 is on in v's kernel or user mode. */
 uint64_t view_root(struct vcpu *v, bool kernel) __attribute__((no_caller_saved_registers));
-/** Both show v's L4s as they are now; interrupts are off. */
-void view_refresh(struct vcpu *v);
-/** The same for the entry for va of who is loaded here. */
-void view_refresh_page(uint64_t va);
 /** Ring 0 missed va in the view it is on. True: it is there now. */
 bool view_fault(struct vcpu *v, uint64_t va);
 /** The root that ring 0 is on in v's kernel or user mode. */
@@ -247,9 +241,6 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 enum { MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_CAP = 0x179 };
 enum { MSR_MCG_STATUS = 0x17a, MSR_PAT = 0x277 };
 enum { MSR_EFER = 0xc0000080, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK };
-enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
-#define CR0_TS (1ULL << 3)
-enum { CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7 };
-enum { CR4_OSFXSR = 1 << 9, CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16 };
-enum { CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21 };
+enum { CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_OSFXSR = 1 << 9 };
+enum { CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21 };

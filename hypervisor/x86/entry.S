@@ -1,7 +1,7 @@
 /*
  * All ways into ring 0 and back. This text and the descriptor tables lie in a top-level slot of their
  * own (design, section 5). It is assembled twice: entry_guarded.S has it with GUARDED, for CPUs with
- * flaws, where it does what GUARD_* of x86/cpu.h say. There, with GUARD_ROOT, a guest runs on a root that
+ * flaws, where it does what cpu_features.guards says. There, with GUARD_ROOT, a guest runs on a root that
  * shows of ours this slot alone: so nothing else is touched outside ENTER_ROOT and LEAVE_ROOT, and the
  * CPU's part of a frame is in struct small_stack while it is loaded.
  *
@@ -19,8 +19,7 @@
 #include "x86/asm.h"
 
 #define TRAP_SYSCALL 256
-#define SYSCALL_BYTES 2 /* the instruction is executed again after -ERESTART */
-#define ERESTART 85
+#define SYSCALL_BYTES 2 /* the instruction is executed again after -RESTART, C's ERESTART */
 #define ENOSYS 38
 #define GUEST_CS32 0xe023
 #define GUEST_CS64 0xe033
@@ -190,15 +189,11 @@ FUNC(E(entry_syscall))
         call    __x86_indirect_thunk_rax
         cli
         mov     %gs:ENTRY_regs, %rsp
-        cmp     $-ERESTART, %rax
+        cmp     $-RESTART, %rax
         je      2f
         mov     %rax, REGS_rax(%rsp)
 exit_by_sysret:                         /* rax and what C preserves are loaded, rcx and r11 do not count */
         mov     %gs:ENTRY_pcpu, %rdx
-#ifndef NDEBUG
-        cmpl    $0, PCPU_locks_held(%rdx)
-        jne     hypercall_left_locks
-#endif
         cmpl    $0, PCPU_softirqs(%rdx)
         jne     entry_exit
         mov     PCPU_running(%rdx), %rdi

@@ -49,6 +49,18 @@ mb2_end:
         loop    1b
 .endm
 
+.macro LONG_MODE                        /* but for %cs, on the page tables at eax */
+        mov     %eax, %cr3
+        mov     $0x6a0, %eax            /* CR4: PAE, PGE, OSFXSR, OSXMMEXCPT */
+        mov     %eax, %cr4
+        mov     $0xc0000080, %ecx       /* EFER: LME, NXE, SCE */
+        rdmsr
+        or      $0x901, %eax
+        wrmsr
+        mov     $0x80010033, %eax       /* CR0: PG, WP, NE, ET, MP, PE */
+        mov     %eax, %cr0
+.endm
+
         .section .boot.text, "ax"
         .code32
         .globl  start32
@@ -97,16 +109,8 @@ start32:
         lea     PHYS(boot_l3_img + 3), %eax
         mov     %eax, PHYS(boot_l4 + 258 * 8)
 
-        mov     $0x6a0, %eax                    /* CR4: PAE, PGE, OSFXSR, OSXMMEXCPT */
-        mov     %eax, %cr4
         lea     PHYS(boot_l4), %eax
-        mov     %eax, %cr3
-        mov     $0xc0000080, %ecx               /* EFER: LME, NXE, SCE */
-        rdmsr
-        or      $0x901, %eax
-        wrmsr
-        mov     $0x80010033, %eax               /* CR0: PG, WP, NE, ET, MP, PE */
-        mov     %eax, %cr0
+        LONG_MODE
         lea     PHYS(boot_gdt), %eax
         mov     %eax, PHYS(boot_gdtr + 2)
         lgdt    PHYS(boot_gdtr)
@@ -126,16 +130,8 @@ ap_trampoline:
         mov     %cs, %ax
         mov     %ax, %ds
         lgdtl   ap_gdtr - ap_trampoline
-        mov     $0x6a0, %eax
-        mov     %eax, %cr4
         mov     ap_fill - ap_trampoline, %eax
-        mov     %eax, %cr3
-        mov     $0xc0000080, %ecx
-        rdmsr
-        or      $0x901, %eax
-        wrmsr
-        mov     $0x80010033, %eax
-        mov     %eax, %cr0
+        LONG_MODE
         ljmpl   *(ap_jump - ap_trampoline)
         .balign 8
 ap_fill:

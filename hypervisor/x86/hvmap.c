@@ -91,18 +91,9 @@ void arch_free_init(void)
  * needed so far (view_fault()), never to execute. They are to the L4 as a TLB is: read again at each
  * flush and each time that the root is loaded.
  */
-#define VIEW_SLOTS 8
-struct view {
-    pte_t *root;
-    uint64_t cr3;               /* the L4 that it shows */
-    uint32_t slots[VIEW_SLOTS]; /* those of the guest's that it has */
-    uint32_t next;              /* of them to go */
-};
-
 bool views_create(struct vcpu *v)
 {
-    v->arch.views = xmalloc(2 * sizeof(struct view));
-    for (unsigned int i = 0; v->arch.views && i < 2; i++) {
+    for (unsigned int i = 0; i < 2; i++) {
         pte_t *root = v->arch.views[i].root = alloc_page();
 
         if (root == NULL)
@@ -110,14 +101,13 @@ bool views_create(struct vcpu *v)
         memcpy(&root[HV_FIRST_SLOT], &hv_root[HV_FIRST_SLOT],
                (HV_LAST_SLOT - HV_FIRST_SLOT + 1) * sizeof(pte_t));
     }
-    return v->arch.views;
+    return true;
 }
 
 void views_destroy(struct vcpu *v)
 {
-    for (unsigned int i = 0; v->arch.views && i < 2; i++)
-        free_page(v->arch.views[i].root);
-    xfree(v->arch.views);
+    free_page(v->arch.views[false].root);
+    free_page(v->arch.views[true].root);
 }
 
 static bool is_ours(unsigned int slot) { return slot >= HV_FIRST_SLOT && slot <= HV_LAST_SLOT; }
@@ -137,13 +127,15 @@ static void view_show(struct view *w, uint64_t cr3)
         w->root[w->slots[i]] = view_entry(w, w->slots[i]);
 }
 
-void view_refresh(struct vcpu *v)
+/* Both show v's L4s as they are now; interrupts are off. */
+static void view_refresh(struct vcpu *v)
 {
     view_show(&v->arch.views[false], v->arch.cr3_user);
     view_show(&v->arch.views[true], v->arch.cr3_kernel);
 }
 
-void view_refresh_page(uint64_t va)
+/* The same for the entry for va of who is loaded here. */
+static void view_refresh_page(uint64_t va)
 {
     unsigned long flags = arch_irq_save(); /* a flush in between would be undone */
     struct vcpu *v = vcpu_loaded_here();

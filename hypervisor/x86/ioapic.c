@@ -6,12 +6,7 @@
 #include "x86/vectors.h"
 
 enum { REG_VERSION = 1, REG_RTE = 0x10 };
-enum {
-    RTE_DELIVER_NMI = 4 << 8,
-    RTE_ACTIVE_LOW = 1 << 13,
-    RTE_LEVEL = 1 << 15,
-    RTE_MASKED = 1 << 16
-};
+enum { RTE_ACTIVE_LOW = 1 << 13, RTE_LEVEL = 1 << 15, RTE_MASKED = 1 << 16 };
 /* MPS INTI flags; "conforms to the bus" is 0, for an override edge and high as ISA's are */
 enum { INTI_LOW = 3, INTI_LEVEL = 0xc };
 
@@ -103,11 +98,6 @@ void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, 
     *ioapic_reg(io, reg + 1) = apic_id << 24;
     *ioapic_reg(io, reg) =
         vector | level * RTE_LEVEL | active_low * RTE_ACTIVE_LOW | masked * RTE_MASKED;
-}
-
-void ioapic_set_nmi(uint32_t gsi, uint32_t apic_id)
-{
-    ioapic_set(gsi, RTE_DELIVER_NMI, false, false, false, apic_id);
 }
 
 bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value)

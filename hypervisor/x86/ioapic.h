@@ -15,12 +15,10 @@ void ioapic_gsi_defaults(uint32_t gsi, bool *level, bool *active_low);
 /** The GSI that ISA interrupt irq (0..15) arrives at. */
 uint32_t ioapic_isa_gsi(uint32_t irq);
 
+#define IOAPIC_NMI (4u << 8) /* in place of a vector */
 /** What gsi, which exists, raises, when, and at which CPU. */
 void ioapic_set(uint32_t gsi, unsigned int vector, bool level, bool active_low, bool masked,
                 uint32_t apic_id);
-
-/** Have gsi, which exists, raise NMIs at that CPU. */
-void ioapic_set_nmi(uint32_t gsi, uint32_t apic_id);
 
 /** Register reg of the I/O APIC at maddr; false: there is none. */
 bool ioapic_read_reg(uint64_t maddr, uint32_t reg, uint32_t *value);

@@ -2,6 +2,7 @@
 #include "x86/lapic.h"
 
 #include "x86/arch.h"
+#include "x86/cpu.h"
 #include "x86/vectors.h"
 
 enum { REG_ID = 0x020, REG_VERSION = 0x030, REG_TPR = 0x080, REG_SPIV = 0x0f0, REG_ISR = 0x100 };
@@ -22,18 +23,13 @@ void lapic_init(void)
 {
     /* timer, LINT0, LINT1, error, performance, thermal, CMCI: a CPU has the first so many */
     static const uint16_t lvts[] = { 0x320, 0x350, 0x360, 0x370, 0x340, 0x330, 0x2f0 };
-    uint64_t base;
+    uint64_t base = rdmsr(MSR_APIC_BASE);
 
-    if (arch_rdmsr_safe(MSR_APIC_BASE, &base))
-        panic("This CPU has no local APIC");
     if (base & APIC_BASE_X2APIC)
         panic("The firmware left the local APIC in x2APIC mode, which is not supported");
-    if (!(base & APIC_BASE_ENABLED) && arch_wrmsr_safe(MSR_APIC_BASE, base | APIC_BASE_ENABLED))
-        panic("The local APIC cannot be enabled");
-    if (lapic_regs == NULL)
+    wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLED);
+    if (lapic_regs == NULL) /* the first device to be mapped: there is room */
         lapic_regs = arch_map_mmio(base & PTE_ADDR_MASK, PAGE_SIZE);
-    if (lapic_regs == NULL)
-        panic("The local APIC at 0x%lx cannot be mapped", base);
     lapic_write(REG_SPIV, SPIV_ENABLE | VECTOR_SPURIOUS);
     lapic_write(REG_TPR, 0);
     for (uint32_t i = 0; i < ARRAY_SIZE(lvts) && i <= (lapic_read(REG_VERSION) >> 16 & 0xff); i++)

@@ -1,5 +1,4 @@
 /* Small services of the machine: copies, ports, MSRs, idling, the end of the machine, backtraces. */
-#include "x86/acpi.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/efi.h"
@@ -57,16 +56,7 @@ fault:
     return -EFAULT;
 }
 
-int arch_wrmsr_safe(uint32_t msr, uint64_t value)
-{
-    __asm__ goto("1: wrmsr" EX_TABLE("1b", "%l[fault]")::"c"(msr), "a"((uint32_t)value),
-                 "d"((uint32_t)(value >> 32))
-                 : "memory"
-                 : fault);
-    return 0;
-fault:
-    return -EFAULT;
-}
+void arch_set_tsc_aux(uint64_t value) { wrmsr(MSR_TSC_AUX, value); }
 
 void arch_clear_page(void *page) { memset(page, 0, PAGE_SIZE); }
 void arch_copy_page(void *dst, const void *src) { memcpy(dst, src, PAGE_SIZE); }

@@ -1,6 +1,5 @@
 /* What assembly knows of C: compiled to .s, from which the build makes offsets.h. */
 #include "hypercall/hypercall.h"
-#include "memory/objects.h"
 #include "x86/cpu.h"
 
 #ifdef OFFSETS_CHECK
@@ -29,13 +28,11 @@ static __attribute__((used)) void offsets(void)
     OFFSET(ENTRY_verw, struct cpu_entry, verw)
     OFFSET(ENTRY_small, struct cpu_entry, small[0])
     OFFSET(SMALL_entry, struct small_stack, entry)
-    OFFSET(SMALL_stack, struct small_stack, stack)
-    VALUE(GUARD_ROOT, GUARD_ROOT) VALUE(GUARD_RSB, GUARD_RSB)
-    VALUE(GUARD_BHB, GUARD_BHB) VALUE(GUARD_VERW, GUARD_VERW)
+    VALUE(GUARD_ROOT, GUARD_ROOT) VALUE(GUARD_RSB, SPEC_RSB)
+    VALUE(GUARD_BHB, SPEC_BHB) VALUE(GUARD_VERW, SPEC_VERW)
     OFFSET(CPU_guards, struct cpu_features, guards)
     OFFSET(PCPU_running, struct pcpu, running)
     OFFSET(PCPU_softirqs, struct pcpu, softirqs)
-    OFFSET(PCPU_locks_held, struct pcpu, locks_held)
     OFFSET(PCPU_nr_hypercalls, struct pcpu, nr_hypercalls)
     OFFSET(VCPU_info, struct vcpu, info)
     OFFSET(VCPU_kernel_mode, struct vcpu, arch.kernel_mode)
@@ -46,13 +43,12 @@ static __attribute__((used)) void offsets(void)
     OFFSET(INFO_pending, struct vcpu_info, evtchn_upcall_pending)
     OFFSET(INFO_mask, struct vcpu_info, evtchn_upcall_mask)
     VALUE(HYPERVISOR_get_debugreg, __HYPERVISOR_get_debugreg)
-    VALUE(HYPERVISOR_iret, __HYPERVISOR_iret)
     VALUE(NR_HYPERCALLS, NR_HYPERCALLS)
+    VALUE(RESTART, ERESTART)
     VALUE(STACK_FRAME_ROOM, STACK_TOP(0) * -1)
     VALUE(STACK_SIZE_CHECK, CPU_STACK_SIZE)
 }
 /* clang-format on */
-_Static_assert(ERESTART == 85, "asm knows it");
 _Static_assert(offsetof(struct cpu_entry, pcpu) == ENTRY_OFFSET_PCPU, "this_pcpu()");
 _Static_assert(offsetof(struct cpu_entry, regs) == ENTRY_OFFSET_REGS, "arch_guest_regs()");
 _Static_assert(offsetof(struct vcpu, mce_pending) == offsetof(struct vcpu, nmi_pending) + 1,

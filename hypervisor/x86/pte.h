@@ -53,3 +53,5 @@ static inline bool va_is_canonical(uint64_t va)
 {
     return (uint64_t)((int64_t)(va << 16) >> 16) == va;
 }
+/** It is that, and not the hypervisor's. */
+static inline bool guest_va_ok(uint64_t va) { return va < 1ULL << 47 || va >= HV_VIRT_END; }

@@ -102,10 +102,6 @@ void arch_flush_tlb_page_mask(uint64_t mask, uint64_t va) { flush(mask, va & PAG
 
 void smp_unload(uint32_t cpu)
 {
-    if (cpu == this_pcpu()->id) {
-        vcpu_unload_here();
-        return;
-    }
     atomic_store(&boxes[cpu].unload, true);
     arch_cpu_kick(cpu);
 }

@@ -3,14 +3,12 @@
  * runs. All of this file is freed before the first guest instruction.
  */
 #include "x86/acpi.h"
-#include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/lapic.h"
 #include "x86/multiboot.h"
 #include "x86/time.h"
 #include "x86/upcalls.h"
 
-#define LOW_PAGES_END 0x9f000 /* where firmware keeps its own, on old machines unmarked */
 #define START_WAIT_NS SECONDS(2)
 #define NR_TSC_ROUNDS 50u
 #define TURN_WAIT_TICKS 1000000000ULL /* a virtual machine may stand still meanwhile */
@@ -30,33 +28,15 @@ static uint64_t phys_of(const char *symbol)
     return image_phys + ((uint64_t)(uintptr_t)symbol - IMAGE_VIRT);
 }
 
-/* A page of RAM below 1 MiB in which no module lies; 0: none. */
-static uint64_t low_page(void)
-{
-    for (uint64_t page = LOW_PAGES_END - PAGE_SIZE; page; page -= PAGE_SIZE) {
-        bool ok = false;
-
-        for (uint32_t i = 0; i < boot_info.nr_ranges; i++)
-            ok |= boot_info.ranges[i].type == BOOT_MEM_RAM && boot_info.ranges[i].start <= page &&
-                  boot_info.ranges[i].end >= page + PAGE_SIZE;
-        for (uint32_t i = 0; i < boot_info.nr_modules; i++)
-            ok &=
-                boot_info.modules[i].end <= page || boot_info.modules[i].start >= page + PAGE_SIZE;
-        if (ok)
-            return page;
-    }
-    return 0;
-}
-
-static void put_trampoline(uint64_t page)
+static void put_trampoline(void)
 {
     struct {
         uint32_t l4, jump;
         uint16_t cs, gdt_limit;
         uint32_t gdt;
-    } __attribute__((packed)) *fill = maddr_to_virt(page + (uint64_t)(ap_fill - ap_trampoline));
+    } __attribute__((packed)) *fill = maddr_to_virt(ap_page + (uint64_t)(ap_fill - ap_trampoline));
 
-    memcpy(maddr_to_virt(page), ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+    memcpy(maddr_to_virt(ap_page), ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
     fill->l4 = (uint32_t)phys_of(boot_l4);
     fill->jump = (uint32_t)phys_of(start_ap64);
     fill->gdt = (uint32_t)phys_of(boot_gdt);
@@ -90,7 +70,6 @@ noreturn void ap_start(void)
 {
     uint32_t id = ap_id;
 
-    wrmsr(MSR_GS_BASE, CPU_AREA(id));
     cpu_setup_descriptors(id, CPU_STACK_END(id));
     cpu_setup_msrs();
     load_root(virt_to_maddr(hv_root), NULL);
@@ -100,23 +79,21 @@ noreturn void ap_start(void)
     idle_loop();
 }
 
-static void start_cpu(uint32_t id, uint64_t page)
+static void start_cpu(uint32_t id)
 {
     uint32_t apic_id = acpi_info.cpus[id].apic_id;
-    struct cpu_entry *e = cpu_entry(id);
     uint64_t begin;
 
     ap_id = id;
     ap_stack = STACK_TOP(CPU_STACK_END(id));
-    e->pcpu = &pcpus[id];
     last_tsc = arch_tsc();
     atomic_store(&turn, 0);
     lapic_send(apic_id, ICR_INIT);
     wait_ns(MILLISECS(10));
-    lapic_send(apic_id, ICR_STARTUP | (uint32_t)(page >> PAGE_SHIFT));
+    lapic_send(apic_id, ICR_STARTUP | (uint32_t)(ap_page >> PAGE_SHIFT));
     wait_ns(MICROSECS(200));
     if (!(arch_cpus_online() >> id & 1))
-        lapic_send(apic_id, ICR_STARTUP | (uint32_t)(page >> PAGE_SHIFT));
+        lapic_send(apic_id, ICR_STARTUP | (uint32_t)(ap_page >> PAGE_SHIFT));
     begin = arch_time_ns();
     while (!(arch_cpus_online() >> id & 1))
         if (arch_time_ns() - begin > START_WAIT_NS)
@@ -142,18 +119,16 @@ static void put_this_cpu_first(void)
 
 void arch_start_cpus(void (*init)(struct pcpu *c))
 {
-    uint64_t page = low_page(), begin = arch_time_ns();
+    uint64_t begin = arch_time_ns();
 
     put_this_cpu_first();
-    if (acpi_info.nr_cpus > 1 && page == 0)
-        panic("no page below 1 MiB for the other CPUs to start in");
     if (acpi_info.nr_cpus > 1)
-        put_trampoline(page);
+        put_trampoline();
     ap_root = virt_to_maddr(hv_root);
     for (uint32_t id = 1; id < acpi_info.nr_cpus; id++) {
         pcpus[id].id = id;
         init(&pcpus[id]);
-        start_cpu(id, page);
+        start_cpu(id);
     }
     arch_flush_tlb_mask(arch_cpus_online()); /* who answers has left this file */
     if (tsc_warps)

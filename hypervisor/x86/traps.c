@@ -97,12 +97,6 @@ static uint64_t ldt_fault(const struct vcpu *v, uint64_t cr2)
     return offset < NR_LDT_FRAMES * PAGE_SIZE ? v->arch.ldt_base + offset : cr2;
 }
 
-/* From entry.S, in debug builds. */
-noreturn void hypercall_left_locks(void)
-{
-    panic("hypercall %lu left with locks (%x)", arch_guest_regs()->rax, this_pcpu()->locks_held);
-}
-
 static noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what)
 {
     uint64_t cr2 = read_cr(2);

@@ -21,8 +21,6 @@ bool guest_page_fault(struct vcpu *v, struct cpu_user_regs *regs, uint64_t cr2);
 
 /** A device interrupt arrived on this vector (interrupts off); irq/ acknowledges it. */
 void irq_interrupt(unsigned int vector);
-/** The serial port wants attention (interrupts off). console/ */
-void console_interrupt(void);
 
 /** Run all pending softirqs; may switch to another vCPU. Interrupts on or off at entry, off at return. */
 void softirq_run(void);
@@ -30,8 +28,7 @@ void softirq_run(void);
 /** The first code that runs on a CPU that has nothing else to do. sched/ */
 noreturn void idle_loop(void);
 
-/** Before anything can be printed, and when the command line is known. console/ */
-void console_early_init(void);
+/** When the command line is known. console/ */
 void console_options(void);
 
 /** Everything is mapped and one CPU runs: bring up the rest. Never returns. domain/ */

@@ -10,6 +10,12 @@
 #define MAX_GDT_ENTRIES (FIRST_RESERVED_GDT_PAGE * 512u)
 #define NR_LDT_FRAMES 16u
 
+/* Of what guests change themselves; the rest is x86/'s alone. */
+#define CR0_TS (1ULL << 3)
+#define RFLAGS_TF (1ULL << 8)
+enum { CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_FSGSBASE = 1 << 16, CR4_OSXSAVE = 1 << 18 };
+enum { MSR_FS_BASE = 0xc0000100, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
+
 /** Selectors a guest may have: null, ours for ring 3, or its own tables' with RPL 3. */
 static inline uint16_t guest_selector(uint64_t sel)
 {
@@ -28,14 +34,23 @@ struct guest_callback {
     bool mask_events;
 };
 
+/* On CPUs with Meltdown, see hvmap.c: what ring 0 has of a guest's L4. */
+#define VIEW_SLOTS 8
+struct view {
+    uint64_t *root;
+    uint64_t cr3;               /* the L4 that it shows */
+    uint32_t slots[VIEW_SLOTS]; /* those of the guest's that it has */
+    uint32_t next;              /* of them to go */
+};
+
 struct arch_vcpu {
     struct cpu_user_regs regs; /* valid while the vCPU is not current on a CPU */
 
     /* roots; each holds a type reference (L4) and is INVALID_MFN / 0 when not set */
-    uint64_t cr3_kernel; /* what the hardware gets in kernel mode: root maddr */
-    uint64_t cr3_user;   /* same for user mode, 0: none set */
-    bool kernel_mode;    /* the guest is in kernel mode (TF_kernel_mode) */
-    struct view *views;  /* on CPUs with Meltdown (x86/hvmap.c), else NULL */
+    uint64_t cr3_kernel;  /* what the hardware gets in kernel mode: root maddr */
+    uint64_t cr3_user;    /* same for user mode, 0: none set */
+    bool kernel_mode;     /* the guest is in kernel mode (TF_kernel_mode) */
+    struct view views[2]; /* of user's and kernel's root */
 
     uint64_t kernel_sp; /* stack_switch */
     uint16_t kernel_ss;

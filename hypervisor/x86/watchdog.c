@@ -31,7 +31,7 @@ void arch_watchdog_start(void)
     arch_port_out(0x40, 1, 0);
     arch_port_out(0x40, 1, 0);
     checked_ns = arch_time_ns();
-    ioapic_set_nmi(gsi, arch_cpu_apic_id(0));
+    ioapic_set(gsi, IOAPIC_NMI, false, false, false, arch_cpu_apic_id(0));
     print(LOG_INFO, "watchdog: a CPU that is stuck for %u s stops the machine", STUCK_S);
 }
 

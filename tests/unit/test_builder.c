@@ -52,7 +52,7 @@ struct acpi_info acpi_info;
 static struct {
     bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, efi, framebuffer;
     const char *beside;  /* the text of the domain's module, NULL: it is domain 0 */
-    bool no_timers;      /* vCPUs of domains beside domain 0 cannot be made */
+    bool no_vcpus;       /* vCPUs of domains beside domain 0 cannot be made */
     bool shifted, twice; /* text lies elsewhere in its pages; data are the text's bytes again */
     uint64_t kernel_memsz, virt_base, p2m_va;
 } c;
@@ -65,17 +65,16 @@ int arch_vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *x)
     context = *x;
     return 0;
 }
-int sched_vcpu_create(struct vcpu *v)
+int arch_vcpu_create(struct vcpu *v)
 {
-    v->pause_flags |= v->is_idle ? 0 : VPF_DOWN;
-    return 0;
+    memset(v->arch.gdt_frames, 0xff, sizeof(v->arch.gdt_frames)); /* INVALID_MFN */
+    memset(v->arch.ldt_frames, 0xff, sizeof(v->arch.ldt_frames));
+    return c.no_vcpus && v->domain->domain_id && v->vcpu_id ? -ENOMEM : 0;
 }
+void sched_vcpu_init(struct vcpu *v) {}
 void sched_vcpu_destroy(struct vcpu *v) {}
-int vcpu_timers_create(struct vcpu *v)
-{
-    return c.no_timers && v->domain->domain_id && v->vcpu_id ? -ENOMEM : 0;
-}
-void vcpu_timers_destroy(struct vcpu *v) {}
+void vcpu_timers_init(struct vcpu *v) {}
+void vcpu_timers_kill(struct vcpu *v) {}
 int evtchn_domain_create(struct domain *d) { return 0; }
 void evtchn_domain_destroy(struct domain *d) {}
 static long next_port; /* of the domain that is built */
@@ -96,7 +95,7 @@ void console_drain(void) {}
 void domain_audit(void) {}
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) { memset(out, 0, 16); }
 void domain_wallclock_update(struct domain *d) {}
-int domain_set_tsc_mode(struct domain *d, uint32_t mode) { return 0; }
+int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info) { return 0; }
 void hypercall_page_fill(void *page) { memset(page, 0xcc, PAGE_SIZE); }
 void arch_print_regs(const struct cpu_user_regs *regs) {}
 noreturn void arch_reboot(void) { abort(); }
@@ -663,7 +662,7 @@ static void test_one_that_cannot_be_built_is_named_and_left_out(void)
     options.dom0_mem_bytes[0] = MIB(40); /* domain 0 comes first */
     not_started("domain=web memory=16M", "domain web is not started: 16 MiB for it, but only ");
     options.dom0_mem_bytes[0] = 0;
-    c.no_timers = true;
+    c.no_vcpus = true;
     not_started("domain=web memory=16M vcpus=3", "domain web is not started: out of memory");
     defaults();
     c.initrd_shifted = true;

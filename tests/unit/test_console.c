@@ -132,7 +132,6 @@ static void test_early_messages_are_replayed_once_a_port_is_open(void)
 {
     setup();
     port_there = false;
-    console_early_init();
     print(LOG_INFO, "early %d", 1);
     options.com1_baud = 115200;
     console_options();

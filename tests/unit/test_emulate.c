@@ -96,12 +96,7 @@ int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
     *value = 0;
     return -EFAULT;
 }
-int arch_wrmsr_safe(uint32_t msr, uint64_t value)
-{
-    (void)msr;
-    (void)value;
-    return 0;
-}
+void arch_set_tsc_aux(uint64_t value) { (void)value; }
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     __asm__ volatile("cpuid"

@@ -61,12 +61,12 @@ void arch_vcpu_roots_changed(struct vcpu *v)
 
 /* ---- folders that only count ---- */
 
-int sched_vcpu_create(struct vcpu *v) { return 0; }
+void sched_vcpu_init(struct vcpu *v) {}
 void sched_vcpu_destroy(struct vcpu *v) {}
-int vcpu_timers_create(struct vcpu *v) { return 0; }
-void vcpu_timers_destroy(struct vcpu *v) {}
+void vcpu_timers_init(struct vcpu *v) {}
+void vcpu_timers_kill(struct vcpu *v) {}
 void timer_kill(struct timer *t) {}
-int domain_set_tsc_mode(struct domain *d, uint32_t mode) { return 0; }
+int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info) { return 0; }
 int evtchn_domain_create(struct domain *d) { return 0; }
 void evtchn_domain_destroy(struct domain *d) {}
 int evtchn_domain_relinquish(struct domain *d) { return 0; }

@@ -55,12 +55,7 @@ int arch_rdmsr_safe(uint32_t msr, uint64_t *value)
     *value = msr == 0xc0000103 ? hw_written : hw_msr; /* TSC_AUX is what was written */
     return 0;
 }
-int arch_wrmsr_safe(uint32_t msr, uint64_t value)
-{
-    (void)msr;
-    hw_written = value;
-    return 0;
-}
+void arch_set_tsc_aux(uint64_t value) { hw_written = value; }
 void arch_vcpu_save_bases(struct vcpu *x)
 {
     (void)x;

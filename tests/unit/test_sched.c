@@ -62,7 +62,7 @@ static void setup(unsigned int nr_cpus, unsigned int nr_vcpus)
 
         v->is_idle = true;
         atomic_store(&v->processor, i);
-        CU_ASSERT_EQUAL_FATAL(sched_vcpu_create(v), 0);
+        sched_vcpu_init(v);
         atomic_store(&v->running, true);
         fake_cpu(i);
         this_pcpu()->idle = this_pcpu()->running = v;
@@ -71,8 +71,8 @@ static void setup(unsigned int nr_cpus, unsigned int nr_vcpus)
     d = fake_domain(1, nr_vcpus);
     for (unsigned int i = 0; i < nr_vcpus; i++) {
         atomic_store(&d->vcpu[i]->pause_flags, VPF_DOWN);
-        CU_ASSERT_EQUAL_FATAL(sched_vcpu_create(d->vcpu[i]), 0);
-        CU_ASSERT_EQUAL_FATAL(vcpu_timers_create(d->vcpu[i]), 0);
+        sched_vcpu_init(d->vcpu[i]);
+        vcpu_timers_init(d->vcpu[i]);
     }
 }
 
@@ -117,11 +117,9 @@ static void teardown(void)
         vcpu_pause_set(d->vcpu[i], VPF_PAUSED);
     settle();
     for (unsigned int i = 0; i < d->max_vcpus; i++) {
-        vcpu_timers_destroy(d->vcpu[i]);
+        vcpu_timers_kill(d->vcpu[i]);
         sched_vcpu_destroy(d->vcpu[i]);
     }
-    for (unsigned int i = 0; i < idle_d->max_vcpus; i++)
-        CU_ASSERT_PTR_NULL(idle_d->vcpu[i]->sched);
     fake_domain_free(d);
     fake_domain_free(idle_d);
 }
@@ -156,7 +154,7 @@ static void audit(void)
 {
     for (unsigned int i = 0; i < d->max_vcpus; i++) {
         struct vcpu *v = d->vcpu[i];
-        struct entity *e = &v->sched->entity;
+        struct entity *e = &v->entity;
         struct sched_queue *q = &queues[v->processor];
         bool looks;
 
@@ -400,20 +398,6 @@ static void test_a_time_area_that_another_vcpu_registered_is_written_at_the_swit
     teardown();
 }
 
-static void test_creation_without_memory_leaves_nothing(void)
-{
-    struct domain *x;
-
-    setup(1, 0);
-    x = fake_domain(2, 1);
-    fake_fail_alloc(1);
-    CU_ASSERT_EQUAL(sched_vcpu_create(x->vcpu[0]), -ENOMEM);
-    CU_ASSERT_PTR_NULL(x->vcpu[0]->sched);
-    sched_vcpu_destroy(x->vcpu[0]);
-    fake_domain_free(x);
-    teardown();
-}
-
 static jmp_buf left;
 static bool idled;
 void arch_idle(void)
@@ -518,7 +502,7 @@ static void test_preferred_cpus_come_before_allowed_ones(void)
     vcpu_unblock(v);
     CU_ASSERT_EQUAL(v->processor, 2);
     CU_ASSERT_EQUAL(sched_set_affinity(v, 2, 4), 0); /* none of them allowed: all alike */
-    CU_ASSERT_EQUAL(v->sched->entity.preferred, 2);
+    CU_ASSERT_EQUAL(v->entity.preferred, 2);
     teardown();
 }
 
@@ -682,7 +666,6 @@ int main(void)
     CU_ADD_TEST(s, test_affinity_places_again);
     CU_ADD_TEST(s, test_the_runstate_area_follows_the_protocol);
     CU_ADD_TEST(s, test_a_time_area_that_another_vcpu_registered_is_written_at_the_switch);
-    CU_ADD_TEST(s, test_creation_without_memory_leaves_nothing);
     CU_ADD_TEST(s, test_the_idle_loop_leaves_for_whoever_wakes);
     CU_ADD_TEST(s, test_who_wakes_beside_a_busy_cpu_goes_to_an_idle_one);
     CU_ADD_TEST(s, test_a_cpu_that_becomes_idle_takes_over_who_waits);

@@ -155,7 +155,7 @@ static void look(void)
     }
     for (unsigned int i = 0; i < NR_TEST_VCPUS; i++) {
         struct vcpu *v = d->vcpu[i];
-        struct entity *e = &v->sched->entity;
+        struct entity *e = &v->entity;
 
         expect((v->pause_flags == 0) == (e->state != ENTITY_OUT), "no wake-up is lost");
         expect(v->running == (queues[v->processor].curr == e), "who runs is current");
@@ -216,7 +216,7 @@ static void test_cpus_that_run_at_once(void)
         v->is_idle = true;
         atomic_store(&v->processor, i);
         atomic_store(&v->running, true);
-        CU_ASSERT_EQUAL_FATAL(sched_vcpu_create(v), 0);
+        sched_vcpu_init(v);
         fake_cpu(i);
         this_pcpu()->idle = this_pcpu()->running = v;
     }
@@ -224,7 +224,7 @@ static void test_cpus_that_run_at_once(void)
     d = fake_domain(1, NR_TEST_VCPUS);
     for (unsigned int i = 0; i < NR_TEST_VCPUS; i++) {
         loaded_on[i] = NOWHERE;
-        CU_ASSERT_EQUAL_FATAL(sched_vcpu_create(d->vcpu[i]), 0);
+        sched_vcpu_init(d->vcpu[i]);
     }
     pthread_barrier_init(&barrier, NULL, NR_TEST_CPUS);
     for (unsigned int i = 0; i < NR_TEST_CPUS; i++)
@@ -234,8 +234,6 @@ static void test_cpus_that_run_at_once(void)
     CU_ASSERT_EQUAL(nr_wrong, 0);
     CU_ASSERT(nr_switches > NR_ROUNDS);
     CU_ASSERT(nr_parks > NR_ROUNDS);
-    for (unsigned int i = 0; i < NR_TEST_VCPUS; i++)
-        free(d->vcpu[i]->sched);
     fake_domain_free(d);
     fake_domain_free(idle_d);
     pthread_barrier_destroy(&barrier);

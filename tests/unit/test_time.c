@@ -47,13 +47,13 @@ static void setup(void)
     d = fake_domain(1, 1);
     v = d->vcpu[0];
     fake_current(v);
-    CU_ASSERT_EQUAL_FATAL(vcpu_timers_create(v), 0);
+    vcpu_timers_init(v);
     vcpu_time_update(v);
 }
 
 static void teardown(void)
 {
-    vcpu_timers_destroy(v);
+    vcpu_timers_kill(v);
     fake_domain_free(d);
 }
 
@@ -146,19 +146,24 @@ static void test_overwritten_time_info_is_repaired(void)
     teardown();
 }
 
+static int set_tsc_mode(struct domain *dom, uint32_t mode)
+{
+    return domain_set_tsc(dom, &(struct xen_domctl_tsc_info){ .tsc_mode = mode });
+}
+
 static void test_tsc_modes(void)
 {
     setup();
-    CU_ASSERT_EQUAL(domain_set_tsc_mode(d, 3), -EINVAL);
+    CU_ASSERT_EQUAL(set_tsc_mode(d, 3), -EINVAL);
     CU_ASSERT_EQUAL(d->tsc_mode, 0);
     for (unsigned int reliable = 0; reliable < 2; reliable++) {
         arch_tsc_reliable = reliable;
         d->is_hwdom = false;
-        CU_ASSERT(domain_set_tsc_mode(d, TSC_MODE_DEFAULT) == 0 && d->vtsc == !reliable);
-        CU_ASSERT(domain_set_tsc_mode(d, TSC_MODE_ALWAYS_EMULATE) == 0 && d->vtsc);
-        CU_ASSERT(domain_set_tsc_mode(d, TSC_MODE_NATIVE) == 0 && !d->vtsc);
+        CU_ASSERT(set_tsc_mode(d, TSC_MODE_DEFAULT) == 0 && d->vtsc == !reliable);
+        CU_ASSERT(set_tsc_mode(d, TSC_MODE_ALWAYS_EMULATE) == 0 && d->vtsc);
+        CU_ASSERT(set_tsc_mode(d, TSC_MODE_NATIVE) == 0 && !d->vtsc);
         d->is_hwdom = true;
-        CU_ASSERT(domain_set_tsc_mode(d, TSC_MODE_DEFAULT) == 0 && !d->vtsc);
+        CU_ASSERT(set_tsc_mode(d, TSC_MODE_DEFAULT) == 0 && !d->vtsc);
     }
     teardown();
 }
@@ -280,16 +285,6 @@ static void test_poll_timer_wakes_only_from_poll(void)
     teardown();
 }
 
-static void test_creation_without_memory(void)
-{
-    setup();
-    vcpu_timers_destroy(v);
-    fake_fail_alloc(1);
-    CU_ASSERT_EQUAL(vcpu_timers_create(v), -ENOMEM);
-    CU_ASSERT_PTR_NULL(v->timers);
-    teardown();
-}
-
 int main(void)
 {
     CU_pSuite s;
@@ -307,7 +302,6 @@ int main(void)
     CU_ADD_TEST(s, test_the_wall_clock_is_that_of_system_time_zero);
     CU_ADD_TEST(s, test_singleshot);
     CU_ADD_TEST(s, test_poll_timer_wakes_only_from_poll);
-    CU_ADD_TEST(s, test_creation_without_memory);
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();

@@ -34,11 +34,7 @@
 struct cpu_features cpu_features = { .fpu_bytes = XSTATE_BYTES, .xsave = true };
 
 /* ---- folders that only count ---- */
-int sched_vcpu_create(struct vcpu *v)
-{
-    v->pause_flags |= v->is_idle ? 0 : VPF_DOWN;
-    return 0;
-}
+void sched_vcpu_init(struct vcpu *v) {}
 void sched_vcpu_destroy(struct vcpu *v) {}
 int evtchn_domain_create(struct domain *d) { return 0; }
 void evtchn_domain_destroy(struct domain *d) {}
@@ -65,7 +61,7 @@ bool pci_conf_port(struct domain *d, uint16_t p, unsigned int n, bool w, uint32_
 uint32_t arch_port_in(uint16_t port, unsigned int bytes) { return ~0u; }
 void arch_port_out(uint16_t port, unsigned int bytes, uint32_t value) {}
 int arch_rdmsr_safe(uint32_t msr, uint64_t *value) { return -EFAULT; }
-int arch_wrmsr_safe(uint32_t msr, uint64_t value) { return -EFAULT; }
+void arch_set_tsc_aux(uint64_t value) {}
 
 /* A CPU with AVX and RDTSCP. */
 void arch_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
