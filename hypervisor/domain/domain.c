@@ -17,6 +17,7 @@
 #include "sched/time.h"
 #include "sched/timer.h"
 
+#define NR_WATCHDOGS 2u       /* per domain, as Xen has it */
 #define STOP_NS MICROSECS(50) /* a shutdown's vCPUs are looked at again after that */
 _Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
 
@@ -35,6 +36,12 @@ static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for a
 static vcpu_info_t no_info; /* of idle vCPUs: never an event */
 
 static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN_NONE; }
+
+/* SCHEDOP_watchdog: who does not set them again in time is shut down. */
+struct domain_watchdogs {
+    struct timer timer[NR_WATCHDOGS];
+    bool in_use[NR_WATCHDOGS];
+};
 
 /* ---- vCPUs ---- */
 
@@ -109,6 +116,7 @@ static void domain_free(struct domain *d)
     xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
     free_page(d->memory_map);
+    xfree(d->watchdogs);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
         page_put(mfn_to_page(d->shared_info_mfn));
@@ -393,6 +401,42 @@ void domain_resume(struct domain *d)
     domain_unpause(d);
 }
 
+static void watchdog_fired(void *data) { domain_shutdown(data, SHUTDOWN_watchdog); }
+
+static long watchdog_locked(struct domain_watchdogs *w, uint32_t id, uint32_t timeout_s)
+{
+    bool create = id == 0;
+
+    if (create) {
+        for (id = 1; id <= NR_WATCHDOGS && w->in_use[id - 1];)
+            id++;
+        if (timeout_s == 0 || id > NR_WATCHDOGS)
+            return timeout_s ? -ENOSPC : -EINVAL;
+    } else if (!w->in_use[id - 1]) {
+        return -EINVAL;
+    }
+    w->in_use[id - 1] = timeout_s != 0;
+    timer_set(&w->timer[id - 1], timeout_s ? arch_time_ns() + SECONDS(timeout_s) : 0);
+    return create ? id : 0;
+}
+
+long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s)
+{
+    long rc = -ENOMEM;
+
+    if (id > NR_WATCHDOGS)
+        return -EINVAL;
+    id = (uint32_t)array_index_nospec(id, NR_WATCHDOGS + 1);
+    spin_lock(&d->lock);
+    if (d->watchdogs == NULL && (d->watchdogs = xmalloc(sizeof(*d->watchdogs))) != NULL)
+        for (unsigned int i = 0; i < NR_WATCHDOGS; i++)
+            d->watchdogs->timer[i] = (struct timer){ .fn = watchdog_fired, .data = d };
+    if (d->watchdogs)
+        rc = watchdog_locked(d->watchdogs, id, timeout_s);
+    spin_unlock(&d->lock);
+    return rc;
+}
+
 void domain_crash(struct domain *d, const char *fmt, ...)
 {
     char why[160];
@@ -426,6 +470,8 @@ static int stop_for_ever(struct domain *d)
         vcpu_timers_kill(v);
         arch_vcpu_unload(v);
     }
+    for (unsigned int i = 0; d->watchdogs && i < NR_WATCHDOGS; i++)
+        timer_kill(&d->watchdogs->timer[i]);
     return 0;
 }
 

@@ -38,6 +38,11 @@ void domain_unpause(struct domain *d);
 void domain_shutdown(struct domain *d, uint32_t code);
 /** Undo it, if it was: its vCPUs go on where they were. */
 void domain_resume(struct domain *d);
+/**
+ * SCHEDOP_watchdog: in timeout_s seconds d is shut down. id 0: a new one; else set one again, or end it
+ * (timeout 0). Returns the new one's number, 1 or 2, or 0; -EINVAL no such; -ENOSPC; -ENOMEM.
+ */
+long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s);
 /** What the machine does when the hardware domain has shut down (noreboot: stay after a crash). */
 noreturn void hwdom_shutdown(uint32_t code);
 

@@ -31,10 +31,19 @@ static long op_remote_shutdown(guest_va_t arg)
     return rc;
 }
 
+static long op_watchdog(guest_va_t arg)
+{
+    struct sched_watchdog op;
+
+    if (copy_from_guest(&op, arg, sizeof(op)))
+        return -EFAULT;
+    return domain_watchdog(current->domain, op.id, op.timeout);
+}
+
 /**
  * HYPERVISOR_sched_op.
- * Returns 0; -EFAULT; what evtchn_poll() and op_remote_shutdown() say; -ENOSYS for watchdog (which no
- *   client of the census sets), shutdown_code, pin_override and unknown commands.
+ * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll(), op_remote_shutdown() and
+ *   domain_watchdog() say; -ENOSYS for shutdown_code, pin_override and unknown commands.
  */
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -53,6 +62,7 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
         return 0;
     case SCHEDOP_poll: return evtchn_poll(_gva(arg));
     case SCHEDOP_remote_shutdown: return op_remote_shutdown(_gva(arg));
+    case SCHEDOP_watchdog: return op_watchdog(_gva(arg));
     default: return -ENOSYS;
     }
 }

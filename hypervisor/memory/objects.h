@@ -108,8 +108,9 @@ struct domain {
     bool is_dying;
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*; the first one counts */
     uint32_t pause_count;
-    bool shutdown_told;           /* it has stopped, and who must know has been told */
-    _Atomic uint8_t death;        /* how far domain_kill() has come */
+    bool shutdown_told;                 /* it has stopped, and who must know has been told */
+    _Atomic uint8_t death;              /* how far domain_kill() has come */
+    struct domain_watchdogs *watchdogs; /* SCHEDOP_watchdog; NULL until there is one */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */

@@ -225,6 +225,26 @@ static void lives(void)
     port_clear_pending(dom_exc);
 }
 
+static void watchdogs(void)
+{
+    struct sched_watchdog dog = { .id = 0, .timeout = 0 };
+
+    if (!on_xen()) /* there it fires at once, and that is the end of the machine */
+        CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), -EINVAL);
+    dog.timeout = 100;
+    CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 1);
+    CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 2);
+    CHECK_EQ((int)hc(sched_op, SCHEDOP_watchdog, &dog), -ENOSPC); /* there it has 32 bits */
+    dog = (struct sched_watchdog){ .id = 1, .timeout = 1 };
+    CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 0);
+    for (dog.id = 1; dog.id <= 2; dog.id++) {
+        dog.timeout = 0;
+        CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), 0);
+        CHECK_EQ(hc(sched_op, SCHEDOP_watchdog, &dog), -EINVAL);
+    }
+    spin_ns(1200000000); /* and it does not end us */
+}
+
 /* More memory than there is, were it not given back. */
 static void cycles(void)
 {
@@ -274,6 +294,7 @@ void test_main(void)
     wrong_calls();
     one_domain();
     lives();
+    watchdogs();
     cycles();
     roles();
 }

@@ -185,6 +185,7 @@ bool domain_is_dead(const struct domain *d) { return false; }
 void domain_pause(struct domain *d) { d->pause_count++; }
 void domain_unpause(struct domain *d) { d->pause_count--; }
 void domain_resume(struct domain *d) {}
+long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s) { return -ENOSPC; }
 void domain_wallclock_update(struct domain *d) {}
 void hypercall_page_fill(void *page) {}
 int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred) { return 0; }

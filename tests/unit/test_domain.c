@@ -410,6 +410,37 @@ static void test_resume_lets_it_go_on_as_often_as_it_suspends(void)
     teardown();
 }
 
+static void test_watchdogs(void)
+{
+    struct timer *first;
+    uint64_t sets;
+
+    setup();
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 5), -EINVAL); /* there is none yet */
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 3, 5), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, ~0u, 5), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), 1);
+    CU_ASSERT_EQUAL(armed_ns, fake_now_ns + SECONDS(30));
+    first = armed;
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, ~0u), 2);
+    CU_ASSERT(armed != first && armed_ns == fake_now_ns + SECONDS(0xffffffffULL));
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), -ENOSPC);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 60), 0);
+    CU_ASSERT(armed == first && armed_ns == fake_now_ns + SECONDS(60));
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 0), 0);
+    CU_ASSERT_PTR_NULL(armed);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 60), -EINVAL);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), 1);
+    work();
+    CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_watchdog);
+    sets = nr_sets;
+    CU_ASSERT_EQUAL(domain_kill(guest), 0); /* of the second one, too, nothing is left */
+    CU_ASSERT_EQUAL(nr_sets, sets);
+    guest = NULL;
+    teardown();
+}
+
 static void test_free_ids_are_found(void)
 {
     struct domain *d[4];
@@ -640,6 +671,7 @@ int main(void)
     CU_ADD_TEST(s, test_a_shutdown_is_told_to_those_who_may_look_when_all_has_stopped);
     CU_ADD_TEST(s, test_a_vcpu_made_after_the_shutdown_does_not_run);
     CU_ADD_TEST(s, test_resume_lets_it_go_on_as_often_as_it_suspends);
+    CU_ADD_TEST(s, test_watchdogs);
     CU_ADD_TEST(s, test_free_ids_are_found);
     CU_ADD_TEST(s, test_crash_tells_why_once_and_may_hold_locks);
     CU_ADD_TEST(s, test_shutdown_of_the_hardware_domain_ends_the_machine);

@@ -58,6 +58,7 @@ static uint64_t free_at_start;
 static struct {
     struct xen_domctl op;
     struct sched_remote_shutdown remote;
+    struct sched_watchdog dog;
     struct evtchn_bind_virq bind;
     uint8_t map[2][64];
 } g; /* its memory */
@@ -457,6 +458,16 @@ static void test_shutdown_and_resume(void)
     CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_resumedomain, d->domain_id), 0);
     CU_ASSERT_EQUAL(info(d->domain_id)->flags & (XEN_DOMINF_shutdown | XEN_DOMINF_paused), 0);
     CU_ASSERT_EQUAL(d->vcpu[1]->pause_flags, VPF_DOWN);
+    g.dog = (struct sched_watchdog){ 0, 10 };
+    fake_current(d->vcpu[0]);
+    CU_ASSERT_EQUAL(hc_sched_op(SCHEDOP_watchdog, (uint64_t)(uintptr_t)&g.dog, 0, 0, 0), 1);
+    CU_ASSERT_EQUAL(hc_sched_op(SCHEDOP_watchdog, 0x10, 0, 0, 0), -EFAULT);
+    fake_current(dom0->vcpu[0]);
+    pass(SECONDS(9));
+    CU_ASSERT_EQUAL(info(d->domain_id)->flags & XEN_DOMINF_shutdown, 0);
+    pass(SECONDS(2));
+    pass(0);
+    CU_ASSERT_EQUAL(info(d->domain_id)->flags >> XEN_DOMINF_shutdownshift, SHUTDOWN_watchdog);
     destroy(d);
     destroy(other);
     teardown();
@@ -578,6 +589,8 @@ static void test_a_thousand_domains_come_and_go(void)
             CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_unpausedomain, d->domain_id), 0);
         if (i % 2)
             (void)bind_dom_exc(d);
+        if (i % 7 == 0)
+            CU_ASSERT_EQUAL(domain_watchdog(d, 0, 5), 1);
         if (i % 4 == 0)
             domain_shutdown(d, SHUTDOWN_crash);
         fake_preempt_every = i % 3;

@@ -1016,7 +1016,7 @@ static void test_sched_op(void)
     CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, va(s), 0), 0);
     CU_ASSERT_EQUAL(last_code, SHUTDOWN_crash);
     CU_ASSERT_EQUAL(nr_shutdowns, 1);
-    for (unsigned int cmd = 5; cmd < 9; cmd++)
+    for (unsigned int cmd = 5; cmd < 9; cmd += 1 + (cmd == 5)) /* but watchdog */
         CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op, cmd, va(guest.bytes), 0), -ENOSYS);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_sched_op_compat, SCHEDOP_shutdown, SHUTDOWN_reboot, 0),
                     -ENOSYS);

@@ -845,6 +845,13 @@ static void make_remote_shutdown(struct fuzzer *f, struct call *c, uint64_t sub)
         pointer_private(f, memcpy(arena(f, sizeof(op)), &op, sizeof(op)), sizeof(op)));
 }
 
+static void make_watchdog(struct fuzzer *f, struct call *c, uint64_t sub)
+{
+    struct sched_watchdog op = { (uint32_t)count_of(f, below(f, 4)), (uint32_t)below(f, 2) * 9999 };
+
+    SET(c, sched_op, sub, (uint64_t)memcpy(arena(f, sizeof(op)), &op, sizeof(op)));
+}
+
 static void make_absent(struct fuzzer *f, struct call *c, uint64_t sub)
 {
     uint64_t *p = arena(f, 128);
@@ -1015,6 +1022,7 @@ const struct row call_rows[] = {
     { "sched_op.poll", 6, ALONE, make_sched, SCHEDOP_poll, NULL },
     ROW(2, sched_op.unknown, ~0UL, sched),
     ROW(4, sched_op.remote_shutdown, SCHEDOP_remote_shutdown, remote_shutdown),
+    ROW(2, sched_op.watchdog, SCHEDOP_watchdog, watchdog),
     SELF(8, set_trap_table, 0, trap_table),
     SELF(8, callback_op.register, CALLBACKOP_register, callback),
     SELF(4, callback_op.unregister, CALLBACKOP_unregister, callback),
