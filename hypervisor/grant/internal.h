@@ -172,7 +172,7 @@ static hot_inline void grant_use_end(struct domain *g, grant_ref_t ref, bool wri
  */
 #define GRANT_BATCH 16u
 typedef void grant_list_fn(struct domain *d, void *ops, unsigned int n);
-grant_list_fn grant_map_list, grant_unmap_list, grant_copy_list;
+grant_list_fn grant_map_list, grant_unmap_list, grant_unmap_and_replace_list, grant_copy_list;
 
 /** For paging_audit(): what mappings hold. */
 void grant_audit_held(void (*fn)(mfn_t m, enum page_type type, uint64_t from));

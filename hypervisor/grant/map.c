@@ -136,8 +136,9 @@ struct unmapping {
     struct mapping gone[GRANT_BATCH];
 };
 
-/* What there may be at host and dev (0: leave that). */
-static int unmap_one(struct unmapping *u, grant_handle_t handle, uint64_t host, uint64_t dev)
+/* What there may be at host and dev (0: leave that); if new_va, the entry there moves to host. */
+static int unmap_one(struct unmapping *u, grant_handle_t handle, uint64_t host, uint64_t dev,
+                     const uint64_t *new_va)
 {
     struct domain *d = u->d;
     struct mapping *m = mapping_find(d, handle);
@@ -148,9 +149,11 @@ static int unmap_one(struct unmapping *u, grant_handle_t handle, uint64_t host, 
     mfn = active_of(m->granter->grant, m->ref)->mfn; /* constant as long as we use it */
     if (dev && (m->flags & GNTMAP_device_map) && dev != mfn << PAGE_SHIFT)
         return GNTST_bad_dev_addr;
+    if (new_va && (m->flags & GNTMAP_contains_pte))
+        return GNTST_general_error;
     if (host && (m->flags & GNTMAP_host_map)) {
         if (grant_pte_clear(d, host, m->flags & GNTMAP_contains_pte, _mfn(mfn),
-                            !(m->flags & GNTMAP_readonly)))
+                            !(m->flags & GNTMAP_readonly), new_va))
             return GNTST_general_error;
         u->flush = true;
         m->flags &= ~GNTMAP_host_map;
@@ -175,26 +178,51 @@ static void flush_mapper(struct domain *d)
     tlb_flush_since(atomic_load(&d->dirty_cpus), atomic_load(&arch_tlb_clock));
 }
 
+static void unmapping_begin(struct unmapping *u, struct domain *d)
+{
+    u->d = d;
+    u->flush = false;
+    u->n = 0;
+    spin_lock(&d->mmu_lock);
+}
+
+static void unmapping_end(struct unmapping *u)
+{
+    spin_unlock(&u->d->mmu_lock);
+    if (u->flush)
+        flush_mapper(u->d);
+    for (unsigned int i = 0; i < u->n; i++)
+        use_over(&u->gone[i]);
+}
+
 /**
  * GNTTABOP_unmap_grant_ref: what handle has mapped at host_addr, dev_bus_addr or both (IN, 0: leave it).
  * GNTST_bad_handle; GNTST_bad_dev_addr; GNTST_general_error it is not at host_addr in that way.
  */
 void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct unmapping u; /* gone[] is not cleared */
+    struct unmapping u;
     struct gnttab_unmap_grant_ref *op = ops;
 
-    u.d = d;
-    u.flush = false;
-    u.n = 0;
-    spin_lock(&d->mmu_lock);
+    unmapping_begin(&u, d);
     for (; n--; op++)
-        op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, op->dev_bus_addr);
-    spin_unlock(&d->mmu_lock);
-    if (u.flush)
-        flush_mapper(d);
-    for (unsigned int i = 0; i < u.n; i++)
-        use_over(&u.gone[i]);
+        op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, op->dev_bus_addr, NULL);
+    unmapping_end(&u);
+}
+
+/**
+ * GNTTABOP_unmap_and_replace: the same, and the entry at host_addr becomes that of new_addr (IN, both
+ * linear addresses), which is cleared. GNTST_general_error also if there is no such entry.
+ */
+void grant_unmap_and_replace_list(struct domain *d, void *ops, unsigned int n)
+{
+    struct unmapping u;
+    struct gnttab_unmap_and_replace *op = ops;
+
+    unmapping_begin(&u, d);
+    for (; n--; op++)
+        op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, 0, &op->new_addr);
+    unmapping_end(&u);
 }
 
 /* ---- death and audit ---- */

@@ -142,6 +142,19 @@ static long op_query_size(struct domain *caller, struct gnttab_query_size *op)
     return 0;
 }
 
+/** GNTTABOP_get_version of dom (IN): always 1. -ESRCH, -EPERM. */
+static long op_get_version(struct domain *caller, struct gnttab_get_version *op)
+{
+    int16_t status;
+    struct domain *d = table_of(caller, op->dom, &status);
+
+    if (d == NULL)
+        return status == GNTST_bad_domain ? -ESRCH : -EPERM;
+    op->version = 1;
+    domain_put(d);
+    return 0;
+}
+
 /** GNTTABOP_set_version: 1 is all there is. -ENOSYS 2, -EINVAL others; version (OUT) is what it is. */
 static long op_set_version(struct domain *caller, struct gnttab_set_version *op)
 {
@@ -149,6 +162,38 @@ static long op_set_version(struct domain *caller, struct gnttab_set_version *op)
 
     op->version = 1;
     return rc;
+}
+
+/** GNTTABOP_swap_grant_ref: GNTST_bad_gntref; GNTST_eagain one of the two is in use. */
+static void swap_grant_ref(struct domain *d, struct gnttab_swap_grant_ref *op)
+{
+    struct grant_table *t = d->grant;
+    grant_ref_t nr, a, b;
+
+    spin_lock(&t->lock);
+    nr = t->nr_frames * (grant_ref_t)REFS_PER_FRAME;
+    a = (grant_ref_t)array_index_nospec(op->ref_a, nr);
+    b = (grant_ref_t)array_index_nospec(op->ref_b, nr);
+    op->status = GNTST_okay;
+    if (op->ref_a >= nr || op->ref_b >= nr) {
+        op->status = GNTST_bad_gntref;
+    } else if (is_in_use(active_of(t, a)) || is_in_use(active_of(t, b))) {
+        op->status = GNTST_eagain;
+    } else if (a != b) {
+        struct grant_entry_v1 was = *entry_of(t, a);
+
+        *entry_of(t, a) = *entry_of(t, b);
+        *entry_of(t, b) = was;
+    }
+    spin_unlock(&t->lock);
+}
+
+static void grant_swap_list(struct domain *d, void *ops, unsigned int n)
+{
+    struct gnttab_swap_grant_ref *op = ops;
+
+    for (; n--; op++)
+        swap_grant_ref(d, op);
 }
 
 /* ---- dispatch ---- */
@@ -202,9 +247,9 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
  * HYPERVISOR_grant_table_op: a list of `count` structures of one operation. Each has its own status
  * (GNTST_*); those behind one that failed are done all the same.
  * Returns 0 or: -EFAULT a structure cannot be read or written (those before it are done); -EINVAL
- *   more than 2^31 - 1, or not one of what is no list; -EOPNOTSUPP transfer, unmap_and_replace,
- *   swap_grant_ref and get_version (nobody uses them), dump_table, cache_flush, and the status frames
- *   of version 2; -ENOSYS unknown; set_version: see there. Preemptible.
+ *   more than 2^31 - 1, or not one of what is no list; -EOPNOTSUPP transfer (nobody uses it), dump_table,
+ *   cache_flush, and the status frames of version 2; -ENOSYS unknown; set_version and get_version: see
+ *   there. Preemptible.
  */
 long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4, uint64_t a5)
 {
@@ -215,15 +260,15 @@ long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4,
     switch ((uint32_t)cmd) {
     case GNTTABOP_map_grant_ref: return LIST(map_grant_ref, grant_map_list);
     case GNTTABOP_unmap_grant_ref: return LIST(unmap_grant_ref, grant_unmap_list);
+    case GNTTABOP_unmap_and_replace: return LIST(unmap_and_replace, grant_unmap_and_replace_list);
     case GNTTABOP_copy: return LIST(copy, grant_copy_list);
+    case GNTTABOP_swap_grant_ref: return LIST(swap_grant_ref, grant_swap_list);
     case GNTTABOP_setup_table: return ONE(setup_table);
     case GNTTABOP_query_size: return ONE(query_size);
+    case GNTTABOP_get_version: return ONE(get_version);
     case GNTTABOP_set_version: return ONE(set_version);
     case GNTTABOP_transfer:
     case GNTTABOP_dump_table:
-    case GNTTABOP_unmap_and_replace:
-    case GNTTABOP_swap_grant_ref:
-    case GNTTABOP_get_version:
     case GNTTABOP_cache_flush:
     case GNTTABOP_get_status_frames: return -EOPNOTSUPP;
     default: return -ENOSYS;

@@ -37,9 +37,10 @@ int grant_pte_set(struct domain *d, uint64_t addr, bool by_maddr, pte_t e)
     return 0;
 }
 
-int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable)
+int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable,
+                    const uint64_t *from_va)
 {
-    pte_t *p = grant_pte(d, addr, by_maddr), old;
+    pte_t *p = grant_pte(d, addr, by_maddr), *from, old, new = 0;
     struct page_info *pg;
 
     if (p == NULL)
@@ -48,7 +49,13 @@ int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, boo
     /* Which one it is tells nobody: but who may write with another's entry would go on doing so. */
     if (!(old & PTE_P) || pte_mfn(old) != mfn_x(m) || !(old & PTE_RW) != !writable)
         return -EINVAL;
-    pte_store(p, &old, 0, PTE_SET);
+    if (from_va) {
+        from = grant_pte(d, *from_va, false);
+        if (from == NULL || from == p)
+            return -EINVAL;
+        new = atomic_exchange((_Atomic pte_t *)from, 0); /* its references move with it */
+    }
+    pte_store(p, &old, new, PTE_SET);
     pg = mfn_to_page(m);
     /* none of them is the last one: the caller has its own */
     if (writable)

@@ -78,10 +78,11 @@ int paging_relinquish(struct domain *d);
  */
 int grant_pte_set(struct domain *d, uint64_t addr, bool by_maddr, pte_t e);
 /**
- * Clear such an entry, if it maps m in this way, on which the caller has references. The TLBs are the
- * caller's business. 0, or -EINVAL: it does not, or there is none.
+ * Clear such an entry, if it maps m in this way, on which the caller has references; or move into it what the entry for *from_va holds, which
+ * is cleared. The TLBs are the caller's business. 0, or -EINVAL: it does not, or there is none.
  */
-int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable);
+int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable,
+                    const uint64_t *from_va);
 
 /**
  * Recompute every reference that tables, roots, descriptors and pins explain and compare it with

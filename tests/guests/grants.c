@@ -45,6 +45,14 @@ static int unmap(grant_handle_t h, uint64_t at, uint64_t dev)
     return op.status;
 }
 
+static int replace(grant_handle_t h, uint64_t at, uint64_t new_addr)
+{
+    struct gnttab_unmap_and_replace op = { at, new_addr, h, 77 };
+
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_unmap_and_replace, &op, 1), 0);
+    return op.status;
+}
+
 static int copy(struct gnttab_copy op)
 {
     op.status = 77;
@@ -87,11 +95,14 @@ static void the_table(void)
     static xen_pfn_t list[2];
     struct gnttab_query_size size = { .dom = DOMID_SELF };
     struct gnttab_setup_table setup = { .dom = DOMID_SELF, .nr_frames = 1 };
+    struct gnttab_get_version version = { .dom = DOMID_SELF };
 
     CHECK_EQ(hc(grant_table_op, GNTTABOP_query_size, &size, 1), 0);
     CHECK_EQ(size.status, 0);
     CHECK_EQ(size.nr_frames, 1);
     CHECK_EQ(size.max_nr_frames, 64);
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_get_version, &version, 1), 0);
+    CHECK_EQ(version.version, 1);
     set_xen_guest_handle(setup.frame_list, list);
     CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &setup, 1), 0);
     CHECK_EQ(setup.status, 0);
@@ -103,6 +114,8 @@ static void the_table(void)
     setup = (struct gnttab_setup_table){ .dom = 77, .nr_frames = 1 };
     CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &setup, 1), 0);
     CHECK_EQ(setup.status, GNTST_bad_domain);
+    version.dom = 77;
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_get_version, &version, 1), -ESRCH);
     size.dom = 77;
     CHECK_EQ(hc(grant_table_op, GNTTABOP_query_size, &size, 1), 0);
     CHECK_EQ(size.status, GNTST_bad_domain);
@@ -273,6 +286,28 @@ static void ended_once(void)
     }
 }
 
+static void replaced(void)
+{
+    uint64_t *p = page_alloc(), *own = page_alloc();
+
+    *own = 0x3333;
+    grant(8, p, 0);
+    CHECK_EQ(pte_write(&s.l1[1], PTE(own, PTE_FLAGS)), 0);
+    CHECK_EQ(map(8, AT(0), GNTMAP_host_map), 0);
+    CHECK(replace(handle, AT(0), NOWHERE) < 0);
+    if (!on_xen()) /* which has cleared the entry for AT(1) then */
+        CHECK(replace(handle, AT(2), AT(1)) < 0);
+    CHECK_EQ(replace(handle + 1000, AT(0), AT(1)), GNTST_bad_handle);
+    CHECK_EQ(replace(handle, AT(0), AT(1)), 0);
+    CHECK_EQ(*word(AT(0)), 0x3333);
+    CHECK(load_faults((void *)AT(1)));
+    CHECK_EQ(used(8), 0);
+    CHECK(is_free_of_use(p));
+    CHECK(!is_free_of_use(own));
+    CHECK_EQ(pte_write(&s.l1[0], 0), 0);
+    CHECK(is_free_of_use(own));
+}
+
 /* On Xen the domain dies of it, or keeps a grant that it cannot end. */
 static void entries_that_go_otherwise(void)
 {
@@ -344,6 +379,25 @@ static void copies(void)
     CHECK(is_free_of_use(b));
 }
 
+static void swapped(void)
+{
+    uint64_t *p = page_alloc(), *q = page_alloc();
+    struct gnttab_swap_grant_ref op = { 8, 9, 77 }, bad = { 8, 1u << 30, 77 };
+
+    grant(8, p, 0);
+    grant(9, q, GTF_readonly);
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_swap_grant_ref, &op, 1), 0);
+    CHECK_EQ(op.status, 0);
+    CHECK_EQ(entries[9].frame, virt_to_mfn(p));
+    CHECK_EQ(entries[8].flags, GTF_permit_access | GTF_readonly);
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_swap_grant_ref, &bad, 1), 0);
+    CHECK_EQ(bad.status, GNTST_bad_gntref);
+    CHECK_EQ(map(9, AT(0), GNTMAP_host_map), 0);
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_swap_grant_ref, &op, 1), 0);
+    CHECK_EQ(op.status, GNTST_eagain);
+    CHECK_EQ(unmap(handle, AT(0), 0), 0);
+}
+
 /* ---- XSA-318, 380: long lists go on after an event, where they were ---- */
 
 static void long_lists(void)
@@ -398,7 +452,9 @@ void test_main(void)
     mapped_by_entry();
     refused();
     ended_once();
+    replaced();
     copies();
+    swapped();
     long_lists();
     entries_that_go_otherwise();
 }

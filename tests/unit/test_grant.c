@@ -94,9 +94,12 @@ static struct vcpu *idle;
 static union {
     struct gnttab_map_grant_ref map[64];
     struct gnttab_unmap_grant_ref unmap[64];
+    struct gnttab_unmap_and_replace replace[64];
     struct gnttab_copy copy[64];
+    struct gnttab_swap_grant_ref swap[64];
     struct gnttab_setup_table setup;
     struct gnttab_query_size size;
+    struct gnttab_get_version get_version;
     struct gnttab_set_version set_version;
 } args __attribute__((aligned(4096)));
 static xen_pfn_t frames[GRANT_FRAMES_MAX];
@@ -285,6 +288,12 @@ static int unmap(const struct dom *x, grant_handle_t h, uint64_t host, uint64_t 
     CU_ASSERT_EQUAL(op(x, GNTTABOP_unmap_grant_ref, 1), 0);
     return args.unmap[0].status;
 }
+static int replace(const struct dom *x, grant_handle_t h, uint64_t host, uint64_t new_addr)
+{
+    args.replace[0] = (struct gnttab_unmap_and_replace){ host, new_addr, h, 77 };
+    CU_ASSERT_EQUAL(op(x, GNTTABOP_unmap_and_replace, 1), 0);
+    return args.replace[0].status;
+}
 static pte_t *pte(const struct dom *x, unsigned int i) { return &table(x->l1)[i]; }
 
 /* The CPU of x uses all that x's L1 table maps. */
@@ -437,6 +446,8 @@ static void test_without_a_page_table_entry_nothing_is_mapped(void)
     CU_ASSERT_EQUAL(map(m, g, 8, l1 + 511 * 8, by_pte), 0);
     CU_ASSERT_EQUAL(pte_mfn(*pte(m, 511)), p);
     CU_ASSERT_EQUAL(unmap(m, 0, VA_OF(511), 0), GNTST_general_error); /* by its entry, only */
+    CU_ASSERT_EQUAL(replace(m, 0, VA_OF(511), VA), GNTST_general_error);
+    CU_ASSERT_EQUAL(replace(m, 0, l1 + 511 * 8, VA), GNTST_general_error);
     CU_ASSERT_EQUAL(unmap(m, 0, l1 + 511 * 8, 0), 0);
     CU_ASSERT_EQUAL(*pte(m, 511), 0);
     teardown();
@@ -518,6 +529,34 @@ static void test_for_devices_the_machine_address_is_all(void)
     CU_ASSERT_EQUAL(unmap(m, 0, VA, p << PAGE_SHIFT), 0); /* both at once: one use only (XSA-224) */
     CU_ASSERT_EQUAL(refs(p), 1);
     CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map | GNTMAP_device_map), 0);
+    teardown();
+}
+
+static void test_a_mapping_is_replaced_by_another_entry(void)
+{
+    uint64_t p, own;
+
+    setup();
+    p = page(g), own = page(m);
+    grant(g, 8, m, p, 0);
+    CU_ASSERT_EQUAL(update(m, m->l1, 1, pte_make(own, W | PTE_A)), 0);
+    CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map), 0);
+    CU_ASSERT_EQUAL(replace(m, 0, VA, NO_VA), GNTST_general_error);
+    CU_ASSERT_EQUAL(replace(m, 0, VA, VA), GNTST_general_error);
+    CU_ASSERT_EQUAL(replace(m, 0, VA_OF(1), VA), GNTST_general_error);
+    CU_ASSERT_EQUAL(replace(m, 5, VA, VA_OF(1)), GNTST_bad_handle);
+    CU_ASSERT_EQUAL(fake_tlb_flushes, 0);
+    CU_ASSERT_EQUAL(replace(m, 0, VA, VA_OF(1)), 0);
+    CU_ASSERT_EQUAL(*pte(m, 0), pte_make(own, W | PTE_A));
+    CU_ASSERT_EQUAL(*pte(m, 1), 0);
+    CU_ASSERT_EQUAL(refs(own), 2);
+    CU_ASSERT_EQUAL(refs(p), 1);
+    CU_ASSERT_EQUAL(in_use(g, 8), 0);
+    CU_ASSERT_EQUAL(fake_tlb_flushes, 1);
+    CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map), 0);
+    CU_ASSERT_EQUAL(replace(m, 0, VA, VA_OF(7)), 0); /* by nothing */
+    CU_ASSERT_EQUAL(*pte(m, 0), 0);
+    CU_ASSERT_EQUAL(refs(own), 1);
     teardown();
 }
 
@@ -904,10 +943,18 @@ static void test_tables_of_others_are_for_the_privileged(void)
     CU_ASSERT_EQUAL(setup_table(c, 1, 1), 0);
     CU_ASSERT_EQUAL(frames[0], mfn_x(virt_to_mfn(g->shared)));
     CU_ASSERT_EQUAL(query_size(c, 1), 0);
+    args.get_version = (struct gnttab_get_version){ .dom = 1 };
+    CU_ASSERT_EQUAL(op(m, GNTTABOP_get_version, 1), -EPERM);
+    args.get_version.dom = 55;
+    CU_ASSERT_EQUAL(op(m, GNTTABOP_get_version, 1), -ESRCH);
+    args.get_version.dom = 1;
+    CU_ASSERT_EQUAL(op(c, GNTTABOP_get_version, 1), 0);
+    CU_ASSERT_EQUAL(args.get_version.version, 1);
     CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     g->d->roles = ROLE_HARDWARE; /* which c has not */
     CU_ASSERT_EQUAL(setup_table(c, 1, 2), GNTST_permission_denied);
     CU_ASSERT_EQUAL(query_size(c, 1), GNTST_permission_denied);
+    CU_ASSERT_EQUAL(op(c, GNTTABOP_get_version, 1), -EPERM);
     g->d->roles = 0;
     CU_ASSERT_EQUAL(fake_refs(g->d), 1);
     args.setup = (struct gnttab_setup_table){ .dom = DOMID_SELF, .nr_frames = 1 };
@@ -928,9 +975,6 @@ static void test_version_1_is_all_there_is(void)
     CU_ASSERT_EQUAL(op(m, GNTTABOP_get_status_frames, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_transfer, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_dump_table, 1), -EOPNOTSUPP);
-    CU_ASSERT_EQUAL(op(m, GNTTABOP_unmap_and_replace, 1), -EOPNOTSUPP);
-    CU_ASSERT_EQUAL(op(m, GNTTABOP_swap_grant_ref, 1), -EOPNOTSUPP);
-    CU_ASSERT_EQUAL(op(m, GNTTABOP_get_version, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_cache_flush, 1), -EOPNOTSUPP);
     CU_ASSERT_EQUAL(op(m, 13, 1), -ENOSYS);
     CU_ASSERT_EQUAL(op(m, GNTTABOP_query_size, 0), -EINVAL);
@@ -969,6 +1013,32 @@ static void test_limits_are_kept(void)
     CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map), 0);
     CU_ASSERT_EQUAL(args.map[0].handle, 77);
     CU_ASSERT_EQUAL(map(m, g, 8, VA, GNTMAP_host_map), GNTST_no_space);
+    teardown();
+}
+
+static void test_swapping(void)
+{
+    struct grant_entry_v1 a, b;
+
+    setup();
+    grant(g, 8, m, page(g), 0);
+    grant(g, 9, c, page(g), GTF_readonly);
+    a = g->shared[8], b = g->shared[9];
+    args.swap[0] = (struct gnttab_swap_grant_ref){ 8, 9, 77 };
+    args.swap[1] = (struct gnttab_swap_grant_ref){ 8, 512, 77 };
+    args.swap[2] = (struct gnttab_swap_grant_ref){ 9, 9, 77 };
+    CU_ASSERT_EQUAL(op(g, GNTTABOP_swap_grant_ref, 3), 0);
+    CU_ASSERT_EQUAL(args.swap[0].status, 0);
+    CU_ASSERT_EQUAL(args.swap[1].status, GNTST_bad_gntref);
+    CU_ASSERT_EQUAL(args.swap[2].status, 0);
+    CU_ASSERT_EQUAL(memcmp(&g->shared[9], &a, sizeof(a)), 0);
+    CU_ASSERT_EQUAL(memcmp(&g->shared[8], &b, sizeof(b)), 0);
+    CU_ASSERT_EQUAL(map(m, g, 9, VA, GNTMAP_host_map), 0);
+    args.swap[0] = (struct gnttab_swap_grant_ref){ 8, 9, 77 };
+    args.swap[1] = (struct gnttab_swap_grant_ref){ 9, 8, 77 };
+    CU_ASSERT_EQUAL(op(g, GNTTABOP_swap_grant_ref, 2), 0);
+    CU_ASSERT_EQUAL(args.swap[0].status, GNTST_eagain);
+    CU_ASSERT_EQUAL(args.swap[1].status, GNTST_eagain);
     teardown();
 }
 
@@ -1103,8 +1173,8 @@ static void random_step(struct dom *x)
     case 2:
     case 3: (void)map(x, &doms[other], ref, at, flags); break;
     case 4:
-    case 5:
-    case 6: (void)unmap(x, rnd(24), rnd(5) ? at : 0, 0); break;
+    case 5: (void)unmap(x, rnd(24), rnd(5) ? at : 0, 0); break;
+    case 6: (void)replace(x, rnd(24), at, VA_OF(rnd(8))); break;
     case 7:
         (void)update(x, rnd(2) ? x->l1 : p, rnd(8), rnd(2) ? 0 : pte_make(p, rnd(2) ? W : R));
         break;
@@ -1170,6 +1240,7 @@ int main(void)
     TEST(what_was_mapped_there_is_let_go);
     TEST(only_an_entry_like_its_own_is_removed);
     TEST(for_devices_the_machine_address_is_all);
+    TEST(a_mapping_is_replaced_by_another_entry);
     TEST(one_flush_for_a_list_before_the_entries_are_released);
     TEST(a_cpu_that_cannot_have_it_is_not_flushed);
     TEST(overwriting_an_entry_does_not_end_the_mapping);
@@ -1186,6 +1257,7 @@ int main(void)
     TEST(tables_of_others_are_for_the_privileged);
     TEST(version_1_is_all_there_is);
     TEST(limits_are_kept);
+    TEST(swapping);
     TEST(lists_that_cannot_be_read_or_written);
     TEST(other_lists_go_on_after_a_preemption);
     TEST(when_memory_is_out);
