@@ -225,31 +225,33 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
     return 0;
 }
 
-/* The first one with an id from first to last, with a reference. */
-static struct domain *list_get(domid_t first, domid_t last)
+struct domain *domain_get_from(domid_t id)
 {
     struct domain *d;
 
+    domains_reap();
     spin_lock(&domain_list_lock);
-    d = *list_place_locked(first);
-    if (d && d->domain_id > last)
-        d = NULL;
+    d = *list_place_locked(id);
     if (d)
         domain_get(d);
     spin_unlock(&domain_list_lock);
     return d;
 }
 
-struct domain *domain_get_from(domid_t id)
-{
-    domains_reap();
-    return list_get(id, DOMID_INVALID);
-}
-
 struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 {
-    id = id == DOMID_SELF ? caller->domain_id : id;
-    return list_get(id, id);
+    struct domain *d;
+
+    if (id == DOMID_SELF)
+        id = caller->domain_id;
+    spin_lock(&domain_list_lock);
+    d = *list_place_locked(id);
+    if (d && d->domain_id != id)
+        d = NULL;
+    if (d)
+        domain_get(d);
+    spin_unlock(&domain_list_lock);
+    return d;
 }
 
 /* The list is locked so that nobody finds a domain whose last reference goes. */

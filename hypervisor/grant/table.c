@@ -241,7 +241,7 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
         rc_;                                                                           \
     })
 #define LIST(name, fn) \
-    list_do((uint32_t)cmd, list, (uint32_t)count, sizeof(struct gnttab_##name), fn)
+    list_do(GNTTABOP_##name, list, (uint32_t)count, sizeof(struct gnttab_##name), fn)
 
 /**
  * HYPERVISOR_grant_table_op: a list of `count` structures of one operation. Each has its own status

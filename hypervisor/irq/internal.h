@@ -10,16 +10,15 @@
 struct msi {
     uint16_t bdf;             /* bus, device, function: as in configuration addresses */
     uint8_t cap;              /* offset of the capability */
-    bool can_mask;            /* MSI: each message has a mask bit; MSI-X has always */
     volatile uint32_t *entry; /* MSI-X: of the table, else NULL */
     uint16_t entry_nr;
 };
 
 struct irq {
     struct spinlock lock;  /* L_IRQ, interrupts off */
-    unsigned long flags;   /* of who holds it by irq_lock() */
     struct domain *mapper; /* who has made a pirq of it, or NULL */
     evtchn_port_t port;    /* bound to this port of the mapper, or 0 */
+    uint32_t flags;        /* of who holds it by irq_lock() */
     void (*hv)(void);      /* or the hypervisor handles it */
     uint8_t vector;        /* 0: none yet */
     uint8_t cpu;           /* that it interrupts */

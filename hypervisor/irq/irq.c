@@ -51,7 +51,7 @@ struct irq *irq_lock(const struct domain *d, uint32_t pirq)
     if (pirq >= nr_irqs || (pirq < nr_gsis && !ioapic_has(pirq)))
         return NULL;
     flags = spin_lock_irqsave(&irq->lock);
-    irq->flags = flags;
+    irq->flags = (uint32_t)flags; /* RFLAGS */
     if (d == NULL || irq->mapper == d)
         return irq;
     irq_unlock(irq);
