@@ -278,7 +278,6 @@ long domctl_getvcpuextstate(struct domain *d, struct xen_domctl *op)
 
 /* ---- MSRs that are a vCPU's ---- */
 
-
 /**
  * get_vcpu_msrs: those that are not zero. Without a buffer: how many there may be. -EINVAL the caller's own
  * domain; -ESRCH; -ENOBUFS; -EFAULT.
