@@ -50,6 +50,11 @@ static bool iopl_ok(const struct vcpu *v)
     return v->arch.iopl >= (!v->arch.kernel_mode ? 3 : ring0 ? 0 : 1);
 }
 
+static hot_inline bool port_usable(struct vcpu *v, uint16_t port, unsigned int bytes)
+{
+    return iopl_ok(v) || iobitmap_permits(v, port, bytes);
+}
+
 /* A guest without the port finds no device there: value stays. */
 static hot_inline void port_access(struct vcpu *v, uint16_t port, unsigned int bytes, bool write,
                                    uint32_t *value)
@@ -72,7 +77,7 @@ static int port_io(struct vcpu *v, struct cpu_user_regs *regs, const struct insn
     bool write = i->op & 2;
     uint32_t value = write ? (uint32_t)regs->rax : port == PORT_PIT_CHANNEL2 ? 0 : ~0u;
 
-    if (!iopl_ok(v) && !iobitmap_permits(v, port, bytes))
+    if (!port_usable(v, port, bytes))
         return -EPERM;
     port_access(v, port, bytes, write, &value);
     if (!write)
@@ -105,8 +110,7 @@ static noinline int port_string(struct vcpu *v, struct cpu_user_regs *regs, cons
 
     if (i->rep && regs->rcx == 0)
         return 0;
-    if ((!iopl_ok(v) && !iobitmap_permits(v, port, bytes)) || !guest_va_ok(va) ||
-        !guest_va_ok(va + bytes - 1))
+    if (!port_usable(v, port, bytes) || !guest_va_ok(va) || !guest_va_ok(va + bytes - 1))
         return -EPERM;
     if (out && copy_from_guest(&value, _gva(va), bytes))
         return string_fault(v, va, bytes, false);

@@ -222,7 +222,6 @@ long domctl_getvcpuextstate(struct vcpu *v, struct xen_domctl *op)
 
 /* ---- MSRs that are a vCPU's ---- */
 
-
 /** get_vcpu_msrs: those that are not zero. Without a buffer: how many there may be. -ENOBUFS; -EFAULT. */
 long domctl_get_vcpu_msrs(struct vcpu *v, struct xen_domctl *op)
 {

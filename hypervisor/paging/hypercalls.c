@@ -384,29 +384,11 @@ static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags
     return 0;
 }
 
-/* Of d's or another domain's tables and frames; what is about a vCPU's own state is not permitted. */
-static int mmuext_frames(struct domain *d, const struct mmuext_op *op)
-{
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
-    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
-
-    switch (op->cmd) {
-    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
-        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
-    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
-    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
-    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
-    case MMUEXT_MARK_SUPER:
-    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
-    default: return d == current->domain || op->cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
-    }
-}
-
 static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
 {
     struct domain *d = v->domain;
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
-    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn));
+    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
 
     switch (op->cmd) {
     case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
@@ -428,7 +410,29 @@ static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
                                                            : arch_cpus_online());
         return 0;
     case MMUEXT_SET_LDT: return vcpu_set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
-    default: return mmuext_frames(d, op);
+    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
+    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
+    case MMUEXT_MARK_SUPER:
+    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
+    default: return -ENOSYS;
+    }
+}
+
+/* Of another domain's tables; what is about a vCPU's own state is not permitted. */
+static int mmuext_foreign(struct domain *d, const struct mmuext_op *op)
+{
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
+    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
+
+    switch (op->cmd) {
+    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
+        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
+    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
+    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
+    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
+    case MMUEXT_MARK_SUPER:
+    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
+    default: return op->cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
     }
 }
 
@@ -444,7 +448,7 @@ static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const
         rc = tables_drain(d);
         if (likely(rc == 0))
             rc = likely(d == current->domain) ? mmuext_one(current, &op[k])
-                                              : mmuext_frames(d, &op[k]);
+                                              : mmuext_foreign(d, &op[k]);
         *i += rc == 0;
     }
     return rc;

@@ -40,7 +40,7 @@ bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
 void type_put_writable_slow(struct page_info *pg);
 int table_get_slow(struct domain *d, mfn_t m, enum page_type type);
 void table_put_last(struct domain *d, struct page_info *pg);
-int tables_drain_slow(struct domain *d);
+int tables_drain_slow(struct domain *d, bool locked);
 /**
  * Frame pg is wanted as something else: -EBUSY if it is in use or not d's; -ERESTART if it was half a
  * table (given up now) or a dead one, so that it will be free when the dead tables are gone.
@@ -131,18 +131,11 @@ static inline void table_put(struct domain *d, struct page_info *pg)
 /** Let go of all dead tables of d. 0, or -ERESTART: progress was made. */
 static inline int tables_drain_locked(struct domain *d)
 {
-    return likely(!d->dead_tables) ? 0 : tables_drain_slow(d);
+    return likely(!d->dead_tables) ? 0 : tables_drain_slow(d, true);
 }
 static inline int tables_drain(struct domain *d)
 {
-    int rc = 0;
-
-    if (unlikely(READ_ONCE(d->dead_tables))) {
-        spin_lock(&d->mmu_lock);
-        rc = tables_drain_slow(d);
-        spin_unlock(&d->mmu_lock);
-    }
-    return rc;
+    return likely(!READ_ONCE(d->dead_tables)) ? 0 : tables_drain_slow(d, false);
 }
 
 /*

@@ -158,7 +158,7 @@ noinline void table_put_last(struct domain *d, struct page_info *pg)
     table_die(d, pg, PGT_TYPE(x), PGT_TYPE(x) == PGT_DESC ? 0 : PTES_PER_TABLE);
 }
 
-noinline int tables_drain_slow(struct domain *d)
+static int drain_locked(struct domain *d)
 {
     while (d->dead_tables) {
         uint32_t head = d->dead_tables;
@@ -178,6 +178,18 @@ noinline int tables_drain_slow(struct domain *d)
             return -ERESTART;
     }
     return 0;
+}
+
+noinline int tables_drain_slow(struct domain *d, bool locked)
+{
+    int rc;
+
+    if (!locked)
+        spin_lock(&d->mmu_lock);
+    rc = drain_locked(d);
+    if (!locked)
+        spin_unlock(&d->mmu_lock);
+    return rc;
 }
 
 /* ---- for other folders ---- */

@@ -29,8 +29,8 @@
 #define RAM_FRAMES 4096u
 
 static unsigned int nr_sched, nr_arch, nr_evtchn; /* created minus destroyed */
-static unsigned int calls, fail_at;           /* the fail_at-th creation of a part fails */
-static unsigned int evtchn_left, paging_left; /* -ERESTART so often */
+static unsigned int calls, fail_at;               /* the fail_at-th creation of a part fails */
+static unsigned int evtchn_left, paging_left;     /* -ERESTART so often */
 static int on_pause_clear_crash;
 static struct timer *armed;
 static uint64_t free_at_start;
