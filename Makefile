@@ -31,7 +31,7 @@ include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/lint.mk
 
-#: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system
+#: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick
 test: deps
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	+$(Q)$(MAKE) --no-print-directory test-unit
@@ -39,6 +39,7 @@ test: deps
 	+$(Q)$(MAKE) --no-print-directory bench-guard
 	+$(Q)$(MAKE) --no-print-directory test-peer-quick
 	+$(Q)$(MAKE) --no-print-directory test-system
+	+$(Q)$(MAKE) --no-print-directory test-drop-in-quick
 
 #: clean          remove build/
 clean:

@@ -96,7 +96,7 @@ void xfree(void *p);
 void *xmalloc_pages(size_t bytes);
 void xfree_pages(void *p, size_t bytes);
 
-/** One line of totals, for the debug key. */
+/** One line, for the debug key. */
 void heap_print(void);
 /** Check lists against the frame table; prints what is wrong and returns how many. */
 unsigned int heap_audit(void);

@@ -31,7 +31,7 @@ test-drop-in: $(DROP_IN)/$(IMAGE).iso
 
 # What `make test` has of it, and what `make soak` has.
 test-drop-in-quick:
-	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=short
+	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=short STORE=c CPUS=1
 test-drop-in-all:
 	+$(Q)for store in c ocaml; do for cpus in 1 2; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=full STORE=$$store CPUS=$$cpus || exit 1; \

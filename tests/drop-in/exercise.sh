@@ -10,7 +10,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stamp.sh"
-cpus=1 store=c job=full seconds=600 log=''
+cpus=1 store=c job=full seconds=1200 log=''
 while getopts c:s:j:t:l: option; do
     case $option in
     c) cpus=$OPTARG ;;

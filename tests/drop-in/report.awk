@@ -22,6 +22,7 @@
         printf "  %-11s %-20s %9.1f s\n", "ok", $1, $3 / 1000
     }
     name = ""
+    lines = 0
     next
 }
 /DROP-IN end failed=[0-9]+/ {
@@ -29,6 +30,10 @@
     sub(/.*failed=/, "")
     said_failed = $1 + 0
     name = ""
+    if (said_failed) { # logs that the host shows then
+        for (i = 0; i < lines; i++)
+            print "      " said[i]
+    }
 }
 /\(XEN\).*(Panic|FATAL|BUG|ASSERT|Assertion)/ {
     print "  hypervisor: " $0

@@ -649,6 +649,13 @@ static void test_debug_keys_print(void)
                 CU_ASSERT_STRING_EQUAL(fake_printed, "audit: 3 errors");
             if (keys.k[i]->key == 'q')
                 CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "d5: 0 pages"));
+            if (keys.k[i]->key == 'm') { /* as Xen's: scripts read it */
+                unsigned long kb = 1;
+
+                CU_ASSERT_EQUAL(sscanf(fake_printed, "Dom heap: %lukB free", &kb), 1);
+                CU_ASSERT_EQUAL(kb % 4, 0);
+                CU_ASSERT(strstr(fake_printed, "kB free") != NULL);
+            }
         }
     CU_ASSERT(!others_parked);
     CU_ASSERT_EQUAL(keys.n, 10);
