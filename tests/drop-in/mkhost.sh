@@ -1,8 +1,9 @@
 #!/bin/bash
 # Debian's Xen host as a virtual machine: its kernel, xl, the two stores, the console daemon and the
 # block and network backends, of Debian's packages and nothing else. The hypervisor is GRUB's matter.
-#   usage: mkhost.sh SOURCE OUT
-# SOURCE: the folder host/ beside this script.  Leaves in OUT:
+#   usage: mkhost.sh [-p PACKAGE,...] SOURCE OUT [PROGRAM]...
+# SOURCE: the folder host/ beside this script.  PROGRAM: in the host's /usr/bin.  -p: packages more.
+# Leaves in OUT:
 #   vmlinux       the control domain's kernel, unpacked to ELF
 #   ramdisk.gz    its ramdisk, which mounts the disk
 #   root.img      its root file system (ext4, to be a virtio-blk disk), with the guest's kernel in it
@@ -11,16 +12,23 @@
 # does in its own folder; maintainer scripts do not run.
 set -euo pipefail
 
-source=${1:?usage: mkhost.sh SOURCE OUT} out=${2:?usage: mkhost.sh SOURCE OUT}
+usage="usage: mkhost.sh [-p PACKAGE,...] SOURCE OUT [PROGRAM]..."
+more=''
+if [ "${1:-}" = -p ]; then
+    more=,$2
+    shift 2
+fi
+source=${1:?$usage} out=${2:?$usage}
 system=$(cd "$(dirname "$0")/../system" && pwd)
 packages=xen-utils-4.17,linux-image-amd64,busybox-static,bash,dash,coreutils,util-linux,mount,sed
-packages+=,grep,mawk,findutils,iproute2,bridge-utils,kmod,procps,libc-bin,e2fsprogs
+packages+=,grep,mawk,findutils,iproute2,bridge-utils,kmod,procps,libc-bin,e2fsprogs$more
 PATH=$PATH:/usr/sbin:/sbin # depmod, modprobe, mke2fs, ldconfig
 
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || { echo "mkhost: not root and no sudo" >&2; exit 1; }
-    exec sudo "$0" "$@"
+    exec sudo "$0" ${more:+-p "${more#,}"} "$@"
 fi
+shift 2
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -89,6 +97,7 @@ depmod -b "$root" "$version"
 # What runs there: host/ as /drop-in, and the guest's kernel in both forms.
 cp -r "$source/." "$root/drop-in/"
 chmod 755 "$root/drop-in/init"
+[ $# -eq 0 ] || install -m 755 "$@" "$root/usr/bin/"
 mkramdisk "$root/drop-in/guest-ramdisk.gz" "$source/guest-init" "${frontends[@]}"
 cp "$all/boot/vmlinuz-$version" "$root/drop-in/vmlinuz"
 "$system/extract-vmlinux.sh" "$root/drop-in/vmlinuz" >"$root/drop-in/vmlinux"
