@@ -250,8 +250,10 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 {
     struct domain *d;
 
-    if (id == DOMID_SELF)
-        id = caller->domain_id;
+    if (id == DOMID_SELF || id == caller->domain_id) {
+        domain_get(caller);
+        return caller;
+    }
     spin_lock(&domain_list_lock);
     d = *list_place_locked(id);
     if (d && d->domain_id != id)
@@ -265,8 +267,11 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 /* The list is locked so that nobody finds a domain whose last reference goes. */
 void domain_put(struct domain *d)
 {
-    uint32_t before;
+    uint32_t before = atomic_load(&d->refs);
 
+    while (before > 1)
+        if (atomic_compare_exchange_weak(&d->refs, &before, before - 1))
+            return;
     spin_lock(&domain_list_lock);
     before = atomic_fetch_sub(&d->refs, 1);
     BUG_ON(before == 0);

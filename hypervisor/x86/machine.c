@@ -68,8 +68,9 @@ fault:
     return -EFAULT;
 }
 
-void arch_clear_page(void *page) { memset(page, 0, PAGE_SIZE); }
-void arch_copy_page(void *dst, const void *src) { memcpy(dst, src, PAGE_SIZE); }
+#define ALIGNED(page) __builtin_assume_aligned(page, PAGE_SIZE)
+void arch_clear_page(void *page) { memset(ALIGNED(page), 0, PAGE_SIZE); }
+void arch_copy_page(void *dst, const void *src) { memcpy(ALIGNED(dst), ALIGNED(src), PAGE_SIZE); }
 
 void arch_cache_flush(const void *p, size_t len)
 {
