@@ -252,10 +252,8 @@ int domain_relinquish_pages(struct domain *d)
             page_put(&frame_table[i]);
         m2p_forget(_mfn(i + 1 - n), n);
         heap_free_frames(_mfn(i + 1 - n), n);
-        if (hypercall_preempt_check())
-            return -ERESTART;
-    } while (n || held);
-    return 0;
+    } while ((n || held) && !hypercall_preempt_check());
+    return n || held ? -ERESTART : 0;
 }
 
 void page_share(mfn_t m, domid_t id)
