@@ -11,11 +11,7 @@
 uint64_t max_mfn;
 uint64_t frame_group_valid[DIRECTMAP_BYTES >> (PAGE_SHIFT + FRAME_GROUP_SHIFT) >> 6];
 
-/*
- * Who has frames under this id. An entry is good as long as a frame has that owner: a domain is not
- * freed, and its id not used again, before its nr_pages is 0.
- */
-static struct domain *owners[DOMID_FIRST_RESERVED];
+struct domain *domain_by_id[DOMID_FIRST_RESERVED];
 
 void tlb_flush_since(uint64_t cpus, uint64_t stamp)
 {
@@ -43,8 +39,6 @@ static int pages_give(struct domain *d, mfn_t m, uint64_t n)
         rc = -E2BIG;
     else if (READ_ONCE(d->is_dying))
         rc = -ENOMEM;
-    else
-        owners[d->domain_id] = d;
     for (d->nr_pages += rc ? 0 : n; rc == 0 && n--; m.v++) {
         struct page_info *pg = mfn_to_page(m);
 
@@ -180,7 +174,7 @@ noinline void page_free(struct page_info *pg)
         BUG_ON(atomic_load(&pg->type_info) & PGT_IN_USE);
         page_stamp(pg);
     } else {
-        d = owners[PGC_OWNER(x)];
+        d = domain_by_id[PGC_OWNER(x)];
         spin_lock(&d->page_lock);
         page_leave_locked(d, pg, x);
         spin_unlock(&d->page_lock); /* d may be gone from here on */
@@ -207,7 +201,7 @@ bool page_put_allocated(struct page_info *pg)
 
     if (!(x & PGC_ALLOCATED)) /* then, perhaps, there is no owner either */
         return false;
-    d = owners[PGC_OWNER(x)];
+    d = domain_by_id[PGC_OWNER(x)];
     spin_lock(&d->page_lock);
     had = take_allocated_locked(d, (uint32_t)mfn_x(page_to_mfn(pg)));
     spin_unlock(&d->page_lock);
