@@ -284,7 +284,8 @@ long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4,
     switch ((uint32_t)cmd) {
     case GNTTABOP_map_grant_ref: return LIST(map_grant_ref, 16, grant_map_list);
     case GNTTABOP_unmap_grant_ref: return LIST(unmap_grant_ref, 8, grant_unmap_list);
-    case GNTTABOP_unmap_and_replace: return LIST(unmap_and_replace, 8, grant_unmap_and_replace_list);
+    case GNTTABOP_unmap_and_replace:
+        return LIST(unmap_and_replace, 8, grant_unmap_and_replace_list);
     case GNTTABOP_copy: return LIST(copy, 8, grant_copy_list);
     case GNTTABOP_swap_grant_ref: return LIST(swap_grant_ref, 4, grant_swap_list);
     case GNTTABOP_setup_table: return ONE(setup_table);

@@ -124,8 +124,8 @@ void arch_vcpu_gdt_changed(struct vcpu *v)
 
     if (v != current)
         return;
-    gdt.hole = (image_phys + (uint64_t)(uintptr_t)null_descriptors - IMAGE_VIRT) | PTE_P | PTE_A |
-               PTE_NX;
+    gdt.hole =
+        (image_phys + (uint64_t)(uintptr_t)null_descriptors - IMAGE_VIRT) | PTE_P | PTE_A | PTE_NX;
     load_window(&gdt, v->arch.gdt_frames, v->arch.nr_gdt_ents);
 }
 

@@ -100,7 +100,7 @@ static void tell(const char *name, uint64_t least, unsigned int per)
             prepare;                                       \
             from_ = rdtsc();                               \
             op;                                            \
-            took_ = (end) - from_;                         \
+            took_ = (end)-from_;                           \
             if (took_ < least_)                            \
                 least_ = took_;                            \
         }                                                  \
@@ -509,19 +509,20 @@ static void switches(void)
 
     child_start(&c);
     send.port = c.port;
-    least = LEAST_TO(SAMPLES,
-                     {
-                         turns = c.data->upcalls;
-                         for (unsigned int k = 0; k < 4; k++)
-                             bare(sched_op, SCHEDOP_yield);
-                         for (uint64_t end = rdtsc() + i % 2 * 2000000; rdtsc() < end;)
-                             ;
-                     },
-                     {
-                         bare(event_channel_op, EVTCHNOP_send, &send);
-                         bare(sched_op, SCHEDOP_yield);
-                     },
-                     c.data->upcalls == turns + 1 ? c.data->stamp : ~0UL);
+    least = LEAST_TO(
+        SAMPLES,
+        {
+            turns = c.data->upcalls;
+            for (unsigned int k = 0; k < 4; k++)
+                bare(sched_op, SCHEDOP_yield);
+            for (uint64_t end = rdtsc() + i % 2 * 2000000; rdtsc() < end;)
+                ;
+        },
+        {
+            bare(event_channel_op, EVTCHNOP_send, &send);
+            bare(sched_op, SCHEDOP_yield);
+        },
+        c.data->upcalls == turns + 1 ? c.data->stamp : ~0UL);
     tell("event to another domain", least, 1);
     c.data->yields = 1;
     bare(event_channel_op, EVTCHNOP_send, &send);

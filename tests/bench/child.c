@@ -30,40 +30,41 @@ _Static_assert(DATA + 1 == CHILD_PAGES, "the last is DATA");
  * there. rbx: struct child_data.
  */
 extern char child_code[], child_upcall[], child_code_end[];
-__asm__(".pushsection .rodata\n"
-        "child_code:\n"
-        "    mov $0xffffffff80006000, %rbx\n"
-        "    mov $0xffffffff80007000, %rbp\n" /* shared_info, which begins with vCPU 0's vcpu_info */
-        "    mov $7, %edi\n"                  /* VCPUOP_stop_periodic_timer */
-        "    xor %esi, %esi\n"
-        "    xor %edx, %edx\n"
-        "    mov $24, %eax\n" /* vcpu_op */
-        "    syscall\n"
-        "1:  cmpq $0, (%rbx)\n"
-        "    jne 2f\n"
-        "    mov $1, %edi\n" /* SCHEDOP_block */
-        "    mov $29, %eax\n"
-        "    syscall\n"
-        "    jmp 1b\n"
-        "2:  incq 24(%rbx)\n"
-        "    xor %edi, %edi\n" /* SCHEDOP_yield */
-        "    mov $29, %eax\n"
-        "    syscall\n"
-        "    jmp 1b\n"
-        "child_upcall:\n"
-        "    rdtsc\n"
-        "    shl $32, %rdx\n"
-        "    or %rdx, %rax\n"
-        "    mov %rax, 8(%rbx)\n"
-        "    movb $0, (%rbp)\n"
-        "    movq $0, 8(%rbp)\n"
-        "    mov 32(%rbx), %rdx\n"
-        "    lock btr %rdx, 2048(%rbp)\n"
-        "    incq 16(%rbx)\n"
-        "    mov $0xffffffff80006000, %rsp\n"
-        "    jmp 1b\n"
-        "child_code_end:\n"
-        ".popsection\n");
+__asm__(
+    ".pushsection .rodata\n"
+    "child_code:\n"
+    "    mov $0xffffffff80006000, %rbx\n"
+    "    mov $0xffffffff80007000, %rbp\n" /* shared_info, which begins with vCPU 0's vcpu_info */
+    "    mov $7, %edi\n"                  /* VCPUOP_stop_periodic_timer */
+    "    xor %esi, %esi\n"
+    "    xor %edx, %edx\n"
+    "    mov $24, %eax\n" /* vcpu_op */
+    "    syscall\n"
+    "1:  cmpq $0, (%rbx)\n"
+    "    jne 2f\n"
+    "    mov $1, %edi\n" /* SCHEDOP_block */
+    "    mov $29, %eax\n"
+    "    syscall\n"
+    "    jmp 1b\n"
+    "2:  incq 24(%rbx)\n"
+    "    xor %edi, %edi\n" /* SCHEDOP_yield */
+    "    mov $29, %eax\n"
+    "    syscall\n"
+    "    jmp 1b\n"
+    "child_upcall:\n"
+    "    rdtsc\n"
+    "    shl $32, %rdx\n"
+    "    or %rdx, %rax\n"
+    "    mov %rax, 8(%rbx)\n"
+    "    movb $0, (%rbp)\n"
+    "    movq $0, 8(%rbp)\n"
+    "    mov 32(%rbx), %rdx\n"
+    "    lock btr %rdx, 2048(%rbp)\n"
+    "    incq 16(%rbx)\n"
+    "    mov $0xffffffff80006000, %rsp\n"
+    "    jmp 1b\n"
+    "child_code_end:\n"
+    ".popsection\n");
 
 static struct xen_domctl op;
 
@@ -121,8 +122,8 @@ static void build(const struct child *c)
     memset(page, 0, CHILD_PAGES * PAGE_BYTES);
     memcpy(page[CODE], child_code, (size_t)(child_code_end - child_code));
     for (unsigned int p = CODE; p <= DATA; p++)
-        page[L1][p] = c->frames[p] * PAGE_BYTES |
-                      (p >= L1 && p <= L4 ? PROT_KERNEL_RO : PROT_KERNEL_RW);
+        page[L1][p] =
+            c->frames[p] * PAGE_BYTES | (p >= L1 && p <= L4 ? PROT_KERNEL_RO : PROT_KERNEL_RW);
     page[L1][DATA + 1] = shared_info_of(c->id) * PAGE_BYTES | PROT_KERNEL_RW;
     page[L2][VIRT_BASE >> 21 & 511] = c->frames[L1] * PAGE_BYTES | PROT_KERNEL_RW;
     page[L3][VIRT_BASE >> 30 & 511] = c->frames[L2] * PAGE_BYTES | PROT_KERNEL_RW;

@@ -71,7 +71,7 @@ static uint64_t empty; /* what an empty measurement costs */
             prepare;                                 \
             from_ = rdtsc();                         \
             op;                                      \
-            took_ = (end) - from_;                   \
+            took_ = (end)-from_;                     \
             if (took_ < least_)                      \
                 least_ = took_;                      \
         }                                            \
