@@ -26,7 +26,10 @@ struct spinlock domain_list_lock = SPINLOCK_INIT(L_DOMLIST);
 struct domain *hardware_domain;
 static struct domain *idle_domain; /* the owner of the idle vCPUs; not in the list */
 
-static domid_t last_id; /* that was chosen for a new domain; L_DOMLIST */
+static struct domain *list_last; /* L_DOMLIST, as the next two */
+static domid_t last_id;          /* that was chosen for a new domain */
+static uint32_t nr_watchers;     /* how many may look after others: near the list's beginning */
+static _Atomic uint32_t nr_dead; /* and not reaped */
 
 static void domains_reap(void);
 static void shutdown_update(struct domain *d);
@@ -148,14 +151,36 @@ void idle_domain_create(void)
         panic("idle domain: out of memory");
 }
 
-/* Where in the list, which is in the order of ids, the domain stands, or would stand. */
-static struct domain **list_place_locked(domid_t id)
+static struct domain *find_locked(domid_t id)
 {
-    struct domain **p = &domain_list;
+    if (id >= DOMID_FIRST_RESERVED)
+        return NULL;
+    return domain_by_id[array_index_nospec(id, DOMID_FIRST_RESERVED)];
+}
 
-    while (*p && (*p)->domain_id < id)
-        p = &(*p)->next;
-    return p;
+static bool is_watcher(const struct domain *d) { return policy_check(d, NULL, RIGHT_INFO) == 0; }
+
+/* Most new ones are the last. */
+static void list_insert_locked(struct domain *d)
+{
+    struct domain *prev = list_last, **at;
+
+    while (prev && prev->domain_id > d->domain_id)
+        prev = prev->prev;
+    at = prev ? &prev->next : &domain_list;
+    d->prev = prev;
+    d->next = *at;
+    *(d->next ? &d->next->prev : &list_last) = d;
+    *at = domain_by_id[d->domain_id] = d;
+    nr_watchers += is_watcher(d);
+}
+
+static void list_remove_locked(struct domain *d)
+{
+    *(d->prev ? &d->prev->next : &domain_list) = d->next;
+    *(d->next ? &d->next->prev : &list_last) = d->prev;
+    domain_by_id[d->domain_id] = NULL;
+    nr_watchers -= is_watcher(d);
 }
 
 /* A number that no domain has, each later than the last one as long as there are any: 0 if none. */
@@ -164,12 +189,9 @@ static domid_t unused_id(void)
     uint32_t id = DOMID_FIRST_RESERVED;
 
     spin_lock(&domain_list_lock);
-    for (int round = 0; round < 2 && id >= DOMID_FIRST_RESERVED; round++) {
-        id = round ? 1 : last_id + 1;
-        for (struct domain *d = *list_place_locked((domid_t)id); d && d->domain_id == id;
-             d = d->next)
+    for (int round = 0; round < 2 && id >= DOMID_FIRST_RESERVED; round++)
+        for (id = round ? 1 : last_id + 1; id < DOMID_FIRST_RESERVED && domain_by_id[id];)
             id++;
-    }
     if (id < DOMID_FIRST_RESERVED)
         last_id = (domid_t)id;
     spin_unlock(&domain_list_lock);
@@ -178,7 +200,7 @@ static domid_t unused_id(void)
 
 int domain_create(domid_t id, const struct xen_domctl_createdomain *config, struct domain **out)
 {
-    struct domain *d, **p;
+    struct domain *d;
     int rc;
 
     if ((id >= DOMID_FIRST_RESERVED && id != DOMID_INVALID) || config->max_vcpus == 0 ||
@@ -204,13 +226,10 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, stru
     rc = d->extra_vcpu_info ? evtchn_domain_create(d) : -ENOMEM;
     rc = rc ?: grant_domain_create(d, config->max_grant_frames, config->max_maptrack_frames);
     spin_lock(&domain_list_lock);
-    p = list_place_locked(id);
-    if (rc == 0 && *p && (*p)->domain_id == id)
+    if (rc == 0 && domain_by_id[id])
         rc = -EEXIST;
-    if (rc == 0) {
-        d->next = *p;
-        *p = d;
-    }
+    if (rc == 0)
+        list_insert_locked(d);
     spin_unlock(&domain_list_lock);
     if (rc) {
         domain_free(d);
@@ -231,7 +250,10 @@ struct domain *domain_get_from(domid_t id)
 
     domains_reap();
     spin_lock(&domain_list_lock);
-    d = *list_place_locked(id);
+    d = find_locked(id);
+    if (d == NULL)
+        for (d = domain_list; d && d->domain_id < id;)
+            d = d->next;
     if (d)
         domain_get(d);
     spin_unlock(&domain_list_lock);
@@ -242,12 +264,12 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 {
     struct domain *d;
 
-    if (id == DOMID_SELF)
-        id = caller->domain_id;
+    if (id == DOMID_SELF || id == caller->domain_id) {
+        domain_get(caller);
+        return caller;
+    }
     spin_lock(&domain_list_lock);
-    d = *list_place_locked(id);
-    if (d && d->domain_id != id)
-        d = NULL;
+    d = find_locked(id);
     if (d)
         domain_get(d);
     spin_unlock(&domain_list_lock);
@@ -257,13 +279,16 @@ struct domain *domain_get_by_id(struct domain *caller, domid_t id)
 /* The list is locked so that nobody finds a domain whose last reference goes. */
 void domain_put(struct domain *d)
 {
-    uint32_t before;
+    uint32_t before = atomic_load(&d->refs);
 
+    while (before > 1)
+        if (atomic_compare_exchange_weak(&d->refs, &before, before - 1))
+            return;
     spin_lock(&domain_list_lock);
     before = atomic_fetch_sub(&d->refs, 1);
     BUG_ON(before == 0);
     if (before == 1)
-        *list_place_locked(d->domain_id) = d->next;
+        list_remove_locked(d);
     spin_unlock(&domain_list_lock);
     if (before == 1)
         domain_free(d);
@@ -319,10 +344,15 @@ noreturn void hwdom_shutdown(uint32_t code)
 /* To all who may look after others, the store and the toolstack, if they have bound it. */
 static void tell_watchers(void)
 {
+    struct domain *d;
+
     spin_lock(&domain_list_lock);
-    for (struct domain *d = domain_list; d; d = d->next)
-        if (policy_check(d, NULL, RIGHT_INFO) == 0)
+    d = domain_list;
+    for (uint32_t left = nr_watchers; left; d = d->next)
+        if (is_watcher(d)) {
             virq_send_global(d, VIRQ_DOM_EXC);
+            left--;
+        }
     spin_unlock(&domain_list_lock);
 }
 
@@ -499,31 +529,38 @@ static int (*const death_steps[])(struct domain *d) = {
 #define DEAD ARRAY_SIZE(death_steps) /* it has nothing any more */
 #define REAPED (DEAD + 1)            /* nor the creation's reference */
 
-/* Let go of dead domains whose last frame others have released meanwhile. */
+/* Is d dead, and have others released its last frame meanwhile? Then the creation's reference goes. */
+static bool reap(struct domain *d)
+{
+    uint8_t was = DEAD;
+    bool gone = READ_ONCE(d->nr_pages) == 0 && !grant_is_mapped(d) &&
+                atomic_compare_exchange_strong(&d->death, &was, REAPED);
+
+    nr_dead -= gone;
+    return gone;
+}
+
+static void let_go(struct domain *d)
+{
+    spin_lock(&d->page_lock); /* let him finish who put the last frame */
+    spin_unlock(&d->page_lock);
+    domain_put(d);
+    tell_watchers();
+}
+
 static void domains_reap(void)
 {
-    struct domain *d;
-    bool any = false;
+    while (nr_dead) {
+        struct domain *d;
 
-    do {
         spin_lock(&domain_list_lock);
-        for (d = domain_list; d; d = d->next) {
-            uint8_t was = DEAD;
-
-            if (READ_ONCE(d->nr_pages) == 0 && !grant_is_mapped(d) &&
-                atomic_compare_exchange_strong(&d->death, &was, REAPED))
-                break;
-        }
+        for (d = domain_list; d && !reap(d);)
+            d = d->next;
         spin_unlock(&domain_list_lock);
-        if (d) {
-            spin_lock(&d->page_lock); /* let him finish who put the last frame */
-            spin_unlock(&d->page_lock);
-            domain_put(d);
-            any = true;
-        }
-    } while (d);
-    if (any)
-        tell_watchers();
+        if (d == NULL)
+            break;
+        let_go(d);
+    }
 }
 
 bool domain_is_dead(const struct domain *d) { return atomic_load(&d->death) >= DEAD; }
@@ -540,10 +577,12 @@ int domain_kill(struct domain *d)
         rc = death_steps[step](d);
         if (rc)
             return rc;
+        nr_dead += step + 1 == DEAD; /* before it may be reaped */
         atomic_store(&d->death, (uint8_t)(step + 1));
         if (step + 1 == DEAD)
             tell_watchers();
     }
-    domains_reap();
+    if (reap(d))
+        let_go(d);
     return 0;
 }

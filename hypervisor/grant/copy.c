@@ -7,28 +7,17 @@
  */
 struct side {
     struct domain *granter; /* of the last reference, or NULL */
-    bool held, is_ref;
-    domid_t domid; /* as it was named */
-    uint64_t name; /* ref or gmfn */
+    uint64_t name;          /* the caller's: ref and domid, or ~gmfn; or NOTHING */
     mfn_t m;
 };
-
-static struct domain *granter_find(struct domain *d, domid_t id, struct side *s)
-{
-    id = id == DOMID_SELF ? d->domain_id : id;
-    if (likely(s->granter && s->granter->domain_id == id))
-        return s->granter;
-    if (s->granter)
-        domain_put(s->granter);
-    s->granter = domain_get_by_id(d, id);
-    return s->granter;
-}
+#define NOTHING (~0ULL)
+#define IS_REF(name) ((int64_t)(name) >= 0) /* when it is held: no frame has a number of 64 bits */
 
 static hot_inline void side_put(struct domain *d, const struct side *s, bool write)
 {
-    if (!s->held)
+    if (s->name == NOTHING)
         return;
-    if (s->is_ref) {
+    if (IS_REF(s->name)) {
         grant_use_end(s->granter, (grant_ref_t)s->name, write, false);
     } else if (write) {
         page_mark_dirty(d, s->m);
@@ -38,37 +27,46 @@ static hot_inline void side_put(struct domain *d, const struct side *s, bool wri
     }
 }
 
-/* 0, or GNTST_*. Only what is one's own is named by its frame number. */
+static hot_inline int ref_get(struct domain *d, const struct gnttab_copy_ptr *p, bool write,
+                              struct side *s)
+{
+    if (s->granter == NULL || s->granter->domain_id != p->domid) {
+        if (s->granter)
+            domain_put(s->granter);
+        s->granter = domain_get_by_id(d, p->domid);
+        if (s->granter == NULL)
+            return GNTST_bad_domain;
+    }
+    return grant_use_begin(s->granter, p->u.ref, d->domain_id, write, false, &s->m);
+}
+
+static hot_inline int frame_get(struct domain *d, const struct gnttab_copy_ptr *p, bool write,
+                                struct side *s)
+{
+    if (p->domid != DOMID_SELF) /* only what is one's own is named by its frame number */
+        return GNTST_permission_denied;
+    s->m = gfn_to_mfn(d, _gfn(p->u.gmfn));
+    if (likely(write ? page_get_writable(d, s->m) : page_get(s->m, d)))
+        return GNTST_okay;
+    if (!write || !page_get(s->m, d))
+        return GNTST_bad_page;
+    page_put(mfn_to_page(s->m)); /* a table */
+    return GNTST_general_error;
+}
+
+/* 0, or GNTST_*. */
 static hot_inline int side_get(struct domain *d, const struct gnttab_copy_ptr *p, bool is_ref,
                                bool write, struct side *s)
 {
-    uint64_t name = is_ref ? p->u.ref : p->u.gmfn;
-    int rc = GNTST_okay;
+    uint64_t name = is_ref ? (uint64_t)p->domid << 32 | p->u.ref : ~p->u.gmfn;
+    int rc;
 
-    if (s->held && s->name == name && s->is_ref == is_ref && s->domid == p->domid)
-        return rc;
+    if (s->name == name && name != NOTHING && is_ref == IS_REF(name) &&
+        (is_ref || p->domid == DOMID_SELF))
+        return GNTST_okay;
     side_put(d, s, write);
-    s->is_ref = is_ref;
-    s->domid = p->domid;
-    s->name = name;
-    if (is_ref) {
-        struct domain *g = granter_find(d, p->domid, s);
-
-        rc = g ? grant_use_begin(g, (grant_ref_t)name, d->domain_id, write, false, &s->m)
-               : GNTST_bad_domain;
-    } else if (p->domid != DOMID_SELF) {
-        rc = GNTST_permission_denied;
-    } else {
-        s->m = gfn_to_mfn(d, _gfn(name));
-        if (unlikely(!(write ? page_get_writable(d, s->m) : page_get(s->m, d)))) {
-            rc = GNTST_bad_page;
-            if (write && page_get(s->m, d)) { /* a table */
-                page_put(mfn_to_page(s->m));
-                rc = GNTST_general_error;
-            }
-        }
-    }
-    s->held = rc == GNTST_okay;
+    rc = is_ref ? ref_get(d, p, write, s) : frame_get(d, p, write, s);
+    s->name = rc == GNTST_okay ? name : NOTHING;
     return rc;
 }
 
@@ -82,25 +80,27 @@ static hot_inline int side_get(struct domain *d, const struct gnttab_copy_ptr *p
 static hot_inline int copy_one(struct domain *d, const struct gnttab_copy *op, struct side *from,
                                struct side *to)
 {
-    char *dst, *src;
     int rc = side_get(d, &op->source, op->flags & GNTCOPY_source_gref, false, from);
 
     if (likely(rc == GNTST_okay))
         rc = side_get(d, &op->dest, op->flags & GNTCOPY_dest_gref, true, to);
     if (unlikely(rc))
         return rc;
+    if (op->len == PAGE_SIZE && (op->source.offset | op->dest.offset) == 0) {
+        arch_copy_page(mfn_to_virt(to->m), mfn_to_virt(from->m));
+        return GNTST_okay;
+    }
     if (op->len > PAGE_SIZE || op->source.offset > PAGE_SIZE - op->len ||
         op->dest.offset > PAGE_SIZE - op->len)
         return GNTST_bad_copy_arg;
-    dst = mfn_to_virt(to->m);
-    src = mfn_to_virt(from->m);
-    (memcpy)(dst + op->dest.offset, src + op->source.offset, op->len);
+    (memcpy)((char *)mfn_to_virt(to->m) + op->dest.offset,
+             (char *)mfn_to_virt(from->m) + op->source.offset, op->len);
     return GNTST_okay;
 }
 
 void grant_copy_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct side from = { .granter = NULL }, to = { .granter = NULL };
+    struct side from = { .name = NOTHING }, to = { .name = NOTHING };
     struct gnttab_copy *op = ops;
 
     for (; n--; op++)

@@ -200,10 +200,10 @@ static void grant_swap_list(struct domain *d, void *ops, unsigned int n)
 
 /*
  * A list of `count` structures of size bytes: as far as it can be read, so many at a time; and back with
- * the results. Goes on later behind those that are done.
+ * the results, which are in the last `out` bytes. Goes on later behind those that are done.
  */
 static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint32_t size,
-                               grant_list_fn *fn)
+                               uint32_t out, grant_list_fn *fn)
 {
     uint64_t buf[GRANT_BATCH * sizeof(struct gnttab_copy) / sizeof(uint64_t)];
     struct domain *d = current->domain;
@@ -217,7 +217,8 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
         if (n == 1 && copy_from_guest(buf, at, size))
             return -EFAULT;
         fn(d, buf, n);
-        if (n == 1 ? copy_to_guest(at, buf, size) : copy_to_guest(at, buf, n * size))
+        if (n == 1 ? copy_to_guest(gva_index(at, 1, size - out), (char *)buf + size - out, out)
+                   : copy_to_guest(at, buf, n * size))
             return -EFAULT;
         list += n * size;
         count -= n;
@@ -240,8 +241,8 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
             rc_ = -EFAULT;                                                             \
         rc_;                                                                           \
     })
-#define LIST(name, fn) \
-    list_do(GNTTABOP_##name, list, (uint32_t)count, sizeof(struct gnttab_##name), fn)
+#define LIST(name, out, fn) \
+    list_do(GNTTABOP_##name, list, (uint32_t)count, sizeof(struct gnttab_##name), out, fn)
 
 /**
  * HYPERVISOR_grant_table_op: a list of `count` structures of one operation. Each has its own status
@@ -258,11 +259,12 @@ long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4,
     if ((int32_t)count < 0)
         return -EINVAL;
     switch ((uint32_t)cmd) {
-    case GNTTABOP_map_grant_ref: return LIST(map_grant_ref, grant_map_list);
-    case GNTTABOP_unmap_grant_ref: return LIST(unmap_grant_ref, grant_unmap_list);
-    case GNTTABOP_unmap_and_replace: return LIST(unmap_and_replace, grant_unmap_and_replace_list);
-    case GNTTABOP_copy: return LIST(copy, grant_copy_list);
-    case GNTTABOP_swap_grant_ref: return LIST(swap_grant_ref, grant_swap_list);
+    case GNTTABOP_map_grant_ref: return LIST(map_grant_ref, 16, grant_map_list);
+    case GNTTABOP_unmap_grant_ref: return LIST(unmap_grant_ref, 8, grant_unmap_list);
+    case GNTTABOP_unmap_and_replace:
+        return LIST(unmap_and_replace, 8, grant_unmap_and_replace_list);
+    case GNTTABOP_copy: return LIST(copy, 8, grant_copy_list);
+    case GNTTABOP_swap_grant_ref: return LIST(swap_grant_ref, 4, grant_swap_list);
     case GNTTABOP_setup_table: return ONE(setup_table);
     case GNTTABOP_query_size: return ONE(query_size);
     case GNTTABOP_get_version: return ONE(get_version);

@@ -6,14 +6,12 @@
 
 #include "memory/heap.h"
 
+#define RUN_MAX 32u /* of a domain's frames that are freed at once: a step of a loop */
+
 uint64_t max_mfn;
 uint64_t frame_group_valid[DIRECTMAP_BYTES >> (PAGE_SHIFT + FRAME_GROUP_SHIFT) >> 6];
 
-/*
- * Who has frames under this id. An entry is good as long as a frame has that owner: a domain is not
- * freed, and its id not used again, before its nr_pages is 0.
- */
-static struct domain *owners[DOMID_FIRST_RESERVED];
+struct domain *domain_by_id[DOMID_FIRST_RESERVED];
 
 void tlb_flush_since(uint64_t cpus, uint64_t stamp)
 {
@@ -41,8 +39,6 @@ int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n)
         rc = -E2BIG;
     else if (READ_ONCE(d->is_dying))
         rc = -ENOMEM;
-    else
-        owners[d->domain_id] = d;
     for (d->nr_pages += rc ? 0 : n; rc == 0 && n--; m.v++) {
         struct page_info *pg = mfn_to_page(m);
 
@@ -126,25 +122,32 @@ static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x
     d->nr_pages--;
 }
 
+/*
+ * All at once, so that nobody gets a reference of the old kind after the check; and with the lock, so that
+ * nobody sees it on the list any more.
+ */
+static bool steal_locked(struct domain *d, struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
+    uint64_t only_ours = PGC_ALLOCATED | page_key(d->domain_id);
+
+    do
+        if ((x & ~(PGC_CACHE_MASK | PGC_FOREIGN)) != only_ours)
+            return false;
+    while (!atomic_compare_exchange_weak(&pg->count_info, &x, PGC_NOBODYS | 1));
+    page_leave_locked(d, pg, x);
+    return true;
+}
+
 bool domain_steal_page(struct domain *d, mfn_t m)
 {
     struct page_info *pg = mfn_to_page_checked(m);
-    uint64_t x, only_ours = PGC_ALLOCATED | page_key(d->domain_id);
     bool ok;
 
     if (pg == NULL)
         return false;
-    x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
-    /*
-     * All at once, so that nobody gets a reference of the old kind after the check; and with the
-     * lock, so that nobody sees it on the list any more.
-     */
     spin_lock(&d->page_lock);
-    do
-        ok = (x & ~(PGC_CACHE_MASK | PGC_FOREIGN)) == only_ours;
-    while (ok && !atomic_compare_exchange_weak(&pg->count_info, &x, PGC_NOBODYS | 1));
-    if (ok)
-        page_leave_locked(d, pg, x);
+    ok = steal_locked(d, pg);
     spin_unlock(&d->page_lock);
     return ok;
 }
@@ -160,7 +163,7 @@ noinline void page_free(struct page_info *pg)
         BUG_ON(atomic_load(&pg->type_info) & PGT_IN_USE);
         page_stamp(pg);
     } else {
-        d = owners[PGC_OWNER(x)];
+        d = domain_by_id[PGC_OWNER(x)];
         spin_lock(&d->page_lock);
         page_leave_locked(d, pg, x);
         spin_unlock(&d->page_lock); /* d may be gone from here on */
@@ -169,35 +172,31 @@ noinline void page_free(struct page_info *pg)
     heap_free(page_to_mfn(pg), 0);
 }
 
-/*
- * Drop the owner's reference on pg, or if that is NULL, on the first frame of d's list (frame 0, which
- * is nobody's, if it is empty); false: it was gone.
- */
-static bool put_allocated(struct domain *d, struct page_info *pg)
+/* Take the owner's reference on frame i, to be put; false: it was gone. */
+static bool take_allocated_locked(struct domain *d, uint32_t i)
 {
-    uint32_t i;
-    bool had;
-
-    spin_lock(&d->page_lock);
-    i = pg ? (uint32_t)mfn_x(page_to_mfn(pg)) : d->page_list;
-    pg = &frame_table[i];
-    had = atomic_fetch_and(&pg->count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED;
-    if (had) { /* stays for now, behind those that are ALLOCATED */
-        page_unlist_locked(d, i);
-        page_list_insert(&d->page_list, i, false);
-    }
-    spin_unlock(&d->page_lock);
-    if (had)
-        page_put(pg);
-    return had;
+    if (!(atomic_fetch_and(&frame_table[i].count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED))
+        return false;
+    page_unlist_locked(d, i); /* stays for now, behind those that are ALLOCATED */
+    page_list_insert(&d->page_list, i, false);
+    return true;
 }
 
 bool page_put_allocated(struct page_info *pg)
 {
     uint64_t x = atomic_load(&pg->count_info);
+    struct domain *d;
+    bool had;
 
-    /* else, perhaps, there is no owner either */
-    return (x & PGC_ALLOCATED) && put_allocated(owners[PGC_OWNER(x)], pg);
+    if (!(x & PGC_ALLOCATED)) /* then, perhaps, there is no owner either */
+        return false;
+    d = domain_by_id[PGC_OWNER(x)];
+    spin_lock(&d->page_lock);
+    had = take_allocated_locked(d, (uint32_t)mfn_x(page_to_mfn(pg)));
+    spin_unlock(&d->page_lock);
+    if (had)
+        page_put(pg);
+    return had;
 }
 
 mfn_t domain_walk_pages(struct domain *d)
@@ -215,13 +214,29 @@ mfn_t domain_walk_pages(struct domain *d)
     return i ? _mfn(i) : INVALID_MFN;
 }
 
+/*
+ * What nobody has mapped goes in runs of the list's first frames: those of one allocation lie there the last
+ * one first, and the heap takes a run in few steps. No list has frame 0: it is nobody's.
+ */
 int domain_relinquish_pages(struct domain *d)
 {
+    bool held;
+    uint32_t i, n;
+
     (void)domain_claim_pages(d, 0);
-    for (unsigned int n = 1; put_allocated(d, NULL); n++)
-        if (n % 32 == 0 && hypercall_preempt_check())
-            return -ERESTART;
-    return 0;
+    do {
+        spin_lock(&d->page_lock);
+        for (i = d->page_list, n = 0; n < RUN_MAX && d->page_list == i - n; n++)
+            if (!steal_locked(d, &frame_table[i - n]))
+                break;
+        held = n == 0 && take_allocated_locked(d, i);
+        spin_unlock(&d->page_lock);
+        if (held)
+            page_put(&frame_table[i]);
+        m2p_forget(_mfn(i + 1 - n), n);
+        heap_free_frames(_mfn(i + 1 - n), n);
+    } while ((n || held) && !hypercall_preempt_check());
+    return n || held ? -ERESTART : 0;
 }
 
 void page_share(mfn_t m, domid_t id)

@@ -101,7 +101,7 @@ struct domain {
     struct vcpu *vcpu[MAX_VCPUS]; /* NULL until created; pointers never change afterwards */
     _Atomic uint32_t refs;        /* domain_get()/domain_put() */
     xen_domain_handle_t handle;   /* UUID */
-    struct domain *next;          /* in the list of domains; L_DOMLIST */
+    struct domain *next, *prev;   /* in the list of domains, by id; L_DOMLIST */
 
     /* lifecycle, d->lock (L_DOMAIN) */
     struct spinlock lock;
@@ -235,6 +235,8 @@ static inline struct vcpu *domain_vcpu(const struct domain *d, uint64_t id)
 void domain_crash(struct domain *d, const char *fmt, ...) printf_like(2, 3);
 
 extern struct domain *domain_list; /* L_DOMLIST */
+/** Of those in the list; L_DOMLIST, but for who has a frame of the domain: with any it is there. */
+extern struct domain *domain_by_id[DOMID_FIRST_RESERVED];
 extern struct spinlock domain_list_lock;
 extern struct domain *hardware_domain; /* set by the builder */
 

@@ -78,16 +78,22 @@ int paging_unpin(struct domain *d, mfn_t m);
 
 /* ---- inline ---- */
 
-/* A type reference on a frame on which the caller holds a general one. */
-static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
+/* One more type reference, if there is one already. */
+static inline bool type_more_writable(struct page_info *pg)
 {
     uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
 
     do {
         if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >= PGC_COUNT_MAX - 1)) /* or too many */
-            return type_get_writable_slow(owner, pg);
+            return false;
     } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
     return true;
+}
+
+/* A type reference on a frame on which the caller holds a general one. */
+static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
+{
+    return likely(type_more_writable(pg)) || type_get_writable_slow(owner, pg);
 }
 
 /* The entry that gave the right to write is gone by now, by a locked instruction: see pte_store(). */

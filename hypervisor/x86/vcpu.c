@@ -87,38 +87,55 @@ void arch_vcpu_roots_changed(struct vcpu *v)
         arch_irq_restore(flags);
 }
 
-/* Pages without a frame get `hole`. */
-static void load_window(unsigned int first_page, const mfn_t *frames, unsigned int nr_frames,
-                        unsigned int nr_ents, pte_t hole)
-{
-    for (unsigned int i = 0; i < nr_frames; i++) {
-        uint64_t va = CPU_AREA(this_pcpu()->id) + (first_page + i) * PAGE_SIZE;
-        pte_t *slot = hv_entry(va, 1, 0), e = hole;
+/* What this CPU shows of descriptor tables: pages without a frame are holes. */
+struct window {
+    unsigned int first, pages; /* in the CPU's area */
+    pte_t hole;
+    uint8_t used[NR_CPUS]; /* so many pages may not be holes, and one more; 0: nobody knows */
+};
 
-        if (i * 512 < nr_ents && mfn_x(frames[i]) != mfn_x(INVALID_MFN))
+static void load_window(struct window *w, const mfn_t *frames, unsigned int nr_ents)
+{
+    static pte_t *areas[NR_CPUS]; /* one page table has all of an area */
+    uint32_t id = this_pcpu()->id;
+    unsigned int nr = DIV_ROUND_UP(nr_ents, 512u), end = w->used[id] ? w->used[id] - 1u : w->pages;
+    pte_t *slot;
+
+    if (unlikely(areas[id] == NULL))
+        areas[id] = hv_entry(CPU_AREA(id), 1, 0);
+    w->used[id] = (uint8_t)(nr + 1);
+    slot = areas[id] + w->first;
+    for (unsigned int i = 0; i < MAX(nr, end); i++, slot++) {
+        pte_t e = w->hole;
+
+        if (i < nr && mfn_x(frames[i]) != mfn_x(INVALID_MFN))
             e = pte_make(mfn_x(frames[i]), PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
         if (*slot == e)
             continue;
         *slot = e;
-        arch_flush_tlb_page_local(va);
+        arch_flush_tlb_page_local(CPU_AREA(id) + (w->first + i) * PAGE_SIZE);
     }
 }
 
 void arch_vcpu_gdt_changed(struct vcpu *v)
 {
     static const uint8_t null_descriptors[PAGE_SIZE] __attribute__((aligned(4096))); /* #GP */
-    uint64_t maddr = image_phys + ((uint64_t)(uintptr_t)null_descriptors - IMAGE_VIRT);
+    static struct window gdt = { .first = CPU_AREA_PAGE_GDT, .pages = FIRST_RESERVED_GDT_PAGE };
 
-    if (v == current)
-        load_window(CPU_AREA_PAGE_GDT, v->arch.gdt_frames, ARRAY_SIZE(v->arch.gdt_frames),
-                    v->arch.nr_gdt_ents, maddr | PTE_P | PTE_A | PTE_NX);
+    if (v != current)
+        return;
+    gdt.hole =
+        (image_phys + (uint64_t)(uintptr_t)null_descriptors - IMAGE_VIRT) | PTE_P | PTE_A | PTE_NX;
+    load_window(&gdt, v->arch.gdt_frames, v->arch.nr_gdt_ents);
 }
 
 void arch_vcpu_ldt_changed(struct vcpu *v)
 {
+    static struct window ldt = { .first = CPU_AREA_PAGE_LDT, .pages = NR_LDT_FRAMES };
+
     if (v != current)
         return;
-    load_window(CPU_AREA_PAGE_LDT, v->arch.ldt_frames, NR_LDT_FRAMES, v->arch.nr_ldt_ents, 0);
+    load_window(&ldt, v->arch.ldt_frames, v->arch.nr_ldt_ents);
     cpu_load_ldt(v->arch.nr_ldt_ents);
 }
 

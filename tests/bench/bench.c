@@ -26,6 +26,8 @@
 #include <xen/sysctl.h>
 #include <xen/version.h>
 
+#include "child.h"
+
 #define SAMPLES 60
 #define NR_ENTRIES 512u
 
@@ -79,9 +81,10 @@ static void tell(const char *name, uint64_t least, unsigned int per)
         kprint("BENCH %s %lu.%02lu\n", name, hundredths / 100, hundredths % 100);
 }
 
-/* The smallest of SAMPLES figures for op, with prepare before each, unmeasured. i counts them. What is
- * counted has a loop of its own, for not one instruction of it is to be in what is measured. */
-#define LEAST(prepare, op)                                 \
+/* The smallest of nr figures for op, with prepare before each, unmeasured, and the TSC at its end. i
+ * counts them. What is counted has a loop of its own, for not one instruction of it is to be in what is
+ * measured. */
+#define LEAST_TO(nr, prepare, op, end)                     \
     ({                                                     \
         uint64_t least_ = ~0UL;                            \
         for (unsigned int i = 0; counting && i < 4; i++) { \
@@ -90,19 +93,20 @@ static void tell(const char *name, uint64_t least, unsigned int per)
             op;                                            \
             debug_key('p');                                \
         }                                                  \
-        for (unsigned int i = 0; i < SAMPLES; i++) {       \
+        for (unsigned int i = 0; i < (nr); i++) {          \
             uint64_t from_, took_;                         \
             if (counting)                                  \
                 break;                                     \
             prepare;                                       \
             from_ = rdtsc();                               \
             op;                                            \
-            took_ = rdtsc() - from_;                       \
+            took_ = (end)-from_;                           \
             if (took_ < least_)                            \
                 least_ = took_;                            \
         }                                                  \
         least_;                                            \
     })
+#define LEAST(prepare, op) LEAST_TO(SAMPLES, prepare, op, rdtsc())
 #define BENCH(name, per, prepare, op) tell(name, LEAST(prepare, op), per)
 #define NOTHING (void)0
 #define MUST(rc)                                                            \
@@ -460,6 +464,98 @@ static void grants(void)
     }
 }
 
+/* ---- other domains ---- */
+
+#define NR_FRAMES 4096u /* 16 MiB */
+#define NR_HUGE 32u     /* such domains fill the machine */
+#define NR_IDLE 16u
+
+static xen_pfn_t pfns[NR_FRAMES];
+
+static domid_t make(void)
+{
+    for (unsigned int n = 0; n < NR_FRAMES; n++)
+        pfns[n] = n;
+    return domain_make(pfns, NR_FRAMES);
+}
+
+/*
+ * From nothing to nothing, again and again. What a hypervisor puts off when a domain goes, as to clear
+ * its memory, it does for the next one, for this vCPU never blocks. That no memory is left that was
+ * cleared while the machine idled, the first ones take all.
+ */
+static void creation(void)
+{
+    static domid_t huge[NR_HUGE];
+    unsigned int nr = 0;
+
+    while (nr < NR_HUGE && free_pages() > NR_FRAMES + 1024)
+        huge[nr++] = make();
+    while (nr--)
+        domain_end(huge[nr]);
+    tell("domain of 16 MiB", LEAST_TO(10, NOTHING, domain_end(make()), rdtsc()), 1);
+}
+
+/*
+ * An event: this domain sends, and yields in case that it is not preempted. Xen's scheduler lets who runs go
+ * on for 1 ms, which it has done every second time. The least counts. The child has been waiting in
+ * SCHEDOP_block. A switch: both yield; half of the way there and back.
+ */
+static void switches(void)
+{
+    static struct child c;
+    struct evtchn_send send;
+    uint64_t least, turns;
+
+    child_start(&c);
+    send.port = c.port;
+    least = LEAST_TO(
+        SAMPLES,
+        {
+            turns = c.data->upcalls;
+            for (unsigned int k = 0; k < 4; k++)
+                bare(sched_op, SCHEDOP_yield);
+            for (uint64_t end = rdtsc() + i % 2 * 2000000; rdtsc() < end;)
+                ;
+        },
+        {
+            bare(event_channel_op, EVTCHNOP_send, &send);
+            bare(sched_op, SCHEDOP_yield);
+        },
+        c.data->upcalls == turns + 1 ? c.data->stamp : ~0UL);
+    tell("event to another domain", least, 1);
+    c.data->yields = 1;
+    bare(event_channel_op, EVTCHNOP_send, &send);
+    bare(sched_op, SCHEDOP_yield);
+    least = LEAST_TO(SAMPLES, turns = c.data->turns, bare(sched_op, SCHEDOP_yield),
+                     c.data->turns == turns + 1 ? rdtsc() : ~0UL);
+    tell("switch to another domain", least, 2);
+    c.data->yields = 0;
+    child_end(&c);
+}
+
+/* What is not free any more and not theirs either, of domains that wait for events. */
+static void idle_domains(void)
+{
+    static struct child c[NR_IDLE];
+    uint64_t before, after;
+
+    if (counting)
+        return;
+    child_start(&c[0]);
+    child_end(&c[0]);
+    before = free_pages();
+    for (unsigned int n = 0; n < NR_IDLE; n++)
+        child_start(&c[n]);
+    for (unsigned int n = 0; n < NR_IDLE; n++)
+        bare(sched_op, SCHEDOP_yield);
+    after = free_pages();
+    for (unsigned int n = 0; n < NR_IDLE; n++)
+        child_end(&c[n]);
+    kprint("BENCH kept idle domain %lu\n",
+           (before - after - (uint64_t)NR_IDLE * CHILD_PAGES) * (PAGE_BYTES / 1024) / NR_IDLE);
+}
+
 static void console(void)
 {
     static const char text[] __attribute__((aligned(64))) =
@@ -495,6 +591,9 @@ static const struct group {
     { "memory", memory },
     { "console", console },
     { "grants", grants },
+    { "creation", creation },
+    { "switches", switches },
+    { "idle_domains", idle_domains },
 };
 
 /* Without arguments all groups, else those named. */

@@ -10,7 +10,14 @@ RELEASE := $(BUILD)/release
 $(RT)/bench_stubs.o: tests/bench/stubs.S xen-like/xen-like.mk | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(RT_CPPFLAGS) -D__ASSEMBLY__ -c -o $@ $<
-$(RT)/rt_bench.pass1 $(RT)/rt_bench.elf: $(RT)/bench_stubs.o
+$(RT)/rt_bench.pass1 $(RT)/rt_bench.elf: $(RT)/bench_stubs.o $(RT)/bench_child.o
+$(RT)/rt_growth.pass1 $(RT)/rt_growth.elf: $(RT)/bench_child.o
+
+# Second domains.
+$(RT)/bench_child.o: tests/bench/child.c xen-like/xen-like.mk $(NEWLIB)/stamp | $(BUILD)/include
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -DKERNEL_NAME='"rt_bench"' -c -o $@ $<
+-include $(RT)/bench_child.d
 
 $(RELEASE)/xen-like.gz: FORCE
 	+$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) DEBUG=n BUILD=$(RELEASE) $@

@@ -1,7 +1,7 @@
 /*
  * How the cost of operations grows: the same operation over 1 to 1,000 event channels, over the timers
- * of 63 other vCPUs (all that the ABI gives a domain: a singleshot and a poll's timeout for each), and
- * with the number of entries it has to look at. One tick of the TSC is one instruction (-icount).
+ * of 63 other vCPUs (all that the ABI gives a domain: a singleshot and a poll's timeout for each), beside
+ * 1 to 200 domains, and with the number of entries it has to look at. One tick of the TSC is one instruction (-icount).
  *
  * The console has a line "GROWTH n figure operation" for each; growth.awk says what is linear.
  */
@@ -20,10 +20,13 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
+#include "child.h"
+
 #define SAMPLES 12
 #define NR_ENTRIES 512u
 #define NR_CHANNELS 1000u
 #define NR_VCPUS 64u
+#define NR_DOMAINS 200u
 #define FAR_NS (1ULL << 50) /* thirteen days */
 
 static inline uint64_t rdtsc(void)
@@ -58,8 +61,9 @@ static inline long bare4(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64
 
 static uint64_t empty; /* what an empty measurement costs */
 
-/* The smallest of SAMPLES figures for op, with prepare before each, unmeasured. i counts them. */
-#define LEAST(prepare, op)                           \
+/* The smallest of SAMPLES figures for op, with prepare before each, unmeasured, and the TSC at its end. i
+ * counts them. */
+#define LEAST_TO(prepare, op, end)                   \
     ({                                               \
         uint64_t least_ = ~0UL;                      \
         for (unsigned int i = 0; i < SAMPLES; i++) { \
@@ -67,12 +71,13 @@ static uint64_t empty; /* what an empty measurement costs */
             prepare;                                 \
             from_ = rdtsc();                         \
             op;                                      \
-            took_ = rdtsc() - from_;                 \
+            took_ = (end)-from_;                     \
             if (took_ < least_)                      \
                 least_ = took_;                      \
         }                                            \
         least_;                                      \
     })
+#define LEAST(prepare, op) LEAST_TO(prepare, op, rdtsc())
 #define GROWTH(name, n, prepare, op) \
     kprint("GROWTH %u %lu %s\n", n, LEAST(prepare, op) - empty, name)
 #define NOTHING (void)0
@@ -306,12 +311,75 @@ static void frames(void)
     }
 }
 
+/* ---- other domains, which wait for events ---- */
+
+static xen_pfn_t *small(void)
+{
+    static xen_pfn_t list[CHILD_PAGES];
+
+    for (unsigned int i = 0; i < CHILD_PAGES; i++)
+        list[i] = i;
+    return list;
+}
+
+/* With n domains, the last of which is c. How an event and a switch are measured: see bench.c. */
+static void measure_domains(unsigned int n, struct child *c)
+{
+    struct evtchn_send send = { .port = c->port };
+    volatile uint64_t *stamp = &c->data->stamp, *turns = &c->data->turns;
+    uint64_t least, before;
+    domid_t id = 0;
+
+    GROWTH("domain: empty hypercall", n, NOTHING, bare(xen_version, 0));
+    least = LEAST_TO(
+        {
+            for (unsigned int k = 0; k < 4; k++)
+                bare(sched_op, SCHEDOP_yield);
+            for (uint64_t end = rdtsc() + i % 2 * 2000000; rdtsc() < end;)
+                ;
+            *stamp = 0;
+        },
+        {
+            bare(event_channel_op, EVTCHNOP_send, &send);
+            bare(sched_op, SCHEDOP_yield);
+        },
+        *stamp ? *stamp : ~0UL);
+    kprint("GROWTH %u %lu domain: event to another\n", n, least - empty);
+    c->data->yields = 1;
+    bare(event_channel_op, EVTCHNOP_send, &send);
+    bare(sched_op, SCHEDOP_yield);
+    least = LEAST_TO(before = *turns, bare(sched_op, SCHEDOP_yield),
+                     *turns == before + 1 ? rdtsc() : ~0UL);
+    kprint("GROWTH %u %lu domain: switch to another\n", n, (least - empty) / 2);
+    c->data->yields = 0;
+    bare(sched_op, SCHEDOP_yield);
+    GROWTH("domain: creation", n, if (i) domain_end(id), id = domain_make(small(), CHILD_PAGES));
+    domain_end(id);
+    GROWTH("domain: destruction", n, id = domain_make(small(), CHILD_PAGES), domain_end(id));
+}
+
+static void domains(void)
+{
+    static struct child children[NR_DOMAINS];
+    unsigned int nr = 0;
+
+    for (unsigned int n = 1; n <= NR_DOMAINS; n = n == 1 ? 25 : n + 25) {
+        for (; nr < n; nr++)
+            child_start(&children[nr]);
+        for (unsigned int k = 0; k < 2 * n; k++)
+            bare(sched_op, SCHEDOP_yield);
+        measure_domains(n, &children[n - 1]);
+    }
+    while (nr--)
+        child_end(&children[nr]);
+}
+
 static const struct group {
     const char *name;
     void (*run)(void);
 } groups[] = {
     { "channels", channels }, { "pins", pins },     { "updates", updates },
-    { "frames", frames },     { "timers", timers },
+    { "frames", frames },     { "timers", timers }, { "domains", domains },
 };
 
 /* Without arguments all groups, else those named. */

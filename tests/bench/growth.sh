@@ -72,6 +72,7 @@ picture() { # WORD TITLE AXIS
 }
 picture 'event channel' 'Cost over open event channels' 'event channels'
 picture timer 'Cost over timers that run' 'timers of other vCPUs'
+picture domain 'Cost beside other domains, which wait for events' 'domains'
 picture entries 'Cost over the number of entries' 'entries'
 picture boot "From entry to domain 0's first instruction, timed waits apart" 'memory, MiB'
 

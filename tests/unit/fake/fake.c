@@ -78,11 +78,15 @@ void fake_ram_create(uint64_t nr_frames)
 
 void fake_cpu(unsigned int id) { fake_pcpu = &cpus[id]; }
 
+extern struct domain *domain_by_id[DOMID_FIRST_RESERVED] __attribute__((weak)); /* memory/frame.c */
+
 struct domain *fake_domain(domid_t id, unsigned int nr_vcpus)
 {
     struct domain *d = calloc(1, sizeof(*d));
 
     d->domain_id = id;
+    if (domain_by_id && id < DOMID_FIRST_RESERVED)
+        domain_by_id[id] = d;
     d->max_vcpus = nr_vcpus;
     d->refs = 1;
     d->max_pages = ~0ULL;
