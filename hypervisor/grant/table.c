@@ -252,6 +252,13 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
     return 0;
 }
 
+/* The same for what nobody is in a hurry with: one copy of the code. */
+static noinline long list_rare(uint32_t cmd, uint64_t list, uint32_t count, uint32_t size,
+                               uint32_t out, grant_list_fn *fn)
+{
+    return list_do(cmd, list, count, size, out, fn);
+}
+
 /* One structure, never a list; copied back unless the call is made again. */
 #define ONE(name)                                                                      \
     ({                                                                                 \
@@ -264,8 +271,8 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
             rc_ = -EFAULT;                                                             \
         rc_;                                                                           \
     })
-#define LIST(name, out, fn) \
-    list_do((uint32_t)cmd, list, (uint32_t)count, sizeof(struct gnttab_##name), out, fn)
+#define LIST(how, name, out, fn) \
+    how((uint32_t)cmd, list, (uint32_t)count, sizeof(struct gnttab_##name), out, fn)
 
 /**
  * HYPERVISOR_grant_table_op: a list of `count` structures of one operation. Each has its own status
@@ -282,12 +289,12 @@ long hc_grant_table_op(uint64_t cmd, uint64_t list, uint64_t count, uint64_t a4,
     if ((int32_t)count < 0)
         return -EINVAL;
     switch ((uint32_t)cmd) {
-    case GNTTABOP_map_grant_ref: return LIST(map_grant_ref, 16, grant_map_list);
-    case GNTTABOP_unmap_grant_ref: return LIST(unmap_grant_ref, 8, grant_unmap_list);
+    case GNTTABOP_map_grant_ref: return LIST(list_do, map_grant_ref, 16, grant_map_list);
+    case GNTTABOP_unmap_grant_ref: return LIST(list_do, unmap_grant_ref, 8, grant_unmap_list);
     case GNTTABOP_unmap_and_replace:
-        return LIST(unmap_and_replace, 8, grant_unmap_and_replace_list);
-    case GNTTABOP_copy: return LIST(copy, 8, grant_copy_list);
-    case GNTTABOP_swap_grant_ref: return LIST(swap_grant_ref, 4, grant_swap_list);
+        return LIST(list_rare, unmap_and_replace, 8, grant_unmap_and_replace_list);
+    case GNTTABOP_copy: return LIST(list_do, copy, 8, grant_copy_list);
+    case GNTTABOP_swap_grant_ref: return LIST(list_rare, swap_grant_ref, 4, grant_swap_list);
     case GNTTABOP_setup_table: return ONE(setup_table);
     case GNTTABOP_query_size: return ONE(query_size);
     case GNTTABOP_get_version: return ONE(get_version);
