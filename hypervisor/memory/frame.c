@@ -173,7 +173,7 @@ noinline void page_free(struct page_info *pg)
 }
 
 /* Take the owner's reference on frame i, to be put; false: it was gone. */
-static bool take_allocated_locked(struct domain *d, uint32_t i)
+static noinline bool take_allocated_locked(struct domain *d, uint32_t i)
 {
     if (!(atomic_fetch_and(&frame_table[i].count_info, ~PGC_ALLOCATED) & PGC_ALLOCATED))
         return false;
