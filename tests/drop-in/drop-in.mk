@@ -54,7 +54,9 @@ test-drop-in-all:
 	+$(Q)for store in c ocaml; do for cpus in 1 2; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=full STORE=$$store CPUS=$$cpus || exit 1; \
 	done; done
-	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=cycles
+	+$(Q)for job in cycles managers; do \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=$$job || exit 1; \
+	done
 
 # The package on an installed host: dom0-tools/debian-host/.
 INSTALLED := $(BUILD)/installed
