@@ -1,8 +1,9 @@
 #!/bin/bash
 # Boot Debian's Xen host in QEMU, let it run a job, say step by step how it went.
-#   usage: exercise.sh [-c CPUS] [-s c|ocaml] [-j JOB] [-t SECONDS] -l LOG ISO ROOT
+#   usage: exercise.sh [-b] [-c CPUS] [-s c|ocaml] [-j JOB] [-t SECONDS] -l LOG ISO ROOT
 # ISO: of mkiso.sh -t.  ROOT: the control domain's disk, which is not changed.
-# -j: full, short, or the path of a script to be sourced by host/init (host/lib.sh has its helpers).
+# -b: the hypervisor starts a second domain, b1.
+# -j: a name of host/jobs, or the path of a script to be sourced by host/init (host/lib.sh has its helpers).
 # Environment: DROP_IN_CPU (QEMU's model), DROP_IN_MEMORY (MiB), DROP_IN_XEN and DROP_IN_LINUX (more
 # for the command lines), DROP_IN_QEMU (more arguments).
 # Exit status: 0 if the job came to its end without a failed step.
@@ -10,9 +11,10 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stamp.sh"
-cpus=1 store=c job=full seconds=1200 log=''
-while getopts c:s:j:t:l: option; do
+cpus=1 store=c job=full seconds=1200 log='' kernel=none ramdisk=none # of b1
+while getopts bc:s:j:t:l: option; do
     case $option in
+    b) kernel=vmlinux ramdisk=guest-ramdisk.gz ;;
     c) cpus=$OPTARG ;;
     s) store=$OPTARG ;;
     j) job=$OPTARG ;;
@@ -52,6 +54,8 @@ fi
 linux+=" drop-in.job=$job ${DROP_IN_LINUX:-}"
 choice="type=2,manufacturer=xen-like-test,product=vmlinux,version=${xen//,/,,}"
 machine+=(-smbios "$choice,serial=${linux//,/,,},asset=ramdisk.gz,location=none")
+module="domain=b1 memory=128M vcpus=2 -- console=hvc0 loglevel=4"
+machine+=(-smbios "type=3,manufacturer=$kernel,version=$module,serial=$ramdisk,asset=ramdisk-of=b1")
 # shellcheck disable=SC2206  # a list of words by intent
 machine+=(${DROP_IN_QEMU:-})
 

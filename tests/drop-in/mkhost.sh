@@ -6,6 +6,7 @@
 # Leaves in OUT:
 #   vmlinux       the control domain's kernel, unpacked to ELF
 #   ramdisk.gz    its ramdisk, which mounts the disk
+#   guest-ramdisk.gz  a guest's
 #   root.img      its root file system (ext4, to be a virtio-blk disk), with the guest's kernel in it
 #   stamp         written last
 # Needs root (or sudo): files have owners. Nothing is installed or mounted here but what mmdebstrap
@@ -102,6 +103,7 @@ mkramdisk "$root/drop-in/guest-ramdisk.gz" "$source/guest-init" "${frontends[@]}
 cp "$all/boot/vmlinuz-$version" "$root/drop-in/vmlinuz"
 "$system/extract-vmlinux.sh" "$root/drop-in/vmlinuz" >"$root/drop-in/vmlinux"
 cp "$root/drop-in/vmlinux" "$out/vmlinux"
+cp "$root/drop-in/guest-ramdisk.gz" "$out/guest-ramdisk.gz"
 
 # Without maintainer scripts there are no alternatives (awk, which); BusyBox fills the gaps.
 for name in $("$all/bin/busybox" --list); do
