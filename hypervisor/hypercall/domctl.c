@@ -407,10 +407,11 @@ static bool iomem_ro_meets(const struct domain *d, uint64_t first, uint64_t last
     return false;
 }
 
-/* The ranges are disjoint. Both may be looked at meanwhile: no more is seen than was or will be in. */
+/* Both may be looked at meanwhile: no more is seen than was or will be in, and no less if it only ends elsewhere. */
 static void iomem_set(struct mfn_range *r, uint64_t first, uint64_t last)
 {
-    WRITE_ONCE(r->first, ~0ULL);
+    if (r->first != first)
+        WRITE_ONCE(r->first, ~0ULL);
     atomic_thread_fence(memory_order_seq_cst);
     WRITE_ONCE(r->last, last);
     atomic_thread_fence(memory_order_seq_cst);

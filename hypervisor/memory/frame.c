@@ -64,8 +64,13 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
         if (mfn_x(m) == mfn_x(INVALID_MFN))
             break;
         for (uint64_t i = 0; i < 1ULL << got; i++) {
+            uint64_t pfn = list[done + (i >> order)];
+
             arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
-            m2p_set(_mfn(mfn_x(m) + i), list[done + (i >> order)] + (i & ((1ULL << order) - 1)));
+            if (pfn != INVALID_M2P_ENTRY)
+                pfn += i & ((1ULL << order) - 1);
+            m2p_set(_mfn(mfn_x(m) + i),
+                    pfn); /* now: once d has it it may be another's at any time */
         }
         if (domain_assign_pages(d, m, 1ULL << got)) {
             m2p_forget(m, 1ULL << got);
@@ -80,14 +85,13 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
 
 int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out)
 {
-    uint64_t first = 0;
+    uint64_t first = INVALID_M2P_ENTRY;
 
     if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages)
         return -E2BIG;
     if (domain_populate(d, order, addr_bits, &first, 1) == 0)
         return -ENOMEM;
     *out = _mfn(first);
-    m2p_forget(*out, 1ULL << order);
     return 0;
 }
 

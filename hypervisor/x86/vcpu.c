@@ -37,6 +37,39 @@ static void left(const struct vcpu *old)
     atomic_fetch_and(&old->domain->dirty_cpus, ~(1ULL << this_pcpu()->id));
 }
 
+/* What this CPU shows of descriptor tables: pages without a frame are holes. */
+struct window {
+    unsigned int first, pages; /* in the CPU's area */
+    pte_t hole;
+    uint8_t used[NR_CPUS]; /* so many pages may not be holes, and one more; 0: nobody knows */
+};
+
+static void load_window(struct window *w, const mfn_t *frames, unsigned int nr_ents)
+{
+    static pte_t *areas[NR_CPUS]; /* one page table has all of an area */
+    uint32_t id = this_pcpu()->id;
+    unsigned int nr = DIV_ROUND_UP(nr_ents, 512u), end = w->used[id] ? w->used[id] - 1u : w->pages;
+    pte_t *slot;
+
+    if (unlikely(areas[id] == NULL))
+        areas[id] = hv_entry(CPU_AREA(id), 1, 0);
+    w->used[id] = (uint8_t)(nr + 1);
+    slot = areas[id] + w->first;
+    for (unsigned int i = 0; i < MAX(nr, end); i++, slot++) {
+        pte_t e = w->hole;
+
+        if (i < nr && mfn_x(frames[i]) != mfn_x(INVALID_MFN))
+            e = pte_make(mfn_x(frames[i]), PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
+        if (*slot == e)
+            continue;
+        *slot = e;
+        arch_flush_tlb_page_local(CPU_AREA(id) + (w->first + i) * PAGE_SIZE);
+    }
+}
+
+static struct window gdt = { .first = CPU_AREA_PAGE_GDT, .pages = FIRST_RESERVED_GDT_PAGE };
+static struct window ldt = { .first = CPU_AREA_PAGE_LDT, .pages = NR_LDT_FRAMES };
+
 void vcpu_unload_here(void)
 {
     unsigned long flags = arch_irq_save();
@@ -47,6 +80,10 @@ void vcpu_unload_here(void)
         fpu_switch(v, NULL);
         load_root(virt_to_maddr(hv_root), NULL);
         left(v);
+        /* its frames may be another's soon, and guests' roots show the window (Meltdown) */
+        load_window(&gdt, NULL, 0);
+        load_window(&ldt, NULL, 0);
+        cpu_load_ldt(0);
         atomic_store(&loaded[c->id], NULL);
     }
     arch_irq_restore(flags);
@@ -87,40 +124,9 @@ void arch_vcpu_roots_changed(struct vcpu *v)
         arch_irq_restore(flags);
 }
 
-/* What this CPU shows of descriptor tables: pages without a frame are holes. */
-struct window {
-    unsigned int first, pages; /* in the CPU's area */
-    pte_t hole;
-    uint8_t used[NR_CPUS]; /* so many pages may not be holes, and one more; 0: nobody knows */
-};
-
-static void load_window(struct window *w, const mfn_t *frames, unsigned int nr_ents)
-{
-    static pte_t *areas[NR_CPUS]; /* one page table has all of an area */
-    uint32_t id = this_pcpu()->id;
-    unsigned int nr = DIV_ROUND_UP(nr_ents, 512u), end = w->used[id] ? w->used[id] - 1u : w->pages;
-    pte_t *slot;
-
-    if (unlikely(areas[id] == NULL))
-        areas[id] = hv_entry(CPU_AREA(id), 1, 0);
-    w->used[id] = (uint8_t)(nr + 1);
-    slot = areas[id] + w->first;
-    for (unsigned int i = 0; i < MAX(nr, end); i++, slot++) {
-        pte_t e = w->hole;
-
-        if (i < nr && mfn_x(frames[i]) != mfn_x(INVALID_MFN))
-            e = pte_make(mfn_x(frames[i]), PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX);
-        if (*slot == e)
-            continue;
-        *slot = e;
-        arch_flush_tlb_page_local(CPU_AREA(id) + (w->first + i) * PAGE_SIZE);
-    }
-}
-
 void arch_vcpu_gdt_changed(struct vcpu *v)
 {
     static const uint8_t null_descriptors[PAGE_SIZE] __attribute__((aligned(4096))); /* #GP */
-    static struct window gdt = { .first = CPU_AREA_PAGE_GDT, .pages = FIRST_RESERVED_GDT_PAGE };
 
     if (v != current)
         return;
@@ -131,8 +137,6 @@ void arch_vcpu_gdt_changed(struct vcpu *v)
 
 void arch_vcpu_ldt_changed(struct vcpu *v)
 {
-    static struct window ldt = { .first = CPU_AREA_PAGE_LDT, .pages = NR_LDT_FRAMES };
-
     if (v != current)
         return;
     load_window(&ldt, v->arch.ldt_frames, v->arch.nr_ldt_ents);

@@ -281,6 +281,23 @@ static void test_populate_takes_what_is_there(void)
     teardown();
 }
 
+/* From the moment that they are the domain's nobody here writes to their entries. */
+static void test_frames_without_a_pfn_have_none_from_the_start(void)
+{
+    uint64_t list = INVALID_M2P_ENTRY;
+    mfn_t m;
+
+    setup();
+    d->max_pages = 16;
+    CU_ASSERT_EQUAL(domain_populate(d, 2, 0, &list, 1), 1);
+    for (uint64_t i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(m2p_get(_mfn(list + i)), INVALID_M2P_ENTRY);
+    CU_ASSERT_EQUAL(domain_alloc_pages(d, 1, 0, &m), 0);
+    CU_ASSERT_EQUAL(m2p_get(m), INVALID_M2P_ENTRY);
+    CU_ASSERT_EQUAL(m2p_get(_mfn(mfn_x(m) + 1)), INVALID_M2P_ENTRY);
+    teardown();
+}
+
 static void test_steal_and_assign(void)
 {
     mfn_t m;
@@ -497,6 +514,7 @@ int main(void)
     CU_ADD_TEST(s, test_some_of_a_block);
     CU_ADD_TEST(s, test_populate);
     CU_ADD_TEST(s, test_populate_takes_what_is_there);
+    CU_ADD_TEST(s, test_frames_without_a_pfn_have_none_from_the_start);
     CU_ADD_TEST(s, test_steal_and_assign);
     CU_ADD_TEST(s, test_a_freed_frame_is_flushed_from_tlbs_before_it_is_used_again);
     CU_ADD_TEST(s, test_an_uncached_frame_is_flushed_when_freed);
