@@ -70,7 +70,7 @@ static void map_or_steal(unsigned int me)
 /* ---- XSA-217: it is given away and comes back as something else, and a TLB still has it ---- */
 
 enum { IDLE, TOUCH, WRITE_ON, END };
-static uint64_t state, touched;
+static uint64_t state, touched, tries[MAX_VCPUS];
 
 static void write_through(unsigned int me)
 {
@@ -79,11 +79,19 @@ static void write_through(unsigned int me)
     while (LOAD(state) != END) {
         uint64_t now = LOAD(state);
 
+        ADD(tries[me], 1);
         if (now == IDLE)
             yield();
         else if (try_write64(at, 0xbad0UL))
             ADD(*(now == TOUCH ? &touched : &hits), 1);
     }
+}
+
+/* What they wrote before the flush has been counted. */
+static void await_hits(void)
+{
+    for (unsigned int v = 1; v < nr_vcpus; v++)
+        CHECK(wait_until(&tries[v], LOAD(tries[v]) + 2));
 }
 
 /* The victim is written through SCRATCH by others, loses its entry without a flush, goes and comes. */
@@ -115,6 +123,7 @@ static void one_round(void)
             break;
     }
     if (n < 64 && list[n] == mfn) {
+        await_hits();
         before = LOAD(hits);
         came_back++;
         if (on_xen()) /* it does not clear what a domain gave back itself */
