@@ -81,8 +81,8 @@ void vcpu_unload_here(void)
         load_root(virt_to_maddr(hv_root), NULL);
         left(v);
         /* its frames may be another's soon, and guests' roots show the window (Meltdown) */
-        load_window(&gdt, NULL, 0);
-        load_window(&ldt, NULL, 0);
+        load_window(&gdt, v->arch.gdt_frames, 0);
+        load_window(&ldt, v->arch.ldt_frames, 0);
         cpu_load_ldt(0);
         atomic_store(&loaded[c->id], NULL);
     }
