@@ -69,8 +69,8 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
             arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
             if (pfn != INVALID_M2P_ENTRY)
                 pfn += i & ((1ULL << order) - 1);
-            m2p_set(_mfn(mfn_x(m) + i),
-                    pfn); /* now: once d has it it may be another's at any time */
+            /* not later: once d has the frame it may become another's at any time */
+            m2p_set(_mfn(mfn_x(m) + i), pfn);
         }
         if (domain_assign_pages(d, m, 1ULL << got)) {
             m2p_forget(m, 1ULL << got);

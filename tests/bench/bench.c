@@ -27,6 +27,7 @@
 #include <xen/version.h>
 
 #include "child.h"
+#include "must.h"
 
 #define SAMPLES 60
 #define NR_ENTRIES 512u
@@ -109,13 +110,6 @@ static void tell(const char *name, uint64_t least, unsigned int per)
 #define LEAST(prepare, op) LEAST_TO(SAMPLES, prepare, op, rdtsc())
 #define BENCH(name, per, prepare, op) tell(name, LEAST(prepare, op), per)
 #define NOTHING (void)0
-#define MUST(rc)                                                            \
-    do {                                                                    \
-        long rc_ = (rc);                                                    \
-        if (rc_ < 0)                                                        \
-            verdict_failure("line %d: %s answers %ld", __LINE__, #rc, rc_); \
-    } while (0)
-
 /* ---- hypercalls ---- */
 
 static struct multicall_entry calls[32] __attribute__((aligned(4096)));

@@ -1,5 +1,6 @@
 #define __XEN_TOOLS__ 1 /* for domctl.h and sysctl.h */
 #include "child.h"
+#include "must.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,13 +14,6 @@
 #include <xen/sched.h>
 #include <xen/sysctl.h>
 #include <xen/vcpu.h>
-
-#define MUST(rc)                                                            \
-    do {                                                                    \
-        long rc_ = (rc);                                                    \
-        if (rc_ < 0)                                                        \
-            verdict_failure("line %d: %s answers %ld", __LINE__, #rc, rc_); \
-    } while (0)
 
 /* The child's pages, seen by it from VIRT_BASE on; behind them is shared_info. */
 enum { CODE, L1, L2, L3, L4, STACK, DATA };

@@ -21,6 +21,7 @@
 #include <xen/vcpu.h>
 
 #include "child.h"
+#include "must.h"
 
 #define SAMPLES 12
 #define NR_ENTRIES 512u
@@ -51,13 +52,6 @@ static inline long bare4(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64
 #define BARE_(nr, a, b, c, d, ...) \
     bare4(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d))
 #define bare(name, ...) BARE_(__HYPERVISOR_##name, __VA_ARGS__, 0, 0, 0, 0, 0)
-
-#define MUST(rc)                                                            \
-    do {                                                                    \
-        long rc_ = (rc);                                                    \
-        if (rc_ < 0)                                                        \
-            verdict_failure("line %d: %s answers %ld", __LINE__, #rc, rc_); \
-    } while (0)
 
 static uint64_t empty; /* what an empty measurement costs */
 
