@@ -7,8 +7,21 @@
 #include "lib/pcpu.h"
 
 /* THE lock order: a CPU takes locks left to right. Two of one level: spin_lock_pair(). */
-enum { L_DOMLIST, L_DOMAIN, L_PAGE, L_GRANT, L_EVENT, L_PIRQ, L_IRQ };
-enum { L_FIFO = L_IRQ + 1, L_SCHED, L_TIMER, L_IO, L_HEAP, L_CONSOLE };
+enum {
+    L_DOMLIST,
+    L_DOMAIN,
+    L_PAGE,
+    L_GRANT,
+    L_EVENT,
+    L_PIRQ,
+    L_IRQ,
+    L_FIFO,
+    L_SCHED,
+    L_TIMER,
+    L_IO,
+    L_HEAP,
+    L_CONSOLE
+};
 
 /* Not taken in interrupts, so they may be taken with interrupts on; all others may not. */
 #define LOCKS_WITH_INTERRUPTS \
