@@ -26,6 +26,7 @@ count: $(BUILD)/xen-like.gz
 	@n=$$(cat $(HV_FILES) | sed -f tests/strip-comments.sed | grep -c '[^[:space:]]'); \
 	z=$$(stat -c %s $(BUILD)/xen-like.gz); \
 	echo "hypervisor: $$n code lines (limit $(HV_LINES_MAX)), $(BUILD)/xen-like.gz: $$z bytes (limit $(HV_GZ_MAX))"; \
+	test $$n -lt $(HV_LINES_MAX) && test $$z -lt $(HV_GZ_MAX)
 
 # Asserts on and off, gcc and clang: all build without a warning.
 variants:
