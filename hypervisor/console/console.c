@@ -355,8 +355,7 @@ static long console_write(uint64_t count, uint64_t buffer)
         count -= len;
         buffer += len;
         if (full || (count && hypercall_preempt_check()))
-            return hypercall_continue(__HYPERVISOR_console_io, 3,
-                                      (uint64_t[]){ CONSOLEIO_write, count, buffer });
+            return hypercall_continue(3, (uint64_t[]){ CONSOLEIO_write, count, buffer });
     }
     return 0;
 }

@@ -34,6 +34,18 @@ int policy_check(const struct domain *caller, const struct domain *target, enum 
     return target && what != RIGHT_INFO && (target->roles & ~caller->roles) ? -EPERM : 0;
 }
 
+int domain_get_for(struct domain *caller, domid_t id, enum right what, struct domain **out)
+{
+    struct domain *d = *out = domain_get_by_id(caller, id);
+    int rc = d ? policy_check(caller, d, what) : -ESRCH;
+
+    if (d && rc) {
+        domain_put(d);
+        *out = NULL;
+    }
+    return rc;
+}
+
 int policy_check_roles(const struct domain *caller, uint32_t roles)
 {
     if (roles & ~ROLES_ALL)

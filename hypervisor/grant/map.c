@@ -130,17 +130,15 @@ void grant_map_list(struct domain *d, void *ops, unsigned int n)
 
 /* A list being done. Rule 13: mappings that are gone end their use of the grant after one flush for all. */
 struct unmapping {
-    struct domain *d;
     bool flush; /* a page-table entry was removed */
     unsigned int n;
     struct mapping gone[GRANT_BATCH];
 };
 
 /* What there may be at host and dev (0: leave that); if new_va, the entry there moves to host. */
-static int unmap_one(struct unmapping *u, grant_handle_t handle, uint64_t host, uint64_t dev,
-                     const uint64_t *new_va)
+static int unmap_one(struct domain *d, struct unmapping *u, grant_handle_t handle, uint64_t host,
+                     uint64_t dev, const uint64_t *new_va)
 {
-    struct domain *d = u->d;
     struct mapping *m = mapping_find(d, handle);
     uint64_t mfn;
 
@@ -178,37 +176,34 @@ static void flush_mapper(struct domain *d)
     tlb_flush_since(atomic_load(&d->dirty_cpus), atomic_load(&arch_tlb_clock));
 }
 
-static void unmapping_begin(struct unmapping *u, struct domain *d)
+/* Both structures look alike but for what the second address is: of the device, or of the new entry. */
+#define UNMAP(f) offsetof(struct gnttab_unmap_grant_ref, f)
+#define REPLACE(f) offsetof(struct gnttab_unmap_and_replace, f)
+_Static_assert(UNMAP(dev_bus_addr) == REPLACE(new_addr) && UNMAP(status) == REPLACE(status), "ABI");
+static hot_inline void unmap_list(struct domain *d, void *ops, unsigned int n, bool replace)
 {
-    u->d = d;
-    u->flush = false;
-    u->n = 0;
-    spin_lock(&d->mmu_lock);
-}
+    struct gnttab_unmap_grant_ref *op = ops;
+    struct unmapping u;
 
-static void unmapping_end(struct unmapping *u)
-{
-    spin_unlock(&u->d->mmu_lock);
-    if (u->flush)
-        flush_mapper(u->d);
-    for (unsigned int i = 0; i < u->n; i++)
-        use_over(&u->gone[i]);
+    u.flush = false;
+    u.n = 0;
+    spin_lock(&d->mmu_lock);
+    for (; n--; op++)
+        op->status =
+            (int16_t)unmap_one(d, &u, op->handle, op->host_addr, replace ? 0 : op->dev_bus_addr,
+                               replace ? &op->dev_bus_addr : NULL);
+    spin_unlock(&d->mmu_lock);
+    if (u.flush)
+        flush_mapper(d);
+    for (unsigned int i = 0; i < u.n; i++)
+        use_over(&u.gone[i]);
 }
 
 /**
  * GNTTABOP_unmap_grant_ref: what handle has mapped at host_addr, dev_bus_addr or both (IN, 0: leave it).
  * GNTST_bad_handle; GNTST_bad_dev_addr; GNTST_general_error it is not at host_addr in that way.
  */
-void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
-{
-    struct unmapping u;
-    struct gnttab_unmap_grant_ref *op = ops;
-
-    unmapping_begin(&u, d);
-    for (; n--; op++)
-        op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, op->dev_bus_addr, NULL);
-    unmapping_end(&u);
-}
+void grant_unmap_list(struct domain *d, void *ops, unsigned int n) { unmap_list(d, ops, n, false); }
 
 /**
  * GNTTABOP_unmap_and_replace: the same, and the entry at host_addr becomes that of new_addr (IN, both
@@ -216,13 +211,7 @@ void grant_unmap_list(struct domain *d, void *ops, unsigned int n)
  */
 void grant_unmap_and_replace_list(struct domain *d, void *ops, unsigned int n)
 {
-    struct unmapping u;
-    struct gnttab_unmap_and_replace *op = ops;
-
-    unmapping_begin(&u, d);
-    for (; n--; op++)
-        op->status = (int16_t)unmap_one(&u, op->handle, op->host_addr, 0, &op->new_addr);
-    unmapping_end(&u);
+    unmap_list(d, ops, n, true);
 }
 
 /* ---- death and audit ---- */

@@ -99,14 +99,10 @@ void grant_domain_destroy(struct domain *d)
 /* The domain that a structure names, if the caller may act for it, with a reference; or GNTST_*. */
 static struct domain *table_of(struct domain *caller, domid_t id, int16_t *status)
 {
-    struct domain *d = domain_get_by_id(caller, id);
+    struct domain *d;
+    int rc = domain_get_for(caller, id, RIGHT_GRANTS, &d);
 
-    *status = d ? GNTST_okay : GNTST_bad_domain;
-    if (d && policy_check(caller, d, RIGHT_GRANTS)) {
-        domain_put(d);
-        *status = GNTST_permission_denied;
-        d = NULL;
-    }
+    *status = rc == 0 ? GNTST_okay : rc == -ESRCH ? GNTST_bad_domain : GNTST_permission_denied;
     return d;
 }
 
@@ -145,11 +141,11 @@ static long op_query_size(struct domain *caller, struct gnttab_query_size *op)
 /** GNTTABOP_get_version of dom (IN): always 1. -ESRCH, -EPERM. */
 static long op_get_version(struct domain *caller, struct gnttab_get_version *op)
 {
-    int16_t status;
-    struct domain *d = table_of(caller, op->dom, &status);
+    struct domain *d;
+    int rc = domain_get_for(caller, op->dom, RIGHT_GRANTS, &d);
 
-    if (d == NULL)
-        return status == GNTST_bad_domain ? -ESRCH : -EPERM;
+    if (rc)
+        return rc;
     op->version = 1;
     domain_put(d);
     return 0;
@@ -223,8 +219,7 @@ static hot_inline long list_do(uint32_t cmd, uint64_t list, uint32_t count, uint
         list += n * size;
         count -= n;
         if (count && hypercall_preempt_check())
-            return hypercall_continue(__HYPERVISOR_grant_table_op, 3,
-                                      (const uint64_t[]){ cmd, list, count });
+            return hypercall_continue(3, (const uint64_t[]){ cmd, list, count });
     }
     return 0;
 }

@@ -573,16 +573,11 @@ static long dispatch(const struct domctl_entry *e, struct xen_domctl *op)
 {
     const struct domain *caller = current->domain;
     struct domain *d = NULL;
-    long rc;
+    long rc = policy_check(caller, NULL, e->right);
 
-    if (policy_check(caller, NULL, e->right))
-        return -EPERM;
-    if (!(e->flags & NO_TARGET)) {
-        d = op->domain == DOMID_SELF ? NULL : domain_get_by_id(current->domain, op->domain);
-        if (d == NULL)
-            return -ESRCH;
-    }
-    rc = d ? policy_check(caller, d, e->right) : 0;
+    if (rc == 0 && !(e->flags & NO_TARGET))
+        rc = op->domain == DOMID_SELF ? -ESRCH
+                                      : domain_get_for(current->domain, op->domain, e->right, &d);
     if (rc == 0)
         rc = d == caller && (e->flags & (NOT_SELF | STOPPED)) ? -EINVAL : run(e, d, op);
     if (d)

@@ -26,18 +26,6 @@ static unsigned int max_order(void)
     return current->domain->is_privileged ? MAX_ORDER_PRIVILEGED : MAX_ORDER;
 }
 
-/* The domain with this id, referenced, if the caller has that right over it. */
-static long target_get(domid_t id, enum right what, struct domain **out)
-{
-    struct domain *d = domain_get_by_id(current->domain, id);
-    long rc = d ? policy_check(current->domain, d, what) : -ESRCH;
-
-    if (d && rc)
-        domain_put(d);
-    *out = d;
-    return rc;
-}
-
 /* ---- extents ---- */
 
 static guest_va_t extent_va(const struct xen_memory_reservation *r, uint64_t i)
@@ -180,7 +168,7 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
         i >= r.nr_extents || r.extent_order > max_order() ||
         (r.mem_flags & XENMEMF_populate_on_demand))
         return (long)i;
-    rc = target_get(r.domid, RIGHT_MEMORY, &d);
+    rc = domain_get_for(current->domain, r.domid, RIGHT_MEMORY, &d);
     if (rc)
         return i ? (long)i : rc;
     do {
@@ -192,8 +180,7 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
     } while (rc == n && i < r.nr_extents && !hypercall_preempt_check());
     domain_put(d);
     const uint64_t args[] = { i << MEMOP_EXTENT_SHIFT | cmd };
-    return rc == n && i < r.nr_extents ? hypercall_continue(__HYPERVISOR_memory_op, 1, args)
-                                       : (long)i;
+    return rc == n && i < r.nr_extents ? hypercall_continue(1, args) : (long)i;
 }
 
 /* Exchange in_per for out_per extents, the smallest numbers that come out even: all or nothing. */
@@ -251,7 +238,7 @@ static long op_exchange(guest_va_t arg)
         x.in.nr_extents << io != x.out.nr_extents << oo || x.nr_exchanged > x.in.nr_extents ||
         x.nr_exchanged % in_per || x.in.nr_extents % in_per || (bits && bits < oo + PAGE_SHIFT))
         return -EINVAL;
-    rc = target_get(x.in.domid, RIGHT_MEMORY, &d);
+    rc = domain_get_for(current->domain, x.in.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     while (rc == 0 && x.nr_exchanged < x.in.nr_extents) {
@@ -278,7 +265,7 @@ static long op_claim_pages(guest_va_t arg)
 
     if (rc == 0 && (gva_x(GVA_OF(r.extent_start)) || r.extent_order || r.mem_flags))
         rc = -EINVAL;
-    rc = rc ?: target_get(r.domid, RIGHT_CONTROL, &d);
+    rc = rc ?: domain_get_for(current->domain, r.domid, RIGHT_CONTROL, &d);
     if (rc)
         return rc;
     rc = domain_claim_pages(d, r.nr_extents);
@@ -293,7 +280,8 @@ static long op_about_domain(unsigned int cmd, guest_va_t arg)
     struct domain *d;
     domid_t id;
     uint64_t n;
-    long rc = copy_from_guest(&id, arg, sizeof(id)) ?: target_get(id, RIGHT_MEMORY, &d);
+    long rc = copy_from_guest(&id, arg, sizeof(id))
+                  ?: domain_get_for(current->domain, id, RIGHT_MEMORY, &d);
 
     if (rc)
         return rc;
@@ -339,7 +327,7 @@ static long op_acquire_resource(guest_va_t arg)
     uint32_t most;
     long rc = copy_from_guest(&r, arg, sizeof(r));
 
-    rc = rc ?: r.pad ? -EINVAL : target_get(r.domid, RIGHT_GRANTS, &d);
+    rc = rc ?: r.pad ? -EINVAL : domain_get_for(current->domain, r.domid, RIGHT_GRANTS, &d);
     if (rc)
         return rc;
     most = d->max_grant_frames;
@@ -357,20 +345,6 @@ static long op_acquire_resource(guest_va_t arg)
     return rc;
 }
 
-/** Nobody has virtual NUMA nodes. */
-static long op_get_vnumainfo(guest_va_t arg)
-{
-    struct xen_vnuma_topology_info info;
-    struct domain *d;
-    long rc = copy_from_guest(&info, arg, sizeof(info));
-
-    rc = rc ?: info.pad ? -EINVAL : target_get(info.domid, RIGHT_MEMORY, &d);
-    if (rc)
-        return rc;
-    domain_put(d);
-    return -EOPNOTSUPP;
-}
-
 /* ---- memory maps ---- */
 
 /**
@@ -386,7 +360,7 @@ static long op_set_memory_map(guest_va_t arg)
 
     if (rc == 0 && new.map.nr_entries > PAGE_SIZE / E820_BYTES)
         rc = -EINVAL;
-    rc = rc ?: target_get(new.domid, RIGHT_MEMORY, &d);
+    rc = rc ?: domain_get_for(current->domain, new.domid, RIGHT_MEMORY, &d);
     if (rc)
         return rc;
     map = alloc_page();
@@ -411,24 +385,21 @@ static long op_memory_map(guest_va_t arg)
 {
     struct domain *d = current->domain;
     struct xen_memory_map map;
-    uint8_t e[E820_BYTES];
-    bool none = false, more = true;
-    uint32_t n = 0;
+    uint8_t entries[PAGE_SIZE];
+    uint32_t nr;
 
     if (copy_from_guest(&map, arg, sizeof(map)))
         return -EFAULT;
-    while (more) { /* one at a time: no copy to a guest under a lock */
-        spin_lock(&d->lock);
-        none = d->nr_memory_map == 0;
-        more = n < MIN(map.nr_entries, d->nr_memory_map);
-        if (more)
-            memcpy(e, d->memory_map + n * E820_BYTES, E820_BYTES);
-        spin_unlock(&d->lock);
-        if (more && copy_to_guest(gva_index(GVA_OF(map.buffer), n, E820_BYTES), e, E820_BYTES))
-            return -EFAULT;
-        n += more;
-    }
-    return none ? -ENOSYS : copy_to_guest(arg, &n, sizeof(n));
+    spin_lock(&d->lock);
+    nr = d->nr_memory_map;
+    map.nr_entries = MIN(map.nr_entries, nr);
+    if (nr)
+        memcpy(entries, d->memory_map, map.nr_entries * E820_BYTES);
+    spin_unlock(&d->lock);
+    if (nr == 0)
+        return -ENOSYS;
+    return copy_to_guest(GVA_OF(map.buffer), entries, map.nr_entries * E820_BYTES)
+               ?: copy_to_guest(arg, &map.nr_entries, sizeof(map.nr_entries));
 }
 
 static long op_machine_memory_map(guest_va_t arg)
@@ -458,7 +429,7 @@ static long op_machine_memory_map(guest_va_t arg)
  * exchange, claim_pages, (set_)memory_map, machine_memory_map, acquire_resource: see there.
  * maximum_ram_page, machphys_mapping, machphys_mfn_list (see M2P_GFN): 0 or -EFAULT.
  * current_reservation, maximum_reservation, maximum_gpfn: pages, a pfn; -EFAULT, -ESRCH, -EPERM.
- * get_sharing_*_pages: 0, none is shared. get_vnumainfo: -EOPNOTSUPP, or what is wrong with it.
+ * get_sharing_*_pages: 0, none is shared. get_vnumainfo: -EOPNOTSUPP.
  * All others -ENOSYS: add_to_physmap and its kin, *_pod_target, sharing, paging, access are for guests with
  *   translated memory.
  */
@@ -481,7 +452,7 @@ long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t
     case XENMEM_memory_map: return op_memory_map(_gva(arg));
     case XENMEM_set_memory_map: return op_set_memory_map(_gva(arg));
     case XENMEM_acquire_resource: return op_acquire_resource(_gva(arg));
-    case XENMEM_get_vnumainfo: return op_get_vnumainfo(_gva(arg));
+    case XENMEM_get_vnumainfo: return -EOPNOTSUPP; /* nobody has virtual NUMA nodes */
     case XENMEM_get_sharing_freed_pages:
     case XENMEM_get_sharing_shared_pages: return 0;
     case XENMEM_machphys_mapping: return copy_to_guest(_gva(arg), &machphys, sizeof(machphys));

@@ -21,11 +21,12 @@ static long op_remote_shutdown(guest_va_t arg)
         return -EFAULT;
     if (policy_check(current->domain, NULL, RIGHT_CONTROL))
         return -EPERM;
-    d = domain_get_by_id(current->domain, op.domain_id);
-    if (d == NULL)
-        return -ESRCH;
-    rc = d == current->domain ? -EPERM : policy_check(current->domain, d, RIGHT_CONTROL);
-    if (rc == 0)
+    rc = domain_get_for(current->domain, op.domain_id, RIGHT_CONTROL, &d);
+    if (rc)
+        return rc;
+    if (d == current->domain)
+        rc = -EPERM;
+    else
         domain_shutdown(d, (uint8_t)op.reason);
     domain_put(d);
     return rc;

@@ -251,21 +251,17 @@ static long op_sched_id(struct xen_sysctl *s)
     return 0;
 }
 
-/* -ENOENT: there is pool 0 only. -EOPNOTSUPP: which is not to be changed. */
+/* -ENOENT: there is pool 0 only. -EOPNOTSUPP: and it is not to be changed. */
 static long op_cpupool(struct xen_sysctl *s)
 {
     struct xen_sysctl_cpupool_op *op = &s->u.cpupool_op;
 
     if (op->op == XEN_SYSCTL_CPUPOOL_OP_FREEINFO)
         return bitmap_out(&op->cpumap, 0);
-    if (op->op < XEN_SYSCTL_CPUPOOL_OP_CREATE || op->op > XEN_SYSCTL_CPUPOOL_OP_FREEINFO)
-        return -ENOSYS;
-    if (op->op == XEN_SYSCTL_CPUPOOL_OP_CREATE)
+    if (op->op != XEN_SYSCTL_CPUPOOL_OP_INFO)
         return -EOPNOTSUPP;
     if (op->cpupool_id)
         return -ENOENT;
-    if (op->op != XEN_SYSCTL_CPUPOOL_OP_INFO)
-        return -EOPNOTSUPP;
     op->sched_id = XEN_SCHEDULER_CREDIT2;
     op->n_dom = 0;
     for (struct domain *d = domain_next(NULL); d; d = domain_next(d))

@@ -35,7 +35,7 @@ struct continuation {
     unsigned int nr_args; /* 0: its own */
 };
 
-long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
+long hypercall_continue(unsigned int nr_args, const uint64_t *args)
 {
     struct continuation *c = this_pcpu()->multicall;
     struct cpu_user_regs *regs = arch_guest_regs();
@@ -116,6 +116,6 @@ long hc_multicall(uint64_t list, uint64_t nr, uint64_t a3, uint64_t a4, uint64_t
     }
     c->multicall = NULL;
     if (rc == -ERESTART)
-        return hypercall_continue(__HYPERVISOR_multicall, 2, (uint64_t[]){ list, left });
+        return hypercall_continue(2, (uint64_t[]){ list, left });
     return rc;
 }

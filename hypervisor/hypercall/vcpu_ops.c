@@ -37,7 +37,7 @@ long hc_set_trap_table(uint64_t list, uint64_t a2, uint64_t a3, uint64_t a4, uin
         traps[t.vector] = (struct guest_trap){ t.address, guest_selector(t.cs), t.flags & 7 };
         list += sizeof(t);
     }
-    return hypercall_continue(__HYPERVISOR_set_trap_table, 1, &list);
+    return hypercall_continue(1, &list);
 }
 
 /**

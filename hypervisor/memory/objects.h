@@ -219,6 +219,8 @@ int policy_check_roles(const struct domain *caller, uint32_t roles);
 
 /** The domain with this id, or NULL; takes a reference. DOMID_SELF is the caller's. */
 struct domain *domain_get_by_id(struct domain *caller, domid_t id);
+/** The same in *out, if caller may do that to it. 0; -ESRCH there is none, -EPERM: NULL. */
+int domain_get_for(struct domain *caller, domid_t id, enum right what, struct domain **out);
 static inline void domain_get(struct domain *d) { atomic_fetch_add(&d->refs, 1); }
 /** Drop a reference; the last one frees the domain's structures. */
 void domain_put(struct domain *d);

@@ -13,7 +13,6 @@ static struct domain io_owner = { .domain_id = DOMID_IO }, xen_owner = { .domain
 int foreign_get(domid_t id, struct domain **out)
 {
     struct domain *caller = current->domain;
-    int rc;
 
     *out = id == DOMID_IO ? &io_owner : id == DOMID_XEN ? &xen_owner : caller;
     if (id == DOMID_IO)
@@ -22,13 +21,7 @@ int foreign_get(domid_t id, struct domain **out)
         return policy_check(caller, NULL, RIGHT_MACHINE);
     if (id == DOMID_SELF)
         return 0;
-    *out = id == caller->domain_id ? NULL : domain_get_by_id(caller, id);
-    if (*out == NULL)
-        return -ESRCH;
-    rc = policy_check(caller, *out, RIGHT_MEMORY);
-    if (rc)
-        domain_put(*out);
-    return rc;
+    return id == caller->domain_id ? -ESRCH : domain_get_for(caller, id, RIGHT_MEMORY, out);
 }
 
 void foreign_put(struct domain *owner)

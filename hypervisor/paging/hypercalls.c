@@ -20,9 +20,9 @@ typedef int batch_fn(struct domain *d, struct domain *owner, const void *req, ui
  * LIST_PREEMPTED from ourselves: then *done_out holds what was done before. It is the guest's own
  * affair: it only adds up.
  */
-static hot_inline long list_do(struct domain *d, struct domain *owner, unsigned int nr_hypercall,
-                               uint64_t list, uint64_t count, uint64_t done_out, uint64_t foreign,
-                               uint32_t size, batch_fn *fn)
+static hot_inline long list_do(struct domain *d, struct domain *owner, uint64_t list,
+                               uint64_t count, uint64_t done_out, uint64_t foreign, uint32_t size,
+                               batch_fn *fn)
 {
     uint32_t nr = (uint32_t)count & ~LIST_PREEMPTED, i = 0, done = 0;
     uint64_t req[BATCH_BYTES / sizeof(uint64_t)];
@@ -56,17 +56,16 @@ static hot_inline long list_do(struct domain *d, struct domain *owner, unsigned 
     }
     if (likely(rc != -ERESTART))
         return rc;
-    return hypercall_continue(nr_hypercall, 4,
+    return hypercall_continue(4,
                               (const uint64_t[]){ list + (uint64_t)i * size,
                                                   (nr - i) | LIST_PREEMPTED, done_out, foreign });
 }
 
 /* With FOREIGNDOM: of mmuext_op whose tables, of mmu_update whose frames and, in the upper half, tables. */
-static noinline long list_do_foreign(unsigned int nr_hypercall, uint64_t list, uint64_t count,
+static noinline long list_do_foreign(bool is_update, uint64_t list, uint64_t count,
                                      uint64_t done_out, uint64_t foreign, uint32_t size,
                                      batch_fn *fn)
 {
-    bool is_update = nr_hypercall == __HYPERVISOR_mmu_update;
     uint32_t pt_dom = is_update ? (uint32_t)foreign >> 16 : 0;
     struct domain *caller = current->domain, *d = caller, *owner;
     long rc = foreign_get((domid_t)foreign, &owner);
@@ -82,7 +81,7 @@ static noinline long list_do_foreign(unsigned int nr_hypercall, uint64_t list, u
         if (!foreign_is_real(d) || (d != caller && d != owner))
             rc = -EPERM;
         else
-            rc = list_do(d, owner, nr_hypercall, list, count, done_out, foreign, size, fn);
+            rc = list_do(d, owner, list, count, done_out, foreign, size, fn);
         if (is_update)
             foreign_put(d);
     }
@@ -218,10 +217,10 @@ long hc_mmu_update(uint64_t reqs, uint64_t count, uint64_t done_out, uint64_t fo
     struct domain *d = current->domain;
 
     if (unlikely((uint32_t)foreign != DOMID_SELF))
-        return list_do_foreign(__HYPERVISOR_mmu_update, reqs, count, done_out, foreign,
-                               sizeof(struct mmu_update), update_batch_foreign);
-    return list_do(d, d, __HYPERVISOR_mmu_update, reqs, count, done_out, foreign,
-                   sizeof(struct mmu_update), update_batch_own);
+        return list_do_foreign(true, reqs, count, done_out, foreign, sizeof(struct mmu_update),
+                               update_batch_foreign);
+    return list_do(d, d, reqs, count, done_out, foreign, sizeof(struct mmu_update),
+                   update_batch_own);
 }
 
 /* ---- update_va_mapping ---- */
@@ -384,9 +383,9 @@ static int op_flush(struct domain *d, const struct mmuext_op *op, uint64_t flags
     return 0;
 }
 
-static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
+static hot_inline int mmuext_one(struct domain *d, const struct mmuext_op *op)
 {
-    struct domain *d = v->domain;
+    struct vcpu *v = current;
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
     mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
 
@@ -418,21 +417,14 @@ static hot_inline int mmuext_one(struct vcpu *v, const struct mmuext_op *op)
     }
 }
 
-/* Of another domain's tables; what is about a vCPU's own state is not permitted. */
-static int mmuext_foreign(struct domain *d, const struct mmuext_op *op)
+/* About another domain's tables: what is about a vCPU's own state is not permitted. */
+static int mmuext_permitted(unsigned int cmd)
 {
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
-    mfn_t m = gfn_to_mfn(d, _gfn(op->arg1.mfn)), src = gfn_to_mfn(d, _gfn(op->arg2.src_mfn));
-
-    switch (op->cmd) {
-    case MMUEXT_PIN_L1_TABLE ... MMUEXT_PIN_L4_TABLE:
-        return paging_pin(d, m, PGT_L1 + (op->cmd - MMUEXT_PIN_L1_TABLE));
-    case MMUEXT_UNPIN_TABLE: return paging_unpin(d, m);
-    case MMUEXT_CLEAR_PAGE: return op_fill_page(d, m, NULL);
-    case MMUEXT_COPY_PAGE: return op_fill_page(d, m, &src);
-    case MMUEXT_MARK_SUPER:
-    case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
-    default: return op->cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
+    switch (cmd) {
+    case MMUEXT_PIN_L1_TABLE ... MMUEXT_UNPIN_TABLE:
+    case MMUEXT_CLEAR_PAGE ... MMUEXT_COPY_PAGE:
+    case MMUEXT_MARK_SUPER ... MMUEXT_UNMARK_SUPER: return 0;
+    default: return cmd > MMUEXT_UNMARK_SUPER ? -ENOSYS : -EPERM;
     }
 }
 
@@ -446,9 +438,10 @@ static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const
         if (k && hypercall_preempt_check())
             return -ERESTART;
         rc = tables_drain(d);
+        if (unlikely(d != current->domain))
+            rc = rc ?: mmuext_permitted(op[k].cmd);
         if (likely(rc == 0))
-            rc = likely(d == current->domain) ? mmuext_one(current, &op[k])
-                                              : mmuext_foreign(d, &op[k]);
+            rc = mmuext_one(d, &op[k]);
         *i += rc == 0;
     }
     return rc;
@@ -469,8 +462,7 @@ long hc_mmuext_op(uint64_t ops, uint64_t count, uint64_t done_out, uint64_t fore
     struct domain *d = current->domain;
 
     if (unlikely((domid_t)foreign != DOMID_SELF))
-        return list_do_foreign(__HYPERVISOR_mmuext_op, ops, count, done_out, foreign,
-                               sizeof(struct mmuext_op), mmuext_batch);
-    return list_do(d, d, __HYPERVISOR_mmuext_op, ops, count, done_out, foreign,
-                   sizeof(struct mmuext_op), mmuext_batch);
+        return list_do_foreign(false, ops, count, done_out, foreign, sizeof(struct mmuext_op),
+                               mmuext_batch);
+    return list_do(d, d, ops, count, done_out, foreign, sizeof(struct mmuext_op), mmuext_batch);
 }

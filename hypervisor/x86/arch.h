@@ -124,10 +124,10 @@ void arch_inject_soft_interrupt(struct vcpu *v, unsigned int vector);
 long hc_iret(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 
 /**
- * Make the current hypercall go on later with these arguments: the guest's instruction is executed
+ * Make the current hypercall go on later with these as its first arguments: the guest's instruction is executed
  * again. In a multicall the entry is rewritten. Returns -ERESTART for the handler to return.
  */
-long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args);
+long hypercall_continue(unsigned int nr_args, const uint64_t *args);
 /** True when a hypercall should stop soon: softirq or an undelivered event for the guest. */
 bool hypercall_preempt_check(void);
 

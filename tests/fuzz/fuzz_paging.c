@@ -8,7 +8,7 @@
 #include "fuzz.h"
 
 #include "emulate/decode.h"
-#include "hypercall/hypercall.h"
+#include "calling.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
 #include "x86/upcalls.h"
@@ -282,7 +282,7 @@ static void remember(long rc)
 {
     unsigned int cpu = fake_pcpu->id;
 
-    preempted[cpu].nr = rc == -ERESTART ? fake_continued_nr : 0;
+    preempted[cpu].nr = rc == -ERESTART ? fake_calling : 0;
     memcpy(preempted[cpu].args, fake_continued_args, sizeof(preempted[cpu].args));
 }
 

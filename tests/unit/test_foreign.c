@@ -9,6 +9,7 @@
 #include <CUnit/Basic.h>
 
 #include "fake.h"
+#include "calling.h"
 #include "hypercall/domctl.h"
 #include "lib/errno.h"
 #include "memory/heap.h"
@@ -114,8 +115,8 @@ static long finish(long rc)
         const uint64_t *a = fake_continued_args;
 
         CU_ASSERT_TRUE_FATAL(n < 20000);
-        rc = fake_continued_nr == __HYPERVISOR_mmu_update ? hc_mmu_update(a[0], a[1], a[2], a[3], 0)
-                                                          : hc_mmuext_op(a[0], a[1], a[2], a[3], 0);
+        rc = fake_calling == __HYPERVISOR_mmu_update ? hc_mmu_update(a[0], a[1], a[2], a[3], 0)
+                                                     : hc_mmuext_op(a[0], a[1], a[2], a[3], 0);
     }
     return rc;
 }

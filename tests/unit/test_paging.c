@@ -9,7 +9,7 @@
 #include <CUnit/Basic.h>
 
 #include "fake.h"
-#include "hypercall/hypercall.h"
+#include "calling.h"
 #include "lib/errno.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
@@ -148,9 +148,9 @@ static long finish(long rc)
         const uint64_t *a = fake_continued_args;
 
         CU_ASSERT_TRUE_FATAL(n < 20000);
-        if (fake_continued_nr == __HYPERVISOR_mmu_update)
+        if (fake_calling == __HYPERVISOR_mmu_update)
             rc = hc_mmu_update(a[0], a[1], a[2], a[3], 0);
-        else if (fake_continued_nr == __HYPERVISOR_mmuext_op)
+        else if (fake_calling == __HYPERVISOR_mmuext_op)
             rc = hc_mmuext_op(a[0], a[1], a[2], a[3], 0);
         else
             rc = hc_update_va_mapping(a[0], a[1], a[2], 0, 0);
@@ -180,7 +180,7 @@ static long va_update_once(uint64_t va, pte_t e, uint64_t flags)
 {
     const uint64_t same[] = { va, e, flags };
 
-    hypercall_continue(__HYPERVISOR_update_va_mapping, ARRAY_SIZE(same), same);
+    hypercall_continue(ARRAY_SIZE(same), same);
     return hc_update_va_mapping(va, e, flags, 0, 0);
 }
 static long va_update(uint64_t va, pte_t e) { return finish(va_update_once(va, e, UVMF_NONE)); }

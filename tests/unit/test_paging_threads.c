@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "fake.h"
-#include "hypercall/hypercall.h"
+#include "calling.h"
 #include "lib/errno.h"
 #include "memory/heap.h"
 #include "paging/paging.h"
@@ -40,7 +40,6 @@ static struct {
 } tlb[NR_TEST_CPUS];
 
 static _Thread_local unsigned int rng;
-static _Thread_local unsigned int continued_nr;
 static _Thread_local uint64_t continued[6];
 static _Thread_local struct mmu_update req[8];
 static _Thread_local struct mmuext_op op;
@@ -88,9 +87,8 @@ bool hypercall_preempt_check(void)
         sched_yield();
     return rnd(8) == 0;
 }
-long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
+long hypercall_continue(unsigned int nr_args, const uint64_t *args)
 {
-    continued_nr = nr;
     memcpy(continued, args, nr_args * sizeof(*args));
     return -ERESTART;
 }
@@ -197,7 +195,7 @@ static void finish(long rc)
     for (unsigned int n = 0; rc == -ERESTART && rnd(8) && n < 1000; n++) { /* or never */
         const uint64_t *a = continued;
 
-        rc = continued_nr == __HYPERVISOR_mmu_update ? hc_mmu_update(a[0], a[1], a[2], a[3], 0)
+        rc = fake_calling == __HYPERVISOR_mmu_update ? hc_mmu_update(a[0], a[1], a[2], a[3], 0)
                                                      : hc_mmuext_op(a[0], a[1], a[2], a[3], 0);
     }
 }

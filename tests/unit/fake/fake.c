@@ -30,7 +30,7 @@ static uint64_t ram_frames;
 
 uint64_t fake_now_ns, fake_timer_deadline, fake_kicked;
 unsigned int fake_tlb_flushes, fake_tlb_page_flushes, fake_crashes, fake_unblocked;
-unsigned int fake_virqs, fake_last_virq, fake_continued_nr, fake_preempt_every;
+unsigned int fake_virqs, fake_last_virq, fake_preempt_every;
 uint64_t fake_continued_args[6];
 char fake_printed[4096];
 static unsigned int copy_fails_in, alloc_fails_in, preempt_calls;
@@ -52,7 +52,7 @@ void fake_reset(unsigned int nr_cpus)
     fake_relax = NULL;
     fake_now_ns = fake_timer_deadline = fake_kicked = 0;
     fake_tlb_flushes = fake_tlb_page_flushes = fake_crashes = fake_unblocked = 0;
-    fake_virqs = fake_last_virq = fake_continued_nr = fake_preempt_every = preempt_calls = 0;
+    fake_virqs = fake_last_virq = fake_preempt_every = preempt_calls = 0;
     copy_fails_in = alloc_fails_in = nr_areas = 0;
     fake_printed[0] = 0;
 }
@@ -262,9 +262,8 @@ WEAK void arch_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t ec)
     (void)cr2;
     (void)ec;
 }
-WEAK long hypercall_continue(unsigned int nr, unsigned int nr_args, const uint64_t *args)
+WEAK long hypercall_continue(unsigned int nr_args, const uint64_t *args)
 {
-    fake_continued_nr = nr;
     memcpy(fake_continued_args, args, nr_args * sizeof(*args));
     return -85; /* -ERESTART */
 }
@@ -355,6 +354,17 @@ WEAK int policy_check(const struct domain *caller, const struct domain *target, 
 {
     (void)what;
     return caller == target || caller->is_privileged ? 0 : -EPERM;
+}
+WEAK int domain_get_for(struct domain *caller, domid_t id, enum right what, struct domain **out)
+{
+    int rc = -ESRCH;
+
+    *out = domain_get_by_id(caller, id);
+    if (*out && (rc = policy_check(caller, *out, what)) != 0) {
+        domain_put(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 WEAK void domain_put(struct domain *d) { atomic_fetch_sub(&d->refs, 1); }
 WEAK void vcpu_unblock(struct vcpu *v)

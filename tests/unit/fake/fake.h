@@ -42,7 +42,6 @@ extern unsigned int fake_crashes;   /* domain_crash() calls */
 extern unsigned int fake_unblocked; /* vcpu_unblock() calls (when sched/ is not linked) */
 extern unsigned int fake_virqs, fake_last_virq; /* virq_send_* when event/ is not linked */
 /** Every "hypercall_continue" is recorded here. */
-extern unsigned int fake_continued_nr;
 extern uint64_t fake_continued_args[6];
 /** What hypercall_preempt_check() answers: true at every n-th call (0: never). */
 extern unsigned int fake_preempt_every;
