@@ -421,22 +421,12 @@ static void permit_ports(struct domain *d)
             d->io_bitmap[p / 8] |= (uint8_t)(1u << p % 8);
 }
 
-/* Take [first, end) out of the permitted ranges. One that is empty then permits nothing. */
 static void iomem_deny(struct domain *d, uint64_t first, uint64_t end)
 {
-    for (uint32_t i = 0; i < d->nr_iomem; i++) {
-        struct mfn_range *r = &d->iomem[i], below = { r->first, first - 1 };
-
-        if (first > r->last || end <= r->first)
-            continue;
-        r->first = end;
-        if (first <= below.first)
-            continue;
-        if (d->nr_iomem < NR_IOMEM_RANGES)
-            d->iomem[d->nr_iomem++] = below;
-        else
-            print(LOG_WARN, "dom0: no device memory below 0x%lx: too many ranges", first);
-    }
+    if (first >= end || domain_iomem_change(d, first, end - 1, false) == 0)
+        return;
+    print(LOG_WARN, "dom0: no device memory below frame 0x%lx: too many ranges", end);
+    (void)domain_iomem_change(d, 0, end - 1, false);
 }
 
 /*

@@ -58,6 +58,7 @@ static void print_domain_regs(struct domain *d)
 
 static void key_domains(void) { print_all(print_domain); }
 static void key_registers(void) { print_all(print_domain_regs); }
+static void key_grants(void) { print_all(grant_print); }
 
 /* The benchmark and others read this: all of a CPU in a line. */
 static void key_counters(void)
@@ -108,7 +109,7 @@ static const struct debug_key keys[] = {
     { 'p', "counters of all CPUs", key_counters },
     { 'm', "memory: the heap ('q' has the domains')", heap_print },
     { 'A', "audit memory, page tables, event channels and grants", domain_audit },
-    { 'g', "grants and what is mapped of them", grant_print },
+    { 'g', "grants and what is mapped of them", key_grants },
     { 'r', "run queues", sched_print },
     { 'e', "event channels", evtchn_print },
     { 'i', "interrupts", irq_print },

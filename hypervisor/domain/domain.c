@@ -17,7 +17,6 @@
 #include "sched/time.h"
 #include "sched/timer.h"
 
-#define NR_WATCHDOGS 2u       /* per domain, as Xen has it */
 #define STOP_NS MICROSECS(50) /* a shutdown's vCPUs are looked at again after that */
 _Static_assert((MAX_VCPUS - XEN_LEGACY_MAX_VCPUS) * sizeof(vcpu_info_t) <= PAGE_SIZE, "extra info");
 
@@ -28,7 +27,6 @@ static struct domain *idle_domain; /* the owner of the idle vCPUs; not in the li
 
 static struct domain *list_last; /* L_DOMLIST, as the next two */
 static domid_t last_id;          /* that was chosen for a new domain */
-static uint32_t nr_watchers;     /* how many may look after others: near the list's beginning */
 static _Atomic uint32_t nr_dead; /* and not reaped */
 
 static void domains_reap(void);
@@ -38,13 +36,9 @@ static struct timer shutdown_timer = { .fn = shutdown_work }; /* on CPU 0, for a
 
 static vcpu_info_t no_info; /* of idle vCPUs: never an event */
 
-static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN_NONE; }
+static void watchdog_fired(void *data) { domain_shutdown(data, SHUTDOWN_watchdog); }
 
-/* SCHEDOP_watchdog: who does not set them again in time is shut down. */
-struct domain_watchdogs {
-    struct timer timer[NR_WATCHDOGS];
-    bool in_use[NR_WATCHDOGS];
-};
+static bool is_shut_down(struct domain *d) { return d->shutdown_code != SHUTDOWN_NONE; }
 
 /* ---- vCPUs ---- */
 
@@ -119,7 +113,6 @@ static void domain_free(struct domain *d)
     xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
     free_page(d->memory_map);
-    xfree(d->watchdogs);
     if (d->shared_info) {
         page_share(d->shared_info_mfn, DOMID_INVALID);
         page_put(mfn_to_page(d->shared_info_mfn));
@@ -141,6 +134,8 @@ static struct domain *domain_alloc(domid_t id, uint32_t max_vcpus)
     d->page_lock = SPINLOCK_INIT(L_HEAP);
     d->mmu_lock = SPINLOCK_INIT(L_PAGE);
     d->event_lock = SPINLOCK_INIT(L_EVENT);
+    for (unsigned int i = 0; i < NR_WATCHDOGS; i++)
+        d->watchdogs[i] = (struct timer){ .fn = watchdog_fired, .data = d };
     return d;
 }
 
@@ -158,8 +153,6 @@ static struct domain *find_locked(domid_t id)
     return domain_by_id[array_index_nospec(id, DOMID_FIRST_RESERVED)];
 }
 
-static bool is_watcher(const struct domain *d) { return policy_check(d, NULL, RIGHT_INFO) == 0; }
-
 /* Most new ones are the last. */
 static void list_insert_locked(struct domain *d)
 {
@@ -172,7 +165,6 @@ static void list_insert_locked(struct domain *d)
     d->next = *at;
     *(d->next ? &d->next->prev : &list_last) = d;
     *at = domain_by_id[d->domain_id] = d;
-    nr_watchers += is_watcher(d);
 }
 
 static void list_remove_locked(struct domain *d)
@@ -180,7 +172,6 @@ static void list_remove_locked(struct domain *d)
     *(d->prev ? &d->prev->next : &domain_list) = d->next;
     *(d->next ? &d->next->prev : &list_last) = d->prev;
     domain_by_id[d->domain_id] = NULL;
-    nr_watchers -= is_watcher(d);
 }
 
 /* A number that no domain has, each later than the last one as long as there are any: 0 if none. */
@@ -319,6 +310,28 @@ void domain_unpause(struct domain *d)
     spin_unlock(&d->lock);
 }
 
+/* ---- devices ---- */
+
+int domain_iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow)
+{
+    struct mfn_range now[2 * NR_IOMEM_RANGES + 1] = { { first, last } };
+    uint32_t n = allow;
+
+    for (const struct mfn_range *r = d->iomem; r < d->iomem + d->nr_iomem; r++) {
+        if (r->first < first)
+            now[n++] = (struct mfn_range){ r->first, MIN(r->last, first - 1) };
+        if (r->last > last)
+            now[n++] = (struct mfn_range){ MAX(r->first, last + 1), r->last };
+    }
+    if (n > NR_IOMEM_RANGES)
+        return -ENOMEM;
+    spin_lock(&d->mmu_lock); /* who looks at them has it, too */
+    memcpy(d->iomem, now, n * sizeof(now[0]));
+    d->nr_iomem = n;
+    spin_unlock(&d->mmu_lock);
+    return 0;
+}
+
 /* ---- shutdown and crash ---- */
 
 noreturn void hwdom_shutdown(uint32_t code)
@@ -344,15 +357,10 @@ noreturn void hwdom_shutdown(uint32_t code)
 /* To all who may look after others, the store and the toolstack, if they have bound it. */
 static void tell_watchers(void)
 {
-    struct domain *d;
-
     spin_lock(&domain_list_lock);
-    d = domain_list;
-    for (uint32_t left = nr_watchers; left; d = d->next)
-        if (is_watcher(d)) {
+    for (struct domain *d = domain_list; d; d = d->next)
+        if (policy_check(d, NULL, RIGHT_INFO) == 0)
             virq_send_global(d, VIRQ_DOM_EXC);
-            left--;
-        }
     spin_unlock(&domain_list_lock);
 }
 
@@ -433,40 +441,24 @@ void domain_resume(struct domain *d)
     domain_unpause(d);
 }
 
-static void watchdog_fired(void *data) { domain_shutdown(data, SHUTDOWN_watchdog); }
-
-static long watchdog_locked(struct domain_watchdogs *w, uint32_t id, uint32_t timeout_s)
-{
-    bool create = id == 0;
-
-    if (create) {
-        for (id = 1; id <= NR_WATCHDOGS && w->in_use[id - 1];)
-            id++;
-        if (timeout_s == 0 || id > NR_WATCHDOGS)
-            return timeout_s ? -ENOSPC : -EINVAL;
-    } else if (!w->in_use[id - 1]) {
-        return -EINVAL;
-    }
-    w->in_use[id - 1] = timeout_s != 0;
-    timer_set(&w->timer[id - 1], timeout_s ? arch_time_ns() + SECONDS(timeout_s) : 0);
-    return create ? id : 0;
-}
-
 long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s)
 {
-    long rc = -ENOMEM;
+    uint32_t i = id ? (uint32_t)array_index_nospec(id - 1, NR_WATCHDOGS) : 0;
+    long rc = 0;
 
-    if (id > NR_WATCHDOGS)
+    if (id > NR_WATCHDOGS || (id == 0 && timeout_s == 0))
         return -EINVAL;
-    id = (uint32_t)array_index_nospec(id, NR_WATCHDOGS + 1);
     spin_lock(&d->lock);
-    if (d->watchdogs == NULL && (d->watchdogs = xmalloc(sizeof(*d->watchdogs))) != NULL)
-        for (unsigned int i = 0; i < NR_WATCHDOGS; i++)
-            d->watchdogs->timer[i] = (struct timer){ .fn = watchdog_fired, .data = d };
-    if (d->watchdogs)
-        rc = watchdog_locked(d->watchdogs, id, timeout_s);
+    while (id == 0 && i < NR_WATCHDOGS && d->watchdogs[i].expires_ns)
+        i++;
+    if (i == NR_WATCHDOGS)
+        rc = -ENOSPC;
+    else if (id && d->watchdogs[i].expires_ns == 0)
+        rc = -EINVAL;
+    else
+        timer_set(&d->watchdogs[i], timeout_s ? arch_time_ns() + SECONDS(timeout_s) : 0);
     spin_unlock(&d->lock);
-    return rc;
+    return rc == 0 && id == 0 ? i + 1 : rc;
 }
 
 void domain_crash(struct domain *d, const char *fmt, ...)
@@ -502,8 +494,8 @@ static int stop_for_ever(struct domain *d)
         vcpu_timers_kill(v);
         arch_vcpu_unload(v);
     }
-    for (unsigned int i = 0; d->watchdogs && i < NR_WATCHDOGS; i++)
-        timer_kill(&d->watchdogs->timer[i]);
+    for (unsigned int i = 0; i < NR_WATCHDOGS; i++)
+        timer_kill(&d->watchdogs[i]);
     return 0;
 }
 

@@ -50,5 +50,7 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 int guest_debugreg(unsigned int n, uint64_t *value);
 /** The same, and set it in v, the current vCPU. */
 int guest_set_debugreg(struct vcpu *v, unsigned int n, uint64_t value);
-/** Write the stubs of all hypercalls, 32 bytes each, into a frame. */
+/** Write the stubs of all hypercalls, 32 bytes each, into a frame; */
 void hypercall_page_fill(void *page);
+/** ... into d's frame g: 0; -EINVAL: it is a table or not d's. */
+int hypercall_page_put(struct domain *d, gfn_t g);

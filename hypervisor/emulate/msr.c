@@ -95,15 +95,14 @@ void hypercall_page_fill(void *page)
     memcpy((uint8_t *)page + __HYPERVISOR_iret * 32, iret, sizeof(iret));
 }
 
-/* Bits 11:0 number the page, and there is only page 0; the rest is the guest's frame. */
-static int wrmsr_hypercall_page(struct vcpu *v, uint64_t value)
+int hypercall_page_put(struct domain *d, gfn_t g)
 {
-    mfn_t m = gfn_to_mfn(v->domain, _gfn(value >> PAGE_SHIFT));
+    mfn_t m = gfn_to_mfn(d, g);
 
-    if ((value & ~PAGE_MASK) || !page_get_writable(v->domain, m))
-        return -EPERM;
+    if (!page_get_writable(d, m))
+        return -EINVAL;
     hypercall_page_fill(mfn_to_virt(m));
-    page_mark_dirty(v->domain, m);
+    page_mark_dirty(d, m);
     page_put_writable(m);
     return 0;
 }
@@ -127,7 +126,10 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
         v->arch.tsc_aux = value;
         arch_set_tsc_aux(value);
         return 0;
-    case MSR_XEN_HYPERCALL_PAGE: return wrmsr_hypercall_page(v, value);
+    case MSR_XEN_HYPERCALL_PAGE: /* bits 11:0 number the page, and there is only page 0 */
+        return value & ~PAGE_MASK || hypercall_page_put(v->domain, _gfn(value >> PAGE_SHIFT))
+                   ? -EPERM
+                   : 0;
     default:
         s = find_simple(v, msr);
         if (s == NULL || (s->flags & NOWR))

@@ -36,4 +36,4 @@ int grant_list_frames(struct domain *d, uint32_t first, uint32_t nr, guest_va_t 
 
 /** Do counts and mappings hold together? Prints what does not; how many. All CPUs parked. */
 unsigned int grant_audit(void);
-void grant_print(void); /* debug key */
+void grant_print(struct domain *d); /* debug key; L_DOMLIST */

@@ -293,21 +293,16 @@ void grant_audit_held(paging_held_fn *fn) { for_all_mappings(hold, &fn); }
 
 #define PRINT_MAX 64u /* of a domain; nobody may have it take longer */
 
-void grant_print(void)
+void grant_print(struct domain *d)
 {
-    spin_lock(&domain_list_lock);
-    for (struct domain *d = domain_list; d; d = d->next) {
-        print(LOG_INFO, "d%u: %u grant frames of %u, %u mapped by others; maps or has mapped %u",
-              d->domain_id, d->grant->nr_frames, d->max_grant_frames, d->grant->nr_mapped,
-              d->grant->nr_handles);
-        for (grant_handle_t h = 0, n = 0; h < READ_ONCE(d->grant->nr_handles) && n < PRINT_MAX;
-             h++) {
-            struct mapping m = *mapping_at(d->grant, h); /* maybe in change */
+    print(LOG_INFO, "d%u: %u grant frames of %u, %u mapped by others; maps or has mapped %u",
+          d->domain_id, d->grant->nr_frames, d->max_grant_frames, d->grant->nr_mapped,
+          d->grant->nr_handles);
+    for (grant_handle_t h = 0, n = 0; h < READ_ONCE(d->grant->nr_handles) && n < PRINT_MAX; h++) {
+        struct mapping m = *mapping_at(d->grant, h); /* maybe in change */
 
-            if (m.flags && m.granter && n++ < PRINT_MAX)
-                print(LOG_INFO, "  handle %u: grant %u of d%u, flags 0x%x", h, m.ref,
-                      m.granter->domain_id, m.flags);
-        }
+        if (m.flags && m.granter && n++ < PRINT_MAX)
+            print(LOG_INFO, "  handle %u: grant %u of d%u, flags 0x%x", h, m.ref,
+                  m.granter->domain_id, m.flags);
     }
-    spin_unlock(&domain_list_lock);
 }

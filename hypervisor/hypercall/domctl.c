@@ -188,14 +188,7 @@ static long domctl_get_address_size(struct domain *d, struct xen_domctl *op)
 /** hypercall_init: gmfn, the domain's frame, becomes a hypercall page. -EINVAL: it cannot. */
 static long domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
 {
-    mfn_t m = gfn_to_mfn(d, _gfn(op->u.hypercall_init.gmfn));
-
-    if (!page_get_writable(d, m))
-        return -EINVAL;
-    hypercall_page_fill(mfn_to_virt(m));
-    page_mark_dirty(d, m);
-    page_put_writable(m);
-    return 0;
+    return hypercall_page_put(d, _gfn(op->u.hypercall_init.gmfn));
 }
 
 /** sendtrigger: an NMI. -ESRCH no such vCPU; -EINVAL power or sleep button, which PV has not; -ENOSYS. */
@@ -399,58 +392,6 @@ static bool iomem_has(const struct domain *d, uint64_t first, uint64_t last)
     return first > last;
 }
 
-static bool iomem_ro_meets(const struct domain *d, uint64_t first, uint64_t last)
-{
-    for (uint32_t i = 0; i < READ_ONCE(d->nr_iomem_ro); i++)
-        if (first <= d->iomem_ro[i].last && last >= d->iomem_ro[i].first)
-            return true;
-    return false;
-}
-
-/* Both may be looked at meanwhile: no more is seen than was or will be in, and no less if it only ends elsewhere. */
-static void iomem_set(struct mfn_range *r, uint64_t first, uint64_t last)
-{
-    if (r->first != first)
-        WRITE_ONCE(r->first, ~0ULL);
-    atomic_thread_fence(memory_order_seq_cst);
-    WRITE_ONCE(r->last, last);
-    atomic_thread_fence(memory_order_seq_cst);
-    WRITE_ONCE(r->first, first);
-}
-
-/* Put [first, last] among d's ranges, or take it out. Each stays in its place but for what that changes. */
-static long iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow)
-{
-    struct mfn_range now[NR_IOMEM_RANGES], more[2] = { { first, last } };
-    uint32_t nr = d->nr_iomem, nr_more = allow;
-
-    if (allow && iomem_has(d, first, last))
-        return 0;
-    for (uint32_t i = 0; i < nr; i++) {
-        now[i] = d->iomem[i];
-        if (first > now[i].last || last < now[i].first)
-            continue;
-        if (first > now[i].first && last < now[i].last) /* two are left */
-            more[nr_more++] = (struct mfn_range){ last + 1, now[i].last };
-        if (first > now[i].first)
-            now[i].last = first - 1;
-        else
-            now[i].first = last + 1; /* beyond its last one: unused */
-    }
-    for (uint32_t i = 0; nr_more && i < NR_IOMEM_RANGES; i++)
-        if (i >= nr || now[i].first > now[i].last) {
-            now[i] = more[--nr_more];
-            nr = MAX(nr, i + 1);
-        }
-    if (nr_more)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < nr; i++)
-        if (memcmp(&now[i], &d->iomem[i], sizeof(now[i])) != 0)
-            iomem_set(&d->iomem[i], now[i].first, now[i].last);
-    __atomic_store_n(&d->nr_iomem, nr, __ATOMIC_RELEASE);
-    return 0;
-}
-
 /**
  * iomem_permission: what it has mapped stays so. -EINVAL no such frames; -EPERM a role, or frames that
  * the caller has not, or not to write; -ENOMEM too many ranges.
@@ -458,6 +399,7 @@ static long iomem_change(struct domain *d, uint64_t first, uint64_t last, bool a
 static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_iomem_permission *p = &op->u.iomem_permission;
+    const struct domain *mine = current->domain;
     uint64_t first = p->first_mfn, end = 1ULL << (arch_paddr_bits - PAGE_SHIFT), last;
     long rc = may_assign(d, p->allow_access);
 
@@ -466,37 +408,30 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
     if (p->nr_mfns == 0 || p->nr_mfns > end || first > end - p->nr_mfns)
         return -EINVAL;
     last = first + p->nr_mfns - 1;
-    if (!iomem_has(current->domain, first, last) || iomem_ro_meets(current->domain, first, last))
+    if (!iomem_has(mine, first, last) ||
+        ranges_meet(mine->iomem_ro, READ_ONCE(mine->nr_iomem_ro), first, last))
         return -EPERM;
-    return iomem_change(d, first, last, p->allow_access);
+    if (p->allow_access && iomem_has(d, first, last))
+        return 0;
+    return domain_iomem_change(d, first, last, p->allow_access);
 }
 
 /* ---- dispatch ---- */
 
-enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16, KNOWN = 32 };
+enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16 };
 
 #define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, NULL, right, flags }
 #define VCPU_OP(name, right, flags) [XEN_DOMCTL_##name] = { NULL, domctl_##name, right, flags }
 
 /*
- * The ABI has these, we do not: -EOPNOTSUPP. Only the hardware domain has interrupts; no debugger, HVM
- * guest or paging of theirs; one node. What has no row: -ENOSYS, as assign_device, which libxl takes for
- * a machine without IOMMU.
+ * What the ABI has and has no row here: -EOPNOTSUPP. Only the hardware domain has interrupts; no debugger,
+ * HVM guest or paging of theirs; one node.
  */
-#define NOT_HERE(X)                                                                               \
-    X(irq_permission), X(setdebugging), X(debug_op), X(gethvmcontext), X(gethvmcontext_partial),  \
-        X(sethvmcontext), X(memory_mapping), X(ioport_mapping), X(bind_pt_irq), X(unbind_pt_irq), \
-        X(set_target), X(subscribe), X(vm_event_op), X(monitor_op), X(mem_sharing_op),            \
-        X(set_access_required), X(audit_p2m), X(set_broken_page_p2m), X(cacheflush),              \
-        X(get_paging_mempool_size), X(set_paging_mempool_size), X(soft_reset), X(vuart_op),       \
-        X(setvnumainfo), X(psr_cmt_op), X(psr_alloc), X(vmtrace_op)
-#define NONE(name) [XEN_DOMCTL_##name] = { NULL, NULL, RIGHT_CONTROL, KNOWN }
-
 static const struct domctl_entry {
     domctl_fn *fn;
     domctl_vcpu_fn *vcpu_fn;
     uint8_t right, flags;
-} ops[] = {
+} ops[XEN_DOMCTL_set_paging_mempool_size + 1] = {
     OP(createdomain, RIGHT_CONTROL, NO_TARGET | OUT),
     OP(destroydomain, RIGHT_CONTROL, 0),
     OP(pausedomain, RIGHT_CONTROL, NOT_SELF),
@@ -519,7 +454,6 @@ static const struct domctl_entry {
     OP(scheduler_op, RIGHT_CONTROL, OUT),
     OP(ioport_permission, RIGHT_ASSIGN, 0),
     OP(iomem_permission, RIGHT_ASSIGN, 0),
-    NOT_HERE(NONE),
     /* domctl_vcpu.c, cpu_policy.c */
     VCPU_OP(setvcpucontext, RIGHT_CONTROL, STOPPED),
     VCPU_OP(getvcpucontext, RIGHT_CONTROL, STOPPED),
@@ -561,7 +495,7 @@ static long run(const struct domctl_entry *e, struct domain *d, struct xen_domct
         domain_pause(d);
     if (v && (e->flags & STOPPED))
         arch_vcpu_unload(v);
-    rc = v ? e->vcpu_fn(v, op) : e->fn ? e->fn(d, op) : -EOPNOTSUPP;
+    rc = v ? e->vcpu_fn(v, op) : e->fn(d, op);
     if (e->flags & STOPPED)
         domain_unpause(d);
     return rc;
@@ -604,8 +538,11 @@ long hc_domctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
         return -EACCES;
     e = &ops[array_index_nospec(op.cmd, ARRAY_SIZE(ops))];
-    if (op.cmd >= ARRAY_SIZE(ops) || !(e->fn || e->vcpu_fn || (e->flags & KNOWN)))
-        return -ENOSYS;
+    if (op.cmd >= ARRAY_SIZE(ops) || op.cmd == XEN_DOMCTL_assign_device ||
+        op.cmd == XEN_DOMCTL_test_assign_device)
+        return -ENOSYS; /* the last two: libxl takes it for a machine without IOMMU */
+    if (!e->fn && !e->vcpu_fn)
+        return -EOPNOTSUPP;
     if ((e->flags & (OUT | OUT_ALWAYS)) && copy_to_guest(_gva(arg), &op, sizeof(op)))
         return -EFAULT;
     if (atomic_exchange(&busy, true))

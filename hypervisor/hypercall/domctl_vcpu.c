@@ -13,57 +13,34 @@
 
 bool domain_has_run(struct domain *d)
 {
-    struct vcpu_runstate_info r;
-    bool has = false;
-    struct vcpu *v;
+    struct xen_domctl_getdomaininfo info;
 
-    for_each_vcpu (d, v) {
-        vcpu_runstate_get(v, &r);
-        has |= r.time[RUNSTATE_running] != 0;
-    }
-    return has;
+    domain_info(d, &info);
+    return info.cpu_time != 0;
 }
 
 /* ---- context ---- */
 
-/* As before it was initialised. */
-static void vcpu_reset_locked(struct vcpu *v)
+/**
+ * setvcpucontext: registers and all that a guest kernel sets up; up or down as VGCF_online says. No
+ * context: v becomes one that is not initialised. What a vCPU that has one may change are
+ * registers, callbacks, traps and debug registers. As vcpu_context_set().
+ */
+long domctl_setvcpucontext(struct vcpu *v, struct xen_domctl *op)
 {
+    guest_va_t from = GVA_OF(op->u.vcpucontext.ctxt);
+    struct domain *d = v->domain;
+
+    if (gva_x(from))
+        return vcpu_context_set(v, from, false);
+    spin_lock(&d->lock);
     vcpu_pause_set(v, VPF_DOWN);
     v->is_initialised = false;
     vcpu_drop_gdt(v);
     (void)vcpu_set_ldt(v, 0, 0);
     vcpu_drop_roots(v);
-}
-
-/**
- * setvcpucontext: registers and all that a guest kernel sets up; up or down as VGCF_online says. No
- * context: v becomes one that is not initialised. What a vCPU that has one may change are
- * registers, callbacks, traps and debug registers.
- * -EINVAL, -EPERM, -EOPNOTSUPP: as vcpu_context_set_locked(); -EFAULT; -ENOMEM. Preemptible.
- */
-long domctl_setvcpucontext(struct vcpu *v, struct xen_domctl *op)
-{
-    struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
-    guest_va_t from = GVA_OF(op->u.vcpucontext.ctxt);
-    struct domain *d = v->domain;
-    long rc;
-
-    if (c == NULL)
-        return -ENOMEM;
-    rc = gva_x(from) ? copy_from_guest(c, from, sizeof(*c)) : 0;
-    if (rc == 0) {
-        spin_lock(&d->lock);
-        if (gva_x(from) == 0)
-            vcpu_reset_locked(v);
-        else
-            rc = vcpu_context_set_locked(v, c);
-        if (gva_x(from) && rc == 0)
-            (c->flags & VGCF_online ? vcpu_pause_clear : vcpu_pause_set)(v, VPF_DOWN);
-        spin_unlock(&d->lock);
-    }
-    xfree_pages(c, sizeof(*c));
-    return or_again(rc);
+    spin_unlock(&d->lock);
+    return 0;
 }
 
 /** getvcpucontext: -ENODATA it has none; -EFAULT; -ENOMEM. */

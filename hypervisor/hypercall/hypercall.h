@@ -18,11 +18,12 @@ long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5); /
 static inline long or_again(long rc) { return rc == -EAGAIN ? -ERESTART : rc; }
 
 /**
- * Give v, which is paused and unloaded or was never up, a context from a guest or toolstack; v's
- * domain's lock is held. 0; -EINVAL, -EPERM (debug registers), -EOPNOTSUPP (v has a context, and this
- * one names other frames): nothing is changed; -ERESTART or -EAGAIN: to be called again.
+ * Give v, which is paused and unloaded or was never up, the context at `from`, and let it be up or down as
+ * VGCF_online says; first: it must not have one yet, else -EEXIST, and begins with its events masked.
+ * 0; -EFAULT; -ENOMEM; -EINVAL, -EPERM (debug registers), -EOPNOTSUPP (v has a context, and this
+ * one names other frames): nothing is changed. Preemptible.
  */
-int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c);
+long vcpu_context_set(struct vcpu *v, guest_va_t from, bool first);
 
 /** An NMI for v, wherever it is. Returns 0. */
 long vcpu_send_nmi(struct vcpu *v);

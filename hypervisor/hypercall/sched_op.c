@@ -5,7 +5,6 @@
 
 #include "domain/domain.h"
 #include "event/evtchn.h"
-#include "memory/heap.h"
 #include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
@@ -69,28 +68,6 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
 }
 
 /* ---- vcpu_op ---- */
-
-static long op_initialise(struct vcpu *v, guest_va_t arg)
-{
-    struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
-    long rc;
-
-    if (c == NULL)
-        return -ENOMEM;
-    rc = copy_from_guest(c, arg, sizeof(*c));
-    if (rc == 0) {
-        spin_lock(&v->domain->lock);
-        rc = v->is_initialised ? -EEXIST : vcpu_context_set_locked(v, c);
-        if (rc == 0) {
-            v->info->evtchn_upcall_mask = 1;
-            if (c->flags & VGCF_online)
-                vcpu_pause_clear(v, VPF_DOWN);
-        }
-        spin_unlock(&v->domain->lock);
-    }
-    xfree_pages(c, sizeof(*c));
-    return or_again(rc);
-}
 
 static long op_up(struct vcpu *v)
 {
@@ -206,7 +183,7 @@ long hc_vcpu_op(uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a
     if (v == NULL)
         return -ENOENT;
     switch (cmd) {
-    case VCPUOP_initialise: return op_initialise(v, _gva(arg));
+    case VCPUOP_initialise: return vcpu_context_set(v, _gva(arg), true);
     case VCPUOP_up: return op_up(v);
     case VCPUOP_down: return op_down(v);
     case VCPUOP_is_up: return !(atomic_load(&v->pause_flags) & VPF_DOWN);

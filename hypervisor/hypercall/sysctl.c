@@ -24,16 +24,10 @@ static bool cpu_is_online(uint32_t cpu) { return arch_cpus_online() >> cpu & 1; 
 
 struct domain *domain_next(struct domain *d)
 {
-    struct domain *next;
+    struct domain *next = domain_get_from(d ? d->domain_id + 1 : 0);
 
-    if (d == NULL)
-        return domain_get_from(0);
-    spin_lock(&domain_list_lock);
-    next = d->next;
-    if (next)
-        domain_get(next);
-    spin_unlock(&domain_list_lock);
-    domain_put(d);
+    if (d)
+        domain_put(d);
     return next;
 }
 
@@ -76,49 +70,30 @@ static long op_debug_keys(struct xen_sysctl *s)
 
 /* ---- topology ---- */
 
-static uint32_t bits_for(uint32_t n) { return n > 1 ? fls64(n - 1) : 0; }
-
 /*
- * How many low bits of an APIC id tell the threads of a core apart, and how many the CPUs of a socket:
- * by the topology leaf, else by the numbers that older CPUs give.
+ * How many low bits of an APIC id tell the threads of a core apart, and how many the CPUs of a socket: by
+ * the topology leaf. Of older CPUs, which have none, all of a socket count as cores.
  */
 static void apic_id_bits(uint32_t *core_shift, uint32_t *socket_shift)
 {
-    enum { LEAF_CACHE = 4, LEAF_TOPOLOGY = 0xb, LEAF_SIZES = 0x80000008, LEAF_AMD = 0x8000001e };
-    enum { TYPE_NONE, TYPE_THREAD, HAS_THREADS = 1 << 28 };
-    uint32_t r[4], max, max_ext, cores = 1;
+    enum { LEAF_TOPOLOGY = 0xb, TYPE_THREAD = 1, HAS_THREADS = 1 << 28 };
+    uint32_t r[4], max, nr;
 
     arch_cpuid(0, 0, r);
     max = r[0];
-    arch_cpuid(0x80000000, 0, r);
-    max_ext = r[0];
     *core_shift = *socket_shift = 0;
     for (uint32_t i = 0; max >= LEAF_TOPOLOGY && i < 8; i++) {
         arch_cpuid(LEAF_TOPOLOGY, i, r);
-        if ((r[2] >> 8 & 0xff) == TYPE_NONE)
+        if ((r[2] >> 8 & 0xff) == 0)
             break;
         *socket_shift = r[0] & 31;
         if ((r[2] >> 8 & 0xff) == TYPE_THREAD)
             *core_shift = r[0] & 31;
     }
     arch_cpuid(1, 0, r);
-    if (*socket_shift || !(r[3] & HAS_THREADS))
-        return;
-    *socket_shift = bits_for(r[1] >> 16 & 0xff);
-    if (max_ext >= LEAF_AMD) {
-        arch_cpuid(LEAF_AMD, 0, r);
-        *core_shift = bits_for((r[1] >> 8 & 0xff) + 1);
-        return;
-    }
-    if (max_ext >= LEAF_SIZES) {
-        arch_cpuid(LEAF_SIZES, 0, r);
-        cores = (r[2] & 0xff) + 1;
-    }
-    if (max >= LEAF_CACHE && cores == 1) {
-        arch_cpuid(LEAF_CACHE, 0, r);
-        cores = (r[0] >> 26) + 1;
-    }
-    *core_shift = *socket_shift - MIN(bits_for(cores), *socket_shift);
+    nr = r[1] >> 16 & 0xff;
+    if (*socket_shift == 0 && (r[3] & HAS_THREADS) && nr > 1)
+        *socket_shift = fls64(nr - 1);
 }
 
 /* How many CPUs have an APIC id that is CPU 0's but for this many low bits; 31: all. */
@@ -288,29 +263,17 @@ static long op_scheduler(struct xen_sysctl *s)
 
 /* ---- dispatch ---- */
 
-/* No frequencies, C-states, cache allocation: the answers of a machine without. */
-static long op_no_device(struct xen_sysctl *s) { return -ENODEV; }
-/* Physical CPUs and pages stay; coverage is built with the tests. */
-static long op_refused(struct xen_sysctl *s) { return -EOPNOTSUPP; }
-
 static long (*const ops[])(struct xen_sysctl *s) = {
     [XEN_SYSCTL_readconsole] = op_readconsole,
     [XEN_SYSCTL_physinfo] = op_physinfo,
     [XEN_SYSCTL_sched_id] = op_sched_id,
     [XEN_SYSCTL_getdomaininfolist] = op_getdomaininfolist,
     [XEN_SYSCTL_debug_keys] = op_debug_keys,
-    [XEN_SYSCTL_get_pmstat] = op_no_device,
-    [XEN_SYSCTL_cpu_hotplug] = op_refused,
-    [XEN_SYSCTL_pm_op] = op_no_device,
-    [XEN_SYSCTL_page_offline_op] = op_refused,
     [XEN_SYSCTL_cputopoinfo] = op_cputopoinfo,
     [XEN_SYSCTL_numainfo] = op_numainfo,
     [XEN_SYSCTL_cpupool_op] = op_cpupool,
     [XEN_SYSCTL_scheduler_op] = op_scheduler,
-    [XEN_SYSCTL_coverage_op] = op_refused,
-    [XEN_SYSCTL_psr_cmt_op] = op_no_device,
     [XEN_SYSCTL_pcitopoinfo] = op_pcitopoinfo,
-    [XEN_SYSCTL_psr_alloc] = op_no_device,
     [XEN_SYSCTL_get_cpu_featureset] = sysctl_get_cpu_featureset,
     [XEN_SYSCTL_get_cpu_policy] = sysctl_get_cpu_policy,
 };
@@ -320,11 +283,10 @@ static long (*const ops[])(struct xen_sysctl *s) = {
  * @arg  guest address of a struct xen_sysctl; its OUT fields are written after success, those of CPU
  *       policies and featuresets always
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -E2BIG more than 16 debug keys;
- *   -EINVAL, -ENOENT, -ESRCH as above; -ENODEV get_pmstat, pm_op, psr_*; -EOPNOTSUPP cpu_hotplug,
- *   page_offline_op, coverage_op, other cpupools, scheduler parameters;
- *   -ENOSYS tbuf_op, perfc_op, lockprof_op, livepatch_op (as a Xen that is built without them);
- *   getcpuinfo, availheap, get_cpu_levelling_caps, which no tool of the census asks for; and what the
- *   ABI does not have.
+ *   -EINVAL, -ENOENT, -ESRCH as above; -EOPNOTSUPP other cpupools, scheduler parameters, and what has no
+ *   row: profiling, livepatch, coverage, frequencies, C-states, cache allocation, CPU hotplug, offlining
+ *   of pages; getcpuinfo, availheap, get_cpu_levelling_caps, which no tool of the census asks for; -ENOSYS
+ *   what the ABI does not have.
  */
 long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -339,8 +301,10 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
         return -EACCES;
     cmd = (uint32_t)array_index_nospec(op.cmd, ARRAY_SIZE(ops));
-    if (cmd != op.cmd || ops[cmd] == NULL)
+    if (cmd != op.cmd)
         return -ENOSYS;
+    if (ops[cmd] == NULL)
+        return -EOPNOTSUPP;
     rc = ops[cmd](&op);
     if (rc == 0 || cmd == XEN_SYSCTL_get_cpu_featureset || cmd == XEN_SYSCTL_get_cpu_policy)
         if (copy_to_guest(_gva(arg), &op, sizeof(op))) /* these two tell what is wrong */

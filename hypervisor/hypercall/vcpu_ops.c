@@ -8,7 +8,9 @@
 #include <xen/nmi.h>
 
 #include "emulate/emulate.h"
+#include "memory/heap.h"
 #include "paging/paging.h"
+#include "sched/sched.h"
 #include "sched/time.h"
 
 #define CR0_TS (1ULL << 3)
@@ -242,7 +244,8 @@ static int drop_frames(struct vcpu *v, int rc)
     return rc;
 }
 
-int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c)
+/* v's domain's lock is held. As vcpu_context_set(), or -EAGAIN. */
+static int context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     uint64_t dr[8], cr4 = guest_cr4_bits(v->domain);
     struct arch_vcpu *a = &v->arch;
@@ -271,6 +274,24 @@ int vcpu_context_set_locked(struct vcpu *v, const struct vcpu_guest_context *c)
     a->cr4 = c->ctrlreg[4] ? (a->cr4 & ~cr4) | (c->ctrlreg[4] & cr4) : a->cr4;
     v->is_initialised = true;
     return 0;
+}
+
+long vcpu_context_set(struct vcpu *v, guest_va_t from, bool first)
+{
+    struct vcpu_guest_context *c = xmalloc_pages(sizeof(*c));
+    long rc = c ? copy_from_guest(c, from, sizeof(*c)) : -ENOMEM;
+
+    if (rc == 0) {
+        spin_lock(&v->domain->lock);
+        rc = first && v->is_initialised ? -EEXIST : context_set_locked(v, c);
+        if (rc == 0 && first)
+            v->info->evtchn_upcall_mask = 1;
+        if (rc == 0)
+            (c->flags & VGCF_online ? vcpu_pause_clear : vcpu_pause_set)(v, VPF_DOWN);
+        spin_unlock(&v->domain->lock);
+    }
+    xfree_pages(c, sizeof(*c));
+    return or_again(rc);
 }
 
 /* ---- the rest ---- */

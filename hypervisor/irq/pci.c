@@ -176,16 +176,18 @@ static volatile uint32_t *table_map(struct domain *d, uint64_t maddr, uint64_t b
     const struct mfn_range r = { maddr >> PAGE_SHIFT, (maddr + bytes - 1) >> PAGE_SHIFT };
     uint32_t n = d->nr_iomem_ro;
     volatile uint32_t *va;
+    bool mine = true;
 
     if (r.last < r.first) /* beyond the last address */
         return NULL;
     for (uint32_t i = 0; i < n; i++)
         if (tables[i].maddr == maddr && d->iomem_ro[i].last >= r.last)
             return tables[i].va;
+    spin_lock(&d->mmu_lock); /* see domain_iomem_change() */
     for (uint64_t m = r.first; m <= r.last; m++)
-        if (!ranges_have(d->iomem, d->nr_iomem, m))
-            return NULL;
-    va = n < NR_IOMEM_RANGES ? arch_map_mmio(maddr, bytes) : NULL;
+        mine &= ranges_have(d->iomem, d->nr_iomem, m);
+    spin_unlock(&d->mmu_lock);
+    va = mine && n < NR_IOMEM_RANGES ? arch_map_mmio(maddr, bytes) : NULL;
     if (va == NULL)
         return NULL;
     tables[n].maddr = maddr;

@@ -10,10 +10,10 @@
 enum {
     L_DOMLIST,
     L_DOMAIN,
+    L_PIRQ,
     L_PAGE,
     L_GRANT,
     L_EVENT,
-    L_PIRQ,
     L_IRQ,
     L_FIFO,
     L_SCHED,

@@ -278,12 +278,11 @@ static unsigned int audit_free_list(unsigned int z, unsigned int o, uint64_t *pa
     return bad;
 }
 
-static unsigned int audit_domain(struct domain *d)
+static unsigned int audit_domain(const struct domain *d)
 {
     unsigned int bad = 0;
     uint64_t n = 0;
 
-    spin_lock(&d->page_lock);
     for (uint32_t i = d->page_list; i && n <= d->nr_pages; i = page_list_next(d->page_list, i)) {
         uint64_t x = frame_table[i].count_info;
 
@@ -292,9 +291,7 @@ static unsigned int audit_domain(struct domain *d)
             bad += frame_complain("bad frame on a domain's list", _mfn(i));
         n++;
     }
-    bad += n != d->nr_pages;
-    spin_unlock(&d->page_lock);
-    return bad;
+    return bad + (n != d->nr_pages);
 }
 
 unsigned int heap_audit(void)
@@ -302,7 +299,6 @@ unsigned int heap_audit(void)
     unsigned int bad = 0;
     uint64_t pages = 0;
 
-    spin_lock(&heap_lock);
     for (unsigned int z = 0; z < NR_ZONES; z++) {
         bad += (free_orders[z] != 0) != (free_zones >> z & 1);
         for (unsigned int o = 0; o < NR_ORDERS; o++) {
@@ -310,11 +306,7 @@ unsigned int heap_audit(void)
             bad += audit_free_list(z, o, &pages);
         }
     }
-    bad += pages != nr_free;
-    spin_unlock(&heap_lock);
-    spin_lock(&domain_list_lock);
-    for (struct domain *d = domain_list; d; d = d->next)
+    for (const struct domain *d = domain_list; d; d = d->next)
         bad += audit_domain(d);
-    spin_unlock(&domain_list_lock);
-    return bad;
+    return bad + (pages != nr_free);
 }

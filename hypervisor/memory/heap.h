@@ -98,5 +98,5 @@ void xfree_pages(void *p, size_t bytes);
 
 /** One line, for the debug key. */
 void heap_print(void);
-/** Check lists against the frame table; prints what is wrong and returns how many. */
+/** Check lists against the frame table; prints what is wrong and returns how many. All CPUs parked. */
 unsigned int heap_audit(void);

@@ -14,6 +14,7 @@
 
 #define MAX_VCPUS 64 /* per domain */
 #define DOMAIN_NAME_BYTES 64
+#define NR_WATCHDOGS 2u /* per domain, as Xen has it */
 #define NR_IOPORTS 65536
 #define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
 
@@ -22,12 +23,17 @@ struct mfn_range {
     uint64_t first, last;
 };
 #define NR_IOMEM_RANGES 32
-static inline bool ranges_have(const struct mfn_range *r, uint32_t nr, uint64_t mfn)
+static inline bool ranges_meet(const struct mfn_range *r, uint32_t nr, uint64_t first,
+                               uint64_t last)
 {
     for (const struct mfn_range *end = r + nr; r < end; r++)
-        if (mfn >= r->first && mfn <= r->last)
+        if (last >= r->first && first <= r->last)
             return true;
     return false;
+}
+static inline bool ranges_have(const struct mfn_range *r, uint32_t nr, uint64_t mfn)
+{
+    return ranges_meet(r, nr, mfn, mfn);
 }
 
 /* Why a vCPU does not run; it may run when the word is zero. */
@@ -108,9 +114,9 @@ struct domain {
     bool is_dying;
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*; the first one counts */
     uint32_t pause_count;
-    bool shutdown_told;                 /* it has stopped, and who must know has been told */
-    _Atomic uint8_t death;              /* how far domain_kill() has come */
-    struct domain_watchdogs *watchdogs; /* SCHEDOP_watchdog; NULL until there is one */
+    bool shutdown_told;                   /* it has stopped, and who must know has been told */
+    _Atomic uint8_t death;                /* how far domain_kill() has come */
+    struct timer watchdogs[NR_WATCHDOGS]; /* SCHEDOP_watchdog: armed, or there is none */
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
@@ -166,7 +172,7 @@ struct domain {
 
     /* access policy: constant after the builder */
     uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */
-    struct mfn_range iomem[NR_IOMEM_RANGES]; /* MMIO frames that may be mapped */
+    struct mfn_range iomem[NR_IOMEM_RANGES]; /* MMIO frames that may be mapped; mmu_lock */
     uint32_t nr_iomem;
     struct mfn_range iomem_ro[NR_IOMEM_RANGES]; /* of those: not to be written; irq/ adds to it */
     uint32_t nr_iomem_ro;

@@ -185,9 +185,10 @@ bool domain_is_dead(const struct domain *d) { return false; }
 void domain_pause(struct domain *d) { d->pause_count++; }
 void domain_unpause(struct domain *d) { d->pause_count--; }
 void domain_resume(struct domain *d) {}
+int domain_iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow) { return 0; }
 long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s) { return -ENOSPC; }
 void domain_wallclock_update(struct domain *d) {}
-void hypercall_page_fill(void *page) {}
+int hypercall_page_put(struct domain *d, gfn_t g) { return 0; }
 int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred) { return 0; }
 int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap) { return 0; }
 int vcpu_create(struct domain *d, uint32_t id) { return -ENOMEM; }

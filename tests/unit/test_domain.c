@@ -119,6 +119,7 @@ void timer_set(struct timer *t, uint64_t when)
 {
     nr_sets++;
     armed_ns = when;
+    t->expires_ns = t->dead ? 0 : when;
     if (!t->dead)
         armed = when ? t : NULL;
 }

@@ -44,7 +44,7 @@ void page_put_writable(mfn_t m) {}
 int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port) { return -EINVAL; }
 void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port) {}
 void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu) {}
-void hypercall_page_fill(void *page) {}
+int hypercall_page_put(struct domain *d, gfn_t g) { return 0; }
 void console_drain(void) {}
 void arch_print_regs(const struct cpu_user_regs *regs) {}
 void domain_audit(void) {}

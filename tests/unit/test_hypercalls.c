@@ -1140,7 +1140,7 @@ static void test_sysctl(void)
     CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, bad_va, 0, 0), -EFAULT);
     CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -EACCES);
     op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
-    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -ENOSYS);
+    CU_ASSERT_EQUAL(call(__HYPERVISOR_sysctl, va(op), 0, 0), -EOPNOTSUPP);
     op->cmd = XEN_SYSCTL_debug_keys;
     memcpy(keys, "0123456789abcdefg", 18);
     set_xen_guest_handle_raw(op->u.debug_keys.keys, keys);

@@ -435,7 +435,7 @@ WEAK int grant_domain_relinquish(struct domain *d)
 }
 WEAK void grant_domain_destroy(struct domain *d) { (void)d; }
 WEAK unsigned int grant_audit(void) { return 0; }
-WEAK void grant_print(void) {}
+WEAK void grant_print(struct domain *d) {}
 
 /* of emulate/, domain/, paging/ and x86/, for domctl on vCPUs */
 WEAK int guest_debugreg(unsigned int n, uint64_t *value)
