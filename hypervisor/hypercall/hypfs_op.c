@@ -23,15 +23,6 @@
 #define NAME_BYTES 24u /* of an entry */
 #define FRAMES_AT_ONCE 4096u
 
-struct value {
-    uint8_t type; /* XEN_HYPFS_TYPE_* */
-    uint32_t len;
-    union {
-        char text[VALUE_BYTES];
-        uint32_t number;
-    };
-};
-
 /* An entry: a directory if it has a list of entries, which one without a name ends. */
 struct node {
     const char *name;
@@ -41,8 +32,10 @@ struct node {
     bool if_rings;   /* for those whose rings the builder made */
     /* what it shows, one of: */
     const char *text;
-    uint32_t *level;                                 /* of the log: the only ones to be written */
-    long (*show)(struct domain *d, struct value *v); /* 0 or an error; -ERESTART, too */
+    uint32_t number; /* not 0 */
+    uint32_t (*count)(const struct domain *d);
+    uint32_t *level;                            /* of the log: the only ones to be written */
+    long (*show)(struct domain *d, char *text); /* 0 or an error; -ERESTART, too */
 };
 
 /* Where a path leads to. Of a per_domain one without d: the list of domains. */
@@ -52,25 +45,6 @@ struct place {
 };
 
 /* ---- values ---- */
-
-static long show_text(struct value *v, const char *text)
-{
-    v->type = XEN_HYPFS_TYPE_STRING;
-    xl_strlcpy(v->text, text, sizeof(v->text));
-    v->len = (uint32_t)strlen(v->text) + 1;
-    return 0;
-}
-
-static long show_number(struct value *v, uint32_t n)
-{
-    v->type = XEN_HYPFS_TYPE_UINT;
-    v->number = n;
-    v->len = sizeof(v->number);
-    return 0;
-}
-
-static long show_major(struct domain *d, struct value *v) { return show_number(v, XEN_MAJOR); }
-static long show_minor(struct domain *d, struct value *v) { return show_number(v, XEN_MINOR); }
 
 /* As options.loglvl numbers them. */
 static const char *const levels[] = { "none", "error", "warning", "info", "debug", "all" };
@@ -85,47 +59,39 @@ static long set_level(uint32_t *level, const char *text)
     return -EINVAL;
 }
 
-static long show_name(struct domain *d, struct value *v) { return show_text(v, d->name); }
+static long show_name(struct domain *d, char *text)
+{
+    xl_strlcpy(text, d->name, VALUE_BYTES);
+    return 0;
+}
 
 /* The words of its roles in one string. */
-static long show_role(struct domain *d, struct value *v)
+static long show_role(struct domain *d, char *text)
 {
-    static const char *const names[] = { " control", " hardware", " store" }; /* by ROLE_* */
-    char text[VALUE_BYTES] = "";
+    static const char *const names[] = { "control ", "hardware ", "store " }; /* by ROLE_* */
+    size_t len = 0;
 
-    for (uint32_t i = 0; i < ARRAY_SIZE(names); i++)
+    xl_strlcpy(text, d->roles ? "" : "guest ", VALUE_BYTES);
+    for (uint32_t i = 0; i < ARRAY_SIZE(names); i++, len = strlen(text))
         if (d->roles >> i & 1)
-            xl_strlcpy(text + strlen(text), names[i], sizeof(text) - strlen(text));
-    return show_text(v, text[0] ? text + 1 : "guest");
+            xl_strlcpy(text + len, names[i], VALUE_BYTES - len);
+    text[len - 1] = '\0'; /* the last space */
+    return 0;
 }
 
 /* Of a domain that was started at boot, as words that a shell may evaluate. */
-static long show_rings(struct domain *d, struct value *v)
+static long show_rings(struct domain *d, char *text)
 {
-    char text[VALUE_BYTES];
-
-    xl_snprintf(text, sizeof(text), "store_mfn=%lu store_port=%u console_mfn=%lu console_port=%u",
+    xl_snprintf(text, VALUE_BYTES, "store_mfn=%lu store_port=%u console_mfn=%lu console_port=%u",
                 mfn_x(d->store_mfn), d->store_port, mfn_x(d->console_mfn), d->console_port);
-    return show_text(v, text);
+    return 0;
 }
 
 /* ---- what holds a dying domain ---- */
 
-static long show_frames(struct domain *d, struct value *v)
-{
-    return show_number(v, (uint32_t)READ_ONCE(d->nr_pages));
-}
-
-static long show_ports(struct domain *d, struct value *v)
-{
-    return show_number(v, evtchn_nr_ports(d));
-}
-
+static uint32_t count_frames(const struct domain *d) { return (uint32_t)READ_ONCE(d->nr_pages); }
 /* But for this hypercall's. */
-static long show_references(struct domain *d, struct value *v)
-{
-    return show_number(v, atomic_load(&d->refs) - 1);
-}
+static uint32_t count_refs(const struct domain *d) { return atomic_load(&d->refs) - 1; }
 
 static void holders_add(struct holders *h, domid_t id, uint32_t nr_mappings)
 {
@@ -188,10 +154,9 @@ static long holders_find(const struct domain *d, struct holders *h)
     return 0;
 }
 
-static long show_mapped_by(struct domain *d, struct value *v)
+static long show_mapped_by(struct domain *d, char *text)
 {
     struct holders *h = &d->holders;
-    char text[VALUE_BYTES] = "";
     size_t len = 0;
     long rc;
 
@@ -199,12 +164,12 @@ static long show_mapped_by(struct domain *d, struct value *v)
         return -ERESTART;
     rc = holders_find(d, h);
     for (uint32_t i = 0; rc == 0 && i < MIN(h->nr, NR_HOLDERS); i++, len += strlen(text + len))
-        xl_snprintf(text + len, sizeof(text) - len, "%sd%u: %u", i ? ", " : "", h->of[i].id,
+        xl_snprintf(text + len, VALUE_BYTES - len, "%sd%u: %u", i ? ", " : "", h->of[i].id,
                     h->of[i].nr_mappings);
     if (rc == 0 && h->nr > NR_HOLDERS)
-        xl_strlcpy(text + len, ", others", sizeof(text) - len);
+        xl_strlcpy(text + len, ", others", VALUE_BYTES - len);
     atomic_store(&h->busy, false);
-    return rc ?: show_text(v, text);
+    return rc;
 }
 
 /* ---- the tree ---- */
@@ -214,22 +179,24 @@ static long show_mapped_by(struct domain *d, struct value *v)
     {                                 \
         __VA_ARGS__, { .name = NULL } \
     }
-static const struct node root = { DIR(
-    { "buildinfo",
-      DIR({ "changeset", .text = "" }, { "compileinfo", DIR({ "compiler", .text = XEN_COMPILER }) },
-          { "version", DIR({ "extra", .text = XEN_EXTRA }, { "major", .show = show_major },
-                           { "minor", .show = show_minor }) }) },
-    { "cpupool", DIR({ "0", DIR({ "sched-gran", .text = "cpu" }) }) },
-    { "domain",
-      DIR({ "name", .show = show_name }, { "role", .show = show_role },
-          { "rings", .show = show_rings, .if_rings = true },
-          { "held",
-            DIR({ "frames", .show = show_frames }, { "ports", .show = show_ports },
-                { "references", .show = show_references }, { "mapped-by", .show = show_mapped_by }),
-            .if_dying = true }),
-      .per_domain = true },
-    { "params", DIR({ "guest_loglvl", .level = &options.guest_loglvl },
-                    { "loglvl", .level = &options.loglvl }) }) };
+static const struct node root = {
+    DIR({ "buildinfo",
+          DIR({ "changeset", .text = "" },
+              { "compileinfo", DIR({ "compiler", .text = XEN_COMPILER }) },
+              { "version", DIR({ "extra", .text = XEN_EXTRA }, { "major", .number = XEN_MAJOR },
+                               { "minor", .number = XEN_MINOR }) }) },
+        { "cpupool", DIR({ "0", DIR({ "sched-gran", .text = "cpu" }) }) },
+        { "domain",
+          DIR({ "name", .show = show_name }, { "role", .show = show_role },
+              { "rings", .show = show_rings, .if_rings = true },
+              { "held",
+                DIR({ "frames", .count = count_frames }, { "ports", .count = evtchn_nr_ports },
+                    { "references", .count = count_refs }, { "mapped-by", .show = show_mapped_by }),
+                .if_dying = true }),
+          .per_domain = true },
+        { "params", DIR({ "guest_loglvl", .level = &options.guest_loglvl },
+                        { "loglvl", .level = &options.loglvl }) })
+};
 
 static bool is_domain_list(const struct place *p) { return p->node->per_domain && p->d == NULL; }
 
@@ -331,24 +298,27 @@ static uint32_t dir_bytes(const struct place *p)
     return bytes;
 }
 
-/* What there is to tell about it, of a value with v filled. 0 or an error. */
-static long place_describe(const struct place *p, struct xen_hypfs_direntry *e, struct value *v)
+/* What there is to tell about it; of a value with text, at first "", filled. 0 or an error. */
+static long place_describe(const struct place *p, struct xen_hypfs_direntry *e, char *text)
 {
     const struct node *n = p->node;
-    long rc = 0;
+    const char *fixed = n->level ? levels[MIN(*n->level, ARRAY_SIZE(levels) - 1)] : n->text;
+    uint32_t number = n->count ? n->count(p->d) : n->number;
+    long rc = n->show ? n->show(p->d, text) : 0;
 
-    if (n->show)
-        rc = n->show(p->d, v);
-    else if (n->level)
-        show_text(v, levels[MIN(*n->level, ARRAY_SIZE(levels) - 1)]);
-    else if (n->text)
-        show_text(v, n->text);
+    if (fixed)
+        xl_strlcpy(text, fixed, VALUE_BYTES);
     *e = (struct xen_hypfs_direntry){
-        .type = n->dir ? XEN_HYPFS_TYPE_DIR : v->type,
+        .type = n->dir ? XEN_HYPFS_TYPE_DIR : XEN_HYPFS_TYPE_STRING,
         .encoding = XEN_HYPFS_ENC_PLAIN,
-        .content_len = n->dir ? dir_bytes(p) : v->len,
+        .content_len = n->dir ? dir_bytes(p) : (uint32_t)strlen(text) + 1,
         .max_write_len = n->level ? NAME_BYTES : 0,
     };
+    if (number || n->count) {
+        e->type = XEN_HYPFS_TYPE_UINT;
+        e->content_len = sizeof(number);
+        memcpy(text, &number, sizeof(number));
+    }
     return rc;
 }
 
@@ -366,8 +336,8 @@ static long listing_add(struct listing *l, const struct place *p, const char *na
         uint8_t bytes[sizeof(struct xen_hypfs_dirlistentry) + NAME_BYTES];
     } e = { .bytes = { 0 } };
     uint32_t n = entry_bytes(name);
-    struct value v;
-    long rc = place_describe(p, &e.head.e, &v);
+    char text[VALUE_BYTES] = "";
+    long rc = place_describe(p, &e.head.e, text);
     guest_va_t to = gva_index(l->to, l->len, 1);
 
     if (rc)
@@ -405,12 +375,12 @@ static long op_read(const struct place *p, uint64_t buffer, uint64_t size)
 {
     guest_va_t contents = gva_index(_gva(buffer), 1, sizeof(struct xen_hypfs_direntry));
     struct xen_hypfs_direntry e;
-    struct value v = { .len = 0 };
+    char text[VALUE_BYTES] = "";
     long rc;
 
     if (size < sizeof(e))
         return -EINVAL;
-    rc = place_describe(p, &e, &v) ?: copy_to_guest(_gva(buffer), &e, sizeof(e));
+    rc = place_describe(p, &e, text) ?: copy_to_guest(_gva(buffer), &e, sizeof(e));
     if (rc)
         return rc;
     size -= sizeof(e);
@@ -418,7 +388,7 @@ static long op_read(const struct place *p, uint64_t buffer, uint64_t size)
         return -ENOBUFS;
     if (p->node->dir)
         return dir_read(p, &(struct listing){ .to = contents, .room = size });
-    return copy_to_guest(contents, v.text, v.len);
+    return copy_to_guest(contents, text, e.content_len);
 }
 
 /* -EACCES read-only; -ENOSPC too long; -EINVAL it is not text with one NUL at its end, or means nothing. */
