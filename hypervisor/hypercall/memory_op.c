@@ -125,29 +125,19 @@ static long remove_extents(struct domain *d, const struct xen_memory_reservation
     return k ? (long)k : -EINVAL;
 }
 
-/*
- * New frames for d, their numbers to the list; if populate, under the pfns from the one in the list on,
- * else under none, and there need not be a list.
- */
+/* New frames for d under the pfns from the one in the list on, their numbers to the list. */
 static long add_extents(struct domain *d, const struct xen_memory_reservation *r, uint64_t i,
-                        unsigned int n, bool populate)
+                        unsigned int n)
 {
-    unsigned int bits = XENMEMF_get_address_bits(r->mem_flags), want = n;
     xen_pfn_t list[BATCH];
     struct run run = { .n = 0 };
-    mfn_t m;
 
-    if (populate && copy_from_guest(list, extent_va(r, i), n * sizeof(list[0])))
+    if (copy_from_guest(list, extent_va(r, i), n * sizeof(list[0])))
         return -EFAULT;
-    if (populate)
-        n = domain_populate(d, r->extent_order, bits, list, n);
-    else
-        for (n = 0; n < want && domain_alloc_pages(d, r->extent_order, bits, &m) == 0;)
-            list[n++] = mfn_x(m);
+    n = domain_populate(d, r->extent_order, XENMEMF_get_address_bits(r->mem_flags), list, n);
     if (n == 0)
         return -ENOMEM;
-    if ((!populate && gva_x(GVA_OF(r->extent_start)) == 0) ||
-        copy_to_guest(extent_va(r, i), list, n * sizeof(list[0])) == 0)
+    if (copy_to_guest(extent_va(r, i), list, n * sizeof(list[0])) == 0)
         return n;
     for (unsigned int k = 0; k < n; k++)
         (void)take_frames(d, list[k], r->extent_order, NULL, &run);
@@ -155,7 +145,7 @@ static long add_extents(struct domain *d, const struct xen_memory_reservation *r
     return -EFAULT;
 }
 
-/* ---- increase_reservation, decrease_reservation, populate_physmap, exchange ---- */
+/* ---- decrease_reservation, populate_physmap, exchange ---- */
 
 static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
 {
@@ -173,9 +163,8 @@ static long op_reservation(unsigned int cmd, uint64_t i, guest_va_t arg)
         return i ? (long)i : rc;
     do {
         n = batch_size(&r, i);
-        rc = cmd == XENMEM_decrease_reservation
-                 ? remove_extents(d, &r, i, n, NULL)
-                 : add_extents(d, &r, i, n, cmd == XENMEM_populate_physmap);
+        rc = cmd == XENMEM_decrease_reservation ? remove_extents(d, &r, i, n, NULL)
+                                                : add_extents(d, &r, i, n);
         i += (uint64_t)MAX(rc, 0);
     } while (rc == n && i < r.nr_extents && !hypercall_preempt_check());
     domain_put(d);
@@ -194,7 +183,7 @@ static long exchange_step(struct domain *d, const struct xen_memory_exchange *x,
     for (i = 0; rc > 0 && i < in_per; i++)
         rc = remove_extents(d, &x->in, x->nr_exchanged + i, 1, &stolen);
     for (i = 0; rc > 0 && i < out_per; i++) {
-        rc = add_extents(d, &x->out, first + i, 1, true);
+        rc = add_extents(d, &x->out, first + i, 1);
         if (rc <= 0)
             break; /* i are there */
     }
@@ -424,13 +413,13 @@ static long op_machine_memory_map(guest_va_t arg)
 /**
  * HYPERVISOR_memory_op. @cmd has the sub-operation in its lower 6 bits.
  *
- * increase_reservation, decrease_reservation, populate_physmap: the number of extents done (also after a
- *   fault or when memory is out); -ESRCH, -EPERM.
+ * decrease_reservation, populate_physmap: the number of extents done (also after a fault or when memory
+ *   is out); -ESRCH, -EPERM.
  * exchange, claim_pages, (set_)memory_map, machine_memory_map, acquire_resource: see there.
  * maximum_ram_page, machphys_mapping, machphys_mfn_list (see M2P_GFN): 0 or -EFAULT.
  * current_reservation, maximum_reservation, maximum_gpfn: pages, a pfn; -EFAULT, -ESRCH, -EPERM.
  * get_sharing_*_pages: 0, none is shared. get_vnumainfo: -EOPNOTSUPP.
- * All others -ENOSYS: add_to_physmap and its kin, *_pod_target, sharing, paging, access are for guests with
+ * All others -ENOSYS: increase_reservation (populate_physmap does that, too), add_to_physmap and its kin, *_pod_target, sharing, paging, access are for guests with
  *   translated memory.
  */
 long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
@@ -439,7 +428,6 @@ long hc_memory_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t
     unsigned int sub = cmd & MEMOP_CMD_MASK;
 
     switch (sub) {
-    case XENMEM_increase_reservation:
     case XENMEM_decrease_reservation:
     case XENMEM_populate_physmap: return op_reservation(sub, cmd >> MEMOP_EXTENT_SHIFT, _gva(arg));
     case XENMEM_exchange: return op_exchange(_gva(arg));

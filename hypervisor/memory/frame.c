@@ -83,18 +83,6 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
     return done;
 }
 
-int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out)
-{
-    uint64_t first = INVALID_M2P_ENTRY;
-
-    if (READ_ONCE(d->nr_pages) + (1ULL << order) > d->max_pages)
-        return -E2BIG;
-    if (domain_populate(d, order, addr_bits, &first, 1) == 0)
-        return -ENOMEM;
-    *out = _mfn(first);
-    return 0;
-}
-
 int domain_assign_page(struct domain *d, mfn_t m)
 {
     uint64_t x = atomic_load(&mfn_to_page(m)->type_info);

@@ -42,14 +42,9 @@ void *alloc_page(void);
 void free_page(void *p);
 
 /**
- * 2^order scrubbed frames that d owns from now on: on its list, ALLOCATED, count 1 each, without M2P
- * entries. Checks d->max_pages and d->is_dying. 0 with *out, or -ENOMEM, or -E2BIG when the limit is
- * in the way.
- */
-int domain_alloc_pages(struct domain *d, unsigned int order, unsigned int addr_bits, mfn_t *out);
-/**
- * The same n times, as far as it goes, with M2P entries from list[i] on for the i-th 2^order frames;
- * list[i] becomes the first one's number. Returns how many times it went.
+ * n times 2^order scrubbed frames that d owns from now on: on its list, ALLOCATED, count 1 each, as far as
+ * d->max_pages, d->is_dying and memory permit, with M2P entries from list[i] on for the i-th (or none, if
+ * that is INVALID_M2P_ENTRY); list[i] becomes the first one's number. Returns how many times it went.
  */
 unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int addr_bits,
                              uint64_t *list, unsigned int n);
@@ -61,7 +56,7 @@ int domain_assign_page(struct domain *d, mfn_t m);
 /** The same for n HV frames in one piece that no guest has had since boot. */
 int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n);
 /**
- * Undo domain_alloc_pages' ownership of one page, whose only reference is ALLOCATED, and keep it for
+ * Undo d's ownership of one page, whose only reference is ALLOCATED, and keep it for
  * the hypervisor as HV, count 1; false if m is in use, or not d's. m is any number; the page keeps its
  * M2P entry, to be reset before anybody else gets it.
  */

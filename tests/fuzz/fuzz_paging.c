@@ -5,6 +5,7 @@
  *   byte 0      F_*
  *   8 bytes     a step: what, whose CPU and how it is disturbed; then its operands
  */
+#include "alloc.h"
 #include "fuzz.h"
 
 #include "emulate/decode.h"

@@ -151,11 +151,10 @@ static const struct sub {
       BIT(XENMEM_decrease_reservation) | BIT(XENMEM_populate_physmap) | BIT(XENMEM_exchange) |
           BIT(XENMEM_maximum_ram_page) | BIT(XENMEM_current_reservation) |
           BIT(XENMEM_maximum_reservation) | BIT(XENMEM_machphys_mapping) |
-          BIT(XENMEM_machine_memory_map) | BIT(XENMEM_increase_reservation) |
-          BIT(XENMEM_machphys_mfn_list) | BIT(XENMEM_memory_map) | BIT(XENMEM_set_memory_map) |
-          BIT(XENMEM_maximum_gpfn) | BIT(XENMEM_get_sharing_freed_pages) |
-          BIT(XENMEM_get_sharing_shared_pages) | BIT(XENMEM_claim_pages) |
-          BIT(XENMEM_get_vnumainfo) | BIT(XENMEM_acquire_resource),
+          BIT(XENMEM_machine_memory_map) | BIT(XENMEM_machphys_mfn_list) | BIT(XENMEM_memory_map) |
+          BIT(XENMEM_set_memory_map) | BIT(XENMEM_maximum_gpfn) |
+          BIT(XENMEM_get_sharing_freed_pages) | BIT(XENMEM_get_sharing_shared_pages) |
+          BIT(XENMEM_claim_pages) | BIT(XENMEM_get_vnumainfo) | BIT(XENMEM_acquire_resource),
       63, false },
     { "xen_version", call_version, -ENOSYS, 0x7ff, 255, true },
     { "console_io", call_console, -ENOSYS, BIT(CONSOLEIO_write) | BIT(CONSOLEIO_read), 255, true },

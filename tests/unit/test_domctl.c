@@ -15,6 +15,7 @@
 #include "domain/domain.h"
 #include "emulate/emulate.h"
 #include "event/evtchn.h"
+#include "alloc.h"
 #include "fake.h"
 #include "irq/irq.h"
 #include "lib/errno.h"

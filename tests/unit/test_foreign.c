@@ -8,6 +8,7 @@
 
 #include <CUnit/Basic.h>
 
+#include "alloc.h"
 #include "fake.h"
 #include "calling.h"
 #include "hypercall/domctl.h"

@@ -4,6 +4,7 @@
 
 #include <CUnit/Basic.h>
 
+#include "alloc.h"
 #include "fake.h"
 #include "lib/errno.h"
 #include "memory/heap.h"

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "fake.h"
 #include "calling.h"
 #include "lib/errno.h"

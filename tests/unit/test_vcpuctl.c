@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "fake.h"
 
 #include <xen/arch-x86/cpufeatureset.h>
