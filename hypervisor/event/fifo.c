@@ -183,14 +183,14 @@ static void fifo_begin_locked(struct domain *d, struct fifo *f)
             evtchn_find(d, port)->missed = true;
 }
 
-/* vCPU id's control block is in frame m from now on, *f used if it is the first; or, without f, only ask. */
+/* vCPU id's control block is in frame m from now on, *f used if it is the first. */
 static int control_set(struct domain *d, uint32_t id, mfn_t m, uint32_t offset, struct fifo **f)
 {
     unsigned long flags = spin_lock_irqsave(&d->event_lock);
     struct evtchn_domain *ed = d->evtchn;
     int rc = ed->fifo && ed->fifo->vcpu[id].block ? -EINVAL : 0;
 
-    if (rc == 0 && f) {
+    if (rc == 0) {
         spin_lock(&ed->fifo_lock);
         if (ed->fifo == NULL) {
             fifo_begin_locked(d, *f);
@@ -221,10 +221,9 @@ long op_init_control(struct request *r)
         op->offset % sizeof(uint64_t) || !page_get_writable(d, m))
         return -EINVAL;
     f = xmalloc_pages(fifo_bytes(d)); /* whether it is the first is only known under the lock */
-    rc = f ? control_set(d, v->vcpu_id, m, op->offset, NULL) : -ENOMEM;
-    rc = rc
-             ?: copy_to_guest(_gva(gva_x(r->arg) + offsetof(struct evtchn_init_control, link_bits)),
-                              &link_bits, sizeof(link_bits));
+    rc = f ? copy_to_guest(_gva(gva_x(r->arg) + offsetof(struct evtchn_init_control, link_bits)),
+                           &link_bits, sizeof(link_bits))
+           : -ENOMEM;
     rc = rc ?: control_set(d, v->vcpu_id, m, op->offset, &f);
     xfree_pages(f, fifo_bytes(d));
     if (rc)

@@ -158,12 +158,6 @@ static long domctl_max_mem(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-static long domctl_setdomainhandle(struct domain *d, struct xen_domctl *op)
-{
-    memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
-    return 0;
-}
-
 static long domctl_settimeoffset(struct domain *d, struct xen_domctl *op)
 {
     WRITE_ONCE(d->time_offset_s, op->u.settimeoffset.time_offset_seconds);
@@ -204,17 +198,6 @@ static long domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
     case XEN_DOMCTL_SENDTRIGGER_SLEEP: return -EINVAL;
     default: return -ENOSYS;
     }
-}
-
-/**
- * set_virq_handler: only VIRQ_DOM_EXC can have another than the hardware domain, and all whose role
- * lets them look after domains are sent it: so it is a question. -EPERM: this one is not; -EINVAL.
- */
-static long domctl_set_virq_handler(struct domain *d, struct xen_domctl *op)
-{
-    if (op->u.set_virq_handler.virq != VIRQ_DOM_EXC)
-        return op->u.set_virq_handler.virq < NR_VIRQS ? -EOPNOTSUPP : -EINVAL;
-    return policy_check(d, NULL, RIGHT_INFO);
 }
 
 /* ---- scheduling ---- */
@@ -318,7 +301,7 @@ static void apply_shares(struct domain *d)
     for_each_vcpu (d, v)
         n++;
     for_each_vcpu (d, v)
-        (void)sched_set_params(v, d->weight, DIV_ROUND_UP(d->cap, n));
+        sched_set_params(v, d->weight, DIV_ROUND_UP(d->cap, n));
 }
 
 /**
@@ -342,13 +325,7 @@ static long domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
     }
 }
 
-/* ---- devices ---- */
-
-/* The caller gives what it has itself to a domain in the hardware role, or takes it from any. */
-static long may_assign(const struct domain *d, bool allow)
-{
-    return allow ? policy_check(d, d, RIGHT_DEVICES) : 0;
-}
+/* ---- devices: what the caller has itself, for a domain in the hardware role; and from any ---- */
 
 /** ioport_permission: -EINVAL no such ports; -EPERM a role, or ports that the caller has not; -ENOMEM. */
 static long domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
@@ -356,7 +333,7 @@ static long domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
     const struct xen_domctl_ioport_permission *p = &op->u.ioport_permission;
     const uint8_t *mine = current->domain->io_bitmap;
     uint8_t *map = d->io_bitmap;
-    long rc = may_assign(d, p->allow_access);
+    long rc = p->allow_access ? policy_check(d, d, RIGHT_DEVICES) : 0;
 
     if (rc)
         return rc;
@@ -401,7 +378,7 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
     const struct xen_domctl_iomem_permission *p = &op->u.iomem_permission;
     const struct domain *mine = current->domain;
     uint64_t first = p->first_mfn, end = 1ULL << (arch_paddr_bits - PAGE_SHIFT), last;
-    long rc = may_assign(d, p->allow_access);
+    long rc = p->allow_access ? policy_check(d, d, RIGHT_DEVICES) : 0;
 
     if (rc)
         return rc;
@@ -440,13 +417,11 @@ static const struct domctl_entry {
     OP(max_vcpus, RIGHT_CONTROL, NOT_SELF),
     OP(getdomaininfo, RIGHT_INFO, NO_TARGET | OUT),
     OP(max_mem, RIGHT_CONTROL, 0),
-    OP(setdomainhandle, RIGHT_CONTROL, 0),
     OP(settimeoffset, RIGHT_CONTROL, 0),
     OP(set_address_size, RIGHT_CONTROL, 0),
     OP(get_address_size, RIGHT_INFO, OUT),
     OP(hypercall_init, RIGHT_CONTROL, 0),
     OP(sendtrigger, RIGHT_CONTROL, 0),
-    OP(set_virq_handler, RIGHT_CONTROL, 0),
     OP(setvcpuaffinity, RIGHT_CONTROL, 0),
     VCPU_OP(getvcpuaffinity, RIGHT_INFO, 0),
     OP(setnodeaffinity, RIGHT_CONTROL, 0),

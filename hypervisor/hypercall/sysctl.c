@@ -249,14 +249,12 @@ static long op_scheduler(struct xen_sysctl *s)
 {
     struct xen_sysctl_scheduler_op *op = &s->u.scheduler_op;
 
-    if (op->cmd != XEN_SYSCTL_SCHEDOP_putinfo && op->cmd != XEN_SYSCTL_SCHEDOP_getinfo)
-        return -EINVAL;
+    if (op->cmd != XEN_SYSCTL_SCHEDOP_getinfo)
+        return -EOPNOTSUPP;
     if (op->cpupool_id)
         return -ESRCH;
     if (op->sched_id != XEN_SCHEDULER_CREDIT2)
         return -EINVAL;
-    if (op->cmd == XEN_SYSCTL_SCHEDOP_putinfo)
-        return -EOPNOTSUPP;
     op->u.sched_credit2.ratelimit_us = 0; /* off: who wakes may preempt at once */
     return 0;
 }

@@ -104,8 +104,7 @@ static long map_msi(struct domain *d, struct physdev_map_pirq *a)
 
 /**
  * Make GSI index (IN), or a message of a PCI function, a pirq (OUT) of the caller; IN pirq is -1 or
- * the GSI's number. When the copy-out faults a message is unmapped again; a GSI stays, as mapping it
- * is repeatable and does nothing by itself. -EOPNOTSUPP several messages of MSI, other PCI segments, numbers and domains; -EINVAL no
+ * the GSI's number. -EOPNOTSUPP several messages of MSI, other PCI segments, numbers and domains; -EINVAL no
  * such GSI or entry; -ENODEV no such function or capability; -EEXIST the message has a pirq; -ENOSPC.
  */
 static long op_map_pirq(struct domain *d, union physdev_arg *a)
@@ -212,17 +211,11 @@ long hc_physdev_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_
         return -ENOSYS;
     if (!(e->flags & OP_ANYBODY) && !d->is_hwdom)
         return -EPERM;
-    if (copy_from_guest(&a, _gva(arg), e->size))
-        return -EFAULT;
+    if (copy_from_guest(&a, _gva(arg), e->size) ||
+        ((e->flags & OP_OUT) && copy_to_guest(_gva(arg), &a, e->size)))
+        return -EFAULT; /* before anything is done whose result could not be told */
     spin_lock(&pirq_map_lock);
     rc = e->fn(d, &a);
     spin_unlock(&pirq_map_lock);
-    if (rc == 0 && (e->flags & OP_OUT))
-        rc = copy_to_guest(_gva(arg), &a, e->size);
-    if (rc == -EFAULT && e->fn == op_map_pirq && a.map_pirq.type != MAP_PIRQ_TYPE_GSI) {
-        spin_lock(&pirq_map_lock); /* else nobody could name the message again */
-        (void)pirq_unmap(d, (uint32_t)a.map_pirq.pirq);
-        spin_unlock(&pirq_map_lock);
-    }
-    return rc;
+    return rc == 0 && (e->flags & OP_OUT) ? copy_to_guest(_gva(arg), &a, e->size) : rc;
 }

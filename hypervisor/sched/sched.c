@@ -241,19 +241,14 @@ void vcpu_yield(void)
     softirq_raise(SOFTIRQ_SCHEDULE);
 }
 
-int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap)
+void sched_set_params(struct vcpu *v, uint16_t weight, uint32_t cap)
 {
-    unsigned long flags;
-    uint32_t cpu;
+    unsigned long flags = arch_irq_save();
+    uint32_t cpu = lock_queue(v, NULL);
 
-    if (weight == 0 || weight > SCHED_WEIGHT_MAX)
-        return -EINVAL;
-    flags = arch_irq_save();
-    cpu = lock_queue(v, NULL);
     policy_set(&queues[cpu], &v->entity, weight, cap < SCHED_CAP_MAX ? cap : 0, arch_time_ns());
     softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
     spin_unlock_irqrestore(&pcpus[cpu].lock, flags);
-    return 0;
 }
 
 int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred)

@@ -26,8 +26,7 @@
 #include "memory/objects.h"
 
 #define SCHED_WEIGHT_DEFAULT 256u /* 1..65535 */
-#define SCHED_WEIGHT_MAX 65535u
-#define SCHED_CAP_MAX 100u /* percent; of one CPU, since a vCPU cannot use more */
+#define SCHED_CAP_MAX 100u        /* percent; of one CPU, since a vCPU cannot use more */
 
 /**
  * At boot, per CPU, CPU 0 first, after timers_init_cpu() and before the first vCPU. Before the CPU is
@@ -65,9 +64,9 @@ void schedule(void);
 
 /**
  * Weight (1..65535) and cap in percent of one CPU (0 or 100 and more: none; a domain's cap is the
- * caller's to divide). 0 or -EINVAL.
+ * caller's to divide).
  */
-int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap);
+void sched_set_params(struct vcpu *v, uint16_t weight, uint32_t cap);
 /**
  * Masks of CPUs: those that v may run on, and of these the ones that it prefers (none: all alike);
  * on another it runs only when that would idle. -EINVAL if it may run on none that is online. If v's

@@ -190,5 +190,5 @@ long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s) { return
 void domain_wallclock_update(struct domain *d) {}
 int hypercall_page_put(struct domain *d, gfn_t g) { return 0; }
 int sched_set_affinity(struct vcpu *v, uint64_t cpus, uint64_t preferred) { return 0; }
-int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap) { return 0; }
+void sched_set_params(struct vcpu *v, uint16_t weight, uint32_t cap) {}
 int vcpu_create(struct domain *d, uint32_t id) { return -ENOMEM; }

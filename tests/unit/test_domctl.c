@@ -517,13 +517,6 @@ static void test_the_store_is_told(void)
     port[1] = bind_dom_exc(store);
     port[2] = bind_dom_exc(guest);
     clear();
-    g.op.u.set_virq_handler.virq = VIRQ_DOM_EXC;
-    CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_set_virq_handler, store->domain_id), 0);
-    CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_set_virq_handler, guest->domain_id), -EPERM);
-    g.op.u.set_virq_handler.virq = VIRQ_CONSOLE;
-    CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_set_virq_handler, store->domain_id), -EOPNOTSUPP);
-    g.op.u.set_virq_handler.virq = NR_VIRQS;
-    CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_set_virq_handler, store->domain_id), -EINVAL);
     CU_ASSERT_EQUAL(remote_shutdown(dom0, d->domain_id, SHUTDOWN_poweroff), 0);
     pass(0);
     CU_ASSERT(take_event(dom0, port[0]) && take_event(store, port[1]));
@@ -702,10 +695,6 @@ static void test_settings(void)
     CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_max_mem, d->domain_id), 0);
     CU_ASSERT_EQUAL(d->max_pages, 100);
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &m), 0);
-    memset(g.op.u.setdomainhandle.handle, 0x5a, 16);
-    CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_setdomainhandle, d->domain_id), 0);
-    CU_ASSERT_EQUAL(info(d->domain_id)->handle[15], 0x5a);
-    clear();
     g.op.u.settimeoffset.time_offset_seconds = -100;
     CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_settimeoffset, d->domain_id), 0);
     CU_ASSERT_EQUAL(d->shared_info->wc_sec, 1700000000 - 100);

@@ -300,7 +300,7 @@ static void test_two_share_by_slices(void)
     setup(1, 2);
     vcpu_pause_clear(d->vcpu[0], VPF_DOWN);
     vcpu_pause_clear(d->vcpu[1], VPF_DOWN);
-    CU_ASSERT_EQUAL(sched_set_params(d->vcpu[0], 768, 0), 0);
+    sched_set_params(d->vcpu[0], 768, 0);
     while (fake_now_ns < SECONDS(2)) {
         cpu_run(0);
         audit();
@@ -313,8 +313,6 @@ static void test_two_share_by_slices(void)
     CU_ASSERT(a.time[0] > SECONDS(1) * 147 / 100 && a.time[0] < SECONDS(1) * 153 / 100);
     CU_ASSERT_EQUAL(a.time[0], b.time[1]);
     CU_ASSERT(sum(&a) == sum(&b) && sum(&a) == fake_now_ns - created_ns);
-    CU_ASSERT_EQUAL(sched_set_params(d->vcpu[0], 0, 0), -EINVAL);
-    CU_ASSERT_EQUAL(sched_set_params(d->vcpu[0], 65536, 0), -EINVAL);
     teardown();
 }
 
@@ -608,7 +606,7 @@ static void random_step(unsigned int cpu)
             vcpu_yield();
         break;
     case 6: sched_set_affinity(v, 1 + rnd() % ALL_CPUS, rnd() % 8); break;
-    case 7: sched_set_params(v, 1 + rnd() % 1000, rnd() % 3 ? 0 : rnd() % 120); break;
+    case 7: sched_set_params(v, (uint16_t)(1 + rnd() % 1000), rnd() % 3 ? 0 : rnd() % 120); break;
     case 8: fake_now_ns += rnd() % MILLISECS(10); break;
     case 9: fake_now_ns += rnd() % 1000; break;
     default: cpu_run(cpu); break;

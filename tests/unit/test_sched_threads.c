@@ -99,7 +99,7 @@ static void random_step(void)
             vcpu_yield();
         break;
     case 8: sched_set_affinity(v, 1 + rnd() % ALL_CPUS, rnd() % 8); break;
-    case 9: sched_set_params(v, 1 + rnd() % 1000, rnd() % 3 ? 0 : rnd() % 120); break;
+    case 9: sched_set_params(v, (uint16_t)(1 + rnd() % 1000), rnd() % 3 ? 0 : rnd() % 120); break;
     case 10:
         if (this_pcpu()->id == 0 && v != current) { /* only one CPU may wait for others */
             vcpu_pause_sync(v, VPF_PAUSED);

@@ -464,12 +464,13 @@ static void test_the_scheduler_has_no_parameters_to_set(void)
     CU_ASSERT_EQUAL(sched->u.sched_credit2.ratelimit_us, 0);
     sched->cmd = XEN_SYSCTL_SCHEDOP_putinfo;
     CU_ASSERT_EQUAL(call(XEN_SYSCTL_scheduler_op), -EOPNOTSUPP);
+    sched->cmd = XEN_SYSCTL_SCHEDOP_getinfo;
     sched->sched_id = XEN_SCHEDULER_CREDIT;
     CU_ASSERT_EQUAL(call(XEN_SYSCTL_scheduler_op), -EINVAL);
     sched->cpupool_id = 1;
     CU_ASSERT_EQUAL(call(XEN_SYSCTL_scheduler_op), -ESRCH);
     sched->cmd = 2;
-    CU_ASSERT_EQUAL(call(XEN_SYSCTL_scheduler_op), -EINVAL);
+    CU_ASSERT_EQUAL(call(XEN_SYSCTL_scheduler_op), -EOPNOTSUPP);
     teardown();
 }
 

@@ -46,7 +46,7 @@ void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_f
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out) { *out = v->runstate; }
 mfn_t vcpu_info_release(struct vcpu *v) { return INVALID_MFN; }
 long vcpu_send_nmi(struct vcpu *v) { return 0; }
-int sched_set_params(struct vcpu *v, uint32_t weight, uint32_t cap) { return 0; }
+void sched_set_params(struct vcpu *v, uint16_t weight, uint32_t cap) {}
 int sched_set_affinity(struct vcpu *v, uint64_t hard, uint64_t soft) { return 0; }
 void timer_set(struct timer *t, uint64_t when) {}
 void timer_kill(struct timer *t) {}
