@@ -137,7 +137,7 @@ static long policy_in(struct cpu_policy *p, struct xen_domctl_cpu_policy *c)
 long domctl_set_cpu_policy(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_cpu_policy *c = &op->u.cpu_policy;
-    struct cpu_policy *p;
+    struct cpu_policy *p, *old = NULL;
     long rc;
 
     c->err_leaf = c->err_subleaf = c->err_msr = ~0u;
@@ -153,14 +153,12 @@ long domctl_set_cpu_policy(struct domain *d, struct xen_domctl *op)
     domain_pause(d);
     if (rc == 0 && domain_has_run(d))
         rc = -EEXIST;
-    if (rc == 0 && d->cpu_policy == NULL) {
+    if (rc == 0) {
+        old = d->cpu_policy;
         d->cpu_policy = p;
-        p = NULL;
-    } else if (rc == 0) {
-        *d->cpu_policy = *p;
     }
     domain_unpause(d);
-    xfree(p);
+    xfree(rc ? p : old);
     return rc;
 }
 

@@ -125,6 +125,7 @@ struct extstate {
     uint64_t xstate_bv, xcomp_bv, reserved[6];
 };
 #define AREA_OFFSET offsetof(struct extstate, fxsave)
+_Static_assert(AREA_OFFSET == 2 * sizeof(uint64_t), "xcr0, accum");
 
 static bool extstate_ok(const struct domain *d, const struct extstate *x, uint64_t size)
 {
@@ -166,35 +167,28 @@ long domctl_setvcpuextstate(struct vcpu *v, struct xen_domctl *op)
 
 /**
  * getvcpuextstate: without size and mask, or without buffer: these two; else both must be so. A CPU without
- * XSAVE has 0 and 0. -EINVAL; -EFAULT; -ENOMEM.
+ * XSAVE has 0 and 0. -EINVAL; -EFAULT.
  */
 long domctl_getvcpuextstate(struct vcpu *v, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuextstate *e = &op->u.vcpuextstate;
-    uint64_t size = 0, accum;
-    struct extstate *x;
-    long rc = 0;
+    const struct extstate *now = (const void *)((const char *)v->arch.fpu - AREA_OFFSET);
+    uint64_t size = 0, head[2] = { v->arch.xcr0 }; /* and accum */
+    guest_va_t to = GVA_OF(e->buffer);
 
-    x = xmalloc_pages(AREA_OFFSET + xstate_bytes(arch_xcr0_mask));
-    if (x == NULL)
-        return -ENOMEM;
     if (arch_xcr0_mask) {
-        accum = v->arch.xcr0 | ((struct extstate *)((char *)v->arch.fpu - AREA_OFFSET))->xstate_bv;
-        size = AREA_OFFSET + xstate_bytes(accum);
-        x->xcr0 = v->arch.xcr0;
-        x->accum = accum;
-        memcpy(x->fxsave, v->arch.fpu, size - AREA_OFFSET);
+        head[1] = v->arch.xcr0 | now->xstate_bv;
+        size = AREA_OFFSET + xstate_bytes(head[1]);
     }
-    if ((e->size == 0 && e->xfeature_mask == 0) || GVA_OF(e->buffer).v == 0) {
+    if ((e->size == 0 && e->xfeature_mask == 0) || gva_x(to) == 0) {
         e->size = size;
         e->xfeature_mask = arch_xcr0_mask;
-    } else if (e->size != size || e->xfeature_mask != arch_xcr0_mask) {
-        rc = -EINVAL;
-    } else {
-        rc = copy_to_guest(GVA_OF(e->buffer), x, size);
+        return 0;
     }
-    xfree_pages(x, AREA_OFFSET + xstate_bytes(arch_xcr0_mask));
-    return rc;
+    if (e->size != size || e->xfeature_mask != arch_xcr0_mask)
+        return -EINVAL;
+    return copy_to_guest(to, head, sizeof(head))
+               ?: copy_to_guest(gva_index(to, 1, AREA_OFFSET), v->arch.fpu, size - AREA_OFFSET);
 }
 
 /* ---- MSRs that are a vCPU's ---- */

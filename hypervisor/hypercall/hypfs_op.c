@@ -99,15 +99,11 @@ static void holders_add(struct holders *h, domid_t id, uint32_t nr_mappings)
 
     while (i < MIN(h->nr, NR_HOLDERS) && h->of[i].id != id)
         i++;
-    if (i == h->nr && i < NR_HOLDERS) {
-        h->of[i].id = id;
-        h->of[i].nr_mappings = 0;
-        h->nr++;
-    }
-    if (i < NR_HOLDERS)
-        h->of[i].nr_mappings += nr_mappings;
-    else
-        h->nr = NR_HOLDERS + 1;
+    h->nr = MAX(h->nr, i + 1);
+    if (i == NR_HOLDERS)
+        return;
+    h->of[i].id = id;
+    h->of[i].nr_mappings += nr_mappings;
 }
 
 /* In how many entries the table maps frames of domain id. It may change, or go, meanwhile. */
@@ -129,8 +125,12 @@ static uint32_t count_mappings(mfn_t table, domid_t id)
 /* Look through all L1 tables. -ERESTART: there is more to do, and something else first. */
 static long holders_find(const struct domain *d, struct holders *h)
 {
-    if (h->next_mfn == 0)
+    uint32_t n;
+
+    if (h->next_mfn == 0) {
         h->nr = 0;
+        memset(h->of, 0, sizeof(h->of));
+    }
     for (uint64_t m = h->next_mfn; m < max_mfn; m++) {
         const struct page_info *pg = mfn_to_page_checked(_mfn(m));
         uint64_t x = pg ? atomic_load_explicit(&pg->count_info, memory_order_relaxed) : 0;
@@ -139,12 +139,9 @@ static long holders_find(const struct domain *d, struct holders *h)
 
         if (pg == NULL)
             m |= (1u << FRAME_GROUP_SHIFT) - 1;
-        if (is_table && PGC_OWNER(x) != d->domain_id) {
-            uint32_t n = count_mappings(_mfn(m), d->domain_id);
-
-            if (n)
-                holders_add(h, PGC_OWNER(x), n);
-        }
+        if (is_table && PGC_OWNER(x) != d->domain_id &&
+            (n = count_mappings(_mfn(m), d->domain_id)) != 0)
+            holders_add(h, PGC_OWNER(x), n);
         if ((is_table || m % FRAMES_AT_ONCE == FRAMES_AT_ONCE - 1) && hypercall_preempt_check()) {
             h->next_mfn = m + 1;
             return -ERESTART;

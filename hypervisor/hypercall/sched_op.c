@@ -9,28 +9,6 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
-/* -ESRCH; -EPERM, also for oneself. */
-static long op_remote_shutdown(guest_va_t arg)
-{
-    struct sched_remote_shutdown op;
-    struct domain *d;
-    long rc;
-
-    if (copy_from_guest(&op, arg, sizeof(op)))
-        return -EFAULT;
-    if (policy_check(current->domain, NULL, RIGHT_CONTROL))
-        return -EPERM;
-    rc = domain_get_for(current->domain, op.domain_id, RIGHT_CONTROL, &d);
-    if (rc)
-        return rc;
-    if (d == current->domain)
-        rc = -EPERM;
-    else
-        domain_shutdown(d, (uint8_t)op.reason);
-    domain_put(d);
-    return rc;
-}
-
 static long op_watchdog(guest_va_t arg)
 {
     struct sched_watchdog op;
@@ -42,8 +20,8 @@ static long op_watchdog(guest_va_t arg)
 
 /**
  * HYPERVISOR_sched_op.
- * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll(), op_remote_shutdown() and
- *   domain_watchdog() say; -ENOSYS for shutdown_code, pin_override and unknown commands.
+ * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll() and domain_watchdog() say; -ENOSYS for
+ *   remote_shutdown (libxl's of HVM guests), shutdown_code, pin_override and unknown commands.
  */
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -61,7 +39,6 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
         domain_shutdown(current->domain, (uint8_t)op.reason);
         return 0;
     case SCHEDOP_poll: return evtchn_poll(_gva(arg));
-    case SCHEDOP_remote_shutdown: return op_remote_shutdown(_gva(arg));
     case SCHEDOP_watchdog: return op_watchdog(_gva(arg));
     default: return -ENOSYS;
     }

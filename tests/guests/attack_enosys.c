@@ -174,7 +174,7 @@ static const struct sub {
       255, true },
     { "sched_op", call_sched, -ENOSYS,
       BIT(SCHEDOP_yield) | BIT(SCHEDOP_block) | BIT(SCHEDOP_shutdown) | BIT(SCHEDOP_poll) |
-          BIT(SCHEDOP_remote_shutdown) | BIT(SCHEDOP_watchdog),
+          BIT(SCHEDOP_watchdog),
       255, true },
     { "nmi_op", call_nmi, -ENOSYS, BIT(XENNMI_register_callback) | BIT(XENNMI_unregister_callback),
       255, true },

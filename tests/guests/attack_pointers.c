@@ -575,8 +575,6 @@ static const struct row rows[] = {
     IN("nmi_op register", nmi_op, struct xennmi_callback, { XENNMI_register_callback, PTR }),
     IN("sched_op shutdown", sched_op, struct sched_shutdown, { SCHEDOP_shutdown, PTR }),
     IN("sched_op poll", sched_op, struct sched_poll, { SCHEDOP_poll, PTR }),
-    IN("sched_op remote_shutdown", sched_op, struct sched_remote_shutdown,
-       { SCHEDOP_remote_shutdown, PTR }),
     IN("sched_op watchdog", sched_op, struct sched_watchdog, { SCHEDOP_watchdog, PTR }),
     IN("callback_op register", callback_op, struct callback_register, { CALLBACKOP_register, PTR }),
     IN("callback_op unregister", callback_op, struct callback_unregister,

@@ -67,7 +67,6 @@ static struct domain *dom0;
 static uint64_t free_at_start;
 static struct {
     struct xen_domctl op;
-    struct sched_remote_shutdown remote;
     struct sched_watchdog dog;
     struct evtchn_bind_virq bind;
     uint8_t map[2][64];
@@ -431,17 +430,6 @@ static void test_pausedomain(void)
     teardown();
 }
 
-static long remote_shutdown(struct domain *who, domid_t id, unsigned int reason)
-{
-    long rc;
-
-    g.remote = (struct sched_remote_shutdown){ id, reason };
-    fake_current(who->vcpu[0]);
-    rc = hc_sched_op(SCHEDOP_remote_shutdown, (uint64_t)(uintptr_t)&g.remote, 0, 0, 0);
-    fake_current(dom0->vcpu[0]);
-    return rc;
-}
-
 static void test_shutdown_and_resume(void)
 {
     struct domain *d, *other;
@@ -451,14 +439,8 @@ static void test_shutdown_and_resume(void)
     d = create(0, 2);
     other = create(0, 1);
     CU_ASSERT_EQUAL(domctl(XEN_DOMCTL_unpausedomain, d->domain_id), 0);
-    CU_ASSERT_EQUAL(remote_shutdown(d, other->domain_id, SHUTDOWN_crash), -EPERM);
-    CU_ASSERT_EQUAL(remote_shutdown(d, 0, SHUTDOWN_crash), -EPERM);
-    CU_ASSERT_EQUAL(remote_shutdown(d, 99, SHUTDOWN_crash), -EPERM);
-    CU_ASSERT_EQUAL(remote_shutdown(dom0, 0, SHUTDOWN_crash), -EPERM);
-    CU_ASSERT_EQUAL(remote_shutdown(dom0, DOMID_SELF, SHUTDOWN_crash), -EPERM);
-    CU_ASSERT_EQUAL(remote_shutdown(dom0, 99, SHUTDOWN_crash), -ESRCH);
-    CU_ASSERT_EQUAL(hc_sched_op(SCHEDOP_remote_shutdown, 0x10, 0, 0, 0), -EFAULT);
-    CU_ASSERT_EQUAL(remote_shutdown(dom0, d->domain_id, SHUTDOWN_suspend), 0);
+    CU_ASSERT_EQUAL(hc_sched_op(SCHEDOP_remote_shutdown, 0x10, 0, 0, 0), -ENOSYS);
+    domain_shutdown(d, SHUTDOWN_suspend);
     flags = info(d->domain_id)->flags;
     CU_ASSERT_EQUAL(flags & XEN_DOMINF_shutdown, 0);
     pass(0);
@@ -517,7 +499,7 @@ static void test_the_store_is_told(void)
     port[1] = bind_dom_exc(store);
     port[2] = bind_dom_exc(guest);
     clear();
-    CU_ASSERT_EQUAL(remote_shutdown(dom0, d->domain_id, SHUTDOWN_poweroff), 0);
+    domain_shutdown(d, SHUTDOWN_poweroff);
     pass(0);
     CU_ASSERT(take_event(dom0, port[0]) && take_event(store, port[1]));
     pass(SECONDS(1));

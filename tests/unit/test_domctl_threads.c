@@ -93,7 +93,6 @@ static void expect(bool ok, const char *what)
 
 static struct tool {
     struct xen_domctl op;
-    struct sched_remote_shutdown shut;
     bool again; /* the operation was stopped half way */
     bool ended; /* all of its domains are gone */
     struct slot {
@@ -220,9 +219,11 @@ static void tool_step(struct tool *t)
         if (t->ended)
             return;
         if (t->at->vcpus && rnd() % 8 == 0) {
-            t->shut = (struct sched_remote_shutdown){ t->at->id, SHUTDOWN_suspend };
-            rc = hc_sched_op(SCHEDOP_remote_shutdown, (uint64_t)(uintptr_t)&t->shut, 0, 0, 0);
-            expect(rc == 0, "it is shut down");
+            struct domain *d = domain_get_by_id(dom0, t->at->id);
+
+            expect(d != NULL, "it is there to be shut down");
+            domain_shutdown(d, SHUTDOWN_suspend);
+            domain_put(d);
         }
         if (t->at->vcpus && rnd() % 4 == 0)
             wake_all(t->at->id);
