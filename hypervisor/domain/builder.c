@@ -309,7 +309,7 @@ static uint32_t fill_vga(dom0_vga_console_info_t *vga)
     const struct boot_framebuffer *f = &boot_info.framebuffer;
     __typeof__(vga->u.vesa_lfb) *lfb = &vga->u.vesa_lfb;
 
-    if (boot_info.has_framebuffer && f->type == 1) {
+    if (f->type == 1) {
         vga->video_type = boot_info.efi_system_table ? XEN_VGATYPE_EFI_LFB : XEN_VGATYPE_VESA_LFB;
         lfb->width = (uint16_t)f->width;
         lfb->height = (uint16_t)f->height;

@@ -45,10 +45,3 @@ int domain_get_for(struct domain *caller, domid_t id, enum right what, struct do
     }
     return rc;
 }
-
-int policy_check_roles(const struct domain *caller, uint32_t roles)
-{
-    if (roles & ~ROLES_ALL)
-        return -EINVAL;
-    return roles & ~caller->roles ? -EPERM : policy_check(caller, NULL, RIGHT_CONTROL);
-}

@@ -34,7 +34,7 @@ static long check_config(const struct xen_domctl_createdomain *c)
 /**
  * createdomain: domain (IN/OUT) is its id, 0 or a reserved one: any. ssidref: its roles (ROLE_*), of
  * which the caller must have all; the store's also by a flag. It is paused, without memory or vCPUs.
- * -EINVAL, -EOPNOTSUPP flags or options; -EPERM roles; -ENOENT cpupool; -EEXIST; -ENOMEM.
+ * -EINVAL, -EOPNOTSUPP flags or options; -EPERM roles, also such as there are not; -ENOENT cpupool; -EEXIST; -ENOMEM.
  */
 static long domctl_createdomain(struct domain *unused, struct xen_domctl *op)
 {
@@ -45,7 +45,7 @@ static long domctl_createdomain(struct domain *unused, struct xen_domctl *op)
 
     if (c->flags & XEN_DOMCTL_CDF_xs_domain)
         c->ssidref |= SSIDREF_OF(ROLE_STORE);
-    rc = check_config(c) ?: policy_check_roles(current->domain, ROLES_OF(c->ssidref));
+    rc = check_config(c) ?: ROLES_OF(c->ssidref) & ~current->domain->roles ? -EPERM : 0;
     rc = rc ?: domain_create(id, c, &d);
     if (rc == 0)
         op->domain = d->domain_id;

@@ -353,10 +353,8 @@ static long op_set_memory_map(guest_va_t arg)
     if (rc)
         return rc;
     map = alloc_page();
-    if (map == NULL)
-        rc = -ENOMEM;
-    else
-        rc = copy_from_guest(map, GVA_OF(new.map.buffer), new.map.nr_entries *E820_BYTES);
+    rc = map ? copy_from_guest(map, GVA_OF(new.map.buffer), new.map.nr_entries *E820_BYTES)
+             : -ENOMEM;
     if (rc == 0) {
         spin_lock(&d->lock);
         old = d->memory_map;

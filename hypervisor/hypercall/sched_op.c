@@ -9,15 +9,6 @@
 #include "sched/sched.h"
 #include "sched/time.h"
 
-static long op_watchdog(guest_va_t arg)
-{
-    struct sched_watchdog op;
-
-    if (copy_from_guest(&op, arg, sizeof(op)))
-        return -EFAULT;
-    return domain_watchdog(current->domain, op.id, op.timeout);
-}
-
 /**
  * HYPERVISOR_sched_op.
  * Returns 0 (watchdog: also a number); -EFAULT; what evtchn_poll() and domain_watchdog() say; -ENOSYS for
@@ -26,6 +17,7 @@ static long op_watchdog(guest_va_t arg)
 long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct sched_shutdown op;
+    struct sched_watchdog dog;
 
     switch (cmd) {
     case SCHEDOP_yield: vcpu_yield(); return 0;
@@ -39,7 +31,9 @@ long hc_sched_op(uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t 
         domain_shutdown(current->domain, (uint8_t)op.reason);
         return 0;
     case SCHEDOP_poll: return evtchn_poll(_gva(arg));
-    case SCHEDOP_watchdog: return op_watchdog(_gva(arg));
+    case SCHEDOP_watchdog:
+        return copy_from_guest(&dog, _gva(arg), sizeof(dog))
+                   ?: domain_watchdog(current->domain, dog.id, dog.timeout);
     default: return -ENOSYS;
     }
 }

@@ -220,9 +220,6 @@ enum right {
  * Returns 0 or -EPERM.
  */
 int policy_check(const struct domain *caller, const struct domain *target, enum right what);
-/** May caller create a domain in these roles? 0; -EPERM it has not all of them; -EINVAL no such role. */
-int policy_check_roles(const struct domain *caller, uint32_t roles);
-
 /** The domain with this id, or NULL; takes a reference. DOMID_SELF is the caller's. */
 struct domain *domain_get_by_id(struct domain *caller, domid_t id);
 /** The same in *out, if caller may do that to it. 0; -ESRCH there is none, -EPERM: NULL. */

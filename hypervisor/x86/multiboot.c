@@ -108,9 +108,7 @@ static void take_tag(struct boot_info *bi, const struct tag *t)
     case TAG_LOADER: take_text(t, HEADER_BYTES, bi->loader, sizeof(bi->loader)); break;
     case TAG_MODULE: take_module(bi, t); break;
     case TAG_MMAP: take_mmap(bi, t); break;
-    case TAG_FRAMEBUFFER:
-        bi->has_framebuffer = take_bytes(t, &bi->framebuffer, sizeof(bi->framebuffer)) > 0;
-        break;
+    case TAG_FRAMEBUFFER: take_bytes(t, &bi->framebuffer, sizeof(bi->framebuffer)); break;
     case TAG_EFI64: take_bytes(t, &bi->efi_system_table, sizeof(bi->efi_system_table)); break;
     case TAG_RSDP_OLD:
     case TAG_RSDP_NEW: /* the new one has more */

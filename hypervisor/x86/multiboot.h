@@ -33,11 +33,10 @@ struct boot_info {
     uint32_t nr_ranges;
     struct boot_module modules[BOOT_MAX_MODULES];
     uint32_t nr_modules;
-    uint8_t rsdp[36];    /* a copy; acpi.h takes it */
-    uint32_t rsdp_bytes; /* 0: none, 20: ACPI 1.0 */
-    bool has_framebuffer;
-    struct boot_framebuffer framebuffer;
-    uint64_t efi_system_table; /* 0: not booted by UEFI */
+    uint8_t rsdp[36];                    /* a copy; acpi.h takes it */
+    uint32_t rsdp_bytes;                 /* 0: none, 20: ACPI 1.0 */
+    struct boot_framebuffer framebuffer; /* type 0: none */
+    uint64_t efi_system_table;           /* 0: not booted by UEFI */
 };
 
 /**

@@ -266,7 +266,7 @@ static void roles(void)
         return;
     fill_config();
     op.u.createdomain.ssidref = ~0u;
-    CHECK_EQ(domctl(XEN_DOMCTL_createdomain, 0), -EINVAL);
+    CHECK_EQ(domctl(XEN_DOMCTL_createdomain, 0), -EPERM);
     fill_config();
     op.u.createdomain.flags = XEN_DOMCTL_CDF_xs_domain;
     CHECK_EQ(domctl(XEN_DOMCTL_createdomain, 0), 0);

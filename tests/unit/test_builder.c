@@ -242,13 +242,12 @@ static void machine(void)
     heap_add_ram(0, RAM_FRAMES * PAGE_SIZE);
     heap_free_range(HEAP_START, HEAP_END);
     boot_info.efi_system_table = c.efi ? 0x7fe18018 : 0;
-    boot_info.has_framebuffer = c.framebuffer;
     boot_info.framebuffer = (struct boot_framebuffer){ .maddr = 0x4080000000,
                                                        .pitch_bytes = 5120,
                                                        .width = 1280,
                                                        .height = 800,
                                                        .bpp = 32,
-                                                       .type = 1,
+                                                       .type = c.framebuffer,
                                                        .red_pos = 16,
                                                        .blue_size = 8 };
     boot_info.nr_ranges = 3;

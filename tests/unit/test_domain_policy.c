@@ -74,20 +74,6 @@ static void test_power_is_the_sum_of_roles(void)
                         CU_ASSERT_EQUAL(policy_check(&b, &target, r), 0);
 }
 
-static void test_roles_are_given_only_by_who_has_them(void)
-{
-    static struct domain caller;
-
-    for (caller.roles = 0; caller.roles <= ROLES_ALL; caller.roles++)
-        for (uint32_t want = 0; want <= ROLES_ALL; want++) {
-            bool may = (caller.roles & ROLE_CONTROL) && (want & ~caller.roles) == 0;
-
-            CU_ASSERT_EQUAL(policy_check_roles(&caller, want), may ? 0 : -EPERM);
-        }
-    CU_ASSERT_EQUAL(policy_check_roles(&caller, ROLES_ALL + 1), -EINVAL);
-    CU_ASSERT_EQUAL(policy_check_roles(&caller, ~0u), -EINVAL);
-}
-
 static void test_the_control_role_is_the_privileged_bit(void)
 {
     static struct domain d;
@@ -107,7 +93,6 @@ int main(void)
 
     CU_ADD_TEST(s, test_every_cell_of_the_matrix);
     CU_ADD_TEST(s, test_power_is_the_sum_of_roles);
-    CU_ADD_TEST(s, test_roles_are_given_only_by_who_has_them);
     CU_ADD_TEST(s, test_the_control_role_is_the_privileged_bit);
     CU_basic_set_mode(CU_BRM_NORMAL);
     CU_basic_run_tests();

@@ -361,8 +361,8 @@ static void test_createdomain(void)
     REFUSED(grant_opts, 2, -EINVAL);
     REFUSED(grant_opts, 0x11, -EINVAL);
     REFUSED(cpupool_id, 1, -ENOENT);
-    REFUSED(ssidref, SSIDREF_OF(ROLES_ALL + 1), -EINVAL);
-    REFUSED(ssidref, ~0u, -EINVAL);
+    REFUSED(ssidref, SSIDREF_OF(ROLES_ALL + 1), -EPERM);
+    REFUSED(ssidref, ~0u, -EPERM);
     REFUSED(max_vcpus, 0, -EINVAL);
     REFUSED(max_vcpus, MAX_VCPUS + 1, -EINVAL);
     REFUSED(max_vcpus, ~0u, -EINVAL);

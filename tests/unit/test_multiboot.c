@@ -134,7 +134,7 @@ static void test_grubs_information_is_taken(void)
     CU_ASSERT_EQUAL(bi.nr_ranges, 5);
     CU_ASSERT_EQUAL(bi.rsdp_bytes, 36);
     CU_ASSERT_EQUAL(bi.rsdp[15], 2);
-    CU_ASSERT_TRUE(bi.has_framebuffer);
+    CU_ASSERT_EQUAL(bi.framebuffer.type, 1);
     CU_ASSERT_EQUAL(bi.framebuffer.maddr, 0xfd000000);
     CU_ASSERT_EQUAL(bi.framebuffer.bpp, 32);
     CU_ASSERT_EQUAL(bi.framebuffer.red_pos, 16);
