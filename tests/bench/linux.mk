@@ -86,3 +86,19 @@ $(BENCH_GUESTS)/%.tsv: $(BENCH_GUESTS)/%.iso $(BENCH_LINUX)/profile.so tests/ben
 	    -seed 1 -plugin $(BENCH_LINUX)/profile.so,out=$@.tmp" tests/drop-in/exercise.sh -j tests/bench/linux/guest-job \
 	    -t 1800 -l $(BENCH_GUESTS)/$*.log $< $(DROP_IN)/root.img
 	$(Q)mv $@.tmp $@
+
+# The scheduler of both with four guests: what each gets, by the clock of a machine whose time is its instructions.
+BENCH_SCHED := $(BUILD)/bench-sched
+.PHONY: bench-sched bench-sched-runs
+#: bench-sched    shares and wake-up latency of Debian guests on one CPU, ours and Debian's Xen
+bench-sched: deps
+	$(Q)rm -f $(BENCH_SCHED)/*.done
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-sched-runs
+	$(Q)tests/bench/linux/sched.sh $(BENCH_SCHED) $(BUILD)/bench-sched.tsv $(BENCH_FIGURES)
+bench-sched-runs: $(BENCH_SCHED)/ours.done $(BENCH_SCHED)/xen.done
+$(BENCH_SCHED)/%.done: $(BENCH_GUESTS)/%.iso tests/bench/linux/sched-job
+	@mkdir -p $(@D)
+	@echo "  RUN     four guests on $*"
+	$(Q)DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="$(ICOUNT) -rtc base=2023-06-10T12:00:00,clock=vm -seed 1" \
+	    tests/drop-in/exercise.sh -j tests/bench/linux/sched-job -t 1800 -l $(BENCH_SCHED)/$*.log $< $(DROP_IN)/root.img
+	$(Q)touch $@

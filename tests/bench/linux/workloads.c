@@ -9,6 +9,10 @@
  *   -e                                    end it
  *   NUMBER NAME UNITS UNIT COMMAND...     the window is what COMMAND takes
  *   NUMBER NAME                           the window is that row of workloads[]
+ * and for `make bench-sched`, without windows:
+ *   -s                                    compute for ever
+ *   -l                                    sleep 10 ms 100 times, say how much longer it took, and again:
+ *                                         "SLEPT TIMES MEAN MOST" (microseconds)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../plugin/mark.h"
@@ -285,6 +290,34 @@ static void run_row(unsigned int number, const struct workload *w)
     mark_window(0);
 }
 
+/* ---- for the scheduler ---- */
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void sleep_and_tell(void)
+{
+    for (;;) {
+        uint64_t sum_us = 0, most_us = 0;
+
+        for (unsigned int i = 0; i < 100; i++) {
+            struct timespec ten_ms = { 0, 10000000 };
+            uint64_t from_us = now_us(), late_us;
+
+            must(nanosleep(&ten_ms, NULL) == 0, "nanosleep");
+            late_us = now_us() - from_us - 10000;
+            sum_us += late_us;
+            most_us = late_us > most_us ? late_us : most_us;
+        }
+        printf("SLEPT 100 %llu %llu\n", (unsigned long long)(sum_us / 100), (unsigned long long)most_us);
+    }
+}
+
 static int run_one(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], NOTHING) == 0)
@@ -293,6 +326,11 @@ static int run_one(int argc, char **argv)
         mark_window(0);
         return 0;
     }
+    if (argc == 2 && strcmp(argv[1], "-l") == 0)
+        sleep_and_tell();
+    if (argc == 2 && strcmp(argv[1], "-s") == 0)
+        for (;;)
+            __asm__ volatile("");
     if (argc > 6 && strcmp(argv[1], "-b") == 0) {
         begin(argv[2], argv[3], argv[4], argv[5]);
         execvp(argv[6], argv + 6);
