@@ -314,7 +314,8 @@ static void sleep_and_tell(void)
             sum_us += late_us;
             most_us = late_us > most_us ? late_us : most_us;
         }
-        printf("SLEPT 100 %llu %llu\n", (unsigned long long)(sum_us / 100), (unsigned long long)most_us);
+        printf("SLEPT 100 %llu %llu\n", (unsigned long long)(sum_us / 100),
+               (unsigned long long)most_us);
     }
 }
 
