@@ -3,7 +3,7 @@
 C_FILES = $(sort $(shell find hypervisor xen-like dom0-tools tests -name '*.[ch]'))
 HV_FILES = $(sort $(shell find hypervisor -name '*.[chS]'))
 # The limits of the issues; issue 6 wants 15,000 lines in the end.
-HV_LINES_MAX := 15340
+HV_LINES_MAX := 15030
 HV_GZ_MAX := 120000
 # clang's own headers: gcc's <stdatomic.h> is not for it
 TIDY_FLAGS = -nostdinc -isystem $(shell clang -print-file-name=include) -isystem $(BUILD)/include \

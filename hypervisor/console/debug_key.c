@@ -1,8 +1,6 @@
 /* Debug keys: registered at boot by the folders that own what they show, constant afterwards. */
 #include "console/console.h"
 
-#include "x86/upcalls.h"
-
 static const struct debug_key *keys[256]; /* indexed by the character; below with our own */
 
 void debug_key_register(const struct debug_key *k)

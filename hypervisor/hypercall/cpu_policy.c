@@ -2,7 +2,7 @@
  * CPU policies in and out, as leaves of CPUID and MSRs. What may be in them is emulate/policy.c's. A
  * domain's own is made when it is first set, and stays till the domain's end.
  */
-#include "hypercall/domctl_vcpu.h"
+#include "hypercall/domctl.h"
 
 #include <xen/arch-x86/cpufeatureset.h>
 

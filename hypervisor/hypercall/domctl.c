@@ -1,9 +1,8 @@
-#include "hypercall/domctl_vcpu.h"
+#include "hypercall/domctl.h"
 
 #include "domain/domain.h"
 #include "emulate/emulate.h"
 #include "memory/heap.h"
-#include "paging/paging.h"
 #include "sched/sched.h"
 #include "sched/time.h"
 
@@ -204,7 +203,8 @@ static long domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
 
 #define MAX_BITMAP_BYTES 512u
 
-long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits)
+/* What we have none of is cut off. -EINVAL: too long, -EFAULT. */
+static long bitmap_in(const struct xenctl_bitmap *map, uint64_t *bits)
 {
     *bits = 0;
     if (map->nr_bits > MAX_BITMAP_BYTES * 8)
@@ -397,8 +397,10 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 
 enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16 };
 
-#define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, NULL, right, flags }
-#define VCPU_OP(name, right, flags) [XEN_DOMCTL_##name] = { NULL, domctl_##name, right, flags }
+#define OP(name, right, flags) [XEN_DOMCTL_##name] = { domctl_##name, NULL, right, flags, 0 }
+#define VCPU_AT(of) offsetof(struct xen_domctl, u.of.vcpu) /* its number */
+#define VCPU_OP(name, of, right, flags) \
+    [XEN_DOMCTL_##name] = { NULL, domctl_##name, right, flags, VCPU_AT(of) }
 
 /*
  * What the ABI has and has no row here: -EOPNOTSUPP. Only the hardware domain has interrupts; no debugger,
@@ -407,7 +409,7 @@ enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16 };
 static const struct domctl_entry {
     domctl_fn *fn;
     domctl_vcpu_fn *vcpu_fn;
-    uint8_t right, flags;
+    uint8_t right, flags, vcpu_at;
 } ops[XEN_DOMCTL_set_paging_mempool_size + 1] = {
     OP(createdomain, RIGHT_CONTROL, NO_TARGET | OUT),
     OP(destroydomain, RIGHT_CONTROL, 0),
@@ -423,22 +425,22 @@ static const struct domctl_entry {
     OP(hypercall_init, RIGHT_CONTROL, 0),
     OP(sendtrigger, RIGHT_CONTROL, 0),
     OP(setvcpuaffinity, RIGHT_CONTROL, 0),
-    VCPU_OP(getvcpuaffinity, RIGHT_INFO, 0),
+    VCPU_OP(getvcpuaffinity, vcpuaffinity, RIGHT_INFO, 0),
     OP(setnodeaffinity, RIGHT_CONTROL, 0),
     OP(getnodeaffinity, RIGHT_INFO, 0),
     OP(scheduler_op, RIGHT_CONTROL, OUT),
     OP(ioport_permission, RIGHT_ASSIGN, 0),
     OP(iomem_permission, RIGHT_ASSIGN, 0),
     /* domctl_vcpu.c, cpu_policy.c */
-    VCPU_OP(setvcpucontext, RIGHT_CONTROL, STOPPED),
-    VCPU_OP(getvcpucontext, RIGHT_CONTROL, STOPPED),
-    VCPU_OP(getvcpuinfo, RIGHT_INFO, OUT),
-    VCPU_OP(set_ext_vcpucontext, RIGHT_CONTROL, STOPPED),
-    VCPU_OP(get_ext_vcpucontext, RIGHT_CONTROL, NOT_SELF | OUT),
-    VCPU_OP(setvcpuextstate, RIGHT_CONTROL, STOPPED),
-    VCPU_OP(getvcpuextstate, RIGHT_CONTROL, STOPPED | OUT),
-    VCPU_OP(set_vcpu_msrs, RIGHT_CONTROL, STOPPED | OUT_ALWAYS),
-    VCPU_OP(get_vcpu_msrs, RIGHT_CONTROL, NOT_SELF | OUT_ALWAYS),
+    VCPU_OP(setvcpucontext, vcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpucontext, vcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpuinfo, getvcpuinfo, RIGHT_INFO, OUT),
+    VCPU_OP(set_ext_vcpucontext, ext_vcpucontext, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(get_ext_vcpucontext, ext_vcpucontext, RIGHT_CONTROL, NOT_SELF | OUT),
+    VCPU_OP(setvcpuextstate, vcpuextstate, RIGHT_CONTROL, STOPPED),
+    VCPU_OP(getvcpuextstate, vcpuextstate, RIGHT_CONTROL, STOPPED | OUT),
+    VCPU_OP(set_vcpu_msrs, vcpu_msrs, RIGHT_CONTROL, STOPPED | OUT_ALWAYS),
+    VCPU_OP(get_vcpu_msrs, vcpu_msrs, RIGHT_CONTROL, NOT_SELF | OUT_ALWAYS),
     OP(set_cpu_policy, RIGHT_CONTROL, OUT_ALWAYS),
     OP(get_cpu_policy, RIGHT_CONTROL, OUT),
     OP(settscinfo, RIGHT_CONTROL, STOPPED),
@@ -448,20 +450,10 @@ static const struct domctl_entry {
     OP(shadow_op, RIGHT_CONTROL, 0),
 };
 
-/* Where the structures of VCPU_OP name it. */
-#define VCPU_IS_FIRST(name)                                             \
-    _Static_assert(offsetof(struct xen_domctl, u.name.vcpu) ==          \
-                       offsetof(struct xen_domctl, u.vcpucontext.vcpu), \
-                   "ABI: " #name)
-VCPU_IS_FIRST(vcpuaffinity);
-VCPU_IS_FIRST(getvcpuinfo);
-VCPU_IS_FIRST(ext_vcpucontext);
-VCPU_IS_FIRST(vcpuextstate);
-VCPU_IS_FIRST(vcpu_msrs);
-
 static long run(const struct domctl_entry *e, struct domain *d, struct xen_domctl *op)
 {
-    struct vcpu *v = e->vcpu_fn ? domain_vcpu(d, op->u.vcpucontext.vcpu) : NULL;
+    const uint32_t *id = (const uint32_t *)((const char *)op + e->vcpu_at);
+    struct vcpu *v = e->vcpu_fn ? domain_vcpu(d, *id) : NULL;
     long rc;
 
     if (e->vcpu_fn && v == NULL)

@@ -2,9 +2,8 @@
  * Domctl: the state of a vCPU, for save, restore, dump and those who look. A toolstack may be wrong
  * or in wrong hands: what it sets is checked as if the domain itself had set it.
  */
-#include "hypercall/domctl_vcpu.h"
+#include "hypercall/domctl.h"
 
-#include "domain/domain.h"
 #include "emulate/emulate.h"
 #include "memory/heap.h"
 #include "paging/paging.h"

@@ -7,7 +7,6 @@
 
 #include <xen/memory.h>
 
-#include "domain/domain.h"
 #include "grant/grant.h"
 #include "memory/heap.h"
 #include "paging/paging.h"

@@ -8,10 +8,9 @@
 
 #include "console/console.h"
 #include "domain/domain.h"
-#include "hypercall/domctl_vcpu.h"
+#include "hypercall/domctl.h"
 #include "irq/irq.h"
 #include "memory/heap.h"
-#include "sched/sched.h"
 
 _Static_assert(XEN_SYSCTL_INTERFACE_VERSION == 0x15, "ABI: another libxen-dev");
 

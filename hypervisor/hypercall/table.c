@@ -8,7 +8,6 @@
 #include "hypercall/hypercall.h"
 
 #include "event/evtchn.h"
-#include "x86/upcalls.h"
 
 long hc_none(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) { return -ENOSYS; }
 

@@ -1,8 +1,6 @@
 /* PHYSDEVOP_*: what the hardware domain tells and asks. */
 #include "irq/internal.h"
 
-#include "x86/ioapic.h"
-
 #include <xen/physdev.h>
 
 /* Serializes all operations; the interrupts themselves have locks of their own. */

@@ -127,14 +127,7 @@ static void view_show(struct view *w, uint64_t cr3)
         w->root[w->slots[i]] = view_entry(w, w->slots[i]);
 }
 
-/* Both show v's L4s as they are now; interrupts are off. */
-static void view_refresh(struct vcpu *v)
-{
-    view_show(&v->arch.views[false], v->arch.cr3_user);
-    view_show(&v->arch.views[true], v->arch.cr3_kernel);
-}
-
-/* The same for the entry for va of who is loaded here. */
+/* The entry for va of who is loaded here is shown as it is now. */
 static void view_refresh_page(uint64_t va)
 {
     unsigned long flags = arch_irq_save(); /* a flush in between would be undone */
@@ -184,8 +177,8 @@ void load_root(uint64_t cr3, struct vcpu *v)
     uint64_t time = atomic_fetch_add(&arch_tlb_clock, 1) + 1;
 
     /* the views after that: what they read may be let go of, and stamped, until the clock ticks */
-    if (guard_root() && v)
-        view_refresh(v);
+    for (unsigned int i = 0; i < 2 && guard_root() && v; i++)
+        view_show(&v->arch.views[i], vcpu_root(v, i));
     write_cr(3, cr3);
     c->tlb_flush_time = time; /* others rely on it: not before it is true */
     c->nr_cr3_loads++;

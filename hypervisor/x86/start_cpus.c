@@ -5,7 +5,6 @@
 #include "x86/acpi.h"
 #include "x86/cpu.h"
 #include "x86/lapic.h"
-#include "x86/multiboot.h"
 #include "x86/time.h"
 #include "x86/upcalls.h"
 

@@ -16,7 +16,7 @@
 
 #include "emulate/decode.h"
 #include "emulate/emulate.h"
-#include "hypercall/domctl_vcpu.h"
+#include "hypercall/domctl.h"
 #include "lib/errno.h"
 #include "sched/sched.h"
 

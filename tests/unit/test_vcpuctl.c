@@ -16,7 +16,7 @@
 #include "domain/domain.h"
 #include "emulate/emulate.h"
 #include "event/evtchn.h"
-#include "hypercall/domctl_vcpu.h"
+#include "hypercall/domctl.h"
 #include "irq/irq.h"
 #include "lib/cmdline.h"
 #include "lib/errno.h"
