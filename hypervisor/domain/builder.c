@@ -413,20 +413,19 @@ static void permit_ports(struct domain *d)
         { 0x61, 1 }, { 0xcf8, 8 }, { COM1_IO, options.console_com1 && options.com1_baud ? 8 : 0 },
     };
 
-    d->io_bitmap = xmalloc_pages(NR_IOPORTS / 8);
-    if (d->io_bitmap == NULL)
-        panic("dom0: out of memory for its port map");
+    (void)domain_ranges_change(d, &d->ioports, 0, NR_IOPORTS - 1, true); /* there is room */
     for (unsigned int i = 0; i < ARRAY_SIZE(ours); i++)
-        for (unsigned int p = ours[i][0]; p < (unsigned int)ours[i][0] + ours[i][1]; p++)
-            d->io_bitmap[p / 8] |= (uint8_t)(1u << p % 8);
+        if (ours[i][1])
+            (void)domain_ranges_change(d, &d->ioports, ours[i][0], ours[i][0] + ours[i][1] - 1u,
+                                       false);
 }
 
 static void iomem_deny(struct domain *d, uint64_t first, uint64_t end)
 {
-    if (first >= end || domain_iomem_change(d, first, end - 1, false) == 0)
+    if (first >= end || domain_ranges_change(d, &d->iomem, first, end - 1, false) == 0)
         return;
     print(LOG_WARN, "dom0: no device memory below frame 0x%lx: too many ranges", end);
-    (void)domain_iomem_change(d, 0, end - 1, false);
+    (void)domain_ranges_change(d, &d->iomem, 0, end - 1, false);
 }
 
 /*
@@ -441,7 +440,7 @@ static void permit_iomem(struct domain *d)
     arch_cpuid(0, 0, r);
     if (r[1] == 0x68747541) /* "Auth": AMD's HyperTransport owns the last 12 GiB */
         limit -= GIB(12) >> PAGE_SHIFT;
-    d->iomem[d->nr_iomem++] = (struct mfn_range){ 0, limit - 1 };
+    (void)domain_ranges_change(d, &d->iomem, 0, limit - 1, true);
     for (uint32_t i = 0; i < boot_info.nr_ranges; i++)
         if (boot_info.ranges[i].type == BOOT_MEM_RAM)
             iomem_deny(d, DIV_ROUND_UP(boot_info.ranges[i].start, PAGE_SIZE),
@@ -452,8 +451,8 @@ static void permit_iomem(struct domain *d)
         iomem_deny(d, m, m + 1);
     }
     if (acpi_info.hpet_maddr)
-        d->iomem_ro[d->nr_iomem_ro++] = (struct mfn_range){ acpi_info.hpet_maddr >> PAGE_SHIFT,
-                                                            acpi_info.hpet_maddr >> PAGE_SHIFT };
+        (void)domain_ranges_change(d, &d->iomem_ro, acpi_info.hpet_maddr >> PAGE_SHIFT,
+                                   acpi_info.hpet_maddr >> PAGE_SHIFT, true);
     iomem_deny(d, 0xfee00, 0xfef00); /* local APICs and message-signalled interrupts */
 }
 

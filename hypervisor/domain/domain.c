@@ -108,7 +108,6 @@ static void domain_free(struct domain *d)
         vcpu_destroy(v);
     evtchn_domain_destroy(d);
     grant_domain_destroy(d);
-    xfree_pages(d->io_bitmap, NR_IOPORTS / 8);
     free_page(d->console_line);
     xfree(d->cpu_policy);
     free_page(d->extra_vcpu_info);
@@ -312,22 +311,23 @@ void domain_unpause(struct domain *d)
 
 /* ---- devices ---- */
 
-int domain_iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow)
+int domain_ranges_change(struct domain *d, struct ranges *s, uint64_t first, uint64_t last,
+                         bool allow)
 {
-    struct mfn_range now[2 * NR_IOMEM_RANGES + 1] = { { first, last } };
+    struct range now[2 * NR_RANGES + 1] = { { first, last } };
     uint32_t n = allow;
 
-    for (const struct mfn_range *r = d->iomem; r < d->iomem + d->nr_iomem; r++) {
+    for (const struct range *r = s->of; r < s->of + s->nr; r++) {
         if (r->first < first)
-            now[n++] = (struct mfn_range){ r->first, MIN(r->last, first - 1) };
+            now[n++] = (struct range){ r->first, MIN(r->last, first - 1) };
         if (r->last > last)
-            now[n++] = (struct mfn_range){ MAX(r->first, last + 1), r->last };
+            now[n++] = (struct range){ MAX(r->first, last + 1), r->last };
     }
-    if (n > NR_IOMEM_RANGES)
+    if (n > NR_RANGES)
         return -ENOMEM;
-    spin_lock(&d->mmu_lock); /* who looks at them has it, too */
-    memcpy(d->iomem, now, n * sizeof(now[0]));
-    d->nr_iomem = n;
+    spin_lock(&d->mmu_lock); /* who looks at MMIO has it, too */
+    memcpy(s->of, now, n * sizeof(now[0]));
+    s->nr = n;
     spin_unlock(&d->mmu_lock);
     return 0;
 }

@@ -35,10 +35,11 @@ void domain_pause(struct domain *d);
 void domain_unpause(struct domain *d);
 
 /**
- * May d map the MMIO frames [first, last] from now on? What it has mapped stays so. One call at a time,
- * for any domain. 0, or -ENOMEM: too many ranges, nothing has changed.
+ * May d use what lies in [first, last] from now on, of its ranges *s? One call at a time, for any domain.
+ * 0, or -ENOMEM: too many ranges, nothing has changed.
  */
-int domain_iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow);
+int domain_ranges_change(struct domain *d, struct ranges *s, uint64_t first, uint64_t last,
+                         bool allow);
 
 /** SCHEDOP_shutdown and its kin: stop d's vCPUs and tell who must know. Any lock up to L_IRQ. */
 void domain_shutdown(struct domain *d, uint32_t code);

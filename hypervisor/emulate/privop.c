@@ -22,7 +22,7 @@ enum { DR7_GD = 1 << 13, DR7_RW_LOW = 0x11110000 };
 static bool ioport_permitted(const struct domain *d, uint16_t port, unsigned int bytes)
 {
     for (unsigned int p = port; p < port + bytes; p++)
-        if (d->io_bitmap == NULL || p >= NR_IOPORTS || (d->io_bitmap[p / 8] >> (p % 8) & 1))
+        if (!ranges_have(&d->ioports, p))
             return false;
     return true;
 }
@@ -240,7 +240,7 @@ static int privileged(struct vcpu *v, struct cpu_user_regs *regs, const struct i
         break;
     case OP_0F(0x06): return write_cr(v, 0, v->arch.cr0 & ~(uint64_t)CR0_TS);
     case OP_0F(0x08)... OP_0F(0x09):
-        if (v->domain->is_hwdom || v->domain->nr_iomem) /* others: all is write-back */
+        if (v->domain->is_hwdom || v->domain->iomem.nr) /* others: all is write-back */
             arch_cache_writeback(1ULL << this_pcpu()->id);
         return 0;
     case OP_0F(0x20): return read_cr(v, i->reg, r);

@@ -169,8 +169,7 @@ static noinline bool present_fault(struct vcpu *v, struct cpu_user_regs *regs, u
     m = pte_mfn(l1e);
     pg = mfn_to_page_checked(_mfn(m));
     if (pg == NULL || !is_table_of(pg, v->domain, PGT_L1)) /* a cheap look */
-        return ranges_have(v->domain->iomem_ro, READ_ONCE(v->domain->nr_iomem_ro), m) &&
-               discard_write(v, regs);
+        return ranges_have(&v->domain->iomem_ro, m) && discard_write(v, regs);
     if (likely(emulate_write(v, regs, cr2, _mfn(m), pg)))
         return true;
     gprint(LOG_DEBUG, "d%uv%u: write to a page table at %lx refused, rip %lx\n",

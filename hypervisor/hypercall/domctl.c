@@ -327,46 +327,40 @@ static long domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
 
 /* ---- devices: what the caller has itself, for a domain in the hardware role; and from any ---- */
 
+static bool have_all(const struct ranges *s, uint64_t first, uint64_t last)
+{
+    for (uint32_t i = 0; i < s->nr && first <= last; i++)
+        if (first >= s->of[i].first && first <= s->of[i].last) {
+            first = s->of[i].last + 1;
+            i = ~0u; /* the next piece may be in any */
+        }
+    return first > last;
+}
+
+/* Of its ranges n from first on, below end: -EINVAL; -EPERM a role, or the caller has not mine; -ENOMEM. */
+static long permit(struct domain *d, struct ranges *its, const struct ranges *mine, uint64_t first,
+                   uint64_t n, uint64_t end, bool allow)
+{
+    long rc = allow ? policy_check(d, d, RIGHT_DEVICES) : 0;
+
+    if (rc)
+        return rc;
+    if (n == 0 || n > end || first > end - n)
+        return -EINVAL;
+    if (!have_all(mine, first, first + n - 1))
+        return -EPERM;
+    if (allow && have_all(its, first, first + n - 1))
+        return 0;
+    return domain_ranges_change(d, its, first, first + n - 1, allow);
+}
+
 /** ioport_permission: -EINVAL no such ports; -EPERM a role, or ports that the caller has not; -ENOMEM. */
 static long domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_ioport_permission *p = &op->u.ioport_permission;
-    const uint8_t *mine = current->domain->io_bitmap;
-    uint8_t *map = d->io_bitmap;
-    long rc = p->allow_access ? policy_check(d, d, RIGHT_DEVICES) : 0;
 
-    if (rc)
-        return rc;
-    if (p->nr_ports > NR_IOPORTS || p->first_port > NR_IOPORTS - p->nr_ports)
-        return -EINVAL;
-    for (uint32_t i = p->first_port; i < p->first_port + p->nr_ports; i++)
-        if (mine == NULL || (mine[i / 8] >> i % 8 & 1))
-            return -EPERM;
-    if (map == NULL) {
-        if (!p->allow_access)
-            return 0;
-        map = xmalloc_pages(NR_IOPORTS / 8);
-        if (map == NULL)
-            return -ENOMEM;
-        memset(map, 0xff, NR_IOPORTS / 8);
-        __atomic_store_n(&d->io_bitmap, map, __ATOMIC_RELEASE);
-    }
-    for (uint32_t i = p->first_port; i < p->first_port + p->nr_ports; i++) {
-        uint8_t bit = (uint8_t)(1u << i % 8);
-
-        WRITE_ONCE(map[i / 8], p->allow_access ? map[i / 8] & ~bit : map[i / 8] | bit);
-    }
-    return 0;
-}
-
-static bool iomem_has(const struct domain *d, uint64_t first, uint64_t last)
-{
-    for (uint32_t i = 0; i < d->nr_iomem && first <= last; i++)
-        if (ranges_have(&d->iomem[i], 1, first)) {
-            first = d->iomem[i].last + 1;
-            i = ~0u; /* the next piece may be in any */
-        }
-    return first > last;
+    return permit(d, &d->ioports, &current->domain->ioports, p->first_port, p->nr_ports, NR_IOPORTS,
+                  p->allow_access);
 }
 
 /**
@@ -377,20 +371,11 @@ static long domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_iomem_permission *p = &op->u.iomem_permission;
     const struct domain *mine = current->domain;
-    uint64_t first = p->first_mfn, end = 1ULL << (arch_paddr_bits - PAGE_SHIFT), last;
-    long rc = p->allow_access ? policy_check(d, d, RIGHT_DEVICES) : 0;
 
-    if (rc)
-        return rc;
-    if (p->nr_mfns == 0 || p->nr_mfns > end || first > end - p->nr_mfns)
-        return -EINVAL;
-    last = first + p->nr_mfns - 1;
-    if (!iomem_has(mine, first, last) ||
-        ranges_meet(mine->iomem_ro, READ_ONCE(mine->nr_iomem_ro), first, last))
+    if (ranges_meet(&mine->iomem_ro, p->first_mfn, p->first_mfn + p->nr_mfns - 1))
         return -EPERM;
-    if (p->allow_access && iomem_has(d, first, last))
-        return 0;
-    return domain_iomem_change(d, first, last, p->allow_access);
+    return permit(d, &d->iomem, &mine->iomem, p->first_mfn, p->nr_mfns,
+                  1ULL << (arch_paddr_bits - PAGE_SHIFT), p->allow_access);
 }
 
 /* ---- dispatch ---- */
@@ -429,7 +414,7 @@ static const struct domctl_entry {
     OP(setnodeaffinity, RIGHT_CONTROL, 0),
     OP(getnodeaffinity, RIGHT_INFO, 0),
     OP(scheduler_op, RIGHT_CONTROL, OUT),
-    OP(ioport_permission, RIGHT_ASSIGN, 0),
+    OP(ioport_permission, RIGHT_ASSIGN, STOPPED),
     OP(iomem_permission, RIGHT_ASSIGN, 0),
     /* domctl_vcpu.c, cpu_policy.c */
     VCPU_OP(setvcpucontext, vcpucontext, RIGHT_CONTROL, STOPPED),

@@ -165,7 +165,7 @@ static bool msix_table(uint16_t bdf, uint8_t cap, uint64_t *maddr, uint32_t *nr)
 static struct {
     uint64_t maddr;
     volatile uint32_t *va;
-} tables[NR_IOMEM_RANGES];
+} tables[NR_RANGES];
 
 /*
  * Where we see the table at maddr; d may map its frames otherwise, but from now on not write to them.
@@ -173,27 +173,27 @@ static struct {
  */
 static volatile uint32_t *table_map(struct domain *d, uint64_t maddr, uint64_t bytes)
 {
-    const struct mfn_range r = { maddr >> PAGE_SHIFT, (maddr + bytes - 1) >> PAGE_SHIFT };
-    uint32_t n = d->nr_iomem_ro;
+    const struct range r = { maddr >> PAGE_SHIFT, (maddr + bytes - 1) >> PAGE_SHIFT };
+    uint32_t n = d->iomem_ro.nr;
     volatile uint32_t *va;
     bool mine = true;
 
     if (r.last < r.first) /* beyond the last address */
         return NULL;
     for (uint32_t i = 0; i < n; i++)
-        if (tables[i].maddr == maddr && d->iomem_ro[i].last >= r.last)
+        if (tables[i].maddr == maddr && d->iomem_ro.of[i].last >= r.last)
             return tables[i].va;
-    spin_lock(&d->mmu_lock); /* see domain_iomem_change() */
+    spin_lock(&d->mmu_lock); /* see domain_ranges_change() */
     for (uint64_t m = r.first; m <= r.last; m++)
-        mine &= ranges_have(d->iomem, d->nr_iomem, m);
+        mine &= ranges_have(&d->iomem, m);
     spin_unlock(&d->mmu_lock);
-    va = mine && n < NR_IOMEM_RANGES ? arch_map_mmio(maddr, bytes) : NULL;
+    va = mine && n < NR_RANGES ? arch_map_mmio(maddr, bytes) : NULL;
     if (va == NULL)
         return NULL;
     tables[n].maddr = maddr;
     tables[n].va = va;
-    d->iomem_ro[n] = r; /* page-table updates look at them meanwhile */
-    __atomic_store_n(&d->nr_iomem_ro, n + 1, __ATOMIC_RELEASE);
+    d->iomem_ro.of[n] = r; /* page-table updates look at them meanwhile */
+    __atomic_store_n(&d->iomem_ro.nr, n + 1, __ATOMIC_RELEASE);
     return va;
 }
 

@@ -18,23 +18,22 @@
 #define NR_IOPORTS 65536
 #define SHUTDOWN_NONE (~0u) /* beside the ABI's SHUTDOWN_* */
 
-/* [first, last] of machine frames; the sets of MMIO a domain may map. */
-struct mfn_range {
-    uint64_t first, last;
+/* What a domain may use: [first, last] each, of machine frames (MMIO) or of I/O ports. */
+#define NR_RANGES 32
+struct ranges {
+    struct range {
+        uint64_t first, last;
+    } of[NR_RANGES];
+    uint32_t nr;
 };
-#define NR_IOMEM_RANGES 32
-static inline bool ranges_meet(const struct mfn_range *r, uint32_t nr, uint64_t first,
-                               uint64_t last)
+static inline bool ranges_meet(const struct ranges *s, uint64_t first, uint64_t last)
 {
-    for (const struct mfn_range *end = r + nr; r < end; r++)
+    for (const struct range *r = s->of, *end = r + READ_ONCE(s->nr); r < end; r++)
         if (last >= r->first && first <= r->last)
             return true;
     return false;
 }
-static inline bool ranges_have(const struct mfn_range *r, uint32_t nr, uint64_t mfn)
-{
-    return ranges_meet(r, nr, mfn, mfn);
-}
+static inline bool ranges_have(const struct ranges *s, uint64_t n) { return ranges_meet(s, n, n); }
 
 /* Why a vCPU does not run; it may run when the word is zero. */
 #define VPF_BLOCKED (1u << 0)  /* SCHEDOP_block or poll: an event or a timer ends it */
@@ -171,11 +170,9 @@ struct domain {
     uint32_t console_len; /* the console's lock */
 
     /* access policy: constant after the builder */
-    uint8_t *io_bitmap; /* 8 KiB, a clear bit permits the port; NULL: none permitted */
-    struct mfn_range iomem[NR_IOMEM_RANGES]; /* MMIO frames that may be mapped; mmu_lock */
-    uint32_t nr_iomem;
-    struct mfn_range iomem_ro[NR_IOMEM_RANGES]; /* of those: not to be written; irq/ adds to it */
-    uint32_t nr_iomem_ro;
+    struct ranges ioports;  /* changes while no vCPU of it runs */
+    struct ranges iomem;    /* MMIO frames that may be mapped; mmu_lock */
+    struct ranges iomem_ro; /* of those: not to be written; irq/ adds to it */
 
     /* time */
     int64_t time_offset_s; /* guest's wall clock against the machine's */

@@ -21,9 +21,9 @@ static int mmio_check(const struct domain *d, pte_t e)
 {
     uint64_t m = pte_mfn(e);
 
-    if (m >> (arch_paddr_bits - PAGE_SHIFT) || !ranges_have(d->iomem, d->nr_iomem, m))
+    if (m >> (arch_paddr_bits - PAGE_SHIFT) || !ranges_have(&d->iomem, m))
         return -EPERM;
-    if ((e & PTE_RW) && ranges_have(d->iomem_ro, READ_ONCE(d->nr_iomem_ro), m))
+    if ((e & PTE_RW) && ranges_have(&d->iomem_ro, m))
         return L1E_READ_ONLY;
     return 0;
 }

@@ -117,7 +117,7 @@ static void check_entry(unsigned int type, unsigned int i, pte_t e)
     }
     BUG_ON((e & PTE_RW) && pte_mfn(e) == RO_MFN);
     BUG_ON(pte_mfn(e) >= NR_FRAMES &&
-           (type != PGT_L1 || !d->nr_iomem || pte_mfn(e) - MMIO_MFN > 1));
+           (type != PGT_L1 || !d->iomem.nr || pte_mfn(e) - MMIO_MFN > 1));
 }
 
 static void check(void)
@@ -189,9 +189,9 @@ static void setup(uint8_t flags)
     their_page = page_of(other);
     memcpy(table(their_page), not_the_guests, PAGE_SIZE);
     if (flags & F_MMIO) {
-        d->nr_iomem = d->nr_iomem_ro = 1;
-        d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 1 };
-        d->iomem_ro[0] = (struct mfn_range){ RO_MFN, RO_MFN };
+        d->iomem.nr = d->iomem_ro.nr = 1;
+        d->iomem.of[0] = (struct range){ MMIO_MFN, MMIO_MFN + 1 };
+        d->iomem_ro.of[0] = (struct range){ RO_MFN, RO_MFN };
     }
     arch_l1tf_affected = flags & F_L1TF;
 }

@@ -185,7 +185,11 @@ bool domain_is_dead(const struct domain *d) { return false; }
 void domain_pause(struct domain *d) { d->pause_count++; }
 void domain_unpause(struct domain *d) { d->pause_count--; }
 void domain_resume(struct domain *d) {}
-int domain_iomem_change(struct domain *d, uint64_t first, uint64_t last, bool allow) { return 0; }
+int domain_ranges_change(struct domain *d, struct ranges *s, uint64_t first, uint64_t last,
+                         bool allow)
+{
+    return 0;
+}
 long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s) { return -ENOSPC; }
 void domain_wallclock_update(struct domain *d) {}
 int hypercall_page_put(struct domain *d, gfn_t g) { return 0; }

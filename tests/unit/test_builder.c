@@ -424,12 +424,12 @@ static void check_start_info(void)
     CHECK(context.flags & VGCF_in_kernel);
 }
 
-static bool port_denied(uint16_t p) { return d->io_bitmap[p / 8] >> (p % 8) & 1; }
+static bool port_denied(uint16_t p) { return !ranges_have(&d->ioports, p); }
 
 static bool iomem_permitted(uint64_t mfn)
 {
-    for (unsigned int i = 0; i < d->nr_iomem; i++)
-        if (mfn >= d->iomem[i].first && mfn <= d->iomem[i].last)
+    for (unsigned int i = 0; i < d->iomem.nr; i++)
+        if (mfn >= d->iomem.of[i].first && mfn <= d->iomem.of[i].last)
             return true;
     return false;
 }
@@ -437,7 +437,7 @@ static bool iomem_permitted(uint64_t mfn)
 static void check_policy(void)
 {
     if (c.beside) {
-        CHECK(d->io_bitmap == NULL && d->nr_iomem == 0 && !d->is_hwdom);
+        CHECK(d->ioports.nr == 0 && d->iomem.nr == 0 && !d->is_hwdom);
         return;
     }
     CHECK(port_denied(0x20) && port_denied(0x3f8) && port_denied(0x3ff) && port_denied(0xcfc));

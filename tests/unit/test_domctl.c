@@ -852,23 +852,19 @@ static long ports(struct domain *who, struct domain *d, uint32_t first, uint32_t
     return domctl_by(who, XEN_DOMCTL_ioport_permission, d->domain_id);
 }
 
-static bool has_port(struct domain *d, uint32_t p)
-{
-    return d->io_bitmap && !(d->io_bitmap[p / 8] >> p % 8 & 1);
-}
+static bool has_port(struct domain *d, uint32_t p) { return ranges_have(&d->ioports, p); }
 
 static void test_ioport_permission(void)
 {
     struct domain *d, *guest;
 
     setup();
-    dom0->io_bitmap = xmalloc_pages(NR_IOPORTS / 8); /* all but the serial port's */
-    dom0->io_bitmap[0x3f8 / 8] = 0xff;
+    dom0->ioports = (struct ranges){ { { 0, 0x3f7 }, { 0x400, 0xffff } }, 2 }; /* all but COM1's */
     guest = create(0, 1);
     d = create(ROLE_HARDWARE, 1);
     CU_ASSERT_EQUAL(ports(dom0, guest, 0x70, 2, true), -EPERM);
     CU_ASSERT_EQUAL(ports(dom0, guest, 0x70, 2, false), 0);
-    CU_ASSERT_PTR_NULL(guest->io_bitmap);
+    CU_ASSERT_EQUAL(guest->ioports.nr, 0);
     CU_ASSERT_EQUAL(ports(dom0, d, 0x71, 10, true), 0);
     CU_ASSERT(!has_port(d, 0x70) && has_port(d, 0x71) && has_port(d, 0x7a) && !has_port(d, 0x7b));
     CU_ASSERT_EQUAL(ports(dom0, d, 0x72, 1, false), 0);
@@ -878,7 +874,7 @@ static void test_ioport_permission(void)
     CU_ASSERT_EQUAL(ports(dom0, d, 0x3ff, 1, true), -EPERM);
     CU_ASSERT_EQUAL(ports(dom0, d, 0xffff, 1, true), 0);
     CU_ASSERT_EQUAL(ports(dom0, d, 0xffff, 2, true), -EINVAL);
-    CU_ASSERT_EQUAL(ports(dom0, d, 0x10000, 0, true), 0);
+    CU_ASSERT_EQUAL(ports(dom0, d, 0x10000, 0, true), -EINVAL);
     CU_ASSERT_EQUAL(ports(dom0, d, 0x10001, 0, true), -EINVAL);
     CU_ASSERT_EQUAL(ports(dom0, d, ~0u, 2, true), -EINVAL);
     CU_ASSERT_EQUAL(ports(dom0, d, 2, ~0u, true), -EINVAL);
@@ -905,10 +901,10 @@ static void test_iomem_permission(void)
     struct domain *d, *guest;
 
     setup();
-    dom0->iomem[0] = (struct mfn_range){ base, base + 31 };
-    dom0->iomem[1] = (struct mfn_range){ 5, 4 }; /* one that is empty */
-    dom0->iomem[2] = (struct mfn_range){ base + 32, base + 63 };
-    dom0->nr_iomem = 3;
+    dom0->iomem.of[0] = (struct range){ base, base + 31 };
+    dom0->iomem.of[1] = (struct range){ 5, 4 }; /* one that is empty */
+    dom0->iomem.of[2] = (struct range){ base + 32, base + 63 };
+    dom0->iomem.nr = 3;
     guest = create(0, 1);
     d = create(ROLE_HARDWARE, 1);
     CU_ASSERT_EQUAL(mmio(dom0, guest, base, 1, true), -EPERM);
@@ -919,11 +915,11 @@ static void test_iomem_permission(void)
     CU_ASSERT_EQUAL(mmio(dom0, d, base - 1, 2, true), -EPERM);
     CU_ASSERT_EQUAL(mmio(dom0, d, base + 63, 2, true), -EPERM);
     CU_ASSERT_EQUAL(mmio(dom0, d, 0, 1, true), -EPERM);
-    dom0->iomem_ro[0] = (struct mfn_range){ base + 10, base + 10 };
-    dom0->nr_iomem_ro = 1;
+    dom0->iomem_ro.of[0] = (struct range){ base + 10, base + 10 };
+    dom0->iomem_ro.nr = 1;
     CU_ASSERT_EQUAL(mmio(dom0, d, base + 8, 8, true), -EPERM);
-    dom0->nr_iomem_ro = 0;
-    CU_ASSERT_EQUAL(d->nr_iomem, 0);
+    dom0->iomem_ro.nr = 0;
+    CU_ASSERT_EQUAL(d->iomem.nr, 0);
     srand(7);
     for (unsigned int step = 0; step < 20000; step++) {
         unsigned int first = (unsigned int)rand() % 64, nr = 1 + (unsigned int)rand() % 9, used = 0;
@@ -936,19 +932,18 @@ static void test_iomem_permission(void)
         for (unsigned int i = first; rc == 0 && i < first + nr; i++)
             model[i] = allow;
         for (unsigned int i = 0; i < 64; i++)
-            CU_ASSERT_EQUAL_FATAL(ranges_have(d->iomem, d->nr_iomem, base + i), model[i]);
-        for (unsigned int i = 0; i < d->nr_iomem; i++)
-            used += d->iomem[i].first <= d->iomem[i].last;
-        CU_ASSERT_FATAL(rc == 0 || used == NR_IOMEM_RANGES);
-        CU_ASSERT_FATAL(!ranges_have(d->iomem, d->nr_iomem, base + 64) &&
-                        !ranges_have(d->iomem, d->nr_iomem, base - 1));
+            CU_ASSERT_EQUAL_FATAL(ranges_have(&d->iomem, base + i), model[i]);
+        for (unsigned int i = 0; i < d->iomem.nr; i++)
+            used += d->iomem.of[i].first <= d->iomem.of[i].last;
+        CU_ASSERT_FATAL(rc == 0 || used == NR_RANGES);
+        CU_ASSERT_FATAL(!ranges_have(&d->iomem, base + 64) && !ranges_have(&d->iomem, base - 1));
     }
     /* all ranges in use: refused, and nothing changes */
     CU_ASSERT_EQUAL(mmio(dom0, d, base, 64, false), 0);
-    for (unsigned int i = 0; i < NR_IOMEM_RANGES; i++)
+    for (unsigned int i = 0; i < NR_RANGES; i++)
         CU_ASSERT_EQUAL(mmio(dom0, d, base + 2 * i, 1, true), 0);
     CU_ASSERT_EQUAL(mmio(dom0, d, base + 63, 1, true), -ENOMEM);
-    CU_ASSERT(!ranges_have(d->iomem, d->nr_iomem, base + 63));
+    CU_ASSERT(!ranges_have(&d->iomem, base + 63));
     destroy(d);
     destroy(guest);
     teardown();

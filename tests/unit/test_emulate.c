@@ -171,7 +171,6 @@ static void tear_down(void)
     if (d == NULL)
         return;
     free(v->arch.traps);
-    free(d->io_bitmap);
     fake_domain_free(d);
     d = NULL;
 }
@@ -595,12 +594,7 @@ static void test_spurious_faults(void)
 
 static void permit(uint16_t port, unsigned int nr)
 {
-    if (d->io_bitmap == NULL) {
-        d->io_bitmap = malloc(NR_IOPORTS / 8);
-        memset(d->io_bitmap, 0xff, NR_IOPORTS / 8);
-    }
-    for (unsigned int p = port; p < port + nr; p++)
-        d->io_bitmap[p / 8] &= (uint8_t) ~(1 << (p % 8));
+    d->ioports.of[d->ioports.nr++] = (struct range){ port, port + nr - 1 };
 }
 
 static void test_ports(void)
@@ -827,7 +821,7 @@ static void test_the_guests_bitmap_of_ports(void)
     CU_ASSERT_EQUAL(roots_loaded, 0);
     CU_ASSERT_TRUE(v->arch.kernel_mode);
     io.nr = 0;
-    d->io_bitmap[0x70 / 8] = 0xff; /* what the domain may not, its user may not either */
+    d->ioports.nr = 0; /* what the domain may not, its user may not either */
     regs.rax = 0;
     CU_ASSERT_TRUE(port_by_bitmap("\xec", 0x70, map));
     CU_ASSERT_EQUAL(regs.rax, 0xff);

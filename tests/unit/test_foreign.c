@@ -269,8 +269,8 @@ static void test_only_the_named_domains_ram_is_mapped(void)
 
     setup();
     hv = mfn_x(heap_alloc(0, 0));
-    control->nr_iomem = 1;
-    control->iomem[0] = (struct mfn_range){ 0x100000, 0x100000 };
+    control->iomem.nr = 1;
+    control->iomem.of[0] = (struct range){ 0x100000, 0x100000 };
     for (unsigned int rw = 0; rw < 2; rw++) {
         pte_t flags = rw ? W : P;
 
@@ -383,7 +383,7 @@ static void test_a_cache_attribute_belongs_to_the_owners_frame(void)
 
     setup();
     m = page(guest);
-    control->nr_iomem = 1; /* has devices */
+    control->iomem.nr = 1; /* has devices */
     CU_ASSERT_EQUAL(map(0, pte_make(m, W) | PTE_PCD, GUEST), 0);
     CU_ASSERT_EQUAL(guest->nr_mapped_uncached, 1);
     CU_ASSERT_EQUAL(control->nr_mapped_uncached, 0);
@@ -683,7 +683,7 @@ static void test_a_shared_frame_of_the_hypervisors_outlives_its_domain(void)
     mfn_t m;
 
     setup();
-    control->nr_iomem = 1;
+    control->iomem.nr = 1;
     m = heap_alloc(0, 0); /* as its shared_info */
     page_share(m, GUEST);
     CU_ASSERT_EQUAL(map(0, pte_make(mfn_x(m), W), GUEST), 0);
@@ -708,7 +708,7 @@ static void test_the_m2p_is_shared_read_only(void)
     uint64_t gap;
 
     setup();
-    control->nr_iomem = 1;
+    control->iomem.nr = 1;
     for (unsigned int n = 0; n < 2; n++) /* again, when it is shared already */
         for (unsigned int i = 0; i < 2; i++) {
             uint64_t m = mfn_x(m2p_page[i]);

@@ -543,9 +543,9 @@ static void test_mmio_by_permitted_range_only(void)
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, W)), -EPERM);
     CU_ASSERT_EQUAL(hc_update_va_mapping_otherdomain(VA, pte_make(MMIO_MFN, W), 0, DOMID_IO, 0),
                     -EPERM);
-    d->nr_iomem = 2;
-    d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 1 };
-    d->iomem[1] = (struct mfn_range){ 1ULL << 28, ~0ULL };
+    d->iomem.nr = 2;
+    d->iomem.of[0] = (struct range){ MMIO_MFN, MMIO_MFN + 1 };
+    d->iomem.of[1] = (struct range){ 1ULL << 28, ~0ULL };
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, W | PTE_PCD | PTE_PWT)), 0);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, P)), 0);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, W)), 0);
@@ -570,9 +570,9 @@ static void test_mmio_by_permitted_range_only(void)
 static void make_read_only_mmio(void)
 {
     make_space();
-    d->nr_iomem = d->nr_iomem_ro = 1;
-    d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 2 };
-    d->iomem_ro[0] = (struct mfn_range){ RO_MFN, RO_MFN };
+    d->iomem.nr = d->iomem_ro.nr = 1;
+    d->iomem.of[0] = (struct range){ MMIO_MFN, MMIO_MFN + 2 };
+    d->iomem_ro.of[0] = (struct range){ RO_MFN, RO_MFN };
 }
 #define UNCACHED (PTE_PCD | PTE_PWT | PTE_NX | PTE_AVAIL)
 #define RO_ASKED pte_make(RO_MFN, W | PTE_US | UNCACHED | PTE_A | PTE_D)
@@ -709,7 +709,7 @@ static void test_read_only_mmio_must_be_permitted_as_well(void)
 {
     setup();
     make_read_only_mmio();
-    d->iomem_ro[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 3 };
+    d->iomem_ro.of[0] = (struct range){ MMIO_MFN, MMIO_MFN + 3 };
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN + 3, W)), -EPERM);
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN + 3, P)), -EPERM);
     CU_ASSERT_EQUAL(table(l1)[0], 0);
@@ -720,10 +720,10 @@ static void test_a_range_that_becomes_read_only_holds_for_all_later_mappings(voi
 {
     setup();
     make_read_only_mmio();
-    d->nr_iomem_ro = 0;
+    d->iomem_ro.nr = 0;
     CU_ASSERT_EQUAL(va_update(VA, RO_ASKED), 0);
     CU_ASSERT_EQUAL(table(l1)[0], RO_ASKED);
-    d->nr_iomem_ro = 1;
+    d->iomem_ro.nr = 1;
     CU_ASSERT_EQUAL(va_update(VA + PAGE_SIZE, RO_ASKED), 0);
     CU_ASSERT_EQUAL(table(l1)[1], RO_GIVEN);
     CU_ASSERT_EQUAL(va_update(VA, RO_GIVEN), 0); /* once given up it does not come back */
@@ -737,7 +737,7 @@ static void test_a_range_that_is_taken_away_does_not_become_writable_again(void)
     setup();
     make_read_only_mmio();
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, P | PTE_US | UNCACHED)), 0);
-    d->nr_iomem = 0;
+    d->iomem.nr = 0;
     CU_ASSERT_EQUAL(va_update(VA, pte_make(MMIO_MFN, W | PTE_US | UNCACHED)), -EPERM);
     CU_ASSERT_EQUAL(table(l1)[0], pte_make(MMIO_MFN, P | PTE_US | UNCACHED));
     teardown();
@@ -1276,7 +1276,7 @@ static pte_t rnd_entry(unsigned int level)
         e |= PTE_RW;
     if (rnd(40) == 0)
         e |= 1ULL << rnd(64);
-    if (level == 1 && d->nr_iomem && rnd(10) == 0)
+    if (level == 1 && d->iomem.nr && rnd(10) == 0)
         return pte_make(MMIO_MFN + rnd(2), e);
     switch (rnd(60)) {
     case 0: return pte_make(hv_page, e);
@@ -1345,7 +1345,7 @@ static bool tlbs_are_safe(void)
 
 static bool can_write_read_only_mmio(void)
 {
-    for (unsigned int n = 0; d->nr_iomem_ro && n < NR_GUEST; n++)
+    for (unsigned int n = 0; d->iomem_ro.nr && n < NR_GUEST; n++)
         for (unsigned int i = 0; is_table(own[n], PGT_L1) && i < PTES_PER_TABLE; i++)
             if ((table(own[n])[i] & W) == W && pte_mfn(table(own[n])[i]) == RO_MFN)
                 return true;
@@ -1473,10 +1473,10 @@ static void hostile(uint32_t seed, unsigned int steps)
     page_share(_mfn(shared_page), d->domain_id);
     other_has_tables();
     if (seed & 1) {
-        d->nr_iomem = 1;
-        d->iomem[0] = (struct mfn_range){ MMIO_MFN, MMIO_MFN + 1 };
-        d->nr_iomem_ro = 1;
-        d->iomem_ro[0] = (struct mfn_range){ RO_MFN, RO_MFN };
+        d->iomem.nr = 1;
+        d->iomem.of[0] = (struct range){ MMIO_MFN, MMIO_MFN + 1 };
+        d->iomem_ro.nr = 1;
+        d->iomem_ro.of[0] = (struct range){ RO_MFN, RO_MFN };
     }
     arch_l1tf_affected = seed & 2;
     for (unsigned int step = 0; step < steps; step++) {

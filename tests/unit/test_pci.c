@@ -206,9 +206,9 @@ static void setup(void)
     set_bar(MSIX_64, 3, HIGH_AT >> 32);
     add(NO_CAPS);
     conf_set(NO_CAPS, 6, 2, 0);
-    dom0->nr_iomem = 2;
-    dom0->iomem[0] = (struct mfn_range){ LOW_AT >> 12, (LOW_AT + MEM_BYTES - 1) >> 12 };
-    dom0->iomem[1] = (struct mfn_range){ HIGH_AT >> 12, (HIGH_AT + MEM_BYTES - 1) >> 12 };
+    dom0->iomem.nr = 2;
+    dom0->iomem.of[0] = (struct range){ LOW_AT >> 12, (LOW_AT + MEM_BYTES - 1) >> 12 };
+    dom0->iomem.of[1] = (struct range){ HIGH_AT >> 12, (HIGH_AT + MEM_BYTES - 1) >> 12 };
 }
 
 static void teardown(void)
@@ -267,7 +267,7 @@ static long restore(uint16_t seg, uint16_t bdf)
 }
 static bool is_read_only(uint64_t maddr)
 {
-    return ranges_have(dom0->iomem_ro, dom0->nr_iomem_ro, maddr >> PAGE_SHIFT);
+    return ranges_have(&dom0->iomem_ro, maddr >> PAGE_SHIFT);
 }
 
 static unsigned int data_reg(uint16_t bdf)
@@ -444,7 +444,7 @@ static void test_entries_of_one_table_have_pirqs_and_vectors_of_their_own(void)
     b = mapped_and_bound(map_msix(MSIX_32, 1));
     CU_ASSERT(a != b && irqs[a].vector != irqs[b].vector);
     CU_ASSERT_EQUAL(maps, 1);
-    CU_ASSERT_EQUAL(dom0->nr_iomem_ro, 1);
+    CU_ASSERT_EQUAL(dom0->iomem_ro.nr, 1);
     interrupt(entry(TABLE_32, 1)[2]);
     CU_ASSERT_EQUAL(sent_pirq, b);
     unbind(dom0, a);
@@ -473,7 +473,7 @@ static void test_a_table_in_memory_that_is_not_the_domains_is_refused(void)
     CU_ASSERT_EQUAL(map_msix(MSIX_32, 0), -ENOSPC);
     CU_ASSERT(all_untouched());
     CU_ASSERT_EQUAL(maps, 0);
-    CU_ASSERT_EQUAL(dom0->nr_iomem_ro, 0);
+    CU_ASSERT_EQUAL(dom0->iomem_ro.nr, 0);
     set_bar(MSIX_32, 1, LOW_AT);
     mapped(map_msix(MSIX_32, 0));
     teardown();
@@ -526,7 +526,7 @@ static void test_a_table_for_which_there_is_no_room_is_refused_for_now(void)
     setup();
     map_fails = true;
     CU_ASSERT_EQUAL(map_msix(MSIX_32, 0), -ENOSPC);
-    CU_ASSERT_EQUAL(dom0->nr_iomem_ro, 0);
+    CU_ASSERT_EQUAL(dom0->iomem_ro.nr, 0);
     map_fails = false;
     mapped(map_msix(MSIX_32, 0));
     teardown();
@@ -560,15 +560,15 @@ static void test_a_table_that_grew_is_protected_as_a_whole(void)
 static void test_the_tables_known_before_go_on_when_there_are_too_many(void)
 {
     setup();
-    for (unsigned int i = 0; i < NR_IOMEM_RANGES; i++) {
+    for (unsigned int i = 0; i < NR_RANGES; i++) {
         set_bar(MSIX_32, 1, LOW_AT + 0x100 * i);
         mapped(map_msix(MSIX_32, (int)i % (int)NR_32));
         CU_ASSERT_EQUAL(unmap(nr_gsis), 0);
     }
     CU_ASSERT_EQUAL(map_msix(MSIX_64, 0), -ENOSPC);
-    CU_ASSERT_EQUAL(maps, NR_IOMEM_RANGES);
-    CU_ASSERT_EQUAL(dom0->nr_iomem_ro, NR_IOMEM_RANGES);
-    for (unsigned int i = 0; i < NR_IOMEM_RANGES; i++) {
+    CU_ASSERT_EQUAL(maps, NR_RANGES);
+    CU_ASSERT_EQUAL(dom0->iomem_ro.nr, NR_RANGES);
+    for (unsigned int i = 0; i < NR_RANGES; i++) {
         set_bar(MSIX_32, 1, LOW_AT + 0x100 * i);
         mapped(map_msix(MSIX_32, 0));
         CU_ASSERT_EQUAL(unmap(nr_gsis), 0);
@@ -1016,7 +1016,7 @@ static void test_the_table_of_a_reported_function_becomes_read_only_and_stays_so
     CU_ASSERT(!is_read_only(TABLE_32 - 0x1000) && !is_read_only(TABLE_32 + 0x1000));
     CU_ASSERT(all_untouched());
     CU_ASSERT_EQUAL(device_add(0, MSIX_32), 0);
-    CU_ASSERT_EQUAL(dom0->nr_iomem_ro, 1);
+    CU_ASSERT_EQUAL(dom0->iomem_ro.nr, 1);
     CU_ASSERT_EQUAL(CALL(dom0, PHYSDEVOP_pci_device_remove, &gone), 0);
     CU_ASSERT(is_read_only(TABLE_32));
     teardown();
@@ -1033,7 +1033,7 @@ static void test_a_table_that_cannot_be_protected_is_named(void)
     set_bar(MSIX_32, 1, RAM_AT);
     CU_ASSERT_EQUAL(device_add(0, MSIX_32), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(fake_printed, "0028"));
-    CU_ASSERT_EQUAL(dom0->nr_iomem_ro, 0);
+    CU_ASSERT_EQUAL(dom0->iomem_ro.nr, 0);
     teardown();
 }
 
