@@ -2,8 +2,8 @@
 # Found, not asked of git: it lists nothing in somebody else's clone, and then all of this would pass.
 C_FILES = $(sort $(shell find hypervisor xen-like dom0-tools tests -name '*.[ch]'))
 HV_FILES = $(sort $(shell find hypervisor -name '*.[chS]'))
-# The limits of the issues; issue 6 wants 15,000 lines in the end.
-HV_LINES_MAX := 15030
+# The limits of the issues.
+HV_LINES_MAX := 15000
 HV_GZ_MAX := 120000
 # clang's own headers: gcc's <stdatomic.h> is not for it
 TIDY_FLAGS = -nostdinc -isystem $(shell clang -print-file-name=include) -isystem $(BUILD)/include \

@@ -7,8 +7,6 @@
  */
 #include "domain/domain.h"
 
-#include "lib/errno.h"
-
 #define SELF (ROLES_ALL + 1) /* any domain, over itself */
 
 static const uint8_t allowed[NR_RIGHTS] = {

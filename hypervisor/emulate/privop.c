@@ -11,7 +11,7 @@
 #include "sched/time.h"
 #include "x86/upcalls.h"
 
-#define PORT_PIT_CHANNEL2 0x42
+enum { PORT_PIT_CHANNEL2 = 0x42, PORT_PCI = 0xcf8 }; /* configuration has 8 */
 
 /* PG AM WP NE ET MP PE: what every guest sees, beside TS. RW_LOW: of the four fields of two bits. */
 enum { CR0_GUEST = 0x80050033 };
@@ -59,7 +59,7 @@ static hot_inline bool port_usable(struct vcpu *v, uint16_t port, unsigned int b
 static hot_inline void port_access(struct vcpu *v, uint16_t port, unsigned int bytes, bool write,
                                    uint32_t *value)
 {
-    if (pci_conf_port(v->domain, port, bytes, write, value) ||
+    if (((port & ~7u) == PORT_PCI && pci_conf_port(v->domain, port, bytes, write, value)) ||
         !ioport_permitted(v->domain, port, bytes))
         return;
     if (write)

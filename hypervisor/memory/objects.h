@@ -29,7 +29,7 @@ struct ranges {
 static inline bool ranges_meet(const struct ranges *s, uint64_t first, uint64_t last)
 {
     for (const struct range *r = s->of, *end = r + READ_ONCE(s->nr); r < end; r++)
-        if (last >= r->first && first <= r->last)
+        if (first <= r->last && last >= r->first)
             return true;
     return false;
 }
