@@ -27,6 +27,7 @@ static struct domain *idle_domain; /* the owner of the idle vCPUs; not in the li
 
 static struct domain *list_last; /* L_DOMLIST, as the next two */
 static domid_t last_id;          /* that was chosen for a new domain */
+static uint32_t nr_watchers;     /* how many may look after others: near the list's beginning */
 static _Atomic uint32_t nr_dead; /* and not reaped */
 
 static void domains_reap(void);
@@ -152,6 +153,8 @@ static struct domain *find_locked(domid_t id)
     return domain_by_id[array_index_nospec(id, DOMID_FIRST_RESERVED)];
 }
 
+static bool is_watcher(const struct domain *d) { return policy_check(d, NULL, RIGHT_INFO) == 0; }
+
 /* Most new ones are the last. */
 static void list_insert_locked(struct domain *d)
 {
@@ -164,6 +167,7 @@ static void list_insert_locked(struct domain *d)
     d->next = *at;
     *(d->next ? &d->next->prev : &list_last) = d;
     *at = domain_by_id[d->domain_id] = d;
+    nr_watchers += is_watcher(d);
 }
 
 static void list_remove_locked(struct domain *d)
@@ -171,6 +175,7 @@ static void list_remove_locked(struct domain *d)
     *(d->prev ? &d->prev->next : &domain_list) = d->next;
     *(d->next ? &d->next->prev : &list_last) = d->prev;
     domain_by_id[d->domain_id] = NULL;
+    nr_watchers -= is_watcher(d);
 }
 
 /* A number that no domain has, each later than the last one as long as there are any: 0 if none. */
@@ -357,10 +362,15 @@ noreturn void hwdom_shutdown(uint32_t code)
 /* To all who may look after others, the store and the toolstack, if they have bound it. */
 static void tell_watchers(void)
 {
+    uint32_t left;
+
     spin_lock(&domain_list_lock);
-    for (struct domain *d = domain_list; d; d = d->next)
-        if (policy_check(d, NULL, RIGHT_INFO) == 0)
+    left = nr_watchers;
+    for (struct domain *d = domain_list; left; d = d->next)
+        if (is_watcher(d)) {
             virq_send_global(d, VIRQ_DOM_EXC);
+            left--;
+        }
     spin_unlock(&domain_list_lock);
 }
 
@@ -449,14 +459,16 @@ long domain_watchdog(struct domain *d, uint32_t id, uint32_t timeout_s)
     if (id > NR_WATCHDOGS || (id == 0 && timeout_s == 0))
         return -EINVAL;
     spin_lock(&d->lock);
-    while (id == 0 && i < NR_WATCHDOGS && d->watchdogs[i].expires_ns)
+    while (id == 0 && i < NR_WATCHDOGS && d->watchdog_in_use[i])
         i++;
-    if (i == NR_WATCHDOGS)
+    if (i == NR_WATCHDOGS) {
         rc = -ENOSPC;
-    else if (id && d->watchdogs[i].expires_ns == 0)
+    } else if (id && !d->watchdog_in_use[i]) {
         rc = -EINVAL;
-    else
+    } else { /* one that has fired stays in use */
+        d->watchdog_in_use[i] = timeout_s != 0;
         timer_set(&d->watchdogs[i], timeout_s ? arch_time_ns() + SECONDS(timeout_s) : 0);
+    }
     spin_unlock(&d->lock);
     return rc == 0 && id == 0 ? i + 1 : rc;
 }

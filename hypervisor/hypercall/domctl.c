@@ -157,6 +157,12 @@ static long domctl_max_mem(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
+static long domctl_setdomainhandle(struct domain *d, struct xen_domctl *op)
+{
+    memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
+    return 0;
+}
+
 static long domctl_settimeoffset(struct domain *d, struct xen_domctl *op)
 {
     WRITE_ONCE(d->time_offset_s, op->u.settimeoffset.time_offset_seconds);
@@ -404,6 +410,7 @@ static const struct domctl_entry {
     OP(max_vcpus, RIGHT_CONTROL, NOT_SELF),
     OP(getdomaininfo, RIGHT_INFO, NO_TARGET | OUT),
     OP(max_mem, RIGHT_CONTROL, 0),
+    OP(setdomainhandle, RIGHT_CONTROL, 0),
     OP(settimeoffset, RIGHT_CONTROL, 0),
     OP(set_address_size, RIGHT_CONTROL, 0),
     OP(get_address_size, RIGHT_INFO, OUT),

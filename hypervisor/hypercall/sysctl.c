@@ -23,10 +23,16 @@ static bool cpu_is_online(uint32_t cpu) { return arch_cpus_online() >> cpu & 1; 
 
 struct domain *domain_next(struct domain *d)
 {
-    struct domain *next = domain_get_from(d ? d->domain_id + 1 : 0);
+    struct domain *next;
 
-    if (d)
-        domain_put(d);
+    if (d == NULL)
+        return domain_get_from(0);
+    spin_lock(&domain_list_lock);
+    next = d->next;
+    if (next)
+        domain_get(next);
+    spin_unlock(&domain_list_lock);
+    domain_put(d);
     return next;
 }
 
@@ -260,12 +266,19 @@ static long op_scheduler(struct xen_sysctl *s)
 
 /* ---- dispatch ---- */
 
+/* No frequencies, C-states, cache allocation: the answer of a machine without, which xenpm knows. */
+static long op_no_device(struct xen_sysctl *s) { return -ENODEV; }
+
 static long (*const ops[])(struct xen_sysctl *s) = {
     [XEN_SYSCTL_readconsole] = op_readconsole,
     [XEN_SYSCTL_physinfo] = op_physinfo,
     [XEN_SYSCTL_sched_id] = op_sched_id,
     [XEN_SYSCTL_getdomaininfolist] = op_getdomaininfolist,
     [XEN_SYSCTL_debug_keys] = op_debug_keys,
+    [XEN_SYSCTL_get_pmstat] = op_no_device,
+    [XEN_SYSCTL_pm_op] = op_no_device,
+    [XEN_SYSCTL_psr_cmt_op] = op_no_device,
+    [XEN_SYSCTL_psr_alloc] = op_no_device,
     [XEN_SYSCTL_cputopoinfo] = op_cputopoinfo,
     [XEN_SYSCTL_numainfo] = op_numainfo,
     [XEN_SYSCTL_cpupool_op] = op_cpupool,
@@ -280,10 +293,10 @@ static long (*const ops[])(struct xen_sysctl *s) = {
  * @arg  guest address of a struct xen_sysctl; its OUT fields are written after success, those of CPU
  *       policies and featuresets always
  * Returns 0; -EFAULT; -EPERM; -EACCES another interface version; -E2BIG more than 16 debug keys;
- *   -EINVAL, -ENOENT, -ESRCH as above; -EOPNOTSUPP other cpupools, scheduler parameters, and what has no
- *   row: profiling, livepatch, coverage, frequencies, C-states, cache allocation, CPU hotplug, offlining
- *   of pages; getcpuinfo, availheap, get_cpu_levelling_caps, which no tool of the census asks for; -ENOSYS
- *   what the ABI does not have.
+ *   -EINVAL, -ENOENT, -ESRCH as above; -EOPNOTSUPP other cpupools, scheduler parameters; -ENODEV
+ *   get_pmstat, pm_op, psr_*; -ENOSYS what has no row: profiling, livepatch, coverage (as a Xen that is
+ *   built without them), CPU hotplug, offlining of pages; getcpuinfo, availheap, get_cpu_levelling_caps,
+ *   which no tool of the census asks for; and what the ABI does not have.
  */
 long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -298,10 +311,8 @@ long hc_sysctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
         return -EACCES;
     cmd = (uint32_t)array_index_nospec(op.cmd, ARRAY_SIZE(ops));
-    if (cmd != op.cmd)
+    if (cmd != op.cmd || ops[cmd] == NULL)
         return -ENOSYS;
-    if (ops[cmd] == NULL)
-        return -EOPNOTSUPP;
     rc = ops[cmd](&op);
     if (rc == 0 || cmd == XEN_SYSCTL_get_cpu_featureset || cmd == XEN_SYSCTL_get_cpu_policy)
         if (copy_to_guest(_gva(arg), &op, sizeof(op))) /* these two tell what is wrong */

@@ -115,7 +115,8 @@ struct domain {
     uint32_t pause_count;
     bool shutdown_told;                   /* it has stopped, and who must know has been told */
     _Atomic uint8_t death;                /* how far domain_kill() has come */
-    struct timer watchdogs[NR_WATCHDOGS]; /* SCHEDOP_watchdog: armed, or there is none */
+    struct timer watchdogs[NR_WATCHDOGS]; /* SCHEDOP_watchdog */
+    bool watchdog_in_use[NR_WATCHDOGS];
     vcpu_info_t *extra_vcpu_info; /* of vCPUs for which shared_info has no room, until registered */
 
     /* memory: the list and the counts are guarded by page_lock (L_HEAP: a leaf) */
