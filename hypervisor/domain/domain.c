@@ -323,10 +323,12 @@ int domain_ranges_change(struct domain *d, struct ranges *s, uint64_t first, uin
     uint32_t n = allow;
 
     for (const struct range *r = s->of; r < s->of + s->nr; r++) {
+        uint64_t below = MIN(r->last, first - 1), above = MAX(r->first, last + 1);
+
         if (r->first < first)
-            now[n++] = (struct range){ r->first, MIN(r->last, first - 1) };
+            now[n++] = (struct range){ r->first, below };
         if (r->last > last)
-            now[n++] = (struct range){ MAX(r->first, last + 1), r->last };
+            now[n++] = (struct range){ above, r->last };
     }
     if (n > NR_RANGES)
         return -ENOMEM;

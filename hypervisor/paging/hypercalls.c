@@ -439,6 +439,7 @@ static hot_inline int mmuext_batch(struct domain *d, struct domain *owner, const
             return -ERESTART;
         rc = tables_drain(d);
         if (unlikely(d != current->domain))
+            /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): copied from the guest */
             rc = rc ?: mmuext_permitted(op[k].cmd);
         if (likely(rc == 0))
             rc = mmuext_one(d, &op[k]);

@@ -4,7 +4,6 @@
  * that has not for five seconds stops the machine with the registers of that CPU. NMIs come without a
  * sender: those on the first CPU for which the chipset names no reason are taken for the watchdog's.
  */
-#include "lib/cmdline.h"
 #include "x86/arch.h"
 #include "x86/cpu.h"
 #include "x86/ioapic.h"
