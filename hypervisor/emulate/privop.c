@@ -240,7 +240,7 @@ static int privileged(struct vcpu *v, struct cpu_user_regs *regs, const struct i
         break;
     case OP_0F(0x06): return write_cr(v, 0, v->arch.cr0 & ~(uint64_t)CR0_TS);
     case OP_0F(0x08)... OP_0F(0x09):
-        if (v->domain->is_hwdom || v->domain->iomem.nr) /* others: all is write-back */
+        if (may_map_uncached(v->domain)) /* others: all is write-back */
             arch_cache_writeback(1ULL << this_pcpu()->id);
         return 0;
     case OP_0F(0x20): return read_cr(v, i->reg, r);

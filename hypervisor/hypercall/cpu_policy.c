@@ -1,6 +1,6 @@
 /*
  * CPU policies in and out, as leaves of CPUID and MSRs. What may be in them is emulate/policy.c's. A
- * domain's own is made when it is first set, and stays till the domain's end.
+ * domain's own is made when it is first set, and anew when it is set again.
  */
 #include "hypercall/domctl.h"
 

@@ -394,14 +394,14 @@ enum { NO_TARGET = 1, OUT = 2, OUT_ALWAYS = 4, NOT_SELF = 8, STOPPED = 16 };
     [XEN_DOMCTL_##name] = { NULL, domctl_##name, right, flags, VCPU_AT(of) }
 
 /*
- * What the ABI has and has no row here: -EOPNOTSUPP. Only the hardware domain has interrupts; no debugger,
- * HVM guest or paging of theirs; one node.
+ * What has no row: -ENOSYS. Only the hardware domain has interrupts; no debugger, HVM guest or paging of
+ * theirs; one node; no IOMMU, which libxl learns by that.
  */
 static const struct domctl_entry {
     domctl_fn *fn;
     domctl_vcpu_fn *vcpu_fn;
     uint8_t right, flags, vcpu_at;
-} ops[XEN_DOMCTL_set_paging_mempool_size + 1] = {
+} ops[] = {
     OP(createdomain, RIGHT_CONTROL, NO_TARGET | OUT),
     OP(destroydomain, RIGHT_CONTROL, 0),
     OP(pausedomain, RIGHT_CONTROL, NOT_SELF),
@@ -497,11 +497,8 @@ long hc_domctl(uint64_t arg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
         return -EACCES;
     e = &ops[array_index_nospec(op.cmd, ARRAY_SIZE(ops))];
-    if (op.cmd >= ARRAY_SIZE(ops) || op.cmd == XEN_DOMCTL_assign_device ||
-        op.cmd == XEN_DOMCTL_test_assign_device)
-        return -ENOSYS; /* the last two: libxl takes it for a machine without IOMMU */
-    if (!e->fn && !e->vcpu_fn)
-        return -EOPNOTSUPP;
+    if (op.cmd >= ARRAY_SIZE(ops) || (!e->fn && !e->vcpu_fn))
+        return -ENOSYS;
     if ((e->flags & (OUT | OUT_ALWAYS)) && copy_to_guest(_gva(arg), &op, sizeof(op)))
         return -EFAULT;
     if (atomic_exchange(&busy, true))

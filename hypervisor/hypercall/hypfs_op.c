@@ -71,6 +71,7 @@ static long show_role(struct domain *d, char *text)
     static const char *const names[] = { "control ", "hardware ", "store " }; /* by ROLE_* */
     size_t len = 0;
 
+    _Static_assert(ROLES_ALL >> ARRAY_SIZE(names) == 0, "a role without a word");
     xl_strlcpy(text, d->roles ? "" : "guest ", VALUE_BYTES);
     for (uint32_t i = 0; i < ARRAY_SIZE(names); i++, len = strlen(text))
         if (d->roles >> i & 1)

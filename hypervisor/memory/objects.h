@@ -170,7 +170,7 @@ struct domain {
     char *console_line;   /* a page: what it wrote of a line; NULL: it may not write */
     uint32_t console_len; /* the console's lock */
 
-    /* access policy: constant after the builder */
+    /* access policy: what the builder and domctl gave */
     struct ranges ioports;  /* changes while no vCPU of it runs */
     struct ranges iomem;    /* MMIO frames that may be mapped; mmu_lock */
     struct ranges iomem_ro; /* of those: not to be written; irq/ adds to it */

@@ -259,9 +259,6 @@ static hot_inline int l1_update(struct domain *d, struct domain *owner, uint64_t
     return 0;
 }
 
-/* Rule 12: domains with devices. */
-static inline bool may_map_uncached(const struct domain *d) { return d->is_hwdom || d->iomem.nr; }
-
 /* The L1 entry for va, or NULL; d->mmu_lock is held, so that what hangs on a root is valid. */
 static hot_inline pte_t *walk_l1(uint64_t root, uint64_t va)
 {

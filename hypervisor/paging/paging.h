@@ -84,6 +84,12 @@ int grant_pte_set(struct domain *d, uint64_t addr, bool by_maddr, pte_t e);
 int grant_pte_clear(struct domain *d, uint64_t addr, bool by_maddr, mfn_t m, bool writable,
                     const uint64_t *from_va);
 
+/** Rule 12: d has devices, or maps what it had of some. For others all is write-back. */
+static inline bool may_map_uncached(struct domain *d)
+{
+    return d->is_hwdom || d->iomem.nr || atomic_load(&d->nr_mapped_uncached);
+}
+
 /**
  * Recompute every reference that tables, roots, descriptors and pins explain and compare it with
  * the frame table. Prints each difference and returns how many. All vCPUs paused or one CPU.
