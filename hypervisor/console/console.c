@@ -323,12 +323,6 @@ static size_t guest_line_locked(struct domain *d, const char *p, size_t len)
     return i + (p[i] == '\n');
 }
 
-/* What a line of a domain's takes, so that it does not wait for the port with interrupts off. */
-static bool has_room_locked(void)
-{
-    return !irq_driven || TX_BYTES - (tx_end - tx_begin) >= GUEST_LINE_BYTES + 32;
-}
-
 static long console_write(uint64_t count, uint64_t buffer)
 {
     struct domain *d = current->domain;
@@ -342,7 +336,9 @@ static long console_write(uint64_t count, uint64_t buffer)
         if (copy_from_guest(chunk, _gva(buffer), len))
             return -EFAULT;
         flags = spin_lock_irqsave(&console_lock);
-        full = d->console_line && !has_room_locked();
+        /* what a line of a domain's takes, so that it does not wait for the port with interrupts off */
+        full =
+            d->console_line && irq_driven && TX_BYTES - (tx_end - tx_begin) < GUEST_LINE_BYTES + 32;
         if (full) {
             len = 0; /* it comes again, behind what the interrupt has brought */
         } else if (d->console_line) {

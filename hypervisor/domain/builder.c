@@ -153,18 +153,14 @@ static bool lay_out(void)
 /* A pfn of the layout, once it has a frame. */
 static void *pfn_virt(uint64_t pfn) { return mfn_to_virt(_mfn(b.p2m[pfn])); }
 
-static void set_frame(uint64_t pfn, uint64_t mfn)
-{
-    m2p_set(_mfn(mfn), pfn);
-    b.p2m[pfn] = mfn;
-}
-
 /* n frames of ours become the domain's, with what is in them. */
 static void give_frames(uint64_t pfn, uint64_t mfn, uint64_t n)
 {
     BUG_ON(domain_assign_pages(b.d, _mfn(mfn), n)); /* it is not too many: choose_size() */
-    for (; n > 0; n--)
-        set_frame(pfn++, mfn++);
+    for (; n > 0; n--) {
+        m2p_set(_mfn(mfn), pfn);
+        b.p2m[pfn++] = mfn++;
+    }
 }
 
 /* New frames for [pfn, end), in pieces as large as there are, not scrubbed. */

@@ -170,14 +170,6 @@ static void list_insert_locked(struct domain *d)
     nr_watchers += is_watcher(d);
 }
 
-static void list_remove_locked(struct domain *d)
-{
-    *(d->prev ? &d->prev->next : &domain_list) = d->next;
-    *(d->next ? &d->next->prev : &list_last) = d->prev;
-    domain_by_id[d->domain_id] = NULL;
-    nr_watchers -= is_watcher(d);
-}
-
 /* A number that no domain has, each later than the last one as long as there are any: 0 if none. */
 static domid_t unused_id(void)
 {
@@ -282,8 +274,12 @@ void domain_put(struct domain *d)
     spin_lock(&domain_list_lock);
     before = atomic_fetch_sub(&d->refs, 1);
     BUG_ON(before == 0);
-    if (before == 1)
-        list_remove_locked(d);
+    if (before == 1) {
+        *(d->prev ? &d->prev->next : &domain_list) = d->next;
+        *(d->next ? &d->next->prev : &list_last) = d->prev;
+        domain_by_id[d->domain_id] = NULL;
+        nr_watchers -= is_watcher(d);
+    }
     spin_unlock(&domain_list_lock);
     if (before == 1)
         domain_free(d);

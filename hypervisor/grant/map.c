@@ -58,12 +58,6 @@ static struct mapping *handle_take(struct grant_table *t, grant_handle_t h)
     return m;
 }
 
-static void handle_free(struct grant_table *t, grant_handle_t h)
-{
-    *mapping_at(t, h) = (struct mapping){ .ref = t->free_handle };
-    t->free_handle = h;
-}
-
 /* ---- map ---- */
 
 /**
@@ -160,7 +154,8 @@ static int unmap_one(struct domain *d, struct unmapping *u, grant_handle_t handl
         m->flags &= ~GNTMAP_device_map;
     if (!(m->flags & MAP_KINDS)) {
         u->gone[u->n++] = *m;
-        handle_free(d->grant, handle);
+        *m = (struct mapping){ .ref = d->grant->free_handle };
+        d->grant->free_handle = handle;
     }
     return GNTST_okay;
 }

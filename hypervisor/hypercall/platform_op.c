@@ -8,11 +8,9 @@
 #include "x86/acpi.h"
 #include "x86/efi.h"
 
-/* As the firmware had it; memory information, option ROMs and properties were not collected. */
+/* As the firmware had it; its vendor, memory information, option ROMs and properties were not collected. */
 static long op_efi_info(uint32_t index, union xenpf_efi_info *info)
 {
-    uint32_t chars;
-
     if (!efi_info.is_efi)
         return -ENOSYS;
     switch (index) {
@@ -22,10 +20,6 @@ static long op_efi_info(uint32_t index, union xenpf_efi_info *info)
         info->cfg.addr = efi_info.config_tables;
         info->cfg.nent = efi_info.nr_config_tables;
         return 0;
-    case XEN_FW_EFI_VENDOR:
-        info->vendor.revision = efi_info.vendor_revision;
-        chars = MIN(info->vendor.bufsz / 2, (uint32_t)EFI_VENDOR_CHARS);
-        return copy_to_guest(GVA_OF(info->vendor.name), efi_info.vendor, chars * 2);
     default: return -EOPNOTSUPP;
     }
 }

@@ -127,11 +127,8 @@ static hot_inline bool none_has(const pte_t *t, pte_t bits)
 /* What has to be looked at: entries that are present, where L1TF is all that are not zero. */
 static inline pte_t matters(void) { return arch_l1tf_affected ? ~0ULL : PTE_P; }
 
-/* Present, and nothing to refuse, to correct or to note but perhaps the frame; as most are. */
-static inline bool l1e_is_plain(pte_t e)
-{
-    return (e & (PTE_P | PTE_US | PTE_G | PTE_CACHE | L1E_BAD)) == (PTE_P | PTE_US);
-}
+/* In one that is present and has nothing to refuse, to correct or to note but perhaps the frame: PTE_P | PTE_US. */
+#define L1E_PLAIN (PTE_P | PTE_US | PTE_G | PTE_CACHE | L1E_BAD)
 
 /* Any other: if it is present references, and what it has to be then. */
 static noinline int l1e_get_fixed(struct domain *d, pte_t *p)
@@ -162,7 +159,7 @@ static noinline int l1_get_entries(struct domain *d, pte_t *t, unsigned int *don
             pte_t e = *p;
             int rc = 0;
 
-            if (likely(l1e_is_plain(e)))
+            if (likely((e & L1E_PLAIN) == (PTE_P | PTE_US)))
                 rc = l1e_get_plain(d, d, key, e);
             else if ((e & PTE_P) || arch_l1tf_affected)
                 rc = l1e_get_fixed(d, p);

@@ -12,8 +12,7 @@ struct system_table {
     uint32_t vendor_revision, padding;
     uint64_t consoles[6], runtime, boot;
     uint64_t nr_config_tables, config_tables;
-} __attribute__((packed)); /* nothing says that firmware aligns it */
-typedef uint16_t __attribute__((aligned(1))) char16_unaligned;
+} __attribute__((packed));                           /* nothing says that firmware aligns it */
 #define SYSTEM_TABLE_SIGNATURE 0x5453595320494249ULL /* "IBI SYST" */
 #define MAX_CONFIG_TABLES 256u
 
@@ -21,7 +20,6 @@ void efi_read(struct efi_info *info, uint64_t maddr, acpi_map_fn *map)
 {
     const struct system_table *t = maddr ? map(maddr, sizeof(*t)) : NULL;
     const struct table_header *runtime;
-    const char16_unaligned *vendor;
 
     if (maddr == 0)
         return;
@@ -33,12 +31,8 @@ void efi_read(struct efi_info *info, uint64_t maddr, acpi_map_fn *map)
     }
     info->is_efi = true;
     info->revision = t->header.revision;
-    info->vendor_revision = t->vendor_revision;
     info->config_tables = t->config_tables;
     info->nr_config_tables = (uint32_t)t->nr_config_tables;
     runtime = map(t->runtime, sizeof(*runtime));
     info->runtime_revision = runtime ? runtime->revision : 0;
-    vendor = map(t->vendor, sizeof(info->vendor));
-    for (unsigned int i = 0; vendor && i < EFI_VENDOR_CHARS - 1 && vendor[i]; i++)
-        info->vendor[i] = vendor[i];
 }

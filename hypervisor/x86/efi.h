@@ -5,14 +5,11 @@
 #pragma once
 #include "x86/acpi.h"
 
-#define EFI_VENDOR_CHARS 64
-
 struct efi_info {
     bool is_efi;
-    uint32_t revision, runtime_revision, vendor_revision;
+    uint32_t revision, runtime_revision;
     uint64_t config_tables; /* machine address of nr_config_tables EFI_CONFIGURATION_TABLEs */
     uint32_t nr_config_tables;
-    uint16_t vendor[EFI_VENDOR_CHARS]; /* NUL-ended, UCS-2 */
 };
 
 /** Read the system table at maddr (0: there is none); a malformed one is named and left out. */

@@ -206,7 +206,14 @@ static const struct sub {
       255, false },
     { "platform_op.version", call_platform_version, -EACCES, 0, 255, false },
     { "platform_op.firmware", call_firmware, -EINVAL, 0x3e, 255, false },
-    { "sysctl", call_sysctl, -ENOSYS, BIT(30) - 1, 255, false }, /* some are -EOPNOTSUPP */
+    { "sysctl", call_sysctl, -ENOSYS,
+      ~(BIT(0) | BIT(XEN_SYSCTL_tbuf_op) | BIT(XEN_SYSCTL_perfc_op) | BIT(13) |
+        BIT(XEN_SYSCTL_getcpuinfo) | BIT(XEN_SYSCTL_availheap) | BIT(XEN_SYSCTL_lockprof_op) |
+        BIT(24) | BIT(XEN_SYSCTL_get_cpu_levelling_caps) | BIT(XEN_SYSCTL_livepatch_op) | BIT(28) |
+        BIT(XEN_SYSCTL_cpu_hotplug) | BIT(XEN_SYSCTL_page_offline_op) |
+        BIT(XEN_SYSCTL_coverage_op)) &
+          (BIT(30) - 1),
+      255, false },
     { "hypfs_op", call_hypfs, -EOPNOTSUPP,
       BIT(XEN_HYPFS_OP_get_version) | BIT(XEN_HYPFS_OP_read) | BIT(XEN_HYPFS_OP_write_contents),
       255, false },

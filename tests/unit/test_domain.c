@@ -436,6 +436,10 @@ static void test_watchdogs(void)
     CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 30), 1);
     work();
     CU_ASSERT_EQUAL(guest->shutdown_code, SHUTDOWN_watchdog);
+    domain_resume(guest); /* the daemon in it goes on with the number that it had */
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 1, 60), 0);
+    CU_ASSERT_EQUAL(domain_watchdog(guest, 0, 60), -ENOSPC);
+    domain_shutdown(guest, SHUTDOWN_poweroff);
     sets = nr_sets;
     CU_ASSERT_EQUAL(domain_kill(guest), 0); /* of the second one, too, nothing is left */
     CU_ASSERT_EQUAL(nr_sets, sets);
