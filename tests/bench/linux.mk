@@ -24,10 +24,18 @@ $(BENCH_LINUX)/symbols: tests/bench/plugin/symbols.sh $(BENCH_LINUX_HV)
 	$(Q)tests/bench/plugin/symbols.sh $(RELEASE)/hypervisor/xen-like >$@.tmp && mv $@.tmp $@
 
 comma := ,
+BENCH_LINUX_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -static \
+    '-DSOURCES=$(foreach f,$(notdir $(BENCH_LINUX_SOURCES)),"/src/$(f)"$(comma))'
 $(BENCH_LINUX)/workloads: tests/bench/linux/workloads.c tests/bench/plugin/mark.h tests/bench/linux.mk
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -static \
-	    '-DSOURCES=$(foreach f,$(notdir $(BENCH_LINUX_SOURCES)),"/src/$(f)"$(comma))' -o $@ $<
+	$(Q)$(CC) $(BENCH_LINUX_CFLAGS) -o $@ $<
+# The same with another place for itself, for bench-guests.
+$(BENCH_LINUX)/bench-guest: tests/bench/linux/workloads.c tests/bench/plugin/mark.h tests/bench/linux.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_LINUX_CFLAGS) '-DSELF="/bin/bench-guest"' -o $@ $<
+$(BENCH_LINUX)/bench-guest-init: tests/bench/linux/guest-init
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 $(BENCH_LINUX)/ramdisk.gz: tests/bench/linux/mkramdisk.sh $(BENCH_LINUX)/workloads $(DEBIAN)/stamp \
         $(wildcard tests/system/*.[ch])
 	@echo "  CPIO    $@"
@@ -54,3 +62,43 @@ $(BENCH_LINUX)/bare.tsv: $(DEBIAN)/vmlinuz $(BENCH_LINUX)/ramdisk.gz $(BENCH_LIN
 	@echo "  RUN     Linux without a hypervisor"
 	$(Q)$(BENCH_LINUX_RUN) bare $(BENCH_LINUX)/profile.so '' -m $(BENCH_LINUX_MEMORY) -kernel $(DEBIAN)/vmlinuz \
 	    -initrd $(BENCH_LINUX)/ramdisk.gz -append "$(BENCH_LINUX_KERNEL) console=ttyS0"
+
+# A guest of Debian's Xen host (tests/drop-in) with the same work on ours and on Xen.
+BENCH_GUESTS := $(BUILD)/bench-guests
+.PHONY: bench-guests bench-guests-runs
+#: bench-guests   a Debian guest on Debian's Xen host, ours and Debian's Xen: boot, disk, network, processes
+bench-guests: deps
+	$(Q)rm -f $(BENCH_GUESTS)/*.tsv
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-guests-runs
+	$(Q)tests/bench/linux/guests.sh $(BENCH_GUESTS) $(BUILD)/bench-guests.tsv $(BENCH_FIGURES)
+bench-guests-runs: $(BENCH_GUESTS)/ours.tsv $(BENCH_GUESTS)/xen.tsv
+
+$(BENCH_GUESTS)/ours.iso: $(BENCH_LINUX_HV)
+$(BENCH_GUESTS)/xen.iso: $(PEER)/xen-4.17.gz
+$(BENCH_GUESTS)/%.iso: $(DROP_IN)/stamp tests/system/mkiso.sh tests/bench/linux.mk
+	@mkdir -p $(@D)
+	@echo "  ISO     $@"
+	$(Q)tests/system/mkiso.sh -t $(foreach f,vmlinux ramdisk.gz guest-ramdisk.gz,-f $(DROP_IN)/$(f)) \
+	    -o $@ -x $(filter %.gz,$^)
+$(BENCH_GUESTS)/%.tsv: $(BENCH_GUESTS)/%.iso $(BENCH_LINUX)/profile.so tests/bench/linux/guest-job
+	@echo "  RUN     a guest on $*"
+	$(Q)DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="-icount shift=0,sleep=off -rtc base=2023-06-10T12:00:00,clock=vm \
+	    -seed 1 -plugin $(BENCH_LINUX)/profile.so,out=$@.tmp" tests/drop-in/exercise.sh -j tests/bench/linux/guest-job \
+	    -t 1800 -l $(BENCH_GUESTS)/$*.log $< $(DROP_IN)/root.img
+	$(Q)mv $@.tmp $@
+
+# The scheduler of both with four guests: what each gets, by the clock of a machine whose time is its instructions.
+BENCH_SCHED := $(BUILD)/bench-sched
+.PHONY: bench-sched bench-sched-runs
+#: bench-sched    shares and wake-up latency of Debian guests on one CPU, ours and Debian's Xen
+bench-sched: deps
+	$(Q)rm -f $(BENCH_SCHED)/*.done
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-sched-runs
+	$(Q)tests/bench/linux/sched.sh $(BENCH_SCHED) $(BUILD)/bench-sched.tsv $(BENCH_FIGURES)
+bench-sched-runs: $(BENCH_SCHED)/ours.done $(BENCH_SCHED)/xen.done
+$(BENCH_SCHED)/%.done: $(BENCH_GUESTS)/%.iso tests/bench/linux/sched-job
+	@mkdir -p $(@D)
+	@echo "  RUN     four guests on $*"
+	$(Q)DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="$(ICOUNT) -rtc base=2023-06-10T12:00:00,clock=vm -seed 1" \
+	    tests/drop-in/exercise.sh -j tests/bench/linux/sched-job -t 1800 -l $(BENCH_SCHED)/$*.log $< $(DROP_IN)/root.img
+	$(Q)touch $@

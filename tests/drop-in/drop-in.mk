@@ -23,10 +23,11 @@ DROP_IN_HOST = $(if $(filter managers,$(notdir $(JOB))),$(MANAGERS),$(DROP_IN))
 #: drop-in-host   Debian's Xen host, built of packages: kernel, ramdisk and disk
 drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
+DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
-        $(shell find tests/drop-in/host -type f) $(DROP_IN)/cycles $(ADOPT) $(DEBIAN)/stamp
+        $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
 	@echo "  HOST    $(@D)/root.img"
-	$(Q)tests/drop-in/mkhost.sh $(DROP_IN_PACKAGES) tests/drop-in/host $(DEBIAN)/stress-ng $(@D) $(DROP_IN)/cycles $(ADOPT) </dev/null
+	$(Q)tests/drop-in/mkhost.sh $(DROP_IN_PACKAGES) tests/drop-in/host $(DEBIAN)/stress-ng $(@D) $(DROP_IN_PROGRAMS) </dev/null
 $(DROP_IN)/vmlinux $(DROP_IN)/ramdisk.gz $(DROP_IN)/root.img: $(DROP_IN)/stamp ;
 
 # A program for that host, which has Debian 12's libraries as this machine has.

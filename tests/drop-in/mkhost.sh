@@ -59,7 +59,7 @@ with_dependencies() {
 disk=(virtio_pci virtio_blk ext4 crc32c_generic)
 frontends=(xen-blkfront xen-netfront ext4 crc32c_generic)
 dom0=("${disk[@]}" xenfs xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xen-blkback xen-netback loop
-    bridge tun xen-acpi-processor xen-pciback virtio_net)
+    bridge tun brd xen-acpi-processor xen-pciback virtio_net)
 
 # mkramdisk OUT INIT TREE MODULE...: BusyBox, INIT, what is in TREE (if any) and modules numbered in the
 # order of loading

@@ -39,8 +39,9 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader, test-peer, test-deb-all and test-drop-in-all
+#: soak           the stress tests, longer and broader, fuzz, soak-fuzz, soak-beside, test-peer, test-deb-all and test-drop-in-all
 soak:
+	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-beside
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak

@@ -10,7 +10,7 @@ set -euo pipefail
 dir=$1 name=$2 plugin=$3 symbols=$4
 shift 4
 rm -f "$dir/$name.log" "$dir/$name.tsv"
-timeout "${BENCH_LINUX_SECONDS:-900}" "${QEMU:-qemu-system-x86_64}" -accel tcg -machine pc -cpu qemu64,+smep -smp 1 \
+timeout "${BENCH_LINUX_SECONDS:-1800}" "${QEMU:-qemu-system-x86_64}" -accel tcg -machine pc -cpu qemu64,+smep -smp 1 \
     -icount shift=0,sleep=off -rtc base=2023-06-10T12:00:00,clock=vm -seed 1 \
     -nodefaults -display none -no-reboot -serial "file:$dir/$name.log" \
     -plugin "$plugin,out=$dir/$name.tsv${symbols:+,syms=$symbols}" "$@" ||

@@ -3,6 +3,16 @@
  * process of a ramdisk. Each row of workloads[] is a window of tests/bench/plugin, numbered as the
  * kernel log tells ("WORKLOAD number name units unit"); all that the machine executes between its
  * marks counts.
+ *
+ * With arguments it does one thing, for `make bench-guests`:
+ *   -b NUMBER NAME UNITS UNIT COMMAND...  begin window NUMBER, become COMMAND; the window stays open
+ *   -e                                    end it
+ *   NUMBER NAME UNITS UNIT COMMAND...     the window is what COMMAND takes
+ *   NUMBER NAME                           the window is that row of workloads[]
+ * and for `make bench-sched`, without windows:
+ *   -s                                    compute for ever
+ *   -l                                    sleep 10 ms 100 times, say how much longer it took, and again:
+ *                                         "SLEPT TIMES MEAN MOST" (microseconds)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,11 +29,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../plugin/mark.h"
 
+#ifndef SELF
 #define SELF "/init"
+#endif
 #define NOTHING "nothing" /* as argument: end at once */
 #define PAGE 4096u
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -255,11 +268,95 @@ static const struct workload workloads[] = {
     { "build with tcc", "build", 5, build, NULL },
 };
 
+/* By its command line, too: NUMBER is what the plugin gives the window that is begun next. */
+static void begin(const char *number, const char *name, const char *units, const char *unit)
+{
+    printf("WORKLOAD\t%s\t%s\t%s\t%s\n", number, name, units, unit);
+    usleep(20000); /* what is left of the time before */
+    mark_window(MARK_NEXT);
+}
+
+static void run_row(unsigned int number, const struct workload *w)
+{
+    char number_text[16], units[16];
+
+    snprintf(number_text, sizeof(number_text), "%u", number);
+    snprintf(units, sizeof(units), "%u", w->units);
+    begin(number_text, w->name, units, w->unit);
+    if (w->run)
+        w->run(w->units);
+    else
+        stress(w->stressor, w->units);
+    mark_window(0);
+}
+
+/* ---- for the scheduler ---- */
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void sleep_and_tell(void)
+{
+    for (;;) {
+        uint64_t sum_us = 0, most_us = 0;
+
+        for (unsigned int i = 0; i < 100; i++) {
+            struct timespec ten_ms = { 0, 10000000 };
+            uint64_t from_us = now_us(), late_us;
+
+            must(nanosleep(&ten_ms, NULL) == 0, "nanosleep");
+            late_us = now_us() - from_us - 10000;
+            sum_us += late_us;
+            most_us = late_us > most_us ? late_us : most_us;
+        }
+        printf("SLEPT 100 %llu %llu\n", (unsigned long long)(sum_us / 100),
+               (unsigned long long)most_us);
+    }
+}
+
+static int run_one(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], NOTHING) == 0)
+        return 0;
+    if (argc == 2 && strcmp(argv[1], "-e") == 0) {
+        mark_window(0);
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "-l") == 0)
+        sleep_and_tell();
+    if (argc == 2 && strcmp(argv[1], "-s") == 0)
+        for (;;)
+            __asm__ volatile("");
+    if (argc > 6 && strcmp(argv[1], "-b") == 0) {
+        begin(argv[2], argv[3], argv[4], argv[5]);
+        execvp(argv[6], argv + 6);
+        must(false, argv[6]);
+    }
+    if (argc > 5) {
+        begin(argv[1], argv[2], argv[3], argv[4]);
+        run(argv + 5);
+        mark_window(0);
+        return 0;
+    }
+    for (unsigned int i = 0; argc == 3 && i < ARRAY_SIZE(workloads); i++)
+        if (strcmp(argv[2], workloads[i].name) == 0) {
+            run_row((unsigned int)strtoul(argv[1], NULL, 10), &workloads[i]);
+            return 0;
+        }
+    fprintf(stderr, "workloads: not understood: %s\n", argv[1]);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], NOTHING) == 0)
-        return 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc > 1)
+        return run_one(argc, argv);
     must(mount("dev", "/dev", "devtmpfs", 0, NULL) == 0 &&
              (mkdir("/dev/shm", 0755) == 0 || errno == EEXIST) &&
              mount("proc", "/proc", "proc", 0, NULL) == 0 &&
@@ -267,18 +364,8 @@ int main(int argc, char **argv)
              mount("tmp", "/tmp", "tmpfs", 0, "mode=1777") == 0 &&
              mount("shm", "/dev/shm", "tmpfs", 0, "mode=1777") == 0,
          "mount");
-    for (unsigned int i = 0; i < ARRAY_SIZE(workloads); i++) {
-        const struct workload *w = &workloads[i];
-
-        printf("WORKLOAD\t%u\t%s\t%u\t%s\n", i + 1, w->name, w->units, w->unit);
-        usleep(20000); /* what is left of the time before */
-        mark_window(MARK_NEXT);
-        if (w->run)
-            w->run(w->units);
-        else
-            stress(w->stressor, w->units);
-        mark_window(0);
-    }
+    for (unsigned int i = 0; i < ARRAY_SIZE(workloads); i++)
+        run_row(i + 1, &workloads[i]);
     printf("WORKLOADS-DONE\n");
     reboot(RB_POWER_OFF);
     return 0;

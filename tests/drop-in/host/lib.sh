@@ -117,6 +117,12 @@ make_disk() {
         mke2fs -q -t ext4 -d /tmp/files /tmp/disk.img && losetup "$1" /tmp/disk.img
 }
 
+# ramdisk_with INIT PROGRAM: /tmp/guest.gz, the guest's ramdisk with another init and a program more
+ramdisk_with() {
+    mkdir -p /tmp/more/bin && cp "$1" /tmp/more/init && cp "$2" /tmp/more/bin/ &&
+        { cat /drop-in/guest-ramdisk.gz && (cd /tmp/more && find . | busybox cpio -o -H newc) | gzip -1; } >/tmp/guest.gz
+}
+
 # configure CONFIG: vcpus=N, kernel=FILE ... : change lines of the guest's configuration
 configure() {
     local word

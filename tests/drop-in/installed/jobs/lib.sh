@@ -9,11 +9,13 @@ check() {
     "$@"
 }
 
-# hosts_files: what the host has, with sums of what boots it and configures it
+# hosts_files: what the host has, with sums of what boots it and configures it. What any boot of any
+# system leaves is not looked at.
 hosts_files() {
     find / -xdev \( -path /run -o -path /tmp -o -path /proc -o -path /sys -o -path /dev \
         -o -path '/var/lib/dpkg' -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd \
-        -o -path /var/lib/files-before \) -prune -o -print | LC_ALL=C sort
+        -o -path /var/tmp -o -path /var/lib/dbus/machine-id -o -path /var/lib/files-before \) \
+        -prune -o -print | LC_ALL=C sort
     find /boot /etc -xdev -type f ! -name grubenv ! -name machine-id ! -name '*ld.so.cache' \
         -exec md5sum {} + | LC_ALL=C sort
 }
