@@ -3,13 +3,15 @@ DROP_IN := $(BUILD)/drop-in
 CPUS ?= 1# of the host, and of its guest
 STORE ?= c# which xenstored: c or ocaml
 IMAGE ?= ours# which hypervisor: ours or xen
-JOB ?= full# full, short, cycles, managers, adopt, or the path of a script (tests/drop-in/exercise.sh)
-DROP_IN_SECONDS ?= $(if $(filter cycles,$(JOB)),3000,$(if $(filter managers,$(JOB)),2400,1200))# at most
+JOB ?= full# full, short, cycles, managers, adopt, load, or the path of a script (tests/drop-in/exercise.sh)
+LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
+DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers,$(JOB)),2400,1200))# at most
 # libxl gives a hotplug script 40 s, which it needs on a busy machine: where the time is the instructions'
 # it does not matter how busy this one is. (With two CPUs QEMU would run them one after the other.)
 ICOUNT := -icount shift=2,sleep=off
 DROP_IN_TIME = $(if $(filter cycles managers adopt,$(JOB)),$(if $(filter 1,$(CPUS)),$(ICOUNT)))
-DROP_IN_EXERCISE = DROP_IN_QEMU="$(DROP_IN_TIME) $$DROP_IN_QEMU" tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -j $(JOB) -t $(DROP_IN_SECONDS) \
+DROP_IN_SIZE = $(if $(filter load,$(JOB)),DROP_IN_MEMORY=4096 DROP_IN_DOM0=2048 DROP_IN_LINUX="drop-in.seconds=$(LOAD_SECONDS) $$DROP_IN_LINUX")
+DROP_IN_EXERCISE = $(DROP_IN_SIZE) DROP_IN_QEMU="$(DROP_IN_TIME) $$DROP_IN_QEMU" tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -j $(JOB) -t $(DROP_IN_SECONDS) \
     $(if $(filter adopt,$(JOB)),-b) \
     -l $(BUILD)/logs/drop-in-$(IMAGE)-$(notdir $(JOB))-$(STORE)-$(CPUS).log
 
@@ -23,9 +25,9 @@ drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
 DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
-        $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS)
+        $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
 	@echo "  HOST    $(@D)/root.img"
-	$(Q)tests/drop-in/mkhost.sh $(DROP_IN_PACKAGES) tests/drop-in/host $(@D) $(DROP_IN_PROGRAMS) </dev/null
+	$(Q)tests/drop-in/mkhost.sh $(DROP_IN_PACKAGES) tests/drop-in/host $(DEBIAN)/stress-ng $(@D) $(DROP_IN_PROGRAMS) </dev/null
 $(DROP_IN)/vmlinux $(DROP_IN)/ramdisk.gz $(DROP_IN)/root.img: $(DROP_IN)/stamp ;
 
 # A program for that host, which has Debian 12's libraries as this machine has.
@@ -44,7 +46,7 @@ $(DROP_IN)/xen.iso $(MANAGERS)/xen.iso: %/xen.iso: $(PEER)/xen-4.17.gz %/stamp t
 	@echo "  ISO     $@"
 	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
 
-#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml IMAGE=ours|xen JOB=full|short|cycles|managers|adopt
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml IMAGE=ours|xen JOB=full|short|cycles|managers|adopt|load
 test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CPUS=$(CPUS)"
 	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN_HOST)/root.img
@@ -59,6 +61,8 @@ test-drop-in-all:
 	+$(Q)for job in adopt cycles managers; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=$$job || exit 1; \
 	done
+	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=adopt STORE=ocaml
+	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=load CPUS=2
 
 # The package on an installed host: dom0-tools/debian-host/.
 INSTALLED := $(BUILD)/installed

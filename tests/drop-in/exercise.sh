@@ -4,8 +4,8 @@
 # ISO: of mkiso.sh -t.  ROOT: the control domain's disk, which is not changed.
 # -b: the hypervisor starts a second domain, b1.
 # -j: a name of host/jobs, or the path of a script to be sourced by host/init (host/lib.sh has its helpers).
-# Environment: DROP_IN_CPU (QEMU's model), DROP_IN_MEMORY (MiB), DROP_IN_XEN and DROP_IN_LINUX (more
-# for the command lines), DROP_IN_QEMU (more arguments).
+# Environment: DROP_IN_CPU (QEMU's model), DROP_IN_MEMORY and DROP_IN_DOM0 (MiB, of all and of the control
+# domain), DROP_IN_XEN and DROP_IN_LINUX (more for the command lines), DROP_IN_QEMU (more arguments).
 # Exit status: 0 if the job came to its end without a failed step.
 set -euo pipefail
 
@@ -33,7 +33,8 @@ work=$(mktemp -d)
 trap 'kill "$qemu" 2>/dev/null || true; rm -rf "$work"' EXIT
 qemu=''
 
-xen="com1=115200,8n1 console=com1 dom0_mem=512M,max:512M loglvl=info guest_loglvl=info noreboot"
+dom0=${DROP_IN_DOM0:-512}
+xen="com1=115200,8n1 console=com1 dom0_mem=${dom0}M,max:${dom0}M loglvl=info guest_loglvl=info noreboot"
 xen+=" ${DROP_IN_XEN:-}"
 linux="console=hvc0 loglevel=4 net.ifnames=0 drop-in.store=$store"
 machine=(

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Debian's Xen host as a virtual machine: its kernel, xl, the two stores, the console daemon and the
 # block and network backends, of Debian's packages and nothing else. The hypervisor is GRUB's matter.
-#   usage: mkhost.sh [-p PACKAGE,...] SOURCE OUT [PROGRAM]...
+#   usage: mkhost.sh [-p PACKAGE,...] SOURCE STRESS-NG-TREE OUT [PROGRAM]...
 # SOURCE: the folder host/ beside this script.  PROGRAM: in the host's /usr/bin.  -p: packages more.
 # Leaves in OUT:
 #   vmlinux       the control domain's kernel, unpacked to ELF
@@ -13,13 +13,13 @@
 # does in its own folder; maintainer scripts do not run.
 set -euo pipefail
 
-usage="usage: mkhost.sh [-p PACKAGE,...] SOURCE OUT [PROGRAM]..."
+usage="usage: mkhost.sh [-p PACKAGE,...] SOURCE STRESS-NG-TREE OUT [PROGRAM]..."
 more=''
 if [ "${1:-}" = -p ]; then
     more=,$2
     shift 2
 fi
-source=${1:?$usage} out=${2:?$usage}
+source=${1:?$usage} stress_ng=${2:?$usage} out=${3:?$usage}
 system=$(cd "$(dirname "$0")/../system" && pwd)
 packages=xen-utils-4.17,linux-image-amd64,busybox-static,bash,dash,coreutils,util-linux,mount,sed
 packages+=,grep,mawk,findutils,iproute2,bridge-utils,kmod,procps,libc-bin,e2fsprogs$more
@@ -29,7 +29,7 @@ if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || { echo "mkhost: not root and no sudo" >&2; exit 1; }
     exec sudo "$0" ${more:+-p "${more#,}"} "$@"
 fi
-shift 2
+shift 3
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -61,11 +61,13 @@ frontends=(xen-blkfront xen-netfront ext4 crc32c_generic)
 dom0=("${disk[@]}" xenfs xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xen-blkback xen-netback loop
     bridge tun brd xen-acpi-processor xen-pciback virtio_net)
 
-# mkramdisk OUT INIT MODULE...: BusyBox, INIT and modules numbered in the order of loading
+# mkramdisk OUT INIT TREE MODULE...: BusyBox, INIT, what is in TREE (if any) and modules numbered in the
+# order of loading
 mkramdisk() {
-    local ramdisk=$1 init=$2 tree=$work/ramdisk file n=10
-    shift 2
+    local ramdisk=$1 init=$2 with=$3 tree=$work/ramdisk file n=10
+    shift 3
     rm -rf "$tree"
+    [ -z "$with" ] || cp -r "$with" "$tree"
     mkdir -p "$tree"/{bin,sbin,dev,proc,sys,mod,mnt}
     cp "$all/bin/busybox" "$tree/bin/"
     install -m 755 "$init" "$tree/init"
@@ -80,7 +82,7 @@ mkramdisk() {
     done
     (cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | gzip -6n) >"$ramdisk"
 }
-mkramdisk "$out/ramdisk.gz" "$source/ramdisk-init" "${disk[@]}"
+mkramdisk "$out/ramdisk.gz" "$source/ramdisk-init" '' "${disk[@]}"
 
 # The root file system: what is never run in the host stays out.
 mkdir -p "$root"
@@ -99,7 +101,8 @@ depmod -b "$root" "$version"
 cp -r "$source/." "$root/drop-in/"
 chmod 755 "$root/drop-in/init"
 [ $# -eq 0 ] || install -m 755 "$@" "$root/usr/bin/"
-mkramdisk "$root/drop-in/guest-ramdisk.gz" "$source/guest-init" "${frontends[@]}"
+mkramdisk "$root/drop-in/guest-ramdisk.gz" "$source/guest-init" '' "${frontends[@]}"
+mkramdisk "$root/drop-in/load-ramdisk.gz" "$source/load-init" "$stress_ng" "${frontends[@]}"
 cp "$all/boot/vmlinuz-$version" "$root/drop-in/vmlinuz"
 "$system/extract-vmlinux.sh" "$root/drop-in/vmlinuz" >"$root/drop-in/vmlinux"
 cp "$root/drop-in/vmlinux" "$out/vmlinux"

@@ -101,8 +101,8 @@ guest_memory() {
 }
 guest_online() { [ "$(xl vcpu-list u1 | awk '$1 == "u1" && $5 != "--p"' | wc -l)" -eq "$1" ]; }
 
-# console_shows PATTERN: xl console does, in 30 s
-console_shows() { timeout 30 xl console u1 < <(sleep 30) | grep -aEm 1 "$1"; }
+# console_shows PATTERN [GUEST]: xl console does, in 30 s
+console_shows() { timeout 30 xl console "${2:-u1}" < <(sleep 30) | grep -aEm 1 "$1"; }
 
 # What the hypervisor has logged, and its end.
 dmesg_tail() { xl dmesg >/tmp/dmesg && grep -q . /tmp/dmesg && tail -n 3 /tmp/dmesg; }
