@@ -85,5 +85,5 @@ void arena_abort(struct arena *a);
 size_t arena_used(const struct arena *a);
 size_t arena_size(const struct arena *a);
 
-/** Between steps: whether the objects in use are those that the root reaches, counted rightly. */
+/** Whether the objects in use, but those of this step, are those that the root reaches, counted rightly. */
 bool arena_check(const struct arena *a);

@@ -506,7 +506,8 @@ static int fail(struct op *op, void *arg)
         node_nearest(op->a, *op->tree, p->s, &above);
         tx_note(op, p->s, above, ACCESS_PERMS);
         tx_note(op, p->s, p->len, ACCESS_VALUE | ACCESS_PERMS);
-        tx_note(op, p->s, path_parent(p->s, p->len), ACCESS_PERMS);
+        if (op->h.type == XS_RM)
+            tx_note(op, p->s, path_parent(p->s, p->len), ACCESS_PERMS);
     }
     message(op, op->conn, XS_ERROR, op->h.req_id, op->h.tx_id, name, strlen(name) + 1, NULL, 0);
     return 0;
