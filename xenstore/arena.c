@@ -434,7 +434,8 @@ bool arena_open(struct arena *a, void *region, size_t len)
         atomic_signal_fence(memory_order_seq_cst);
         memcpy(head->magic, magic, sizeof(magic));
     }
-    if (memcmp(head->magic, magic, sizeof(magic)) || head->version != VERSION || head->len != len) {
+    if (memcmp(head->magic, magic, sizeof(magic)) != 0 || head->version != VERSION ||
+        head->len != len) {
         errno = EINVAL;
         return false;
     }

@@ -13,7 +13,7 @@ static int control_log(struct op *op)
 {
     const char *what = arg_string(op);
 
-    if (what == NULL || (strcmp(what, "on") && strcmp(what, "off")))
+    if (what == NULL || (strcmp(what, "on") != 0 && strcmp(what, "off") != 0))
         return -EINVAL;
     op->s->log_requests = strcmp(what, "on") == 0;
     return out_printf(op, "OK");
@@ -94,7 +94,7 @@ static int quota_set(struct op *op)
     if (name == NULL || text == NULL || !parse_number(text, UINT32_MAX, &value) ||
         (op->in_len && arg_domain(op, &domain)))
         return -EINVAL;
-    while (q < NR_QUOTAS && strcmp(name, quota_names[q]))
+    while (q < NR_QUOTAS && strcmp(name, quota_names[q]) != 0)
         q++;
     if (q == NR_QUOTAS)
         return -EINVAL;

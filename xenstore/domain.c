@@ -93,7 +93,7 @@ int op_introduce(struct op *op)
     if (d) { /* again: who has missed it is told; but its ring stays where it is */
         struct blob *b = arena_at(op->a, d->ref[0]);
 
-        if (memcmp(b->bytes, &ring, sizeof(ring)))
+        if (memcmp(b->bytes, &ring, sizeof(ring)) != 0)
             return -EINVAL;
     } else {
         d = edit(op, domain);

@@ -344,7 +344,7 @@ static int op_transaction_end(struct op *op)
     char key[8];
     int rc;
 
-    if (what == NULL || op->in_len || (strcmp(what, "T") && strcmp(what, "F")))
+    if (what == NULL || op->in_len || (strcmp(what, "T") != 0 && strcmp(what, "F") != 0))
         return -EINVAL;
     tx_key(op, op->h.tx_id, key);
     tx = map_find(op->a, op->st->root[ROOT_TX], key, sizeof(key));

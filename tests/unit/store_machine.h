@@ -9,7 +9,10 @@
 
 #include "../../xenstore/internal.h"
 
-enum { REGION_BYTES = 2 << 20, D0 = STORE_CONN_OTHER, NR_LINES = 64 };
+#ifndef REGION_BYTES
+#define REGION_BYTES (2u << 20)
+#endif
+enum { D0 = STORE_CONN_OTHER };
 
 static uint8_t *region;
 static struct store *store;
