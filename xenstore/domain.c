@@ -1,7 +1,7 @@
 /* Domains: what the store knows of them, and what goes with them. */
 #include "internal.h"
 
-struct ring {
+struct place {
     uint64_t gfn;
     uint64_t port;
 };
@@ -23,7 +23,7 @@ static struct entry *edit(struct op *op, domid_t domain)
     return map_put(op->a, &op->st->root[ROOT_DOMAINS], key, key16(key, domain), 1);
 }
 
-void conn_remove(struct op *op, uint32_t conn)
+void conn_reset(struct op *op, uint32_t conn)
 {
     char key[4];
 
@@ -31,7 +31,14 @@ void conn_remove(struct op *op, uint32_t conn)
     watch_remove_all(op, conn);
     map_remove_prefix(op->a, &op->st->root[ROOT_TX], key, 4);
     map_remove_prefix(op->a, &op->st->root[ROOT_QUEUE], key, 4);
-    map_remove(op->a, &op->st->root[ROOT_CONNS], key, 4);
+}
+
+void conn_remove(struct op *op, uint32_t conn)
+{
+    char key[4];
+
+    conn_reset(op, conn);
+    map_remove(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn));
 }
 
 void domain_remove(struct op *op, domid_t domain)
@@ -77,15 +84,15 @@ static bool arg_gfn(struct op *op, uint64_t *gfn)
 int op_introduce(struct op *op)
 {
     struct store_hooks *hooks = &op->s->hooks;
-    struct ring ring;
+    struct place place;
     const char *port;
     struct entry *d, *c;
     char key[4];
     domid_t domain;
     int rc;
 
-    if (arg_domain(op, &domain) || !arg_gfn(op, &ring.gfn) || (port = arg_string(op)) == NULL ||
-        !parse_number(port, UINT32_MAX, &ring.port))
+    if (arg_domain(op, &domain) || !arg_gfn(op, &place.gfn) || (port = arg_string(op)) == NULL ||
+        !parse_number(port, UINT32_MAX, &place.port))
         return -EINVAL;
     if (domain == 0 || domain >= DOMID_FIRST_RESERVED)
         return -EINVAL;
@@ -93,19 +100,19 @@ int op_introduce(struct op *op)
     if (d) { /* again: who has missed it is told; but its ring stays where it is */
         struct blob *b = arena_at(op->a, d->ref[0]);
 
-        if (memcmp(b->bytes, &ring, sizeof(ring)) != 0)
+        if (memcmp(b->bytes, &place, sizeof(place)) != 0)
             return -EINVAL;
     } else {
         d = edit(op, domain);
         d->word[0] |= DOMAIN_INTRODUCED;
-        d->ref[0] = blob_new(op->a, &ring, sizeof(ring));
+        d->ref[0] = blob_new(op->a, &place, sizeof(place));
         c = map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, domain), 1);
         c->word[0] = domain;
     }
     watch_fire_special(op, "@introduceDomain", domain);
     reply(op); /* what is left cannot fail, but for the hook */
     if (hooks->introduce) {
-        rc = hooks->introduce(hooks->arg, domain, ring.gfn, (evtchn_port_t)ring.port);
+        rc = hooks->introduce(hooks->arg, domain, place.gfn, (evtchn_port_t)place.port);
         if (rc)
             return rc;
     }

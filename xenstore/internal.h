@@ -54,6 +54,7 @@ enum { NODE_CHILDREN, NODE_VALUE, NODE_PERMS };     /* ref[] */
 enum { NODE_GENERATION, NODE_CHILDREN_GENERATION }; /* word[]: of any change; of the list */
 enum { TX_BASE, TX_WORK, TX_ACCESSES };             /* ref[]: two trees, and ... */
 enum { TX_CREATED, TX_SEQUENCE };                   /* word[] */
+enum { CONN_PARTIAL, CONN_RING };                   /* ref[]: what is read of a request; its ring */
 enum { DOMAIN_INTRODUCED = 1, DOMAIN_SHUTDOWN = 2 };
 enum { WATCH_RELATIVE = 1 << 16, WATCH_DOMAIN = 0xffff }; /* flags, with the domain */
 
@@ -71,6 +72,14 @@ struct blob {
     struct obj o;
     uint32_t len;
     char bytes[];
+};
+
+/* What is true of a ring; what its page says of these is made so. */
+struct ring {
+    struct obj o;
+    uint32_t req_cons, rsp_prod;
+    uint32_t error; /* XENSTORE_ERROR_* that ended it, or 0 */
+    uint32_t unused;
 };
 
 struct perm {
@@ -254,6 +263,9 @@ int op_is_domain_introduced(struct op *op);
 void domain_remove(struct op *op, domid_t domain);
 void conn_remove(struct op *op, uint32_t conn);
 
+/** Its watches, transactions and messages are gone. */
+void conn_reset(struct op *op, uint32_t conn);
+
 /* ---- control.c ---- */
 
 int op_control(struct op *op);
@@ -276,3 +288,15 @@ int out_printf(struct op *op, const char *fmt, ...) __attribute__((format(printf
 
 /** Queue the answer now: what follows is behind it. */
 void reply(struct op *op);
+
+/** store_request(), which takes that many bytes more from the connection's ring, whether it fails or not. */
+int request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const void *payload,
+            uint32_t taken);
+
+/** That many bytes of the first message are sent. There is one. */
+void output_sent(struct op *op, uint32_t conn, size_t bytes);
+
+/* ---- ring.c ---- */
+
+/** A request that ended so many bytes later in the ring is taken. */
+void ring_taken(struct op *op, uint32_t conn, uint32_t bytes);

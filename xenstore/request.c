@@ -409,7 +409,8 @@ struct asked {
     uint32_t conn;
     const struct xsd_sockmsg *h;
     const void *payload;
-    int error; /* of the first step, and the quota that was hit in it */
+    uint32_t taken; /* of its ring */
+    int error;      /* of the first step, and the quota that was hit in it */
     int hit;
     domid_t hit_domain;
 };
@@ -425,6 +426,8 @@ static int enter(struct op *op, const struct asked *asked)
     op->h = *asked->h;
     op->in = asked->payload;
     op->in_len = op->h.len;
+    if (asked->taken)
+        ring_taken(op, op->conn, asked->taken);
     c = map_find(op->a, op->st->root[ROOT_CONNS], key, key32(key, op->conn));
     op->who = who_is(op, (domid_t)c->word[0]);
     if (r == NULL || !(r->flags & IN_TX) || op->h.tx_id == 0)
@@ -523,9 +526,10 @@ static void log_request(struct store *s, const struct asked *asked)
             p->len > 200 ? 200 : (int)p->len, p->s, asked->error ? error_name(asked->error) : "OK");
 }
 
-int store_request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const void *payload)
+int request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const void *payload,
+            uint32_t taken)
 {
-    struct asked asked = { .conn = conn, .h = h, .payload = payload, .hit = NO_QUOTA };
+    struct asked asked = { conn, h, payload, taken, 0, NO_QUOTA, 0 };
     int rc;
 
     if (h->len > XENSTORE_PAYLOAD_MAX)
@@ -535,6 +539,11 @@ int store_request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, c
     rc = asked.error ? step(s, 0, fail, &asked) : 0;
     log_request(s, &asked);
     return rc;
+}
+
+int store_request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const void *payload)
+{
+    return request(s, conn, h, payload, 0);
 }
 
 /* ---- output ---- */
@@ -574,16 +583,22 @@ struct sent {
     size_t bytes;
 };
 
+void output_sent(struct op *op, uint32_t conn, size_t bytes)
+{
+    const struct entry *e = first_message(op->s, conn);
+    const struct blob *b = arena_at(op->a, e->ref[0]);
+
+    if (bytes < b->len - e->word[0])
+        map_put(op->a, &op->st->root[ROOT_QUEUE], e->key, e->key_len, 1)->word[0] += bytes;
+    else
+        map_remove(op->a, &op->st->root[ROOT_QUEUE], e->key, e->key_len);
+}
+
 static int sent(struct op *op, void *arg)
 {
     const struct sent *sent = arg;
-    const struct entry *e = first_message(op->s, sent->conn);
-    const struct blob *b = arena_at(op->a, e->ref[0]);
 
-    if (sent->bytes < b->len - e->word[0])
-        map_put(op->a, &op->st->root[ROOT_QUEUE], e->key, e->key_len, 1)->word[0] += sent->bytes;
-    else
-        map_remove(op->a, &op->st->root[ROOT_QUEUE], e->key, e->key_len);
+    output_sent(op, sent->conn, sent->bytes);
     return 0;
 }
 
@@ -664,6 +679,7 @@ struct store *store_open(void *region, size_t len, const struct store_hooks *hoo
 void store_close(struct store *s)
 {
     arena_close(&s->a);
+    free(s->scratch);
     free(s->woken);
     free(s);
 }

@@ -52,10 +52,10 @@ int step(struct store *s, uint32_t keep, int (*fn)(struct op *op, void *arg), vo
     struct op op;
     int rc;
 
-    s->scratch = NULL;
     if (setjmp(s->no_memory)) {
         arena_abort(&s->a);
         free(s->scratch);
+        s->scratch = NULL;
         return -ENOMEM;
     }
     s->a.keep_slabs = keep;

@@ -74,6 +74,21 @@ int store_output_done(struct store *s, uint32_t conn, size_t bytes);
 /** How many messages wait: a transport takes no request from whom many wait for. */
 uint32_t store_output_count(struct store *s, uint32_t conn);
 
+/* ---- rings (ring.c): pages shared with a domain, xenstore-ring.txt. The domain is an enemy. ---- */
+
+/** After INTRODUCE, and after store_open() for each domain that is introduced: the ring is this page. 0, -ENOMEM. */
+int store_ring_attach(struct store *s, domid_t domain, struct xenstore_domain_interface *page);
+
+/**
+ * After an event, or hooks.output: take requests, answer them, send what waits.
+ * @page    of store_ring_attach()
+ * @notify  set if the domain is to get an event; else left alone
+ * Returns 0: it waits for the domain's next event; -EAGAIN call it again, others first; -ENOMEM call it again
+ *   later; -EPROTO the domain has broken the rules: its connection is dead until it asks for another.
+ */
+int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_interface *page,
+                       bool *notify);
+
 /** Whether the domain is introduced. */
 bool store_introduced(struct store *s, domid_t domain);
 

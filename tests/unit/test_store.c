@@ -892,6 +892,53 @@ static void test_a_client_of_domain_0_that_does_not_read_is_cut_off(void)
     stop();
 }
 
+/* ---- what it costs ---- */
+
+static unsigned int changes; /* of the region, in a step: objects made and freed */
+static void count_change(void *arg) { changes++; }
+
+static unsigned int cost_of(uint32_t conn, uint32_t type, const char *text)
+{
+    changes = 0;
+    store->a.probe = count_change;
+    ask(conn, type, text);
+    store->a.probe = NULL;
+    return changes;
+}
+
+/* A step makes and frees as many objects as trees are high. */
+static void test_costs_grow_with_the_logarithm_of_nodes_and_watches(void)
+{
+    unsigned int write = 0, watch = 0, list = 0;
+    char text[64];
+
+    start();
+    introduce(1);
+    ask(D0, XS_CONTROL, "quota|set|watches|0|");
+    for (unsigned int n = 1; n <= 4096; n++) {
+        unsigned int w, x;
+
+        snprintf(text, sizeof(text), "/many/%u|v", n * 7919 % 4096);
+        w = cost_of(D0, XS_WRITE, text);
+        write = n < 64 && w > write ? w : write;
+        if (n >= 64)
+            CU_ASSERT_TRUE(w <= write * 2); /* 64 times as many: twice as high */
+        if (n > 1024)
+            continue;
+        snprintf(text, sizeof(text), "/some/%u|t|", n * 7919 % 1024);
+        x = cost_of(1, XS_WATCH, text);
+        watch = n < 32 && x > watch ? x : watch;
+        if (n >= 32)
+            CU_ASSERT_TRUE(x <= watch * 2);
+    }
+    list = cost_of(D0, XS_DIRECTORY_PART, "/many|0|");
+    CU_ASSERT_TRUE(list < 60);
+    events[0] = '\0';
+    cost_of(D0, XS_TRANSACTION_START, "|");
+    CU_ASSERT_TRUE(changes < 60); /* nothing is copied */
+    stop();
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -932,6 +979,7 @@ int main(void)
     T(test_who_does_not_read_loses_events_not_answers);
     T(test_control_commands);
     T(test_a_client_of_domain_0_that_does_not_read_is_cut_off);
+    T(test_costs_grow_with_the_logarithm_of_nodes_and_watches);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }
