@@ -14,8 +14,8 @@
 
 enum {
     NR_CLIENTS = 4096,
-    ANSWERS_MAX = 16,  /* messages waiting, above which a client's next request waits, too */
-    REQUESTS_MAX = 32, /* of one client, before others have their turn */
+    WAITING_MAX = 8192, /* bytes that wait for it, above which a client's next request waits, too */
+    REQUESTS_MAX = 32,  /* of one client, before others have their turn */
     RETRY_NS = 100000000,
 };
 
@@ -152,7 +152,7 @@ static bool receive(struct client *c, bool *idle)
 static void ready(void *arg, unsigned int events)
 {
     struct client *c = arg;
-    bool idle = false, full = store_output_count(store, c->conn) > ANSWERS_MAX;
+    bool idle = false, full = store_output_waiting(store, c->conn) > WAITING_MAX;
 
     if (c->drop)
         return;
@@ -161,7 +161,7 @@ static void ready(void *arg, unsigned int events)
             drop(c);
             return;
         }
-        full = store_output_count(store, c->conn) > ANSWERS_MAX;
+        full = store_output_waiting(store, c->conn) > WAITING_MAX;
     }
     if (c->drop)
         return;
@@ -169,10 +169,10 @@ static void ready(void *arg, unsigned int events)
         drop(c);
         return;
     }
-    full = store_output_count(store, c->conn) > ANSWERS_MAX;
+    full = store_output_waiting(store, c->conn) > WAITING_MAX;
     plat_watch(loop, c->stream,
                (full ? 0 : PLAT_READABLE) |
-                   (store_output_count(store, c->conn) ? PLAT_WRITABLE : 0),
+                   (store_output_waiting(store, c->conn) ? PLAT_WRITABLE : 0),
                ready, c);
 }
 

@@ -19,11 +19,14 @@ enum quota {
     QUOTA_TRANSACTIONS,      /* open ones of its connection */
     QUOTA_NODE_SIZE,         /* bytes of a value */
     QUOTA_PERMISSIONS,       /* entries of a node's permissions */
-    QUOTA_OUTSTANDING,       /* messages for it that it has not read */
+    QUOTA_OUTSTANDING,       /* bytes of messages for it that it has not read */
     QUOTA_TRANSACTION_NODES, /* paths that a transaction reads or writes */
     NR_QUOTAS
 };
 enum { NO_QUOTA = -1 };
+
+/* The part of all memory that domains leave to domain 0: an eighth. */
+enum { KEEP_FROM_DOMAINS = 8 };
 
 /* Keys. Numbers in them are big-endian. Paths are absolute. */
 enum root {
@@ -33,7 +36,7 @@ enum root {
     ROOT_WATCHERS, /* connection (4), path, 0, token: the same watches */
     ROOT_TX,       /* connection (4), id (4): ref[TX_*], word[TX_*] */
     ROOT_CONNS,    /* connection (4): word[0] domain, word[1] number of its next message */
-    ROOT_QUEUE,    /* connection (4), number (8): ref[0] a blob, word[0] bytes sent */
+    ROOT_QUEUE, /* connection (4), number (8): ref[0] a blob, word[0] bytes sent; weight: its length */
     ROOT_DOMAINS, /* domain (2): word[0] DOMAIN_* flags, word[1] target + 1, or 0; ref[0] its ring */
     ROOT_SPECIALS, /* "@...": ref[NODE_PERMS] */
     ROOT_RELEASED, /* domain (2): word[0] generation when it last went away */

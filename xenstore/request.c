@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Memory that some steps leave alone: domains for domain 0, and all for those that free some, and for errors. */
-enum { KEEP_FROM_DOMAINS = 8 /* an eighth */, KEEP_SLABS = 4 };
+/* Memory that steps leave alone but those that free some, and errors. */
+enum { KEEP_SLABS = 4 };
 
 /* ---- arguments, answers ---- */
 
@@ -570,7 +570,7 @@ size_t store_output(struct store *s, uint32_t conn, const void **bytes)
     return b->len - e->word[0];
 }
 
-uint32_t store_output_count(struct store *s, uint32_t conn)
+uint32_t store_output_waiting(struct store *s, uint32_t conn)
 {
     struct state *st = arena_at(&s->a, arena_root(&s->a));
     char key[4];

@@ -9,8 +9,8 @@
 #include <stdatomic.h>
 
 enum {
-    ANSWERS_MAX = 16,  /* messages waiting, above which the next request waits, too */
-    REQUESTS_MAX = 32, /* of one domain, before others have their turn */
+    WAITING_MAX = 8192, /* bytes that wait for it, above which the next request waits, too */
+    REQUESTS_MAX = 32,  /* of one domain, before others have their turn */
     FEATURES = XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR,
 };
 
@@ -271,7 +271,7 @@ int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_i
     for (int i = 0; i < REQUESTS_MAX; i++) {
         int taken = 0, sent = transmit(s, domain, page);
 
-        if (sent >= 0 && store_output_count(s, domain) <= ANSWERS_MAX)
+        if (sent >= 0 && store_output_waiting(s, domain) <= WAITING_MAX)
             taken = receive(s, domain, page);
         if (sent < 0 || taken < 0) {
             *notify = true;

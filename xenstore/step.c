@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OTHER_OUTSTANDING_MAX = 65536 }; /* messages for who has no quota */
+enum { OTHER_OUTSTANDING_MAX = 16 << 20 }; /* bytes for who has no quota */
 
 void say(struct store *s, const char *fmt, ...)
 {
@@ -111,13 +111,19 @@ static void wake(struct op *op, uint32_t conn)
     s->woken[s->nr_woken++] = conn;
 }
 
-/* Is there room for one more event? Answers always have it: who sends no request gets none. */
-static bool room_for_event(struct op *op, uint32_t conn, domid_t domain)
+/*
+ * Is there room for one more event? Answers always have it: who sends no request gets none. And
+ * whatever causes them, events for domains leave alone what domains may not take.
+ */
+static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t bytes)
 {
     uint64_t max = domain ? quota_of(op, domain, QUOTA_OUTSTANDING) : OTHER_OUTSTANDING_MAX;
+    bool memory = domain == 0 || op->a->nr_free_slabs > op->a->nr_slabs / KEEP_FROM_DOMAINS;
     char key[4];
 
-    if (max == 0 || map_count_prefix(op->a, op->st->root[ROOT_QUEUE], key, key32(key, conn)) < max)
+    key32(key, conn);
+    if (memory &&
+        (max == 0 || map_count_prefix(op->a, op->st->root[ROOT_QUEUE], key, 4) + bytes <= max))
         return true;
     if (domain)
         quota_hit(op, domain, QUOTA_OUTSTANDING);
@@ -137,7 +143,8 @@ void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint3
 
     key32(key, conn);
     c = map_find(op->a, op->st->root[ROOT_CONNS], key, 4);
-    if (c == NULL || (type == XS_WATCH_EVENT && !room_for_event(op, conn, (domid_t)c->word[0])))
+    if (c == NULL || (type == XS_WATCH_EVENT &&
+                      !room_for_event(op, conn, (domid_t)c->word[0], sizeof(h) + h.len)))
         return;
     ref = arena_alloc(op->a, 0, offsetof(struct blob, bytes) + sizeof(h) + h.len);
     b = arena_at(op->a, ref);
@@ -151,7 +158,7 @@ void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint3
     key32(key + 4, (uint32_t)(c->word[1] >> 32));
     key32(key + 8, (uint32_t)c->word[1]);
     c->word[1]++;
-    e = map_put(op->a, &op->st->root[ROOT_QUEUE], key, sizeof(key), 1);
+    e = map_put(op->a, &op->st->root[ROOT_QUEUE], key, sizeof(key), (uint16_t)b->len);
     e->ref[0] = ref;
     wake(op, conn);
 }
@@ -174,7 +181,7 @@ static const uint32_t quota_defaults[NR_QUOTAS] = {
     [QUOTA_TRANSACTIONS] = 10,
     [QUOTA_NODE_SIZE] = 2048,
     [QUOTA_PERMISSIONS] = 5,
-    [QUOTA_OUTSTANDING] = 1000,
+    [QUOTA_OUTSTANDING] = 65536,
     [QUOTA_TRANSACTION_NODES] = 1024,
 };
 

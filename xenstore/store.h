@@ -71,8 +71,8 @@ size_t store_output(struct store *s, uint32_t conn, const void **bytes);
 /** So many of them are sent (or will be, come what may). Returns 0, -ENOMEM: they will be sent again. */
 int store_output_done(struct store *s, uint32_t conn, size_t bytes);
 
-/** How many messages wait: a transport takes no request from whom many wait for. */
-uint32_t store_output_count(struct store *s, uint32_t conn);
+/** How many bytes wait, about: a transport takes no request from whom many wait for. */
+uint32_t store_output_waiting(struct store *s, uint32_t conn);
 
 /* ---- rings (ring.c): pages shared with a domain, xenstore-ring.txt. The domain is an enemy. ---- */
 

@@ -11,9 +11,14 @@ $(ST)/xen-like-stored: $(XS_SRCS:%.c=$(ST)/%.o)
 $(ST)/store_tests: $(ST)/tests/store/store_tests.o
 	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lxenstore -lcunit
 
-.PHONY: test-store
+.PHONY: test-store soak-store
 #: test-store     the store with Debian's xenstore-* and libxenstore, hostile clients, and kill -9
 test-store: $(ST)/store_tests $(ST)/xen-like-stored
 	@echo "== $<"; $< $(ST)/xen-like-stored
+
+#: soak-store     the store killed 1,000 times at some instruction, and 200 times as a daemon
+soak-store: $(BUILD)/unit/test_store_crash $(ST)/store_tests $(ST)/xen-like-stored
+	STORE_KILLS=1000 $(BUILD)/unit/test_store_crash
+	STORE_KILLS=200 $(ST)/store_tests $(ST)/xen-like-stored
 test-programs: $(ST)/store_tests $(ST)/xen-like-stored
 -include $(shell find $(ST) -name '*.d' 2>/dev/null)

@@ -46,13 +46,14 @@ static bool take(uint32_t conn)
 {
     const void *bytes;
     size_t len = store_output(store, conn, &bytes);
-    const char *payload = (const char *)bytes + sizeof(struct xsd_sockmsg);
     struct xsd_sockmsg h;
+    const char *payload;
     size_t at;
 
     if (len == 0)
         return false;
     memcpy(&h, bytes, sizeof(h));
+    payload = (const char *)bytes + sizeof(h);
     if (h.type == XS_WATCH_EVENT) {
         at = strlen(events);
         snprintf(events + at, sizeof(events) - at, "%x %s %s;", conn, payload,

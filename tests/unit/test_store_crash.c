@@ -369,6 +369,24 @@ static void test_a_full_store_leaves_room_to_remove(void)
     stop();
 }
 
+static void test_events_for_domains_leave_memory_for_others(void)
+{
+    char text[1200];
+
+    machine_start();
+    introduce(1);
+    ask(D0, XS_CONTROL, "quota|set|outstanding|0|"); /* as if there were very many domains */
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof(text), "data|%0*d|", 1000, i);
+        ask(1, XS_WATCH, text);
+    }
+    for (int i = 0; i < 100; i++)
+        CU_ASSERT_STRING_EQUAL(ask(D0, XS_WRITE, "/local/domain/1/data|x"), "OK");
+    CU_ASSERT_TRUE(store_output_waiting(store, 1) > 512 << 10);
+    CU_ASSERT_TRUE(fill(D0, "/all") > 50);
+    stop();
+}
+
 /* ---- regions that are no store's ---- */
 
 static void test_damaged_regions_are_refused(void)
@@ -435,6 +453,7 @@ int main(void)
     T(test_killed_at_any_instruction_it_goes_on);
     T(test_a_request_without_memory_changes_nothing);
     T(test_a_full_store_leaves_room_to_remove);
+    T(test_events_for_domains_leave_memory_for_others);
     T(test_damaged_regions_are_refused);
     T(test_who_was_connected_by_ring_still_is);
     CU_basic_run_tests();
