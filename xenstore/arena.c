@@ -5,7 +5,6 @@
 #include "arena.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +22,7 @@ static const char magic[8] = "xlstore";
 struct super {
     char magic[8];
     uint32_t version;
-    _Atomic uint32_t root;
+    uint32_t root; /* read and written at once */
     uint64_t len;
 };
 
@@ -252,9 +251,9 @@ void arena_commit(struct arena *a, ref_t root)
                 count(a, refs[i], &depth);
     }
     probe(a);
-    atomic_signal_fence(memory_order_seq_cst); /* all objects are written before ... */
-    atomic_store_explicit(&super(a)->root, root, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst); /* ... and none is reused before it */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* all objects are written before ... */
+    __atomic_store_n(&super(a)->root, root, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* ... and none is reused before it */
     probe(a);
     for (size_t i = 0; i < a->nr_fresh; i++) {
         struct obj *o = arena_at(a, a->fresh[i]);
@@ -277,7 +276,7 @@ void arena_abort(struct arena *a)
 
 ref_t arena_root(const struct arena *a)
 {
-    return atomic_load_explicit(&super(a)->root, memory_order_acquire);
+    return __atomic_load_n(&super(a)->root, __ATOMIC_ACQUIRE);
 }
 
 size_t arena_size(const struct arena *a) { return (size_t)(a->nr_slabs - 1) * SLAB_BYTES; }
@@ -431,7 +430,7 @@ bool arena_open(struct arena *a, void *region, size_t len)
     a->nr_slabs = (uint32_t)(len / SLAB_BYTES);
     if (memcmp(head->magic, blank.magic, sizeof(magic)) == 0) {
         *head = (struct super){ .version = VERSION, .len = len };
-        atomic_signal_fence(memory_order_seq_cst);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
         memcpy(head->magic, magic, sizeof(magic));
     }
     if (memcmp(head->magic, magic, sizeof(magic)) != 0 || head->version != VERSION ||

@@ -6,8 +6,6 @@
  */
 #include "internal.h"
 
-#include <stdatomic.h>
-
 enum {
     WAITING_MAX = 8192, /* bytes that wait for it, above which the next request waits, too */
     REQUESTS_MAX = 32,  /* of one domain, before others have their turn */
@@ -17,18 +15,8 @@ enum {
 typedef volatile struct xenstore_domain_interface *page_t;
 
 /* Each is read once. */
-static uint32_t load(volatile uint32_t *from)
-{
-    uint32_t v = *from;
-
-    atomic_thread_fence(memory_order_acquire);
-    return v;
-}
-static void store(volatile uint32_t *to, uint32_t v)
-{
-    atomic_thread_fence(memory_order_release);
-    *to = v;
-}
+static uint32_t load(volatile uint32_t *from) { return __atomic_load_n(from, __ATOMIC_ACQUIRE); }
+static void store(volatile uint32_t *to, uint32_t v) { __atomic_store_n(to, v, __ATOMIC_RELEASE); }
 
 static void copy_in(char *to, const volatile char *ring, uint32_t at, uint32_t len)
 {

@@ -1,7 +1,7 @@
 /*
  * The store's daemon with Debian's clients (xenstore-*), with libxenstore, with clients that speak the
  * protocol badly, and killed while it works.
- *   usage: store_tests DAEMON
+ *   usage: store_tests DAEMON, in the top folder
  */
 #include <CUnit/Basic.h>
 #include <errno.h>
@@ -141,6 +141,14 @@ static void test_a_domains_client_has_its_rights(void)
                  "xenstore-read: couldn't read path /secret\n"
                  "xenstore-write: could not write path /secret\n[1]\n");
     run("xenstore-rm /local/domain/5; xenstore-rm /secret");
+}
+
+static void test_a_client_in_python(void)
+{
+    RUN("/usr/bin/python3 tests/store/pyxs_client.py",
+        "b'/py'\nTrue\nb'/py/b'\nb'2' [b'a', b'b'] False b'/local/domain/3'\n[b'r0', b'b3']\n"
+        "[(b'/py', b'', [b'a', b'b']), (b'/py/a', b'1', []), (b'/py/b', b'2', [])]\n"
+        "(2, 'No such file or directory')\n[0]\n");
 }
 
 /* ---- libxenstore ---- */
@@ -551,6 +559,7 @@ int main(int argc, char **argv)
     T(test_debians_clients);
     T(test_debians_watch);
     T(test_a_domains_client_has_its_rights);
+    T(test_a_client_in_python);
     T(test_transactions_of_libxenstore);
     T(test_two_count_together);
     T(test_a_directory_of_5000);
