@@ -97,15 +97,13 @@ int op_introduce(struct op *op)
     if (domain == 0 || domain >= DOMID_FIRST_RESERVED)
         return -EINVAL;
     d = introduced(op, domain);
-    if (d) { /* again: who has missed it is told; but its ring stays where it is */
-        struct blob *b = arena_at(op->a, d->ref[0]);
-
-        if (memcmp(b->bytes, &place, sizeof(place)) != 0)
-            return -EINVAL;
-    } else {
+    /* Again: who has missed it is told. If its ring is elsewhere now, nothing is left of the old one. */
+    if (d == NULL ||
+        memcmp(((struct blob *)arena_at(op->a, d->ref[0]))->bytes, &place, sizeof(place)) != 0) {
         d = edit(op, domain);
         d->word[0] |= DOMAIN_INTRODUCED;
         d->ref[0] = blob_new(op->a, &place, sizeof(place));
+        conn_remove(op, domain);
         c = map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, domain), 1);
         c->word[0] = domain;
     }

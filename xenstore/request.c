@@ -56,7 +56,8 @@ int arg_path(struct op *op, bool special)
     p->len = 0;
     p->special = len && *arg == '@' && special;
     p->relative = len && *arg != '/' && !p->special;
-    if (len == 0 || len > (p->relative ? XENSTORE_REL_PATH_MAX : XENSTORE_ABS_PATH_MAX))
+    if (len == 0 || (*arg == '@' && !special) ||
+        len > (p->relative ? XENSTORE_REL_PATH_MAX : XENSTORE_ABS_PATH_MAX))
         return -EINVAL;
     for (size_t i = 0; i < len; i++)
         if (!path_char(arg[i]) || (arg[i] == '/' && arg[i + 1] == '/'))
@@ -180,7 +181,7 @@ static int op_directory(struct op *op)
     return rc ? rc : answer(op, op->s->out, op->out_len);
 }
 
-/* Whole names from the offset on, as many as fit; behind the last of all an empty one. */
+/* Names from the offset on, as many as fit; behind the last of all, or there is none, an empty one. */
 static int op_directory_part(struct op *op)
 {
     struct entry *node, *child;
@@ -200,7 +201,7 @@ static int op_directory_part(struct op *op)
         return rc;
     children = node->ref[NODE_CHILDREN];
     if (offset > map_sum(op->a, children))
-        return -EINVAL;
+        offset = map_sum(op->a, children); /* it has become shorter: the generation says so */
     out_printf(op, "%llu", (unsigned long long)node->word[NODE_GENERATION]);
     out_add(op, "", 1);
     child = map_at(op->a, children, (uint32_t)offset, &inside);
@@ -258,7 +259,7 @@ static int op_get_perms(struct op *op)
         return rc ? rc : show_perms(op, arena_at(op->a, node->ref[NODE_PERMS]));
     }
     if (!known_special(p->s))
-        return -ENOENT;
+        return -EINVAL;
     if (!op->who.privileged)
         return -EACCES;
     node = map_find(op->a, op->st->root[ROOT_SPECIALS], p->s, p->len);
@@ -299,7 +300,7 @@ static int op_set_perms(struct op *op)
     if (!p->special)
         return tree_set_perms(op, perm, nr);
     if (!known_special(p->s))
-        return -ENOENT;
+        return -EINVAL;
     if (!op->who.privileged)
         return -EACCES;
     special = map_put(op->a, &op->st->root[ROOT_SPECIALS], p->s, p->len, 1);
