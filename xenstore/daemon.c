@@ -40,8 +40,10 @@ static struct store *store;
 static struct plat_loop *loop;
 static struct client *clients[NR_CLIENTS];
 static struct listener *listeners;
+static bool deaf; /* new clients are not accepted */
 
 static void ready(void *arg, unsigned int events);
+static void listen_all(unsigned int events);
 static void drop_marked(void *unused);
 static struct plat_timer dropping = { .fn = drop_marked };
 
@@ -61,6 +63,9 @@ static void drop(struct client *c)
     if (c->stream)
         plat_close(c->stream);
     c->stream = NULL;
+    if (deaf)
+        listen_all(PLAT_READABLE);
+    deaf = false;
     if (store_disconnect(store, c->conn)) { /* its number must not be another's before */
         mark(c, plat_now() + RETRY_NS);
         return;
@@ -176,6 +181,14 @@ static void ready(void *arg, unsigned int events)
                ready, c);
 }
 
+static void accept_client(void *arg, unsigned int events);
+
+static void listen_all(unsigned int events)
+{
+    for (struct listener *l = listeners; l; l = l->next)
+        plat_watch(loop, l->stream, events, accept_client, l);
+}
+
 static void accept_client(void *arg, unsigned int events)
 {
     struct listener *l = arg;
@@ -184,8 +197,15 @@ static void accept_client(void *arg, unsigned int events)
     unsigned int slot = 0;
 
     (void)events;
-    if (stream == NULL)
+    if (stream == NULL) {
+        if (errno !=
+            EAGAIN) { /* no more files: whoever waits goes on waiting until a client leaves */
+            plat_log(PLAT_WARNING, "no client accepted for now: %s", strerror(errno));
+            listen_all(0);
+            deaf = true;
+        }
         return;
+    }
     while (slot < NR_CLIENTS && clients[slot])
         slot++;
     c = slot < NR_CLIENTS ? calloc(1, sizeof(*c)) : NULL;

@@ -12,6 +12,13 @@ $(XS)/xen-like-stored: $(XS_SRCS:%.c=$(XS)/%.o)
 	@echo "  CC      $@"
 	$(Q)$(CC) -o $@ $^ -lpthread
 
+.PHONY: check-store-headers
+check-store-headers:
+	@for h in xenstore/*.h; do \
+	    echo "#include \"$${h#xenstore/}\"" | $(CC) $(filter-out -MMD -MP,$(XS_CFLAGS)) -x c -fsyntax-only - || exit 1; \
+	done
+check-headers: check-store-headers
+
 .PHONY: stored
 #: stored         build build/xenstore/xen-like-stored, the store as a Linux program
 stored: $(XS)/xen-like-stored

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -20,6 +21,8 @@
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 #include <xenstore.h>
+
+enum { FILES_MAX = 120 }; /* that the daemon may have open */
 
 static const char *daemon_path;
 static char folder[] = "/tmp/xen-like-store.XXXXXX";
@@ -53,6 +56,7 @@ static void daemon_start(void)
         int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
         dup2(out, 2);
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){ FILES_MAX, FILES_MAX });
         execl(daemon_path, daemon_path, "--socket", main_socket, "--domain-socket", argument,
               "--size", "64", (char *)NULL);
         _exit(127);
@@ -467,14 +471,37 @@ static void test_a_client_that_never_reads_harms_itself_only(void)
     close(fd);
 }
 
-static void test_many_clients_at_once(void)
+/* How much processor time the daemon has used, in clock ticks. */
+static unsigned long ticks_used(void)
 {
-    int fds[300];
+    unsigned long user = 0, system = 0;
+    char path[40];
+    FILE *f;
 
-    for (int i = 0; i < 300; i++)
+    snprintf(path, sizeof(path), "/proc/%d/stat", daemon_pid);
+    f = fopen(path, "r");
+    if (fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) !=
+        2)
+        CU_FAIL("stat");
+    fclose(f);
+    return user + system;
+}
+
+static void test_more_clients_than_files_wait(void)
+{
+    enum { CLIENTS = FILES_MAX + 5 };
+    int fds[CLIENTS];
+    unsigned long before;
+
+    for (int i = 0; i < FILES_MAX / 2; i++)
         CU_ASSERT_TRUE((fds[i] = dial(main_socket)) >= 0);
     CU_ASSERT_TRUE(alive());
-    for (int i = 0; i < 300; i++)
+    for (int i = FILES_MAX / 2; i < CLIENTS; i++) /* the last ones are not accepted */
+        CU_ASSERT_TRUE((fds[i] = dial(main_socket)) >= 0);
+    before = ticks_used();
+    usleep(300000);
+    CU_ASSERT_TRUE(ticks_used() - before < 10); /* it does not try all the time */
+    for (int i = 0; i < CLIENTS; i++)
         close(fds[i]);
     CU_ASSERT_TRUE(alive());
 }
@@ -570,7 +597,7 @@ int main(int argc, char **argv)
     T(test_one_byte_at_a_time);
     T(test_random_messages);
     T(test_a_client_that_never_reads_harms_itself_only);
-    T(test_many_clients_at_once);
+    T(test_more_clients_than_files_wait);
     T(test_killed_it_goes_on_with_all_that_was_answered);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures() || CU_get_error();
