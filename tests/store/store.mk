@@ -16,9 +16,10 @@ $(ST)/store_tests: $(ST)/tests/store/store_tests.o
 test-store: $(ST)/store_tests $(ST)/xen-like-stored
 	@echo "== $<"; $< $(ST)/xen-like-stored
 
-#: soak-store     the store killed 1,000 times at some instruction, and 200 times as a daemon
-soak-store: $(BUILD)/unit/test_store_crash $(ST)/store_tests $(ST)/xen-like-stored
+#: soak-store     the store killed 1,000 times at some instruction, without and with a ring, and 200 times as a daemon
+soak-store: $(BUILD)/unit/test_store_crash $(BUILD)/unit/test_store_ring $(ST)/store_tests $(ST)/xen-like-stored
 	STORE_KILLS=1000 $(BUILD)/unit/test_store_crash
+	STORE_KILLS=1000 $(BUILD)/unit/test_store_ring
 	STORE_KILLS=200 $(ST)/store_tests $(ST)/xen-like-stored
 test-programs: $(ST)/store_tests $(ST)/xen-like-stored
 -include $(shell find $(ST) -name '*.d' 2>/dev/null)

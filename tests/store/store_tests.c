@@ -125,7 +125,7 @@ static void test_debians_clients(void)
 
 static void test_debians_watch(void)
 {
-    RUN("(timeout 5 xenstore-watch -n 4 /w & p=$!; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; "
+    RUN("(timeout 20 xenstore-watch -n 4 /w & p=$!; for i in $(seq 200); do sleep 0.05; "
         "kill -0 $p 2>/dev/null || break; xenstore-write /w/x $i; done; wait $p)",
         "/w\n/w/x\n/w/x\n/w/x\n[0]\n");
 }

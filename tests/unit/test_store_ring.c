@@ -1,6 +1,12 @@
 /* The store's rings: what a domain sees in its page, when it is fair, hostile, or the store is killed. */
 #include <CUnit/Basic.h>
 
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "store_machine.h"
 
 static struct xenstore_domain_interface page;
@@ -349,6 +355,108 @@ static void test_killed_anywhere_the_domain_sees_the_same(void)
     CU_ASSERT_TRUE(n > 500 && n < 100000);
 }
 
+/* ---- killed at any instruction, the domain does not stop ---- */
+
+static struct xenstore_domain_interface *live; /* shared with the store's process */
+
+static void serve_until_killed(void)
+{
+    bool notify;
+
+    store = store_open(region, REGION_BYTES, &hooks);
+    if (store == NULL || store_ring_attach(store, 1, live))
+        _exit(1);
+    for (;;)
+        store_ring_service(store, 1, live, &notify);
+}
+
+/* The domain's requests: the n-th writes n, in turn into one of 20 nodes. */
+static size_t request_of_live(char *to, uint32_t n)
+{
+    struct xsd_sockmsg h = { XS_WRITE, n, 0, 0 };
+
+    h.len = (uint32_t)sprintf(to + sizeof(h), "n/%u", n % 20) + 1;
+    h.len += (uint32_t)sprintf(to + sizeof(h) + h.len, "%u", n);
+    memcpy(to, &h, sizeof(h));
+    return sizeof(h) + h.len;
+}
+
+/* Send what there is room for, read what is there, for some time. *asked and *answered go on counting. */
+static void live_on(uint64_t ns, uint32_t *asked, uint32_t *answered)
+{
+    static char out[100], in[100];
+    static size_t out_len, out_at, in_len;
+    struct timespec from, now;
+    struct xsd_sockmsg h;
+
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do {
+        uint32_t prod = live->req_prod, cons = __atomic_load_n(&live->req_cons, __ATOMIC_ACQUIRE);
+
+        for (; prod - cons < XENSTORE_RING_SIZE; prod++) {
+            if (out_at == out_len) {
+                out_len = request_of_live(out, ++*asked);
+                out_at = 0;
+            }
+            live->req[MASK_XENSTORE_IDX(prod)] = out[out_at++];
+        }
+        __atomic_store_n(&live->req_prod, prod, __ATOMIC_RELEASE);
+        cons = live->rsp_cons;
+        prod = __atomic_load_n(&live->rsp_prod, __ATOMIC_ACQUIRE);
+        for (; cons != prod; cons++) {
+            in[in_len++] = live->rsp[MASK_XENSTORE_IDX(cons)];
+            memcpy(&h, in, sizeof(h));
+            if (in_len < sizeof(h) || in_len < sizeof(h) + 3)
+                continue;
+            CU_ASSERT_EQUAL_FATAL(h.type, XS_WRITE);
+            CU_ASSERT_EQUAL_FATAL(h.req_id, ++*answered); /* each once, in order */
+            in_len = 0;
+        }
+        __atomic_store_n(&live->rsp_cons, cons, __ATOMIC_RELEASE);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((uint64_t)(now.tv_sec - from.tv_sec) * 1000000000 + (uint64_t)now.tv_nsec <
+             (uint64_t)from.tv_nsec + ns);
+}
+
+static void test_killed_at_any_instruction_each_request_is_answered_once(void)
+{
+    unsigned int kills = getenv("STORE_KILLS") ? (unsigned int)atoi(getenv("STORE_KILLS")) : 50;
+    uint32_t asked = 0, answered = 0;
+    char text[40];
+    int status;
+
+    region = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    live = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    store = store_open(region, REGION_BYTES, &hooks);
+    store_connect(store, D0, 0);
+    introduce(1);
+    store_close(store);
+    srand((unsigned int)time(NULL));
+    for (unsigned int i = 0; i < kills; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+            serve_until_killed();
+        live_on(1000000 + (uint64_t)rand() % 6000000, &asked, &answered);
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        CU_ASSERT_TRUE(WIFSIGNALED(status));
+    }
+    CU_ASSERT_TRUE(answered > 0);
+    store = store_open(region, REGION_BYTES, &hooks);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(store);
+    store_connect(store, D0, 0);
+    audit();
+    for (uint32_t n = answered > 10 ? answered - 10 : 1; n <= answered; n++) {
+        snprintf(text, sizeof(text), "/local/domain/1/n/%u|", n % 20);
+        ask(D0, XS_READ, text); /* or what it has asked for since: 20, 40... more */
+        CU_ASSERT_TRUE(strtoul(answer, NULL, 10) >= n && (strtoul(answer, NULL, 10) - n) % 20 == 0);
+    }
+    store_close(store);
+    munmap(region, REGION_BYTES);
+    munmap(live, 4096);
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -362,6 +470,7 @@ int main(void)
     T(test_a_reconnection_forgets_half_a_request);
     T(test_random_pages_break_nothing);
     T(test_killed_anywhere_the_domain_sees_the_same);
+    T(test_killed_at_any_instruction_each_request_is_answered_once);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }
