@@ -302,6 +302,7 @@ static bool play(unsigned int n)
     kill_at = n;
     if (setjmp(killed)) {
         was_killed = true;
+        get(60); /* the domain does not wait for the next store */
         restart();
     } else {
         store->a.probe = may_kill;
