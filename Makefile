@@ -24,18 +24,21 @@ include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include tests/system/system.mk
+include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk
 include tests/bench/bench.mk
 include tests/bench/growth.mk
 include tests/bench/linux.mk
+include tests/store/store.mk
 include tests/lint.mk
 
-#: test           all tests: test-unit, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick
+#: test           all tests: test-unit, test-store, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick
 test: deps
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	+$(Q)$(MAKE) --no-print-directory test-unit
+	+$(Q)$(MAKE) --no-print-directory test-store
 	+$(Q)$(MAKE) --no-print-directory test-guests
 	+$(Q)$(MAKE) --no-print-directory bench-guard
 	+$(Q)$(MAKE) --no-print-directory test-peer-quick

@@ -1,6 +1,6 @@
 # Formatting, static analysis, the other compilers, and what the issues count.
 # Found, not asked of git: it lists nothing in somebody else's clone, and then all of this would pass.
-C_FILES = $(sort $(shell find hypervisor xen-like dom0-tools tests -name '*.[ch]'))
+C_FILES = $(sort $(shell find hypervisor xen-like dom0-tools xenstore tests -name '*.[ch]'))
 HV_FILES = $(sort $(shell find hypervisor -name '*.[chS]'))
 # The limits of the issues.
 HV_LINES_MAX := 15000
@@ -31,6 +31,7 @@ count: $(BUILD)/xen-like.gz
 # Asserts on and off, gcc and clang: all build without a warning.
 variants:
 	+$(Q)$(MAKE) --no-print-directory CC=gcc DEBUG=n BUILD=$(BUILD)/variants/gcc-n all
+	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/variants/clang-y stored
 	+$(Q)$(MAKE) --no-print-directory CC=clang DEBUG=y BUILD=$(BUILD)/variants/clang-y all
 	+$(Q)$(MAKE) --no-print-directory CC=clang DEBUG=n BUILD=$(BUILD)/variants/clang-n all
 	@echo "variants: ok"
@@ -38,10 +39,15 @@ variants:
 cppcheck: $(BUILD)/include
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt -Ihypervisor \
 	    -Ihypervisor/x86 -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 hypervisor
+	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
+	    -Ixen-like/include -I$(BUILD)/include -D__x86_64__ -D__GNUC__ --std=c11 xenstore
 
 clang-tidy: $(BUILD)/include $(BUILD)/hypervisor/x86/offsets.h
 	@echo $(filter-out %/offsets.c,$(filter %.c,$(HV_FILES))) | xargs -n 1 -P $(JOBS) \
 	    sh -c 'clang-tidy --quiet "$$@" -- $(TIDY_FLAGS) 2>&1 | grep -E "(warning|error):" && exit 255; exit 0' tidy
+	@echo $(wildcard xenstore/*.c) | xargs -n 1 -P $(JOBS) \
+	    sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE -Ixen-like/include 2>&1 | \
+	    grep -E "(warning|error):" && exit 255; exit 0' tidy
 
 #: lint           format, headers, cppcheck, clang-tidy, all compilers, and the counts
 lint: deps

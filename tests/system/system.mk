@@ -44,6 +44,7 @@ soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-beside
+	+$(Q)$(MAKE) --no-print-directory soak-store
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-peer
 	+$(Q)$(MAKE) --no-print-directory test-deb-all

@@ -376,7 +376,13 @@ static void add(struct waiting *w, int fd, short events)
     w->fds[w->nr++] = (struct pollfd){ .fd = fd, .events = events };
 }
 
-/* For each stream an entry for reading and one for writing; fd -1 is ignored by poll(). */
+/* Does it take one entry for reading and one for writing? Else it takes one. */
+static bool takes_two(const struct plat_stream *s, const struct fds *f)
+{
+    return s->events == (PLAT_READABLE | PLAT_WRITABLE) && f->in != f->out;
+}
+
+/* There are no more entries than files are open: poll() takes not more than may be. */
 static int collect(struct plat_loop *l, struct waiting *w)
 {
     size_t nr = 1;
@@ -394,10 +400,31 @@ static int collect(struct plat_loop *l, struct waiting *w)
     w->nr = 0;
     add(w, w->wake, POLLIN);
     for (struct plat_stream *s = l->streams; s; s = s->next) {
-        add(w, s->events & PLAT_READABLE ? fds_of(s)->in : -1, POLLIN);
-        add(w, s->events & PLAT_WRITABLE ? fds_of(s)->out : -1, POLLOUT);
+        const struct fds *f = fds_of(s);
+        short out = s->events & PLAT_WRITABLE ? POLLOUT : 0;
+
+        if (takes_two(s, f)) {
+            add(w, f->in, POLLIN);
+            add(w, f->out, POLLOUT);
+        } else if (s->events & PLAT_READABLE) {
+            add(w, f->in, (short)(POLLIN | out));
+        } else { /* one that waits for nothing is ignored: its end would wake us again and again */
+            add(w, out ? f->out : -1, out);
+        }
     }
     return 0;
+}
+
+/* Of the events that are waited for, those that are so; an error or an end is each of them. */
+static unsigned int ready_of(const struct plat_stream *s, short revents)
+{
+    unsigned int ready = 0;
+
+    if (revents & ~POLLOUT)
+        ready |= PLAT_READABLE;
+    if (revents & ~POLLIN)
+        ready |= PLAT_WRITABLE;
+    return ready & s->events;
 }
 
 int home_wait(struct plat_loop *l, uint64_t deadline_ns)
@@ -419,8 +446,13 @@ int home_wait(struct plat_loop *l, uint64_t deadline_ns)
     if (w->fds[0].revents)
         eventfd_read(w->wake, &count);
     p = &w->fds[1];
-    for (struct plat_stream *s = l->streams; s; s = s->next, p += 2)
-        s->ready = (p[0].revents ? PLAT_READABLE : 0u) | (p[1].revents ? PLAT_WRITABLE : 0u);
+    for (struct plat_stream *s = l->streams; s; s = s->next, p++) {
+        s->ready = ready_of(s, p->revents);
+        if (takes_two(s, fds_of(s))) {
+            p++;
+            s->ready |= p->revents ? PLAT_WRITABLE : 0u;
+        }
+    }
     return 0;
 }
 

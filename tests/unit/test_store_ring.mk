@@ -1,0 +1,2 @@
+UNIT_TESTS += store_ring
+UNIT_SRCS_store_ring := $(UNIT_SRCS_store)

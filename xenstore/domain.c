@@ -1,0 +1,213 @@
+/* Domains: what the store knows of them, and what goes with them. */
+#include "internal.h"
+
+struct place {
+    uint64_t gfn;
+    uint64_t port;
+};
+
+/* The record of an introduced domain; NULL: it is not. */
+static struct entry *introduced(const struct op *op, domid_t domain)
+{
+    struct entry *d;
+    char key[2];
+
+    d = map_find(op->a, op->st->root[ROOT_DOMAINS], key, key16(key, domain));
+    return d && (d->word[0] & DOMAIN_INTRODUCED) ? d : NULL;
+}
+
+static struct entry *edit(struct op *op, domid_t domain)
+{
+    char key[2];
+
+    return map_put(op->a, &op->st->root[ROOT_DOMAINS], key, key16(key, domain), 1);
+}
+
+void conn_reset(struct op *op, uint32_t conn)
+{
+    char key[4];
+
+    key32(key, conn);
+    watch_remove_all(op, conn);
+    map_remove_prefix(op->a, &op->st->root[ROOT_TX], key, 4);
+    map_remove_prefix(op->a, &op->st->root[ROOT_QUEUE], key, 4);
+}
+
+void conn_remove(struct op *op, uint32_t conn)
+{
+    char key[4];
+
+    conn_reset(op, conn);
+    map_remove(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn));
+}
+
+void domain_remove(struct op *op, domid_t domain)
+{
+    char key[2];
+
+    key16(key, domain);
+    conn_remove(op, domain);
+    tree_remove_owned(op, domain);
+    map_put(op->a, &op->st->root[ROOT_RELEASED], key, 2, 1)->word[0] = ++op->st->generation;
+    map_remove(op->a, &op->st->root[ROOT_DOMAINS], key, 2);
+    map_remove_prefix(op->a, &op->st->root[ROOT_QUOTAS], key, 2);
+    map_remove_prefix(op->a, &op->st->root[ROOT_HITS], key, 2);
+    watch_fire_special(op, "@releaseDomain", domain);
+}
+
+int arg_domain(struct op *op, domid_t *domain)
+{
+    const char *text = arg_string(op);
+    uint64_t value;
+
+    if (text == NULL || !parse_number(text, 65535, &value))
+        return -EINVAL;
+    *domain = (domid_t)value;
+    return 0;
+}
+
+/* Signed decimal: "in signed decimal (!)", says the specification. */
+static bool arg_gfn(struct op *op, uint64_t *gfn)
+{
+    const char *text = arg_string(op);
+
+    if (text == NULL)
+        return false;
+    if (text[0] != '-')
+        return parse_number(text, UINT64_MAX, gfn);
+    if (!parse_number(text + 1, INT64_MAX, gfn))
+        return false;
+    *gfn = -*gfn;
+    return true;
+}
+
+int op_introduce(struct op *op)
+{
+    struct store_hooks *hooks = &op->s->hooks;
+    struct place place;
+    const char *port;
+    struct entry *d, *c;
+    char key[4];
+    domid_t domain;
+    int rc;
+
+    if (arg_domain(op, &domain) || !arg_gfn(op, &place.gfn) || (port = arg_string(op)) == NULL ||
+        !parse_number(port, UINT32_MAX, &place.port))
+        return -EINVAL;
+    if (domain == 0 || domain >= DOMID_FIRST_RESERVED)
+        return -EINVAL;
+    d = introduced(op, domain);
+    /* Again: who has missed it is told. If its ring is elsewhere now, nothing is left of the old one. */
+    if (d == NULL ||
+        memcmp(((struct blob *)arena_at(op->a, d->ref[0]))->bytes, &place, sizeof(place)) != 0) {
+        d = edit(op, domain);
+        d->word[0] |= DOMAIN_INTRODUCED;
+        d->ref[0] = blob_new(op->a, &place, sizeof(place));
+        conn_remove(op, domain);
+        c = map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, domain), 1);
+        c->word[0] = domain;
+    }
+    watch_fire_special(op, "@introduceDomain", domain);
+    reply(op); /* what is left cannot fail, but for the hook */
+    if (hooks->introduce) {
+        rc = hooks->introduce(hooks->arg, domain, place.gfn, (evtchn_port_t)place.port);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int op_release(struct op *op)
+{
+    struct store_hooks *hooks = &op->s->hooks;
+    domid_t domain;
+
+    if (arg_domain(op, &domain) || domain == 0)
+        return -EINVAL;
+    if (!introduced(op, domain))
+        return -ENOENT;
+    domain_remove(op, domain);
+    reply(op);
+    if (hooks->release)
+        hooks->release(hooks->arg, domain);
+    return 0;
+}
+
+int op_resume(struct op *op)
+{
+    domid_t domain;
+
+    if (arg_domain(op, &domain))
+        return -EINVAL;
+    if (!introduced(op, domain))
+        return -ENOENT;
+    edit(op, domain)->word[0] &= ~(uint64_t)DOMAIN_SHUTDOWN;
+    return 0;
+}
+
+int op_set_target(struct op *op)
+{
+    domid_t domain, target;
+
+    if (arg_domain(op, &domain) || arg_domain(op, &target))
+        return -EINVAL;
+    if (!introduced(op, domain) || !introduced(op, target))
+        return -ENOENT;
+    edit(op, domain)->word[1] = target + 1u;
+    return 0;
+}
+
+int op_get_domain_path(struct op *op)
+{
+    domid_t domain;
+    int rc = arg_domain(op, &domain);
+
+    return rc ? rc : out_printf(op, "/local/domain/%u", domain);
+}
+
+int op_is_domain_introduced(struct op *op)
+{
+    domid_t domain;
+    int rc = arg_domain(op, &domain);
+
+    return rc ? rc : out_printf(op, "%s", domain == 0 || introduced(op, domain) ? "T" : "F");
+}
+
+/* ---- what the hypervisor says ---- */
+
+bool store_introduced(struct store *s, domid_t domain)
+{
+    struct state *st = arena_at(&s->a, arena_root(&s->a));
+    struct entry *d;
+    char key[2];
+
+    d = map_find(&s->a, st->root[ROOT_DOMAINS], key, key16(key, domain));
+    return d && (d->word[0] & DOMAIN_INTRODUCED);
+}
+
+static int shut_down(struct op *op, void *arg)
+{
+    domid_t domain = *(domid_t *)arg;
+    struct entry *d = introduced(op, domain);
+
+    if (d && !(d->word[0] & DOMAIN_SHUTDOWN)) {
+        edit(op, domain)->word[0] |= DOMAIN_SHUTDOWN;
+        watch_fire_special(op, "@releaseDomain", domain);
+    }
+    return 0;
+}
+
+static int gone(struct op *op, void *arg)
+{
+    domid_t domain = *(domid_t *)arg;
+
+    if (introduced(op, domain))
+        domain_remove(op, domain);
+    return 0;
+}
+
+int store_domain_shutdown(struct store *s, domid_t domain)
+{
+    return step(s, 0, shut_down, &domain);
+}
+int store_domain_gone(struct store *s, domid_t domain) { return step(s, 0, gone, &domain); }

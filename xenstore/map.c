@@ -1,0 +1,254 @@
+/* See map.h. Recursion is as deep as a tree is high: 1.44 log2(n). */
+#include "map.h"
+
+#include <string.h>
+
+static int compare(const void *key, size_t len, const struct entry *e)
+{
+    size_t common = len < e->key_len ? len : e->key_len;
+    int order = common ? memcmp(key, e->key, common) : 0;
+
+    return order ? order : (len > e->key_len) - (len < e->key_len);
+}
+
+struct entry *map_find(const struct arena *a, ref_t map, const void *key, size_t len)
+{
+    struct entry *e = entry_at(a, map);
+
+    while (e) {
+        int order = compare(key, len, e);
+
+        if (order == 0)
+            break;
+        e = entry_at(a, order < 0 ? e->left : e->right);
+    }
+    return e;
+}
+
+struct entry *map_above(const struct arena *a, ref_t map, const void *key, size_t len,
+                        bool or_equal)
+{
+    struct entry *e = entry_at(a, map), *best = NULL;
+
+    while (e) {
+        int order = compare(key, len, e);
+
+        if (order < 0 || (order == 0 && or_equal)) {
+            best = e;
+            e = entry_at(a, e->left);
+        } else {
+            e = entry_at(a, e->right);
+        }
+    }
+    return best;
+}
+
+uint32_t map_sum(const struct arena *a, ref_t map) { return map ? entry_at(a, map)->sum : 0; }
+
+uint32_t map_rank(const struct arena *a, ref_t map, const void *key, size_t len)
+{
+    struct entry *e = entry_at(a, map);
+    uint32_t rank = 0;
+
+    while (e) {
+        if (compare(key, len, e) <= 0) {
+            e = entry_at(a, e->left);
+        } else {
+            rank += map_sum(a, e->left) + e->weight;
+            e = entry_at(a, e->right);
+        }
+    }
+    return rank;
+}
+
+struct entry *map_at(const struct arena *a, ref_t map, uint32_t at, uint32_t *inside)
+{
+    struct entry *e = entry_at(a, map);
+
+    while (e) {
+        uint32_t before = map_sum(a, e->left);
+
+        if (at < before) {
+            e = entry_at(a, e->left);
+        } else if (at - before < e->weight) {
+            *inside = at - before;
+            break;
+        } else {
+            at -= before + e->weight;
+            e = entry_at(a, e->right);
+        }
+    }
+    return e;
+}
+
+/* ---- changes ---- */
+
+static struct entry *own(struct arena *a, ref_t *r)
+{
+    *r = arena_edit(a, *r);
+    return entry_at(a, *r);
+}
+
+static unsigned int height(const struct arena *a, ref_t r)
+{
+    return r ? entry_at(a, r)->height : 0;
+}
+
+static void refresh(const struct arena *a, struct entry *e)
+{
+    unsigned int l = height(a, e->left), r = height(a, e->right);
+
+    e->height = (uint8_t)((l > r ? l : r) + 1);
+    e->sum = map_sum(a, e->left) + map_sum(a, e->right) + e->weight;
+}
+
+static void rotate_left(struct arena *a, ref_t *r)
+{
+    struct entry *e = own(a, r), *up = own(a, &e->right);
+    ref_t top = e->right;
+
+    e->right = up->left;
+    refresh(a, e);
+    up->left = *r;
+    refresh(a, up);
+    *r = top;
+}
+
+static void rotate_right(struct arena *a, ref_t *r)
+{
+    struct entry *e = own(a, r), *up = own(a, &e->left);
+    ref_t top = e->left;
+
+    e->left = up->right;
+    refresh(a, e);
+    up->right = *r;
+    refresh(a, up);
+    *r = top;
+}
+
+/* *r, which is this step's, after one of its subtrees has changed by one level at most. */
+static void balance(struct arena *a, ref_t *r)
+{
+    struct entry *e = entry_at(a, *r), *child;
+    unsigned int left = height(a, e->left), right = height(a, e->right);
+
+    if (left > right + 1) {
+        child = entry_at(a, e->left);
+        if (height(a, child->left) < height(a, child->right))
+            rotate_left(a, &e->left);
+        rotate_right(a, r);
+    } else if (right > left + 1) {
+        child = entry_at(a, e->right);
+        if (height(a, child->right) < height(a, child->left))
+            rotate_right(a, &e->right);
+        rotate_left(a, r);
+    } else {
+        refresh(a, e);
+    }
+}
+
+static struct entry *put(struct arena *a, ref_t *r, const void *key, size_t len, uint16_t weight)
+{
+    struct entry *e, *found;
+    int order;
+
+    if (*r == 0) {
+        *r = arena_alloc(a, ENTRY_REFS, offsetof(struct entry, key) + len);
+        e = entry_at(a, *r);
+        e->key_len = (uint16_t)len;
+        e->weight = weight;
+        memcpy(e->key, key, len);
+        refresh(a, e);
+        return e;
+    }
+    e = own(a, r);
+    order = compare(key, len, e);
+    if (order == 0)
+        return e;
+    found = put(a, order < 0 ? &e->left : &e->right, key, len, weight);
+    balance(a, r);
+    return found;
+}
+
+struct entry *map_put(struct arena *a, ref_t *map, const void *key, size_t len, uint16_t weight)
+{
+    return put(a, map, key, len, weight);
+}
+
+/* Take the first entry out of *r; it is this step's. */
+static ref_t take_first(struct arena *a, ref_t *r)
+{
+    struct entry *e = own(a, r);
+    ref_t first = *r;
+
+    if (e->left) {
+        first = take_first(a, &e->left);
+        balance(a, r);
+    } else {
+        *r = e->right;
+    }
+    return first;
+}
+
+static void remove_known(struct arena *a, ref_t *r, const void *key, size_t len)
+{
+    struct entry *e = entry_at(a, *r);
+    int order = compare(key, len, e);
+
+    if (order) {
+        e = own(a, r);
+        remove_known(a, order < 0 ? &e->left : &e->right, key, len);
+    } else if (e->left == 0 || e->right == 0) {
+        *r = e->left ? e->left : e->right;
+        return; /* one level less of what was balanced */
+    } else {
+        ref_t right = e->right, left = e->left;
+        struct entry *first;
+
+        *r = take_first(a, &right);
+        first = entry_at(a, *r);
+        first->left = left;
+        first->right = right;
+    }
+    balance(a, r);
+}
+
+bool map_remove(struct arena *a, ref_t *map, const void *key, size_t len)
+{
+    if (map_find(a, *map, key, len) == NULL)
+        return false;
+    remove_known(a, map, key, len);
+    return true;
+}
+
+/* ---- prefixes ---- */
+
+bool key_has_prefix(const struct entry *e, const void *prefix, size_t len)
+{
+    return e->key_len >= len && memcmp(e->key, prefix, len) == 0;
+}
+
+uint32_t map_count_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len)
+{
+    struct entry *e = entry_at(a, map), *next;
+    uint32_t below = map_rank(a, map, prefix, len), rank = 0;
+
+    while (e) { /* what is below the prefix or has it */
+        if (key_has_prefix(e, prefix, len) || compare(prefix, len, e) > 0) {
+            rank += map_sum(a, e->left) + e->weight;
+            next = entry_at(a, e->right);
+        } else {
+            next = entry_at(a, e->left);
+        }
+        e = next;
+    }
+    return rank - below;
+}
+
+void map_remove_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len)
+{
+    struct entry *e;
+
+    while ((e = map_above(a, *map, prefix, len, true)) != NULL && key_has_prefix(e, prefix, len))
+        map_remove(a, map, e->key, e->key_len);
+}

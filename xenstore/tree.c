@@ -1,0 +1,583 @@
+/*
+ * Nodes: the map of a node's children holds nodes. A change copies the nodes on the way to it; all
+ * else is shared with the trees that open transactions began with and work on.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+/* ---- paths ---- */
+
+size_t path_parent(const char *path, size_t len)
+{
+    while (len > 1 && path[len - 1] != '/')
+        len--;
+    return len > 1 ? len - 1 : 1;
+}
+
+/* The component that begins behind @at: its length; 0: there is none. *at becomes its first byte. */
+static size_t next_component(const char *path, size_t len, size_t *at)
+{
+    size_t end;
+
+    if (*at < len && path[*at] == '/')
+        ++*at;
+    for (end = *at; end < len && path[end] != '/'; end++)
+        ;
+    return end - *at;
+}
+
+struct entry *node_nearest(const struct arena *a, ref_t tree, const char *path, size_t *len)
+{
+    struct entry *node = entry_at(a, tree), *child;
+    size_t at = 0, n;
+
+    while ((n = next_component(path, *len, &at)) != 0) {
+        child = map_find(a, node->ref[NODE_CHILDREN], path + at, n);
+        if (child == NULL)
+            break;
+        node = child;
+        at += n;
+    }
+    if (n)
+        *len = at > 1 ? at - 1 : 1;
+    return node;
+}
+
+struct entry *node_find(const struct arena *a, ref_t tree, const char *path, size_t len)
+{
+    size_t found = len;
+    struct entry *node = node_nearest(a, tree, path, &found);
+
+    return found == len ? node : NULL;
+}
+
+/* The node at a path, to be changed. It is there. */
+static struct entry *node_edit(struct arena *a, ref_t *tree, const char *path, size_t len)
+{
+    struct entry *node;
+    size_t at = 0, n;
+
+    *tree = arena_edit(a, *tree);
+    node = entry_at(a, *tree);
+    while ((n = next_component(path, len, &at)) != 0) {
+        node = map_put(a, &node->ref[NODE_CHILDREN], path + at, n, 0);
+        at += n;
+    }
+    return node;
+}
+
+/* ---- permissions ---- */
+
+struct perms *perms_new(struct op *op, size_t nr, ref_t *ref)
+{
+    struct perms *p;
+
+    *ref = arena_alloc(op->a, 0, offsetof(struct perms, perm) + nr * sizeof(struct perm));
+    p = arena_at(op->a, *ref);
+    p->nr = (uint32_t)nr;
+    p->generation = ++op->st->generation;
+    return p;
+}
+
+/* Is what p says of that domain said of one that is gone, and whose id another may have by now? */
+static bool stale(const struct op *op, const struct perms *p, domid_t domain)
+{
+    const struct entry *gone;
+    char key[2];
+
+    gone = map_find(op->a, op->st->root[ROOT_RELEASED], key, key16(key, domain));
+    return gone && gone->word[0] > p->generation;
+}
+
+static unsigned int rights_of(const struct op *op, const struct perms *p, domid_t domain)
+{
+    if (p->perm[0].domain == domain)
+        return stale(op, p, domain) ? 0 : RIGHT_READ | RIGHT_WRITE;
+    for (uint32_t i = 1; i < p->nr; i++)
+        if (p->perm[i].domain == domain && !stale(op, p, domain))
+            return p->perm[i].rights;
+    return p->perm[0].rights;
+}
+
+unsigned int perms_rights(const struct op *op, const struct perms *p, const struct who *who)
+{
+    unsigned int rights;
+
+    if (who->privileged)
+        return RIGHT_READ | RIGHT_WRITE;
+    rights = rights_of(op, p, who->domain);
+    if (who->target >= 0)
+        rights |= rights_of(op, p, (domid_t)who->target);
+    return rights;
+}
+
+static struct perms *perms_of(const struct op *op, const struct entry *node)
+{
+    return arena_at(op->a, node->ref[NODE_PERMS]);
+}
+
+unsigned int node_rights(const struct op *op, const struct entry *node, const struct who *who)
+{
+    return perms_rights(op, perms_of(op, node), who);
+}
+
+static domid_t owner_of(const struct op *op, const struct entry *node)
+{
+    return perms_of(op, node)->perm[0].domain;
+}
+
+/* A new node has its parent's permissions, but what a domain makes is its own. */
+static ref_t inherit(struct op *op, const struct entry *parent)
+{
+    struct perms *from = perms_of(op, parent), *p;
+    ref_t ref;
+
+    if (op->who.privileged || from->perm[0].domain == op->who.domain)
+        return parent->ref[NODE_PERMS];
+    p = perms_new(op, from->nr, &ref);
+    p->perm[0] = (struct perm){ op->who.domain, from->perm[0].rights };
+    p->nr = 1;
+    for (uint32_t i = 1; i < from->nr; i++)
+        if (!stale(op, from, from->perm[i].domain))
+            p->perm[p->nr++] = from->perm[i];
+    return ref;
+}
+
+/* ---- who owns what. Of the state's tree only. ---- */
+
+static size_t owned_key(char *key, domid_t owner, const char *path, size_t len)
+{
+    key16(key, owner);
+    memcpy(key + 2, path, len);
+    return len + 2;
+}
+
+static void owned_add(struct op *op, const char *path, size_t len, struct entry *node)
+{
+    char key[PATH_ROOM + 2];
+    domid_t owner = owner_of(op, node);
+
+    if (owner)
+        map_put(op->a, &op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len), 1);
+}
+
+static void owned_remove(struct op *op, const char *path, size_t len, struct entry *node)
+{
+    char key[PATH_ROOM + 2];
+    domid_t owner = owner_of(op, node);
+
+    if (owner)
+        map_remove(op->a, &op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len));
+}
+
+static uint32_t owned_count(const struct op *op, domid_t owner)
+{
+    char key[2];
+
+    return map_count_prefix(op->a, op->st->root[ROOT_OWNED], key, key16(key, owner));
+}
+
+static size_t append(char *path, size_t len, const struct entry *node)
+{
+    if (len > 1)
+        path[len++] = '/';
+    memcpy(path + len, node->key, node->key_len);
+    return len + node->key_len;
+}
+
+/* Call fn for a node and all below it, parents first. fn changes nothing of the tree. */
+static void tree_walk(struct op *op, const char *path, size_t len, struct entry *node,
+                      void (*fn)(struct op *op, const char *path, size_t len, struct entry *node))
+{
+    struct entry **climb = op->s->climb, *next;
+    char *at = op->s->walk_path;
+    size_t depth = 0;
+
+    memmove(at, path, len);
+    fn(op, at, len, node);
+    for (;;) {
+        next = map_above(op->a, node->ref[NODE_CHILDREN], "", 0, true);
+        if (next)
+            climb[depth++] = node;
+        while (next == NULL && depth) { /* all below node is done */
+            len = path_parent(at, len);
+            next = map_above(op->a, climb[depth - 1]->ref[NODE_CHILDREN], node->key, node->key_len,
+                             false);
+            if (next == NULL)
+                node = climb[--depth];
+        }
+        if (next == NULL)
+            return;
+        node = next;
+        len = append(at, len, node);
+        fn(op, at, len, node);
+    }
+}
+
+/* ---- reading ---- */
+
+int tree_get(struct op *op, unsigned int right, unsigned int accesses, struct entry **node)
+{
+    const struct path *p = &op->s->path;
+    size_t found = p->len;
+    int rc;
+
+    *node = node_nearest(op->a, *op->tree, p->s, &found);
+    if (found < p->len) {
+        rc = tx_note(op, p->s, found, ACCESS_PERMS);
+        accesses = ACCESS_VALUE;
+    } else {
+        rc = 0;
+    }
+    if (rc == 0)
+        rc = tx_note(op, p->s, p->len, accesses | (op->who.privileged ? 0 : ACCESS_PERMS));
+    if (rc)
+        return rc;
+    if (!(node_rights(op, *node, &op->who) & right))
+        return -EACCES;
+    return found < p->len ? -ENOENT : 0;
+}
+
+/* ---- changing ---- */
+
+static void touched(struct op *op, struct entry *node)
+{
+    node->word[NODE_GENERATION] = ++op->st->generation;
+}
+
+static void children_changed(struct op *op, struct entry *node)
+{
+    touched(op, node);
+    node->word[NODE_CHILDREN_GENERATION] = node->word[NODE_GENERATION];
+}
+
+/* Events of what is changed outside of transactions. */
+static void fire(struct op *op, unsigned int flags, size_t len)
+{
+    if (op->tx == NULL)
+        watch_fire(op, op->s->path.s, len, flags);
+}
+
+/* A node that is not there, below one that is. */
+static struct entry *child_make(struct op *op, struct entry *parent, const char *path, size_t len,
+                                size_t name_len)
+{
+    ref_t perms = inherit(op, parent);
+    struct entry *node = map_put(op->a, &parent->ref[NODE_CHILDREN], path + len - name_len,
+                                 name_len, (uint16_t)(name_len + 1));
+
+    node->ref[NODE_PERMS] = perms;
+    children_changed(op, node);
+    children_changed(op, parent);
+    if (op->tx)
+        op->tx->word[TX_CREATED]++;
+    else
+        owned_add(op, path, len, node);
+    return node;
+}
+
+/* op->s->path, which is not there, and what is missing on the way to it. */
+static int tree_create(struct op *op, struct entry **result)
+{
+    const struct path *p = &op->s->path;
+    size_t at = p->len, n;
+    struct entry *node = node_nearest(op->a, *op->tree, p->s, &at);
+    int rc = tx_note(op, p->s, at, ACCESS_PERMS);
+
+    if (rc)
+        return rc;
+    if (!(node_rights(op, node, &op->who) & RIGHT_WRITE))
+        return -EACCES;
+    node = node_edit(op->a, op->tree, p->s, at);
+    if (at == 1)
+        at = 0;
+    while ((n = next_component(p->s, p->len, &at)) != 0) {
+        at += n;
+        node = child_make(op, node, p->s, at, n);
+        rc =
+            tx_note(op, p->s, at,
+                    ACCESS_VALUE | ACCESS_PERMS | ACCESS_WROTE | (at < p->len ? ACCESS_PARENT : 0));
+        if (rc)
+            return rc;
+        if (at < p->len)
+            fire(op, FIRE_PARENT, at);
+    }
+    *result = node;
+    if (quota_exceeded(op, QUOTA_NODES,
+                       owned_count(op, op->who.domain) + (op->tx ? op->tx->word[TX_CREATED] : 0)))
+        return -ENOSPC;
+    return 0;
+}
+
+int tree_write(struct op *op, const void *value, size_t len)
+{
+    const struct path *p = &op->s->path;
+    struct entry *node = node_find(op->a, *op->tree, p->s, p->len);
+    int rc;
+
+    if (quota_exceeded(op, QUOTA_NODE_SIZE, len))
+        return -ENOSPC;
+    if (node == NULL)
+        rc = tree_create(op, &node);
+    else
+        rc = tree_get(op, RIGHT_WRITE, ACCESS_VALUE | ACCESS_PERMS | ACCESS_WROTE, &node);
+    if (rc)
+        return rc;
+    node = node_edit(op->a, op->tree, p->s, p->len);
+    node->ref[NODE_VALUE] = blob_new(op->a, value, len);
+    touched(op, node);
+    fire(op, 0, p->len);
+    return 0;
+}
+
+int tree_mkdir(struct op *op)
+{
+    const struct path *p = &op->s->path;
+    struct entry *node = node_find(op->a, *op->tree, p->s, p->len);
+    int rc;
+
+    if (node)
+        return tree_get(op, RIGHT_WRITE, 0, &node);
+    rc = tree_create(op, &node);
+    if (rc == 0)
+        fire(op, 0, p->len);
+    return rc;
+}
+
+/* Take a node that is there out of the tree that is worked on. */
+static void unlink_node(struct op *op, const char *path, size_t len)
+{
+    size_t up = path_parent(path, len), name = up == 1 ? 1 : up + 1;
+    struct entry *parent;
+
+    if (op->tx == NULL)
+        tree_walk(op, path, len, node_find(op->a, *op->tree, path, len), owned_remove);
+    parent = node_edit(op->a, op->tree, path, up);
+    map_remove(op->a, &parent->ref[NODE_CHILDREN], path + name, len - name);
+    children_changed(op, parent);
+}
+
+int tree_remove(struct op *op)
+{
+    const struct path *p = &op->s->path;
+    size_t up = path_parent(p->s, p->len);
+    struct entry *node;
+    int rc;
+
+    if (p->len == 1)
+        return -EINVAL;
+    rc = tree_get(op, RIGHT_WRITE, ACCESS_VALUE | ACCESS_PERMS, &node);
+    if (rc == -ENOENT && node_find(op->a, *op->tree, p->s, up))
+        return 0;
+    if (rc == 0)
+        rc = tx_note(op, p->s, p->len, ACCESS_WROTE | ACCESS_REMOVED);
+    if (rc)
+        return rc;
+    unlink_node(op, p->s, p->len);
+    fire(op, FIRE_SUBTREE, p->len);
+    return 0;
+}
+
+static bool owns(const struct op *op, const struct entry *node)
+{
+    const struct perms *p = perms_of(op, node);
+    domid_t owner = p->perm[0].domain;
+
+    return op->who.privileged ||
+           ((owner == op->who.domain || owner == op->who.target) && !stale(op, p, owner));
+}
+
+int tree_set_perms(struct op *op, const struct perm *perm, size_t nr)
+{
+    const struct path *p = &op->s->path;
+    struct entry *node;
+    struct perms *perms;
+    int rc = tree_get(op, RIGHT_READ | RIGHT_WRITE, ACCESS_VALUE | ACCESS_PERMS, &node);
+
+    if (rc)
+        return rc;
+    if (!owns(op, node))
+        return -EACCES;
+    if (!op->who.privileged && perm[0].domain != owner_of(op, node))
+        return -EPERM;
+    if (quota_exceeded(op, QUOTA_PERMISSIONS, nr))
+        return -ENOSPC;
+    rc = tx_note(op, p->s, p->len, ACCESS_WROTE);
+    if (rc)
+        return rc;
+    node = node_edit(op->a, op->tree, p->s, p->len);
+    if (op->tx == NULL)
+        owned_remove(op, p->s, p->len, node);
+    perms = perms_new(op, nr, &node->ref[NODE_PERMS]);
+    memcpy(perms->perm, perm, nr * sizeof(*perm));
+    touched(op, node);
+    if (op->tx == NULL)
+        owned_add(op, p->s, p->len, node);
+    fire(op, 0, p->len);
+    return 0;
+}
+
+void tree_remove_owned(struct op *op, domid_t domain)
+{
+    char key[2], path[PATH_ROOM];
+    struct entry *e;
+    size_t len;
+
+    key16(key, domain);
+    while ((e = map_above(op->a, op->st->root[ROOT_OWNED], key, 2, true)) != NULL &&
+           key_has_prefix(e, key, 2)) {
+        len = e->key_len - 2u;
+        memcpy(path, e->key + 2, len);
+        if (len == 1) { /* "/" stays: it is domain 0's now */
+            struct entry *node = node_edit(op->a, op->tree, path, len);
+
+            owned_remove(op, path, len, node);
+            perms_new(op, 1, &node->ref[NODE_PERMS]);
+            continue;
+        }
+        unlink_node(op, path, len);
+        watch_fire(op, path, len, FIRE_SUBTREE);
+    }
+}
+
+void tree_make(struct op *op)
+{
+    struct entry *node;
+
+    op->st->root[ROOT_TREE] =
+        arena_alloc(op->a, ENTRY_REFS,
+                    offsetof(struct entry, key)); /* the only one without a name */
+    node = entry_at(op->a, op->st->root[ROOT_TREE]);
+    perms_new(op, 1, &node->ref[NODE_PERMS]); /* domain 0's, nothing for others */
+    children_changed(op, node);
+}
+
+/* ---- transactions ---- */
+
+int tx_note(struct op *op, const char *path, size_t len, unsigned int accesses)
+{
+    struct entry *e;
+
+    if (op->tx == NULL)
+        return 0;
+    e = map_put(op->a, &op->tx->ref[TX_ACCESSES], path, len, 1);
+    if (e->word[0] == 0 &&
+        quota_exceeded(op, QUOTA_TRANSACTION_NODES, map_sum(op->a, op->tx->ref[TX_ACCESSES])))
+        return -ENOSPC;
+    e->word[0] |= accesses;
+    if (accesses & ACCESS_WROTE) {
+        e->word[1] = ++op->tx->word[TX_SEQUENCE];
+        if (!(accesses & ACCESS_PARENT))
+            e->word[0] &= ~(uint64_t)ACCESS_PARENT;
+    }
+    return 0;
+}
+
+/* Is what mattered to the transaction at that path as it was when that began? */
+static bool unchanged(const struct op *op, const struct entry *tx, const struct entry *access)
+{
+    struct entry *was = node_find(op->a, tx->ref[TX_BASE], access->key, access->key_len);
+    struct entry *is = node_find(op->a, *op->tree, access->key, access->key_len);
+    uint64_t what = access->word[0];
+
+    if (was == NULL || is == NULL || was == is)
+        return was == is;
+    /* The objects of then are kept by TX_BASE: the same reference is the same object. */
+    return (!(what & ACCESS_VALUE) || was->ref[NODE_VALUE] == is->ref[NODE_VALUE]) &&
+           (!(what & ACCESS_PERMS) || was->ref[NODE_PERMS] == is->ref[NODE_PERMS]) &&
+           (!(what & ACCESS_CHILDREN) ||
+            was->word[NODE_CHILDREN_GENERATION] == is->word[NODE_CHILDREN_GENERATION]);
+}
+
+/* Make what is at that path what the transaction has there. Returns whether all below it is done, too. */
+static bool apply_one(struct op *op, const struct entry *tx, const struct entry *access)
+{
+    const char *path = access->key;
+    size_t len = access->key_len, up = path_parent(path, len), name = up == 1 ? 1 : up + 1;
+    struct entry *from = node_find(op->a, tx->ref[TX_WORK], path, len);
+    struct entry *node = node_find(op->a, *op->tree, path, len), *parent;
+    bool whole = access->word[0] & ACCESS_REMOVED;
+
+    if (whole && node) {
+        unlink_node(op, path, len);
+        node = NULL;
+    }
+    if (from == NULL)
+        return true;
+    if (node == NULL) {
+        parent = node_edit(op->a, op->tree, path, up);
+        node = map_put(op->a, &parent->ref[NODE_CHILDREN], path + name, len - name,
+                       (uint16_t)(len - name + 1));
+        children_changed(op, parent);
+        children_changed(op, node);
+    } else {
+        owned_remove(op, path, len, node);
+        node = node_edit(op->a, op->tree, path, len);
+        touched(op, node);
+    }
+    node->ref[NODE_VALUE] = from->ref[NODE_VALUE];
+    node->ref[NODE_PERMS] = from->ref[NODE_PERMS];
+    if (!whole) {
+        owned_add(op, path, len, node);
+        return false;
+    }
+    node->ref[NODE_CHILDREN] = from->ref[NODE_CHILDREN];
+    tree_walk(op, path, len, node, owned_add);
+    return true;
+}
+
+static bool is_below(const struct entry *e, const struct entry *above)
+{
+    return key_has_prefix(e, above->key, above->key_len) && e->key_len > above->key_len &&
+           e->key[above->key_len] == '/';
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct entry *x = *(const struct entry *const *)a, *y = *(const struct entry *const *)b;
+
+    return (x->word[1] > y->word[1]) - (x->word[1] < y->word[1]);
+}
+
+/* Events for all that was written, in the order in which it was. */
+static void fire_all(struct op *op, struct entry **wrote, size_t nr)
+{
+    qsort(wrote, nr, sizeof(struct entry *), by_sequence);
+    for (size_t i = 0; i < nr; i++)
+        watch_fire(op, wrote[i]->key, wrote[i]->key_len,
+                   wrote[i]->word[0] & ACCESS_REMOVED  ? FIRE_SUBTREE
+                   : wrote[i]->word[0] & ACCESS_PARENT ? FIRE_PARENT
+                                                       : 0);
+}
+
+int tx_apply(struct op *op, struct entry *tx)
+{
+    ref_t accesses = tx->ref[TX_ACCESSES];
+    struct entry *e, *whole = NULL, **wrote;
+    size_t nr = 0;
+
+    for (e = map_above(op->a, accesses, "", 0, true); e;
+         e = map_above(op->a, accesses, e->key, e->key_len, false))
+        if (!unchanged(op, tx, e))
+            return -EAGAIN;
+    wrote = malloc((map_sum(op->a, accesses) + 1) * sizeof(struct entry *));
+    if (wrote == NULL)
+        return -ENOMEM;
+    /* From here to free() there is a jump out if the arena is full. */
+    op->s->scratch = wrote;
+    for (e = map_above(op->a, accesses, "", 0, true); e;
+         e = map_above(op->a, accesses, e->key, e->key_len, false)) {
+        if (!(e->word[0] & ACCESS_WROTE))
+            continue;
+        if (!(whole && is_below(e, whole)) && apply_one(op, tx, e))
+            whole = e;
+        wrote[nr++] = e;
+    }
+    fire_all(op, wrote, nr);
+    free(wrote);
+    op->s->scratch = NULL;
+    if (quota_exceeded(op, QUOTA_NODES, owned_count(op, op->who.domain)))
+        return -ENOSPC;
+    return 0;
+}

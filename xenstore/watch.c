@@ -1,0 +1,248 @@
+/*
+ * Watches. They are sorted by path, so that those of a path, and those below it, are side by side: an
+ * event looks at the watches of the path and of each path above it, and at no others.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+
+enum {
+    KEY_ROOM = XENSTORE_PAYLOAD_MAX + 8,
+    /* The longest that fits into an event beside the longest path. */
+    TOKEN_MAX = XENSTORE_PAYLOAD_MAX - XENSTORE_ABS_PATH_MAX - 2,
+};
+_Static_assert(KEY_ROOM <= KEY_MAX, "a watch is an entry");
+
+static size_t home_len(domid_t domain)
+{
+    char home[32];
+
+    return (size_t)snprintf(home, sizeof(home), "/local/domain/%u/", domain);
+}
+
+/* The event that a watch wants to see for a path below, or that is, its own. */
+static void send(struct op *op, const struct entry *watch, size_t watch_len, const char *path,
+                 size_t len)
+{
+    const char *behind = watch->key + watch_len + 1; /* connection, token */
+    char text[PATH_ROOM];
+    size_t skip = 0;
+
+    if (watch->word[0] & WATCH_RELATIVE)
+        skip = home_len((domid_t)(watch->word[0] & WATCH_DOMAIN));
+    memcpy(text, path + skip, len - skip);
+    text[len - skip] = '\0';
+    /* The token has its final zero. */
+    message(op, key32_read(behind), XS_WATCH_EVENT, 0, 0, text, len - skip + 1, behind + 4,
+            watch->key_len - watch_len - 5);
+}
+
+static bool may_read(const struct op *op, const struct entry *watch, const struct entry *node)
+{
+    struct who who = who_is(op, (domid_t)(watch->word[0] & WATCH_DOMAIN));
+
+    return node && (node_rights(op, node, &who) & RIGHT_READ);
+}
+
+/* Before or after: who could read it is to know that it is gone. */
+static bool may_know(const struct op *op, const struct entry *watch, const char *path, size_t len)
+{
+    return may_read(op, watch, node_find(op->a, op->st->root[ROOT_TREE], path, len)) ||
+           (op->old && may_read(op, watch, node_find(op->a, op->old->root[ROOT_TREE], path, len)));
+}
+
+/* Does a watch want to know of what is so many levels below its path? */
+static bool reaches(const struct entry *watch, unsigned int levels)
+{
+    return watch->word[1] == 0 || levels < watch->word[1];
+}
+
+/* The watches of exactly that path, levels above the event's. */
+static void fire_at(struct op *op, size_t watch_len, unsigned int levels, const char *path,
+                    size_t len, unsigned int flags)
+{
+    ref_t watches = op->st->root[ROOT_WATCHES];
+    char key[PATH_ROOM];
+    struct entry *w;
+
+    memcpy(key, path, watch_len);
+    key[watch_len] = '\0';
+    for (w = map_above(op->a, watches, key, watch_len + 1, true);
+         w && key_has_prefix(w, key, watch_len + 1);
+         w = map_above(op->a, watches, w->key, w->key_len, false)) {
+        if (!reaches(w, levels) || ((flags & FIRE_PARENT) && reaches(w, levels + 1)))
+            continue;
+        if (may_know(op, w, path, len))
+            send(op, w, watch_len, path, len);
+    }
+}
+
+/* The watches below a path at which, or above which, something was removed: those whose node was there. */
+static void fire_below(struct op *op, const char *path, size_t len)
+{
+    ref_t watches = op->st->root[ROOT_WATCHES];
+    char key[PATH_ROOM + 1];
+    struct entry *w, *was;
+
+    memcpy(key, path, len);
+    key[len] = '/';
+    for (w = map_above(op->a, watches, key, len + 1, true); w && key_has_prefix(w, key, len + 1);
+         w = map_above(op->a, watches, w->key, w->key_len, false)) {
+        size_t watch_len = strlen(w->key); /* the key has a zero behind the path */
+
+        was = node_find(op->a, op->old->root[ROOT_TREE], w->key, watch_len);
+        if (may_read(op, w, was))
+            send(op, w, watch_len, w->key, watch_len);
+    }
+}
+
+void watch_fire(struct op *op, const char *path, size_t len, unsigned int flags)
+{
+    unsigned int levels = 0;
+
+    if (op->st->root[ROOT_WATCHES] == 0)
+        return;
+    for (size_t i = 1; i < len; i++)
+        levels += path[i] == '/' || i == 1;
+    fire_at(op, 1, levels, path, len, flags);
+    for (size_t i = 2; i <= len; i++)
+        if (i == len || path[i] == '/')
+            fire_at(op, i, --levels, path, len, flags);
+    if (flags & FIRE_SUBTREE)
+        fire_below(op, path, len);
+}
+
+/* ---- @introduceDomain, @releaseDomain ---- */
+
+static bool may_know_special(const struct op *op, const struct entry *watch, const char *name)
+{
+    struct who who = who_is(op, (domid_t)(watch->word[0] & WATCH_DOMAIN));
+    struct entry *e = map_find(op->a, op->st->root[ROOT_SPECIALS], name, strlen(name));
+
+    return who.privileged ||
+           (e && (perms_rights(op, arena_at(op->a, e->ref[NODE_PERMS]), &who) & RIGHT_READ));
+}
+
+/* @with_id  of whom the watch's path has the domain's id behind it */
+static void fire_special(struct op *op, const char *name, const char *with_id, bool exact)
+{
+    ref_t watches = op->st->root[ROOT_WATCHES];
+    const char *path = exact ? with_id : name;
+    size_t len = strlen(path);
+    struct entry *w;
+
+    for (w = map_above(op->a, watches, path, len + 1, true); w && key_has_prefix(w, path, len + 1);
+         w = map_above(op->a, watches, w->key, w->key_len, false)) {
+        bool show_id = exact || w->word[1] == 2; /* depth 1 */
+
+        if (may_know_special(op, w, name))
+            send(op, w, len, show_id ? with_id : name, strlen(show_id ? with_id : name));
+    }
+}
+
+void watch_fire_special(struct op *op, const char *name, domid_t domain)
+{
+    char with_id[40];
+
+    snprintf(with_id, sizeof(with_id), "%s/%u", name, domain);
+    fire_special(op, name, with_id, false);
+    fire_special(op, name, with_id, true);
+}
+
+/* ---- requests ---- */
+
+/* Its two keys: by path, and by connection. Each has the token, with its final zero. */
+static size_t watch_keys(const struct op *op, const char *token, char *by_path, char *by_conn)
+{
+    const struct path *p = &op->s->path;
+    size_t token_len = strlen(token) + 1;
+
+    memcpy(by_path, p->s, p->len);
+    by_path[p->len] = '\0';
+    key32(by_path + p->len + 1, op->conn);
+    memcpy(by_path + p->len + 5, token, token_len);
+    key32(by_conn, op->conn);
+    memcpy(by_conn + 4, p->s, p->len);
+    by_conn[p->len + 4] = '\0';
+    memcpy(by_conn + p->len + 5, token, token_len);
+    return p->len + 5 + token_len;
+}
+
+/* The depth + 1; 0: none. Of a special path only 1, and not with an id. */
+static int arg_depth(struct op *op, uint64_t *depth)
+{
+    const char *text;
+
+    *depth = 0;
+    if (op->in_len == 0)
+        return 0;
+    text = arg_string(op);
+    if (text == NULL || op->in_len)
+        return -EINVAL;
+    if (*text == '\0')
+        return 0;
+    if (!parse_number(text, UINT32_MAX, depth) || (op->s->path.special && *depth != 1))
+        return -EINVAL;
+    ++*depth;
+    return 0;
+}
+
+int op_watch(struct op *op)
+{
+    char by_path[KEY_ROOM], by_conn[KEY_ROOM];
+    const struct path *p = &op->s->path;
+    const char *token;
+    struct entry *w;
+    uint64_t depth;
+    size_t len;
+
+    if (arg_path(op, true) || (token = arg_string(op)) == NULL || strlen(token) > TOKEN_MAX ||
+        arg_depth(op, &depth))
+        return -EINVAL;
+    len = watch_keys(op, token, by_path, by_conn);
+    if (map_find(op->a, op->st->root[ROOT_WATCHES], by_path, len))
+        return -EEXIST;
+    map_put(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len, 1);
+    if (quota_exceeded(op, QUOTA_WATCHES,
+                       map_count_prefix(op->a, op->st->root[ROOT_WATCHERS], by_conn, 4)))
+        return -E2BIG;
+    w = map_put(op->a, &op->st->root[ROOT_WATCHES], by_path, len, 1);
+    w->word[0] = op->who.domain | (p->relative ? WATCH_RELATIVE : 0);
+    w->word[1] = depth;
+    reply(op);
+    send(op, w, p->len, p->s, p->len);
+    return 0;
+}
+
+int op_unwatch(struct op *op)
+{
+    char by_path[KEY_ROOM], by_conn[KEY_ROOM];
+    const char *token;
+    size_t len;
+
+    if (arg_path(op, true) || (token = arg_string(op)) == NULL || strlen(token) > TOKEN_MAX)
+        return -EINVAL;
+    len = watch_keys(op, token, by_path, by_conn);
+    if (!map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, len))
+        return -ENOENT;
+    map_remove(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len);
+    return 0;
+}
+
+void watch_remove_all(struct op *op, uint32_t conn)
+{
+    char prefix[4], by_path[KEY_ROOM];
+    struct entry *e;
+
+    key32(prefix, conn);
+    while ((e = map_above(op->a, op->st->root[ROOT_WATCHERS], prefix, 4, true)) != NULL &&
+           key_has_prefix(e, prefix, 4)) {
+        size_t path_len = strlen(e->key + 4) + 1;
+
+        memcpy(by_path, e->key + 4, path_len);
+        memcpy(by_path + path_len, prefix, 4);
+        memcpy(by_path + path_len + 4, e->key + 4 + path_len, e->key_len - 4 - path_len);
+        map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, e->key_len);
+        map_remove(op->a, &op->st->root[ROOT_WATCHERS], e->key, e->key_len);
+    }
+}
