@@ -490,28 +490,53 @@ static int perform(struct op *op, void *arg)
     return rc;
 }
 
-/* What a failed request leaves behind: its error; a hit quota; what the transaction knows by it. */
+/*
+ * The transaction knows now that this is not there: from what is closest above it on. A refusal tells it
+ * nothing, so that it neither costs memory nor shows, as a conflict, that what it may not see has changed.
+ */
+static int note_absence(struct op *op)
+{
+    const struct path *p = &op->s->path;
+    size_t above = p->len;
+    int rc;
+
+    node_nearest(op->a, *op->tree, p->s, &above);
+    rc = tx_note(op, p->s, above, ACCESS_PERMS);
+    if (rc == 0)
+        rc = tx_note(op, p->s, p->len, ACCESS_VALUE | ACCESS_PERMS);
+    if (rc == 0 && op->h.type == XS_RM)
+        rc = tx_note(op, p->s, path_parent(p->s, p->len), ACCESS_PERMS);
+    return rc;
+}
+
+/*
+ * What a failed request leaves behind: its error; a hit quota; what the transaction knows by it. Fails
+ * if that cannot be noted: asked's error must become another then.
+ */
 static int fail(struct op *op, void *arg)
 {
-    const struct asked *asked = arg;
+    struct asked *asked = arg;
     const struct path *p = &op->s->path;
     const char *name = error_name(asked->error);
-    size_t above = p->len;
     char key[8];
+    int rc;
 
     enter(op, asked);
+    if (op->tx && p->len && !p->special && asked->error == ENOENT) {
+        op->a->keep_slabs = keep_slabs(op->s, op);
+        rc = note_absence(op);
+        op->a->keep_slabs = 0;
+        if (rc) {
+            asked->hit = op->hit;
+            asked->hit_domain = op->hit_domain;
+            return rc;
+        }
+    }
     if (asked->hit != NO_QUOTA)
         quota_hit(op, asked->hit_domain, asked->hit);
     if (op->h.type == XS_TRANSACTION_END && asked->error != EINVAL) {
         tx_key(op, op->h.tx_id, key);
         map_remove(op->a, &op->st->root[ROOT_TX], key, sizeof(key));
-    }
-    if (op->tx && p->len && !p->special && (asked->error == ENOENT || asked->error == EACCES)) {
-        node_nearest(op->a, *op->tree, p->s, &above);
-        tx_note(op, p->s, above, ACCESS_PERMS);
-        tx_note(op, p->s, p->len, ACCESS_VALUE | ACCESS_PERMS);
-        if (op->h.type == XS_RM)
-            tx_note(op, p->s, path_parent(p->s, p->len), ACCESS_PERMS);
     }
     message(op, op->conn, XS_ERROR, op->h.req_id, op->h.tx_id, name, strlen(name) + 1, NULL, 0);
     return 0;
@@ -538,6 +563,10 @@ int request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const v
     s->path.len = 0;
     asked.error = -step(s, 0, perform, &asked);
     rc = asked.error ? step(s, 0, fail, &asked) : 0;
+    if (rc && asked.error == ENOENT) {
+        asked.error = -rc;
+        rc = step(s, 0, fail, &asked);
+    }
     log_request(s, &asked);
     return rc;
 }

@@ -653,6 +653,79 @@ static void test_only_what_was_used_conflicts(void)
         }
 }
 
+/* What a transaction is refused it does not remember: neither does it cost memory ... */
+static void test_refused_requests_in_a_transaction_cost_nothing(void)
+{
+    uint32_t tx;
+    size_t used;
+
+    start();
+    introduce(5);
+    tx = begin_tx(5);
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, "/local/domain/x0|v"), "EACCES");
+    used = arena_used(&store->a);
+    for (int i = 0; i < 2000; i++) {
+        char text[100];
+
+        snprintf(text, sizeof(text), "/local/domain/x%d|v", i);
+        CU_ASSERT_STRING_EQUAL(ask_in(5, i % 2 ? XS_WRITE : XS_READ, tx, i % 2 ? text : "/local|"),
+                               "EACCES");
+    }
+    CU_ASSERT_EQUAL(arena_used(&store->a), used);
+    stop();
+}
+
+/* ... nor does it tell, by a conflict, that what it may not read has changed. */
+static void test_conflicts_tell_nothing_of_what_was_refused(void)
+{
+    uint32_t tx;
+
+    start();
+    introduce(5);
+    introduce(7);
+    ask(D0, XS_WRITE, "/local/domain/7/secret|1");
+    tx = begin_tx(5);
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, "/local/domain/7/secret|"), "EACCES");
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, "/local/domain/7/new|"), "EACCES");
+    ask(D0, XS_WRITE, "/local/domain/7/secret|2");
+    ask(7, XS_WRITE, "/local/domain/7/new|2");
+    CU_ASSERT_STRING_EQUAL(end_tx(5, tx, "T|"), "OK");
+    stop();
+}
+
+/* What is not there is noted within the quota and the memory of domains, or that is the answer. */
+static void test_what_is_not_found_is_noted_within_bounds(void)
+{
+    char text[100];
+    uint32_t tx;
+    size_t used;
+
+    start();
+    introduce(5);
+    ask(D0, XS_CONTROL, "quota|set|transaction-nodes|20|");
+    tx = begin_tx(5);
+    for (int i = 0; i < 300; i++) {
+        snprintf(text, sizeof(text), "/local/domain/5/%d|", i);
+        CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, text), i < 19 ? "ENOENT" : "ENOSPC");
+        if (i == 20)
+            used = arena_used(&store->a);
+    }
+    CU_ASSERT_EQUAL(arena_used(&store->a), used);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ask(D0, XS_CONTROL, "quota|5|"),
+                                  "transaction-nodes: 0 of 20, hit 281 times"));
+    end_tx(5, tx, "F|");
+    ask(D0, XS_CONTROL, "quota|set|transaction-nodes|0|");
+    tx = begin_tx(5);
+    for (int i = 0; i < 20000; i++) {
+        snprintf(text, sizeof(text), "/local/domain/5/%040d|", i);
+        if (strcmp(ask_in(5, XS_READ, tx, text), "ENOENT") != 0)
+            break;
+    }
+    CU_ASSERT_STRING_EQUAL(answer, "ENOMEM");
+    CU_ASSERT_TRUE(store->a.nr_free_slabs >= store->a.nr_slabs / KEEP_FROM_DOMAINS - 1);
+    stop();
+}
+
 static void test_removed_and_made_again_in_a_transaction(void)
 {
     uint32_t tx;
@@ -973,6 +1046,9 @@ int main(void)
     T(test_a_transaction_is_seen_when_it_ends);
     T(test_malformed_transaction_requests);
     T(test_only_what_was_used_conflicts);
+    T(test_refused_requests_in_a_transaction_cost_nothing);
+    T(test_conflicts_tell_nothing_of_what_was_refused);
+    T(test_what_is_not_found_is_noted_within_bounds);
     T(test_removed_and_made_again_in_a_transaction);
     T(test_domains_come_and_go);
     T(test_malformed_domain_requests);
