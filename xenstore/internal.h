@@ -178,6 +178,15 @@ static inline uint32_t key32_read(const char *key)
 ref_t blob_new(struct arena *a, const void *bytes, size_t len);
 struct who who_is(const struct op *op, domid_t domain);
 
+/**
+ * As whom a connection acts. One by ring has its domain's id: whatever its record says, it is not domain 0
+ * by that.
+ */
+static inline domid_t conn_domain(uint32_t conn, const struct entry *record)
+{
+    return (domid_t)(conn < STORE_CONN_OTHER ? conn : record->word[0]);
+}
+
 /** Queue a message of two pieces. */
 void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len);

@@ -430,7 +430,7 @@ static int enter(struct op *op, const struct asked *asked)
     if (asked->taken)
         ring_taken(op, op->conn, asked->taken);
     c = map_find(op->a, op->st->root[ROOT_CONNS], key, key32(key, op->conn));
-    op->who = who_is(op, (domid_t)c->word[0]);
+    op->who = who_is(op, conn_domain(op->conn, c));
     if (r == NULL || !(r->flags & IN_TX) || op->h.tx_id == 0)
         return 0;
     tx_key(op, op->h.tx_id, key);

@@ -37,11 +37,15 @@ static struct entry *conn_of(struct store *s, domid_t domain)
     return map_find(&s->a, st->root[ROOT_CONNS], key, key32(key, domain));
 }
 
+/* NULL: there is no such connection. None is made here: INTRODUCE does that. */
 static struct entry *conn_edit(struct op *op, uint32_t conn)
 {
     char key[4];
 
-    return map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn), 1);
+    key32(key, conn);
+    if (map_find(op->a, op->st->root[ROOT_CONNS], key, 4) == NULL)
+        return NULL;
+    return map_put(op->a, &op->st->root[ROOT_CONNS], key, 4, 1);
 }
 
 static struct ring *ring_edit(struct op *op, struct entry *c)
@@ -85,6 +89,8 @@ static int set(struct op *op, void *arg)
     struct entry *c;
     struct ring *r;
 
+    if (conn_edit(op, change->domain) == NULL)
+        return -ENOENT;
     conn_reset(op, change->domain);
     c = conn_edit(op, change->domain);
     c->ref[CONN_PARTIAL] = 0;
@@ -247,6 +253,8 @@ int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_i
     page_t page = shared;
     int rc;
 
+    if (ring_of(s, domain) == NULL)
+        return -EPROTO;
     if (load(&page->connection) == XENSTORE_RECONNECT) {
         rc = reconnect(s, domain, page);
         if (rc)

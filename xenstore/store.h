@@ -76,7 +76,10 @@ uint32_t store_output_waiting(struct store *s, uint32_t conn);
 
 /* ---- rings (ring.c): pages shared with a domain, xenstore-ring.txt. The domain is an enemy. ---- */
 
-/** After INTRODUCE, and after store_open() for each domain that is introduced: the ring is this page. 0, -ENOMEM. */
+/**
+ * After INTRODUCE, and after store_open() for each domain that is introduced: the ring is this page.
+ * Returns 0, -ENOENT it is not introduced, -ENOMEM.
+ */
 int store_ring_attach(struct store *s, domid_t domain, struct xenstore_domain_interface *page);
 
 /**
@@ -84,7 +87,8 @@ int store_ring_attach(struct store *s, domid_t domain, struct xenstore_domain_in
  * @page    of store_ring_attach()
  * @notify  set if the domain is to get an event; else left alone
  * Returns 0: it waits for the domain's next event; -EAGAIN call it again, others first; -ENOMEM call it again
- *   later; -EPROTO the domain has broken the rules: its connection is dead until it asks for another.
+ *   later; -EPROTO the domain has broken the rules: its connection is dead until it asks for another;
+ *   or no ring is attached, also not any more: then it has none until store_ring_attach().
  */
 int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_interface *page,
                        bool *notify);
