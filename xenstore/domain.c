@@ -41,12 +41,24 @@ void conn_remove(struct op *op, uint32_t conn)
     map_remove(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn));
 }
 
+/* Nobody acts for it any more: its id may be another's soon. */
+static void untarget(struct op *op, domid_t target)
+{
+    const struct entry *d;
+
+    for (d = map_above(op->a, op->st->root[ROOT_DOMAINS], "", 0, true); d;
+         d = map_above(op->a, op->st->root[ROOT_DOMAINS], d->key, d->key_len, false))
+        if (d->word[1] == target + 1u)
+            map_put(op->a, &op->st->root[ROOT_DOMAINS], d->key, d->key_len, 1)->word[1] = 0;
+}
+
 void domain_remove(struct op *op, domid_t domain)
 {
     char key[2];
 
     key16(key, domain);
     conn_remove(op, domain);
+    untarget(op, domain);
     tree_remove_owned(op, domain);
     map_put(op->a, &op->st->root[ROOT_RELEASED], key, 2, 1)->word[0] = ++op->st->generation;
     map_remove(op->a, &op->st->root[ROOT_DOMAINS], key, 2);

@@ -336,6 +336,30 @@ static void test_a_target_lends_its_rights(void)
     stop();
 }
 
+static void test_a_target_that_is_gone_lends_nothing(void)
+{
+    for (int how = 0; how < 2; how++) {
+        start();
+        introduce(6);
+        introduce(8);
+        introduce(9);
+        ask(D0, XS_SET_TARGET, "6|8|");
+        ask(D0, XS_SET_TARGET, "9|6|");
+        CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|1"), "OK");
+        if (how) {
+            CU_ASSERT_EQUAL(store_domain_gone(store, 8), 0);
+        } else {
+            CU_ASSERT_STRING_EQUAL(ask(D0, XS_RELEASE, "8|"), "OK");
+        }
+        introduce(8); /* another, of the same id */
+        ask(8, XS_WRITE, "/local/domain/8/s|secret");
+        CU_ASSERT_STRING_EQUAL(ask(6, XS_READ, "/local/domain/8/s|"), "EACCES");
+        CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|x"), "EACCES");
+        CU_ASSERT_STRING_EQUAL(ask(9, XS_WRITE, "/local/domain/6/s|x"), "OK");
+        stop();
+    }
+}
+
 static void test_what_was_said_of_a_dead_domain_is_void(void)
 {
     start();
@@ -706,13 +730,15 @@ static void test_what_is_not_found_is_noted_within_bounds(void)
     tx = begin_tx(5);
     for (int i = 0; i < 300; i++) {
         snprintf(text, sizeof(text), "/local/domain/5/%d|", i);
+        if (i == 18) /* two paths more, and there is room for one */
+            CU_ASSERT_STRING_EQUAL(ask_in(5, XS_RM, tx, "/local/domain/5/p/q|"), "ENOSPC");
         CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, text), i < 19 ? "ENOENT" : "ENOSPC");
         if (i == 20)
             used = arena_used(&store->a);
     }
     CU_ASSERT_EQUAL(arena_used(&store->a), used);
     CU_ASSERT_PTR_NOT_NULL(strstr(ask(D0, XS_CONTROL, "quota|5|"),
-                                  "transaction-nodes: 0 of 20, hit 281 times"));
+                                  "transaction-nodes: 0 of 20, hit 282 times"));
     end_tx(5, tx, "F|");
     ask(D0, XS_CONTROL, "quota|set|transaction-nodes|0|");
     tx = begin_tx(5);
@@ -1034,6 +1060,7 @@ int main(void)
     T(test_owners_set_permissions_but_not_owners);
     T(test_bad_permissions_are_refused);
     T(test_a_target_lends_its_rights);
+    T(test_a_target_that_is_gone_lends_nothing);
     T(test_what_was_said_of_a_dead_domain_is_void);
     T(test_watches_see_what_is_at_and_below);
     T(test_watches_below_what_is_removed_see_themselves);
