@@ -50,6 +50,7 @@ struct state {
     ref_t root[NR_ROOTS];
     uint64_t generation; /* the last that was given */
     uint64_t next_tx;
+    uint64_t nr_depths; /* of watches that have one */
 };
 
 /* A node: an entry with these. Its weight as a child is the length of its name, plus 1. */
@@ -82,7 +83,7 @@ struct ring {
     struct obj o;
     uint32_t req_cons, rsp_prod;
     uint32_t error; /* XENSTORE_ERROR_* that ended it, or 0 */
-    uint32_t unused;
+    uint32_t ended; /* how often one did */
 };
 
 struct perm {

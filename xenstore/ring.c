@@ -98,6 +98,7 @@ static int set(struct op *op, void *arg)
     r->req_cons = change->req_cons;
     r->rsp_prod = change->rsp_prod;
     r->error = change->error;
+    r->ended += change->error != 0;
     return 0;
 }
 
@@ -165,7 +166,10 @@ static int end(struct store *s, domid_t domain, page_t page, uint32_t error)
 
     if (rc)
         return rc;
-    say(s, "domain %u has broken the rules of its ring (error %u)", domain, error);
+    r = ring_of(s, domain);
+    if ((r->ended & (r->ended - 1)) == 0) /* the 1st, 2nd, 4th, 8th... time */
+        say(s, "domain %u has broken the rules of its ring (error %u), %u times so far", domain,
+            error, r->ended);
     page->error = error;
     return -EPROTO;
 }

@@ -277,6 +277,27 @@ static struct entry *child_make(struct op *op, struct entry *parent, const char 
     return node;
 }
 
+/* Has who acts room for so many nodes more? */
+static bool may_own(struct op *op, uint64_t nr)
+{
+    return !quota_exceeded(op, QUOTA_NODES,
+                           owned_count(op, op->who.domain) + nr +
+                               (op->tx ? op->tx->word[TX_CREATED] : 0));
+}
+
+/* Components behind the first @at bytes of a path. */
+static unsigned int count_components(const char *path, size_t len, size_t at)
+{
+    unsigned int nr = 0;
+    size_t n;
+
+    while ((n = next_component(path, len, &at)) != 0) {
+        at += n;
+        nr++;
+    }
+    return nr;
+}
+
 /* op->s->path, which is not there, and what is missing on the way to it. */
 static int tree_create(struct op *op, struct entry **result)
 {
@@ -289,6 +310,8 @@ static int tree_create(struct op *op, struct entry **result)
         return rc;
     if (!(node_rights(op, node, &op->who) & RIGHT_WRITE))
         return -EACCES;
+    if (!may_own(op, count_components(p->s, p->len, at)))
+        return -ENOSPC;
     node = node_edit(op->a, op->tree, p->s, at);
     if (at == 1)
         at = 0;
@@ -304,9 +327,6 @@ static int tree_create(struct op *op, struct entry **result)
             fire(op, FIRE_PARENT, at);
     }
     *result = node;
-    if (quota_exceeded(op, QUOTA_NODES,
-                       owned_count(op, op->who.domain) + (op->tx ? op->tx->word[TX_CREATED] : 0)))
-        return -ENOSPC;
     return 0;
 }
 
@@ -540,15 +560,29 @@ static int by_sequence(const void *a, const void *b)
     return (x->word[1] > y->word[1]) - (x->word[1] < y->word[1]);
 }
 
+/* What was made on the way to something may have nothing below it at the end: that was removed again. */
+static bool has_children(const struct op *op, const char *path, size_t len)
+{
+    const struct entry *node = node_find(op->a, *op->tree, path, len);
+
+    return node && node->ref[NODE_CHILDREN];
+}
+
 /* Events for all that was written, in the order in which it was. */
 static void fire_all(struct op *op, struct entry **wrote, size_t nr)
 {
     qsort(wrote, nr, sizeof(struct entry *), by_sequence);
-    for (size_t i = 0; i < nr; i++)
-        watch_fire(op, wrote[i]->key, wrote[i]->key_len,
-                   wrote[i]->word[0] & ACCESS_REMOVED  ? FIRE_SUBTREE
-                   : wrote[i]->word[0] & ACCESS_PARENT ? FIRE_PARENT
-                                                       : 0);
+    for (size_t i = 0; i < nr; i++) {
+        const char *path = wrote[i]->key;
+        size_t len = wrote[i]->key_len;
+        unsigned int flags = 0;
+
+        if (wrote[i]->word[0] & ACCESS_REMOVED)
+            flags = FIRE_SUBTREE;
+        else if ((wrote[i]->word[0] & ACCESS_PARENT) && has_children(op, path, len))
+            flags = FIRE_PARENT;
+        watch_fire(op, path, len, flags);
+    }
 }
 
 int tx_apply(struct op *op, struct entry *tx)

@@ -1,6 +1,8 @@
 /* The store's requests: what xenstore.txt says of each, and everything malformed. */
 #include <CUnit/Basic.h>
 
+#include <time.h>
+
 #include "store_machine.h"
 
 #define IS(conn, type, text, want) CU_ASSERT_STRING_EQUAL(ask(conn, type, text), want)
@@ -594,6 +596,28 @@ static void test_a_transaction_is_seen_when_it_ends(void)
     stop();
 }
 
+/* A parent of what was made and removed again is told of itself: nothing else is. */
+static void test_a_parent_that_is_left_over_is_told(void)
+{
+    uint32_t tx;
+
+    start();
+    ask(D0, XS_MKDIR, "/a|");
+    ask(D0, XS_WATCH, "/a|t|");
+    events[0] = '\0';
+    tx = begin_tx(D0);
+    ask_in(D0, XS_WRITE, tx, "/a/b/c/d|v");
+    ask_in(D0, XS_RM, tx, "/a/b/c/d|");
+    CU_ASSERT_STRING_EQUAL(end_tx(D0, tx, "T|"), "OK");
+    CU_ASSERT_STRING_EQUAL(events, "10000 /a/b/c t;");
+    events[0] = '\0';
+    tx = begin_tx(D0);
+    ask_in(D0, XS_WRITE, tx, "/a/x/y|v");
+    CU_ASSERT_STRING_EQUAL(end_tx(D0, tx, "T|"), "OK");
+    CU_ASSERT_STRING_EQUAL(events, "10000 /a/x/y t;");
+    stop();
+}
+
 static void test_malformed_transaction_requests(void)
 {
     uint32_t tx;
@@ -1007,6 +1031,82 @@ static unsigned int cost_of(uint32_t conn, uint32_t type, const char *text)
     return changes;
 }
 
+/* A path of so many levels below domain 5's home, to be written. */
+static char *deep_path(char *text, int levels)
+{
+    size_t at = (size_t)sprintf(text, "/local/domain/5");
+
+    while (levels--)
+        at += (size_t)sprintf(text + at, "/a");
+    strcpy(text + at, "|v");
+    return text;
+}
+
+/* The nodes that a request would make are counted before the first is made. */
+static void test_a_path_beyond_the_quota_is_not_begun(void)
+{
+    char text[4096];
+    uint32_t tx;
+
+    start();
+    introduce(5);
+    ask(5, XS_WATCH, "/|t|");
+    CU_ASSERT_TRUE(cost_of(5, XS_WRITE, deep_path(text, 1500)) < 100);
+    CU_ASSERT_STRING_EQUAL(answer, "ENOSPC");
+    ask(D0, XS_CONTROL, "quota|set|nodes|10|");
+    IS(5, XS_WRITE, deep_path(text, 10), "ENOSPC");
+    IS(5, XS_WRITE, deep_path(text, 9), "OK");
+    ask(5, XS_RM, "/local/domain/5/a|");
+    tx = begin_tx(5);
+    ask_in(5, XS_WRITE, tx, deep_path(text, 5));
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, deep_path(text, 10)), "ENOSPC");
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, deep_path(text, 9)), "OK");
+    CU_ASSERT_STRING_EQUAL(end_tx(5, tx, "T|"), "OK");
+    stop();
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* What it takes to make 900 levels, at best. */
+static double deep_seconds(void)
+{
+    char text[4096];
+    double best = 1e9;
+
+    for (int i = 0; i < 5; i++) {
+        double before = cpu_seconds(), took;
+
+        IS(5, XS_WRITE, deep_path(text, 900), "OK");
+        took = cpu_seconds() - before;
+        best = took < best ? took : best;
+        ask(5, XS_RM, "/local/domain/5/a|");
+    }
+    return best;
+}
+
+/* Of the nodes on the way to a new one only watches with a depth hear. */
+static void test_watches_without_depth_make_deep_paths_no_dearer(void)
+{
+    double without;
+    char text[100];
+
+    start();
+    introduce(5);
+    without = deep_seconds();
+    for (int i = 0; i < 128; i++) {
+        snprintf(text, sizeof(text), "/local/domain/5|%d|", i);
+        ask(5, XS_WATCH, text);
+    }
+    CU_ASSERT_TRUE(deep_seconds() < 20 * without);
+    stop();
+}
+
 /* A step makes and frees as many objects as trees are high. */
 static void test_costs_grow_with_the_logarithm_of_nodes_and_watches(void)
 {
@@ -1071,6 +1171,7 @@ int main(void)
     T(test_special_watches);
     T(test_reset_and_disconnection_forget_watches_and_transactions);
     T(test_a_transaction_is_seen_when_it_ends);
+    T(test_a_parent_that_is_left_over_is_told);
     T(test_malformed_transaction_requests);
     T(test_only_what_was_used_conflicts);
     T(test_refused_requests_in_a_transaction_cost_nothing);
@@ -1084,6 +1185,8 @@ int main(void)
     T(test_who_does_not_read_loses_events_not_answers);
     T(test_control_commands);
     T(test_events_wait_until_their_client_is_gone);
+    T(test_a_path_beyond_the_quota_is_not_begun);
+    T(test_watches_without_depth_make_deep_paths_no_dearer);
     T(test_costs_grow_with_the_logarithm_of_nodes_and_watches);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -218,6 +218,24 @@ static void test_hostile_positions_end_the_connection(void)
     stop();
 }
 
+/* A domain that is dead over and over again does not fill the log. */
+static void test_broken_rules_are_logged_less_and_less_often(void)
+{
+    unsigned int before;
+
+    start();
+    before = log_lines;
+    for (int i = 0; i < 1000; i++) {
+        page.req_prod = page.req_cons + XENSTORE_RING_SIZE + 1;
+        CU_ASSERT_EQUAL(serve(), -EPROTO);
+        page.connection = XENSTORE_RECONNECT;
+        CU_ASSERT_EQUAL(serve(), 0);
+    }
+    CU_ASSERT_EQUAL(log_lines - before, 10);
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_last, "512 times"));
+    stop();
+}
+
 /* A page that is still mapped after RELEASE is nobody's, whatever is in it. */
 static void test_a_released_domain_has_no_ring(void)
 {
@@ -513,6 +531,7 @@ int main(void)
     T(test_events_come_over_the_ring);
     T(test_who_does_not_read_is_not_served);
     T(test_hostile_positions_end_the_connection);
+    T(test_broken_rules_are_logged_less_and_less_often);
     T(test_a_released_domain_has_no_ring);
     T(test_a_record_without_owner_has_no_privilege);
     T(test_a_reconnection_forgets_half_a_request);
