@@ -239,6 +239,9 @@ int tree_set_perms(struct op *op, const struct perm *perms, size_t nr);
 /** Remove every node that a domain owns, and what is below it. */
 void tree_remove_owned(struct op *op, domid_t domain);
 
+/** As many of them as *left says, one by one, what is below first. Returns whether that was all. */
+bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left);
+
 /** Note what a transaction did at a path. Returns 0, -ENOSPC. */
 int tx_note(struct op *op, const char *path, size_t len, unsigned int accesses);
 
@@ -263,6 +266,9 @@ int op_unwatch(struct op *op);
 
 void watch_remove_all(struct op *op, uint32_t conn);
 
+/** As many of them as *left says, which is what is left of that then. Returns whether that was all. */
+bool watch_remove_some(struct op *op, uint32_t conn, unsigned int *left);
+
 /* ---- domain.c ---- */
 
 int op_introduce(struct op *op);
@@ -275,6 +281,14 @@ int op_is_domain_introduced(struct op *op);
 /** It is no more: connection, nodes, rights. */
 void domain_remove(struct op *op, domid_t domain);
 void conn_remove(struct op *op, uint32_t conn);
+
+/**
+ * Do that, or conn_remove() alone, in many steps of which each needs little memory and frees some: for
+ * when one step has failed. What is left needs little.
+ * @domain  what the domain of this id has, too
+ * Returns 0, -ENOMEM.
+ */
+int remove_by_pieces(struct store *s, uint32_t conn, bool domain);
 
 /** Its watches, transactions and messages are gone. */
 void conn_reset(struct op *op, uint32_t conn);

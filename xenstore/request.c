@@ -414,6 +414,7 @@ struct asked {
     int error;      /* of the first step, and the quota that was hit in it */
     int hit;
     domid_t hit_domain;
+    int released; /* by XS_RELEASE; -1: nobody */
 };
 
 /* Who asks, and in which transaction. 0, -ENOENT there is no such one. */
@@ -552,16 +553,38 @@ static void log_request(struct store *s, const struct asked *asked)
             p->len > 200 ? 200 : (int)p->len, p->s, asked->error ? error_name(asked->error) : "OK");
 }
 
+/* Whom a RELEASE is to release that only lacks memory. Always -ECANCELED: that changes nothing. */
+static int look_whom(struct op *op, void *arg)
+{
+    struct asked *asked = arg;
+    domid_t domain;
+
+    enter(op, asked);
+    if (op->who.privileged && arg_domain(op, &domain) == 0 && domain &&
+        store_introduced(op->s, domain))
+        asked->released = domain;
+    return -ECANCELED;
+}
+
+/* Returns whether the request may do better now. */
+static bool release_by_pieces(struct store *s, struct asked *asked)
+{
+    return asked->h->type == XS_RELEASE && step(s, 0, look_whom, asked) == -ECANCELED &&
+           asked->released > 0 && remove_by_pieces(s, (uint32_t)asked->released, true) == 0;
+}
+
 int request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const void *payload,
             uint32_t taken)
 {
-    struct asked asked = { conn, h, payload, taken, 0, NO_QUOTA, 0 };
+    struct asked asked = { conn, h, payload, taken, 0, NO_QUOTA, 0, -1 };
     int rc;
 
     if (h->len > XENSTORE_PAYLOAD_MAX)
         return -E2BIG;
     s->path.len = 0;
     asked.error = -step(s, 0, perform, &asked);
+    if (asked.error == ENOMEM && release_by_pieces(s, &asked))
+        asked.error = -step(s, 0, perform, &asked);
     rc = asked.error ? step(s, 0, fail, &asked) : 0;
     if (rc && asked.error == ENOENT) {
         asked.error = -rc;
@@ -669,21 +692,41 @@ static int disconnect(struct op *op, void *arg)
     return 0;
 }
 
-int store_disconnect(struct store *s, uint32_t conn) { return step(s, 0, disconnect, &conn); }
+int store_disconnect(struct store *s, uint32_t conn)
+{
+    int rc = step(s, 0, disconnect, &conn);
 
-/* The first step: there is a tree, and what did not outlive the program is forgotten. */
+    if (rc == -ENOMEM && remove_by_pieces(s, conn, false) == 0)
+        rc = step(s, 0, disconnect, &conn);
+    return rc;
+}
+
+/* The first step: there is a tree. */
 static int begin(struct op *op, void *unused)
 {
-    struct entry *e;
-    char key[4];
-
     (void)unused;
     if (op->old == NULL)
         tree_make(op);
-    key32(key, STORE_CONN_OTHER);
-    while ((e = map_above(op->a, op->st->root[ROOT_CONNS], key, 4, true)) != NULL)
-        conn_remove(op, key32_read(e->key));
     return 0;
+}
+
+/* What did not outlive the program is forgotten. */
+static int disconnect_others(struct store *s)
+{
+    int rc = step(s, 0, begin, NULL);
+    const struct entry *e;
+    char key[4];
+
+    key32(key, STORE_CONN_OTHER);
+    while (rc == 0) {
+        const struct state *st = arena_at(&s->a, arena_root(&s->a));
+
+        e = map_above(&s->a, st->root[ROOT_CONNS], key, 4, true);
+        if (e == NULL)
+            break;
+        rc = store_disconnect(s, key32_read(e->key));
+    }
+    return rc;
 }
 
 struct store *store_open(void *region, size_t len, const struct store_hooks *hooks)
@@ -698,7 +741,7 @@ struct store *store_open(void *region, size_t len, const struct store_hooks *hoo
     }
     s->hooks = *hooks;
     s->a.no_memory = &s->no_memory;
-    if (step(s, 0, begin, NULL)) {
+    if (disconnect_others(s)) {
         store_close(s);
         errno = ENOMEM;
         return NULL;

@@ -4,7 +4,8 @@
  * a transport hands requests in and fetches bytes (daemon.c for Unix sockets).
  *
  * All of its state is in one region (arena.h), changed by steps of which each is whole or has not
- * happened: a request with its answer and the events it causes; a piece of output sent. A program that
+ * happened: a request with its answer and the events it causes; a piece of output sent. (Only what removes
+ * a connection or a domain does that in several, if there is too little memory for one.) A program that
  * is killed at any instruction goes on from there when it calls store_open() again.
  */
 #pragma once
@@ -50,7 +51,10 @@ void store_close(struct store *s);
  */
 int store_connect(struct store *s, uint32_t conn, domid_t domain);
 
-/** Its watches and transactions are gone, too. Returns 0; -ENOMEM: it is as it was. */
+/**
+ * Its watches and transactions are gone, too.
+ * Returns 0; -ENOMEM: call it again, until then its id is in use and some of what it had may be left.
+ */
 int store_disconnect(struct store *s, uint32_t conn);
 
 /**
@@ -98,7 +102,7 @@ bool store_introduced(struct store *s, domid_t domain);
 
 /**
  * The hypervisor says that it has shut down or crashed; or that it is no more. An unknown one is
- * nobody. Returns 0 or -ENOMEM.
+ * nobody. Returns 0 or -ENOMEM: call it again.
  */
 int store_domain_shutdown(struct store *s, domid_t domain);
 int store_domain_gone(struct store *s, domid_t domain);

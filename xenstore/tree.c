@@ -438,27 +438,60 @@ int tree_set_perms(struct op *op, const struct perm *perm, size_t nr)
     return 0;
 }
 
+/* The first node that a domain owns: its path's length; 0: it owns none. */
+static size_t first_owned(const struct op *op, domid_t domain, char *path)
+{
+    const struct entry *e;
+    char key[2];
+
+    e = map_above(op->a, op->st->root[ROOT_OWNED], key, key16(key, domain), true);
+    if (e == NULL || !key_has_prefix(e, key, 2))
+        return 0;
+    memcpy(path, e->key + 2, e->key_len - 2u);
+    return e->key_len - 2u;
+}
+
+/* Take an owner's node away, and what is below it; "/" stays: it is domain 0's now. */
+static void disown(struct op *op, const char *path, size_t len)
+{
+    struct entry *node;
+
+    if (len == 1) {
+        node = node_edit(op->a, op->tree, path, len);
+        owned_remove(op, path, len, node);
+        perms_new(op, 1, &node->ref[NODE_PERMS]);
+        return;
+    }
+    unlink_node(op, path, len);
+    watch_fire(op, path, len, FIRE_SUBTREE);
+}
+
 void tree_remove_owned(struct op *op, domid_t domain)
 {
-    char key[2], path[PATH_ROOM];
-    struct entry *e;
+    char path[PATH_ROOM];
     size_t len;
 
-    key16(key, domain);
-    while ((e = map_above(op->a, op->st->root[ROOT_OWNED], key, 2, true)) != NULL &&
-           key_has_prefix(e, key, 2)) {
-        len = e->key_len - 2u;
-        memcpy(path, e->key + 2, len);
-        if (len == 1) { /* "/" stays: it is domain 0's now */
-            struct entry *node = node_edit(op->a, op->tree, path, len);
+    while ((len = first_owned(op, domain, path)) != 0)
+        disown(op, path, len);
+}
 
-            owned_remove(op, path, len, node);
-            perms_new(op, 1, &node->ref[NODE_PERMS]);
-            continue;
+bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left)
+{
+    char path[PATH_ROOM];
+    size_t len;
+
+    while ((len = first_owned(op, domain, path)) != 0) {
+        struct entry *node = node_find(op->a, *op->tree, path, len);
+
+        if ((*left)-- == 0)
+            return false;
+        while (len > 1 && node->ref[NODE_CHILDREN]) {
+            node = map_above(op->a, node->ref[NODE_CHILDREN], "", 0, true);
+            len = append(path, len, node);
         }
-        unlink_node(op, path, len);
-        watch_fire(op, path, len, FIRE_SUBTREE);
+        disown(op, path, len);
     }
+    return true;
 }
 
 void tree_make(struct op *op)

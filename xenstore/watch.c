@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 enum {
@@ -259,7 +260,7 @@ int op_unwatch(struct op *op)
     return 0;
 }
 
-void watch_remove_all(struct op *op, uint32_t conn)
+bool watch_remove_some(struct op *op, uint32_t conn, unsigned int *left)
 {
     char prefix[4], by_path[KEY_ROOM];
     struct entry *e;
@@ -269,10 +270,20 @@ void watch_remove_all(struct op *op, uint32_t conn)
            key_has_prefix(e, prefix, 4)) {
         size_t path_len = strlen(e->key + 4) + 1;
 
+        if ((*left)-- == 0)
+            return false;
         memcpy(by_path, e->key + 4, path_len);
         memcpy(by_path + path_len, prefix, 4);
         memcpy(by_path + path_len + 4, e->key + 4 + path_len, e->key_len - 4 - path_len);
         forget(op, by_path, e->key_len);
         map_remove(op->a, &op->st->root[ROOT_WATCHERS], e->key, e->key_len);
     }
+    return true;
+}
+
+void watch_remove_all(struct op *op, uint32_t conn)
+{
+    unsigned int all = UINT_MAX;
+
+    watch_remove_some(op, conn, &all);
 }

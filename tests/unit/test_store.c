@@ -712,7 +712,7 @@ static void test_refused_requests_in_a_transaction_cost_nothing(void)
     tx = begin_tx(5);
     CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, "/local/domain/x0|v"), "EACCES");
     used = arena_used(&store->a);
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 1000; i++) {
         char text[100];
 
         snprintf(text, sizeof(text), "/local/domain/x%d|v", i);
@@ -1098,10 +1098,12 @@ static void test_watches_without_depth_make_deep_paths_no_dearer(void)
 
     start();
     introduce(5);
+    introduce(6);
     without = deep_seconds();
-    for (int i = 0; i < 128; i++) {
-        snprintf(text, sizeof(text), "/local/domain/5|%d|", i);
-        ask(5, XS_WATCH, text);
+    ask(D0, XS_CONTROL, "quota|set|watches|0|6|");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof(text), "/local/domain|%d|", i);
+        IS(6, XS_WATCH, text, "OK");
     }
     CU_ASSERT_TRUE(deep_seconds() < 20 * without);
     stop();
