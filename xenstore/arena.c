@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 1 };
+enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 2 };
 enum { OLD, UNSEEN, SEEN }; /* obj.fresh */
 
 static const uint16_t class_bytes[] = { 32,   48,   64,   80,   96,   112,  128,  160, 192,  224,

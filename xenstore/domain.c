@@ -41,12 +41,24 @@ void conn_remove(struct op *op, uint32_t conn)
     map_remove(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn));
 }
 
+/* Nobody acts for it any more: its id may be another's soon. */
+static void untarget(struct op *op, domid_t target)
+{
+    const struct entry *d;
+
+    for (d = map_above(op->a, op->st->root[ROOT_DOMAINS], "", 0, true); d;
+         d = map_above(op->a, op->st->root[ROOT_DOMAINS], d->key, d->key_len, false))
+        if (d->word[1] == target + 1u)
+            map_put(op->a, &op->st->root[ROOT_DOMAINS], d->key, d->key_len, 1)->word[1] = 0;
+}
+
 void domain_remove(struct op *op, domid_t domain)
 {
     char key[2];
 
     key16(key, domain);
     conn_remove(op, domain);
+    untarget(op, domain);
     tree_remove_owned(op, domain);
     map_put(op->a, &op->st->root[ROOT_RELEASED], key, 2, 1)->word[0] = ++op->st->generation;
     map_remove(op->a, &op->st->root[ROOT_DOMAINS], key, 2);
@@ -54,6 +66,55 @@ void domain_remove(struct op *op, domid_t domain)
     map_remove_prefix(op->a, &op->st->root[ROOT_HITS], key, 2);
     watch_fire_special(op, "@releaseDomain", domain);
 }
+
+/* ---- in pieces ---- */
+
+enum { PIECE = 8 };
+
+struct removal {
+    uint32_t conn;
+    bool domain;
+    bool all; /* nothing is left of it */
+};
+
+static bool remove_some(struct arena *a, ref_t *map, const char *prefix, unsigned int *left)
+{
+    struct entry *e;
+
+    while ((e = map_above(a, *map, prefix, 4, true)) != NULL && key_has_prefix(e, prefix, 4)) {
+        if ((*left)-- == 0)
+            return false;
+        map_remove(a, map, e->key, e->key_len);
+    }
+    return true;
+}
+
+/* What holds the most memory first. */
+static int remove_piece(struct op *op, void *arg)
+{
+    struct removal *r = arg;
+    unsigned int left = PIECE;
+    char key[4];
+
+    key32(key, r->conn);
+    r->all = remove_some(op->a, &op->st->root[ROOT_TX], key, &left) &&
+             remove_some(op->a, &op->st->root[ROOT_QUEUE], key, &left) &&
+             watch_remove_some(op, r->conn, &left) &&
+             (!r->domain || tree_remove_owned_some(op, (domid_t)r->conn, &left));
+    return 0;
+}
+
+int remove_by_pieces(struct store *s, uint32_t conn, bool domain)
+{
+    struct removal r = { conn, domain, false };
+    int rc = 0;
+
+    while (rc == 0 && !r.all)
+        rc = step(s, 0, remove_piece, &r);
+    return rc;
+}
+
+/* ---- requests ---- */
 
 int arg_domain(struct op *op, domid_t *domain)
 {
@@ -210,4 +271,11 @@ int store_domain_shutdown(struct store *s, domid_t domain)
 {
     return step(s, 0, shut_down, &domain);
 }
-int store_domain_gone(struct store *s, domid_t domain) { return step(s, 0, gone, &domain); }
+int store_domain_gone(struct store *s, domid_t domain)
+{
+    int rc = step(s, 0, gone, &domain);
+
+    if (rc == -ENOMEM && remove_by_pieces(s, domain, true) == 0)
+        rc = step(s, 0, gone, &domain);
+    return rc;
+}

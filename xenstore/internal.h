@@ -50,6 +50,7 @@ struct state {
     ref_t root[NR_ROOTS];
     uint64_t generation; /* the last that was given */
     uint64_t next_tx;
+    uint64_t nr_depths; /* of watches that have one */
 };
 
 /* A node: an entry with these. Its weight as a child is the length of its name, plus 1. */
@@ -82,7 +83,7 @@ struct ring {
     struct obj o;
     uint32_t req_cons, rsp_prod;
     uint32_t error; /* XENSTORE_ERROR_* that ended it, or 0 */
-    uint32_t unused;
+    uint32_t ended; /* how often one did */
 };
 
 struct perm {
@@ -178,6 +179,15 @@ static inline uint32_t key32_read(const char *key)
 ref_t blob_new(struct arena *a, const void *bytes, size_t len);
 struct who who_is(const struct op *op, domid_t domain);
 
+/**
+ * As whom a connection acts. One by ring has its domain's id: whatever its record says, it is not domain 0
+ * by that.
+ */
+static inline domid_t conn_domain(uint32_t conn, const struct entry *record)
+{
+    return (domid_t)(conn < STORE_CONN_OTHER ? conn : record->word[0]);
+}
+
 /** Queue a message of two pieces. */
 void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len);
@@ -229,6 +239,9 @@ int tree_set_perms(struct op *op, const struct perm *perms, size_t nr);
 /** Remove every node that a domain owns, and what is below it. */
 void tree_remove_owned(struct op *op, domid_t domain);
 
+/** As many of them as *left says, one by one, what is below first. Returns whether that was all. */
+bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left);
+
 /** Note what a transaction did at a path. Returns 0, -ENOSPC. */
 int tx_note(struct op *op, const char *path, size_t len, unsigned int accesses);
 
@@ -253,6 +266,9 @@ int op_unwatch(struct op *op);
 
 void watch_remove_all(struct op *op, uint32_t conn);
 
+/** As many of them as *left says, which is what is left of that then. Returns whether that was all. */
+bool watch_remove_some(struct op *op, uint32_t conn, unsigned int *left);
+
 /* ---- domain.c ---- */
 
 int op_introduce(struct op *op);
@@ -265,6 +281,14 @@ int op_is_domain_introduced(struct op *op);
 /** It is no more: connection, nodes, rights. */
 void domain_remove(struct op *op, domid_t domain);
 void conn_remove(struct op *op, uint32_t conn);
+
+/**
+ * Do that, or conn_remove() alone, in many steps of which each needs little memory and frees some: for
+ * when one step has failed. What is left needs little.
+ * @domain  what the domain of this id has, too
+ * Returns 0, -ENOMEM.
+ */
+int remove_by_pieces(struct store *s, uint32_t conn, bool domain);
 
 /** Its watches, transactions and messages are gone. */
 void conn_reset(struct op *op, uint32_t conn);

@@ -414,6 +414,7 @@ struct asked {
     int error;      /* of the first step, and the quota that was hit in it */
     int hit;
     domid_t hit_domain;
+    int released; /* by XS_RELEASE; -1: nobody */
 };
 
 /* Who asks, and in which transaction. 0, -ENOENT there is no such one. */
@@ -430,7 +431,7 @@ static int enter(struct op *op, const struct asked *asked)
     if (asked->taken)
         ring_taken(op, op->conn, asked->taken);
     c = map_find(op->a, op->st->root[ROOT_CONNS], key, key32(key, op->conn));
-    op->who = who_is(op, (domid_t)c->word[0]);
+    op->who = who_is(op, conn_domain(op->conn, c));
     if (r == NULL || !(r->flags & IN_TX) || op->h.tx_id == 0)
         return 0;
     tx_key(op, op->h.tx_id, key);
@@ -490,28 +491,53 @@ static int perform(struct op *op, void *arg)
     return rc;
 }
 
-/* What a failed request leaves behind: its error; a hit quota; what the transaction knows by it. */
+/*
+ * The transaction knows now that this is not there: from what is closest above it on. A refusal tells it
+ * nothing, so that it neither costs memory nor shows, as a conflict, that what it may not see has changed.
+ */
+static int note_absence(struct op *op)
+{
+    const struct path *p = &op->s->path;
+    size_t above = p->len;
+    int rc;
+
+    node_nearest(op->a, *op->tree, p->s, &above);
+    rc = tx_note(op, p->s, above, ACCESS_PERMS);
+    if (rc == 0)
+        rc = tx_note(op, p->s, p->len, ACCESS_VALUE | ACCESS_PERMS);
+    if (rc == 0 && op->h.type == XS_RM)
+        rc = tx_note(op, p->s, path_parent(p->s, p->len), ACCESS_PERMS);
+    return rc;
+}
+
+/*
+ * What a failed request leaves behind: its error; a hit quota; what the transaction knows by it. Fails
+ * if that cannot be noted: asked's error must become another then.
+ */
 static int fail(struct op *op, void *arg)
 {
-    const struct asked *asked = arg;
+    struct asked *asked = arg;
     const struct path *p = &op->s->path;
     const char *name = error_name(asked->error);
-    size_t above = p->len;
     char key[8];
+    int rc;
 
     enter(op, asked);
+    if (op->tx && p->len && !p->special && asked->error == ENOENT) {
+        op->a->keep_slabs = keep_slabs(op->s, op);
+        rc = note_absence(op);
+        op->a->keep_slabs = 0;
+        if (rc) {
+            asked->hit = op->hit;
+            asked->hit_domain = op->hit_domain;
+            return rc;
+        }
+    }
     if (asked->hit != NO_QUOTA)
         quota_hit(op, asked->hit_domain, asked->hit);
     if (op->h.type == XS_TRANSACTION_END && asked->error != EINVAL) {
         tx_key(op, op->h.tx_id, key);
         map_remove(op->a, &op->st->root[ROOT_TX], key, sizeof(key));
-    }
-    if (op->tx && p->len && !p->special && (asked->error == ENOENT || asked->error == EACCES)) {
-        node_nearest(op->a, *op->tree, p->s, &above);
-        tx_note(op, p->s, above, ACCESS_PERMS);
-        tx_note(op, p->s, p->len, ACCESS_VALUE | ACCESS_PERMS);
-        if (op->h.type == XS_RM)
-            tx_note(op, p->s, path_parent(p->s, p->len), ACCESS_PERMS);
     }
     message(op, op->conn, XS_ERROR, op->h.req_id, op->h.tx_id, name, strlen(name) + 1, NULL, 0);
     return 0;
@@ -527,17 +553,43 @@ static void log_request(struct store *s, const struct asked *asked)
             p->len > 200 ? 200 : (int)p->len, p->s, asked->error ? error_name(asked->error) : "OK");
 }
 
+/* Whom a RELEASE is to release that only lacks memory. Always -ECANCELED: that changes nothing. */
+static int look_whom(struct op *op, void *arg)
+{
+    struct asked *asked = arg;
+    domid_t domain;
+
+    enter(op, asked);
+    if (op->who.privileged && arg_domain(op, &domain) == 0 && domain &&
+        store_introduced(op->s, domain))
+        asked->released = domain;
+    return -ECANCELED;
+}
+
+/* Returns whether the request may do better now. */
+static bool release_by_pieces(struct store *s, struct asked *asked)
+{
+    return asked->h->type == XS_RELEASE && step(s, 0, look_whom, asked) == -ECANCELED &&
+           asked->released > 0 && remove_by_pieces(s, (uint32_t)asked->released, true) == 0;
+}
+
 int request(struct store *s, uint32_t conn, const struct xsd_sockmsg *h, const void *payload,
             uint32_t taken)
 {
-    struct asked asked = { conn, h, payload, taken, 0, NO_QUOTA, 0 };
+    struct asked asked = { conn, h, payload, taken, 0, NO_QUOTA, 0, -1 };
     int rc;
 
     if (h->len > XENSTORE_PAYLOAD_MAX)
         return -E2BIG;
     s->path.len = 0;
     asked.error = -step(s, 0, perform, &asked);
+    if (asked.error == ENOMEM && release_by_pieces(s, &asked))
+        asked.error = -step(s, 0, perform, &asked);
     rc = asked.error ? step(s, 0, fail, &asked) : 0;
+    if (rc && asked.error == ENOENT) {
+        asked.error = -rc;
+        rc = step(s, 0, fail, &asked);
+    }
     log_request(s, &asked);
     return rc;
 }
@@ -640,21 +692,41 @@ static int disconnect(struct op *op, void *arg)
     return 0;
 }
 
-int store_disconnect(struct store *s, uint32_t conn) { return step(s, 0, disconnect, &conn); }
+int store_disconnect(struct store *s, uint32_t conn)
+{
+    int rc = step(s, 0, disconnect, &conn);
 
-/* The first step: there is a tree, and what did not outlive the program is forgotten. */
+    if (rc == -ENOMEM && remove_by_pieces(s, conn, false) == 0)
+        rc = step(s, 0, disconnect, &conn);
+    return rc;
+}
+
+/* The first step: there is a tree. */
 static int begin(struct op *op, void *unused)
 {
-    struct entry *e;
-    char key[4];
-
     (void)unused;
     if (op->old == NULL)
         tree_make(op);
-    key32(key, STORE_CONN_OTHER);
-    while ((e = map_above(op->a, op->st->root[ROOT_CONNS], key, 4, true)) != NULL)
-        conn_remove(op, key32_read(e->key));
     return 0;
+}
+
+/* What did not outlive the program is forgotten. */
+static int disconnect_others(struct store *s)
+{
+    int rc = step(s, 0, begin, NULL);
+    const struct entry *e;
+    char key[4];
+
+    key32(key, STORE_CONN_OTHER);
+    while (rc == 0) {
+        const struct state *st = arena_at(&s->a, arena_root(&s->a));
+
+        e = map_above(&s->a, st->root[ROOT_CONNS], key, 4, true);
+        if (e == NULL)
+            break;
+        rc = store_disconnect(s, key32_read(e->key));
+    }
+    return rc;
 }
 
 struct store *store_open(void *region, size_t len, const struct store_hooks *hooks)
@@ -669,7 +741,7 @@ struct store *store_open(void *region, size_t len, const struct store_hooks *hoo
     }
     s->hooks = *hooks;
     s->a.no_memory = &s->no_memory;
-    if (step(s, 0, begin, NULL)) {
+    if (disconnect_others(s)) {
         store_close(s);
         errno = ENOMEM;
         return NULL;

@@ -37,11 +37,15 @@ static struct entry *conn_of(struct store *s, domid_t domain)
     return map_find(&s->a, st->root[ROOT_CONNS], key, key32(key, domain));
 }
 
+/* NULL: there is no such connection. None is made here: INTRODUCE does that. */
 static struct entry *conn_edit(struct op *op, uint32_t conn)
 {
     char key[4];
 
-    return map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn), 1);
+    key32(key, conn);
+    if (map_find(op->a, op->st->root[ROOT_CONNS], key, 4) == NULL)
+        return NULL;
+    return map_put(op->a, &op->st->root[ROOT_CONNS], key, 4, 1);
 }
 
 static struct ring *ring_edit(struct op *op, struct entry *c)
@@ -85,6 +89,8 @@ static int set(struct op *op, void *arg)
     struct entry *c;
     struct ring *r;
 
+    if (conn_edit(op, change->domain) == NULL)
+        return -ENOENT;
     conn_reset(op, change->domain);
     c = conn_edit(op, change->domain);
     c->ref[CONN_PARTIAL] = 0;
@@ -92,6 +98,7 @@ static int set(struct op *op, void *arg)
     r->req_cons = change->req_cons;
     r->rsp_prod = change->rsp_prod;
     r->error = change->error;
+    r->ended += change->error != 0;
     return 0;
 }
 
@@ -159,7 +166,10 @@ static int end(struct store *s, domid_t domain, page_t page, uint32_t error)
 
     if (rc)
         return rc;
-    say(s, "domain %u has broken the rules of its ring (error %u)", domain, error);
+    r = ring_of(s, domain);
+    if ((r->ended & (r->ended - 1)) == 0) /* the 1st, 2nd, 4th, 8th... time */
+        say(s, "domain %u has broken the rules of its ring (error %u), %u times so far", domain,
+            error, r->ended);
     page->error = error;
     return -EPROTO;
 }
@@ -247,6 +257,8 @@ int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_i
     page_t page = shared;
     int rc;
 
+    if (ring_of(s, domain) == NULL)
+        return -EPROTO;
     if (load(&page->connection) == XENSTORE_RECONNECT) {
         rc = reconnect(s, domain, page);
         if (rc)

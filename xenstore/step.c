@@ -144,7 +144,7 @@ void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint3
     key32(key, conn);
     c = map_find(op->a, op->st->root[ROOT_CONNS], key, 4);
     if (c == NULL || (type == XS_WATCH_EVENT &&
-                      !room_for_event(op, conn, (domid_t)c->word[0], sizeof(h) + h.len)))
+                      !room_for_event(op, conn, conn_domain(conn, c), sizeof(h) + h.len)))
         return;
     ref = arena_alloc(op->a, 0, offsetof(struct blob, bytes) + sizeof(h) + h.len);
     b = arena_at(op->a, ref);

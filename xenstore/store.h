@@ -4,7 +4,8 @@
  * a transport hands requests in and fetches bytes (daemon.c for Unix sockets).
  *
  * All of its state is in one region (arena.h), changed by steps of which each is whole or has not
- * happened: a request with its answer and the events it causes; a piece of output sent. A program that
+ * happened: a request with its answer and the events it causes; a piece of output sent. (Only what removes
+ * a connection or a domain does that in several, if there is too little memory for one.) A program that
  * is killed at any instruction goes on from there when it calls store_open() again.
  */
 #pragma once
@@ -50,7 +51,10 @@ void store_close(struct store *s);
  */
 int store_connect(struct store *s, uint32_t conn, domid_t domain);
 
-/** Its watches and transactions are gone, too. Returns 0; -ENOMEM: it is as it was. */
+/**
+ * Its watches and transactions are gone, too.
+ * Returns 0; -ENOMEM: call it again, until then its id is in use and some of what it had may be left.
+ */
 int store_disconnect(struct store *s, uint32_t conn);
 
 /**
@@ -76,7 +80,10 @@ uint32_t store_output_waiting(struct store *s, uint32_t conn);
 
 /* ---- rings (ring.c): pages shared with a domain, xenstore-ring.txt. The domain is an enemy. ---- */
 
-/** After INTRODUCE, and after store_open() for each domain that is introduced: the ring is this page. 0, -ENOMEM. */
+/**
+ * After INTRODUCE, and after store_open() for each domain that is introduced: the ring is this page.
+ * Returns 0, -ENOENT it is not introduced, -ENOMEM.
+ */
 int store_ring_attach(struct store *s, domid_t domain, struct xenstore_domain_interface *page);
 
 /**
@@ -84,7 +91,8 @@ int store_ring_attach(struct store *s, domid_t domain, struct xenstore_domain_in
  * @page    of store_ring_attach()
  * @notify  set if the domain is to get an event; else left alone
  * Returns 0: it waits for the domain's next event; -EAGAIN call it again, others first; -ENOMEM call it again
- *   later; -EPROTO the domain has broken the rules: its connection is dead until it asks for another.
+ *   later; -EPROTO the domain has broken the rules: its connection is dead until it asks for another;
+ *   or no ring is attached, also not any more: then it has none until store_ring_attach().
  */
 int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_interface *page,
                        bool *notify);
@@ -94,7 +102,7 @@ bool store_introduced(struct store *s, domid_t domain);
 
 /**
  * The hypervisor says that it has shut down or crashed; or that it is no more. An unknown one is
- * nobody. Returns 0 or -ENOMEM.
+ * nobody. Returns 0 or -ENOMEM: call it again.
  */
 int store_domain_shutdown(struct store *s, domid_t domain);
 int store_domain_gone(struct store *s, domid_t domain);

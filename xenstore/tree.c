@@ -277,6 +277,27 @@ static struct entry *child_make(struct op *op, struct entry *parent, const char 
     return node;
 }
 
+/* Has who acts room for so many nodes more? */
+static bool may_own(struct op *op, uint64_t nr)
+{
+    return !quota_exceeded(op, QUOTA_NODES,
+                           owned_count(op, op->who.domain) + nr +
+                               (op->tx ? op->tx->word[TX_CREATED] : 0));
+}
+
+/* Components behind the first @at bytes of a path. */
+static unsigned int count_components(const char *path, size_t len, size_t at)
+{
+    unsigned int nr = 0;
+    size_t n;
+
+    while ((n = next_component(path, len, &at)) != 0) {
+        at += n;
+        nr++;
+    }
+    return nr;
+}
+
 /* op->s->path, which is not there, and what is missing on the way to it. */
 static int tree_create(struct op *op, struct entry **result)
 {
@@ -289,6 +310,8 @@ static int tree_create(struct op *op, struct entry **result)
         return rc;
     if (!(node_rights(op, node, &op->who) & RIGHT_WRITE))
         return -EACCES;
+    if (!may_own(op, count_components(p->s, p->len, at)))
+        return -ENOSPC;
     node = node_edit(op->a, op->tree, p->s, at);
     if (at == 1)
         at = 0;
@@ -304,9 +327,6 @@ static int tree_create(struct op *op, struct entry **result)
             fire(op, FIRE_PARENT, at);
     }
     *result = node;
-    if (quota_exceeded(op, QUOTA_NODES,
-                       owned_count(op, op->who.domain) + (op->tx ? op->tx->word[TX_CREATED] : 0)))
-        return -ENOSPC;
     return 0;
 }
 
@@ -418,27 +438,60 @@ int tree_set_perms(struct op *op, const struct perm *perm, size_t nr)
     return 0;
 }
 
+/* The first node that a domain owns: its path's length; 0: it owns none. */
+static size_t first_owned(const struct op *op, domid_t domain, char *path)
+{
+    const struct entry *e;
+    char key[2];
+
+    e = map_above(op->a, op->st->root[ROOT_OWNED], key, key16(key, domain), true);
+    if (e == NULL || !key_has_prefix(e, key, 2))
+        return 0;
+    memcpy(path, e->key + 2, e->key_len - 2u);
+    return e->key_len - 2u;
+}
+
+/* Take an owner's node away, and what is below it; "/" stays: it is domain 0's now. */
+static void disown(struct op *op, const char *path, size_t len)
+{
+    struct entry *node;
+
+    if (len == 1) {
+        node = node_edit(op->a, op->tree, path, len);
+        owned_remove(op, path, len, node);
+        perms_new(op, 1, &node->ref[NODE_PERMS]);
+        return;
+    }
+    unlink_node(op, path, len);
+    watch_fire(op, path, len, FIRE_SUBTREE);
+}
+
 void tree_remove_owned(struct op *op, domid_t domain)
 {
-    char key[2], path[PATH_ROOM];
-    struct entry *e;
+    char path[PATH_ROOM];
     size_t len;
 
-    key16(key, domain);
-    while ((e = map_above(op->a, op->st->root[ROOT_OWNED], key, 2, true)) != NULL &&
-           key_has_prefix(e, key, 2)) {
-        len = e->key_len - 2u;
-        memcpy(path, e->key + 2, len);
-        if (len == 1) { /* "/" stays: it is domain 0's now */
-            struct entry *node = node_edit(op->a, op->tree, path, len);
+    while ((len = first_owned(op, domain, path)) != 0)
+        disown(op, path, len);
+}
 
-            owned_remove(op, path, len, node);
-            perms_new(op, 1, &node->ref[NODE_PERMS]);
-            continue;
+bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left)
+{
+    char path[PATH_ROOM];
+    size_t len;
+
+    while ((len = first_owned(op, domain, path)) != 0) {
+        struct entry *node = node_find(op->a, *op->tree, path, len);
+
+        if ((*left)-- == 0)
+            return false;
+        while (len > 1 && node->ref[NODE_CHILDREN]) {
+            node = map_above(op->a, node->ref[NODE_CHILDREN], "", 0, true);
+            len = append(path, len, node);
         }
-        unlink_node(op, path, len);
-        watch_fire(op, path, len, FIRE_SUBTREE);
+        disown(op, path, len);
     }
+    return true;
 }
 
 void tree_make(struct op *op)
@@ -540,15 +593,29 @@ static int by_sequence(const void *a, const void *b)
     return (x->word[1] > y->word[1]) - (x->word[1] < y->word[1]);
 }
 
+/* What was made on the way to something may have nothing below it at the end: that was removed again. */
+static bool has_children(const struct op *op, const char *path, size_t len)
+{
+    const struct entry *node = node_find(op->a, *op->tree, path, len);
+
+    return node && node->ref[NODE_CHILDREN];
+}
+
 /* Events for all that was written, in the order in which it was. */
 static void fire_all(struct op *op, struct entry **wrote, size_t nr)
 {
     qsort(wrote, nr, sizeof(struct entry *), by_sequence);
-    for (size_t i = 0; i < nr; i++)
-        watch_fire(op, wrote[i]->key, wrote[i]->key_len,
-                   wrote[i]->word[0] & ACCESS_REMOVED  ? FIRE_SUBTREE
-                   : wrote[i]->word[0] & ACCESS_PARENT ? FIRE_PARENT
-                                                       : 0);
+    for (size_t i = 0; i < nr; i++) {
+        const char *path = wrote[i]->key;
+        size_t len = wrote[i]->key_len;
+        unsigned int flags = 0;
+
+        if (wrote[i]->word[0] & ACCESS_REMOVED)
+            flags = FIRE_SUBTREE;
+        else if ((wrote[i]->word[0] & ACCESS_PARENT) && has_children(op, path, len))
+            flags = FIRE_PARENT;
+        watch_fire(op, path, len, flags);
+    }
 }
 
 int tx_apply(struct op *op, struct entry *tx)

@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 enum {
@@ -44,11 +45,26 @@ static bool may_read(const struct op *op, const struct entry *watch, const struc
     return node && (node_rights(op, node, &who) & RIGHT_READ);
 }
 
+/* What is being told. The node is looked up once, if anybody may want to know. */
+struct event {
+    const char *path;
+    size_t len;
+    unsigned int flags;
+    bool looked;
+    struct entry *is, *was;
+    char key[PATH_ROOM]; /* the path, cut for a moment where a watch's path ends */
+};
+
 /* Before or after: who could read it is to know that it is gone. */
-static bool may_know(const struct op *op, const struct entry *watch, const char *path, size_t len)
+static bool may_know(const struct op *op, const struct entry *watch, struct event *event)
 {
-    return may_read(op, watch, node_find(op->a, op->st->root[ROOT_TREE], path, len)) ||
-           (op->old && may_read(op, watch, node_find(op->a, op->old->root[ROOT_TREE], path, len)));
+    if (!event->looked) {
+        event->is = node_find(op->a, op->st->root[ROOT_TREE], event->path, event->len);
+        event->was =
+            op->old ? node_find(op->a, op->old->root[ROOT_TREE], event->path, event->len) : NULL;
+        event->looked = true;
+    }
+    return may_read(op, watch, event->is) || may_read(op, watch, event->was);
 }
 
 /* Does a watch want to know of what is so many levels below its path? */
@@ -58,23 +74,23 @@ static bool reaches(const struct entry *watch, unsigned int levels)
 }
 
 /* The watches of exactly that path, levels above the event's. */
-static void fire_at(struct op *op, size_t watch_len, unsigned int levels, const char *path,
-                    size_t len, unsigned int flags)
+static void fire_at(struct op *op, struct event *event, size_t watch_len, unsigned int levels)
 {
     ref_t watches = op->st->root[ROOT_WATCHES];
-    char key[PATH_ROOM];
+    const char *key = event->key;
     struct entry *w;
 
-    memcpy(key, path, watch_len);
-    key[watch_len] = '\0';
+    event->key[watch_len] = '\0';
     for (w = map_above(op->a, watches, key, watch_len + 1, true);
          w && key_has_prefix(w, key, watch_len + 1);
          w = map_above(op->a, watches, w->key, w->key_len, false)) {
-        if (!reaches(w, levels) || ((flags & FIRE_PARENT) && reaches(w, levels + 1)))
+        if (!reaches(w, levels) || ((event->flags & FIRE_PARENT) && reaches(w, levels + 1)))
             continue;
-        if (may_know(op, w, path, len))
-            send(op, w, watch_len, path, len);
+        if (may_know(op, w, event))
+            send(op, w, watch_len, event->path, event->len);
     }
+    if (watch_len < event->len)
+        event->key[watch_len] = event->path[watch_len];
 }
 
 /* The watches below a path at which, or above which, something was removed: those whose node was there. */
@@ -98,16 +114,19 @@ static void fire_below(struct op *op, const char *path, size_t len)
 
 void watch_fire(struct op *op, const char *path, size_t len, unsigned int flags)
 {
+    struct event event = { .path = path, .len = len, .flags = flags };
     unsigned int levels = 0;
 
-    if (op->st->root[ROOT_WATCHES] == 0)
+    /* Who sees a parent and not its child has a depth. */
+    if (op->st->root[ROOT_WATCHES] == 0 || ((flags & FIRE_PARENT) && op->st->nr_depths == 0))
         return;
+    memcpy(event.key, path, len);
     for (size_t i = 1; i < len; i++)
         levels += path[i] == '/' || i == 1;
-    fire_at(op, 1, levels, path, len, flags);
+    fire_at(op, &event, 1, levels);
     for (size_t i = 2; i <= len; i++)
         if (i == len || path[i] == '/')
-            fire_at(op, i, --levels, path, len, flags);
+            fire_at(op, &event, i, --levels);
     if (flags & FIRE_SUBTREE)
         fire_below(op, path, len);
 }
@@ -209,9 +228,21 @@ int op_watch(struct op *op)
     w = map_put(op->a, &op->st->root[ROOT_WATCHES], by_path, len, 1);
     w->word[0] = op->who.domain | (p->relative ? WATCH_RELATIVE : 0);
     w->word[1] = depth;
+    op->st->nr_depths += depth != 0;
     reply(op);
     send(op, w, p->len, p->s, p->len);
     return 0;
+}
+
+/* Out of the map by path, and out of what is counted. False: it is not there. */
+static bool forget(struct op *op, const char *by_path, size_t len)
+{
+    const struct entry *w = map_find(op->a, op->st->root[ROOT_WATCHES], by_path, len);
+
+    if (w == NULL)
+        return false;
+    op->st->nr_depths -= w->word[1] != 0;
+    return map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, len);
 }
 
 int op_unwatch(struct op *op)
@@ -223,13 +254,13 @@ int op_unwatch(struct op *op)
     if (arg_path(op, true) || (token = arg_string(op)) == NULL || strlen(token) > TOKEN_MAX)
         return -EINVAL;
     len = watch_keys(op, token, by_path, by_conn);
-    if (!map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, len))
+    if (!forget(op, by_path, len))
         return -ENOENT;
     map_remove(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len);
     return 0;
 }
 
-void watch_remove_all(struct op *op, uint32_t conn)
+bool watch_remove_some(struct op *op, uint32_t conn, unsigned int *left)
 {
     char prefix[4], by_path[KEY_ROOM];
     struct entry *e;
@@ -239,10 +270,20 @@ void watch_remove_all(struct op *op, uint32_t conn)
            key_has_prefix(e, prefix, 4)) {
         size_t path_len = strlen(e->key + 4) + 1;
 
+        if ((*left)-- == 0)
+            return false;
         memcpy(by_path, e->key + 4, path_len);
         memcpy(by_path + path_len, prefix, 4);
         memcpy(by_path + path_len + 4, e->key + 4 + path_len, e->key_len - 4 - path_len);
-        map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, e->key_len);
+        forget(op, by_path, e->key_len);
         map_remove(op->a, &op->st->root[ROOT_WATCHERS], e->key, e->key_len);
     }
+    return true;
+}
+
+void watch_remove_all(struct op *op, uint32_t conn)
+{
+    unsigned int all = UINT_MAX;
+
+    watch_remove_some(op, conn, &all);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +126,21 @@ static void test_console(void)
     close(from[1]);
 }
 
+/* Who may connect is not left to the umask of who starts the program. */
+static void test_a_socket_is_its_users(void)
+{
+    char path[80];
+    struct stat st;
+    mode_t before = umask(0);
+    struct plat_stream *listener;
+
+    snprintf(path, sizeof(path), "%s/mine", folder);
+    listener = plat_listen(path);
+    EXPECT(listener != NULL && stat(path, &st) == 0 && (st.st_mode & 0777) == 0700);
+    EXPECT(umask(before) == 0);
+    plat_close(listener);
+}
+
 /* What cannot be written leaves what was there, and nothing besides. */
 static void test_write_fails(void)
 {
@@ -149,6 +165,7 @@ int main(void)
     conformance(folder);
     test_killed();
     test_console();
+    test_a_socket_is_its_users();
     test_write_fails();
     printf("platform, Linux: %s\n", nr_unexpected ? "FAILED" : "ok");
     return nr_unexpected != 0;

@@ -212,11 +212,20 @@ static void audit_nodes(const struct arena *a, const struct state *st, const str
     }
 }
 
+static uint64_t count_depths(const struct arena *a, ref_t watches)
+{
+    const struct entry *e = entry_at(a, watches);
+
+    return e ? (e->word[1] != 0) + count_depths(a, e->left) + count_depths(a, e->right) : 0;
+}
+
 static void audit(void)
 {
     const struct arena *a = &store->a;
     const struct state *st = arena_at(a, arena_root(a));
     char path[PATH_ROOM] = "/";
+
+    MUST(st->nr_depths == count_depths(a, st->root[ROOT_WATCHES]));
 
     MUST(store_check(store));
     for (int r = ROOT_TREE + 1; r < NR_ROOTS; r++)

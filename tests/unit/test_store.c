@@ -1,6 +1,8 @@
 /* The store's requests: what xenstore.txt says of each, and everything malformed. */
 #include <CUnit/Basic.h>
 
+#include <time.h>
+
 #include "store_machine.h"
 
 #define IS(conn, type, text, want) CU_ASSERT_STRING_EQUAL(ask(conn, type, text), want)
@@ -336,6 +338,30 @@ static void test_a_target_lends_its_rights(void)
     stop();
 }
 
+static void test_a_target_that_is_gone_lends_nothing(void)
+{
+    for (int how = 0; how < 2; how++) {
+        start();
+        introduce(6);
+        introduce(8);
+        introduce(9);
+        ask(D0, XS_SET_TARGET, "6|8|");
+        ask(D0, XS_SET_TARGET, "9|6|");
+        CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|1"), "OK");
+        if (how) {
+            CU_ASSERT_EQUAL(store_domain_gone(store, 8), 0);
+        } else {
+            CU_ASSERT_STRING_EQUAL(ask(D0, XS_RELEASE, "8|"), "OK");
+        }
+        introduce(8); /* another, of the same id */
+        ask(8, XS_WRITE, "/local/domain/8/s|secret");
+        CU_ASSERT_STRING_EQUAL(ask(6, XS_READ, "/local/domain/8/s|"), "EACCES");
+        CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|x"), "EACCES");
+        CU_ASSERT_STRING_EQUAL(ask(9, XS_WRITE, "/local/domain/6/s|x"), "OK");
+        stop();
+    }
+}
+
 static void test_what_was_said_of_a_dead_domain_is_void(void)
 {
     start();
@@ -570,6 +596,28 @@ static void test_a_transaction_is_seen_when_it_ends(void)
     stop();
 }
 
+/* A parent of what was made and removed again is told of itself: nothing else is. */
+static void test_a_parent_that_is_left_over_is_told(void)
+{
+    uint32_t tx;
+
+    start();
+    ask(D0, XS_MKDIR, "/a|");
+    ask(D0, XS_WATCH, "/a|t|");
+    events[0] = '\0';
+    tx = begin_tx(D0);
+    ask_in(D0, XS_WRITE, tx, "/a/b/c/d|v");
+    ask_in(D0, XS_RM, tx, "/a/b/c/d|");
+    CU_ASSERT_STRING_EQUAL(end_tx(D0, tx, "T|"), "OK");
+    CU_ASSERT_STRING_EQUAL(events, "10000 /a/b/c t;");
+    events[0] = '\0';
+    tx = begin_tx(D0);
+    ask_in(D0, XS_WRITE, tx, "/a/x/y|v");
+    CU_ASSERT_STRING_EQUAL(end_tx(D0, tx, "T|"), "OK");
+    CU_ASSERT_STRING_EQUAL(events, "10000 /a/x/y t;");
+    stop();
+}
+
 static void test_malformed_transaction_requests(void)
 {
     uint32_t tx;
@@ -651,6 +699,81 @@ static void test_only_what_was_used_conflicts(void)
             CU_ASSERT_STRING_EQUAL(end_tx(D0, tx, "T|"), "ENOENT"); /* it is over, so or so */
             stop();
         }
+}
+
+/* What a transaction is refused it does not remember: neither does it cost memory ... */
+static void test_refused_requests_in_a_transaction_cost_nothing(void)
+{
+    uint32_t tx;
+    size_t used;
+
+    start();
+    introduce(5);
+    tx = begin_tx(5);
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, "/local/domain/x0|v"), "EACCES");
+    used = arena_used(&store->a);
+    for (int i = 0; i < 1000; i++) {
+        char text[100];
+
+        snprintf(text, sizeof(text), "/local/domain/x%d|v", i);
+        CU_ASSERT_STRING_EQUAL(ask_in(5, i % 2 ? XS_WRITE : XS_READ, tx, i % 2 ? text : "/local|"),
+                               "EACCES");
+    }
+    CU_ASSERT_EQUAL(arena_used(&store->a), used);
+    stop();
+}
+
+/* ... nor does it tell, by a conflict, that what it may not read has changed. */
+static void test_conflicts_tell_nothing_of_what_was_refused(void)
+{
+    uint32_t tx;
+
+    start();
+    introduce(5);
+    introduce(7);
+    ask(D0, XS_WRITE, "/local/domain/7/secret|1");
+    tx = begin_tx(5);
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, "/local/domain/7/secret|"), "EACCES");
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, "/local/domain/7/new|"), "EACCES");
+    ask(D0, XS_WRITE, "/local/domain/7/secret|2");
+    ask(7, XS_WRITE, "/local/domain/7/new|2");
+    CU_ASSERT_STRING_EQUAL(end_tx(5, tx, "T|"), "OK");
+    stop();
+}
+
+/* What is not there is noted within the quota and the memory of domains, or that is the answer. */
+static void test_what_is_not_found_is_noted_within_bounds(void)
+{
+    char text[100];
+    uint32_t tx;
+    size_t used;
+
+    start();
+    introduce(5);
+    ask(D0, XS_CONTROL, "quota|set|transaction-nodes|20|");
+    tx = begin_tx(5);
+    for (int i = 0; i < 300; i++) {
+        snprintf(text, sizeof(text), "/local/domain/5/%d|", i);
+        if (i == 18) /* two paths more, and there is room for one */
+            CU_ASSERT_STRING_EQUAL(ask_in(5, XS_RM, tx, "/local/domain/5/p/q|"), "ENOSPC");
+        CU_ASSERT_STRING_EQUAL(ask_in(5, XS_READ, tx, text), i < 19 ? "ENOENT" : "ENOSPC");
+        if (i == 20)
+            used = arena_used(&store->a);
+    }
+    CU_ASSERT_EQUAL(arena_used(&store->a), used);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ask(D0, XS_CONTROL, "quota|5|"),
+                                  "transaction-nodes: 0 of 20, hit 282 times"));
+    end_tx(5, tx, "F|");
+    ask(D0, XS_CONTROL, "quota|set|transaction-nodes|0|");
+    tx = begin_tx(5);
+    for (int i = 0; i < 20000; i++) {
+        snprintf(text, sizeof(text), "/local/domain/5/%040d|", i);
+        if (strcmp(ask_in(5, XS_READ, tx, text), "ENOENT") != 0)
+            break;
+    }
+    CU_ASSERT_STRING_EQUAL(answer, "ENOMEM");
+    CU_ASSERT_TRUE(store->a.nr_free_slabs >= store->a.nr_slabs / KEEP_FROM_DOMAINS - 1);
+    stop();
 }
 
 static void test_removed_and_made_again_in_a_transaction(void)
@@ -908,6 +1031,84 @@ static unsigned int cost_of(uint32_t conn, uint32_t type, const char *text)
     return changes;
 }
 
+/* A path of so many levels below domain 5's home, to be written. */
+static char *deep_path(char *text, int levels)
+{
+    size_t at = (size_t)sprintf(text, "/local/domain/5");
+
+    while (levels--)
+        at += (size_t)sprintf(text + at, "/a");
+    strcpy(text + at, "|v");
+    return text;
+}
+
+/* The nodes that a request would make are counted before the first is made. */
+static void test_a_path_beyond_the_quota_is_not_begun(void)
+{
+    char text[4096];
+    uint32_t tx;
+
+    start();
+    introduce(5);
+    ask(5, XS_WATCH, "/|t|");
+    CU_ASSERT_TRUE(cost_of(5, XS_WRITE, deep_path(text, 1500)) < 100);
+    CU_ASSERT_STRING_EQUAL(answer, "ENOSPC");
+    ask(D0, XS_CONTROL, "quota|set|nodes|10|");
+    IS(5, XS_WRITE, deep_path(text, 10), "ENOSPC");
+    IS(5, XS_WRITE, deep_path(text, 9), "OK");
+    ask(5, XS_RM, "/local/domain/5/a|");
+    tx = begin_tx(5);
+    ask_in(5, XS_WRITE, tx, deep_path(text, 5));
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, deep_path(text, 10)), "ENOSPC");
+    CU_ASSERT_STRING_EQUAL(ask_in(5, XS_WRITE, tx, deep_path(text, 9)), "OK");
+    CU_ASSERT_STRING_EQUAL(end_tx(5, tx, "T|"), "OK");
+    stop();
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* What it takes to make 900 levels, at best. */
+static double deep_seconds(void)
+{
+    char text[4096];
+    double best = 1e9;
+
+    for (int i = 0; i < 5; i++) {
+        double before = cpu_seconds(), took;
+
+        IS(5, XS_WRITE, deep_path(text, 900), "OK");
+        took = cpu_seconds() - before;
+        best = took < best ? took : best;
+        ask(5, XS_RM, "/local/domain/5/a|");
+    }
+    return best;
+}
+
+/* Of the nodes on the way to a new one only watches with a depth hear. */
+static void test_watches_without_depth_make_deep_paths_no_dearer(void)
+{
+    double without;
+    char text[100];
+
+    start();
+    introduce(5);
+    introduce(6);
+    without = deep_seconds();
+    ask(D0, XS_CONTROL, "quota|set|watches|0|6|");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof(text), "/local/domain|%d|", i);
+        IS(6, XS_WATCH, text, "OK");
+    }
+    CU_ASSERT_TRUE(deep_seconds() < 20 * without);
+    stop();
+}
+
 /* A step makes and frees as many objects as trees are high. */
 static void test_costs_grow_with_the_logarithm_of_nodes_and_watches(void)
 {
@@ -961,6 +1162,7 @@ int main(void)
     T(test_owners_set_permissions_but_not_owners);
     T(test_bad_permissions_are_refused);
     T(test_a_target_lends_its_rights);
+    T(test_a_target_that_is_gone_lends_nothing);
     T(test_what_was_said_of_a_dead_domain_is_void);
     T(test_watches_see_what_is_at_and_below);
     T(test_watches_below_what_is_removed_see_themselves);
@@ -971,8 +1173,12 @@ int main(void)
     T(test_special_watches);
     T(test_reset_and_disconnection_forget_watches_and_transactions);
     T(test_a_transaction_is_seen_when_it_ends);
+    T(test_a_parent_that_is_left_over_is_told);
     T(test_malformed_transaction_requests);
     T(test_only_what_was_used_conflicts);
+    T(test_refused_requests_in_a_transaction_cost_nothing);
+    T(test_conflicts_tell_nothing_of_what_was_refused);
+    T(test_what_is_not_found_is_noted_within_bounds);
     T(test_removed_and_made_again_in_a_transaction);
     T(test_domains_come_and_go);
     T(test_malformed_domain_requests);
@@ -981,6 +1187,8 @@ int main(void)
     T(test_who_does_not_read_loses_events_not_answers);
     T(test_control_commands);
     T(test_events_wait_until_their_client_is_gone);
+    T(test_a_path_beyond_the_quota_is_not_begun);
+    T(test_watches_without_depth_make_deep_paths_no_dearer);
     T(test_costs_grow_with_the_logarithm_of_nodes_and_watches);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -218,6 +218,69 @@ static void test_hostile_positions_end_the_connection(void)
     stop();
 }
 
+/* A domain that is dead over and over again does not fill the log. */
+static void test_broken_rules_are_logged_less_and_less_often(void)
+{
+    unsigned int before;
+
+    start();
+    before = log_lines;
+    for (int i = 0; i < 1000; i++) {
+        page.req_prod = page.req_cons + XENSTORE_RING_SIZE + 1;
+        CU_ASSERT_EQUAL(serve(), -EPROTO);
+        page.connection = XENSTORE_RECONNECT;
+        CU_ASSERT_EQUAL(serve(), 0);
+    }
+    CU_ASSERT_EQUAL(log_lines - before, 10);
+    CU_ASSERT_PTR_NOT_NULL(strstr(log_last, "512 times"));
+    stop();
+}
+
+/* A page that is still mapped after RELEASE is nobody's, whatever is in it. */
+static void test_a_released_domain_has_no_ring(void)
+{
+    char bytes[100];
+    bool notify = false;
+
+    start();
+    ask(D0, XS_RELEASE, "1|");
+    CU_ASSERT_EQUAL(store_ring_service(store, 1, &page, &notify), -EPROTO);
+    page.connection = XENSTORE_RECONNECT;
+    CU_ASSERT_EQUAL(store_ring_service(store, 1, &page, &notify), -EPROTO);
+    CU_ASSERT_EQUAL(store_ring_attach(store, 1, &page), -ENOENT);
+    page.req_cons = page.req_prod;
+    put(bytes, message_of(bytes, XS_WRITE, 0, "/taken|x"));
+    CU_ASSERT_EQUAL(store_ring_service(store, 1, &page, &notify), -EPROTO);
+    CU_ASSERT_STRING_EQUAL(ask(D0, XS_READ, "/taken|"), "ENOENT");
+    /* Known again, but not attached yet. */
+    ask(D0, XS_INTRODUCE, "1|5|6|");
+    CU_ASSERT_EQUAL(store_ring_service(store, 1, &page, &notify), -EPROTO);
+    page.connection = XENSTORE_CONNECTED;
+    page.rsp_cons = page.rsp_prod;
+    CU_ASSERT_EQUAL(store_ring_attach(store, 1, &page), 0);
+    page.req_prod = page.req_cons;
+    CU_ASSERT_STRING_EQUAL(over_ring(XS_WRITE, "/taken|x"), "EACCES");
+    stop();
+}
+
+static int forget_owner(struct op *op, void *arg)
+{
+    char key[4];
+
+    map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, 1), 1)->word[0] = 0;
+    return 0;
+}
+
+/* Even if its record named nobody: by a ring nobody is domain 0. */
+static void test_a_record_without_owner_has_no_privilege(void)
+{
+    start();
+    step(store, 0, forget_owner, NULL);
+    CU_ASSERT_STRING_EQUAL(over_ring(XS_WRITE, "/taken|x"), "EACCES");
+    CU_ASSERT_STRING_EQUAL(over_ring(XS_WRITE, "mine|x"), "OK");
+    stop();
+}
+
 static void test_a_reconnection_forgets_half_a_request(void)
 {
     char bytes[200];
@@ -468,6 +531,9 @@ int main(void)
     T(test_events_come_over_the_ring);
     T(test_who_does_not_read_is_not_served);
     T(test_hostile_positions_end_the_connection);
+    T(test_broken_rules_are_logged_less_and_less_often);
+    T(test_a_released_domain_has_no_ring);
+    T(test_a_record_without_owner_has_no_privilege);
     T(test_a_reconnection_forgets_half_a_request);
     T(test_random_pages_break_nothing);
     T(test_killed_anywhere_the_domain_sees_the_same);

@@ -166,7 +166,8 @@ int plat_pair(struct plat_stream *ends[2]);
 struct plat_stream *plat_console(void);
 
 /**
- * A place where others of this system connect: a Unix socket on Linux, else a name in memory.
+ * A place where others of this system connect: a Unix socket on Linux, of which only the same user (and
+ * root) may make use, else a name in memory.
  * @path  a path of up to 100 bytes
  * Returns a stream that is readable when plat_accept() gives one; to be closed. NULL: EADDRINUSE
  * somebody listens there, ENAMETOOLONG, ENOENT no such folder, EACCES, ENOMEM, EMFILE.

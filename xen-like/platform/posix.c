@@ -269,6 +269,17 @@ static bool is_left_over(const struct sockaddr_un *address)
     return nobody;
 }
 
+/* Nobody but the same user may connect, from the first moment on. */
+static int bind_private(int fd, const struct sockaddr_un *address)
+{
+    mode_t before = umask(0077);
+    int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address)), error = errno;
+
+    umask(before);
+    errno = error;
+    return rc;
+}
+
 struct plat_stream *plat_listen(const char *path)
 {
     struct sockaddr_un address;
@@ -277,10 +288,10 @@ struct plat_stream *plat_listen(const char *path)
 
     if (fd < 0)
         return NULL;
-    rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
+    rc = bind_private(fd, &address);
     error = errno;
     if (rc && error == EADDRINUSE && is_left_over(&address) && unlink(path) == 0) {
-        rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
+        rc = bind_private(fd, &address);
         error = errno;
     }
     if (rc == 0 && (rc = listen(fd, 16)) != 0)
