@@ -746,8 +746,12 @@ static void make_sysctl(struct fuzzer *f, struct call *c, uint64_t sub)
     op.cmd = (uint32_t)(chance(f, 4) ? value(f) : below(f, 32));
     if (op.cmd == XEN_SYSCTL_debug_keys)
         op.cmd = 0;
-    for (unsigned int k = 0; k < sizeof(op.u.pad) / 8; k++)
-        ((uint64_t *)op.u.pad)[k] = value(f);
+    for (unsigned int k = 0; k < sizeof(op.u.pad) / 8; k++) {
+        uint64_t word = value(f);
+
+        /* some of them answer into a buffer: not into this kernel itself, which the log once ended */
+        ((uint64_t *)op.u.pad)[k] = word >= HYPERVISOR_VIRT_END ? word & 0xffff : word;
+    }
     SET(c, sysctl, pointer_private(f, memcpy(arena(f, sizeof(op)), &op, sizeof(op)), sizeof(op)));
 }
 
