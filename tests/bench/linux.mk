@@ -63,7 +63,11 @@ $(BENCH_LINUX)/bare.tsv: $(DEBIAN)/vmlinuz $(BENCH_LINUX)/ramdisk.gz $(BENCH_LIN
 	$(Q)$(BENCH_LINUX_RUN) bare $(BENCH_LINUX)/profile.so '' -m $(BENCH_LINUX_MEMORY) -kernel $(DEBIAN)/vmlinuz \
 	    -initrd $(BENCH_LINUX)/ramdisk.gz -append "$(BENCH_LINUX_KERNEL) console=ttyS0"
 
-# A guest of Debian's Xen host (tests/drop-in) with the same work on ours and on Xen.
+# A job of this folder on Debian's Xen host (tests/drop-in): $(call BENCH_HOST,JOB,WHAT TIME IS), beside a target's log.
+BENCH_HOST = DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="$(2) -rtc base=2023-06-10T12:00:00,clock=vm -seed 1" \
+    tests/drop-in/exercise.sh -j tests/bench/linux/$(1) -t 1800 -l $(basename $@).log $< $(DROP_IN)/root.img
+
+# A guest of that host with the same work on ours and on Xen.
 BENCH_GUESTS := $(BUILD)/bench-guests
 .PHONY: bench-guests bench-guests-runs
 #: bench-guests   a Debian guest on Debian's Xen host, ours and Debian's Xen: boot, disk, network, processes
@@ -82,9 +86,7 @@ $(BENCH_GUESTS)/%.iso: $(DROP_IN)/stamp tests/system/mkiso.sh tests/bench/linux.
 	    -o $@ -x $(filter %.gz,$^)
 $(BENCH_GUESTS)/%.tsv: $(BENCH_GUESTS)/%.iso $(BENCH_LINUX)/profile.so tests/bench/linux/guest-job
 	@echo "  RUN     a guest on $*"
-	$(Q)DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="-icount shift=0,sleep=off -rtc base=2023-06-10T12:00:00,clock=vm \
-	    -seed 1 -plugin $(BENCH_LINUX)/profile.so,out=$@.tmp" tests/drop-in/exercise.sh -j tests/bench/linux/guest-job \
-	    -t 1800 -l $(BENCH_GUESTS)/$*.log $< $(DROP_IN)/root.img
+	$(Q)$(call BENCH_HOST,guest-job,-icount shift=0$(comma)sleep=off -plugin $(BENCH_LINUX)/profile.so$(comma)out=$@.tmp)
 	$(Q)mv $@.tmp $@
 
 # The scheduler of both with four guests: what each gets, by the clock of a machine whose time is its instructions.
@@ -99,6 +101,5 @@ bench-sched-runs: $(BENCH_SCHED)/ours.done $(BENCH_SCHED)/xen.done
 $(BENCH_SCHED)/%.done: $(BENCH_GUESTS)/%.iso tests/bench/linux/sched-job
 	@mkdir -p $(@D)
 	@echo "  RUN     four guests on $*"
-	$(Q)DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="$(ICOUNT) -rtc base=2023-06-10T12:00:00,clock=vm -seed 1" \
-	    tests/drop-in/exercise.sh -j tests/bench/linux/sched-job -t 1800 -l $(BENCH_SCHED)/$*.log $< $(DROP_IN)/root.img
+	$(Q)$(call BENCH_HOST,sched-job,$(ICOUNT))
 	$(Q)touch $@

@@ -182,6 +182,7 @@ static void across(unsigned int kind)
     if (second != first + PAGE_SIZE)
         error("the pages are apart");
     for (unsigned int i = 1; i < sizes[kind]; i++) {
+        CHECK_EQ(reg(kind, 0, 0), 0); /* the one before is not written behind the poison */
         poison(first);
         poison(second);
         CHECK_EQ(reg(kind, 0, second - i), 0);

@@ -24,6 +24,8 @@ awk -F '\t' -v OFS='\t' '
     $4 !~ /^guest/ { hv[$1, $3] += $6 }
     END {
         print "workload", "unit", "bare", "ours", "xen", "ratio", "ours_hypervisor", "xen_hypervisor"
+        if (last == 0)
+            exit 1
         for (n = 1; n <= last; n++) {
             if (!(("bare", n) in all) || !(("ours", n) in all) || !(("xen", n) in all))
                 exit 1
@@ -31,7 +33,7 @@ awk -F '\t' -v OFS='\t' '
                 all["ours", n] / units[n], all["xen", n] / units[n], all["ours", n] / all["xen", n],
                 hv["ours", n] / units[n], hv["xen", n] / units[n]
         }
-    }' "$dir/all" >"$tsv"
+    }' "$dir/all" >"$tsv" || { echo "bench-linux: not all workloads were seen in all three runs, see $dir" >&2; exit 1; }
 
 # Reasons as the ABI calls them, the costliest of a workload first.
 awk -F '\t' -v OFS='\t' '
