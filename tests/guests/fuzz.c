@@ -626,6 +626,9 @@ void test_main(void)
         fuzzer_init(v);
     first_free_port = fuzzers[nr_fuzzers - 1].timer_port + 1;
     pool_init();
+    /* a list that begins in shared_info ends with its page: the pages behind it are this kernel's own */
+    if (update_va((char *)shared_info + PAGE_SIZE, 0, UVMF_INVLPG))
+        error("no hole behind shared_info");
     from = now_ns(0);
     for (unsigned int v = 1; v < nr_fuzzers; v++) {
         secondary_context(&ctx, fuzz_secondary, (char *)target_stack(v) - PAGE_SIZE);

@@ -2,7 +2,8 @@
 #include "guest.h"
 
 struct start_info *start_info;
-static char shared_info_page[PAGE_SIZE] __attribute__((aligned(4096)));
+/* and a page behind it that fuzz.c takes away: what runs over there writes into nothing of ours */
+static char shared_info_page[2 * PAGE_SIZE] __attribute__((aligned(4096)));
 struct shared_info *shared_info = (void *)shared_info_page;
 
 bool has_word(const char *line, const char *word)
