@@ -186,7 +186,7 @@ static void alloc_clear_frames(uint64_t pfn, uint64_t end)
             stop++;
         alloc_frames(pfn, stop);
         for (uint64_t i = pfn; i < stop; i++)
-            arch_clear_page(pfn_virt(i));
+            memset(pfn_virt(i), 0, PAGE_SIZE);
     }
 }
 

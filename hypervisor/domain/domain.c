@@ -127,6 +127,7 @@ static struct domain *domain_alloc(domid_t id, uint32_t max_vcpus)
     if (d == NULL)
         return NULL;
     d->domain_id = id;
+    d->page_key = page_key(id);
     d->max_vcpus = max_vcpus;
     atomic_store(&d->shutdown_code, SHUTDOWN_NONE);
     atomic_store(&d->refs, 1);

@@ -18,26 +18,35 @@ static hot_inline void side_put(struct domain *d, const struct side *s, bool wri
     if (s->name == NOTHING)
         return;
     if (IS_REF(s->name)) {
-        grant_use_end(s->granter, (grant_ref_t)s->name, write, false);
-    } else if (write) {
-        page_mark_dirty(d, s->m);
-        page_put_writable(s->m);
+        spin_lock(&s->granter->grant->lock);
+        grant_use_end(s->granter, s->granter->grant, (grant_ref_t)s->name, write, false);
+        spin_unlock(&s->granter->grant->lock);
     } else {
-        page_put(mfn_to_page(s->m));
+        page_use_end(d, s->m, write);
     }
 }
 
+/* next: what s holds is a reference of the same granter, which goes under the same lock. */
 static hot_inline int ref_get(struct domain *d, const struct gnttab_copy_ptr *p, bool write,
-                              struct side *s)
+                              struct side *s, bool next)
 {
-    if (s->granter == NULL || s->granter->domain_id != p->domid) {
+    struct grant_table *t;
+    int rc;
+
+    if (!next && (s->granter == NULL || s->granter->domain_id != p->domid)) {
         if (s->granter)
             domain_put(s->granter);
         s->granter = domain_get_by_id(d, p->domid);
         if (s->granter == NULL)
             return GNTST_bad_domain;
     }
-    return grant_use_begin(s->granter, p->u.ref, d->domain_id, write, false, &s->m);
+    t = s->granter->grant;
+    spin_lock(&t->lock);
+    if (next)
+        grant_use_end(s->granter, t, (grant_ref_t)s->name, write, false);
+    rc = grant_use_begin(s->granter, t, p->u.ref, d->domain_id, write, false, &s->m);
+    spin_unlock(&t->lock);
+    return rc;
 }
 
 static hot_inline int frame_get(struct domain *d, const struct gnttab_copy_ptr *p, bool write,
@@ -46,7 +55,7 @@ static hot_inline int frame_get(struct domain *d, const struct gnttab_copy_ptr *
     if (p->domid != DOMID_SELF) /* only what is one's own is named by its frame number */
         return GNTST_permission_denied;
     s->m = gfn_to_mfn(d, _gfn(p->u.gmfn));
-    if (likely(write ? page_get_writable(d, s->m) : page_get(s->m, d)))
+    if (likely(page_use_begin(d, s->m, write)))
         return GNTST_okay;
     if (!write || !page_get(s->m, d))
         return GNTST_bad_page;
@@ -59,13 +68,16 @@ static hot_inline int side_get(struct domain *d, const struct gnttab_copy_ptr *p
                                bool write, struct side *s)
 {
     uint64_t name = is_ref ? (uint64_t)p->domid << 32 | p->u.ref : ~p->u.gmfn;
+    bool next;
     int rc;
 
     if (s->name == name && name != NOTHING && is_ref == IS_REF(name) &&
         (is_ref || p->domid == DOMID_SELF))
         return GNTST_okay;
-    side_put(d, s, write);
-    rc = is_ref ? ref_get(d, p, write, s) : frame_get(d, p, write, s);
+    next = is_ref && IS_REF(s->name) && s->granter->domain_id == p->domid;
+    if (!next)
+        side_put(d, s, write);
+    rc = is_ref ? ref_get(d, p, write, s, next) : frame_get(d, p, write, s);
     s->name = rc == GNTST_okay ? name : NOTHING;
     return rc;
 }
@@ -87,7 +99,7 @@ static hot_inline int copy_one(struct domain *d, const struct gnttab_copy *op, s
     if (unlikely(rc))
         return rc;
     if (op->len == PAGE_SIZE && (op->source.offset | op->dest.offset) == 0) {
-        arch_copy_page(mfn_to_virt(to->m), mfn_to_virt(from->m));
+        memcpy(mfn_to_virt(to->m), mfn_to_virt(from->m), PAGE_SIZE);
         return GNTST_okay;
     }
     if (op->len > PAGE_SIZE || op->source.offset > PAGE_SIZE - op->len ||

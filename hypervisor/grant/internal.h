@@ -99,29 +99,25 @@ static inline void entry_release(struct grant_entry_v1 *e, const struct active *
 
 /**
  * Begin a use of g's grant ref by the domain user: GNTST_okay with the frame in *out, on which the use
- * holds its references; else why not. Those of mappings are counted, too.
+ * holds its references; else why not. Those of mappings are counted, too. g->grant->lock is held.
  */
-static hot_inline int grant_use_begin(struct domain *g, grant_ref_t ref, domid_t user, bool write,
-                                      bool mapping, mfn_t *out)
+static hot_inline int grant_use_begin(struct domain *g, struct grant_table *t, grant_ref_t ref,
+                                      domid_t user, bool write, bool mapping, mfn_t *out)
 {
-    struct grant_table *t = g->grant;
-    int rc = GNTST_bad_gntref;
+    uint32_t nr = t->nr_frames * (uint32_t)REFS_PER_FRAME, frame;
     struct active *a;
-    uint32_t nr, frame;
+    int rc;
 
-    spin_lock(&t->lock);
-    nr = t->nr_frames * (uint32_t)REFS_PER_FRAME;
     if (unlikely(ref >= nr))
-        goto out;
+        return GNTST_bad_gntref;
     ref = (grant_ref_t)array_index_nospec(ref, nr);
     a = active_of(t, ref);
-    rc = GNTST_bad_domain;
     if (unlikely(READ_ONCE(g->is_dying)))
-        goto out;
+        return GNTST_bad_domain;
     if (likely(!is_in_use(a))) {
         rc = entry_claim(entry_of(t, ref), user, write, &frame);
         if (unlikely(rc))
-            goto out;
+            return rc;
         a->mfn = frame;
         a->user = user;
     } else {
@@ -129,41 +125,28 @@ static hot_inline int grant_use_begin(struct domain *g, grant_ref_t ref, domid_t
              : write && !a->writers ? entry_claim(entry_of(t, ref), user, write, &frame)
                                     : GNTST_okay;
         if (rc)
-            goto out;
+            return rc;
     }
     *out = gfn_to_mfn(g, _gfn(a->mfn));
-    if (likely(write ? page_get_writable(g, *out) : page_get(*out, g))) {
-        ++*(write ? &a->writers : &a->readers);
-        t->nr_mapped += mapping;
-    } else {
+    if (unlikely(!page_use_begin(g, *out, write))) {
         entry_release(entry_of(t, ref), a);
-        rc = GNTST_general_error;
+        return GNTST_general_error;
     }
-out:
-    spin_unlock(&t->lock);
-    return rc;
+    ++*(write ? &a->writers : &a->readers);
+    t->nr_mapped += mapping;
+    return GNTST_okay;
 }
 
-/** Its end: the references go, and then what the entry says. */
-static hot_inline void grant_use_end(struct domain *g, grant_ref_t ref, bool write, bool mapping)
+/** Its end: the references go, and then what the entry says. g->grant->lock is held. */
+static hot_inline void grant_use_end(struct domain *g, struct grant_table *t, grant_ref_t ref,
+                                     bool write, bool mapping)
 {
-    /* copy.c: a side whose name is a reference has its granter */
-    struct grant_table *t = g->grant; /* NOLINT(clang-analyzer-core.NullDereference) */
     struct active *a = active_of(t, ref);
-    mfn_t m;
 
-    spin_lock(&t->lock);
-    m = _mfn(a->mfn);
-    if (write) {
-        page_mark_dirty(g, m);
-        page_put_writable(m);
-    } else {
-        page_put(mfn_to_page(m));
-    }
+    page_use_end(g, _mfn(a->mfn), write);
     --*(write ? &a->writers : &a->readers);
     entry_release(entry_of(t, ref), a);
     t->nr_mapped -= mapping;
-    spin_unlock(&t->lock);
 }
 
 /*
@@ -171,7 +154,7 @@ static hot_inline void grant_use_end(struct domain *g, grant_ref_t ref, bool wri
  *
  * Operations on n structures that were copied in, at most GRANT_BATCH; each gets its status.
  */
-#define GRANT_BATCH 16u
+#define GRANT_BATCH 32u
 typedef void grant_list_fn(struct domain *d, void *ops, unsigned int n);
 grant_list_fn grant_map_list, grant_unmap_list, grant_unmap_and_replace_list, grant_copy_list;
 

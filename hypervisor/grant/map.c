@@ -81,13 +81,13 @@ static int map_one(struct domain *d, struct domain *g, struct gnttab_map_grant_r
     h = handle_find(d);
     if (h == NO_HANDLE)
         return GNTST_no_space;
-    rc = write ? grant_use_begin(g, op->ref, d->domain_id, true, true, &m)
-               : grant_use_begin(g, op->ref, d->domain_id, false, true, &m);
+    rc = write ? grant_use_begin(g, g->grant, op->ref, d->domain_id, true, true, &m)
+               : grant_use_begin(g, g->grant, op->ref, d->domain_id, false, true, &m);
     if (rc)
         return rc;
     if ((op->flags & GNTMAP_host_map) &&
         grant_pte_set(d, op->host_addr, op->flags & GNTMAP_contains_pte, pte_make(mfn_x(m), e))) {
-        grant_use_end(g, op->ref, write, true);
+        grant_use_end(g, g->grant, op->ref, write, true);
         return GNTST_general_error;
     }
     *handle_take(d->grant, h) = (struct mapping){ g, op->ref, (uint16_t)op->flags };
@@ -107,8 +107,10 @@ static unsigned int map_run(struct domain *d, struct gnttab_map_grant_ref *op, u
         return 1;
     }
     spin_lock(&d->mmu_lock);
+    spin_lock(&g->grant->lock);
     for (; i < n && op[i].dom == g->domain_id; i++)
         op[i].status = (int16_t)map_one(d, g, &op[i]);
+    spin_unlock(&g->grant->lock);
     spin_unlock(&d->mmu_lock);
     domain_put(g);
     return i;
@@ -162,7 +164,11 @@ static int unmap_one(struct domain *d, struct unmapping *u, grant_handle_t handl
 
 static void use_over(const struct mapping *m)
 {
-    grant_use_end(m->granter, m->ref, !(m->flags & GNTMAP_readonly), true);
+    struct grant_table *t = m->granter->grant;
+
+    spin_lock(&t->lock);
+    grant_use_end(m->granter, t, m->ref, !(m->flags & GNTMAP_readonly), true);
+    spin_unlock(&t->lock);
 }
 
 /* The entries are gone by locked instructions: a flush that is counted from now on has seen it. */

@@ -39,7 +39,7 @@ static inline void spin_lock(struct spinlock *l)
     ASSERT(!(this_pcpu()->locks_held >> l->level)); /* holds this level, or one to its right */
     ASSERT((LOCKS_WITH_INTERRUPTS >> l->level & 1) || !arch_irq_enabled());
     unsigned int ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
-    while (atomic_load_explicit(&l->owner, memory_order_acquire) != ticket)
+    while (unlikely(atomic_load_explicit(&l->owner, memory_order_acquire) != ticket))
         cpu_relax();
     if (IS_DEBUG_BUILD)
         this_pcpu()->locks_held |= 1u << l->level;

@@ -9,7 +9,7 @@
 #define RUN_MAX 32u /* of a domain's frames that are freed at once: a step of a loop */
 
 uint64_t max_mfn;
-uint64_t frame_group_valid[DIRECTMAP_BYTES >> (PAGE_SHIFT + FRAME_GROUP_SHIFT) >> 6];
+bool frame_group_valid[DIRECTMAP_BYTES >> (PAGE_SHIFT + FRAME_GROUP_SHIFT)];
 
 struct domain *domain_by_id[DOMID_FIRST_RESERVED];
 
@@ -44,8 +44,7 @@ int domain_assign_pages(struct domain *d, mfn_t m, uint64_t n)
 
         page_list_insert(&d->page_list, (uint32_t)mfn_x(m), true);
         atomic_store_explicit(&pg->type_info, 0, memory_order_relaxed);
-        atomic_store_explicit(&pg->count_info, PGC_ALLOCATED | page_key(d->domain_id),
-                              memory_order_release);
+        atomic_store_explicit(&pg->count_info, PGC_ALLOCATED | d->page_key, memory_order_release);
     }
     spin_unlock(&d->page_lock);
     return rc;
@@ -66,7 +65,7 @@ unsigned int domain_populate(struct domain *d, unsigned int order, unsigned int 
         for (uint64_t i = 0; i < 1ULL << got; i++) {
             uint64_t pfn = list[done + (i >> order)];
 
-            arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
+            memset(mfn_to_virt(_mfn(mfn_x(m) + i)), 0, PAGE_SIZE);
             if (pfn != INVALID_M2P_ENTRY)
                 pfn += i & ((1ULL << order) - 1);
             /* not later: once d has the frame it may become another's at any time */
@@ -121,7 +120,7 @@ static void page_leave_locked(struct domain *d, struct page_info *pg, uint64_t x
 static bool steal_locked(struct domain *d, struct page_info *pg)
 {
     uint64_t x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
-    uint64_t only_ours = PGC_ALLOCATED | page_key(d->domain_id);
+    uint64_t only_ours = PGC_ALLOCATED | d->page_key;
 
     do
         if ((x & ~(PGC_CACHE_MASK | PGC_FOREIGN)) != only_ours)

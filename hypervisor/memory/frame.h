@@ -63,9 +63,9 @@ enum page_type { PGT_NONE, PGT_L1, PGT_L2, PGT_L3, PGT_L4, PGT_DESC, PGT_WRITABL
     ((uint64_t)(type) << PGT_TYPE_SHIFT | ((clock) & ((1ULL << PGT_STAMP_BITS) - 1)))
 #define PGT_DONE(x) ((unsigned int)((x) >> PGT_DONE_SHIFT) & 0x3ff)
 
-extern uint64_t max_mfn;             /* frames are 0..max_mfn - 1 */
-extern uint64_t frame_group_valid[]; /* bit per group of frames with a frame table */
-#define FRAME_GROUP_SHIFT 15         /* 32,768 frames, 128 MiB */
+extern uint64_t max_mfn;         /* frames are 0..max_mfn - 1 */
+extern bool frame_group_valid[]; /* per group of frames: it has a frame table */
+#define FRAME_GROUP_SHIFT 15     /* 32,768 frames, 128 MiB */
 
 /** Any number makes an address, as yet unchecked: as an integer, where it may wrap. */
 static inline struct page_info *mfn_to_page(mfn_t m)
@@ -82,7 +82,7 @@ static inline struct page_info *mfn_to_page_checked(mfn_t m)
 {
     uint64_t i = array_index_nospec(mfn_x(m), max_mfn), g = i >> FRAME_GROUP_SHIFT;
 
-    if (unlikely(i != mfn_x(m) || !(frame_group_valid[g / 64] >> (g % 64) & 1)))
+    if (unlikely(i != mfn_x(m) || !frame_group_valid[g]))
         return NULL;
     return &frame_table[i];
 }
@@ -100,10 +100,7 @@ static inline bool mfn_valid(mfn_t m)
 }
 
 /* page_get() for inner loops. page_key(): count_info of id's frames with count 1. */
-static inline uint64_t page_key(domid_t id)
-{
-    return (PGC_RAM | (uint64_t)id << PGC_OWNER_SHIFT) + 1;
-}
+#define page_key(id) ((PGC_RAM | (uint64_t)(id) << PGC_OWNER_SHIFT) + 1)
 static inline bool page_get_owned(struct page_info *pg, uint64_t key)
 {
     uint64_t x = atomic_load_explicit(&pg->count_info, memory_order_relaxed);
@@ -119,14 +116,17 @@ static inline bool page_get_owned(struct page_info *pg, uint64_t key)
 static inline mfn_t gfn_to_mfn(const struct domain *d, gfn_t g) { return _mfn(gfn_x(g)); }
 
 /**
- * Take a general reference if m is RAM that d owns, or that is shared with it. False: not so, or the
- * count is at its limit; nothing changed.
+ * Take a general reference if m is RAM that d owns, or that is shared with it; its entry of the frame
+ * table. NULL, false: not so, or the count is at its limit; nothing changed.
  */
-static inline bool page_get(mfn_t m, const struct domain *d)
+static inline struct page_info *page_get(mfn_t m, const struct domain *d)
 {
-    struct page_info *pg = mfn_to_page_checked(m);
+    uint64_t i = array_index_nospec(mfn_x(m), max_mfn); /* else 0: that frame is nobody's */
+    struct page_info *pg = &frame_table[i];
 
-    return likely(pg != NULL) && page_get_owned(pg, page_key(d->domain_id));
+    return likely(frame_group_valid[i >> FRAME_GROUP_SHIFT] && page_get_owned(pg, d->page_key))
+               ? pg
+               : NULL;
 }
 /** Drop one; the last one frees the frame. Takes L_HEAP. */
 void page_free(struct page_info *pg);

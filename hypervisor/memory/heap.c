@@ -104,7 +104,7 @@ void heap_add_ram(uint64_t start, uint64_t end)
     if (first >= last)
         return;
     for (uint64_t g = first >> FRAME_GROUP_SHIFT; g <= (last - 1) >> FRAME_GROUP_SHIFT; g++)
-        frame_group_valid[g / 64] |= 1ULL << (g % 64);
+        frame_group_valid[g] = true;
     max_mfn = MAX(max_mfn, last);
     nr_total += last - first;
     *t = (struct page_info){ .count_info = PGC_NOBODYS };
@@ -242,7 +242,7 @@ void *xmalloc_pages(size_t bytes)
         return NULL;
     heap_free_frames(_mfn(mfn_x(m) + n), (1ULL << order) - n);
     for (uint64_t i = 0; i < n; i++)
-        arch_clear_page(mfn_to_virt(_mfn(mfn_x(m) + i)));
+        memset(mfn_to_virt(_mfn(mfn_x(m) + i)), 0, PAGE_SIZE);
     return mfn_to_virt(m);
 }
 

@@ -103,6 +103,7 @@ struct domain {
         bool is_privileged : 1; /* ROLE_CONTROL of them */
     };
     uint32_t max_vcpus;
+    uint64_t page_key;            /* memory/frame.h: page_key() */
     struct vcpu *vcpu[MAX_VCPUS]; /* NULL until created; pointers never change afterwards */
     _Atomic uint32_t refs;        /* domain_get()/domain_put() */
     xen_domain_handle_t handle;   /* UUID */

@@ -8,7 +8,8 @@
 #include "paging/internal.h"
 
 /* The stand-ins of foreign_get(). */
-static struct domain io_owner = { .domain_id = DOMID_IO }, xen_owner = { .domain_id = DOMID_XEN };
+static struct domain io_owner = { .domain_id = DOMID_IO, .page_key = page_key(DOMID_IO) },
+                     xen_owner = { .domain_id = DOMID_XEN, .page_key = page_key(DOMID_XEN) };
 
 int foreign_get(domid_t id, struct domain **out)
 {

@@ -109,7 +109,7 @@ static noinline int mmu_update_other(struct domain *d, struct domain *owner, str
     bool of_owner = cmd == MMU_MACHPHYS_UPDATE && foreign_is_real(owner);
     int rc = 0;
 
-    if (!page_get_owned(pg, page_key((of_owner ? owner : d)->domain_id)))
+    if (!page_get_owned(pg, (of_owner ? owner : d)->page_key))
         return -EINVAL;
     if (cmd > MMU_PT_UPDATE_NO_TRANSLATE) {
         rc = -ENOSYS;
@@ -167,7 +167,7 @@ static hot_inline int update_batch(struct domain *d, struct domain *owner, const
                                    uint32_t nr, uint32_t *i, bool foreign)
 {
     const struct mmu_update *req = reqs, *end = req + nr;
-    const uint64_t key = page_key(d->domain_id);
+    const uint64_t key = d->page_key;
     struct target t = { ~0ULL, NULL, NULL };
     int rc = 0;
 
@@ -358,9 +358,9 @@ static int op_fill_page(struct domain *d, mfn_t m, const mfn_t *src)
         return rc;
     if (page_get_writable(d, m)) {
         if (src)
-            arch_copy_page(mfn_to_virt(m), mfn_to_virt(*src));
+            memcpy(mfn_to_virt(m), mfn_to_virt(*src), PAGE_SIZE);
         else
-            arch_clear_page(mfn_to_virt(m));
+            memset(mfn_to_virt(m), 0, PAGE_SIZE);
         page_mark_dirty(d, m);
         page_put_writable(m);
         rc = 0;

@@ -5,7 +5,6 @@
 #pragma once
 #include "paging/paging.h"
 
-#define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
 #define TYPE_DONE(t, done) ((uint64_t)(t) << PGT_TYPE_SHIFT | (uint64_t)(done) << PGT_DONE_SHIFT)
 #define IS_VALID_AS(x, t) (((x) & (PGT_TYPE_MASK | PGT_VALID)) == TYPE_VALID(t))
 
@@ -36,8 +35,6 @@ int foreign_pte(const struct domain *owner, pte_t *e);
 #define TYPE_READ_ONLY (TYPE_VALID(PGT_NONE) | 1)
 
 /* ---- types.c ---- */
-bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
-void type_put_writable_slow(struct page_info *pg);
 int table_get_slow(struct domain *d, mfn_t m, enum page_type type);
 void table_put_last(struct domain *d, struct page_info *pg);
 int tables_drain_slow(struct domain *d, bool locked);
@@ -78,35 +75,10 @@ int paging_unpin(struct domain *d, mfn_t m);
 
 /* ---- inline ---- */
 
-/* One more type reference, if there is one already. */
-static inline bool type_more_writable(struct page_info *pg)
-{
-    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-
-    do {
-        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >= PGC_COUNT_MAX - 1)) /* or too many */
-            return false;
-    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
-    return true;
-}
-
 /* A type reference on a frame on which the caller holds a general one. */
 static inline bool type_get_writable(struct domain *owner, struct page_info *pg)
 {
     return likely(type_more_writable(pg)) || type_get_writable_slow(owner, pg);
-}
-
-/* The entry that gave the right to write is gone by now, by a locked instruction: see pte_store(). */
-static inline void type_put_writable(struct page_info *pg)
-{
-    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
-
-    do {
-        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 2) >= PGC_COUNT_MAX)) { /* the last one */
-            type_put_writable_slow(pg);
-            return;
-        }
-    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x - 1)));
 }
 
 /** A type reference on d's table or descriptor frame; d->mmu_lock is held. */
@@ -149,7 +121,7 @@ static inline int tables_drain(struct domain *d)
  */
 static inline uint64_t owner_key(const struct domain *d, const struct domain *owner)
 {
-    return page_key(owner == d ? d->domain_id : DOMID_IO);
+    return owner == d ? d->page_key : page_key(DOMID_IO);
 }
 
 /* References for a present entry that is mapped write-back and not bad; key is owner_key(). */
@@ -181,10 +153,10 @@ static hot_inline int l1e_get(struct domain *d, struct domain *owner, uint64_t k
  */
 static hot_inline void l1e_put(pte_t e)
 {
-    uint64_t m = pte_mfn(e), g = m >> FRAME_GROUP_SHIFT;
+    uint64_t m = pte_mfn(e);
     struct page_info *pg = mfn_to_page(_mfn(m));
 
-    if (unlikely(m >= max_mfn || !(frame_group_valid[g / 64] >> (g % 64) & 1) ||
+    if (unlikely(m >= max_mfn || !frame_group_valid[m >> FRAME_GROUP_SHIFT] ||
                  !(atomic_load_explicit(&pg->count_info, memory_order_relaxed) & PGC_RAM)))
         return; /* MMIO, which has no references */
     if (e & PTE_RW)

@@ -6,7 +6,59 @@
 #include "memory/frame.h"
 #include "memory/guest_copy.h"
 
-/** A writable reference on d's frame for ring 0 to write into; false: it is a table or not d's. */
+#define TYPE_VALID(t) ((uint64_t)(t) << PGT_TYPE_SHIFT | PGT_VALID)
+/* Not in use as writable yet, and the last such use: for these two alone. */
+bool type_get_writable_slow(struct domain *owner, struct page_info *pg);
+void type_put_writable_slow(struct page_info *pg);
+
+/* One more type reference, if there is one already. */
+static inline bool type_more_writable(struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    do {
+        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 1) >= PGC_COUNT_MAX - 1)) /* or too many */
+            return false;
+    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x + 1)));
+    return true;
+}
+
+/* The entry that gave the right to write is gone by now, by a locked instruction: see pte_store(). */
+static inline void type_put_writable(struct page_info *pg)
+{
+    uint64_t x = atomic_load_explicit(&pg->type_info, memory_order_relaxed);
+
+    do {
+        if (unlikely(x - (TYPE_VALID(PGT_WRITABLE) + 2) >= PGC_COUNT_MAX)) { /* the last one */
+            type_put_writable_slow(pg);
+            return;
+        }
+    } while (unlikely(!atomic_compare_exchange_weak(&pg->type_info, &x, x - 1)));
+}
+
+/**
+ * A reference on d's frame for ring 0 to read it or to write into it, and its end; false: not d's, or to
+ * be written and a table.
+ */
+static hot_inline bool page_use_begin(struct domain *d, mfn_t m, bool write)
+{
+    struct page_info *pg = page_get(m, d);
+
+    if (unlikely(pg && write && !type_more_writable(pg) && !type_get_writable_slow(d, pg))) {
+        page_put(pg);
+        return false;
+    }
+    return pg != NULL;
+}
+static hot_inline void page_use_end(struct domain *d, mfn_t m, bool write)
+{
+    if (write) {
+        page_mark_dirty(d, m);
+        type_put_writable(mfn_to_page(m));
+    }
+    page_put(mfn_to_page(m));
+}
+/** The same for writing, where it need not be inline; whoever has written marks it. */
 bool page_get_writable(struct domain *d, mfn_t m);
 void page_put_writable(mfn_t m);
 

@@ -194,23 +194,7 @@ noinline int tables_drain_slow(struct domain *d, bool locked)
 
 /* ---- for other folders ---- */
 
-static noinline bool writable_or_put(struct domain *d, struct page_info *pg)
-{
-    bool ok = type_get_writable_slow(d, pg);
-
-    if (!ok)
-        page_put(pg);
-    return ok;
-}
-
-bool page_get_writable(struct domain *d, mfn_t m)
-{
-    struct page_info *pg = mfn_to_page_checked(m);
-
-    return likely(pg && page_get_owned(pg, page_key(d->domain_id))) &&
-           (likely(type_more_writable(pg)) || writable_or_put(d, pg));
-}
-
+bool page_get_writable(struct domain *d, mfn_t m) { return page_use_begin(d, m, true); }
 void page_put_writable(mfn_t m)
 {
     type_put_writable(mfn_to_page(m));

@@ -65,7 +65,7 @@ noinline int l1e_get_slow(struct domain *d, struct domain *owner, pte_t e)
         return owner != d && owner->domain_id != DOMID_IO ? -EPERM : mmio_check(d, e);
     if ((e & PTE_CACHE) && !may_map_uncached(d))
         return -EINVAL;
-    if (!page_get_owned(pg, page_key(owner->domain_id)))
+    if (!page_get_owned(pg, owner->page_key))
         return -EBUSY;
     if ((e & PTE_CACHE) && (atomic_load(&pg->count_info) & PGC_HV))
         rc = -EACCES;
@@ -138,7 +138,7 @@ static noinline int l1e_get_fixed(struct domain *d, pte_t *p)
 
     if (!(e & PTE_P))
         return l1tf_safe(e) ? 0 : -EINVAL;
-    rc = l1e_get(d, d, page_key(d->domain_id), fixed);
+    rc = l1e_get(d, d, d->page_key, fixed);
     if (rc == L1E_READ_ONLY)
         fixed &= ~PTE_RW;
     else if (rc)
@@ -150,7 +150,7 @@ static noinline int l1e_get_fixed(struct domain *d, pte_t *p)
 
 static noinline int l1_get_entries(struct domain *d, pte_t *t, unsigned int *done)
 {
-    const uint64_t key = page_key(d->domain_id);
+    const uint64_t key = d->page_key;
 
     for (unsigned int i = *done & ~(SKIP - 1); i < PTES_PER_TABLE; i += SKIP) {
         if (none_has(t + i, matters()))

@@ -134,7 +134,7 @@ int paging_emulated_write(struct vcpu *v, const struct page_info *pg, pte_t *p, 
                           pte_t *expect)
 {
     struct domain *d = v->domain;
-    uint64_t key = page_key(d->domain_id);
+    uint64_t key = d->page_key;
     int rc = -EAGAIN; /* if it is no table of the domain's any more */
 
     spin_lock(&d->mmu_lock);

@@ -10,7 +10,7 @@
 /** Where frame m is seen by ring 0 (the direct map). Any RAM frame. */
 static inline void *mfn_to_virt(mfn_t m)
 {
-    return (void *)(DIRECTMAP_BASE + (mfn_x(m) << PAGE_SHIFT));
+    return __builtin_assume_aligned((void *)(DIRECTMAP_BASE + (mfn_x(m) << PAGE_SHIFT)), PAGE_SIZE);
 }
 static inline void *maddr_to_virt(uint64_t maddr) { return (void *)(DIRECTMAP_BASE + maddr); }
 static inline uint64_t virt_to_maddr(const void *p)
@@ -27,9 +27,6 @@ static inline mfn_t virt_to_mfn(const void *p) { return _mfn(virt_to_maddr(p) >>
 size_t arch_copy_from_guest(void *dst, uint64_t va, size_t len);
 size_t arch_copy_to_guest(uint64_t va, const void *src, size_t len);
 
-/** Zero one frame. */
-void arch_clear_page(void *page);
-void arch_copy_page(void *dst, const void *src);
 /** Write back and invalidate all lines of len bytes at p (rule 12). */
 void arch_cache_flush(const void *p, size_t len);
 /** All caches of the CPUs in this mask. */

@@ -58,10 +58,6 @@ fault:
 
 void arch_set_tsc_aux(uint64_t value) { wrmsr(MSR_TSC_AUX, value); }
 
-#define ALIGNED(page) __builtin_assume_aligned(page, PAGE_SIZE)
-void arch_clear_page(void *page) { memset(ALIGNED(page), 0, PAGE_SIZE); }
-void arch_copy_page(void *dst, const void *src) { memcpy(ALIGNED(dst), ALIGNED(src), PAGE_SIZE); }
-
 void arch_cache_flush(const void *p, size_t len)
 {
     for (uint64_t a = (uint64_t)(uintptr_t)p & ~63ULL; a < (uint64_t)(uintptr_t)p + len; a += 64)

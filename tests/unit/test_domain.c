@@ -560,7 +560,7 @@ static void test_a_dead_domain_stays_while_others_hold_its_frames(void)
     setup();
     d = guest;
     CU_ASSERT_EQUAL(domain_alloc_pages(d, 0, 0, &m), 0);
-    CU_ASSERT(page_get(m, d)); /* dom0 maps it */
+    CU_ASSERT(page_get(m, d) != NULL); /* dom0 maps it */
     CU_ASSERT_EQUAL(domain_kill(d), 0);
     CU_ASSERT_EQUAL(domain_kill(d), 0);
     CU_ASSERT_PTR_EQUAL(domain_get_by_id(dom0, 5), d);

@@ -134,22 +134,22 @@ static void test_references_check_owner_and_count(void)
     m = domain_page();
     pg = mfn_to_page(m);
     hv = heap_alloc(0, 0);
-    CU_ASSERT_TRUE(page_get(m, d));
-    CU_ASSERT_TRUE(page_get(m, d));
-    CU_ASSERT_FALSE(page_get(m, other));
-    CU_ASSERT_FALSE(page_get(hv, d));
-    CU_ASSERT_FALSE(page_get(_mfn(NR_FRAMES), d));
-    CU_ASSERT_FALSE(page_get(INVALID_MFN, d));
+    CU_ASSERT_PTR_NOT_NULL(page_get(m, d));
+    CU_ASSERT_PTR_NOT_NULL(page_get(m, d));
+    CU_ASSERT_PTR_NULL(page_get(m, other));
+    CU_ASSERT_PTR_NULL(page_get(hv, d));
+    CU_ASSERT_PTR_NULL(page_get(_mfn(NR_FRAMES), d));
+    CU_ASSERT_PTR_NULL(page_get(INVALID_MFN, d));
     CU_ASSERT_EQUAL(PGC_COUNT(pg->count_info), 3);
     pg->count_info += PGC_COUNT_MAX - 3;
-    CU_ASSERT_TRUE(page_get(m, d));
-    CU_ASSERT_FALSE(page_get(m, d)); /* full */
+    CU_ASSERT_PTR_NOT_NULL(page_get(m, d));
+    CU_ASSERT_PTR_NULL(page_get(m, d)); /* full */
     pg->count_info -= PGC_COUNT_MAX + 1 - 3;
     page_put(pg);
     page_put(pg);
     CU_ASSERT_TRUE(page_put_allocated(pg));
     CU_ASSERT_EQUAL(d->nr_pages, 0);
-    CU_ASSERT_FALSE(page_get(m, d)); /* free */
+    CU_ASSERT_PTR_NULL(page_get(m, d)); /* free */
     heap_free(hv, 0);
     fake_domain_free(other);
     teardown();
@@ -162,7 +162,7 @@ static void test_a_frame_in_use_outlives_its_allocation(void)
     setup();
     m = domain_page();
     domain_page();
-    CU_ASSERT_TRUE(page_get(m, d));
+    CU_ASSERT_PTR_NOT_NULL(page_get(m, d));
     CU_ASSERT_TRUE(page_put_allocated(mfn_to_page(m)));
     CU_ASSERT_FALSE(page_put_allocated(mfn_to_page(m)));
     CU_ASSERT_EQUAL(d->nr_pages, 2);
@@ -307,7 +307,7 @@ static void test_steal_and_assign(void)
     m = domain_page();
     memset(mfn_to_virt(m), 7, PAGE_SIZE);
     m2p_set(m, 99);
-    CU_ASSERT_TRUE(page_get(m, d));
+    CU_ASSERT_PTR_NOT_NULL(page_get(m, d));
     CU_ASSERT_FALSE(domain_steal_page(d, m)); /* somebody uses it */
     CU_ASSERT_FALSE(domain_steal_page(d, _mfn(NR_FRAMES)));
     CU_ASSERT_FALSE(domain_steal_page(d, INVALID_MFN));
@@ -316,7 +316,7 @@ static void test_steal_and_assign(void)
     CU_ASSERT_TRUE(domain_steal_page(d, m));
     CU_ASSERT_FALSE(domain_steal_page(d, m));
     CU_ASSERT_EQUAL(d->nr_pages, 0);
-    CU_ASSERT_FALSE(page_get(m, d));
+    CU_ASSERT_PTR_NULL(page_get(m, d));
     fake_tlb_flushes = 0;
     CU_ASSERT_EQUAL(domain_assign_page(d, m), 0);
     CU_ASSERT_EQUAL(fake_tlb_flushes, 1); /* it may still be in somebody's TLB */
@@ -409,13 +409,13 @@ static void test_a_shared_frame_is_mappable_but_not_the_domains(void)
     m = virt_to_mfn(page);
     page_share(m, d->domain_id);
     CU_ASSERT_EQUAL(d->nr_pages, 0);
-    CU_ASSERT_TRUE(page_get(m, d));
+    CU_ASSERT_PTR_NOT_NULL(page_get(m, d));
     CU_ASSERT_FALSE(domain_steal_page(d, m));
     CU_ASSERT_FALSE(page_put_allocated(mfn_to_page(m))); /* as decrease_reservation tries */
     m2p_set(m, 77);                                      /* as the guest may */
     page_share(m, DOMID_INVALID);
     page_put(mfn_to_page(m));
-    CU_ASSERT_FALSE(page_get(m, d));
+    CU_ASSERT_PTR_NULL(page_get(m, d));
     CU_ASSERT_EQUAL(heap_free_pages(), all_free - 1);
     page_put(mfn_to_page(m));
     CU_ASSERT_EQUAL(m2p_get(m), INVALID_M2P_ENTRY);

@@ -377,7 +377,7 @@ static void test_exchange_refusals_change_nothing(void)
     exch()->nr_exchanged = 0;
     CU_ASSERT_EQUAL(call(__HYPERVISOR_memory_op, XENMEM_exchange, va(exch()), 0), -EINVAL);
     /* the fourth frame is in use, and then the same one twice */
-    CU_ASSERT(page_get(_mfn(in_list()[3]), dom));
+    CU_ASSERT(page_get(_mfn(in_list()[3]), dom) != NULL);
     CU_ASSERT_EQUAL(exchange(8, 0, 3, 0), -EINVAL);
     page_put(mfn_to_page(_mfn(in_list()[3])));
     xen_pfn_t keep = in_list()[3];
@@ -571,7 +571,7 @@ static void random_hold(void)
     if (model[i].held)
         page_put(mfn_to_page(_mfn(model[i].mfn)));
     else
-        CU_ASSERT_FATAL(page_get(_mfn(model[i].mfn), dom));
+        CU_ASSERT_FATAL(page_get(_mfn(model[i].mfn), dom) != NULL);
     model[i].held = !model[i].held;
 }
 

@@ -58,7 +58,7 @@ void fake_reset(unsigned int nr_cpus)
 }
 
 WEAK uint64_t max_mfn;
-WEAK uint64_t frame_group_valid[DIRECTMAP_BYTES >> (PAGE_SHIFT + FRAME_GROUP_SHIFT) >> 6];
+WEAK bool frame_group_valid[DIRECTMAP_BYTES >> (PAGE_SHIFT + FRAME_GROUP_SHIFT)];
 
 void fake_ram_create(uint64_t nr_frames)
 {
@@ -71,7 +71,7 @@ void fake_ram_create(uint64_t nr_frames)
     memset(fake_ram, 0, nr_frames * PAGE_SIZE);
     memset(fake_m2p, 0xff, nr_frames * sizeof(uint64_t));
     ram_frames = max_mfn = nr_frames;
-    memset(frame_group_valid, 0xff, sizeof(frame_group_valid));
+    memset(frame_group_valid, true, sizeof(frame_group_valid));
     for (uint64_t i = 0; i < nr_frames; i++)
         fake_frame_table[i].count_info = PGC_RAM | PGC_HV;
 }
@@ -85,6 +85,7 @@ struct domain *fake_domain(domid_t id, unsigned int nr_vcpus)
     struct domain *d = calloc(1, sizeof(*d));
 
     d->domain_id = id;
+    d->page_key = page_key(id);
     if (domain_by_id && id < DOMID_FIRST_RESERVED)
         domain_by_id[id] = d;
     d->max_vcpus = nr_vcpus;
@@ -176,8 +177,6 @@ WEAK unsigned int arch_paddr_bits = 40;
 WEAK _Atomic uint64_t arch_tlb_clock;
 WEAK uint64_t arch_xcr0_mask;
 WEAK struct pcpu *arch_pcpu(uint32_t id) { return &cpus[id]; }
-WEAK void arch_clear_page(void *p) { memset(p, 0, PAGE_SIZE); }
-WEAK void arch_copy_page(void *d, const void *s) { memcpy(d, s, PAGE_SIZE); }
 WEAK void arch_cache_flush(const void *p, size_t len)
 {
     (void)p;
