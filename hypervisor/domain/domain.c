@@ -240,8 +240,8 @@ struct domain *domain_get_from(domid_t id)
     spin_lock(&domain_list_lock);
     d = find_locked(id);
     if (d == NULL)
-        for (d = domain_list; d && d->domain_id < id;)
-            d = d->next;
+        for (struct domain *e = list_last; e && e->domain_id >= id; e = e->prev)
+            d = e; /* most that are asked for and gone were the last */
     if (d)
         domain_get(d);
     spin_unlock(&domain_list_lock);
