@@ -186,7 +186,7 @@ static void alloc_clear_frames(uint64_t pfn, uint64_t end)
             stop++;
         alloc_frames(pfn, stop);
         for (uint64_t i = pfn; i < stop; i++)
-            memset(pfn_virt(i), 0, PAGE_SIZE);
+            (memset)(pfn_virt(i), 0, PAGE_SIZE);
     }
 }
 
@@ -205,7 +205,7 @@ static void alloc_ordinary_frames(uint64_t pfn, uint64_t end)
  */
 static void give_kernel(void)
 {
-    uint64_t given = 0;
+    uint64_t given = 1; /* frame 0 is never anybody's: see page_get() */
 
     for (uint32_t i = 0; i < b.k.nr_segments; i++) {
         const struct elf_segment *s = &b.k.segments[i];
@@ -505,8 +505,8 @@ static bool find_modules(void)
     if (b.boot->ramdisk && module_bytes(b.boot->ramdisk)) {
         b.initrd = b.boot->ramdisk;
         b.nr_initrd = DIV_ROUND_UP(module_bytes(b.initrd), PAGE_SIZE);
-        if (b.initrd->start % PAGE_SIZE) /* GRUB aligns modules */
-            return elf_bad(&b.k, "ramdisk at 0x%lx: not on a page boundary", b.initrd->start);
+        if (b.initrd->start % PAGE_SIZE || b.initrd->start == 0) /* GRUB aligns modules */
+            return elf_bad(&b.k, "ramdisk at 0x%lx: no page boundary, or 0", b.initrd->start);
     }
     return true;
 }

@@ -143,6 +143,7 @@ static hot_inline void grant_use_end(struct domain *g, struct grant_table *t, gr
 {
     struct active *a = active_of(t, ref);
 
+    ASSERT(spin_is_held(&t->lock));
     page_use_end(g, _mfn(a->mfn), write);
     --*(write ? &a->writers : &a->readers);
     entry_release(entry_of(t, ref), a);

@@ -108,7 +108,7 @@ static unsigned int map_run(struct domain *d, struct gnttab_map_grant_ref *op, u
     }
     spin_lock(&d->mmu_lock);
     spin_lock(&g->grant->lock);
-    for (; i < n && op[i].dom == g->domain_id; i++)
+    for (; i < n && op[i].dom == g->domain_id && !(i && spin_has_waiters(&g->grant->lock)); i++)
         op[i].status = (int16_t)map_one(d, g, &op[i]);
     spin_unlock(&g->grant->lock);
     spin_unlock(&d->mmu_lock);

@@ -50,7 +50,7 @@ struct acpi_info acpi_info;
 
 /* What is to be built, and what went wrong last. */
 static struct {
-    bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, efi, framebuffer;
+    bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, initrd_at_0, efi, framebuffer;
     const char *beside;  /* the text of the domain's module, NULL: it is domain 0 */
     bool no_vcpus;       /* vCPUs of domains beside domain 0 cannot be made */
     bool shifted, twice; /* text lies elsewhere in its pages; data are the text's bytes again */
@@ -219,7 +219,10 @@ static void write_kernel(uint64_t where, const char *text)
     strcpy(m->cmdline, text);
 }
 
-static uint64_t initrd_at(void) { return INITRD_AT + (c.initrd_shifted ? 0x80 : 0); }
+static uint64_t initrd_at(void)
+{
+    return c.initrd_at_0 ? 0 : INITRD_AT + (c.initrd_shifted ? 0x80 : 0);
+}
 static uint8_t initrd_byte(uint64_t i) { return (uint8_t)(i * 13 + 5); }
 
 static void write_initrd(void)
@@ -701,6 +704,10 @@ static void test_what_cannot_be_built_is_named(void)
     c.initrd_shifted = true;
     CU_ASSERT_EQUAL(in_child(build), PANICKED);
     CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: ramdisk at 0x3800080"));
+    defaults();
+    c.initrd_at_0 = true; /* where GRUB may put it on UEFI; frame 0 must be nobody's: page_get() */
+    CU_ASSERT_EQUAL(in_child(build), PANICKED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(panic_text, "dom0: ramdisk at 0x0"));
     defaults();
     c.kernel_memsz = MIB(100);
     CU_ASSERT_EQUAL(in_child(build), PANICKED);
