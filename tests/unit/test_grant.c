@@ -68,14 +68,14 @@ void vcpu_timers_init(struct vcpu *v) {}
 void vcpu_timers_kill(struct vcpu *v) {}
 void timer_kill(struct timer *t) {}
 int domain_set_tsc(struct domain *d, const struct xen_domctl_tsc_info *info) { return 0; }
-int evtchn_domain_create(struct domain *d) { return 0; }
-void evtchn_domain_destroy(struct domain *d) {}
-int evtchn_domain_relinquish(struct domain *d) { return 0; }
 void vcpu_pause_set(struct vcpu *v, uint32_t f) { atomic_fetch_or(&v->pause_flags, f); }
 void vcpu_pause_sync(struct vcpu *v, uint32_t f) { vcpu_pause_set(v, f); }
 void vcpu_pause_clear(struct vcpu *v, uint32_t f) { atomic_fetch_and(&v->pause_flags, ~f); }
-mfn_t vcpu_info_release(struct vcpu *v) { return INVALID_MFN; }
 void timer_set(struct timer *t, uint64_t when) {}
+void vcpu_set_poll_timer(struct vcpu *v, uint64_t t) {}
+int pirq_bind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port) { return -EINVAL; }
+void pirq_unbind_locked(struct domain *d, uint32_t pirq, evtchn_port_t port) {}
+void pirq_move_locked(struct domain *d, uint32_t pirq, evtchn_port_t port, uint32_t cpu) {}
 void console_drain(void) {}
 void domain_audit(void) {}
 void arch_print_regs(const struct cpu_user_regs *regs) {}
@@ -102,6 +102,9 @@ static union {
     struct gnttab_query_size size;
     struct gnttab_get_version get_version;
     struct gnttab_set_version set_version;
+    struct evtchn_alloc_unbound alloc;
+    struct evtchn_bind_interdomain bind;
+    struct evtchn_send send;
 } args __attribute__((aligned(4096)));
 static xen_pfn_t frames[GRANT_FRAMES_MAX];
 static struct mmu_update req;
@@ -165,6 +168,7 @@ static int create(domid_t id, uint32_t roles, uint64_t pages, struct domain **ou
 {
     const struct xen_domctl_createdomain config = { .ssidref = SSIDREF_OF(roles),
                                                     .max_vcpus = 1,
+                                                    .max_evtchn_port = 1023,
                                                     .max_grant_frames = limits[0],
                                                     .max_maptrack_frames = limits[1] };
     int rc = domain_create(id, &config, out);
@@ -221,7 +225,18 @@ static void setup(void)
     fake_tlb_flushes = 0;
 }
 
-static unsigned int audit(void) { return paging_audit() + grant_audit() + heap_audit(); }
+static unsigned int audit(void)
+{
+    return paging_audit() + grant_audit() + heap_audit() + evtchn_audit();
+}
+
+static int die_a_little(struct dom *x)
+{
+    fake_cpu(0);
+    fake_current(idle);
+    atomic_fetch_and(&x->d->dirty_cpus, 7);
+    return domain_kill(x->d);
+}
 
 static void die(struct dom *x)
 {
@@ -229,12 +244,8 @@ static void die(struct dom *x)
 
     if (x->d == NULL)
         return;
-    fake_cpu(0);
-    fake_current(idle);
-    for (unsigned int i = 0; i < 10000 && rc == -ERESTART; i++) {
-        atomic_fetch_and(&x->d->dirty_cpus, 7);
-        rc = domain_kill(x->d);
-    }
+    for (unsigned int i = 0; i < 10000 && rc == -ERESTART; i++)
+        rc = die_a_little(x);
     CU_ASSERT_EQUAL(rc, 0);
     CU_ASSERT_EQUAL(audit(), 0);
     x->d = NULL;
@@ -702,6 +713,101 @@ static void test_both_die_the_granter_first_then_the_mapper_first(void)
         die(i & 1 ? g : m);
         teardown();
     }
+}
+
+static evtchn_port_t half_open(const struct dom *x, const struct dom *peer)
+{
+    args.alloc = (struct evtchn_alloc_unbound){ DOMID_SELF, peer->d->domain_id, 0 };
+    play(x);
+    CU_ASSERT_EQUAL(hc_event_channel_op(EVTCHNOP_alloc_unbound, (uintptr_t)&args, 0, 0, 0), 0);
+    return args.alloc.port;
+}
+static evtchn_port_t join(const struct dom *x, const struct dom *peer, evtchn_port_t port)
+{
+    args.bind = (struct evtchn_bind_interdomain){ peer->d->domain_id, port, 0 };
+    play(x);
+    CU_ASSERT_EQUAL(hc_event_channel_op(EVTCHNOP_bind_interdomain, (uintptr_t)&args, 0, 0, 0), 0);
+    return args.bind.local_port;
+}
+static long send(const struct dom *x, evtchn_port_t port)
+{
+    args.send = (struct evtchn_send){ port };
+    play(x);
+    return hc_event_channel_op(EVTCHNOP_send, (uintptr_t)&args, 0, 0, 0);
+}
+
+#define NR_SHARED 4u /* handles 0..3 of each, at VA_OF(0).. */
+
+/* x's grants are mapped by `by` in every way, and by domain 0; ports between them are open and half open. */
+static evtchn_port_t share_all(struct dom *x, struct dom *by)
+{
+    static const uint32_t how[NR_SHARED] = { GNTMAP_host_map, GNTMAP_host_map | GNTMAP_readonly,
+                                             GNTMAP_device_map,
+                                             GNTMAP_host_map | GNTMAP_device_map };
+    evtchn_port_t theirs;
+
+    for (unsigned int i = 0; i < NR_SHARED; i++) {
+        uint64_t p = page(x);
+
+        grant(x, 8 + i, by, p, 0);
+        grant(x, 16 + i, c, p, 0);
+        CU_ASSERT_EQUAL(map(by, x, 8 + i, VA_OF(i), how[i]), 0);
+    }
+    CU_ASSERT_EQUAL(map(c, x, 16, VA_OF(x == g), GNTMAP_host_map), 0);
+    touch(by);
+    half_open(x, by);
+    theirs = join(by, x, half_open(x, by));
+    CU_ASSERT_EQUAL(send(by, theirs), 0);
+    return theirs;
+}
+
+/* `first` dies `steps` steps, then `second` wholly, then the rest. Returns whether there was one. */
+static bool die_in_that_order(struct dom *first, struct dom *second, unsigned int steps)
+{
+    evtchn_port_t port, back;
+    int rc = -ERESTART;
+    bool rest;
+
+    setup();
+    port = share_all(first, second); /* second's end */
+    back = share_all(second, first);
+    fake_preempt_every = 1;
+    for (unsigned int i = 0; i < steps && rc == -ERESTART; i++) {
+        rc = die_a_little(first);
+        CU_ASSERT_EQUAL(audit(), 0);
+    }
+    if (steps) { /* the living one: nothing new, and what it has it can give back */
+        map_arg(0, first, 8, VA_OF(9), GNTMAP_host_map);
+        args.map[0].dom = (domid_t)(first - doms);
+        CU_ASSERT_EQUAL(op(second, GNTTABOP_map_grant_ref, 1), 0);
+        CU_ASSERT_EQUAL(args.map[0].status, GNTST_bad_domain);
+        CU_ASSERT(send(second, port) <= 0); /* closed by then or not */
+        CU_ASSERT_EQUAL(unmap(second, 0, VA, 0), 0);
+        CU_ASSERT_EQUAL(audit(), 0);
+    } else {
+        CU_ASSERT_EQUAL(send(first, back), 0);
+    }
+    rest = rc == -ERESTART;
+    die(second);
+    if (rest)
+        die(first);
+    first->d = NULL;
+    CU_ASSERT_PTR_NOT_NULL(domain_list->next); /* what domain 0 maps holds them */
+    CU_ASSERT_EQUAL(unmap(c, 0, VA_OF(first == g), 0), 0);
+    CU_ASSERT_EQUAL(unmap(c, 1, VA_OF(second == g), 0), 0);
+    teardown();
+    return rest;
+}
+
+static void test_two_that_share_grants_and_ports_die_in_every_order(void)
+{
+    unsigned int orders = 0;
+
+    for (unsigned int i = 0; i < 2; i++)
+        for (unsigned int steps = 0; die_in_that_order(i ? g : m, i ? m : g, steps); steps++)
+            orders++;
+    CU_ASSERT(orders > 12); /* there were steps to go between */
+    printf("%u orders of death\n", orders);
 }
 
 /* Frames of the hypervisor's that a domain may use are granted like others, and outlive it. */
@@ -1248,6 +1354,7 @@ int main(void)
     TEST(the_end_of_a_table_ends_its_entries);
     TEST(the_granter_dies_first);
     TEST(both_die_the_granter_first_then_the_mapper_first);
+    TEST(two_that_share_grants_and_ports_die_in_every_order);
     TEST(the_granter_dies_with_its_shared_info_mapped);
     TEST(a_table_frame_stays_for_who_maps_it);
     TEST(copies_go_where_they_are_granted);
