@@ -355,7 +355,7 @@ static int run_one(int argc, char **argv)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc > 1)
+    if (argc > 1 && getpid() != 1) /* which gets what the kernel did not understand */
         return run_one(argc, argv);
     must(mount("dev", "/dev", "devtmpfs", 0, NULL) == 0 &&
              (mkdir("/dev/shm", 0755) == 0 || errno == EEXIST) &&
