@@ -58,7 +58,7 @@ static void race(unsigned int me)
             page_set_ro(table);
             do /* on Xen a word that is just written into plain memory makes it busy */
                 rc = pin(1, table);
-            while (rc && on_xen() && tries++ < 1000);
+            while (rc && on_xen() && tries++ < 1000000);
             if (rc)
                 failure("pin: %ld", rc);
             ADD(round_nr, 1);
@@ -68,7 +68,7 @@ static void race(unsigned int me)
             /* gone: it can be written, or else a reference was left behind */
             do
                 rc = update_va(table, PTE(table, PTE_FLAGS), UVMF_INVLPG);
-            while (rc && on_xen() && tries++ < 1000);
+            while (rc && on_xen() && tries++ < 1000000);
             if (rc)
                 failure("a type reference is left on the table: %ld", rc);
             for (unsigned int i = 0; i < 512; i++) /* what is plain now may be anything */
