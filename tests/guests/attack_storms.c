@@ -66,6 +66,7 @@ static void ports(void)
 {
     static evtchn_port_t mine[4096];
     struct evtchn_bind_ipi ipi = { .vcpu = 0 };
+    static bool again;
     unsigned int n, first = 0;
     long rc = 0;
 
@@ -79,7 +80,8 @@ static void ports(void)
         while (n)
             CHECK_EQ(port_close(mine[--n]), 0);
     }
-    attack("ports.no-more", rc, -ENOSPC);
+    attack(again ? "ports.again-no-more" : "ports.no-more", rc, -ENOSPC);
+    again = true;
 }
 
 /* ---- vCPUs ---- */
