@@ -224,6 +224,9 @@ int tree_get(struct op *op, unsigned int right, unsigned int accesses, struct en
     int rc;
 
     *node = node_nearest(op->a, *op->tree, p->s, &found);
+    /* First of all: whether there is room for what is noted depends on whether the node is there. */
+    if (!(node_rights(op, *node, &op->who) & right))
+        return -EACCES;
     if (found < p->len) {
         rc = tx_note(op, p->s, found, ACCESS_PERMS);
         accesses = ACCESS_VALUE;
@@ -234,8 +237,6 @@ int tree_get(struct op *op, unsigned int right, unsigned int accesses, struct en
         rc = tx_note(op, p->s, p->len, accesses | (op->who.privileged ? 0 : ACCESS_PERMS));
     if (rc)
         return rc;
-    if (!(node_rights(op, *node, &op->who) & right))
-        return -EACCES;
     return found < p->len ? -ENOENT : 0;
 }
 
@@ -304,12 +305,13 @@ static int tree_create(struct op *op, struct entry **result)
     const struct path *p = &op->s->path;
     size_t at = p->len, n;
     struct entry *node = node_nearest(op->a, *op->tree, p->s, &at);
-    int rc = tx_note(op, p->s, at, ACCESS_PERMS);
+    int rc;
 
-    if (rc)
-        return rc;
     if (!(node_rights(op, node, &op->who) & RIGHT_WRITE))
         return -EACCES;
+    rc = tx_note(op, p->s, at, ACCESS_PERMS);
+    if (rc)
+        return rc;
     if (!may_own(op, count_components(p->s, p->len, at)))
         return -ENOSPC;
     node = node_edit(op->a, op->tree, p->s, at);

@@ -741,6 +741,41 @@ static void test_conflicts_tell_nothing_of_what_was_refused(void)
     stop();
 }
 
+/* Nor is it told by the room that is left for notes: what is there needs one, what is not needs two. */
+static void test_room_tells_nothing_of_what_was_refused(void)
+{
+    static const char *const hidden[] = { "/local/domain/7/secret", "/local/domain/7/none",
+                                          "/local/domain/7/none/of/it" };
+    char text[100];
+    uint32_t tx;
+
+    start();
+    introduce(5);
+    introduce(7);
+    ask(D0, XS_WRITE, "/local/domain/7/secret|1");
+    ask(D0, XS_CONTROL, "quota|set|transaction-nodes|10|");
+    for (int left = 3; left >= 0; left--) {
+        tx = begin_tx(5);
+        for (int i = 0; i < 9 - left; i++) { /* each is one path, but for its parent's */
+            snprintf(text, sizeof(text), "%d|", i);
+            IS_IN(5, XS_READ, tx, text, "ENOENT");
+        }
+        for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+            snprintf(text, sizeof(text), "%s|", hidden[i]);
+            IS_IN(5, XS_READ, tx, text, "EACCES");
+            IS_IN(5, XS_DIRECTORY, tx, text, "EACCES");
+            IS_IN(5, XS_MKDIR, tx, text, "EACCES");
+            IS_IN(5, XS_RM, tx, text, "EACCES");
+            snprintf(text, sizeof(text), "%s|x", hidden[i]);
+            IS_IN(5, XS_WRITE, tx, text, "EACCES");
+            snprintf(text, sizeof(text), "%s|n5|", hidden[i]);
+            IS_IN(5, XS_SET_PERMS, tx, text, "EACCES");
+        }
+        end_tx(5, tx, "F|");
+    }
+    stop();
+}
+
 /* What is not there is noted within the quota and the memory of domains, or that is the answer. */
 static void test_what_is_not_found_is_noted_within_bounds(void)
 {
@@ -1178,6 +1213,7 @@ int main(void)
     T(test_only_what_was_used_conflicts);
     T(test_refused_requests_in_a_transaction_cost_nothing);
     T(test_conflicts_tell_nothing_of_what_was_refused);
+    T(test_room_tells_nothing_of_what_was_refused);
     T(test_what_is_not_found_is_noted_within_bounds);
     T(test_removed_and_made_again_in_a_transaction);
     T(test_domains_come_and_go);
