@@ -21,6 +21,7 @@ enum quota {
     QUOTA_PERMISSIONS,       /* entries of a node's permissions */
     QUOTA_OUTSTANDING,       /* bytes of messages for it that it has not read */
     QUOTA_TRANSACTION_NODES, /* paths that a transaction reads or writes */
+    QUOTA_DEPTH,             /* levels of a path that it makes */
     NR_QUOTAS
 };
 enum { NO_QUOTA = -1 };
@@ -126,6 +127,7 @@ struct store {
     size_t nr_woken, woken_max;
     struct entry *climb[DEPTH_MAX]; /* tree_walk()'s */
     char walk_path[PATH_ROOM];
+    uint64_t watch_work; /* lookups of watches, and events, so far */
     struct path path;
     char out[XENSTORE_PAYLOAD_MAX];
 };
@@ -188,8 +190,8 @@ static inline domid_t conn_domain(uint32_t conn, const struct entry *record)
     return (domid_t)(conn < STORE_CONN_OTHER ? conn : record->word[0]);
 }
 
-/** Queue a message of two pieces. */
-void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
+/** Queue a message of two pieces. Returns false if it is an event and there is no room for it. */
+bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len);
 
 extern const char *const quota_names[NR_QUOTAS];
@@ -256,6 +258,12 @@ enum { FIRE_PARENT = 1, FIRE_SUBTREE = 2 };
 
 /** Send events for a path. */
 void watch_fire(struct op *op, const char *path, size_t len, unsigned int flags);
+
+/**
+ * Send what FIRE_PARENT says for each node that was made on the way to a path.
+ * @there  length of the path of what was there before
+ */
+void watch_fire_parents(struct op *op, const char *path, size_t len, size_t there);
 
 /** Send events for "@introduceDomain" or "@releaseDomain". */
 void watch_fire_special(struct op *op, const char *name, domid_t domain);

@@ -303,7 +303,7 @@ static unsigned int count_components(const char *path, size_t len, size_t at)
 static int tree_create(struct op *op, struct entry **result)
 {
     const struct path *p = &op->s->path;
-    size_t at = p->len, n;
+    size_t at = p->len, there, n;
     struct entry *node = node_nearest(op->a, *op->tree, p->s, &at);
     int rc;
 
@@ -312,9 +312,11 @@ static int tree_create(struct op *op, struct entry **result)
     rc = tx_note(op, p->s, at, ACCESS_PERMS);
     if (rc)
         return rc;
-    if (!may_own(op, count_components(p->s, p->len, at)))
+    if (quota_exceeded(op, QUOTA_DEPTH, count_components(p->s, p->len, 0)) ||
+        !may_own(op, count_components(p->s, p->len, at)))
         return -ENOSPC;
     node = node_edit(op->a, op->tree, p->s, at);
+    there = at;
     if (at == 1)
         at = 0;
     while ((n = next_component(p->s, p->len, &at)) != 0) {
@@ -325,9 +327,9 @@ static int tree_create(struct op *op, struct entry **result)
                     ACCESS_VALUE | ACCESS_PERMS | ACCESS_WROTE | (at < p->len ? ACCESS_PARENT : 0));
         if (rc)
             return rc;
-        if (at < p->len)
-            fire(op, FIRE_PARENT, at);
     }
+    if (op->tx == NULL)
+        watch_fire_parents(op, p->s, p->len, there);
     *result = node;
     return 0;
 }

@@ -14,6 +14,7 @@
 #endif
 enum { D0 = STORE_CONN_OTHER };
 
+static size_t region_bytes = REGION_BYTES; /* of the next machine */
 static uint8_t *region;
 static struct store *store;
 static char events[16384]; /* "CONN path token;" of all that were read, in order */
@@ -126,9 +127,9 @@ static inline const char *end_tx(uint32_t conn, uint32_t tx, const char *how)
 
 static void machine_start(void)
 {
-    region = aligned_alloc(4096, REGION_BYTES);
-    memset(region, 0, REGION_BYTES);
-    store = store_open(region, REGION_BYTES, &hooks);
+    region = aligned_alloc(4096, region_bytes);
+    memset(region, 0, region_bytes);
+    store = store_open(region, region_bytes, &hooks);
     introduce_error = 0;
     events[0] = log_last[0] = '\0';
     log_lines = closed = introduce_calls = release_calls = 0;
