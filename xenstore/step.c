@@ -61,6 +61,8 @@ int step(struct store *s, uint32_t keep, int (*fn)(struct op *op, void *arg), vo
     s->a.keep_slabs = keep;
     op_begin(&op, s);
     rc = fn(&op, arg);
+    if (rc == 0)
+        memory_expire(&op);
     if (rc)
         arena_abort(&s->a);
     else
@@ -118,12 +120,12 @@ static void wake(struct op *op, uint32_t conn)
 static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t bytes)
 {
     uint64_t max = domain ? quota_of(op, domain, QUOTA_OUTSTANDING) : OTHER_OUTSTANDING_MAX;
-    bool memory = domain == 0 || op->a->nr_free_slabs > op->a->nr_slabs / KEEP_FROM_DOMAINS;
+    bool memory = domain == 0 || arena_has_free(op->a, op->a->nr_slabs / KEEP_FROM_DOMAINS);
     char key[4];
 
     key32(key, conn);
     if (memory &&
-        (max == 0 || map_count_prefix(op->a, op->st->root[ROOT_QUEUE], key, 4) + bytes <= max))
+        (max == 0 || map_sum_prefix(op->a, op->st->root[ROOT_QUEUE], key, 4) + bytes <= max))
         return true;
     if (domain)
         quota_hit(op, domain, QUOTA_OUTSTANDING);
@@ -175,6 +177,8 @@ const char *const quota_names[NR_QUOTAS] = {
     [QUOTA_OUTSTANDING] = "outstanding",
     [QUOTA_TRANSACTION_NODES] = "transaction-nodes",
     [QUOTA_DEPTH] = "depth",
+    [QUOTA_MEMORY] = "memory",
+    [QUOTA_MEMORY_SOFT] = "memory-soft",
 };
 
 static const uint32_t quota_defaults[NR_QUOTAS] = {
@@ -186,6 +190,8 @@ static const uint32_t quota_defaults[NR_QUOTAS] = {
     [QUOTA_OUTSTANDING] = 65536,
     [QUOTA_TRANSACTION_NODES] = 1024,
     [QUOTA_DEPTH] = 32,
+    [QUOTA_MEMORY] = 2560 << 10,
+    [QUOTA_MEMORY_SOFT] = 2048 << 10,
 };
 
 uint64_t quota_of(const struct op *op, domid_t domain, enum quota quota)

@@ -331,7 +331,7 @@ int op_watch(struct op *op)
     len = watch_keys(op, token, by_path, by_conn);
     if (map_find(op->a, op->st->root[ROOT_WATCHES], by_path, len))
         return -EEXIST;
-    map_put(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len, 1);
+    map_put(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len, watch_bytes(len));
     if (quota_exceeded(op, QUOTA_WATCHES,
                        map_count_prefix(op->a, op->st->root[ROOT_WATCHERS], by_conn, 4)))
         return -E2BIG;

@@ -1032,6 +1032,13 @@ static void test_control_commands(void)
     IS(D0, XS_CONTROL, "quota|set|nodes|1|x|", "EINVAL");
     IS(D0, XS_CONTROL, "quota|x|", "EINVAL");
     IS(D0, XS_CONTROL, "quota|x", "EINVAL");
+    IS(D0, XS_CONTROL, "quota-soft|", "memory: 2097152");
+    IS(D0, XS_CONTROL, "quota-soft|set|memory|5|", "OK");
+    IS(D0, XS_CONTROL, "quota-soft|", "memory: 5");
+    IS(D0, XS_CONTROL, "quota-soft|set|nodes|5|", "EINVAL");
+    IS(D0, XS_CONTROL, "quota-soft|set|memory|", "EINVAL");
+    IS(D0, XS_CONTROL, "quota-soft|set|memory|5|6|", "EINVAL");
+    IS(D0, XS_CONTROL, "quota-soft|memory|", "EINVAL");
     stop();
 }
 
