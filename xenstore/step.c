@@ -189,7 +189,7 @@ static const uint32_t quota_defaults[NR_QUOTAS] = {
     [QUOTA_PERMISSIONS] = 5,
     [QUOTA_OUTSTANDING] = 65536,
     [QUOTA_TRANSACTION_NODES] = 1024,
-    [QUOTA_DEPTH] = 32,
+    [QUOTA_DEPTH] = 16,
     [QUOTA_MEMORY] = 2560 << 10,
     [QUOTA_MEMORY_SOFT] = 2048 << 10,
 };
