@@ -45,9 +45,18 @@ struct entry *map_above(const struct arena *a, ref_t map, const void *key, size_
 
 uint32_t map_sum(const struct arena *a, ref_t map) { return map ? entry_at(a, map)->sum : 0; }
 
-static uint32_t map_count(const struct arena *a, ref_t map)
+uint32_t map_count(const struct arena *a, ref_t map) { return map ? entry_at(a, map)->count : 0; }
+
+void map_list(const struct arena *a, ref_t map, struct entry **list)
 {
-    return map ? entry_at(a, map)->count : 0;
+    struct entry *e = entry_at(a, map);
+
+    if (e == NULL)
+        return;
+    map_list(a, e->left, list);
+    list += map_count(a, e->left);
+    *list = e;
+    map_list(a, e->right, list + 1);
 }
 
 struct totals {

@@ -51,6 +51,10 @@ struct entry *map_weigh(struct arena *a, ref_t *map, const void *key, size_t len
 /** Returns whether there was one. */
 bool map_remove(struct arena *a, ref_t *map, const void *key, size_t len);
 
+/** How many there are; and all of them, in order, to where there is room for so many. */
+uint32_t map_count(const struct arena *a, ref_t map);
+void map_list(const struct arena *a, ref_t map, struct entry **list);
+
 /** The sum of all weights, and of those of keys below that one. */
 uint32_t map_sum(const struct arena *a, ref_t map);
 uint32_t map_rank(const struct arena *a, ref_t map, const void *key, size_t len);

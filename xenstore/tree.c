@@ -595,7 +595,8 @@ static bool apply_one(struct op *op, const struct tx *tx, const struct entry *ac
         children_changed(op, parent);
         children_changed(op, node);
     } else {
-        owned_remove(op, path, len, node);
+        if (owner_of(op, node) != owner_of(op, from))
+            owned_remove(op, path, len, node);
         replaced(op, node->ref[NODE_VALUE]);
         replaced(op, node->ref[NODE_PERMS]);
         node = node_edit(op->a, op->tree, path, len);
@@ -650,33 +651,42 @@ static void fire_all(struct op *op, struct entry **wrote, size_t nr)
     }
 }
 
-int tx_apply(struct op *op, const struct tx *tx)
+/* The accesses become the list of those that wrote. Returns how many these are. */
+static size_t apply_all(struct op *op, const struct tx *tx, struct entry **accesses, size_t nr)
 {
-    ref_t accesses = tx->accesses;
-    struct entry *e, *whole = NULL, **wrote;
-    size_t nr = 0;
+    const struct entry *whole = NULL;
+    size_t wrote = 0;
 
-    for (e = map_above(op->a, accesses, "", 0, true); e;
-         e = map_above(op->a, accesses, e->key, e->key_len, false))
-        if (!unchanged(op, tx, e))
-            return -EAGAIN;
-    wrote = malloc((map_sum(op->a, accesses) + 1) * sizeof(struct entry *));
-    if (wrote == NULL)
-        return -ENOMEM;
-    /* From here to free() there is a jump out if the arena is full. */
-    op->s->scratch = wrote;
-    for (e = map_above(op->a, accesses, "", 0, true); e;
-         e = map_above(op->a, accesses, e->key, e->key_len, false)) {
+    for (size_t i = 0; i < nr; i++) {
+        struct entry *e = accesses[i];
+
         if (!(e->word[0] & ACCESS_WROTE))
             continue;
         if (!(whole && is_below(e, whole)) && apply_one(op, tx, e))
             whole = e;
-        wrote[nr++] = e;
+        accesses[wrote++] = e;
     }
-    fire_all(op, wrote, nr);
-    free(wrote);
+    return wrote;
+}
+
+int tx_apply(struct op *op, const struct tx *tx)
+{
+    size_t nr = map_count(op->a, tx->accesses);
+    struct entry **accesses = malloc((nr + 1) * sizeof(struct entry *));
+    int rc = 0;
+
+    if (accesses == NULL)
+        return -ENOMEM;
+    /* From here to free() there is a jump out if the arena is full. */
+    op->s->scratch = accesses;
+    map_list(op->a, tx->accesses, accesses);
+    for (size_t i = 0; i < nr && rc == 0; i++)
+        rc = unchanged(op, tx, accesses[i]) ? 0 : -EAGAIN;
+    if (rc == 0)
+        fire_all(op, accesses, apply_all(op, tx, accesses, nr));
+    free(accesses);
     op->s->scratch = NULL;
-    if (quota_exceeded(op, QUOTA_NODES, owned_count(op, op->who.domain)))
+    if (rc == 0 && quota_exceeded(op, QUOTA_NODES, owned_count(op, op->who.domain)))
         return -ENOSPC;
-    return 0;
+    return rc;
 }
