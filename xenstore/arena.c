@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 2 };
+enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 3 };
+enum { FREED_MAX = 4096 };  /* objects, in one step */
 enum { OLD, UNSEEN, SEEN }; /* obj.fresh */
 
 static const uint16_t class_bytes[] = { 32,   48,   64,   80,   96,   112,  128,  160, 192,  224,
@@ -134,6 +135,53 @@ static void slot_free(struct arena *a, struct obj *o)
     probe(a);
 }
 
+/* ---- what is not referred to any more ---- */
+
+/* Drop one reference. */
+static void put(struct arena *a, ref_t ref)
+{
+    struct obj *o = arena_at(a, ref);
+
+    if (--o->refs == 0) {
+        o->refs = a->dead;
+        a->dead = ref;
+    }
+}
+
+/* Free so many at most, the last that died first: so what a step has replaced is gone with it. */
+static void free_dead(struct arena *a, size_t max)
+{
+    while (a->dead && max--) {
+        struct obj *o = arena_at(a, a->dead);
+        ref_t *refs = refs_of(o);
+
+        a->dead = o->refs;
+        for (unsigned int i = 0; i < o->nr_refs; i++)
+            if (refs[i])
+                put(a, refs[i]);
+        slot_free(a, o);
+    }
+}
+
+void arena_settle(struct arena *a) { free_dead(a, SIZE_MAX); }
+
+bool arena_has_free(struct arena *a, uint32_t slabs)
+{
+    while (a->nr_free_slabs <= slabs && a->dead)
+        free_dead(a, FREED_MAX);
+    return a->nr_free_slabs > slabs;
+}
+
+/* A slab with room for one more of that class. Returns 0 if there is none. */
+static uint32_t slab_with_room(struct arena *a, uint8_t class)
+{
+    uint32_t i;
+
+    while ((i = a->partial[class]) == 0 && (i = slab_take(a, class)) == 0 && a->dead)
+        free_dead(a, FREED_MAX);
+    return i;
+}
+
 /* ---- objects of a step ---- */
 
 static bool fresh_room(struct arena *a)
@@ -158,12 +206,11 @@ static bool fresh_room(struct arena *a)
 ref_t arena_alloc(struct arena *a, unsigned int nr_refs, size_t bytes)
 {
     uint8_t class = class_of(bytes);
-    uint32_t i = a->partial[class];
     struct slab *s;
     struct obj *o;
+    uint32_t i;
 
-    if ((a->fail_at && --a->fail_at == 0) || !fresh_room(a) ||
-        (i == 0 && (i = slab_take(a, class)) == 0))
+    if ((a->fail_at && --a->fail_at == 0) || !fresh_room(a) || (i = slab_with_room(a, class)) == 0)
         longjmp(*a->no_memory, 1);
     s = &a->slabs[i];
     if (s->free) {
@@ -180,6 +227,7 @@ ref_t arena_alloc(struct arena *a, unsigned int nr_refs, size_t bytes)
     o->bytes = (uint16_t)bytes;
     o->nr_refs = (uint8_t)nr_refs;
     o->fresh = UNSEEN;
+    a->fresh_bytes += class_bytes[class];
     probe(a);
     return a->fresh[a->nr_fresh++] = (ref_t)((size_t)((uint8_t *)o - a->base) / GRANULE);
 }
@@ -198,32 +246,6 @@ ref_t arena_edit(struct arena *a, ref_t ref)
 }
 
 /* ---- the end of a step ---- */
-
-/* Drop one reference, and whatever is not referred to any more because of that. */
-static void put(struct arena *a, ref_t ref)
-{
-    struct obj *o = arena_at(a, ref);
-    ref_t dead = 0; /* a list by their counts, which nobody needs now */
-
-    if (--o->refs == 0)
-        dead = ref;
-    while (dead) {
-        ref_t *refs;
-
-        o = arena_at(a, dead);
-        dead = o->refs;
-        refs = refs_of(o);
-        for (unsigned int i = 0; i < o->nr_refs; i++) {
-            struct obj *child = arena_at(a, refs[i]);
-
-            if (refs[i] && --child->refs == 0) {
-                child->refs = dead;
-                dead = refs[i];
-            }
-        }
-        slot_free(a, o);
-    }
-}
 
 static void count(struct arena *a, ref_t ref, size_t *depth)
 {
@@ -264,19 +286,29 @@ void arena_commit(struct arena *a, ref_t root)
             o->fresh = OLD;
     }
     a->nr_fresh = 0;
+    a->fresh_bytes = 0;
     if (before)
         put(a, before);
+    free_dead(a, FREED_MAX);
 }
 
 void arena_abort(struct arena *a)
 {
     while (a->nr_fresh)
         slot_free(a, arena_at(a, a->fresh[--a->nr_fresh]));
+    a->fresh_bytes = 0;
 }
 
 ref_t arena_root(const struct arena *a)
 {
     return __atomic_load_n(&super(a)->root, __ATOMIC_ACQUIRE);
+}
+
+size_t arena_bytes_of(size_t bytes) { return class_bytes[class_of(bytes)]; }
+
+size_t arena_bytes(const struct arena *a, ref_t ref)
+{
+    return arena_bytes_of(((struct obj *)arena_at(a, ref))->bytes);
 }
 
 size_t arena_size(const struct arena *a) { return (size_t)(a->nr_slabs - 1) * SLAB_BYTES; }
@@ -376,6 +408,27 @@ static bool walk_all(struct walk *w, bool first_of_all)
                 ok = walk_visit(w, refs_of(o)[i], first_of_all);
     }
     free(w->stack);
+    return ok;
+}
+
+bool arena_bytes_below(const struct arena *a, ref_t ref, size_t *bytes)
+{
+    struct walk w = { .a = a };
+    bool ok = true;
+
+    *bytes = 0;
+    if (ref && ((struct obj *)arena_at(a, ref))->refs == 1)
+        ok = walk_push(&w, ref);
+    while (ok && w.depth) {
+        ref_t at = w.stack[--w.depth];
+        struct obj *o = arena_at(a, at);
+
+        *bytes += arena_bytes(a, at);
+        for (unsigned int i = 0; ok && i < o->nr_refs; i++)
+            if (refs_of(o)[i] && ((struct obj *)arena_at(a, refs_of(o)[i]))->refs == 1)
+                ok = walk_push(&w, refs_of(o)[i]);
+    }
+    free(w.stack);
     return ok;
 }
 

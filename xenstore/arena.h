@@ -9,7 +9,8 @@
  * arena_open(), by a walk from the root.
  *
  * During a step no references are counted: the step's own garbage is found by walking from the new
- * root through new objects only, and old objects that are not reached any more are freed at its end.
+ * root through new objects only, and old objects that are not reached any more are freed at its end, or
+ * soon after it.
  */
 #pragma once
 #include <setjmp.h>
@@ -40,9 +41,11 @@ struct arena {
     uint32_t partial[28];
     ref_t *fresh, *stack; /* nr_fresh of fresh_max; as much room in each */
     size_t nr_fresh, fresh_max;
-    size_t nr_objects;
-    jmp_buf *no_memory;       /* where a step goes that lacks memory */
-    uint32_t keep_slabs;      /* a step may take no more memory when so many are free */
+    size_t fresh_bytes;  /* of all objects that this step has made */
+    ref_t dead;          /* what nothing refers to any more, to be freed: a list by their counts */
+    size_t nr_objects;   /* with the dead ones */
+    jmp_buf *no_memory;  /* where a step goes that lacks memory */
+    uint32_t keep_slabs; /* a step may take no more memory when so many are free */
     void (*probe)(void *arg); /* tests: called wherever the region may have changed */
     void *probe_arg;
     unsigned int fail_at; /* tests: the n-th arena_alloc() from now lacks memory */
@@ -75,15 +78,35 @@ static inline void *arena_at(const struct arena *a, ref_t ref)
     return a->base + (size_t)ref * 16;
 }
 
-/** The state is now what can be reached from there. Never fails. */
+/**
+ * The state is now what can be reached from there. Never fails. Of what cannot any more some thousands of
+ * objects are freed, the rest by later steps, or when memory lacks: no step takes long because of them.
+ */
 void arena_commit(struct arena *a, ref_t root);
+
+/** Free all that is to be freed; or until more than so many slabs are free: returns whether they are. */
+void arena_settle(struct arena *a);
+bool arena_has_free(struct arena *a, uint32_t slabs);
 
 /** The objects made since the last commit are no more. */
 void arena_abort(struct arena *a);
+
+/** What an object takes, and what one of so many bytes would. */
+size_t arena_bytes(const struct arena *a, ref_t ref);
+size_t arena_bytes_of(size_t bytes);
+
+/**
+ * What would be freed if this one reference, of an object of the state, were none: it must be the only one
+ * to be more than 0. Returns false: no memory to find that out.
+ */
+bool arena_bytes_below(const struct arena *a, ref_t ref, size_t *bytes);
 
 /** What is used, and all that there is, in bytes. */
 size_t arena_used(const struct arena *a);
 size_t arena_size(const struct arena *a);
 
-/** Whether the objects in use, but those of this step, are those that the root reaches, counted rightly. */
+/**
+ * Whether the objects in use, but those of this step, are those that the root reaches, counted rightly.
+ * Nothing waits to be freed.
+ */
 bool arena_check(const struct arena *a);

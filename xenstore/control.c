@@ -6,7 +6,7 @@
 static int control_check(struct op *op)
 {
     /* Of the state as it was before this request: a step is not whole yet. */
-    return out_printf(op, "%s", arena_check(op->a) ? "OK" : "the store is inconsistent");
+    return out_printf(op, "%s", store_check(op->s) ? "OK" : "the store is inconsistent");
 }
 
 static int control_log(struct op *op)
@@ -47,7 +47,9 @@ static uint64_t amount(const struct op *op, domid_t domain, enum quota quota)
     case QUOTA_TRANSACTIONS:
         return map_count_prefix(op->a, st->root[ROOT_TX], key, key32(key, domain));
     case QUOTA_OUTSTANDING:
-        return map_count_prefix(op->a, st->root[ROOT_QUEUE], key, key32(key, domain));
+        return map_sum_prefix(op->a, st->root[ROOT_QUEUE], key, key32(key, domain));
+    case QUOTA_MEMORY:
+    case QUOTA_MEMORY_SOFT: return memory_of(op, domain, domain);
     default: return 0;
     }
 }
@@ -82,13 +84,21 @@ static int show_domain(struct op *op, domid_t domain)
     return rc;
 }
 
+static void quota_put(struct op *op, domid_t domain, enum quota quota, uint64_t value)
+{
+    char key[3];
+
+    key16(key, domain);
+    key[2] = (char)quota;
+    map_put(op->a, &op->st->root[ROOT_QUOTAS], key, sizeof(key), 1)->word[0] = value;
+}
+
 /* set NAME VALUE [DOMAIN] */
 static int quota_set(struct op *op)
 {
     const char *name = arg_string(op), *text = arg_string(op);
     domid_t domain = STORE_ALL;
     uint64_t value;
-    char key[3];
     int q = 0;
 
     if (name == NULL || text == NULL || !parse_number(text, UINT32_MAX, &value) ||
@@ -98,9 +108,7 @@ static int quota_set(struct op *op)
         q++;
     if (q == NR_QUOTAS)
         return -EINVAL;
-    key16(key, domain);
-    key[2] = (char)q;
-    map_put(op->a, &op->st->root[ROOT_QUOTAS], key, sizeof(key), 1)->word[0] = value;
+    quota_put(op, domain, q, value);
     return out_printf(op, "OK");
 }
 
@@ -121,6 +129,24 @@ static int control_quota(struct op *op)
     return show_domain(op, (domid_t)domain);
 }
 
+/* As Xen's xenstored names it: "memory" is all that can be set softly. */
+static int control_quota_soft(struct op *op)
+{
+    const char *what, *text;
+    uint64_t value;
+
+    if (op->in_len == 0)
+        return out_printf(op, "memory: %llu",
+                          (unsigned long long)quota_of(op, STORE_ALL, QUOTA_MEMORY_SOFT));
+    what = arg_string(op);
+    if (what == NULL || strcmp(what, "set") != 0 || (what = arg_string(op)) == NULL ||
+        strcmp(what, "memory") != 0 || (text = arg_string(op)) == NULL || op->in_len ||
+        !parse_number(text, UINT32_MAX, &value))
+        return -EINVAL;
+    quota_put(op, STORE_ALL, QUOTA_MEMORY_SOFT, value);
+    return out_printf(op, "OK");
+}
+
 static int control_help(struct op *op);
 
 static const struct command {
@@ -133,6 +159,7 @@ static const struct command {
     { "memreport", "", control_memreport },
     { "print", "<text>", control_print },
     { "quota", "[set <name> <value> [<domid>]|<domid>]", control_quota },
+    { "quota-soft", "[set memory <value>]", control_quota_soft },
 };
 enum { NR_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

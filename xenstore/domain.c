@@ -29,7 +29,7 @@ void conn_reset(struct op *op, uint32_t conn)
 
     key32(key, conn);
     watch_remove_all(op, conn);
-    map_remove_prefix(op->a, &op->st->root[ROOT_TX], key, 4);
+    tx_remove_all(op, conn);
     map_remove_prefix(op->a, &op->st->root[ROOT_QUEUE], key, 4);
 }
 
@@ -97,7 +97,7 @@ static int remove_piece(struct op *op, void *arg)
     char key[4];
 
     key32(key, r->conn);
-    r->all = remove_some(op->a, &op->st->root[ROOT_TX], key, &left) &&
+    r->all = tx_remove_some(op, r->conn, &left) &&
              remove_some(op->a, &op->st->root[ROOT_QUEUE], key, &left) &&
              watch_remove_some(op, r->conn, &left) &&
              (!r->domain || tree_remove_owned_some(op, (domid_t)r->conn, &left));

@@ -21,6 +21,9 @@ enum quota {
     QUOTA_PERMISSIONS,       /* entries of a node's permissions */
     QUOTA_OUTSTANDING,       /* bytes of messages for it that it has not read */
     QUOTA_TRANSACTION_NODES, /* paths that a transaction reads or writes */
+    QUOTA_DEPTH,             /* levels of a path that it makes */
+    QUOTA_MEMORY,            /* bytes that the store keeps for it: memory.c */
+    QUOTA_MEMORY_SOFT,       /* of these, above which there is a line in the log */
     NR_QUOTAS
 };
 enum { NO_QUOTA = -1 };
@@ -30,12 +33,13 @@ enum { KEEP_FROM_DOMAINS = 8 };
 
 /* Keys. Numbers in them are big-endian. Paths are absolute. */
 enum root {
-    ROOT_TREE,     /* no map: the node "/" */
-    ROOT_OWNED,    /* owner (2 bytes; not 0), path: the nodes of others than domain 0 */
+    ROOT_TREE,  /* no map: the node "/" */
+    ROOT_OWNED, /* owner (2 bytes; not 0), path: the nodes of others than domain 0; weight: bytes */
     ROOT_WATCHES,  /* path, 0, connection (4), token: word[0] flags, word[1] depth + 1, or 0 */
-    ROOT_WATCHERS, /* connection (4), path, 0, token: the same watches */
-    ROOT_TX,       /* connection (4), id (4): ref[TX_*], word[TX_*] */
-    ROOT_CONNS,    /* connection (4): word[0] domain, word[1] number of its next message */
+    ROOT_WATCHERS, /* connection (4), path, 0, token: the same watches; weight: bytes of both */
+    ROOT_TX,       /* connection (4), id (4): ref[0] a struct tx */
+    ROOT_AGES, /* struct tx's replaced (8), connection (4), id (4): domains' transactions with a snapshot */
+    ROOT_CONNS, /* connection (4): word[0] domain, word[1] number of its next message */
     ROOT_QUEUE, /* connection (4), number (8): ref[0] a blob, word[0] bytes sent; weight: its length */
     ROOT_DOMAINS, /* domain (2): word[0] DOMAIN_* flags, word[1] target + 1, or 0; ref[0] its ring */
     ROOT_SPECIALS, /* "@...": ref[NODE_PERMS] */
@@ -51,18 +55,29 @@ struct state {
     uint64_t generation; /* the last that was given */
     uint64_t next_tx;
     uint64_t nr_depths; /* of watches that have one */
+    uint64_t replaced;  /* bytes of the tree that were, since there is one */
 };
 
 /* A node: an entry with these. Its weight as a child is the length of its name, plus 1. */
 enum { NODE_CHILDREN, NODE_VALUE, NODE_PERMS };     /* ref[] */
 enum { NODE_GENERATION, NODE_CHILDREN_GENERATION }; /* word[]: of any change; of the list */
-enum { TX_BASE, TX_WORK, TX_ACCESSES };             /* ref[]: two trees, and ... */
-enum { TX_CREATED, TX_SEQUENCE };                   /* word[] */
 enum { CONN_PARTIAL, CONN_RING };                   /* ref[]: what is read of a request; its ring */
 enum { DOMAIN_INTRODUCED = 1, DOMAIN_SHUTDOWN = 2 };
 enum { WATCH_RELATIVE = 1 << 16, WATCH_DOMAIN = 0xffff }; /* flags, with the domain */
 
-/* ... by path, what a transaction did there. word[0] is these, word[1] when it last wrote. */
+struct tx {
+    struct obj o;
+    ref_t base, work; /* its snapshot, and what it has made of that: two trees */
+    ref_t accesses;
+    uint32_t created;  /* nodes */
+    uint64_t sequence; /* of what it wrote */
+    uint64_t replaced; /* the state's when it began */
+    uint64_t bytes;    /* that only it keeps but for its snapshot, at most: see memory.c */
+    bool outdated;     /* it lasted too long: it has no trees any more, and ends with EAGAIN */
+};
+enum { TX_REFS = 3 };
+
+/* Its accesses by path: what it did there. word[0] is these, word[1] when it last wrote. */
 enum {
     ACCESS_VALUE = 1, /* its value (or that it is not there) matters */
     ACCESS_PERMS = 2,
@@ -126,6 +141,7 @@ struct store {
     size_t nr_woken, woken_max;
     struct entry *climb[DEPTH_MAX]; /* tree_walk()'s */
     char walk_path[PATH_ROOM];
+    uint64_t watch_work; /* lookups of watches, and events, so far */
     struct path path;
     char out[XENSTORE_PAYLOAD_MAX];
 };
@@ -142,9 +158,13 @@ struct op {
     size_t in_len;
     size_t out_len; /* of s->out */
     bool replied;
-    struct entry *tx; /* the transaction that it is in; NULL: none */
-    ref_t *tree;      /* what it works on: that one's, or the state's */
-    int hit;          /* a quota that was hit, or NO_QUOTA */
+    struct tx *tx; /* the transaction that it is in; NULL: none */
+    bool outdated; /* it is in one that is: what it changes is not to be done */
+    ref_t *tree;   /* what it works on: the transaction's, or the state's */
+    uint64_t
+        replaced; /* bytes of the state's tree that are not in it any more, but for what was copied */
+    bool denied; /* for the memory of who owns what was changed */
+    int hit;     /* a quota that was hit, or NO_QUOTA */
     domid_t hit_domain;
 };
 
@@ -188,8 +208,8 @@ static inline domid_t conn_domain(uint32_t conn, const struct entry *record)
     return (domid_t)(conn < STORE_CONN_OTHER ? conn : record->word[0]);
 }
 
-/** Queue a message of two pieces. */
-void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
+/** Queue a message of two pieces. Returns false if it is an event and there is no room for it. */
+bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len);
 
 extern const char *const quota_names[NR_QUOTAS];
@@ -246,7 +266,37 @@ bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left);
 int tx_note(struct op *op, const char *path, size_t len, unsigned int accesses);
 
 /** Make the state's tree what the transaction's is where that wrote. Returns 0, -EAGAIN, -ENOSPC. */
-int tx_apply(struct op *op, struct entry *tx);
+int tx_apply(struct op *op, const struct tx *tx);
+
+/* ---- memory.c: transactions as they are kept, and who keeps how much ---- */
+
+struct tx *tx_find(const struct op *op, uint32_t conn, uint32_t id);
+struct tx *tx_edit(struct op *op, uint32_t conn, uint32_t id); /* it is there */
+struct tx *tx_new(struct op *op, uint32_t conn, uint32_t id);
+bool tx_remove(struct op *op, uint32_t conn, uint32_t id);
+void tx_remove_all(struct op *op, uint32_t conn);
+
+/** As many of them as *left says, which is what is left of that then. Returns whether that was all. */
+bool tx_remove_some(struct op *op, uint32_t conn, unsigned int *left);
+
+/** What a node takes, with what ROOT_OWNED has of it. */
+uint16_t node_bytes(const struct arena *a, const struct entry *node, size_t path_len);
+uint16_t watch_bytes(size_t key_len);
+
+/** What is kept for a domain, and its connection, at this moment of a step. */
+uint64_t memory_of(const struct op *op, domid_t domain, uint32_t conn);
+
+/** The step has changed what that owner has, who need not be who acts. It may be op->denied. */
+void memory_changed(struct op *op, domid_t owner);
+
+/** At the end of a request's work: may it be? Returns 0, -ENOSPC: it takes more memory than it may. */
+int memory_check(struct op *op);
+
+/** At the end of a step: the transactions that keep what may not be kept any more are outdated. */
+void memory_expire(struct op *op);
+
+/** Whether what is counted is what there is, in the state as it was before this step. */
+bool memory_audit(const struct arena *a);
 
 /* ---- watch.c ---- */
 
@@ -256,6 +306,12 @@ enum { FIRE_PARENT = 1, FIRE_SUBTREE = 2 };
 
 /** Send events for a path. */
 void watch_fire(struct op *op, const char *path, size_t len, unsigned int flags);
+
+/**
+ * Send what FIRE_PARENT says for each node that was made on the way to a path.
+ * @there  length of the path of what was there before
+ */
+void watch_fire_parents(struct op *op, const char *path, size_t len, size_t there);
 
 /** Send events for "@introduceDomain" or "@releaseDomain". */
 void watch_fire_special(struct op *op, const char *name, domid_t domain);

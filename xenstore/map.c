@@ -45,20 +45,46 @@ struct entry *map_above(const struct arena *a, ref_t map, const void *key, size_
 
 uint32_t map_sum(const struct arena *a, ref_t map) { return map ? entry_at(a, map)->sum : 0; }
 
-uint32_t map_rank(const struct arena *a, ref_t map, const void *key, size_t len)
+uint32_t map_count(const struct arena *a, ref_t map) { return map ? entry_at(a, map)->count : 0; }
+
+void map_list(const struct arena *a, ref_t map, struct entry **list)
 {
     struct entry *e = entry_at(a, map);
-    uint32_t rank = 0;
+
+    if (e == NULL)
+        return;
+    map_list(a, e->left, list);
+    list += map_count(a, e->left);
+    *list = e;
+    map_list(a, e->right, list + 1);
+}
+
+struct totals {
+    uint32_t sum, count;
+};
+
+/* Of all keys below that one, or (@prefix) below it or beginning with it. */
+static struct totals below(const struct arena *a, ref_t map, const void *key, size_t len,
+                           bool prefix)
+{
+    struct entry *e = entry_at(a, map);
+    struct totals t = { 0, 0 };
 
     while (e) {
-        if (compare(key, len, e) <= 0) {
-            e = entry_at(a, e->left);
-        } else {
-            rank += map_sum(a, e->left) + e->weight;
+        if (compare(key, len, e) > 0 || (prefix && key_has_prefix(e, key, len))) {
+            t.sum += map_sum(a, e->left) + e->weight;
+            t.count += map_count(a, e->left) + 1;
             e = entry_at(a, e->right);
+        } else {
+            e = entry_at(a, e->left);
         }
     }
-    return rank;
+    return t;
+}
+
+uint32_t map_rank(const struct arena *a, ref_t map, const void *key, size_t len)
+{
+    return below(a, map, key, len, false).sum;
 }
 
 struct entry *map_at(const struct arena *a, ref_t map, uint32_t at, uint32_t *inside)
@@ -100,6 +126,7 @@ static void refresh(const struct arena *a, struct entry *e)
 
     e->height = (uint8_t)((l > r ? l : r) + 1);
     e->sum = map_sum(a, e->left) + map_sum(a, e->right) + e->weight;
+    e->count = map_count(a, e->left) + map_count(a, e->right) + 1;
 }
 
 static void rotate_left(struct arena *a, ref_t *r)
@@ -147,7 +174,8 @@ static void balance(struct arena *a, ref_t *r)
     }
 }
 
-static struct entry *put(struct arena *a, ref_t *r, const void *key, size_t len, uint16_t weight)
+static struct entry *put(struct arena *a, ref_t *r, const void *key, size_t len, uint16_t weight,
+                         bool weigh)
 {
     struct entry *e, *found;
     int order;
@@ -163,16 +191,24 @@ static struct entry *put(struct arena *a, ref_t *r, const void *key, size_t len,
     }
     e = own(a, r);
     order = compare(key, len, e);
-    if (order == 0)
+    if (order == 0) {
+        e->weight = weigh ? weight : e->weight;
+        refresh(a, e);
         return e;
-    found = put(a, order < 0 ? &e->left : &e->right, key, len, weight);
+    }
+    found = put(a, order < 0 ? &e->left : &e->right, key, len, weight, weigh);
     balance(a, r);
     return found;
 }
 
 struct entry *map_put(struct arena *a, ref_t *map, const void *key, size_t len, uint16_t weight)
 {
-    return put(a, map, key, len, weight);
+    return put(a, map, key, len, weight, false);
+}
+
+struct entry *map_weigh(struct arena *a, ref_t *map, const void *key, size_t len, uint16_t weight)
+{
+    return put(a, map, key, len, weight, true);
 }
 
 /* Take the first entry out of *r; it is this step's. */
@@ -230,19 +266,12 @@ bool key_has_prefix(const struct entry *e, const void *prefix, size_t len)
 
 uint32_t map_count_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len)
 {
-    struct entry *e = entry_at(a, map), *next;
-    uint32_t below = map_rank(a, map, prefix, len), rank = 0;
+    return below(a, map, prefix, len, true).count - below(a, map, prefix, len, false).count;
+}
 
-    while (e) { /* what is below the prefix or has it */
-        if (key_has_prefix(e, prefix, len) || compare(prefix, len, e) > 0) {
-            rank += map_sum(a, e->left) + e->weight;
-            next = entry_at(a, e->right);
-        } else {
-            next = entry_at(a, e->left);
-        }
-        e = next;
-    }
-    return rank - below;
+uint32_t map_sum_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len)
+{
+    return below(a, map, prefix, len, true).sum - below(a, map, prefix, len, false).sum;
 }
 
 void map_remove_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len)

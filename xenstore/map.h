@@ -18,6 +18,7 @@ struct entry {
     ref_t ref[3];
     uint32_t sum; /* of the weights of this entry and those below it */
     uint64_t word[2];
+    uint32_t count; /* of this entry and those below it */
     uint16_t key_len, weight;
     uint8_t height;
     char key[];
@@ -44,8 +45,15 @@ struct entry *map_above(const struct arena *a, ref_t map, const void *key, size_
  */
 struct entry *map_put(struct arena *a, ref_t *map, const void *key, size_t len, uint16_t weight);
 
+/** The same; it has that weight then, whether it is new or not. */
+struct entry *map_weigh(struct arena *a, ref_t *map, const void *key, size_t len, uint16_t weight);
+
 /** Returns whether there was one. */
 bool map_remove(struct arena *a, ref_t *map, const void *key, size_t len);
+
+/** How many there are; and all of them, in order, to where there is room for so many. */
+uint32_t map_count(const struct arena *a, ref_t map);
+void map_list(const struct arena *a, ref_t map, struct entry **list);
 
 /** The sum of all weights, and of those of keys below that one. */
 uint32_t map_sum(const struct arena *a, ref_t map);
@@ -61,4 +69,5 @@ struct entry *map_at(const struct arena *a, ref_t map, uint32_t at, uint32_t *in
 /* Prefixes: all keys that begin with these bytes. */
 bool key_has_prefix(const struct entry *e, const void *prefix, size_t len);
 uint32_t map_count_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len);
+uint32_t map_sum_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len);
 void map_remove_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len);

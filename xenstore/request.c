@@ -311,28 +311,21 @@ static int op_set_perms(struct op *op)
 
 /* ---- transactions ---- */
 
-static void tx_key(const struct op *op, uint32_t id, char *key)
-{
-    key32(key, op->conn);
-    key32(key + 4, id);
-}
-
 static int op_transaction_start(struct op *op)
 {
-    struct entry *tx;
+    struct tx *tx;
     uint32_t id;
-    char key[8];
+    char key[4];
 
     if (op->h.tx_id)
         return -EBUSY;
-    do {
+    do
         id = (uint32_t)++op->st->next_tx;
-        tx_key(op, id, key);
-    } while (id == 0 || map_find(op->a, op->st->root[ROOT_TX], key, sizeof(key)));
-    tx = map_put(op->a, &op->st->root[ROOT_TX], key, sizeof(key), 1);
-    tx->ref[TX_BASE] = tx->ref[TX_WORK] = op->st->root[ROOT_TREE];
+    while (id == 0 || tx_find(op, op->conn, id));
+    tx = tx_new(op, op->conn, id);
+    tx->base = tx->work = op->st->root[ROOT_TREE];
     if (quota_exceeded(op, QUOTA_TRANSACTIONS,
-                       map_count_prefix(op->a, op->st->root[ROOT_TX], key, 4)))
+                       map_count_prefix(op->a, op->st->root[ROOT_TX], key, key32(key, op->conn))))
         return -ENOSPC;
     out_printf(op, "%u", id);
     return out_add(op, "", 1);
@@ -341,37 +334,39 @@ static int op_transaction_start(struct op *op)
 static int op_transaction_end(struct op *op)
 {
     const char *what = arg_string(op);
-    struct entry *tx;
-    char key[8];
+    struct tx *tx;
     int rc;
 
     if (what == NULL || op->in_len || (strcmp(what, "T") != 0 && strcmp(what, "F") != 0))
         return -EINVAL;
-    tx_key(op, op->h.tx_id, key);
-    tx = map_find(op->a, op->st->root[ROOT_TX], key, sizeof(key));
+    tx = tx_find(op, op->conn, op->h.tx_id);
     if (tx == NULL)
         return -ENOENT;
     if (*what == 'T') {
-        rc = tx_apply(op, tx);
+        rc = tx->outdated ? -EAGAIN : tx_apply(op, tx);
         if (rc)
             return rc;
     }
-    map_remove(op->a, &op->st->root[ROOT_TX], key, sizeof(key));
+    tx_remove(op, op->conn, op->h.tx_id);
     return 0;
 }
 
 static int op_reset_watches(struct op *op)
 {
-    char key[4];
-
     watch_remove_all(op, op->conn);
-    map_remove_prefix(op->a, &op->st->root[ROOT_TX], key, key32(key, op->conn));
+    tx_remove_all(op, op->conn);
     return 0;
 }
 
 /* ---- all of them ---- */
 
-enum { IN_TX = 1, PRIVILEGED = 2, FREES = 4, TEXT = 8 /* the answer gets its final zero */ };
+enum {
+    IN_TX = 1,
+    PRIVILEGED = 2,
+    FREES = 4,
+    TEXT = 8,     /* the answer gets its final zero */
+    CHANGES = 16, /* the tree */
+};
 
 static const struct request {
     const char *name;
@@ -389,10 +384,10 @@ static const struct request {
     [XS_INTRODUCE] = { "introduce", op_introduce, PRIVILEGED },
     [XS_RELEASE] = { "release", op_release, PRIVILEGED | FREES },
     [XS_GET_DOMAIN_PATH] = { "get_domain_path", op_get_domain_path, TEXT },
-    [XS_WRITE] = { "write", op_write, IN_TX },
-    [XS_MKDIR] = { "mkdir", op_mkdir, IN_TX },
-    [XS_RM] = { "rm", op_rm, IN_TX | FREES },
-    [XS_SET_PERMS] = { "set_perms", op_set_perms, IN_TX },
+    [XS_WRITE] = { "write", op_write, IN_TX | CHANGES },
+    [XS_MKDIR] = { "mkdir", op_mkdir, IN_TX | CHANGES },
+    [XS_RM] = { "rm", op_rm, IN_TX | FREES | CHANGES },
+    [XS_SET_PERMS] = { "set_perms", op_set_perms, IN_TX | CHANGES },
     [XS_IS_DOMAIN_INTRODUCED] = { "is_domain_introduced", op_is_domain_introduced,
                                   PRIVILEGED | TEXT },
     [XS_RESUME] = { "resume", op_resume, PRIVILEGED },
@@ -422,7 +417,8 @@ static int enter(struct op *op, const struct asked *asked)
 {
     const struct request *r = request_of(asked->h);
     struct entry *c;
-    char key[8];
+    struct tx *tx;
+    char key[4];
 
     op->conn = asked->conn;
     op->h = *asked->h;
@@ -434,11 +430,14 @@ static int enter(struct op *op, const struct asked *asked)
     op->who = who_is(op, conn_domain(op->conn, c));
     if (r == NULL || !(r->flags & IN_TX) || op->h.tx_id == 0)
         return 0;
-    tx_key(op, op->h.tx_id, key);
-    if (map_find(op->a, op->st->root[ROOT_TX], key, sizeof(key)) == NULL)
+    tx = tx_find(op, op->conn, op->h.tx_id);
+    if (tx == NULL)
         return -ENOENT;
-    op->tx = map_put(op->a, &op->st->root[ROOT_TX], key, sizeof(key), 1);
-    op->tree = &op->tx->ref[TX_WORK];
+    op->outdated = tx->outdated;
+    if (op->outdated)
+        return 0;
+    op->tx = tx_edit(op, op->conn, op->h.tx_id);
+    op->tree = &op->tx->work;
     return 0;
 }
 
@@ -461,7 +460,10 @@ static int do_request(struct op *op)
     if ((r->flags & PRIVILEGED) && !op->who.privileged)
         return -EACCES;
     op->s->path.len = 0;
-    rc = r->fn(op);
+    /* An outdated transaction sees the tree as it is, and whatever it does is as if done: it ends with EAGAIN. */
+    rc = op->outdated && (r->flags & CHANGES) ? 0 : r->fn(op);
+    if (rc == 0)
+        rc = memory_check(op);
     if (rc == 0 && !op->replied) {
         if (r->flags & TEXT)
             out_add(op, "", 1);
@@ -519,13 +521,14 @@ static int fail(struct op *op, void *arg)
     struct asked *asked = arg;
     const struct path *p = &op->s->path;
     const char *name = error_name(asked->error);
-    char key[8];
     int rc;
 
     enter(op, asked);
     if (op->tx && p->len && !p->special && asked->error == ENOENT) {
         op->a->keep_slabs = keep_slabs(op->s, op);
         rc = note_absence(op);
+        if (rc == 0)
+            rc = memory_check(op);
         op->a->keep_slabs = 0;
         if (rc) {
             asked->hit = op->hit;
@@ -535,10 +538,8 @@ static int fail(struct op *op, void *arg)
     }
     if (asked->hit != NO_QUOTA)
         quota_hit(op, asked->hit_domain, asked->hit);
-    if (op->h.type == XS_TRANSACTION_END && asked->error != EINVAL) {
-        tx_key(op, op->h.tx_id, key);
-        map_remove(op->a, &op->st->root[ROOT_TX], key, sizeof(key));
-    }
+    if (op->h.type == XS_TRANSACTION_END && asked->error != EINVAL)
+        tx_remove(op, op->conn, op->h.tx_id);
     message(op, op->conn, XS_ERROR, op->h.req_id, op->h.tx_id, name, strlen(name) + 1, NULL, 0);
     return 0;
 }
@@ -628,7 +629,7 @@ uint32_t store_output_waiting(struct store *s, uint32_t conn)
     struct state *st = arena_at(&s->a, arena_root(&s->a));
     char key[4];
 
-    return map_count_prefix(&s->a, st->root[ROOT_QUEUE], key, key32(key, conn));
+    return map_sum_prefix(&s->a, st->root[ROOT_QUEUE], key, key32(key, conn));
 }
 
 struct sent {
@@ -757,4 +758,8 @@ void store_close(struct store *s)
     free(s);
 }
 
-bool store_check(struct store *s) { return arena_check(&s->a); }
+bool store_check(struct store *s)
+{
+    arena_settle(&s->a);
+    return arena_check(&s->a) && memory_audit(&s->a);
+}

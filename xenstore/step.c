@@ -61,6 +61,8 @@ int step(struct store *s, uint32_t keep, int (*fn)(struct op *op, void *arg), vo
     s->a.keep_slabs = keep;
     op_begin(&op, s);
     rc = fn(&op, arg);
+    if (rc == 0)
+        memory_expire(&op);
     if (rc)
         arena_abort(&s->a);
     else
@@ -118,12 +120,12 @@ static void wake(struct op *op, uint32_t conn)
 static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t bytes)
 {
     uint64_t max = domain ? quota_of(op, domain, QUOTA_OUTSTANDING) : OTHER_OUTSTANDING_MAX;
-    bool memory = domain == 0 || op->a->nr_free_slabs > op->a->nr_slabs / KEEP_FROM_DOMAINS;
+    bool memory = domain == 0 || arena_has_free(op->a, op->a->nr_slabs / KEEP_FROM_DOMAINS);
     char key[4];
 
     key32(key, conn);
     if (memory &&
-        (max == 0 || map_count_prefix(op->a, op->st->root[ROOT_QUEUE], key, 4) + bytes <= max))
+        (max == 0 || map_sum_prefix(op->a, op->st->root[ROOT_QUEUE], key, 4) + bytes <= max))
         return true;
     if (domain)
         quota_hit(op, domain, QUOTA_OUTSTANDING);
@@ -132,7 +134,7 @@ static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t 
     return false;
 }
 
-void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
+bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len)
 {
     struct xsd_sockmsg h = { type, req_id, tx_id, (uint32_t)(first_len + second_len) };
@@ -145,7 +147,7 @@ void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint3
     c = map_find(op->a, op->st->root[ROOT_CONNS], key, 4);
     if (c == NULL || (type == XS_WATCH_EVENT &&
                       !room_for_event(op, conn, conn_domain(conn, c), sizeof(h) + h.len)))
-        return;
+        return false;
     ref = arena_alloc(op->a, 0, offsetof(struct blob, bytes) + sizeof(h) + h.len);
     b = arena_at(op->a, ref);
     b->len = (uint32_t)sizeof(h) + h.len;
@@ -161,6 +163,7 @@ void message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint3
     e = map_put(op->a, &op->st->root[ROOT_QUEUE], key, sizeof(key), (uint16_t)b->len);
     e->ref[0] = ref;
     wake(op, conn);
+    return true;
 }
 
 /* ---- quotas ---- */
@@ -173,6 +176,9 @@ const char *const quota_names[NR_QUOTAS] = {
     [QUOTA_PERMISSIONS] = "permissions",
     [QUOTA_OUTSTANDING] = "outstanding",
     [QUOTA_TRANSACTION_NODES] = "transaction-nodes",
+    [QUOTA_DEPTH] = "depth",
+    [QUOTA_MEMORY] = "memory",
+    [QUOTA_MEMORY_SOFT] = "memory-soft",
 };
 
 static const uint32_t quota_defaults[NR_QUOTAS] = {
@@ -183,6 +189,9 @@ static const uint32_t quota_defaults[NR_QUOTAS] = {
     [QUOTA_PERMISSIONS] = 5,
     [QUOTA_OUTSTANDING] = 65536,
     [QUOTA_TRANSACTION_NODES] = 1024,
+    [QUOTA_DEPTH] = 16,
+    [QUOTA_MEMORY] = 2560 << 10,
+    [QUOTA_MEMORY_SOFT] = 2048 << 10,
 };
 
 uint64_t quota_of(const struct op *op, domid_t domain, enum quota quota)

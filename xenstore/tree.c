@@ -153,13 +153,21 @@ static size_t owned_key(char *key, domid_t owner, const char *path, size_t len)
     return len + 2;
 }
 
-static void owned_add(struct op *op, const char *path, size_t len, struct entry *node)
+/* It is the owner's, and as big as it is now. */
+static void owned_put(struct op *op, const char *path, size_t len, struct entry *node)
 {
     char key[PATH_ROOM + 2];
     domid_t owner = owner_of(op, node);
+    uint16_t bytes = node_bytes(op->a, node, len);
+    const struct entry *e;
 
-    if (owner)
-        map_put(op->a, &op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len), 1);
+    if (owner == 0)
+        return;
+    e = map_find(op->a, op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len));
+    if (e && e->weight == bytes)
+        return;
+    map_weigh(op->a, &op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len), bytes);
+    memory_changed(op, owner);
 }
 
 static void owned_remove(struct op *op, const char *path, size_t len, struct entry *node)
@@ -169,6 +177,21 @@ static void owned_remove(struct op *op, const char *path, size_t len, struct ent
 
     if (owner)
         map_remove(op->a, &op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len));
+}
+
+/* An object of the tree that is worked on is replaced, or removed. */
+static void replaced(struct op *op, ref_t ref)
+{
+    if (op->tx == NULL && ref)
+        op->replaced += arena_bytes(op->a, ref);
+}
+
+static void removed(struct op *op, const char *path, size_t len, struct entry *node)
+{
+    op->replaced += arena_bytes_of(node->o.bytes);
+    replaced(op, node->ref[NODE_VALUE]);
+    replaced(op, node->ref[NODE_PERMS]);
+    owned_remove(op, path, len, node);
 }
 
 static uint32_t owned_count(const struct op *op, domid_t owner)
@@ -224,6 +247,9 @@ int tree_get(struct op *op, unsigned int right, unsigned int accesses, struct en
     int rc;
 
     *node = node_nearest(op->a, *op->tree, p->s, &found);
+    /* First of all: whether there is room for what is noted depends on whether the node is there. */
+    if (!(node_rights(op, *node, &op->who) & right))
+        return -EACCES;
     if (found < p->len) {
         rc = tx_note(op, p->s, found, ACCESS_PERMS);
         accesses = ACCESS_VALUE;
@@ -234,8 +260,6 @@ int tree_get(struct op *op, unsigned int right, unsigned int accesses, struct en
         rc = tx_note(op, p->s, p->len, accesses | (op->who.privileged ? 0 : ACCESS_PERMS));
     if (rc)
         return rc;
-    if (!(node_rights(op, *node, &op->who) & right))
-        return -EACCES;
     return found < p->len ? -ENOENT : 0;
 }
 
@@ -271,9 +295,9 @@ static struct entry *child_make(struct op *op, struct entry *parent, const char 
     children_changed(op, node);
     children_changed(op, parent);
     if (op->tx)
-        op->tx->word[TX_CREATED]++;
+        op->tx->created++;
     else
-        owned_add(op, path, len, node);
+        owned_put(op, path, len, node);
     return node;
 }
 
@@ -281,8 +305,7 @@ static struct entry *child_make(struct op *op, struct entry *parent, const char 
 static bool may_own(struct op *op, uint64_t nr)
 {
     return !quota_exceeded(op, QUOTA_NODES,
-                           owned_count(op, op->who.domain) + nr +
-                               (op->tx ? op->tx->word[TX_CREATED] : 0));
+                           owned_count(op, op->who.domain) + nr + (op->tx ? op->tx->created : 0));
 }
 
 /* Components behind the first @at bytes of a path. */
@@ -302,17 +325,20 @@ static unsigned int count_components(const char *path, size_t len, size_t at)
 static int tree_create(struct op *op, struct entry **result)
 {
     const struct path *p = &op->s->path;
-    size_t at = p->len, n;
+    size_t at = p->len, there, n;
     struct entry *node = node_nearest(op->a, *op->tree, p->s, &at);
-    int rc = tx_note(op, p->s, at, ACCESS_PERMS);
+    int rc;
 
-    if (rc)
-        return rc;
     if (!(node_rights(op, node, &op->who) & RIGHT_WRITE))
         return -EACCES;
-    if (!may_own(op, count_components(p->s, p->len, at)))
+    rc = tx_note(op, p->s, at, ACCESS_PERMS);
+    if (rc)
+        return rc;
+    if (quota_exceeded(op, QUOTA_DEPTH, count_components(p->s, p->len, 0)) ||
+        !may_own(op, count_components(p->s, p->len, at)))
         return -ENOSPC;
     node = node_edit(op->a, op->tree, p->s, at);
+    there = at;
     if (at == 1)
         at = 0;
     while ((n = next_component(p->s, p->len, &at)) != 0) {
@@ -323,9 +349,9 @@ static int tree_create(struct op *op, struct entry **result)
                     ACCESS_VALUE | ACCESS_PERMS | ACCESS_WROTE | (at < p->len ? ACCESS_PARENT : 0));
         if (rc)
             return rc;
-        if (at < p->len)
-            fire(op, FIRE_PARENT, at);
     }
+    if (op->tx == NULL)
+        watch_fire_parents(op, p->s, p->len, there);
     *result = node;
     return 0;
 }
@@ -345,8 +371,11 @@ int tree_write(struct op *op, const void *value, size_t len)
     if (rc)
         return rc;
     node = node_edit(op->a, op->tree, p->s, p->len);
+    replaced(op, node->ref[NODE_VALUE]);
     node->ref[NODE_VALUE] = blob_new(op->a, value, len);
     touched(op, node);
+    if (op->tx == NULL)
+        owned_put(op, p->s, p->len, node);
     fire(op, 0, p->len);
     return 0;
 }
@@ -372,7 +401,7 @@ static void unlink_node(struct op *op, const char *path, size_t len)
     struct entry *parent;
 
     if (op->tx == NULL)
-        tree_walk(op, path, len, node_find(op->a, *op->tree, path, len), owned_remove);
+        tree_walk(op, path, len, node_find(op->a, *op->tree, path, len), removed);
     parent = node_edit(op->a, op->tree, path, up);
     map_remove(op->a, &parent->ref[NODE_CHILDREN], path + name, len - name);
     children_changed(op, parent);
@@ -429,11 +458,12 @@ int tree_set_perms(struct op *op, const struct perm *perm, size_t nr)
     node = node_edit(op->a, op->tree, p->s, p->len);
     if (op->tx == NULL)
         owned_remove(op, p->s, p->len, node);
+    replaced(op, node->ref[NODE_PERMS]);
     perms = perms_new(op, nr, &node->ref[NODE_PERMS]);
     memcpy(perms->perm, perm, nr * sizeof(*perm));
     touched(op, node);
     if (op->tx == NULL)
-        owned_add(op, p->s, p->len, node);
+        owned_put(op, p->s, p->len, node);
     fire(op, 0, p->len);
     return 0;
 }
@@ -514,13 +544,13 @@ int tx_note(struct op *op, const char *path, size_t len, unsigned int accesses)
 
     if (op->tx == NULL)
         return 0;
-    e = map_put(op->a, &op->tx->ref[TX_ACCESSES], path, len, 1);
+    e = map_put(op->a, &op->tx->accesses, path, len, 1);
     if (e->word[0] == 0 &&
-        quota_exceeded(op, QUOTA_TRANSACTION_NODES, map_sum(op->a, op->tx->ref[TX_ACCESSES])))
+        quota_exceeded(op, QUOTA_TRANSACTION_NODES, map_sum(op->a, op->tx->accesses)))
         return -ENOSPC;
     e->word[0] |= accesses;
     if (accesses & ACCESS_WROTE) {
-        e->word[1] = ++op->tx->word[TX_SEQUENCE];
+        e->word[1] = ++op->tx->sequence;
         if (!(accesses & ACCESS_PARENT))
             e->word[0] &= ~(uint64_t)ACCESS_PARENT;
     }
@@ -528,15 +558,15 @@ int tx_note(struct op *op, const char *path, size_t len, unsigned int accesses)
 }
 
 /* Is what mattered to the transaction at that path as it was when that began? */
-static bool unchanged(const struct op *op, const struct entry *tx, const struct entry *access)
+static bool unchanged(const struct op *op, const struct tx *tx, const struct entry *access)
 {
-    struct entry *was = node_find(op->a, tx->ref[TX_BASE], access->key, access->key_len);
+    struct entry *was = node_find(op->a, tx->base, access->key, access->key_len);
     struct entry *is = node_find(op->a, *op->tree, access->key, access->key_len);
     uint64_t what = access->word[0];
 
     if (was == NULL || is == NULL || was == is)
         return was == is;
-    /* The objects of then are kept by TX_BASE: the same reference is the same object. */
+    /* The objects of then are kept by its base: the same reference is the same object. */
     return (!(what & ACCESS_VALUE) || was->ref[NODE_VALUE] == is->ref[NODE_VALUE]) &&
            (!(what & ACCESS_PERMS) || was->ref[NODE_PERMS] == is->ref[NODE_PERMS]) &&
            (!(what & ACCESS_CHILDREN) ||
@@ -544,11 +574,11 @@ static bool unchanged(const struct op *op, const struct entry *tx, const struct 
 }
 
 /* Make what is at that path what the transaction has there. Returns whether all below it is done, too. */
-static bool apply_one(struct op *op, const struct entry *tx, const struct entry *access)
+static bool apply_one(struct op *op, const struct tx *tx, const struct entry *access)
 {
     const char *path = access->key;
     size_t len = access->key_len, up = path_parent(path, len), name = up == 1 ? 1 : up + 1;
-    struct entry *from = node_find(op->a, tx->ref[TX_WORK], path, len);
+    struct entry *from = node_find(op->a, tx->work, path, len);
     struct entry *node = node_find(op->a, *op->tree, path, len), *parent;
     bool whole = access->word[0] & ACCESS_REMOVED;
 
@@ -565,18 +595,21 @@ static bool apply_one(struct op *op, const struct entry *tx, const struct entry 
         children_changed(op, parent);
         children_changed(op, node);
     } else {
-        owned_remove(op, path, len, node);
+        if (owner_of(op, node) != owner_of(op, from))
+            owned_remove(op, path, len, node);
+        replaced(op, node->ref[NODE_VALUE]);
+        replaced(op, node->ref[NODE_PERMS]);
         node = node_edit(op->a, op->tree, path, len);
         touched(op, node);
     }
     node->ref[NODE_VALUE] = from->ref[NODE_VALUE];
     node->ref[NODE_PERMS] = from->ref[NODE_PERMS];
     if (!whole) {
-        owned_add(op, path, len, node);
+        owned_put(op, path, len, node);
         return false;
     }
     node->ref[NODE_CHILDREN] = from->ref[NODE_CHILDREN];
-    tree_walk(op, path, len, node, owned_add);
+    tree_walk(op, path, len, node, owned_put);
     return true;
 }
 
@@ -618,33 +651,42 @@ static void fire_all(struct op *op, struct entry **wrote, size_t nr)
     }
 }
 
-int tx_apply(struct op *op, struct entry *tx)
+/* The accesses become the list of those that wrote. Returns how many these are. */
+static size_t apply_all(struct op *op, const struct tx *tx, struct entry **accesses, size_t nr)
 {
-    ref_t accesses = tx->ref[TX_ACCESSES];
-    struct entry *e, *whole = NULL, **wrote;
-    size_t nr = 0;
+    const struct entry *whole = NULL;
+    size_t wrote = 0;
 
-    for (e = map_above(op->a, accesses, "", 0, true); e;
-         e = map_above(op->a, accesses, e->key, e->key_len, false))
-        if (!unchanged(op, tx, e))
-            return -EAGAIN;
-    wrote = malloc((map_sum(op->a, accesses) + 1) * sizeof(struct entry *));
-    if (wrote == NULL)
-        return -ENOMEM;
-    /* From here to free() there is a jump out if the arena is full. */
-    op->s->scratch = wrote;
-    for (e = map_above(op->a, accesses, "", 0, true); e;
-         e = map_above(op->a, accesses, e->key, e->key_len, false)) {
+    for (size_t i = 0; i < nr; i++) {
+        struct entry *e = accesses[i];
+
         if (!(e->word[0] & ACCESS_WROTE))
             continue;
         if (!(whole && is_below(e, whole)) && apply_one(op, tx, e))
             whole = e;
-        wrote[nr++] = e;
+        accesses[wrote++] = e;
     }
-    fire_all(op, wrote, nr);
-    free(wrote);
+    return wrote;
+}
+
+int tx_apply(struct op *op, const struct tx *tx)
+{
+    size_t nr = map_count(op->a, tx->accesses);
+    struct entry **accesses = malloc((nr + 1) * sizeof(struct entry *));
+    int rc = 0;
+
+    if (accesses == NULL)
+        return -ENOMEM;
+    /* From here to free() there is a jump out if the arena is full. */
+    op->s->scratch = accesses;
+    map_list(op->a, tx->accesses, accesses);
+    for (size_t i = 0; i < nr && rc == 0; i++)
+        rc = unchanged(op, tx, accesses[i]) ? 0 : -EAGAIN;
+    if (rc == 0)
+        fire_all(op, accesses, apply_all(op, tx, accesses, nr));
+    free(accesses);
     op->s->scratch = NULL;
-    if (quota_exceeded(op, QUOTA_NODES, owned_count(op, op->who.domain)))
+    if (rc == 0 && quota_exceeded(op, QUOTA_NODES, owned_count(op, op->who.domain)))
         return -ENOSPC;
-    return 0;
+    return rc;
 }

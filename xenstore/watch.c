@@ -21,8 +21,8 @@ static size_t home_len(domid_t domain)
     return (size_t)snprintf(home, sizeof(home), "/local/domain/%u/", domain);
 }
 
-/* The event that a watch wants to see for a path below, or that is, its own. */
-static void send(struct op *op, const struct entry *watch, size_t watch_len, const char *path,
+/* The event that a watch wants to see for a path below, or that is, its own. False: there is no room. */
+static bool send(struct op *op, const struct entry *watch, size_t watch_len, const char *path,
                  size_t len)
 {
     const char *behind = watch->key + watch_len + 1; /* connection, token */
@@ -33,9 +33,10 @@ static void send(struct op *op, const struct entry *watch, size_t watch_len, con
         skip = home_len((domid_t)(watch->word[0] & WATCH_DOMAIN));
     memcpy(text, path + skip, len - skip);
     text[len - skip] = '\0';
+    op->s->watch_work++;
     /* The token has its final zero. */
-    message(op, key32_read(behind), XS_WATCH_EVENT, 0, 0, text, len - skip + 1, behind + 4,
-            watch->key_len - watch_len - 5);
+    return message(op, key32_read(behind), XS_WATCH_EVENT, 0, 0, text, len - skip + 1, behind + 4,
+                   watch->key_len - watch_len - 5);
 }
 
 static bool may_read(const struct op *op, const struct entry *watch, const struct entry *node)
@@ -52,7 +53,6 @@ struct event {
     unsigned int flags;
     bool looked;
     struct entry *is, *was;
-    char key[PATH_ROOM]; /* the path, cut for a moment where a watch's path ends */
 };
 
 /* Before or after: who could read it is to know that it is gone. */
@@ -67,30 +67,74 @@ static bool may_know(const struct op *op, const struct entry *watch, struct even
     return may_read(op, watch, event->is) || may_read(op, watch, event->was);
 }
 
+/* The first of the watches behind those of a key, or with it, of which each lookup and each look is counted. */
+static const struct entry *next_watch(struct op *op, const void *key, size_t len, bool or_equal)
+{
+    op->s->watch_work++;
+    return map_above(op->a, op->st->root[ROOT_WATCHES], key, len, or_equal);
+}
+
+/* The first of the same path that another connection has. */
+static const struct entry *other_conn(struct op *op, const char *path, size_t len,
+                                      const struct entry *watch)
+{
+    char key[PATH_ROOM + 4];
+
+    memcpy(key, path, len);
+    key[len] = '\0';
+    key32(key + len + 1, key32_read(watch->key + len + 1) + 1);
+    return next_watch(op, key, len + 5, true);
+}
+
 /* Does a watch want to know of what is so many levels below its path? */
 static bool reaches(const struct entry *watch, unsigned int levels)
 {
     return watch->word[1] == 0 || levels < watch->word[1];
 }
 
-/* The watches of exactly that path, levels above the event's. */
-static void fire_at(struct op *op, struct event *event, size_t watch_len, unsigned int levels)
+/*
+ * The first watch of a path's first @len bytes or below; NULL: there is none, nor further down.
+ * @behind  the first one that is known to be behind those above, or NULL
+ */
+static const struct entry *first_at(struct op *op, char *path, size_t len,
+                                    const struct entry *behind)
 {
-    ref_t watches = op->st->root[ROOT_WATCHES];
-    const char *key = event->key;
-    struct entry *w;
+    const struct entry *w = behind;
+    char cut = path[len];
 
-    event->key[watch_len] = '\0';
-    for (w = map_above(op->a, watches, key, watch_len + 1, true);
-         w && key_has_prefix(w, key, watch_len + 1);
-         w = map_above(op->a, watches, w->key, w->key_len, false)) {
-        if (!reaches(w, levels) || ((event->flags & FIRE_PARENT) && reaches(w, levels + 1)))
+    path[len] = '\0';
+    if (w == NULL || memcmp(w->key, path, w->key_len < len + 1 ? w->key_len : len + 1) < 0)
+        w = next_watch(op, path, len + 1, true);
+    path[len] = cut;
+    return w && key_has_prefix(w, path, len) ? w : NULL;
+}
+
+/*
+ * The watches of exactly that path, levels above the event's: @w and those behind it. Who may not know it,
+ * or has no room for it, is asked once, however many watches he has there. Returns the first behind them.
+ */
+static const struct entry *fire_at(struct op *op, struct event *event, size_t watch_len,
+                                   unsigned int levels, const struct entry *w)
+{
+    const char *path = event->path;
+    uint64_t known = UINT64_MAX; /* the connection that may know it */
+
+    while (w && key_has_prefix(w, path, watch_len) && w->key[watch_len] == '\0') {
+        uint32_t conn = key32_read(w->key + watch_len + 1);
+        bool wanted =
+            reaches(w, levels) && !((event->flags & FIRE_PARENT) && reaches(w, levels + 1));
+
+        if (wanted && conn != known && !may_know(op, w, event)) {
+            w = other_conn(op, path, watch_len, w);
             continue;
-        if (may_know(op, w, event))
-            send(op, w, watch_len, event->path, event->len);
+        }
+        known = wanted ? conn : known;
+        if (wanted && !send(op, w, watch_len, path, event->len))
+            w = other_conn(op, path, watch_len, w);
+        else
+            w = next_watch(op, w->key, w->key_len, false);
     }
-    if (watch_len < event->len)
-        event->key[watch_len] = event->path[watch_len];
+    return w;
 }
 
 /* The watches below a path at which, or above which, something was removed: those whose node was there. */
@@ -115,20 +159,86 @@ static void fire_below(struct op *op, const char *path, size_t len)
 void watch_fire(struct op *op, const char *path, size_t len, unsigned int flags)
 {
     struct event event = { .path = path, .len = len, .flags = flags };
-    unsigned int levels = 0;
+    const struct entry *w = NULL;
+    unsigned int levels = len > 1;
+    char key[PATH_ROOM];
 
     /* Who sees a parent and not its child has a depth. */
     if (op->st->root[ROOT_WATCHES] == 0 || ((flags & FIRE_PARENT) && op->st->nr_depths == 0))
         return;
-    memcpy(event.key, path, len);
+    memcpy(key, path, len);
+    key[len] = '\0';
     for (size_t i = 1; i < len; i++)
-        levels += path[i] == '/' || i == 1;
-    fire_at(op, &event, 1, levels);
-    for (size_t i = 2; i <= len; i++)
-        if (i == len || path[i] == '/')
-            fire_at(op, &event, i, --levels);
+        levels += path[i] == '/';
+    for (size_t i = 1; i <= len; i++) {
+        if (i > 1 && i < len && path[i] != '/')
+            continue;
+        w = first_at(op, key, i, w);
+        if (w == NULL)
+            break;
+        w = fire_at(op, &event, i, levels--, w);
+    }
     if (flags & FIRE_SUBTREE)
         fire_below(op, path, len);
+}
+
+/* ---- what was made on the way ---- */
+
+/* A path's levels: where each ends, and what is there. */
+struct levels {
+    size_t nr;
+    uint16_t end[DEPTH_MAX];
+    struct entry *node[DEPTH_MAX];
+};
+
+static void levels_find(struct op *op, struct levels *l, const char *path, size_t len)
+{
+    struct entry *node = entry_at(op->a, op->st->root[ROOT_TREE]);
+    size_t from = 1;
+
+    l->nr = 1;
+    l->end[0] = 1;
+    l->node[0] = node;
+    for (size_t at = 2; node && at <= len; at++) {
+        if (at < len && path[at] != '/')
+            continue;
+        node = map_find(op->a, node->ref[NODE_CHILDREN], path + from, at - from);
+        l->end[l->nr] = (uint16_t)at;
+        l->node[l->nr++] = node;
+        from = at + 1;
+    }
+}
+
+/*
+ * One look at each level for the watches there: each with a depth sees one node at most that way, which is
+ * so many levels below. So the cost is that of one event.
+ */
+void watch_fire_parents(struct op *op, const char *path, size_t len, size_t there)
+{
+    struct levels l;
+    char key[PATH_ROOM];
+    const struct entry *w = NULL;
+
+    if (op->st->nr_depths == 0)
+        return;
+    levels_find(op, &l, path, len);
+    memcpy(key, path, len);
+    key[len] = '\0';
+    for (size_t i = 0; i < l.nr; i++) {
+        size_t watch_len = l.end[i];
+
+        w = first_at(op, key, watch_len, w);
+        if (w == NULL)
+            return;
+        for (; w && key_has_prefix(w, path, watch_len) && w->key[watch_len] == '\0';
+             w = next_watch(op, w->key, w->key_len, false)) {
+            uint64_t at = i + w->word[1] - 1;
+
+            if (w->word[1] && at < l.nr && l.end[at] > there && l.end[at] < len &&
+                may_read(op, w, l.node[at]))
+                send(op, w, watch_len, path, l.end[at]);
+        }
+    }
 }
 
 /* ---- @introduceDomain, @releaseDomain ---- */
@@ -221,7 +331,7 @@ int op_watch(struct op *op)
     len = watch_keys(op, token, by_path, by_conn);
     if (map_find(op->a, op->st->root[ROOT_WATCHES], by_path, len))
         return -EEXIST;
-    map_put(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len, 1);
+    map_put(op->a, &op->st->root[ROOT_WATCHERS], by_conn, len, watch_bytes(len));
     if (quota_exceeded(op, QUOTA_WATCHES,
                        map_count_prefix(op->a, op->st->root[ROOT_WATCHERS], by_conn, 4)))
         return -E2BIG;

@@ -1,6 +1,6 @@
 # The store, as a program for Linux; its core is compiled for the unit tests as well (XS_CORE).
 XS := $(BUILD)/xenstore
-XS_CORE := $(addprefix xenstore/,arena.c map.c step.c tree.c watch.c domain.c control.c request.c ring.c)
+XS_CORE := $(addprefix xenstore/,arena.c map.c step.c tree.c watch.c domain.c control.c request.c ring.c memory.c)
 XS_SRCS := $(XS_CORE) xenstore/daemon.c $(addprefix xen-like/platform/,posix.c loop.c log.c)
 XS_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes \
     -Wstrict-prototypes -Wvla -fno-strict-aliasing -Ixenstore -Ixen-like/include -Ixen-like -MMD -MP

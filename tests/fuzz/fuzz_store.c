@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     store_connect(store, D0 + 1, 0);
     introduce(1);
     introduce(2);
+    ask(D0, XS_CONTROL, "quota|set|memory|8000|2|");
     for (int i = 0; i < REQUESTS_MAX && in.left; i++) {
         unsigned int who = (unsigned int)fuzz_take(&in, 1);
         uint32_t type = (uint32_t)fuzz_take(&in, 1);

@@ -14,6 +14,7 @@
 #endif
 enum { D0 = STORE_CONN_OTHER };
 
+static size_t region_bytes = REGION_BYTES; /* of the next machine */
 static uint8_t *region;
 static struct store *store;
 static char events[16384]; /* "CONN path token;" of all that were read, in order */
@@ -126,9 +127,9 @@ static inline const char *end_tx(uint32_t conn, uint32_t tx, const char *how)
 
 static void machine_start(void)
 {
-    region = aligned_alloc(4096, REGION_BYTES);
-    memset(region, 0, REGION_BYTES);
-    store = store_open(region, REGION_BYTES, &hooks);
+    region = aligned_alloc(4096, region_bytes);
+    memset(region, 0, region_bytes);
+    store = store_open(region, region_bytes, &hooks);
     introduce_error = 0;
     events[0] = log_last[0] = '\0';
     log_lines = closed = introduce_calls = release_calls = 0;
@@ -178,6 +179,7 @@ static unsigned int audit_map(const struct arena *a, ref_t map)
     MUST(e->height == (left > right ? left : right) + 1);
     MUST(left <= right + 1 && right <= left + 1);
     MUST(e->sum == map_sum(a, e->left) + map_sum(a, e->right) + e->weight);
+    MUST(e->count == (l ? l->count : 0) + (r ? r->count : 0) + 1);
     MUST(l == NULL || map_above(a, e->left, e->key, e->key_len, true) == NULL);
     MUST(r == NULL || map_rank(a, e->right, e->key, e->key_len) == 0);
     return e->height;
@@ -232,11 +234,12 @@ static void audit(void)
         audit_map(a, st->root[r]);
     owned_seen = 0;
     audit_nodes(a, st, entry_at(a, st->root[ROOT_TREE]), path, 1);
-    MUST(owned_seen == map_sum(a, st->root[ROOT_OWNED]));
-    MUST(map_sum(a, st->root[ROOT_WATCHES]) == map_sum(a, st->root[ROOT_WATCHERS]));
+    MUST(owned_seen == map_count_prefix(a, st->root[ROOT_OWNED], "", 0));
+    MUST(map_count_prefix(a, st->root[ROOT_WATCHES], "", 0) ==
+         map_count_prefix(a, st->root[ROOT_WATCHERS], "", 0));
     for (const struct entry *e = map_above(a, st->root[ROOT_TX], "", 0, true); e;
          e = map_above(a, st->root[ROOT_TX], e->key, e->key_len, false)) {
-        audit_map(a, e->ref[TX_ACCESSES]);
+        audit_map(a, ((struct tx *)arena_at(a, e->ref[0]))->accesses);
         MUST(map_find(a, st->root[ROOT_CONNS], e->key, 4) != NULL);
     }
 }

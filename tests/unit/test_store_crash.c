@@ -87,6 +87,8 @@ static void test_random_requests_break_no_invariant(void)
     for (unsigned int run = 0; run < 20; run++) {
         machine_start();
         random_start(run);
+        if (run % 2) /* they are at it most of the time */
+            ask(D0, XS_CONTROL, "quota|set|memory|3000|");
         for (int i = 0; i < 400; i++) {
             random_request(any(3));
             events[0] = '\0';
@@ -199,6 +201,52 @@ static void test_killed_in_a_step_it_is_before_or_behind_it(void)
         CU_ASSERT_EQUAL(after, digest(&store->a));
         take_all(D0);
     }
+    stop();
+    free(copy);
+}
+
+/* The step that makes memory scarce ends a transaction, too. */
+static void test_killed_when_a_transaction_is_outdated(void)
+{
+    char text[3600];
+    uint32_t tx;
+
+    copy = aligned_alloc(4096, REGION_BYTES);
+    machine_start();
+    introduce(1);
+    tx = begin_tx(1);
+    ask_in(1, XS_WRITE, tx, "mine|1");
+    memset(text, 'v', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    probes = switched = wrong = 0;
+    for (int i = 0; i < 1000 && strcmp(ask_in(1, XS_READ, tx, "mine|"), "1") == 0; i++) {
+        memcpy(text, "/fill/0000|", 11);
+        text[9] += (char)(i % 10);
+        text[8] += (char)(i / 10 % 10);
+        text[7] += (char)(i / 100 % 10);
+        before = resumed();
+        if (store->a.nr_free_slabs < store->a.nr_slabs / 4 + 3) {
+            struct xsd_sockmsg h = { .type = XS_WRITE, .len = sizeof(text) - 1 };
+
+            text[10] = '\0';
+            switched = 0;
+            store->a.probe = look;
+            CU_ASSERT_EQUAL(store_request(store, D0, &h, text), 0);
+            store->a.probe = NULL;
+            CU_ASSERT_EQUAL(switched, 1);
+            take_all(D0);
+        } else {
+            CU_ASSERT_STRING_EQUAL(ask(D0, XS_WRITE, text), "OK");
+        }
+    }
+    CU_ASSERT_TRUE(probes > 20);
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT_STRING_EQUAL(answer, "ENOENT"); /* it was, in one of these */
+    store_close(store);
+    store = store_open(region, REGION_BYTES, &hooks);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(store);
+    store_connect(store, D0, 0);
+    CU_ASSERT_STRING_EQUAL(end_tx(1, tx, "T|"), "EAGAIN");
     stop();
     free(copy);
 }
@@ -507,6 +555,7 @@ int main(void)
     T(test_random_requests_break_no_invariant);
     T(test_what_is_made_and_removed_leaves_nothing);
     T(test_killed_in_a_step_it_is_before_or_behind_it);
+    T(test_killed_when_a_transaction_is_outdated);
     T(test_killed_at_any_instruction_it_goes_on);
     T(test_a_request_without_memory_changes_nothing);
     T(test_a_full_store_leaves_room_to_remove);
