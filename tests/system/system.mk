@@ -22,7 +22,7 @@ BAD_ACPI := apic-checksum apic-short apic-entry
 TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
 
-.PHONY: deps run run-image test-system test-system-image test-guests soak soak-fuzz soak-beside system-programs FORCE
+.PHONY: deps run run-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -39,16 +39,24 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader, fuzz, soak-fuzz, soak-beside, test-peer, test-deb-all and test-drop-in-all
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-store, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-beside
 	+$(Q)$(MAKE) --no-print-directory soak-store
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
-	+$(Q)$(MAKE) --no-print-directory test-peer
+	+$(Q)$(MAKE) --no-print-directory test-release
+	+$(Q)$(MAKE) --no-print-directory test-deb
 	+$(Q)$(MAKE) --no-print-directory test-deb-all
 	+$(Q)$(MAKE) --no-print-directory test-drop-in-all
+	+$(Q)$(MAKE) --no-print-directory test-peer
+
+#: test-release   the PV kernels, those beside domain 0 and the machines on the hypervisor without asserts (build/release)
+test-release:
+	+$(Q)for tests in test-guests soak-beside test-system; do \
+	    $(MAKE) --no-print-directory DEBUG=n BUILD=build/release $$tests || exit 1; \
+	done
 
 #: test-guests    boot each of build/guests/*.elf and read its verdict
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv tests/guests/beside.tsv
