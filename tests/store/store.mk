@@ -7,7 +7,7 @@ $(ST)/%.o: %.c xenstore/xenstore.mk tests/store/store.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(XS_CFLAGS) $(ST_SAN) -c -o $@ $<
 $(ST)/xen-like-stored: $(XS_SRCS:%.c=$(ST)/%.o)
-	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lpthread
+	$(Q)$(CC) $(ST_SAN) -o $@ $^ $(XS_LIBS)
 $(ST)/store_tests: $(ST)/tests/store/store_tests.o
 	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lxenstore -lcunit
 
