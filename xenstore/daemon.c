@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "linux.h"
 #include "rings.h"
@@ -275,7 +276,7 @@ static const char *default_socket(void)
     static char path[128];
     const char *from = getenv("XENSTORED_PATH"), *folder = getenv("XENSTORED_RUNDIR");
 
-    if (from)
+    if (from && strncmp(from, "/dev/", 5) != 0) /* the kernel's device is for clients */
         return from;
     snprintf(path, sizeof(path), "%s/socket", folder ? folder : "/run/xenstored");
     return path;
@@ -317,7 +318,11 @@ static int open_store(const char *region_name, size_t len, bool rings)
                  region_name, strerror(errno));
         return -1;
     }
-    return rings && rings_begin(store) ? -1 : 0;
+    if (rings && rings_begin(store)) {
+        plat_log(PLAT_ERROR, "no memory for rings");
+        return -1;
+    }
+    return 0;
 }
 
 static const char usage[] =
@@ -329,11 +334,12 @@ static const char usage[] =
     "  --size MIB                  of that memory (256)\n"
     "  --fresh                     forget what is there\n"
     "  --pid-file PATH             go to the background when it serves, with its process's id there\n"
-    "  --log-file PATH             where its log is added, not standard error\n";
+    "  --log-file PATH             where its log is added (standard error; in the background\n"
+    "                              /var/log/xen/xen-like-stored.log)\n";
 
 struct options {
     const char *socket, *region, *pid_file, *log_file;
-    const char *domain_sockets[NR_DOMAIN_SOCKETS];
+    const char *domain_sockets[NR_DOMAIN_SOCKETS + 1]; /* up to NULL */
     unsigned int nr_domain_sockets;
     unsigned long size;
     bool fresh;
@@ -392,11 +398,23 @@ static int start(const struct options *o)
     if (open_rings(&rings) || open_store(o->region, o->size << 20, rings) ||
         listen_at(o->socket, 0))
         return -1;
-    for (unsigned int i = 0; i < o->nr_domain_sockets; i++)
-        if (listen_as(o->domain_sockets[i]))
+    for (const char *const *d = o->domain_sockets; *d; d++)
+        if (listen_as(*d))
             return -1;
     plat_log(PLAT_INFO, "the store listens at %s", o->socket);
     return 0;
+}
+
+static bool log_to(const char *path)
+{
+    FILE *f = fopen(path, "ae");
+
+    if (f == NULL || dup2(fileno(f), STDERR_FILENO) < 0) {
+        plat_log(PLAT_ERROR, "log file %s: %s", path, strerror(errno));
+        return false;
+    }
+    fclose(f);
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -407,9 +425,10 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    if (o.log_file && freopen(o.log_file, "ae", stderr) == NULL)
+    if (o.log_file == NULL && o.pid_file)
+        o.log_file = "/var/log/xen/xen-like-stored.log";
+    if (o.log_file && !log_to(o.log_file))
         return 1;
-    setvbuf(stderr, NULL, _IOLBF, 0);
     if (o.pid_file && !linux_background()) {
         plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
         return 1;

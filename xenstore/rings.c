@@ -14,7 +14,7 @@
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
 
-#include "../xen-like/platform/posix.h"
+#include "platform/posix.h"
 
 enum {
     EVENTS_MAX = 64, /* taken at once, before others have their turn */
@@ -27,11 +27,10 @@ struct peer {
     struct peer *next; /* due after it */
     domid_t domain;
     bool due, masked;
-    bool attached;        /* the store knows its page */
-    bool wants_memory;    /* what failed by that is to be done again */
-    bool shut_down, gone; /* which the store does not know yet */
-    unsigned int tries;   /* to bind its port, that are left */
-    uint64_t gfn;
+    bool attached;                          /* the store knows its page */
+    bool wants_memory;                      /* what failed by that is to be done again */
+    bool shut_down, gone;                   /* which the store does not know yet */
+    unsigned int tries;                     /* to bind its port, that are left */
     struct xenstore_domain_interface *page; /* NULL: none */
     evtchn_port_t remote, port;
 };
@@ -50,7 +49,7 @@ static struct peer *peers[DOMID_FIRST_RESERVED];
 static struct peer *due_first, **due_end = &due_first;
 static size_t nr_due;
 static struct peer *serving;
-static struct peer **by_port;
+static domid_t *domain_of; /* by port of ours; DOMID_FIRST_RESERVED: nobody's */
 static size_t nr_ports;
 
 static void serve_due(void *unused);
@@ -153,39 +152,39 @@ static void set_page(struct peer *p, struct xenstore_domain_interface *page)
         not_due(p);
 }
 
-static int note_port(evtchn_port_t port, struct peer *p)
+static bool note_port(evtchn_port_t port, domid_t domain)
 {
     if (port >= nr_ports) {
         size_t nr = 2 * (size_t)port;
-        struct peer **more = realloc(by_port, nr * sizeof(*more));
+        domid_t *more = realloc(domain_of, nr * sizeof(*more));
 
         if (more == NULL)
-            return -ENOMEM;
-        memset(more + nr_ports, 0, (nr - nr_ports) * sizeof(*more));
-        by_port = more;
-        nr_ports = nr;
+            return false;
+        domain_of = more;
+        while (nr_ports < nr)
+            domain_of[nr_ports++] = DOMID_FIRST_RESERVED;
     }
-    by_port[port] = p;
-    return 0;
+    domain_of[port] = domain;
+    return true;
 }
 
 static void unbind(struct peer *p)
 {
     if (p->port == UNBOUND)
         return;
-    by_port[p->port] = NULL;
+    domain_of[p->port] = DOMID_FIRST_RESERVED;
     xenevtchn_unbind(events, p->port);
     p->port = UNBOUND;
 }
 
-static int bind(struct peer *p)
+static int bind_port(struct peer *p)
 {
     int port =
         events ? xenevtchn_bind_interdomain(events, p->domain, p->remote) : (errno = EIO, -1);
 
     if (port < 0)
         return -errno;
-    if (note_port((evtchn_port_t)port, p)) {
+    if (!note_port((evtchn_port_t)port, p->domain)) {
         xenevtchn_unbind(events, (evtchn_port_t)port);
         return -ENOMEM;
     }
@@ -196,13 +195,14 @@ static int bind(struct peer *p)
     return 0;
 }
 
-static struct peer *peer_new(domid_t domain, uint64_t gfn, evtchn_port_t remote)
+static struct peer *peer_new(domid_t domain)
 {
     struct peer *p = calloc(1, sizeof(*p));
 
     if (p == NULL)
         return NULL;
-    *p = (struct peer){ .domain = domain, .gfn = gfn, .remote = remote, .port = UNBOUND };
+    p->domain = domain;
+    p->port = UNBOUND;
     peers[domain] = p;
     return p;
 }
@@ -217,25 +217,32 @@ static void peer_free(struct peer *p)
 
 /* ---- hooks ---- */
 
+/* A page is always mapped anew: under the same id there may be another domain. */
 int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
 {
     struct xenstore_domain_interface *page = map(domain, gfn);
     struct peer *p = peers[domain];
+    evtchn_port_t before = p ? p->remote : 0;
     int rc;
 
     if (page == NULL)
         return -errno;
-    if (p == NULL && (p = peer_new(domain, gfn, remote)) == NULL) {
+    if (p == NULL && (p = peer_new(domain)) == NULL) {
         xenforeignmemory_unmap(memory, page, 1);
         return -ENOMEM;
     }
-    unbind(p);
-    set_page(p, page);
-    p->gfn = gfn;
+    unbind(p); /* the port may be the same */
     p->remote = remote;
-    p->tries = 0;
-    rc = bind(p);
-    if (rc)
+    rc = bind_port(p);
+    if (rc == 0) {
+        p->gone = p->shut_down = false;
+        set_page(p, page);
+        make_due(p);
+        return 0;
+    }
+    xenforeignmemory_unmap(memory, page, 1);
+    p->remote = before;
+    if (p->page == NULL || bind_port(p)) /* nothing has happened */
         peer_free(p);
     return rc;
 }
@@ -312,7 +319,7 @@ static void close_events(void)
 {
     for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
         if (peers[d] && peers[d]->port != UNBOUND) {
-            by_port[peers[d]->port] = NULL;
+            domain_of[peers[d]->port] = DOMID_FIRST_RESERVED;
             peers[d]->port = UNBOUND;
             peers[d]->tries = BIND_TRIES;
         }
@@ -343,14 +350,14 @@ static int open_events(void)
 
 static void event(evtchn_port_t port)
 {
-    struct peer *p = port < nr_ports ? by_port[port] : NULL;
+    domid_t domain = port < nr_ports ? domain_of[port] : DOMID_FIRST_RESERVED;
 
     if (port == exceptions) {
         xenevtchn_unmask(events, port);
         look_at_all();
-    } else if (p) { /* else it was bound when the event came */
-        p->masked = true;
-        make_due(p);
+    } else if (domain < DOMID_FIRST_RESERVED) { /* else it was bound when the event came */
+        peers[domain]->masked = true;
+        make_due(peers[domain]);
     }
 }
 
@@ -371,6 +378,7 @@ static void take_events(void *arg, unsigned int ready)
         }
         event((evtchn_port_t)port);
     }
+    plat_timer_cancel(&turn);
     serve_due(NULL);
 }
 
@@ -384,7 +392,7 @@ static void try_again(struct peer *p)
         make_due(p);
     }
     if (p->tries && p->page && p->port == UNBOUND) {
-        rc = bind(p);
+        rc = bind_port(p);
         p->tries = rc ? p->tries - 1 : 0;
         if (rc && p->tries == 0)
             plat_log(PLAT_WARNING, "domain %u: its port %u for the store cannot be bound: %s",
@@ -395,23 +403,29 @@ static void try_again(struct peer *p)
     tell(p);
 }
 
+static void hear_of_exceptions(void)
+{
+    static unsigned int tries;
+    int port = xenevtchn_bind_virq(events, VIRQ_DOM_EXC);
+
+    if (port >= 0)
+        exceptions = (evtchn_port_t)port;
+    else if (++tries == BIND_TRIES)
+        plat_log(PLAT_ERROR, "nobody says what becomes of domains: %s", strerror(errno));
+    look_at_all(); /* what has happened before is not told */
+}
+
 static void retry(void *unused)
 {
-    int port;
-
     (void)unused;
     if (events == NULL && open_events()) {
         retry_later();
         return;
     }
-    if (exceptions == UNBOUND) {
-        port = xenevtchn_bind_virq(events, VIRQ_DOM_EXC);
-        if (port < 0)
-            retry_later();
-        else
-            exceptions = (evtchn_port_t)port;
-        look_at_all(); /* who went before is not told */
-    }
+    if (exceptions == UNBOUND)
+        hear_of_exceptions();
+    if (exceptions == UNBOUND)
+        retry_later();
     for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
         if (peers[d])
             try_again(peers[d]);
@@ -446,33 +460,40 @@ int rings_open(struct plat_loop *l, struct xenstore_domain_interface *own, evtch
     return 0;
 }
 
-static void begin_with(struct peer *p, struct xenstore_domain_interface *page)
+static int begin_with(domid_t domain, const struct store_place *place)
 {
-    if (page == NULL) {
-        plat_log(PLAT_WARNING, "domain %u: its ring cannot be mapped: %s", p->domain,
-                 strerror(errno));
-        return;
+    struct peer *p = peer_new(domain);
+
+    if (p == NULL)
+        return -ENOMEM;
+    look(p);
+    if (p->gone) { /* while there was no store */
+        tell(p);
+        return 0;
     }
-    set_page(p, page);
+    p->remote = (evtchn_port_t)place->port;
+    p->page = map(domain, place->gfn);
+    if (p->page == NULL)
+        plat_log(PLAT_WARNING, "domain %u: its ring cannot be mapped: %s", domain, strerror(errno));
     p->tries = BIND_TRIES;
+    return 0;
 }
 
 int rings_begin(struct store *s)
 {
+    struct peer *own = peer_new(0);
     struct store_place place;
-    struct peer *p = peer_new(0, 0, own_remote);
-    int domain = 0;
+    int domain = 0, rc = 0;
 
-    if (p == NULL)
+    if (own == NULL)
         return -ENOMEM;
     store = s;
-    begin_with(p, own_page);
-    while ((domain = store_introduced_above(s, domain, &place)) > 0) {
-        p = peer_new((domid_t)domain, place.gfn, (evtchn_port_t)place.port);
-        if (p == NULL)
-            return -ENOMEM;
-        begin_with(p, map(p->domain, p->gfn));
-    }
-    retry(NULL);
-    return 0;
+    own->page = own_page;
+    own->remote = own_remote;
+    own->tries = BIND_TRIES;
+    while (rc == 0 && (domain = store_introduced_above(s, domain, &place)) > 0)
+        rc = begin_with((domid_t)domain, &place);
+    if (rc == 0)
+        retry(NULL);
+    return rc;
 }

@@ -90,7 +90,7 @@ start_store() {
     export XENSTORED_ROOTDIR=/run/xenstored
     case $store in
     ocaml) oxenstored --pid-file /run/xenstored.pid ;;
-    ours) xen-like-stored --size 64 --log-file /var/log/xen/xen-like-stored.log --pid-file /run/xenstored.pid ;;
+    ours) xen-like-stored --size 64 --pid-file /run/xenstored.pid ;;
     *) xenstored --pid-file /run/xenstored.pid ;;
     esac
     until_true 20 xenstore-read -s /
@@ -104,7 +104,6 @@ kill_daemon() {
     local pid
     pid=$(cat "/run/$1.pid") && kill -9 "$pid" && until_true 20 [ ! -e "/proc/$pid" ]
 }
-again_store() { (unset XENSTORED_PATH && start_store); }
 again_console() { kill_daemon xenconsoled; start_console; }
 
 # store_has_guest: what the tools, the backends and the guest itself have written
