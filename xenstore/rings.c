@@ -177,6 +177,7 @@ static void unbind(struct peer *p)
     p->port = UNBOUND;
 }
 
+/* The first event comes at once: what the domain has sent before is heard. */
 static int bind_port(struct peer *p)
 {
     int port =
@@ -191,7 +192,6 @@ static int bind_port(struct peer *p)
     p->port = (evtchn_port_t)port;
     p->masked = false;
     xenevtchn_notify(events, p->port); /* the domain may have waited for a store */
-    make_due(p);
     return 0;
 }
 
@@ -237,7 +237,6 @@ int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
     if (rc == 0) {
         p->gone = p->shut_down = false;
         set_page(p, page);
-        make_due(p);
         return 0;
     }
     xenforeignmemory_unmap(memory, page, 1);

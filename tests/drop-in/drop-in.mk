@@ -55,13 +55,18 @@ test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 test-drop-in-quick:
 	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=short STORE=c CPUS=1
 test-drop-in-all:
-	+$(Q)for store in c ocaml; do for cpus in 1 2; do \
+	+$(Q)for store in c ocaml ours; do for cpus in 1 2; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=full STORE=$$store CPUS=$$cpus || exit 1; \
 	done; done
 	+$(Q)for job in adopt cycles managers; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=$$job || exit 1; \
 	done
-	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=adopt STORE=ocaml
+	+$(Q)for store in ocaml ours; do \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=adopt STORE=$$store || exit 1; \
+	done
+	+$(Q)for image in ours xen; do \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=short STORE=ours || exit 1; \
+	done
 	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=load CPUS=2
 
 # The package on an installed host: dom0-tools/debian-host/.
