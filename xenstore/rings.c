@@ -221,8 +221,8 @@ static void peer_free(struct peer *p)
 int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
 {
     struct xenstore_domain_interface *page = map(domain, gfn);
-    struct peer *p = peers[domain];
-    evtchn_port_t before = p ? p->remote : 0;
+    struct peer *known = peers[domain], *p = known;
+    evtchn_port_t before = known ? known->remote : 0;
     int rc;
 
     if (page == NULL)
@@ -240,9 +240,13 @@ int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
         return 0;
     }
     xenforeignmemory_unmap(memory, page, 1);
-    p->remote = before;
-    if (p->page == NULL || bind_port(p)) /* nothing has happened */
+    if (known) { /* it goes on as it was */
+        p->remote = before;
+        p->tries = BIND_TRIES;
+        retry_later();
+    } else {
         peer_free(p);
+    }
     return rc;
 }
 

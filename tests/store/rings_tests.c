@@ -582,9 +582,28 @@ static void test_killed_it_goes_on_with_every_ring(void)
     CU_ASSERT_STRING_EQUAL(get(0), "/d/x|k|;");
     CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "2|"), "F");
     CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "5|"), "F");
+    CU_ASSERT_STRING_EQUAL(introduce(4), "EINVAL");
+    CU_ASSERT_STRING_EQUAL(ask(XS_INTRODUCE, "4|1004|8|"), "EINVAL");
     machine[4].no_map = false; /* who could not be mapped is served when introduced again */
     CU_ASSERT_STRING_EQUAL(introduce(4), "OK");
     CU_ASSERT_STRING_EQUAL(over_ring(4, XS_READ, "/|"), "EACCES|;");
+    stop();
+}
+
+static void test_who_has_no_ring_is_heard_of_when_gone(void)
+{
+    start();
+    introduce(1);
+    daemon_killed();
+    machine[1].no_map = true;
+    daemon_start();
+    run();
+    machine[1].no_map = false;
+    CU_ASSERT_STRING_EQUAL(ask(XS_INTRODUCE, "1|1001|8|"), "EINVAL");
+    machine[1].dead = true;
+    raise_event(exceptions);
+    run();
+    CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "1|"), "F");
     stop();
 }
 
@@ -697,6 +716,7 @@ int main(void)
     T(test_introduced_again_it_is_bound_again);
     T(test_it_hears_who_shuts_down_and_who_is_gone);
     T(test_killed_it_goes_on_with_every_ring);
+    T(test_who_has_no_ring_is_heard_of_when_gone);
     T(test_a_port_that_never_gets_free_is_given_up);
     T(test_who_asks_without_an_end_keeps_nobody_waiting);
     T(test_a_broken_ring_is_its_domains_alone);
