@@ -90,7 +90,7 @@ int linux_ready(const char *pid_file)
     if (starter < 0)
         return 0;
     leave_terminal();
-    if (write(starter, "", 1) != 1)
+    if (chdir("/") || write(starter, "", 1) != 1)
         return -1;
     close(starter);
     starter = -1;
