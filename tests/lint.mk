@@ -40,13 +40,13 @@ cppcheck: $(BUILD)/include
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt -Ihypervisor \
 	    -Ihypervisor/x86 -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 hypervisor
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
-	    -Ixen-like/include -I$(BUILD)/include -D__x86_64__ -D__GNUC__ --std=c11 xenstore
+	    -Ixen-like/include -Ixen-like -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 xenstore
 
 clang-tidy: $(BUILD)/include $(BUILD)/hypervisor/x86/offsets.h
 	@echo $(filter-out %/offsets.c,$(filter %.c,$(HV_FILES))) | xargs -n 1 -P $(JOBS) \
 	    sh -c 'clang-tidy --quiet "$$@" -- $(TIDY_FLAGS) 2>&1 | grep -E "(warning|error):" && exit 255; exit 0' tidy
 	@echo $(wildcard xenstore/*.c) | xargs -n 1 -P $(JOBS) \
-	    sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE -Ixen-like/include 2>&1 | \
+	    sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE -D__XEN_TOOLS__ -Ixen-like/include -Ixen-like 2>&1 | \
 	    grep -E "(warning|error):" && exit 255; exit 0' tidy
 
 #: lint           format, headers, cppcheck, clang-tidy, all compilers, and the counts

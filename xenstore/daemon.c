@@ -1,7 +1,7 @@
 /*
- * xen-like-stored: the store as a program, for clients on Unix sockets. It uses platform.h and the C
- * library only. Each client is read when it has few answers waiting, and written when it takes bytes: a
- * slow or hostile one keeps nobody waiting.
+ * xen-like-stored: the store as a program, for clients on Unix sockets and, in domain 0, for the rings of
+ * domains (rings.c). Each client is read when it has few answers waiting, and written when it takes
+ * bytes: a slow or hostile one keeps nobody waiting.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -9,11 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "linux.h"
+#include "rings.h"
 #include "store.h"
 
 enum {
     NR_CLIENTS = 4096,
+    NR_DOMAIN_SOCKETS = 16, /* more are not understood */
     WAITING_MAX = 8192, /* bytes that wait for it, above which a client's next request waits, too */
     REQUESTS_MAX = 32,  /* of one client, before others have their turn */
     RETRY_NS = 100000000,
@@ -95,7 +99,9 @@ static void hook_output(void *arg, uint32_t conn)
     struct client *c = client_of(conn);
 
     (void)arg;
-    if (c && c->stream)
+    if (conn < STORE_CONN_OTHER)
+        rings_output((domid_t)conn);
+    else if (c && c->stream)
         plat_watch(loop, c->stream, PLAT_READABLE | PLAT_WRITABLE, ready, c);
 }
 
@@ -109,6 +115,18 @@ static void hook_close(void *arg, uint32_t conn)
                  conn - STORE_CONN_OTHER);
         mark(c, plat_now());
     }
+}
+
+static int hook_introduce(void *arg, domid_t domain, uint64_t gfn, evtchn_port_t port)
+{
+    (void)arg;
+    return rings_introduce(domain, gfn, port);
+}
+
+static void hook_release(void *arg, domid_t domain)
+{
+    (void)arg;
+    rings_release(domain);
 }
 
 /* ---- clients ---- */
@@ -258,27 +276,50 @@ static const char *default_socket(void)
     static char path[128];
     const char *from = getenv("XENSTORED_PATH"), *folder = getenv("XENSTORED_RUNDIR");
 
-    if (from)
+    if (from && strncmp(from, "/dev/", 5) != 0) /* the kernel's device is for clients */
         return from;
     snprintf(path, sizeof(path), "%s/socket", folder ? folder : "/run/xenstored");
     return path;
 }
 
-static int open_store(const char *region_name, size_t len)
+/* The hypervisor, if this is its domain 0. Returns -1 if that is, and fails. */
+static int open_rings(bool *there)
 {
-    static const struct store_hooks hooks = { .log = hook_log,
-                                              .output = hook_output,
-                                              .close = hook_close };
+    evtchn_port_t port = 0;
+    struct xenstore_domain_interface *own = linux_own_ring(&port);
+
+    *there = own != NULL;
+    if (own)
+        return rings_open(loop, own, port) ? -1 : 0;
+    if (errno == ENOENT) {
+        plat_log(PLAT_INFO, "no hypervisor's domain 0: there are no rings, only sockets");
+        return 0;
+    }
+    plat_log(PLAT_ERROR, "domain 0's ring: %s", strerror(errno));
+    return -1;
+}
+
+static int open_store(const char *region_name, size_t len, bool rings)
+{
+    struct store_hooks hooks = { .log = hook_log, .output = hook_output, .close = hook_close };
     void *region = plat_region_open(region_name, len, NULL);
 
     if (region == NULL) {
         plat_log(PLAT_ERROR, "region %s of %zu MiB: %s", region_name, len >> 20, strerror(errno));
         return -1;
     }
+    if (rings) {
+        hooks.introduce = hook_introduce;
+        hooks.release = hook_release;
+    }
     store = store_open(region, len, &hooks);
     if (store == NULL) {
         plat_log(PLAT_ERROR, "what is in region %s cannot be used: %s. --fresh forgets it",
                  region_name, strerror(errno));
+        return -1;
+    }
+    if (rings && rings_begin(store)) {
+        plat_log(PLAT_ERROR, "no memory for rings");
         return -1;
     }
     return 0;
@@ -291,52 +332,112 @@ static const char usage[] =
     "  --domain-socket DOMID:PATH  where clients connect that act as that domain\n"
     "  --region NAME               of the memory that outlives the program (store)\n"
     "  --size MIB                  of that memory (256)\n"
-    "  --fresh                     forget what is there\n";
+    "  --fresh                     forget what is there\n"
+    "  --pid-file PATH             go to the background when it serves, with its process's id there\n"
+    "  --log-file PATH             where its log is added (standard error; in the background\n"
+    "                              /var/log/xen/xen-like-stored.log)\n";
 
-int main(int argc, char **argv)
+struct options {
+    const char *socket, *region, *pid_file, *log_file;
+    const char *domain_sockets[NR_DOMAIN_SOCKETS + 1]; /* up to NULL */
+    unsigned int nr_domain_sockets;
+    unsigned long size;
+    bool fresh;
+};
+
+static bool parse(struct options *o, int argc, char **argv)
 {
-    enum { SOCKET = 1, DOMAIN_SOCKET, REGION, SIZE, FRESH };
+    enum { SOCKET = 1, DOMAIN_SOCKET, REGION, SIZE, FRESH, PID_FILE, LOG_FILE };
     static const struct option options[] = {
         { "socket", required_argument, NULL, SOCKET },
         { "domain-socket", required_argument, NULL, DOMAIN_SOCKET },
         { "region", required_argument, NULL, REGION },
         { "size", required_argument, NULL, SIZE },
         { "fresh", no_argument, NULL, FRESH },
+        { "pid-file", required_argument, NULL, PID_FILE },
+        { "log-file", required_argument, NULL, LOG_FILE },
         { NULL, 0, NULL, 0 },
     };
-    const char *socket = default_socket(), *region = "store";
-    unsigned long size = 256;
     int c;
 
-    loop = plat_loop_new();
-    if (loop == NULL)
-        return 1;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c == SOCKET) {
-            socket = optarg;
-        } else if (c == DOMAIN_SOCKET) {
-            if (listen_as(optarg))
-                return 1;
-        } else if (c == REGION) {
-            region = optarg;
-        } else if (c == SIZE) {
-            size = strtoul(optarg, NULL, 10);
-        } else if (c == FRESH) {
-            if (plat_region_remove(region) && errno != ENOENT) {
-                plat_log(PLAT_ERROR, "region %s: %s", region, strerror(errno));
-                return 1;
-            }
-        } else {
-            fputs(usage, stderr);
-            return 2;
-        }
+        if (c == SOCKET)
+            o->socket = optarg;
+        else if (c == DOMAIN_SOCKET && o->nr_domain_sockets < NR_DOMAIN_SOCKETS)
+            o->domain_sockets[o->nr_domain_sockets++] = optarg;
+        else if (c == REGION)
+            o->region = optarg;
+        else if (c == SIZE)
+            o->size = strtoul(optarg, NULL, 10);
+        else if (c == FRESH)
+            o->fresh = true;
+        else if (c == PID_FILE)
+            o->pid_file = optarg;
+        else if (c == LOG_FILE)
+            o->log_file = optarg;
+        else
+            return false;
     }
-    if (optind < argc || size == 0 || size > 65536) {
+    return optind == argc && o->size > 0 && o->size <= 65536;
+}
+
+/* Returns -1: it is said why not. */
+static int start(const struct options *o)
+{
+    bool rings;
+
+    loop = plat_loop_new();
+    if (loop == NULL) {
+        plat_log(PLAT_ERROR, "no event loop: %s", strerror(errno));
+        return -1;
+    }
+    if (o->fresh && plat_region_remove(o->region) && errno != ENOENT) {
+        plat_log(PLAT_ERROR, "region %s: %s", o->region, strerror(errno));
+        return -1;
+    }
+    if (open_rings(&rings) || open_store(o->region, o->size << 20, rings) ||
+        listen_at(o->socket, 0))
+        return -1;
+    for (const char *const *d = o->domain_sockets; *d; d++)
+        if (listen_as(*d))
+            return -1;
+    plat_log(PLAT_INFO, "the store listens at %s", o->socket);
+    return 0;
+}
+
+static bool log_to(const char *path)
+{
+    FILE *f = fopen(path, "ae");
+
+    if (f == NULL || dup2(fileno(f), STDERR_FILENO) < 0) {
+        plat_log(PLAT_ERROR, "log file %s: %s", path, strerror(errno));
+        return false;
+    }
+    fclose(f);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .socket = default_socket(), .region = "store", .size = 256 };
+
+    if (!parse(&o, argc, argv)) {
         fputs(usage, stderr);
         return 2;
     }
-    if (open_store(region, size << 20) || listen_at(socket, 0))
+    if (o.log_file == NULL && o.pid_file)
+        o.log_file = "/var/log/xen/xen-like-stored.log";
+    if (o.log_file && !log_to(o.log_file))
         return 1;
-    plat_log(PLAT_INFO, "the store listens at %s", socket);
+    if (o.pid_file && !linux_background()) {
+        plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
+        return 1;
+    }
+    if (start(&o))
+        return 1;
+    if (linux_ready(o.pid_file)) {
+        plat_log(PLAT_ERROR, "%s: %s", o.pid_file, strerror(errno));
+        return 1;
+    }
     return plat_loop_run(loop) ? 1 : 0;
 }

@@ -1,11 +1,6 @@
 /* Domains: what the store knows of them, and what goes with them. */
 #include "internal.h"
 
-struct place {
-    uint64_t gfn;
-    uint64_t port;
-};
-
 /* The record of an introduced domain; NULL: it is not. */
 static struct entry *introduced(const struct op *op, domid_t domain)
 {
@@ -145,7 +140,7 @@ static bool arg_gfn(struct op *op, uint64_t *gfn)
 int op_introduce(struct op *op)
 {
     struct store_hooks *hooks = &op->s->hooks;
-    struct place place;
+    struct store_place place;
     const char *port;
     struct entry *d, *c;
     char key[4];
@@ -244,6 +239,21 @@ bool store_introduced(struct store *s, domid_t domain)
 
     d = map_find(&s->a, st->root[ROOT_DOMAINS], key, key16(key, domain));
     return d && (d->word[0] & DOMAIN_INTRODUCED);
+}
+
+int store_introduced_above(struct store *s, int domain, struct store_place *place)
+{
+    struct state *st = arena_at(&s->a, arena_root(&s->a));
+    const struct entry *d;
+    char key[2];
+
+    d = map_above(&s->a, st->root[ROOT_DOMAINS], key, key16(key, (domid_t)domain), false);
+    while (d && !(d->word[0] & DOMAIN_INTRODUCED))
+        d = map_above(&s->a, st->root[ROOT_DOMAINS], d->key, d->key_len, false);
+    if (d == NULL)
+        return 0;
+    memcpy(place, ((struct blob *)arena_at(&s->a, d->ref[0]))->bytes, sizeof(*place));
+    return (unsigned char)d->key[0] << 8 | (unsigned char)d->key[1];
 }
 
 static int shut_down(struct op *op, void *arg)

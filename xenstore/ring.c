@@ -88,7 +88,10 @@ static int set(struct op *op, void *arg)
     const struct change *change = arg;
     struct entry *c;
     struct ring *r;
+    char key[4];
 
+    if (change->domain == 0) /* nobody introduces it */
+        map_put(op->a, &op->st->root[ROOT_CONNS], key, key32(key, 0), 1);
     if (conn_edit(op, change->domain) == NULL)
         return -ENOENT;
     conn_reset(op, change->domain);

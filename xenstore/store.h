@@ -82,6 +82,7 @@ uint32_t store_output_waiting(struct store *s, uint32_t conn);
 
 /**
  * After INTRODUCE, and after store_open() for each domain that is introduced: the ring is this page.
+ * Domain 0, which nobody introduces, may have one, too.
  * Returns 0, -ENOENT it is not introduced, -ENOMEM.
  */
 int store_ring_attach(struct store *s, domid_t domain, struct xenstore_domain_interface *page);
@@ -99,6 +100,15 @@ int store_ring_service(struct store *s, domid_t domain, struct xenstore_domain_i
 
 /** Whether the domain is introduced. */
 bool store_introduced(struct store *s, domid_t domain);
+
+/** Where a domain's ring is, as INTRODUCE said. */
+struct store_place {
+    uint64_t gfn;
+    uint64_t port;
+};
+
+/** The next introduced domain with a higher id than this, and where its ring is. Returns 0: none. */
+int store_introduced_above(struct store *s, int domain, struct store_place *place);
 
 /**
  * The hypervisor says that it has shut down or crashed; or that it is no more. An unknown one is

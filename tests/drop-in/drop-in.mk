@@ -1,7 +1,7 @@
 # Debian's Xen host with our image where xen.gz stood, and the same with Debian's Xen.
 DROP_IN := $(BUILD)/drop-in
 CPUS ?= 1# of the host, and of its guest
-STORE ?= c# which xenstored: c or ocaml
+STORE ?= c# which xenstored: c, ocaml or ours
 IMAGE ?= ours# which hypervisor: ours or xen
 JOB ?= full# full, short, cycles, managers, adopt, load, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
@@ -23,7 +23,7 @@ DROP_IN_HOST = $(if $(filter managers,$(notdir $(JOB))),$(MANAGERS),$(DROP_IN))
 #: drop-in-host   Debian's Xen host, built of packages: kernel, ramdisk and disk
 drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
-DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
+DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
         $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
 	@echo "  HOST    $(@D)/root.img"
@@ -46,7 +46,7 @@ $(DROP_IN)/xen.iso $(MANAGERS)/xen.iso: %/xen.iso: $(PEER)/xen-4.17.gz %/stamp t
 	@echo "  ISO     $@"
 	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
 
-#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml IMAGE=ours|xen JOB=full|short|cycles|managers|adopt|load
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours IMAGE=ours|xen JOB=full|short|cycles|managers|adopt|load
 test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CPUS=$(CPUS)"
 	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN_HOST)/root.img
@@ -55,13 +55,18 @@ test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 test-drop-in-quick:
 	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=short STORE=c CPUS=1
 test-drop-in-all:
-	+$(Q)for store in c ocaml; do for cpus in 1 2; do \
+	+$(Q)for store in c ocaml ours; do for cpus in 1 2; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=full STORE=$$store CPUS=$$cpus || exit 1; \
 	done; done
 	+$(Q)for job in adopt cycles managers; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=$$job || exit 1; \
 	done
-	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=adopt STORE=ocaml
+	+$(Q)for store in ocaml ours; do \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=adopt STORE=$$store || exit 1; \
+	done
+	+$(Q)for image in ours xen; do \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=short STORE=ours || exit 1; \
+	done
 	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=load CPUS=2
 
 # The package on an installed host: dom0-tools/debian-host/.

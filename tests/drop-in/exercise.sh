@@ -1,6 +1,6 @@
 #!/bin/bash
 # Boot Debian's Xen host in QEMU, let it run a job, say step by step how it went.
-#   usage: exercise.sh [-b] [-c CPUS] [-s c|ocaml] [-j JOB] [-t SECONDS] -l LOG ISO ROOT
+#   usage: exercise.sh [-b] [-c CPUS] [-s c|ocaml|ours] [-j JOB] [-t SECONDS] -l LOG ISO ROOT
 # ISO: of mkiso.sh -t.  ROOT: the control domain's disk, which is not changed.
 # -b: the hypervisor starts a second domain, b1.
 # -j: a name of host/jobs, or the path of a script to be sourced by host/init (host/lib.sh has its helpers).

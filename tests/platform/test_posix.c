@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "conformance.h"
+#include "platform/posix.h"
 
 static char folder[] = "/tmp/platform.XXXXXX", socket_path[64];
 
@@ -126,6 +128,41 @@ static void test_console(void)
     close(from[1]);
 }
 
+/* ---- somebody's descriptor ---- */
+
+static int counter;
+static unsigned int counted;
+
+static void count(void *arg, unsigned int ready)
+{
+    eventfd_t n;
+
+    EXPECT(arg == &counter && ready == PLAT_READABLE);
+    EXPECT(eventfd_read(counter, &n) == 0);
+    EXPECT(eventfd_read(counter, &n) == -1 && errno == EAGAIN); /* it does not wait */
+    counted += (unsigned int)n;
+    plat_loop_stop(loop);
+}
+
+static void test_a_descriptor_is_watched(void)
+{
+    struct plat_stream *s;
+
+    counter = eventfd(3, EFD_CLOEXEC);
+    s = plat_of_fd(counter);
+    loop = plat_loop_new();
+    if (!EXPECT(s != NULL && loop != NULL))
+        return;
+    plat_watch(loop, s, PLAT_READABLE, count, &counter);
+    EXPECT(plat_loop_run(loop) == 0 && counted == 3);
+    EXPECT(eventfd_write(counter, 4) == 0);
+    EXPECT(plat_loop_run(loop) == 0 && counted == 7);
+    plat_close(s);
+    EXPECT(eventfd_write(counter, 1) == 0); /* it is still its owner's */
+    close(counter);
+    plat_loop_free(loop);
+}
+
 /* Who may connect is not left to the umask of who starts the program. */
 static void test_a_socket_is_its_users(void)
 {
@@ -165,6 +202,7 @@ int main(void)
     conformance(folder);
     test_killed();
     test_console();
+    test_a_descriptor_is_watched();
     test_a_socket_is_its_users();
     test_write_fails();
     printf("platform, Linux: %s\n", nr_unexpected ? "FAILED" : "ok");

@@ -1,5 +1,5 @@
-# The store as its users meet it: Debian's clients and libxenstore, and clients that mean harm. The
-# daemon that they talk to is built with sanitizers.
+# The store as its users meet it: Debian's clients and libxenstore, clients that mean harm, and domains in a
+# hypervisor in memory. All is built with sanitizers.
 ST := $(BUILD)/store
 ST_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
@@ -7,19 +7,24 @@ $(ST)/%.o: %.c xenstore/xenstore.mk tests/store/store.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(XS_CFLAGS) $(ST_SAN) -c -o $@ $<
 $(ST)/xen-like-stored: $(XS_SRCS:%.c=$(ST)/%.o)
-	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lpthread
+	$(Q)$(CC) $(ST_SAN) -o $@ $^ $(XS_LIBS)
 $(ST)/store_tests: $(ST)/tests/store/store_tests.o
 	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lxenstore -lcunit
+# rings.c, which is in the test, with libraries and a platform in memory
+$(ST)/rings_tests: $(addprefix $(ST)/,tests/store/rings_tests.o $(XS_CORE:%.c=%.o) \
+        $(addprefix xen-like/platform/,fake.o memory.o loop.o log.o))
+	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lcunit -lpthread
 
 .PHONY: test-store soak-store
-#: test-store     the store with Debian's xenstore-* and libxenstore, hostile clients, and kill -9
-test-store: $(ST)/store_tests $(ST)/xen-like-stored
+#: test-store     the store with Debian's xenstore-* and libxenstore, domains, hostile clients, and kill -9
+test-store: $(ST)/store_tests $(ST)/rings_tests $(ST)/xen-like-stored
 	@echo "== $<"; $< $(ST)/xen-like-stored
+	@echo "== $(ST)/rings_tests"; $(ST)/rings_tests
 
 #: soak-store     the store killed 1,000 times at some instruction, without and with a ring, and 200 times as a daemon
 soak-store: $(BUILD)/unit/test_store_crash $(BUILD)/unit/test_store_ring $(ST)/store_tests $(ST)/xen-like-stored
 	STORE_KILLS=1000 $(BUILD)/unit/test_store_crash
 	STORE_KILLS=1000 $(BUILD)/unit/test_store_ring
 	STORE_KILLS=200 $(ST)/store_tests $(ST)/xen-like-stored
-test-programs: $(ST)/store_tests $(ST)/xen-like-stored
+test-programs: $(ST)/store_tests $(ST)/rings_tests $(ST)/xen-like-stored
 -include $(shell find $(ST) -name '*.d' 2>/dev/null)

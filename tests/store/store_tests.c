@@ -564,6 +564,42 @@ static void test_killed_it_goes_on_with_all_that_was_answered(void)
     CU_ASSERT_TRUE(alive());
 }
 
+/* ---- as Debian's init script starts it ---- */
+
+/* Who has started it goes on when it serves, and nothing of what it has started is held. */
+static void test_in_the_background_it_serves_when_it_says_so(void)
+{
+    char command[1000], path[250], *text = NULL;
+    size_t len = 0;
+    pid_t pid = 0;
+    FILE *f;
+
+    snprintf(command, sizeof(command),
+             "%s --socket %s/behind --region behind --size 2 --log-file %s/behind.log --pid-file "
+             "%s/behind.pid && XENSTORED_PATH=%s/behind xenstore-write /a 1",
+             daemon_path, folder, folder, folder, folder);
+    RUN(command, "[0]\n"); /* popen() has seen the end of the output */
+    snprintf(path, sizeof(path), "%s/behind.pid", folder);
+    f = fopen(path, "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(fscanf(f, "%d", &pid), 1);
+    fclose(f);
+    CU_ASSERT_EQUAL_FATAL(kill(pid, 0), 0);
+
+    /* One that cannot start says so at once, and by its exit status. */
+    RUN(command, "[1]\n");
+    snprintf(path, sizeof(path), "%s/behind.log", folder);
+    f = fopen(path, "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_TRUE(getdelim(&text, &len, EOF, f) > 0);
+    fclose(f);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "there are no rings, only sockets\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "the store listens at "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "error: region behind of 2 MiB: "));
+    free(text);
+    kill(pid, SIGTERM);
+}
+
 int main(int argc, char **argv)
 {
     char command[300];
@@ -599,6 +635,7 @@ int main(int argc, char **argv)
     T(test_a_client_that_never_reads_harms_itself_only);
     T(test_more_clients_than_files_wait);
     T(test_killed_it_goes_on_with_all_that_was_answered);
+    T(test_in_the_background_it_serves_when_it_says_so);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures() || CU_get_error();
     kill(daemon_pid, SIGTERM);

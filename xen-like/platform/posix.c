@@ -1,7 +1,7 @@
 /*
  * platform.h on Linux. Regions are files in the folder that the environment names in
- * XEN_LIKE_STATE, or /run/xen-like: in memory, so gone with the machine; mapped by all who open them,
- * so kept when a program is killed.
+ * XEN_LIKE_STATE, or /run/xen-like, which is made: in memory, so gone with the machine; mapped by all who
+ * open them, so kept when a program is killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "posix.h"
 
 #define NS_PER_S 1000000000UL
 enum { PAGE_BYTES = 4096, PATH_MAX_BYTES = 100 };
@@ -201,6 +202,17 @@ void plat_close(struct plat_stream *s)
         close(f->in);
     free(f->path);
     free(f);
+}
+
+struct plat_stream *plat_of_fd(int fd)
+{
+    struct fds *f = home_alloc(sizeof(*f));
+
+    if (f == NULL)
+        return NULL;
+    f->in = f->out = fd;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return &f->stream;
 }
 
 int plat_pair(struct plat_stream *ends[2])
@@ -590,9 +602,18 @@ static struct region {
     int fd; /* locked as long as it is open: by that a program that is killed gives it up, too */
 } * regions;
 
+static const char *region_folder(void)
+{
+    const char *named = getenv("XEN_LIKE_STATE");
+
+    if (named == NULL)
+        mkdir("/run/xen-like", 0700); /* if it fails, what follows does */
+    return named ? named : "/run/xen-like";
+}
+
 static int region_file(const char *name, int flags)
 {
-    const char *folder = getenv("XEN_LIKE_STATE");
+    const char *folder = region_folder();
     char path[PATH_MAX];
     int fd;
 
@@ -600,7 +621,7 @@ static int region_file(const char *name, int flags)
         errno = EINVAL;
         return -1;
     }
-    snprintf(path, sizeof(path), "%s/%s.region", folder ? folder : "/run/xen-like", name);
+    snprintf(path, sizeof(path), "%s/%s.region", folder, name);
     fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
@@ -675,13 +696,12 @@ void plat_region_close(void *region, size_t len)
 
 int plat_region_remove(const char *name)
 {
-    const char *folder = getenv("XEN_LIKE_STATE");
     char path[PATH_MAX];
     int fd = region_file(name, 0), rc;
 
     if (fd < 0)
         return -1;
-    snprintf(path, sizeof(path), "%s/%s.region", folder ? folder : "/run/xen-like", name);
+    snprintf(path, sizeof(path), "%s/%s.region", region_folder(), name);
     rc = unlink(path);
     close_keeping_errno(fd);
     return rc;

@@ -85,6 +85,35 @@ guest_reaches() {
 
 guest_gone() { ! xl domid u1 >/dev/null 2>&1; }
 
+# The daemons.
+start_store() {
+    export XENSTORED_ROOTDIR=/run/xenstored
+    case $store in
+    ocaml) oxenstored --pid-file /run/xenstored.pid ;;
+    ours) xen-like-stored --size 64 --pid-file /run/xenstored.pid ;;
+    *) xenstored --pid-file /run/xenstored.pid ;;
+    esac
+    until_true 20 xenstore-read -s /
+}
+start_console() {
+    xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xenconsoled.pid
+}
+
+# kill_daemon NAME: at once; and it has been there
+kill_daemon() {
+    local pid
+    pid=$(cat "/run/$1.pid") && kill -9 "$pid" && until_true 20 [ ! -e "/proc/$pid" ]
+}
+again_console() { kill_daemon xenconsoled; start_console; }
+
+# store_has_guest: what the tools, the backends and the guest itself have written
+store_has_guest() {
+    local id
+    id=$(xl domid u1) && xenstore-ls -f "/local/domain/$id" >/tmp/nodes && wc -l /tmp/nodes &&
+        grep "/name = \"u1\"" /tmp/nodes && grep '/device/vif/0/state = "4"' /tmp/nodes &&
+        xenstore-ls -f /local/domain/0/backend | grep "/vbd/$id/51712/state = \"4\""
+}
+
 # field NAME: of xl info
 field() { xl info "$1"; }
 

@@ -1,0 +1,502 @@
+/*
+ * An event of a domain makes its ring due, and so does output for it. Each ring that is due has one turn,
+ * which store_ring_service() bounds, then sockets and events have theirs. A port stays masked until its
+ * ring's turn has ended with nothing to do: a domain that sends events without an end has no more of it.
+ */
+#include "rings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <xen/domctl.h>
+#include <xencall.h>
+#include <xenevtchn.h>
+#include <xenforeignmemory.h>
+
+#include "platform/posix.h"
+
+enum {
+    EVENTS_MAX = 64, /* taken at once, before others have their turn */
+    RETRY_NS = 100000000,
+    BIND_TRIES = 50, /* the end of a store that was killed is free some moments later */
+    UNBOUND = 0,     /* no port has that number */
+};
+
+struct peer {
+    struct peer *next; /* due after it */
+    domid_t domain;
+    bool due, masked;
+    bool attached;                          /* the store knows its page */
+    bool wants_memory;                      /* what failed by that is to be done again */
+    bool shut_down, gone;                   /* which the store does not know yet */
+    unsigned int tries;                     /* to bind its port, that are left */
+    struct xenstore_domain_interface *page; /* NULL: none */
+    evtchn_port_t remote, port;
+};
+
+static struct plat_loop *loop;
+static struct store *store;
+static xenevtchn_handle *events;
+static struct plat_stream *events_stream;
+static xenforeignmemory_handle *memory;
+static xencall_handle *hypervisor;
+static struct xen_domctl *domctl;
+static struct xenstore_domain_interface *own_page;
+static evtchn_port_t own_remote, exceptions; /* VIRQ_DOM_EXC's */
+
+static struct peer *peers[DOMID_FIRST_RESERVED];
+static struct peer *due_first, **due_end = &due_first;
+static size_t nr_due;
+static struct peer *serving;
+static domid_t *domain_of; /* by port of ours; DOMID_FIRST_RESERVED: nobody's */
+static size_t nr_ports;
+
+static void serve_due(void *unused);
+static void retry(void *unused);
+static struct plat_timer turn = { .fn = serve_due }, retrying = { .fn = retry };
+
+static void retry_later(void)
+{
+    if (retrying.loop == NULL)
+        plat_timer_set(loop, &retrying, plat_now() + RETRY_NS);
+}
+
+/* ---- whose turn it is ---- */
+
+static void make_due(struct peer *p)
+{
+    if (p->due || p->page == NULL)
+        return;
+    p->due = true;
+    p->next = NULL;
+    *due_end = p;
+    due_end = &p->next;
+    nr_due++;
+    if (turn.loop == NULL)
+        plat_timer_set(loop, &turn, 0);
+}
+
+static void not_due(struct peer *p)
+{
+    struct peer **at = &due_first;
+
+    if (!p->due)
+        return;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    if (due_end == &p->next)
+        due_end = at;
+    nr_due--;
+    p->due = false;
+}
+
+static int attach(struct peer *p)
+{
+    int rc = p->attached ? 0 : store_ring_attach(store, p->domain, p->page);
+
+    p->attached = rc == 0;
+    return rc;
+}
+
+static void serve(struct peer *p)
+{
+    bool notify = false;
+    int rc = attach(p);
+
+    if (rc == 0)
+        rc = store_ring_service(store, p->domain, p->page, &notify);
+    if (notify && p->port != UNBOUND)
+        xenevtchn_notify(events, p->port);
+    if (rc == -EAGAIN) {
+        make_due(p);
+    } else if (rc == -ENOMEM) {
+        p->wants_memory = true;
+        retry_later();
+    } else if (p->masked && p->port != UNBOUND) {
+        p->masked = false;
+        xenevtchn_unmask(events, p->port);
+    }
+}
+
+static void serve_due(void *unused)
+{
+    (void)unused;
+    for (size_t n = nr_due; n && due_first; n--) { /* who becomes due meanwhile waits */
+        struct peer *p = due_first;
+
+        not_due(p);
+        serving = p;
+        serve(p);
+        serving = NULL;
+    }
+}
+
+/* ---- pages and ports ---- */
+
+static struct xenstore_domain_interface *map(domid_t domain, uint64_t gfn)
+{
+    xen_pfn_t pfn = gfn;
+
+    return xenforeignmemory_map(memory, domain, PROT_READ | PROT_WRITE, 1, &pfn, NULL);
+}
+
+static void set_page(struct peer *p, struct xenstore_domain_interface *page)
+{
+    if (p->page && p->page != own_page)
+        xenforeignmemory_unmap(memory, p->page, 1);
+    p->page = page;
+    p->attached = false;
+    if (page == NULL)
+        not_due(p);
+}
+
+static bool note_port(evtchn_port_t port, domid_t domain)
+{
+    if (port >= nr_ports) {
+        size_t nr = 2 * (size_t)port;
+        domid_t *more = realloc(domain_of, nr * sizeof(*more));
+
+        if (more == NULL)
+            return false;
+        domain_of = more;
+        while (nr_ports < nr)
+            domain_of[nr_ports++] = DOMID_FIRST_RESERVED;
+    }
+    domain_of[port] = domain;
+    return true;
+}
+
+static void unbind(struct peer *p)
+{
+    if (p->port == UNBOUND)
+        return;
+    domain_of[p->port] = DOMID_FIRST_RESERVED;
+    xenevtchn_unbind(events, p->port);
+    p->port = UNBOUND;
+}
+
+/* The first event comes at once: what the domain has sent before is heard. */
+static int bind_port(struct peer *p)
+{
+    int port =
+        events ? xenevtchn_bind_interdomain(events, p->domain, p->remote) : (errno = EIO, -1);
+
+    if (port < 0)
+        return -errno;
+    if (!note_port((evtchn_port_t)port, p->domain)) {
+        xenevtchn_unbind(events, (evtchn_port_t)port);
+        return -ENOMEM;
+    }
+    p->port = (evtchn_port_t)port;
+    p->masked = false;
+    xenevtchn_notify(events, p->port); /* the domain may have waited for a store */
+    return 0;
+}
+
+static struct peer *peer_new(domid_t domain)
+{
+    struct peer *p = calloc(1, sizeof(*p));
+
+    if (p == NULL)
+        return NULL;
+    p->domain = domain;
+    p->port = UNBOUND;
+    peers[domain] = p;
+    return p;
+}
+
+static void peer_free(struct peer *p)
+{
+    unbind(p);
+    set_page(p, NULL);
+    peers[p->domain] = NULL;
+    free(p);
+}
+
+/* ---- hooks ---- */
+
+/* A page is always mapped anew: under the same id there may be another domain. */
+int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
+{
+    struct xenstore_domain_interface *page = map(domain, gfn);
+    struct peer *known = peers[domain], *p = known;
+    evtchn_port_t before = known ? known->remote : 0;
+    int rc;
+
+    if (page == NULL)
+        return -errno;
+    if (p == NULL && (p = peer_new(domain)) == NULL) {
+        xenforeignmemory_unmap(memory, page, 1);
+        return -ENOMEM;
+    }
+    unbind(p); /* the port may be the same */
+    p->remote = remote;
+    rc = bind_port(p);
+    if (rc == 0) {
+        p->gone = p->shut_down = false;
+        set_page(p, page);
+        return 0;
+    }
+    xenforeignmemory_unmap(memory, page, 1);
+    if (known) { /* it goes on as it was */
+        p->remote = before;
+        p->tries = BIND_TRIES;
+        retry_later();
+    } else {
+        peer_free(p);
+    }
+    return rc;
+}
+
+void rings_release(domid_t domain)
+{
+    if (peers[domain])
+        peer_free(peers[domain]);
+}
+
+void rings_output(domid_t domain)
+{
+    struct peer *p = peers[domain];
+
+    if (p && p != serving) /* whom it serves gets it in that turn */
+        make_due(p);
+}
+
+/* ---- what becomes of domains ---- */
+
+static void look(struct peer *p)
+{
+    struct xen_domctl_getdomaininfo *info = &domctl->u.getdomaininfo;
+
+    memset(domctl, 0, sizeof(*domctl));
+    domctl->cmd = XEN_DOMCTL_getdomaininfo;
+    domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    domctl->domain = p->domain;
+    if (xencall1(hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)domctl) < 0) {
+        if (errno == ESRCH)
+            p->gone = true;
+        else
+            plat_log(PLAT_ERROR, "what has become of domain %u? %s", p->domain, strerror(errno));
+    } else if (info->domain != p->domain || (info->flags & XEN_DOMINF_dying)) {
+        p->gone = true; /* the next one that there is was told */
+    } else if (info->flags & XEN_DOMINF_shutdown) {
+        p->shut_down = true;
+    }
+}
+
+/* The store is told; p may be no more. */
+static void tell(struct peer *p)
+{
+    if (p->gone) {
+        unbind(p);
+        set_page(p, NULL); /* it holds the domain's memory */
+        if (store_domain_gone(store, p->domain) == 0)
+            peer_free(p);
+        else
+            retry_later();
+    } else if (p->shut_down) {
+        if (store_domain_shutdown(store, p->domain) == 0)
+            p->shut_down = false;
+        else
+            retry_later();
+    }
+}
+
+static void look_at_all(void)
+{
+    for (unsigned int d = 1; d < DOMID_FIRST_RESERVED; d++) {
+        if (peers[d]) {
+            look(peers[d]);
+            tell(peers[d]);
+        }
+    }
+}
+
+/* ---- events ---- */
+
+static void take_events(void *arg, unsigned int ready);
+
+static void close_events(void)
+{
+    for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
+        if (peers[d] && peers[d]->port != UNBOUND) {
+            domain_of[peers[d]->port] = DOMID_FIRST_RESERVED;
+            peers[d]->port = UNBOUND;
+            peers[d]->tries = BIND_TRIES;
+        }
+    exceptions = UNBOUND;
+    plat_close(events_stream);
+    xenevtchn_close(events);
+    events_stream = NULL;
+    events = NULL;
+}
+
+static int open_events(void)
+{
+    int error;
+
+    events = xenevtchn_open(NULL, 0);
+    if (events == NULL)
+        return -errno;
+    events_stream = plat_of_fd(xenevtchn_fd(events));
+    if (events_stream == NULL) {
+        error = errno;
+        xenevtchn_close(events);
+        events = NULL;
+        return -error;
+    }
+    plat_watch(loop, events_stream, PLAT_READABLE, take_events, NULL);
+    return 0;
+}
+
+static void event(evtchn_port_t port)
+{
+    domid_t domain = port < nr_ports ? domain_of[port] : DOMID_FIRST_RESERVED;
+
+    if (port == exceptions) {
+        xenevtchn_unmask(events, port);
+        look_at_all();
+    } else if (domain < DOMID_FIRST_RESERVED) { /* else it was bound when the event came */
+        peers[domain]->masked = true;
+        make_due(peers[domain]);
+    }
+}
+
+static void take_events(void *arg, unsigned int ready)
+{
+    (void)arg;
+    (void)ready;
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        int port = xenevtchn_pending(events);
+
+        if (port < 0 && errno == EAGAIN)
+            break;
+        if (port < 0) {
+            plat_log(PLAT_ERROR, "events are lost: %s. All ports are bound anew", strerror(errno));
+            close_events();
+            retry_later();
+            return;
+        }
+        event((evtchn_port_t)port);
+    }
+    plat_timer_cancel(&turn);
+    serve_due(NULL);
+}
+
+/* Again what has failed, for domains one by one: none waits for another. */
+static void try_again(struct peer *p)
+{
+    int rc;
+
+    if (p->wants_memory) {
+        p->wants_memory = false;
+        make_due(p);
+    }
+    if (p->tries && p->page && p->port == UNBOUND) {
+        rc = bind_port(p);
+        p->tries = rc ? p->tries - 1 : 0;
+        if (rc && p->tries == 0)
+            plat_log(PLAT_WARNING, "domain %u: its port %u for the store cannot be bound: %s",
+                     p->domain, p->remote, strerror(-rc));
+        else if (rc)
+            retry_later();
+    }
+    tell(p);
+}
+
+static void hear_of_exceptions(void)
+{
+    static unsigned int tries;
+    int port = xenevtchn_bind_virq(events, VIRQ_DOM_EXC);
+
+    if (port >= 0)
+        exceptions = (evtchn_port_t)port;
+    else if (++tries == BIND_TRIES)
+        plat_log(PLAT_ERROR, "nobody says what becomes of domains: %s", strerror(errno));
+    look_at_all(); /* what has happened before is not told */
+}
+
+static void retry(void *unused)
+{
+    (void)unused;
+    if (events == NULL && open_events()) {
+        retry_later();
+        return;
+    }
+    if (exceptions == UNBOUND)
+        hear_of_exceptions();
+    if (exceptions == UNBOUND)
+        retry_later();
+    for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
+        if (peers[d])
+            try_again(peers[d]);
+}
+
+/* ---- beginning ---- */
+
+static int failed(const char *what)
+{
+    int error = errno;
+
+    plat_log(PLAT_ERROR, "%s: %s", what, strerror(error));
+    return -error;
+}
+
+int rings_open(struct plat_loop *l, struct xenstore_domain_interface *own, evtchn_port_t port)
+{
+    loop = l;
+    own_page = own;
+    own_remote = port;
+    memory = xenforeignmemory_open(NULL, 0);
+    if (memory == NULL)
+        return failed("xenforeignmemory");
+    hypervisor = xencall_open(NULL, 0);
+    if (hypervisor == NULL)
+        return failed("xencall");
+    domctl = xencall_alloc_buffer(hypervisor, sizeof(*domctl));
+    if (domctl == NULL)
+        return failed("xencall");
+    if (open_events())
+        return failed("xenevtchn");
+    return 0;
+}
+
+static int begin_with(domid_t domain, const struct store_place *place)
+{
+    struct peer *p = peer_new(domain);
+
+    if (p == NULL)
+        return -ENOMEM;
+    look(p);
+    if (p->gone) { /* while there was no store */
+        tell(p);
+        return 0;
+    }
+    p->remote = (evtchn_port_t)place->port;
+    p->page = map(domain, place->gfn);
+    if (p->page == NULL)
+        plat_log(PLAT_WARNING, "domain %u: its ring cannot be mapped: %s", domain, strerror(errno));
+    p->tries = BIND_TRIES;
+    return 0;
+}
+
+int rings_begin(struct store *s)
+{
+    struct peer *own = peer_new(0);
+    struct store_place place;
+    int domain = 0, rc = 0;
+
+    if (own == NULL)
+        return -ENOMEM;
+    store = s;
+    own->page = own_page;
+    own->remote = own_remote;
+    own->tries = BIND_TRIES;
+    while (rc == 0 && (domain = store_introduced_above(s, domain, &place)) > 0)
+        rc = begin_with((domid_t)domain, &place);
+    if (rc == 0)
+        retry(NULL);
+    return rc;
+}
