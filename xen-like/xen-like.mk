@@ -16,6 +16,7 @@ RUNTIME_KERNELS += tests/guests/runtime/platform.c
 RUNTIME_KERNELS += tests/guests/runtime/ramdisk.c
 RUNTIME_KERNELS += tests/guests/runtime/console.c
 RUNTIME_KERNELS += tests/guests/runtime/libs.c
+RUNTIME_KERNELS += tests/guests/runtime/cycles.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
