@@ -195,10 +195,11 @@ static xenevtchn_handle *open_events(struct plat_loop *l)
 static void delivery(struct plat_loop *l)
 {
     xenevtchn_handle *h = open_events(l);
-    evtchn_port_t p[2], q[2];
+    evtchn_port_t p[2], q[2], r[2];
 
     bind_pair(h, h, p);
     bind_pair(h, h, q);
+    bind_pair(h, h, r);
     drain(h);
     CHECK_FAILS(xenevtchn_pending(h), EAGAIN);
     /* In the order in which they came, once. */
@@ -219,20 +220,25 @@ static void delivery(struct plat_loop *l)
     CHECK_EQ(xenevtchn_unmask(h, p[0]), 0);
     CHECK_EQ(xenevtchn_unmask(h, q[1]), 0);
     CHECK_FAILS(xenevtchn_pending(h), EAGAIN);
-    /* Unmasked before it is taken, it is in the queue once all the same. */
+    /* Unmasked before it is taken, it is in the queue once all the same, where it was. */
     CHECK_EQ(xenevtchn_notify(h, p[1]), 0);
+    CHECK_EQ(xenevtchn_notify(h, q[0]), 0);
     CHECK_EQ(xenevtchn_unmask(h, p[0]), 0);
     CHECK_EQ(xenevtchn_notify(h, p[1]), 0);
     CHECK_EQ(xenevtchn_pending(h), p[0]);
+    CHECK_EQ(xenevtchn_pending(h), q[1]);
     CHECK_FAILS(xenevtchn_pending(h), EAGAIN);
-    /* One that is gone is not delivered: the first, the last. */
+    /* One that is gone is not delivered: the first, the last, behind which others come. */
     CHECK_EQ(xenevtchn_unmask(h, p[0]), 0);
+    CHECK_EQ(xenevtchn_unmask(h, q[1]), 0);
     CHECK_EQ(xenevtchn_notify(h, q[0]), 0);
     CHECK_EQ(xenevtchn_notify(h, p[1]), 0);
     CHECK_EQ(xenevtchn_notify(h, p[0]), 0);
     CHECK_EQ(xenevtchn_unbind(h, q[1]), 0);
     CHECK_EQ(xenevtchn_unbind(h, p[1]), 0);
+    CHECK_EQ(xenevtchn_notify(h, r[0]), 0);
     CHECK_EQ(xenevtchn_pending(h), p[0]);
+    CHECK_EQ(xenevtchn_pending(h), r[1]);
     CHECK_FAILS(xenevtchn_pending(h), EAGAIN);
     CHECK_EQ(port_status(p[1]), EVTCHNSTAT_closed);
     CHECK_EQ(port_status(q[0]), EVTCHNSTAT_unbound);
