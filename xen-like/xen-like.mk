@@ -60,7 +60,7 @@ RT_CFLAGS := -std=gnu11 -O2 -g $(RT_TARGET) -fno-common -Wall -Wextra -Werror -W
     -Wmissing-prototypes -Wstrict-prototypes -Wvla
 
 # Of libxen-dev's libraries the headers, and nothing else that lies beside them.
-RT_LIB_HEADERS := xencall.h xenevtchn.h xengnttab.h xenforeignmemory.h
+RT_LIB_HEADERS := xencall.h xenevtchn.h xengnttab.h xenforeignmemory.h xenstore.h xenstore_lib.h
 $(RT)/include/stamp: xen-like/xen-like.mk
 	@mkdir -p $(@D)
 	$(Q)ln -sfn $(addprefix /usr/include/,$(RT_LIB_HEADERS)) $(@D)/ && touch $@
