@@ -17,6 +17,7 @@ RUNTIME_KERNELS += tests/guests/runtime/ramdisk.c
 RUNTIME_KERNELS += tests/guests/runtime/console.c
 RUNTIME_KERNELS += tests/guests/runtime/libs.c
 RUNTIME_KERNELS += tests/guests/runtime/cycles.c
+RUNTIME_KERNELS += tests/guests/runtime/store_client.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
