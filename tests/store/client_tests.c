@@ -131,6 +131,49 @@ static void test_a_directory_in_parts(void)
     xs_close(h);
 }
 
+static volatile bool listed;
+
+static void *come_and_go(void *arg)
+{
+    while (!listed) {
+        xs_write(arg, 0, "/big/zz", "", 0);
+        usleep(300);
+        xs_rm(arg, 0, "/big/zz");
+        usleep(300);
+    }
+    return NULL;
+}
+
+/* It is read as it was at one moment. */
+static void test_a_directory_that_changes(void)
+{
+    struct xs_handle *h = open_new(0), *other = open_new(0);
+    pthread_t thread;
+    unsigned int nr;
+    char name[20], **names;
+
+    for (int i = 0; i < 1500; i++) {
+        snprintf(name, sizeof(name), "/big/%d", i);
+        if (!xs_write(h, 0, name, "", 0))
+            CU_FAIL("write");
+    }
+    listed = false;
+    pthread_create(&thread, NULL, come_and_go, other);
+    for (int i = 0; i < 100; i++) {
+        names = xs_directory(h, 0, "/big", &nr);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(names);
+        CU_ASSERT_TRUE(nr == 1500 || (nr == 1501 && strcmp(names[1500], "zz") == 0));
+        CU_ASSERT_STRING_EQUAL(names[0], "0");
+        CU_ASSERT_STRING_EQUAL(names[1499], "999");
+        free(names);
+    }
+    listed = true;
+    pthread_join(thread, NULL);
+    CU_ASSERT_TRUE(xs_rm(h, 0, "/big"));
+    xs_close(h);
+    xs_close(other);
+}
+
 static void test_permissions(void)
 {
     struct xs_permissions want[] = { { 3, XS_PERM_NONE },
@@ -157,6 +200,10 @@ static void test_permissions(void)
     CU_ASSERT_TRUE(xs_rm(h, 0, "/p"));
     CU_ASSERT_TRUE(xs_strings_to_perms(want, 2, "b7\0n0"));
     CU_ASSERT_TRUE(want[0].id == 7 && want[0].perms == (XS_PERM_READ | XS_PERM_WRITE));
+    CU_ASSERT_TRUE(want[1].id == 0 && want[1].perms == XS_PERM_NONE);
+    CU_ASSERT_TRUE(xs_strings_to_perms(want, 2, "r1\0w65535"));
+    CU_ASSERT_TRUE(want[0].id == 1 && want[0].perms == XS_PERM_READ);
+    CU_ASSERT_TRUE(want[1].id == 65535 && want[1].perms == XS_PERM_WRITE);
     FAILS(xs_strings_to_perms(want, 1, "x7"), EINVAL);
     FAILS(xs_strings_to_perms(want, 1, "r"), EINVAL);
     FAILS(xs_strings_to_perms(want, 1, "r7x"), EINVAL);
@@ -250,10 +297,12 @@ static void test_watches(void)
     CU_ASSERT_TRUE(xs_write(h, 0, "/w", "", 0));
     CU_ASSERT_TRUE(xs_unwatch(h, "/w", "two")); /* and its are dropped */
     FAILS(xs_unwatch(h, "/w", "two"), ENOENT);
+    CU_ASSERT_TRUE(xs_write(h, 0, "/w/y", "", 0)); /* behind those that were dropped */
     CU_ASSERT_TRUE(comes(h, "/w/x", "one"));
     CU_ASSERT_TRUE(comes(h, "/w", "one"));
+    CU_ASSERT_TRUE(comes(h, "/w/y", "one"));
     FAILS(xs_check_watch(h), EAGAIN);
-    CU_ASSERT_TRUE(xs_write(h, 0, "/w", "", 0)); /* behind all that was dropped */
+    CU_ASSERT_TRUE(xs_write(h, 0, "/w", "", 0));
     CU_ASSERT_TRUE(comes(h, "/w", "one"));
     CU_ASSERT_TRUE(xs_unwatch(h, "/w", "one"));
     CU_ASSERT_TRUE(xs_rm(h, 0, "/w"));
@@ -349,6 +398,7 @@ static void test_the_daemon_goes_away(void)
 #include <xenstore_loop.h>
 
 static struct plat_loop *loop;
+static struct xs_handle *other;
 static unsigned int nr_seen;
 static bool answered;
 
@@ -370,7 +420,9 @@ static void on_events(void *arg)
         answered = value != NULL;
         free(value);
     }
-    if (nr_seen == 3 || (got == NULL && errno != EAGAIN))
+    if (got && nr_seen == 3) /* by the stream it comes, and no request of ours meets it */
+        CU_ASSERT_TRUE(xs_write(other, 0, "/l/c", "", 0));
+    if (nr_seen == 4 || (got == NULL && errno != EAGAIN))
         plat_loop_stop(loop);
     free(got);
 }
@@ -378,9 +430,10 @@ static void on_events(void *arg)
 static void test_in_a_loop(void)
 {
     struct plat_timer timer = { .fn = too_late };
-    struct xs_handle *h = open_new(0), *other = open_new(0);
+    struct xs_handle *h = open_new(0);
     int status;
 
+    other = open_new(0);
     FAILS(xs_fileno(h) != -1, ENOTSUP);
     loop = plat_loop_new();
     plat_timer_set(loop, &timer, plat_now() + 20000000000u);
@@ -389,7 +442,7 @@ static void test_in_a_loop(void)
     FAILS(xenstore_watch(loop, h, on_events, h) != -1, EBUSY);
     CU_ASSERT_TRUE(xs_write(other, 0, "/l/a", "", 0));
     CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
-    CU_ASSERT_EQUAL(nr_seen, 3); /* that of the watch itself, /l/a and /l/b */
+    CU_ASSERT_EQUAL(nr_seen, 4); /* that of the watch itself, /l/a, /l/b and /l/c */
     CU_ASSERT_TRUE(answered);
     CU_ASSERT_EQUAL(xenstore_watch(loop, h, NULL, NULL), 0);
     CU_ASSERT_EQUAL(xenstore_watch(loop, h, on_events, h), 0);
@@ -426,6 +479,7 @@ int main(int argc, char **argv)
 #define T(f) CU_add_test(s, #f, f)
     T(test_nodes);
     T(test_a_directory_in_parts);
+    T(test_a_directory_that_changes);
     T(test_permissions);
     T(test_transactions);
     T(test_domains);

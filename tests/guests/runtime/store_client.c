@@ -55,6 +55,8 @@ static void on_request(struct client *c)
             send(c, XS_ERROR, "ENOENT", 7);
         else if (strcmp(c->body, "/wrong") == 0)
             send(c, XS_WRITE, "OK", 3);
+        else if (strcmp(c->body, "/of another") == 0 && c->head.req_id++)
+            send(c, XS_READ, "x", 1);
         else
             send(c, XS_READ, c->body, path_len - 1);
         break;
@@ -155,6 +157,17 @@ static void reads(struct xs_handle *h)
     errno = 0;
     CHECK(xs_check_watch(h) == NULL);
     CHECK_EQ(errno, EAGAIN);
+}
+
+/* An answer to what was not asked ends the connection: who knows what else it would take for an answer. */
+static void wrong_answer(struct xs_handle *h)
+{
+    for (int i = 0; i < 2; i++) {
+        errno = 0;
+        CHECK(xs_read(h, 0, "/of another", NULL) == NULL);
+        CHECK_EQ(errno, EIO);
+    }
+    xs_close(h);
 }
 
 enum { WRITES = 60, WRITERS = 3 };
@@ -272,8 +285,9 @@ int main(void)
         reads(h);
         in_threads(h);
         xs_close(h);
+        wrong_answer(open_new());
         in_a_loop(open_new());
-        while (__atomic_load_n(&nr_gone, __ATOMIC_SEQ_CST) < 2)
+        while (__atomic_load_n(&nr_gone, __ATOMIC_SEQ_CST) < 3)
             thread_yield();
         plat_loop_stop(store_loop);
         plat_thread_join(t);
