@@ -180,10 +180,10 @@ static long tables_ensure(uint64_t va, unsigned int level)
     return 0;
 }
 
-/* A number that no machine has must not reach into other bits: it becomes the highest, and is refused. */
+/* A number that no machine has must not reach into single other bits: all are set, which is refused. */
 static uint64_t entry_of(uint64_t mfn, uint64_t prot)
 {
-    return (mfn < PTE_FRAME / PAGE_BYTES ? mfn * PAGE_BYTES : PTE_FRAME) | prot;
+    return (mfn <= PTE_FRAME / PAGE_BYTES ? mfn * PAGE_BYTES : -PAGE_BYTES) | prot;
 }
 
 /* The entries of nr pages from va on, their L1 tables being there. mfns NULL: cleared. */

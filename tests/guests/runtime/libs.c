@@ -192,6 +192,7 @@ static xenevtchn_handle *open_events(struct plat_loop *l)
     return h;
 }
 
+/* On one vCPU, where an event that is sent has come; with more, only what was waited for has. */
 static void delivery(struct plat_loop *l)
 {
     xenevtchn_handle *h = open_events(l);
@@ -296,7 +297,7 @@ static void on_ready(void *arg)
     struct watcher *w = arg;
 
     w->taken[w->nr] = xenevtchn_pending(w->h);
-    if (++w->nr == 2)
+    if (w->taken[w->nr] > 0 && ++w->nr == 2)
         plat_loop_stop(w->loop);
 }
 
@@ -327,8 +328,8 @@ static void in_a_loop(struct plat_loop *l)
             xenevtchn_notify(h, p[1]);
         }
         CHECK_EQ(plat_loop_run(l), 0);
-        CHECK_EQ(watcher.taken[0], p[1]);
-        CHECK_EQ(watcher.taken[1], p[0]);
+        CHECK((watcher.taken[0] == (int)p[1] && watcher.taken[1] == (int)p[0]) ||
+              (watcher.taken[0] == (int)p[0] && watcher.taken[1] == (int)p[1]));
         xenevtchn_unmask(h, p[0]);
         xenevtchn_unmask(h, p[1]);
         if (round == 0)
@@ -402,7 +403,8 @@ static void events(void)
 
     if (l == NULL)
         verdict_error("no memory");
-    delivery(l);
+    if (nr_rounds == 0)
+        delivery(l);
     events_refused(l);
     in_a_loop(l);
     plat_loop_free(l);
@@ -727,9 +729,10 @@ int main(void)
     xenforeignmemory_handle *fmem = xenforeignmemory_open(NULL, 0);
     size_t free_before = 0;
 
-    printf("%u vCPUs\n", cpus_start());
     CHECK_NULL(xenforeignmemory_open(NULL, 1), EINVAL);
-    for (; nr_rounds < 3; nr_rounds++) {
+    for (; nr_rounds < 4; nr_rounds++) {
+        if (nr_rounds == 1)
+            printf("%u vCPUs\n", cpus_start());
         calls();
         create_child();
         events();
@@ -739,7 +742,7 @@ int main(void)
         grants(fmem);
         outlives();
         xencall_free_buffer(call, op);
-        if (nr_rounds == 0) /* the tables and the heap are as large as they become */
+        if (nr_rounds == 1) /* the tables and the heap are as large as they become */
             free_before = page_nr_free();
     }
     CHECK_EQ(page_nr_free(), free_before);
