@@ -131,11 +131,11 @@ static void test_a_directory_in_parts(void)
     xs_close(h);
 }
 
-static volatile bool listed;
+static bool listed;
 
 static void *come_and_go(void *arg)
 {
-    while (!listed) {
+    while (!__atomic_load_n(&listed, __ATOMIC_SEQ_CST)) {
         xs_write(arg, 0, "/big/zz", "", 0);
         usleep(300);
         xs_rm(arg, 0, "/big/zz");
@@ -167,7 +167,7 @@ static void test_a_directory_that_changes(void)
         CU_ASSERT_STRING_EQUAL(names[1499], "999");
         free(names);
     }
-    listed = true;
+    __atomic_store_n(&listed, true, __ATOMIC_SEQ_CST);
     pthread_join(thread, NULL);
     CU_ASSERT_TRUE(xs_rm(h, 0, "/big"));
     xs_close(h);
