@@ -15,6 +15,9 @@ RUNTIME_KERNELS += tests/guests/runtime/balloon.c
 RUNTIME_KERNELS += tests/guests/runtime/platform.c
 RUNTIME_KERNELS += tests/guests/runtime/ramdisk.c
 RUNTIME_KERNELS += tests/guests/runtime/console.c
+RUNTIME_KERNELS += tests/guests/runtime/libs.c
+RUNTIME_KERNELS += tests/guests/runtime/cycles.c
+RUNTIME_KERNELS += tests/guests/runtime/store_client.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
@@ -47,19 +50,27 @@ $(NEWLIB)/stamp: $(NEWLIB).settings
 $(NEWLIB_LIBS): $(NEWLIB)/stamp ;
 
 # ---- the library and the kernels ----
-RT_SRCS := $(wildcard xen-like/kernel/*.c xen-like/libc/*.c) \
+RT_SRCS := $(wildcard xen-like/kernel/*.c xen-like/libc/*.c xen-like/lib/*.c) \
     $(addprefix xen-like/platform/,rt.c memory.c loop.c log.c)
 RT_OBJS := $(RT_SRCS:xen-like/%.c=$(RT)/%.o) $(RT)/kernel/entry.o
 RT_CPPFLAGS = -nostdinc -isystem $(NEWLIB)/include -isystem $(shell $(CC) -print-file-name=include) \
-    -isystem $(BUILD)/include -Ixen-like/include -D__XEN_INTERFACE_VERSION__=0x00040e00 \
+    -isystem $(BUILD)/include -isystem $(RT)/include -Ixen-like/include -Ixen-like/libc/include \
+    -Ixen-like/lib -D__XEN_INTERFACE_VERSION__=0x00040e00 \
     -D_GNU_SOURCE -D_POSIX_TIMERS=1 -D_POSIX_MONOTONIC_CLOCK=200112L -MMD -MP
 RT_CFLAGS := -std=gnu11 -O2 -g $(RT_TARGET) -fno-common -Wall -Wextra -Werror -Wshadow \
     -Wmissing-prototypes -Wstrict-prototypes -Wvla
 
-$(RT)/%.o: xen-like/%.c xen-like/xen-like.mk $(NEWLIB)/stamp | $(BUILD)/include
+# Of libxen-dev's libraries the headers, and nothing else that lies beside them.
+RT_LIB_HEADERS := xencall.h xenevtchn.h xengnttab.h xenforeignmemory.h xenstore.h xenstore_lib.h
+$(RT)/include/stamp: xen-like/xen-like.mk
+	@mkdir -p $(@D)
+	$(Q)ln -sfn $(addprefix /usr/include/,$(RT_LIB_HEADERS)) $(@D)/ && touch $@
+RT_INCLUDES := $(BUILD)/include $(RT)/include/stamp
+
+$(RT)/%.o: xen-like/%.c xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -c -o $@ $<
-$(RT)/%.o: xen-like/%.S xen-like/xen-like.mk | $(BUILD)/include
+$(RT)/%.o: xen-like/%.S xen-like/xen-like.mk | $(RT_INCLUDES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(RT_CPPFLAGS) -D__ASSEMBLY__ -c -o $@ $<
 $(RT)/runtime.a: $(RT_OBJS)
@@ -76,7 +87,7 @@ $(RT)/symbols_none.o: hypervisor/symbols.sh
 	$(Q): | $(RT_SYMBOLS)
 
 define runtime_kernel
-$(RT)/rt_$(2).o: $(1) xen-like/xen-like.mk $(NEWLIB)/stamp | $(BUILD)/include
+$(RT)/rt_$(2).o: $(1) xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(RT_CPPFLAGS) $$(RT_CFLAGS) -DKERNEL_NAME='"rt_$(2)"' -c -o $$@ $$<
 $(RT)/rt_$(2).files.o: xen-like/mkfiles.sh $(shell find $(1:.c=.files) -type f 2>/dev/null)
@@ -105,8 +116,9 @@ $(RT)/ramdisk.cpio: xen-like/xen-like.mk $(shell find tests/guests/runtime/ramdi
 #: runtime        build build/xen-like/rt_*.elf, PV kernels on our runtime and newlib
 runtime: $(RUNTIME_ELFS)
 guests: runtime
-check-runtime-headers: $(NEWLIB)/stamp $(BUILD)/include
-	@for h in $(patsubst xen-like/include/%,%,$(wildcard xen-like/include/*.h xen-like/include/rt/*.h)); do \
+check-runtime-headers: $(NEWLIB)/stamp $(RT_INCLUDES)
+	@for h in $(patsubst xen-like/include/%,%,$(wildcard xen-like/include/*.h xen-like/include/rt/*.h)) \
+	        $(notdir $(wildcard xen-like/lib/*.h)) sys/mman.h; do \
 	    echo "#include <$$h>" | $(CC) $(filter-out -MMD -MP,$(RT_CPPFLAGS)) $(RT_CFLAGS) -x c -fsyntax-only - || exit 1; \
 	done
 check-headers: check-runtime-headers

@@ -5,6 +5,7 @@
  * Each domain has a vCPU, 16 MiB, a port that is bound here, and a frame that is mapped here by a grant,
  * whose content must be zero. Every other one is destroyed while port and grant are still held: it must
  * not be gone before they are given back. Exit status: 0 if all went as it must.
+ * It is a program of Debian's libraries, and of ours as the kernel rt_cycles (tests/guests/runtime/cycles.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -119,14 +120,17 @@ static void wait_until_gone(domid_t id)
 
 /* ---- figures ---- */
 
-static unsigned int nr_ports(void)
+static uint64_t nr_ports(void)
 {
-    unsigned int n = 0;
+    uint64_t n = 0;
 
     for (evtchn_port_t port = 1; port < MAX_PORTS; port++) {
         locked->status = (struct evtchn_status){ .dom = DOMID_SELF, .port = port };
-        if (xencall2(call, __HYPERVISOR_event_channel_op, EVTCHNOP_status, (uintptr_t)locked))
+        if (xencall2(call, __HYPERVISOR_event_channel_op, EVTCHNOP_status, (uintptr_t)locked)) {
+            if (errno == EINVAL) /* Xen knows no ports above those that have ever been used */
+                break;
             die("status of port %u", port);
+        }
         n += locked->status.status != EVTCHNSTAT_closed;
     }
     return n;
@@ -136,25 +140,35 @@ static unsigned int nr_ports(void)
  * frames are those that are free or a domain's: the initial domain's balloon moves them to and fro, what
  * the hypervisor itself holds is missing in them.
  */
-static void figures(void)
+struct figures {
+    uint64_t nr_free, nr_frames, nr_domains, nr_ports;
+};
+
+static struct figures take_figures(void)
 {
-    uint64_t nr_frames, nr_domains, nr_free;
+    struct figures f;
 
     memset(&locked->sysctl, 0, sizeof(locked->sysctl));
     if (sysctl(XEN_SYSCTL_physinfo))
         die("physinfo");
-    nr_free = locked->sysctl.u.physinfo.free_pages;
-    nr_frames = nr_free + locked->sysctl.u.physinfo.scrub_pages;
+    f.nr_free = locked->sysctl.u.physinfo.free_pages;
+    f.nr_frames = f.nr_free + locked->sysctl.u.physinfo.scrub_pages;
     memset(&locked->sysctl, 0, sizeof(locked->sysctl));
     locked->sysctl.u.getdomaininfolist.max_domains = MAX_DOMAINS;
     set_xen_guest_handle(locked->sysctl.u.getdomaininfolist.buffer, locked->domains);
     if (sysctl(XEN_SYSCTL_getdomaininfolist))
         die("getdomaininfolist");
-    nr_domains = locked->sysctl.u.getdomaininfolist.num_domains;
-    for (uint64_t i = 0; i < nr_domains; i++)
-        nr_frames += locked->domains[i].tot_pages;
-    printf("figure free %lu\nfigure frames %lu\n", nr_free, nr_frames);
-    printf("figure domains %lu\nfigure ports %u\n", nr_domains, nr_ports());
+    f.nr_domains = locked->sysctl.u.getdomaininfolist.num_domains;
+    for (uint64_t i = 0; i < f.nr_domains; i++)
+        f.nr_frames += locked->domains[i].tot_pages;
+    f.nr_ports = nr_ports();
+    return f;
+}
+
+static void show_figures(const struct figures *f)
+{
+    printf("figure free %lu\nfigure frames %lu\n", f->nr_free, f->nr_frames);
+    printf("figure domains %lu\nfigure ports %lu\n", f->nr_domains, f->nr_ports);
 }
 
 /* ---- one domain's life ---- */
@@ -273,14 +287,8 @@ static void run(unsigned int count)
     free(ids);
 }
 
-int main(int argc, char **argv)
+static void open_all(void)
 {
-    long count = argc == 3 && strcmp(argv[1], "run") == 0 ? strtol(argv[2], NULL, 10) : 0;
-
-    if (count <= 0 && !(argc == 2 && strcmp(argv[1], "figures") == 0)) {
-        fprintf(stderr, "usage: cycles figures|run COUNT\n");
-        return 2;
-    }
     setvbuf(stdout, NULL, _IOLBF, 0);
     call = xencall_open(NULL, 0);
     events = xenevtchn_open(NULL, 0);
@@ -291,9 +299,23 @@ int main(int argc, char **argv)
     locked = xencall_alloc_buffer_pages(call, (sizeof(*locked) + PAGE - 1) / PAGE);
     if (locked == NULL)
         die("buffer");
-    if (count > 0)
+}
+
+int main(int argc, char **argv)
+{
+    long count = argc == 3 && strcmp(argv[1], "run") == 0 ? strtol(argv[2], NULL, 10) : 0;
+    struct figures f;
+
+    if (count <= 0 && !(argc == 2 && strcmp(argv[1], "figures") == 0)) {
+        fprintf(stderr, "usage: cycles figures|run COUNT\n");
+        return 2;
+    }
+    open_all();
+    if (count > 0) {
         run((unsigned int)count);
-    else
-        figures();
+    } else {
+        f = take_figures();
+        show_figures(&f);
+    }
     return 0;
 }

@@ -15,10 +15,22 @@ $(ST)/rings_tests: $(addprefix $(ST)/,tests/store/rings_tests.o $(XS_CORE:%.c=%.
         $(addprefix xen-like/platform/,fake.o memory.o loop.o log.o))
 	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lcunit -lpthread
 
+# One source of a client, with Debian's library and with ours.
+ST_OURS := $(addprefix $(ST)/,xen-like/lib/xenstore.o $(patsubst %,xen-like/platform/%.o,posix loop log))
+# (Debian's loses some bytes when the daemon goes away, so it is not for the leak checker.)
+$(ST)/client_tests: $(XS)/tests/store/client_tests.o
+	$(Q)$(CC) -o $@ $^ -lxenstore -lcunit -lpthread
+$(ST)/client_tests_ours.o: tests/store/client_tests.c xenstore/xenstore.mk tests/store/store.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(XS_CFLAGS) -Ixen-like/lib -DOURS $(ST_SAN) -c -o $@ $<
+$(ST)/client_tests_ours: $(ST)/client_tests_ours.o $(ST_OURS)
+	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lcunit -lpthread
+ST_CLIENTS := $(ST)/client_tests $(ST)/client_tests_ours
+
 .PHONY: test-store soak-store
 #: test-store     the store with Debian's xenstore-* and libxenstore, domains, hostile clients, and kill -9
-test-store: $(ST)/store_tests $(ST)/rings_tests $(ST)/xen-like-stored
-	@echo "== $<"; $< $(ST)/xen-like-stored
+test-store: $(ST)/store_tests $(ST)/rings_tests $(ST)/xen-like-stored $(ST_CLIENTS)
+	@for t in $(ST_CLIENTS) $<; do echo "== $$t"; $$t $(ST)/xen-like-stored || exit 1; done
 	@echo "== $(ST)/rings_tests"; $(ST)/rings_tests
 
 #: soak-store     the store killed 1,000 times at some instruction, without and with a ring, and 200 times as a daemon
@@ -26,5 +38,5 @@ soak-store: $(BUILD)/unit/test_store_crash $(BUILD)/unit/test_store_ring $(ST)/s
 	STORE_KILLS=1000 $(BUILD)/unit/test_store_crash
 	STORE_KILLS=1000 $(BUILD)/unit/test_store_ring
 	STORE_KILLS=200 $(ST)/store_tests $(ST)/xen-like-stored
-test-programs: $(ST)/store_tests $(ST)/rings_tests $(ST)/xen-like-stored
+test-programs: $(ST)/store_tests $(ST)/rings_tests $(ST)/xen-like-stored $(ST_CLIENTS)
 -include $(shell find $(ST) -name '*.d' 2>/dev/null)

@@ -170,8 +170,8 @@ bool grant_in_use(grant_ref_t ref)
 /* ---- others' grants ---- */
 
 /* Up to BATCH of them. Returns 0 or -errno of the first that failed; mapped[] says which did not. */
-static long map_batch(domid_t dom, const grant_ref_t *refs, size_t nr, uint32_t flags, uint64_t va,
-                      grant_handle_t *handles, bool *mapped)
+static long map_batch(const domid_t *doms, const grant_ref_t *refs, size_t nr, uint32_t flags,
+                      uint64_t va, grant_handle_t *handles, bool *mapped)
 {
     struct gnttab_map_grant_ref ops[BATCH];
     long rc;
@@ -180,7 +180,7 @@ static long map_batch(domid_t dom, const grant_ref_t *refs, size_t nr, uint32_t 
         ops[i] = (struct gnttab_map_grant_ref){ .host_addr = va + i * PAGE_BYTES,
                                                 .flags = flags,
                                                 .ref = refs[i],
-                                                .dom = dom,
+                                                .dom = doms[i],
                                                 .status = NOT_DONE };
     rc = hc(grant_table_op, GNTTABOP_map_grant_ref, ops, nr);
     for (size_t i = 0; i < nr; i++) {
@@ -212,11 +212,13 @@ static long unmap_batch(uint64_t va, const grant_handle_t *handles, size_t nr, c
 
 static size_t batch(size_t left) { return left < BATCH ? left : BATCH; }
 
-void *grants_map(domid_t dom, const grant_ref_t *refs, size_t nr, bool read_only,
-                 grant_handle_t *handles)
+/* each NULL: dom grants all. */
+static void *map(domid_t dom, const domid_t *each, const grant_ref_t *refs, size_t nr,
+                 bool read_only, grant_handle_t *handles)
 {
     uint32_t flags = GNTMAP_host_map | (read_only ? GNTMAP_readonly : 0);
     char *va = maps_reserve(nr);
+    domid_t doms[BATCH];
     bool mapped[BATCH];
     size_t done = 0;
     long rc = 0, undone = 0;
@@ -227,7 +229,9 @@ void *grants_map(domid_t dom, const grant_ref_t *refs, size_t nr, bool read_only
         size_t n = batch(nr - done);
         uint64_t at = (uint64_t)va + done * PAGE_BYTES;
 
-        rc = map_batch(dom, refs + done, n, flags, at, handles + done, mapped);
+        for (size_t i = 0; i < n; i++)
+            doms[i] = each ? each[done + i] : dom;
+        rc = map_batch(doms, refs + done, n, flags, at, handles + done, mapped);
         if (rc == 0)
             done += n;
         else
@@ -243,6 +247,18 @@ void *grants_map(domid_t dom, const grant_ref_t *refs, size_t nr, bool read_only
         maps_release(va, nr);
     errno = xen_errno(rc);
     return NULL;
+}
+
+void *grants_map(domid_t dom, const grant_ref_t *refs, size_t nr, bool read_only,
+                 grant_handle_t *handles)
+{
+    return map(dom, NULL, refs, nr, read_only, handles);
+}
+
+void *grants_map_each(const domid_t *doms, const grant_ref_t *refs, size_t nr, bool read_only,
+                      grant_handle_t *handles)
+{
+    return map(0, doms, refs, nr, read_only, handles);
 }
 
 long grants_unmap(void *va, const grant_handle_t *handles, size_t nr)

@@ -180,6 +180,12 @@ static long tables_ensure(uint64_t va, unsigned int level)
     return 0;
 }
 
+/* A number that no machine has must not reach into single other bits: all are set, which is refused. */
+static uint64_t entry_of(uint64_t mfn, uint64_t prot)
+{
+    return (mfn <= PTE_FRAME / PAGE_BYTES ? mfn * PAGE_BYTES : -PAGE_BYTES) | prot;
+}
+
 /* The entries of nr pages from va on, their L1 tables being there. mfns NULL: cleared. */
 static long entries_write(domid_t domid, uint64_t va, const uint64_t *mfns, size_t nr,
                           uint64_t prot)
@@ -192,7 +198,7 @@ static long entries_write(domid_t domid, uint64_t va, const uint64_t *mfns, size
 
         for (; n < ARRAY_SIZE(u) && nr; n++, nr--, va += PAGE_BYTES) {
             u[n].ptr = entry_maddr(va, 1) | MMU_NORMAL_PT_UPDATE;
-            u[n].val = mfns ? *mfns++ * PAGE_BYTES | prot : 0;
+            u[n].val = mfns ? entry_of(*mfns++, prot) : 0;
         }
         rc = hc(mmu_update, u, n, NULL, domid);
     }
@@ -519,6 +525,32 @@ void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
     frames_unmap(va, nr);
     errno = xen_errno(rc);
     return NULL;
+}
+
+void *frames_map_each(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot, int *errs)
+{
+    char *va = maps_reserve(nr);
+    struct mmu_update u[64];
+
+    if (va == NULL)
+        return NULL;
+    mutex_lock(&memory_lock);
+    for (size_t i = 0; i < nr;) {
+        unsigned int n = 0, done = 0;
+        long rc;
+
+        for (; n < ARRAY_SIZE(u) && i + n < nr; n++) {
+            u[n].ptr = entry_maddr((uint64_t)va + (i + n) * PAGE_BYTES, 1) | MMU_NORMAL_PT_UPDATE;
+            u[n].val = entry_of(mfns[i + n], prot);
+            errs[i + n] = 0;
+        }
+        rc = hc(mmu_update, u, n, &done, domid);
+        if (rc) /* it came as far as that one */
+            errs[i + done++] = (int)rc;
+        i += rc ? done : n;
+    }
+    mutex_unlock(&memory_lock);
+    return va;
 }
 
 void frames_unmap(void *va, size_t nr)

@@ -67,8 +67,12 @@ long grant_table_size(uint32_t *nr_frames, uint32_t *max_frames);
 void *grants_map(domid_t dom, const grant_ref_t *refs, size_t nr, bool read_only,
                  grant_handle_t *handles);
 
+/** The same, of several domains. @doms  who grants each of the @nr */
+void *grants_map_each(const domid_t *doms, const grant_ref_t *refs, size_t nr, bool read_only,
+                      grant_handle_t *handles);
+
 /**
- * @va @handles @nr  of one grants_map(), all of it. No TLB has the frames any more afterwards.
+ * @va @handles @nr  of one grants_map() or grants_map_each(), all of it. No TLB has the frames any more afterwards.
  * Returns 0, or -errno of the first that failed: the addresses are not used again then.
  * Threads, all vCPUs.
  */

@@ -109,7 +109,14 @@ const uint64_t *pte_of(const void *va, unsigned int level);
  */
 void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot);
 
-/** @va  from frames_map(), with the same @nr. The TLBs of all vCPUs are clean afterwards. */
+/**
+ * The same, but each frame counts for itself: where one cannot be mapped is a hole.
+ * @errs  receives for each of the @nr 0 or Xen's -errno
+ * Returns the address, even of nothing but holes, or NULL with errno set: no room, no memory for tables.
+ */
+void *frames_map_each(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot, int *errs);
+
+/** @va  from frames_map() or frames_map_each(), with the same @nr. The TLBs of all vCPUs are clean afterwards. */
 void frames_unmap(void *va, size_t nr);
 
 /**

@@ -1,0 +1,330 @@
+/*
+ * xengnttab.h on the runtime. A mapping is unmapped as it was mapped, whole; anything else is EINVAL.
+ * xengntshr_unshare() of pages that the other domain has still mapped is EBUSY, they stay what they were,
+ * and it may be called again (Linux says yes and waits); xengntshr_close() leaves such pages shared for good.
+ * Not provided: xengnttab_fd(), xengntshr_fd(), xengnttab_set_max_grants(), both functions with
+ * notification (..._notify()), and those of dma-bufs.
+ */
+#include <xengnttab.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include <rt/grant.h>
+#include <rt/hypercall.h>
+#include <rt/memory.h>
+#include <rt/thread.h>
+
+#include "internal.h"
+
+/* What is mapped, or shared. */
+struct pages {
+    struct pages *next;
+    char *va;
+    uint32_t nr;
+    uint32_t numbers
+        []; /* the mappings' handles; or the references, 0: that page is not shared any more */
+};
+
+struct xengntdev_handle {
+    struct mutex lock; /* guards the list */
+    struct pages *list;
+};
+
+static int failed(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static struct xengntdev_handle *open_handle(unsigned open_flags)
+{
+    if (open_flags == 0)
+        return calloc(1, sizeof(struct xengntdev_handle));
+    errno = EINVAL;
+    return NULL;
+}
+
+static struct pages *pages_new(uint64_t nr)
+{
+    struct pages *p = calloc(1, sizeof(*p) + nr * sizeof(p->numbers[0]));
+
+    if (p)
+        p->nr = (uint32_t)nr;
+    return p;
+}
+
+static void list_add(struct xengntdev_handle *h, struct pages *p)
+{
+    mutex_lock(&h->lock);
+    p->next = h->list;
+    h->list = p;
+    mutex_unlock(&h->lock);
+}
+
+/* Taken out. NULL with errno: nothing begins there that has this length. */
+static struct pages *list_take(struct xengntdev_handle *h, const void *va, uint32_t nr)
+{
+    struct pages **at, *p;
+
+    mutex_lock(&h->lock);
+    for (at = &h->list; (p = *at) != NULL; at = &p->next)
+        if (p->va == va && p->nr == nr)
+            break;
+    if (p)
+        *at = p->next;
+    mutex_unlock(&h->lock);
+    if (p == NULL)
+        errno = EINVAL;
+    return p;
+}
+
+/* ---- what others grant ---- */
+
+xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned open_flags)
+{
+    (void)logger;
+    return open_handle(open_flags);
+}
+
+static int unmap(struct pages *p)
+{
+    long rc = grants_unmap(p->va, p->numbers, p->nr);
+
+    free(p);
+    return rc ? failed(xen_errno(rc)) : 0;
+}
+
+int xengnttab_close(xengnttab_handle *xgt)
+{
+    int rc = 0;
+
+    if (xgt == NULL)
+        return 0;
+    for (struct pages *p = xgt->list, *next; p; p = next) {
+        next = p->next;
+        rc |= unmap(p);
+    }
+    free(xgt);
+    return rc;
+}
+
+/* domids NULL: all of domid. */
+static void *map(xengnttab_handle *xgt, uint32_t count, uint32_t domid, const uint32_t *domids,
+                 const uint32_t *refs, int prot)
+{
+    struct pages *p;
+    domid_t *doms;
+    bool ok;
+
+    if (count == 0 || pte_prot(prot) == 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    p = pages_new(count);
+    doms = calloc(count, sizeof(*doms));
+    ok = p && doms;
+    for (uint32_t i = 0; ok && i < count; i++) {
+        uint32_t id = domids ? domids[i] : domid;
+
+        doms[i] = (domid_t)id;
+        if (id > UINT16_MAX) {
+            errno = ESRCH;
+            ok = false;
+        }
+    }
+    if (ok)
+        p->va = grants_map_each(doms, refs, count, !(prot & PROT_WRITE), p->numbers);
+    free(doms);
+    if (ok && p->va) {
+        list_add(xgt, p);
+        return p->va;
+    }
+    free(p);
+    return NULL;
+}
+
+void *xengnttab_map_grant_ref(xengnttab_handle *xgt, uint32_t domid, uint32_t ref, int prot)
+{
+    return map(xgt, 1, domid, NULL, &ref, prot);
+}
+
+void *xengnttab_map_grant_refs(xengnttab_handle *xgt, uint32_t count, uint32_t *domids,
+                               uint32_t *refs, int prot)
+{
+    return map(xgt, count, 0, domids, refs, prot);
+}
+
+void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count, uint32_t domid,
+                                      uint32_t *refs, int prot)
+{
+    return map(xgt, count, domid, NULL, refs, prot);
+}
+
+int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
+{
+    struct pages *p = list_take(xgt, start_address, count);
+
+    return p ? unmap(p) : -1;
+}
+
+/* ---- copies ---- */
+
+/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
+static int copy_side(struct gnttab_copy_ptr *to, const union xengnttab_copy_ptr *from, bool foreign,
+                     uint16_t done)
+{
+    char *virt = (char *)from->virt + done;
+
+    if (foreign) {
+        to->u.ref = from->foreign.ref;
+        to->domid = from->foreign.domid;
+        to->offset = (uint16_t)(from->foreign.offset + done);
+        return 0;
+    }
+    to->u.gmfn = virt_to_mfn(virt);
+    to->domid = DOMID_SELF;
+    to->offset = (uintptr_t)virt % PAGE_BYTES;
+    return to->u.gmfn ? 0 : failed(EFAULT);
+}
+
+static size_t page_left(const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
+{
+    return foreign ? PAGE_BYTES : PAGE_BYTES - ((uintptr_t)from->virt + done) % PAGE_BYTES;
+}
+
+static bool segment_ok(const xengnttab_grant_copy_segment_t *s)
+{
+    bool from = s->flags & GNTCOPY_source_gref, to = s->flags & GNTCOPY_dest_gref;
+
+    return (from || to) && !(s->flags & ~(GNTCOPY_source_gref | GNTCOPY_dest_gref)) &&
+           (!from || s->source.foreign.offset + s->len <= (int)PAGE_BYTES) &&
+           (!to || s->dest.foreign.offset + s->len <= (int)PAGE_BYTES);
+}
+
+/* Piece by piece, none of which crosses a page of our memory. 0, or -1 with errno. */
+static int copy_segment(xengnttab_grant_copy_segment_t *s)
+{
+    bool from = s->flags & GNTCOPY_source_gref, to = s->flags & GNTCOPY_dest_gref;
+    struct gnttab_copy ops[4];
+    uint16_t done = 0;
+    unsigned int n = 0;
+
+    while (done < s->len) {
+        size_t most = page_left(&s->source, from, done), also = page_left(&s->dest, to, done);
+        uint16_t len = s->len - done;
+
+        most = most < also ? most : also;
+        len = len < most ? len : (uint16_t)most;
+        ops[n] = (struct gnttab_copy){ .len = len, .flags = s->flags };
+        if (copy_side(&ops[n].source, &s->source, from, done) ||
+            copy_side(&ops[n].dest, &s->dest, to, done))
+            return -1;
+        n++;
+        done += len;
+    }
+    s->status = GNTST_okay;
+    if (n && grants_copy(ops, n) == -38)
+        return failed(ENOSYS);
+    for (unsigned int i = 0; i < n && s->status == GNTST_okay; i++)
+        s->status = ops[i].status;
+    return 0;
+}
+
+int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
+                         xengnttab_grant_copy_segment_t *segs)
+{
+    (void)xgt;
+    for (uint32_t i = 0; i < count; i++)
+        if (!segment_ok(&segs[i]))
+            return failed(EINVAL);
+    for (uint32_t i = 0; i < count; i++)
+        if (copy_segment(&segs[i]))
+            return -1;
+    return 0;
+}
+
+/* ---- what we grant ---- */
+
+xengntshr_handle *xengntshr_open(struct xentoollog_logger *logger, unsigned open_flags)
+{
+    (void)logger;
+    return open_handle(open_flags);
+}
+
+/* Freed if nobody has any of it mapped; else -1 with EBUSY. */
+static int unshare(struct pages *p)
+{
+    bool busy = false;
+
+    for (uint32_t i = 0; i < p->nr; i++)
+        if (p->numbers[i] && grant_end(p->numbers[i]) == 0)
+            p->numbers[i] = 0;
+        else
+            busy |= p->numbers[i] != 0;
+    if (busy)
+        return failed(EBUSY);
+    page_free(p->va, p->nr);
+    free(p);
+    return 0;
+}
+
+int xengntshr_close(xengntshr_handle *xgs)
+{
+    int rc = 0;
+
+    if (xgs == NULL)
+        return 0;
+    for (struct pages *p = xgs->list, *next; p; p = next) {
+        next = p->next;
+        rc |= unshare(p);
+    }
+    free(xgs);
+    return rc;
+}
+
+void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count, uint32_t *refs,
+                            int writable)
+{
+    struct pages *p;
+    int rc = 0;
+
+    if (count <= 0 || domid > UINT16_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    p = pages_new((uint64_t)count);
+    if (p)
+        p->va = page_alloc(p->nr);
+    if (p == NULL || p->va == NULL) {
+        free(p);
+        errno = ENOMEM;
+        return NULL;
+    }
+    for (uint32_t i = 0; i < p->nr && rc >= 0; i++) {
+        rc = grant_access((domid_t)domid, virt_to_mfn(p->va + i * PAGE_BYTES), !writable);
+        if (rc >= 0)
+            refs[i] = p->numbers[i] = (grant_ref_t)rc;
+    }
+    if (rc >= 0) {
+        list_add(xgs, p);
+        return p->va;
+    }
+    if (unshare(p)) /* the other domain was faster; what it has is not anybody else's */
+        list_add(xgs, p);
+    errno = xen_errno(rc);
+    return NULL;
+}
+
+int xengntshr_unshare(xengntshr_handle *xgs, void *start_address, uint32_t count)
+{
+    struct pages *p = list_take(xgs, start_address, count);
+
+    if (p == NULL)
+        return -1;
+    if (unshare(p) == 0)
+        return 0;
+    list_add(xgs, p);
+    return -1;
+}
