@@ -428,6 +428,7 @@ static void sequence(struct fuzzer *f)
         one_call(f, i);
         if ((__atomic_add_fetch(&total, 1, __ATOMIC_SEQ_CST)) % audit_every == 0) {
             audit(f);
+            grants_refill(f);
             pool_refill();
         }
     }
@@ -610,7 +611,10 @@ void test_main(void)
     static struct vcpu_guest_context ctx;
     uint64_t from, hash = 0;
 
+    grants_init();
     parse_command_line();
+    if (own_id > 1) /* the second of two: not what the first does */
+        seed += own_id;
     while (nr_all_vcpus < MAX_VCPUS && hc(vcpu_op, VCPUOP_is_up, nr_all_vcpus, 0) >= 0)
         nr_all_vcpus++;
     if (nr_fuzzers == 0 || nr_fuzzers > MAX_FUZZERS || nr_fuzzers + 1 > nr_all_vcpus)
@@ -642,6 +646,7 @@ void test_main(void)
     print_tally();
     end_targets();
     close_ports();
+    grants_teardown(&fuzzers[0]);
     pool_teardown();
     audit(&fuzzers[0]);
     for (unsigned int v = 0; v < nr_fuzzers; v++)
