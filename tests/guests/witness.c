@@ -62,7 +62,7 @@ static void assign_device(domid_t dom)
 
 /* ---- two pages for each of the others: one to read, and one that they may write ---- */
 
-#define FIRST_REF 8u /* those before are the store's and the console's */
+#define FIRST_REF 8u /* fuzz/grants.c knows it; those before are the store's and the console's */
 #define PATTERN 0x7769746e65737321UL
 #define IN_USE (GTF_reading | GTF_writing)
 

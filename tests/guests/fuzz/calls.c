@@ -367,7 +367,10 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
     case EVTCHNOP_bind_interdomain:
         u.bind_interdomain.remote_dom = peer_id(f);
         u.bind_interdomain.remote_port =
-            (evtchn_port_t)(u.bind_interdomain.remote_dom == own_id ? port(f) : 1 + below(f, 50));
+            (evtchn_port_t)(u.bind_interdomain.remote_dom == own_id ||
+                                    u.bind_interdomain.remote_dom == DOMID_SELF
+                                ? port(f)
+                                : 1 + below(f, 50));
         break;
     case EVTCHNOP_bind_virq:
         u.bind_virq.virq = (uint32_t)(chance(f, 10) ? ONE_OF(f, 24, 25, 255, ~0U) : below(f, 24));

@@ -1,7 +1,7 @@
 /*
  * The fuzzing kernel. fuzz.c has the sequence, the vCPUs and the tally; pool.c the sandbox that all
- * calls work on, and what arguments are drawn from; calls.c the hypercalls, grants.c those about grants; traps.c instructions,
- * exceptions and user mode.
+ * calls work on, and what arguments are drawn from; calls.c the hypercalls, and grants.c those on
+ * grants; traps.c instructions, exceptions and user mode.
  *
  * Call i of a vCPU is made from the seed, the vCPU and i alone, so any part of a sequence can be run
  * again. Frame numbers and addresses are drawn as places in the pools, not as values.

@@ -10,6 +10,7 @@
 #include <xen/grant_table.h>
 
 #define NR_REFS 41u /* those drawn; the witness's of domain 0 are among them */
+#define WITNESS_REF 8u
 #define MAX_OPS 40u
 #define NR_HELD 32u
 #define IN_USE (GTF_reading | GTF_writing)
@@ -85,8 +86,11 @@ static void write_entry(struct fuzzer *f)
     }
 }
 
-static uint32_t ref_of(struct fuzzer *f)
+/* The witness has granted few, and something of them shall always be mapped. */
+static uint32_t ref_of(struct fuzzer *f, domid_t dom)
 {
+    if (dom == 0 && own_id && chance(f, 2))
+        return (uint32_t)(WITNESS_REF + below(f, 4));
     return (uint32_t)(chance(f, 24) ? ONE_OF(f, 511, 512, 32767, 32768, ~0U, 1U << 31)
                                     : below(f, NR_REFS));
 }
@@ -278,8 +282,8 @@ static void make_map_op(struct fuzzer *f, struct gnttab_map_grant_ref *op)
                 (chance(f, 10) ? GNTMAP_application_map : 0) |
                 (uint32_t)(chance(f, 10) ? below(f, 8) << _GNTMAP_guest_avail0 : 0);
     op->host_addr = host_address(f, op->flags & GNTMAP_contains_pte);
-    op->ref = ref_of(f);
     op->dom = peer_id(f);
+    op->ref = ref_of(f, op->dom);
     op->status = 77;
 }
 
@@ -313,9 +317,11 @@ static void make_copy_op(struct fuzzer *f, struct gnttab_copy *op)
     op->source.u.gmfn = slots[below(f, NR_SLOTS)];
     op->dest.u.gmfn = chance(f, 3) ? slots[below(f, NR_SLOTS)] : mfn_of_role(f, ROLE_DATA);
     if (from_ref)
-        op->source.u.gmfn = 0, op->source.u.ref = ref_of(f), op->source.domid = peer_id(f);
+        op->source.u.gmfn = 0, op->source.domid = peer_id(f),
+        op->source.u.ref = ref_of(f, op->source.domid);
     if (to_ref)
-        op->dest.u.gmfn = 0, op->dest.u.ref = ref_of(f), op->dest.domid = peer_id(f);
+        op->dest.u.gmfn = 0, op->dest.domid = peer_id(f),
+        op->dest.u.ref = ref_of(f, op->dest.domid);
     op->flags = (uint16_t)((from_ref ? GNTCOPY_source_gref : 0) | (to_ref ? GNTCOPY_dest_gref : 0));
     op->len = PAGE_SIZE;
     if (chance(f, 3)) {
@@ -353,7 +359,8 @@ static void make_list(struct fuzzer *f, struct call *c, uint64_t sub, size_t siz
             op.replace.new_addr = host_address(f, false);
             break;
         case GNTTABOP_copy: make_copy_op(f, &op.copy); break;
-        default: op.swap = (struct gnttab_swap_grant_ref){ ref_of(f), ref_of(f), 77 };
+        default:
+            op.swap = (struct gnttab_swap_grant_ref){ ref_of(f, own_id), ref_of(f, own_id), 77 };
         }
         memcpy(list + k * size, &op, size);
     }
