@@ -121,6 +121,7 @@ uint64_t port(struct fuzzer *f);
 uint64_t vcpu_id(struct fuzzer *f);
 
 /* ---- grants.c ---- */
+extern bool with_grants;
 extern domid_t own_id;
 void grants_init(void);
 void grants_refill(struct fuzzer *f); /* some mappings end; before pool_refill() */

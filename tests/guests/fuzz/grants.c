@@ -63,7 +63,8 @@ void grants_init(void)
 
 domid_t peer_id(struct fuzzer *f)
 {
-    return (domid_t)(chance(f, 16) ? domid(f) : ONE_OF(f, own_id, own_id, 1, 2, 1, 2, 0));
+    return (domid_t)(!with_grants || chance(f, 16) ? domid(f)
+                                                   : ONE_OF(f, own_id, own_id, 1, 2, 1, 2, 0));
 }
 
 static void write_entry(struct fuzzer *f)
