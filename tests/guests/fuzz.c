@@ -7,6 +7,7 @@
  *   calls=N    on each vCPU; vcpus=N: how many of those
  *   only=A-B,C run these calls alone: how a failure is minimized (fuzz-minimize.sh)
  *   audit=N    after so many calls; show=1: print each call, show=N: from N on
+ *   grants=1   grants, too, and event channels between two domains that fuzz
  *   abandon=1  an event may end a preempted call for good; then a seed is not all that matters
  * Of the domain's vCPUs the first fuzz, the last is the witness; those between are what they bring
  * up and down.
@@ -21,6 +22,7 @@
 
 unsigned int nr_fuzzers = 1, first_target, nr_all_vcpus;
 bool show;
+bool with_grants;
 static bool abandon;
 static uint64_t seed, nr_calls = 10000, audit_every = 1000, show_from;
 static struct range {
@@ -284,14 +286,15 @@ void target_entry(void)
 
 const struct row *draw_row(struct fuzzer *f, const struct row *rows, unsigned int nr)
 {
+    const struct row *row = rows;
     unsigned int sum = 0, n;
 
     for (unsigned int k = 0; k < nr; k++)
         sum += rows[k].weight;
     n = (unsigned int)below(f, sum);
-    for (; n >= rows->weight; rows++)
-        n -= rows->weight;
-    return rows;
+    for (; n >= row->weight; row++)
+        n -= row->weight;
+    return row->make == make_grants && !with_grants ? draw_row(f, rows, nr) : row;
 }
 
 void show_call(const struct fuzzer *f, const char *name, const struct call *c)
@@ -428,6 +431,7 @@ static void sequence(struct fuzzer *f)
         one_call(f, i);
         if ((__atomic_add_fetch(&total, 1, __ATOMIC_SEQ_CST)) % audit_every == 0) {
             audit(f);
+            grants_refill(f);
             pool_refill();
         }
     }
@@ -542,6 +546,8 @@ static void parse_command_line(void)
             show_from = number(&p);
         else if (word(&p, "abandon="))
             abandon = number(&p) != 0;
+        else if (word(&p, "grants="))
+            with_grants = number(&p) != 0;
         else if (word(&p, "only="))
             parse_ranges(&p);
         while (*p && *p != ' ')
@@ -610,7 +616,10 @@ void test_main(void)
     static struct vcpu_guest_context ctx;
     uint64_t from, hash = 0;
 
+    grants_init();
     parse_command_line();
+    if (with_grants && own_id > 1) /* the second of two: not what the first does */
+        seed += own_id;
     while (nr_all_vcpus < MAX_VCPUS && hc(vcpu_op, VCPUOP_is_up, nr_all_vcpus, 0) >= 0)
         nr_all_vcpus++;
     if (nr_fuzzers == 0 || nr_fuzzers > MAX_FUZZERS || nr_fuzzers + 1 > nr_all_vcpus)
@@ -642,6 +651,7 @@ void test_main(void)
     print_tally();
     end_targets();
     close_ports();
+    grants_teardown(&fuzzers[0]);
     pool_teardown();
     audit(&fuzzers[0]);
     for (unsigned int v = 0; v < nr_fuzzers; v++)

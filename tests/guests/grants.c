@@ -9,12 +9,12 @@
 #define AT(i) (SCRATCH + (uint64_t)(i)*PAGE_SIZE)
 #define NOWHERE 0x20000000000UL /* no table there */
 #define TABLE_PAGE 500u         /* in SCRATCH */
-#define SELF 0                  /* the initial domain */
 #define IN_USE (GTF_reading | GTF_writing)
 #define NR_LIST 1000u
 
 static struct scratch s;
 static struct grant_entry_v1 *entries;
+static domid_t self;          /* its number */
 static grant_handle_t handle; /* of the last mapping */
 
 /* ---- calls ---- */
@@ -34,7 +34,7 @@ static int map_of(domid_t dom, grant_ref_t ref, uint64_t at, uint32_t flags)
 
 static int map(grant_ref_t ref, uint64_t at, uint32_t flags)
 {
-    return map_of(SELF, ref, at, flags);
+    return map_of(self, ref, at, flags);
 }
 
 static int unmap(grant_handle_t h, uint64_t at, uint64_t dev)
@@ -62,7 +62,7 @@ static int copy(struct gnttab_copy op)
 
 static void grant(grant_ref_t ref, const void *page, uint16_t flags)
 {
-    entries[ref].domid = SELF;
+    entries[ref].domid = self;
     entries[ref].frame = (uint32_t)virt_to_mfn(page);
     STORE(entries[ref].flags, GTF_permit_access | flags);
 }
@@ -206,7 +206,7 @@ static void refused(void)
     CHECK_EQ(map(8, AT(0), ro), GNTST_general_error);
     entries[8].domid = DOMID_SELF;
     CHECK_EQ(map(8, AT(0), ro), GNTST_general_error);
-    entries[8].domid = SELF;
+    entries[8].domid = self;
     STORE(entries[8].flags, GTF_invalid);
     CHECK_EQ(map(8, AT(0), ro), GNTST_general_error);
     STORE(entries[8].flags, GTF_accept_transfer);
@@ -344,8 +344,8 @@ static void copies(void)
 
     grant(8, a, GTF_readonly);
     grant(9, b, 0);
-#define SRC(r, o) .source = {.u.ref = r, .domid = SELF, .offset = o }
-#define DST(r, o) .dest = { .u.ref = r, .domid = SELF, .offset = o }
+#define SRC(r, o) .source = {.u.ref = r, .domid = self, .offset = o }
+#define DST(r, o) .dest = { .u.ref = r, .domid = self, .offset = o }
 #define SRC_OWN(p, o) .source = { .u.gmfn = virt_to_mfn(p), .domid = DOMID_SELF, .offset = o }
 #define DST_OWN(p, o) .dest = { .u.gmfn = virt_to_mfn(p), .domid = DOMID_SELF, .offset = o }
     for (unsigned int n = 0; n < 40; n++) {
@@ -417,6 +417,7 @@ static void long_lists(void)
                                                      .flags = n < 300 ? GNTMAP_host_map
                                                                       : GNTMAP_device_map,
                                                      .ref = n == 500 ? ~0u : 8 + n % 8,
+                                                     .dom = self,
                                                      .status = 77 };
             all[n] =
                 (struct gnttab_copy){ SRC(8, 0), DST_OWN(q, 0), 4000, GNTCOPY_source_gref, 77 };
@@ -447,6 +448,7 @@ static void long_lists(void)
 void test_main(void)
 {
     s = scratch_tree();
+    self = own_domid();
     the_table();
     mapped_by_address();
     mapped_by_entry();

@@ -9,20 +9,20 @@
 
 #define AT(i) (SCRATCH + (uint64_t)(i)*PAGE_SIZE)
 #define TABLE_PAGE 500u
-#define SELF 0
 #define IN_USE (GTF_reading | GTF_writing)
 #define NR_PAGES 4u
 #define ROUNDS 30u
 
 static struct scratch s;
 static struct grant_entry_v1 *entries;
+static domid_t self; /* its number */
 static uint64_t *pages[NR_PAGES];
 static uint64_t wrong;
 
 static int map(grant_ref_t ref, uint64_t at, uint32_t flags, grant_handle_t *h)
 {
     struct gnttab_map_grant_ref op = {
-        .host_addr = at, .flags = flags, .ref = ref, .dom = SELF, .status = 77
+        .host_addr = at, .flags = flags, .ref = ref, .dom = self, .status = 77
     };
 
     if (hc(grant_table_op, GNTTABOP_map_grant_ref, &op, 1))
@@ -42,7 +42,7 @@ static int unmap(grant_handle_t h, uint64_t at)
 
 static void grant(grant_ref_t ref, const void *page, uint16_t flags)
 {
-    entries[ref].domid = SELF;
+    entries[ref].domid = self;
     entries[ref].frame = (uint32_t)virt_to_mfn(page);
     STORE(entries[ref].flags, GTF_permit_access | flags);
 }
@@ -107,10 +107,10 @@ static void change_entries(void)
     case 0: STORE(e->flags, random() % 2 ? GTF_permit_access : GTF_invalid); break;
     case 1: STORE(e->flags, (uint16_t)random()); break;
     case 2: STORE(e->frame, random() % 4 ? frame : random()); break;
-    case 3: STORE(e->domid, random() % 4 ? SELF : 77); break;
+    case 3: STORE(e->domid, random() % 4 ? self : 77); break;
     default: /* a good one */
-        STORE(*(uint64_t *)e,
-              GTF_permit_access | (random() % 2 ? GTF_readonly : 0) | (uint64_t)frame << 32);
+        STORE(*(uint64_t *)e, GTF_permit_access | (random() % 2 ? GTF_readonly : 0) |
+                                  (uint64_t)self << 16 | (uint64_t)frame << 32);
         break;
     }
 }
@@ -124,8 +124,8 @@ static void use_entries(unsigned int me)
 
     if (random() % 3 == 0) {
         struct gnttab_copy op = {
-            .source = { .u.ref = ref, .domid = SELF, .offset = 16 },
-            .dest = { .u.ref = 8 + random() % 4, .domid = SELF, .offset = 2048 },
+            .source = { .u.ref = ref, .domid = self, .offset = 16 },
+            .dest = { .u.ref = 8 + random() % 4, .domid = self, .offset = 2048 },
             .len = 8,
             .flags = GNTCOPY_source_gref | GNTCOPY_dest_gref
         };
@@ -209,6 +209,7 @@ void test_main(void)
     struct gnttab_setup_table setup = { .dom = DOMID_SELF, .nr_frames = 1 };
 
     s = scratch_tree();
+    self = own_domid();
     set_xen_guest_handle(setup.frame_list, list);
     CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &setup, 1), 0);
     CHECK_EQ(pte_write(&s.l1[TABLE_PAGE], list[0] << 12 | PTE_FLAGS), 0);

@@ -7,6 +7,7 @@
 #include "guest.h"
 
 #include <xen/domctl.h>
+#include <xen/grant_table.h>
 #include <xen/sysctl.h>
 
 #define TICK_NS 1000000UL
@@ -59,6 +60,57 @@ static void assign_device(domid_t dom)
     CHECK_EQ(hc(domctl, &mfns), 0);
 }
 
+/* ---- two pages for each of the others: one to read, and one that they may write ---- */
+
+#define FIRST_REF 8u /* fuzz/grants.c knows it; those before are the store's and the console's */
+#define PATTERN 0x7769746e65737321UL
+#define IN_USE (GTF_reading | GTF_writing)
+
+static volatile struct grant_entry_v1 *entries;
+static uint64_t *read_only[2];
+static unsigned int nr_seen_in_use;
+
+static void grant_page(unsigned int ref, domid_t dom, const void *page, uint16_t flags)
+{
+    entries[ref].domid = dom;
+    entries[ref].frame = (uint32_t)virt_to_mfn(page);
+    barrier();
+    entries[ref].flags = GTF_permit_access | flags;
+}
+
+static void grant_pages(void)
+{
+    xen_pfn_t list[1];
+    struct gnttab_setup_table setup = { .dom = DOMID_SELF, .nr_frames = 1 };
+
+    set_xen_guest_handle(setup.frame_list, list);
+    CHECK_EQ(hc(grant_table_op, GNTTABOP_setup_table, &setup, 1), 0);
+    CHECK_EQ(setup.status, GNTST_okay);
+    entries = page_alloc();
+    CHECK_EQ(update_va((void *)entries, list[0] << 12 | PTE_FLAGS, UVMF_INVLPG), 0);
+    for (unsigned int i = 0; i < 2; i++) {
+        read_only[i] = page_alloc();
+        for (unsigned int k = 0; k < 512; k++)
+            read_only[i][k] = PATTERN * (k + 1);
+        grant_page(FIRST_REF + 2 * i, (domid_t)(i + 1), read_only[i], GTF_readonly);
+        grant_page(FIRST_REF + 2 * i + 1, (domid_t)(i + 1), page_alloc(), 0);
+    }
+}
+
+static void check_pages(void)
+{
+    for (unsigned int i = 0; i < 4; i++)
+        nr_seen_in_use += (entries[FIRST_REF + i].flags & IN_USE) != 0;
+    for (unsigned int i = 0; i < 2; i++) {
+        unsigned int bad = 0;
+
+        CHECK(!(entries[FIRST_REF + 2 * i].flags & GTF_writing));
+        for (unsigned int k = 0; k < 512; k++)
+            bad += ((volatile uint64_t *)read_only[i])[k] != PATTERN * (k + 1);
+        CHECK_EQ(bad, 0);
+    }
+}
+
 static void audit(void)
 {
     static char key = 'A';
@@ -80,6 +132,7 @@ void test_main(void)
 
     set_xen_guest_handle(poll.ports, &port);
     attacks_begin();
+    grant_pages();
     if (is_for("driver"))
         assign_device(1);
     store = bind_to(1, 1); /* it begins */
@@ -97,6 +150,7 @@ void test_main(void)
         longest = late > longest ? late : longest;
         if (++ticks % 64 == 0)
             witness_check();
+        check_pages();
         if (port_pending(port)) {
             port_clear_pending(port);
             nr_ends--;
@@ -105,7 +159,9 @@ void test_main(void)
         if (ticks % 512 == 0 && is_for("beside=fuzz")) /* meanwhile the others stand still */
             audit();
     }
-    print("witness: %lu ticks, woken at most %lu us late\n", ticks, longest / 1000);
+    check_pages();
+    print("witness: %lu ticks, woken at most %lu us late; %u times a grant in use\n", ticks,
+          longest / 1000, nr_seen_in_use);
     if (is_for("icount")) /* else other programs on the real machine make us late as well */
         CHECK(longest < LATE_NS);
 }

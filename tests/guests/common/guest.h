@@ -274,6 +274,7 @@ void events_handle(unsigned int vcpu); /* what the upcall does */
 int bind_virq(unsigned int virq, unsigned int vcpu);
 int bind_ipi(unsigned int vcpu);
 void port_pair(unsigned int *a, unsigned int *b); /* a loop of interdomain ports to ourselves */
+domid_t own_domid(void);                          /* the number, not DOMID_SELF */
 long port_send(unsigned int port);
 long port_close(unsigned int port);
 long port_unmask_hc(unsigned int port);

@@ -19,6 +19,7 @@
 #include <xen/arch-x86/xen-mca.h>
 #include <xen/platform.h>
 #include <xen/domctl.h>
+#include <xen/grant_table.h>
 #include <xen/sysctl.h>
 
 #define NR(name) __HYPERVISOR_##name
@@ -361,11 +362,15 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
     switch (sub) {
     case EVTCHNOP_alloc_unbound:
         u.alloc_unbound.dom = (domid_t)domid(f);
-        u.alloc_unbound.remote_dom = (domid_t)domid(f);
+        u.alloc_unbound.remote_dom = peer_id(f);
         break;
     case EVTCHNOP_bind_interdomain:
-        u.bind_interdomain.remote_dom = (domid_t)domid(f);
-        u.bind_interdomain.remote_port = (evtchn_port_t)port(f);
+        u.bind_interdomain.remote_dom = peer_id(f);
+        u.bind_interdomain.remote_port =
+            (evtchn_port_t)(u.bind_interdomain.remote_dom == own_id ||
+                                    u.bind_interdomain.remote_dom == DOMID_SELF
+                                ? port(f)
+                                : 1 + below(f, 50));
         break;
     case EVTCHNOP_bind_virq:
         u.bind_virq.virq = (uint32_t)(chance(f, 10) ? ONE_OF(f, 24, 25, 255, ~0U) : below(f, 24));
@@ -393,12 +398,12 @@ static void make_evtchn(struct fuzzer *f, struct call *c, uint64_t sub)
         u.set_priority.port = (evtchn_port_t)port(f);
         u.set_priority.priority = (uint32_t)below(f, 17);
         break;
-    default: /* the rest of FIFO, what comes later */
+    default: /* FIFO's, reset_cont and what is none; not reset */
         for (unsigned int k = 0; k < 8; k++)
             u.word[k] = (uint32_t)value(f);
         if (chance(f, 2))
             u.init_control.control_gfn = mfn_of_role(f, ROLE_DATA);
-        u.init_control.offset |= 1; /* refused: we have a handler for two-level events only */
+        u.init_control.offset |= 1; /* refused: this kernel's own events are two-level ones */
         sub = ONE_OF(f, 11, 12, 14, 15, 31, 1000, ~0U, 1UL << 31);
     }
     SET(c, event_channel_op, sub | (chance(f, 100) ? 1UL << 32 : 0));
@@ -864,8 +869,8 @@ static void make_absent(struct fuzzer *f, struct call *c, uint64_t sub)
         p[k] = value(f);
     SET(c, iret, below(f, 40), pointer(f, p, 128), value(f), value(f), value(f));
     if (sub == 0)
-        c->nr = ONE_OF(f, NR(grant_table_op), NR(xsm_op), NR(hvm_op), NR(kexec_op), NR(tmem_op),
-                       NR(argo_op), NR(xenoprof_op), NR(dm_op), NR(hypfs_op), NR(sched_op_compat),
+        c->nr = ONE_OF(f, NR(xsm_op), NR(hvm_op), NR(kexec_op), NR(tmem_op), NR(argo_op),
+                       NR(xenoprof_op), NR(dm_op), NR(hypfs_op), NR(sched_op_compat),
                        NR(event_channel_op_compat), NR(physdev_op_compat), NR(arch_0));
     else
         c->nr = ONE_OF(f, 11, 22, 43, 44, 45, 46, 47, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59,
@@ -952,6 +957,10 @@ static void make_multicall(struct fuzzer *f, struct call *c, uint64_t sub)
     {                                                           \
         "domctl." #op, w, 0, make_domctl, XEN_DOMCTL_##op, NULL \
     }
+#define GT(w, op)                                                     \
+    {                                                                 \
+        "grant_table_op." #op, w, 0, make_grants, GNTTABOP_##op, NULL \
+    }
 #define SELF(w, name, sub, make)                         \
     {                                                    \
 #name, w, ALONE | REPAIR, make_##make, sub, NULL \
@@ -1005,6 +1014,14 @@ const struct row call_rows[] = {
     EV(12, unmask),
     EV(4, set_priority),
     ROW(6, event_channel_op.unknown, ~0UL, evtchn),
+    GT(40, map_grant_ref),
+    GT(40, unmap_grant_ref),
+    GT(12, unmap_and_replace),
+    GT(24, copy),
+    GT(6, swap_grant_ref),
+    GT(4, setup_table),
+    GT(2, query_size),
+    ROW(3, grant_table_op.unknown, ~0UL, grants),
     VC(6, initialise, initialise),
     VC(4, up, vcpu),
     VC(4, down, vcpu),

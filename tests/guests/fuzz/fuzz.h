@@ -1,7 +1,7 @@
 /*
  * The fuzzing kernel. fuzz.c has the sequence, the vCPUs and the tally; pool.c the sandbox that all
- * calls work on, and what arguments are drawn from; calls.c the hypercalls; traps.c instructions,
- * exceptions and user mode.
+ * calls work on, and what arguments are drawn from; calls.c the hypercalls, and grants.c those on
+ * grants; traps.c instructions, exceptions and user mode.
  *
  * Call i of a vCPU is made from the seed, the vCPU and i alone, so any part of a sequence can be run
  * again. Frame numbers and addresses are drawn as places in the pools, not as values.
@@ -103,6 +103,7 @@ uint64_t mfn_to_read(struct fuzzer *f);
 uint64_t slot_pfn(unsigned int s);
 void slot_give(uint64_t mfn, uint64_t count); /* these frames are no longer ours */
 void slot_take(uint64_t mfn);                 /* this one is */
+void slot_renew(uint64_t mfn); /* it cannot be a table: pool_refill() shall find another for that */
 uint64_t entry(struct fuzzer *f, unsigned int level);
 uint64_t table_index(struct fuzzer *f, unsigned int level);
 uint64_t fuzz_va(struct fuzzer *f); /* an address in what sandbox tables map */
@@ -118,3 +119,12 @@ uint64_t pointer_private(struct fuzzer *f, const void *good, size_t bytes);
 uint64_t domid(struct fuzzer *f);
 uint64_t port(struct fuzzer *f);
 uint64_t vcpu_id(struct fuzzer *f);
+
+/* ---- grants.c ---- */
+extern bool with_grants;
+extern domid_t own_id;
+void grants_init(void);
+void grants_refill(struct fuzzer *f); /* some mappings end; before pool_refill() */
+void grants_teardown(struct fuzzer *f);
+domid_t peer_id(struct fuzzer *f); /* who is granted to or bound: itself, or the others there are */
+void make_grants(struct fuzzer *f, struct call *c, uint64_t sub);

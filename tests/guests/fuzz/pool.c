@@ -104,6 +104,13 @@ void slot_take(uint64_t mfn)
     reservation(XENMEM_decrease_reservation, &mfn);
 }
 
+void slot_renew(uint64_t mfn)
+{
+    for (unsigned int s = first_of[ROLE_L1]; s < NR_SLOTS; s++)
+        if (mfn && slots[s] == mfn && reservation(XENMEM_decrease_reservation, &mfn) == 1)
+            slot_give(mfn, 1);
+}
+
 static bool is_slot(uint64_t mfn)
 {
     for (unsigned int s = 0; s < NR_SLOTS; s++)
@@ -353,7 +360,7 @@ uint64_t domid(struct fuzzer *f)
 {
     if (!chance(f, 10))
         return DOMID_SELF;
-    return ONE_OF(f, 0, 1, 5, DOMID_IO, DOMID_XEN, DOMID_COW, DOMID_INVALID, DOMID_IDLE, 0x7ff4,
+    return ONE_OF(f, 0, 1, 2, 5, DOMID_IO, DOMID_XEN, DOMID_COW, DOMID_INVALID, DOMID_IDLE, 0x7ff4,
                   0xffff);
 }
 
