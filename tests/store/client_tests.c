@@ -15,9 +15,9 @@
 #include <unistd.h>
 #include <xenstore.h>
 
+#include "daemon.h"
+
 static char folder[] = "/tmp/xen-like-client.XXXXXX";
-static const char *daemon_path;
-static pid_t daemon_pid;
 
 static struct xs_handle *open_new(unsigned long flags)
 {
@@ -462,17 +462,13 @@ static void test_in_a_loop(void)
 int main(int argc, char **argv)
 {
     char text[300];
-    int status, failed;
+    bool failed;
 
-    if (argc != 2 || mkdtemp(folder) == NULL) {
+    if (argc != 2) {
         fprintf(stderr, "usage: client_tests DAEMON\n");
         return 2;
     }
-    daemon_path = argv[1];
-    signal(SIGPIPE, SIG_IGN);
-    snprintf(text, sizeof(text), "%s/socket", folder);
-    setenv("XENSTORED_PATH", text, 1);
-    setenv("XEN_LIKE_STATE", folder, 1);
+    daemon_setup(argv[1], folder, text, sizeof(text));
     daemon_start();
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("client", NULL, NULL);
@@ -492,10 +488,7 @@ int main(int argc, char **argv)
 #endif
     CU_basic_run_tests();
     failed = CU_get_number_of_failures() || CU_get_error();
-    kill(daemon_pid, SIGTERM);
-    waitpid(daemon_pid, &status, 0);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM)
-        failed = 1; /* a sanitizer has ended it, for one */
+    failed |= !daemon_end();
     snprintf(text, sizeof(text), "rm -r %s", folder);
     return system(text) || failed;
 }

@@ -24,10 +24,10 @@
 
 enum { FILES_MAX = 120 }; /* that the daemon may have open */
 
-static const char *daemon_path;
+#include "daemon.h"
+
 static char folder[] = "/tmp/xen-like-store.XXXXXX";
 static char as_5[200], main_socket[200];
-static pid_t daemon_pid;
 
 /* ---- the daemon ---- */
 
@@ -603,18 +603,14 @@ static void test_in_the_background_it_serves_when_it_says_so(void)
 int main(int argc, char **argv)
 {
     char command[300];
-    int status, failed;
+    int failed;
 
-    if (argc != 2 || mkdtemp(folder) == NULL) {
+    if (argc != 2) {
         fprintf(stderr, "usage: store_tests DAEMON\n");
         return 2;
     }
-    daemon_path = argv[1];
-    signal(SIGPIPE, SIG_IGN);
+    daemon_setup(argv[1], folder, main_socket, sizeof(main_socket));
     snprintf(as_5, sizeof(as_5), "%s/as-5", folder);
-    snprintf(main_socket, sizeof(main_socket), "%s/socket", folder);
-    setenv("XEN_LIKE_STATE", folder, 1);
-    setenv("XENSTORED_PATH", main_socket, 1);
     daemon_start();
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("store", NULL, NULL);
@@ -637,11 +633,7 @@ int main(int argc, char **argv)
     T(test_killed_it_goes_on_with_all_that_was_answered);
     T(test_in_the_background_it_serves_when_it_says_so);
     CU_basic_run_tests();
-    failed = CU_get_number_of_failures() || CU_get_error();
-    kill(daemon_pid, SIGTERM);
-    waitpid(daemon_pid, &status, 0);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM)
-        failed = 1; /* a sanitizer has ended it, for one */
+    failed = CU_get_number_of_failures() || CU_get_error() || !daemon_end();
     if (failed)
         fprintf(stderr, "the daemon's log is %s/log\n", folder);
     else {

@@ -630,6 +630,8 @@ static void add_beside(const struct guest_line *g, const char *name_part)
         t->scenario.qemu = "-icount shift=0,sleep=off";
         strcat(t->kernel_cmdline, " icount");
     }
+    if (strstr(g->kernel_arguments, "grants=1") != NULL)
+        strcat(t->kernel_cmdline, " granted");
     if (!take_word(t->module, "twice"))
         return;
     snprintf(t->second, sizeof(t->second), "%s.elf domain=second%s", g->name,

@@ -51,6 +51,7 @@ struct acpi_info acpi_info;
 /* What is to be built, and what went wrong last. */
 static struct {
     bool init_p2m, mod_pfn, hypercall_page, initrd, initrd_shifted, initrd_at_0, efi, framebuffer;
+    bool kernel_at_0;    /* and its first segment begins with the file */
     const char *beside;  /* the text of the domain's module, NULL: it is domain 0 */
     bool no_vcpus;       /* vCPUs of domains beside domain 0 cannot be made */
     bool shifted, twice; /* text lies elsewhere in its pages; data are the text's bytes again */
@@ -165,7 +166,10 @@ static void note_text(uint8_t *image, uint32_t type, const char *s)
 }
 static void note_num(uint8_t *image, uint32_t type, uint64_t v) { note(image, type, &v, 8); }
 
-static uint64_t text_at(void) { return c.shifted ? 0x1080 : 0x1000; } /* in the file */
+static uint64_t text_at(void) /* in the file */
+{
+    return c.kernel_at_0 ? 0 : c.shifted ? 0x1080 : 0x1000;
+}
 static uint8_t text_byte(uint64_t i) { return (uint8_t)(i * 7 + i / 251 + 1); }
 static uint64_t data_bytes(void) { return c.twice ? 0x2000 : 0x30; }
 static uint8_t data_byte(uint64_t i) { return c.twice ? text_byte(i + 0x10) : 0xda; }
@@ -211,7 +215,7 @@ static void write_kernel(uint64_t where, const char *text)
     if (c.hypercall_page)
         note_num(image, XEN_ELFNOTE_HYPERCALL_PAGE, BASE + 0x201000);
     ph[2] = (Elf64_Phdr){ PT_NOTE, PF_R, 0x400, 0, 0, notes_len, notes_len, 4 };
-    for (unsigned int i = 0; i < 0x2100; i++)
+    for (unsigned int i = c.kernel_at_0 ? 0x1000 : 0; i < 0x2100; i++) /* not over the headers */
         image[text_at() + i] = text_byte(i);
     memset(image + 0x4010, 0xda, 0x30);
     m->start = where;
@@ -264,7 +268,7 @@ static void machine(void)
     fake_current(idle_vcpu_create(0));
     if (c.beside)
         write_kernel(FIRST_KERNEL_AT, "first");
-    write_kernel(KERNEL_AT, c.beside ? c.beside : CMDLINE);
+    write_kernel(c.kernel_at_0 ? 0 : KERNEL_AT, c.beside ? c.beside : CMDLINE);
     if (c.initrd)
         write_initrd();
 }
@@ -679,6 +683,14 @@ static void build(void)
     domains_build();
 }
 
+/* Frame 0 is nobody's: page_get() takes it for all numbers that are too high. */
+static void build_at_0(void)
+{
+    build();
+    CHECK(PGC_COUNT(frame_table[0].count_info) == 0);
+    CHECK(page_get(_mfn(max_mfn + 7), hardware_domain) == NULL);
+}
+
 static void build_without_modules(void)
 {
     machine();
@@ -691,6 +703,13 @@ static void build_from_garbage(void)
     machine();
     memset((uint8_t *)fake_ram + KERNEL_AT, 'x', 64);
     domains_build();
+}
+
+static void test_a_kernel_at_0_is_copied(void)
+{
+    defaults();
+    c.kernel_at_0 = true;
+    CU_ASSERT_EQUAL(in_child(build_at_0), 0);
 }
 
 static void test_what_cannot_be_built_is_named(void)
@@ -764,6 +783,7 @@ int main(void)
     CU_ADD_TEST(s, test_one_that_cannot_be_built_is_named_and_left_out);
     CU_ADD_TEST(s, test_the_screen_is_told_as_the_firmware_left_it);
     CU_ADD_TEST(s, test_sizes);
+    CU_ADD_TEST(s, test_a_kernel_at_0_is_copied);
     CU_ADD_TEST(s, test_what_cannot_be_built_is_named);
     CU_ADD_TEST(s, test_bad_addresses_are_refused);
     CU_basic_set_mode(CU_BRM_NORMAL);

@@ -80,6 +80,21 @@ static struct pages *list_take(struct xengntdev_handle *h, const void *va, uint3
     return p;
 }
 
+/* Whatever is left in it ends. */
+static int close_handle(struct xengntdev_handle *h, int (*end)(struct pages *p))
+{
+    int rc = 0;
+
+    if (h == NULL)
+        return 0;
+    for (struct pages *p = h->list, *next; p; p = next) {
+        next = p->next;
+        rc |= end(p);
+    }
+    free(h);
+    return rc;
+}
+
 /* ---- what others grant ---- */
 
 xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned open_flags)
@@ -96,19 +111,7 @@ static int unmap(struct pages *p)
     return rc ? failed(xen_errno(rc)) : 0;
 }
 
-int xengnttab_close(xengnttab_handle *xgt)
-{
-    int rc = 0;
-
-    if (xgt == NULL)
-        return 0;
-    for (struct pages *p = xgt->list, *next; p; p = next) {
-        next = p->next;
-        rc |= unmap(p);
-    }
-    free(xgt);
-    return rc;
-}
+int xengnttab_close(xengnttab_handle *xgt) { return close_handle(xgt, unmap); }
 
 /* domids NULL: all of domid. */
 static void *map(xengnttab_handle *xgt, uint32_t count, uint32_t domid, const uint32_t *domids,
@@ -270,19 +273,7 @@ static int unshare(struct pages *p)
     return 0;
 }
 
-int xengntshr_close(xengntshr_handle *xgs)
-{
-    int rc = 0;
-
-    if (xgs == NULL)
-        return 0;
-    for (struct pages *p = xgs->list, *next; p; p = next) {
-        next = p->next;
-        rc |= unshare(p);
-    }
-    free(xgs);
-    return rc;
-}
+int xengntshr_close(xengntshr_handle *xgs) { return close_handle(xgs, unshare); }
 
 void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count, uint32_t *refs,
                             int writable)

@@ -193,6 +193,10 @@ void grants_teardown(struct fuzzer *f)
     for (unsigned int ref = 0; ref < NR_REFS; ref++)
         entry_of_ref(ref)->flags = 0;
     end_held(f, true);
+    if (with_grants) { /* else nothing has been tried */
+        CHECK(nr_mapped > 0 && nr_copied > 0);
+        CHECK(own_id == 0 || nr_foreign > 0); /* the witness's are there for that */
+    }
     print("FUZZ grants: %lu mapped, %lu of others; %lu not to be ended; %lu copied\n", nr_mapped,
           nr_foreign, nr_lost, nr_copied);
 }

@@ -326,8 +326,9 @@ static int run_iret(struct fuzzer *f, uint64_t user)
             "FUZZ %u.%lu iret rip 0x%lx cs 0x%lx rflags 0x%lx rsp 0x%lx ss 0x%lx flags 0x%lx rdi 0x%lx\n",
             f->id, f->i, ctx.rip, ctx.cs, ctx.rflags, ctx.rsp, ctx.ss, ctx.flags, rdi);
     mmuext(MMUEXT_NEW_USER_BASEPTR, virt_to_mfn(user_root), 0);
-    /* What else would end a loop, which any bytes may be when read with another base or width? */
-    if (snippet == SNIPPET_LOOP || chance(f, 8) || (user && (ctx.cs != USER_CS || ctx.rip % 16))) {
+    /* What else would end a loop, which any bytes may be: elsewhere, or with another base or width? */
+    if (snippet == SNIPPET_LOOP || chance(f, 8) ||
+        (user && (ctx.cs != USER_CS || ctx.rip != USER_ADDR(user_snippets) + 16 * snippet))) {
         f->info->evtchn_upcall_mask = 1;
         hc(set_timer_op, fuzz_now(f) + 30000);
     }
