@@ -761,24 +761,38 @@ static evtchn_port_t share_all(struct dom *x, struct dom *by)
     return theirs;
 }
 
-/* `first` dies `steps` steps, then `second` wholly, then the rest. Returns whether there was one. */
-static bool die_in_that_order(struct dom *first, struct dom *second, unsigned int steps)
+/* So many steps of a death. Returns whether there is a rest of it. */
+static bool die_steps(struct dom *x, unsigned int steps)
+{
+    int rc = -ERESTART;
+
+    for (unsigned int i = 0; i < steps && rc == -ERESTART; i++) {
+        rc = die_a_little(x);
+        CU_ASSERT_EQUAL(audit(), 0);
+    }
+    if (rc == 0)
+        x->d = NULL;
+    return rc != 0;
+}
+
+/*
+ * `first` dies `steps` steps, then `second` `more`, then both the rest, first and second. Returns whether
+ * there was one: of first's, after 1, of second's, after 2.
+ */
+static unsigned int die_in_that_order(struct dom *first, struct dom *second, unsigned int steps,
+                                      unsigned int more)
 {
     evtchn_port_t port, back;
-    int rc = -ERESTART;
-    bool rest;
+    unsigned int rest;
 
     setup();
     port = share_all(first, second); /* second's end */
     back = share_all(second, first);
     fake_preempt_every = 1;
-    for (unsigned int i = 0; i < steps && rc == -ERESTART; i++) {
-        rc = die_a_little(first);
-        CU_ASSERT_EQUAL(audit(), 0);
-    }
+    rest = die_steps(first, steps) ? 1 : 0;
     if (steps) { /* the living one: nothing new, and what it has it can give back */
-        map_arg(0, first, 8, VA_OF(9), GNTMAP_host_map);
-        args.map[0].dom = (domid_t)(first - doms);
+        map_arg(0, second, 8, VA_OF(9), GNTMAP_host_map);
+        args.map[0].dom = (domid_t)(first - doms); /* it may be dead already */
         CU_ASSERT_EQUAL(op(second, GNTTABOP_map_grant_ref, 1), 0);
         CU_ASSERT_EQUAL(args.map[0].status, GNTST_bad_domain);
         CU_ASSERT(send(second, port) <= 0); /* closed by then or not */
@@ -787,11 +801,9 @@ static bool die_in_that_order(struct dom *first, struct dom *second, unsigned in
     } else {
         CU_ASSERT_EQUAL(send(first, back), 0);
     }
-    rest = rc == -ERESTART;
+    rest |= die_steps(second, more) ? 2 : 0;
+    die(first);
     die(second);
-    if (rest)
-        die(first);
-    first->d = NULL;
     CU_ASSERT_PTR_NOT_NULL(domain_list->next); /* what domain 0 maps holds them */
     CU_ASSERT_EQUAL(unmap(c, 0, VA_OF(first == g), 0), 0);
     CU_ASSERT_EQUAL(unmap(c, 1, VA_OF(second == g), 0), 0);
@@ -804,9 +816,10 @@ static void test_two_that_share_grants_and_ports_die_in_every_order(void)
     unsigned int orders = 0;
 
     for (unsigned int i = 0; i < 2; i++)
-        for (unsigned int steps = 0; die_in_that_order(i ? g : m, i ? m : g, steps); steps++)
-            orders++;
-    CU_ASSERT(orders > 12); /* there were steps to go between */
+        for (unsigned int steps = 0, more, rest = 1; rest & 1; steps++)
+            for (more = 0, rest = 3; rest & 2; more++, orders++)
+                rest = die_in_that_order(i ? g : m, i ? m : g, steps, more);
+    CU_ASSERT(orders > 100); /* there were steps to go between */
     printf("%u orders of death\n", orders);
 }
 
