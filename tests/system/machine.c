@@ -492,3 +492,24 @@ bool machine_qmp(struct machine *m, const char *command)
     }
     return machine_fail(m, "QEMU did not answer to: %s", command);
 }
+
+void machine_note_registers(struct machine *m)
+{
+    size_t before = m->qmp.len;
+    char *to, *from;
+
+    if (machine_qmp(m, "{\"execute\":\"human-monitor-command\",\"arguments\":"
+                       "{\"command-line\":\"info registers -a\"}}\n")) {
+        for (to = from = m->qmp.data + before; *from != '\0'; from++) {
+            if (strncmp(from, "\\r\\n", 4) == 0) { /* JSON's */
+                *to++ = '\n';
+                from += 3;
+            } else {
+                *to++ = *from;
+            }
+        }
+        *to = '\0';
+        m->qmp.len = (size_t)(to - m->qmp.data);
+    }
+    machine_note(m, "registers", m->qmp.data + before);
+}

@@ -40,6 +40,9 @@ bool machine_expect(struct machine *m, const char *regex, double timeout_s);
 bool machine_send(struct machine *m, const char *text, size_t len_bytes);
 bool machine_send_paced(struct machine *m, const char *text, size_t len_bytes);
 bool machine_qmp(struct machine *m, const char *command);
+
+/* The registers of all CPUs into the log. */
+void machine_note_registers(struct machine *m);
 bool machine_expect_end(struct machine *m, enum machine_end end, double timeout_s);
 bool machine_expect_alive(struct machine *m, double duration_s);
 

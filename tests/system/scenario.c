@@ -381,16 +381,36 @@ static bool play(struct machine *m, const struct scenario *s, const struct scena
     return check_end(m, s, result);
 }
 
+/* A machine that still runs is asked what it does: into the log. */
+static void note_state(struct machine *m)
+{
+    static const char keys[] = "dqrepi";
+
+    machine_note_registers(m);
+    if (!machine_send(m, CONSOLE_SWITCH, strlen(CONSOLE_SWITCH)))
+        return;
+    for (const char *key = keys; *key != '\0'; key++) {
+        if (!machine_send(m, key, 1) || !machine_expect_alive(m, 1))
+            return;
+    }
+}
+
+static void set_failed(struct machine *m, struct result *result)
+{
+    result->outcome = OUTCOME_FAIL;
+    snprintf(result->message, sizeof(result->message), "%s",
+             m != NULL ? machine_error(m) : "QEMU could not be started");
+    if (m != NULL && machine_end_reason(m) == MACHINE_RUNNING)
+        note_state(m);
+}
+
 void scenario_run(const struct scenario *s, const struct scenario_options *o, struct result *result)
 {
     struct command command;
     struct machine *m = start(&command, s, o);
 
-    if (m == NULL || !play(m, s, o, result)) {
-        result->outcome = OUTCOME_FAIL;
-        snprintf(result->message, sizeof(result->message), "%s",
-                 m != NULL ? machine_error(m) : "QEMU could not be started");
-    }
+    if (m == NULL || !play(m, s, o, result))
+        set_failed(m, result);
     machine_destroy(m);
 }
 
@@ -496,11 +516,8 @@ static void run_guest(const struct scenario *s, const struct scenario_options *o
     struct command command;
     struct machine *m = start(&command, s, o);
 
-    if (m == NULL || !play_it(m, s, result)) {
-        result->outcome = OUTCOME_FAIL;
-        snprintf(result->message, sizeof(result->message), "%s",
-                 m != NULL ? machine_error(m) : "QEMU could not be started");
-    }
+    if (m == NULL || !play_it(m, s, result))
+        set_failed(m, result);
     machine_destroy(m);
 }
 

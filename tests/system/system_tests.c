@@ -17,7 +17,7 @@
 #include "pool.h"
 #include "scenario.h"
 
-enum { MAX_TESTS = 512, LOG_TAIL_LINES = 30, XEN_BOOT_S = 60 };
+enum { MAX_TESTS = 512, LOG_TAIL_LINES = 300, XEN_BOOT_S = 60 };
 
 #define SMALL "dom0_mem=256M"
 
