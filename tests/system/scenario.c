@@ -370,6 +370,13 @@ static bool play(struct machine *m, const struct scenario *s, const struct scena
 
         if (last_send && !audited && (audited = true, !audit(m)))
             return false;
+        if (strncmp(s->steps[i], "!only ", 6) == 0) {
+            if (strstr(machine_output(m, NULL), s->steps[i] + 6) != NULL)
+                continue;
+            result->outcome = OUTCOME_SKIP;
+            snprintf(result->message, sizeof(result->message), "only with %s", s->steps[i] + 6);
+            return true;
+        }
         if (!step(m, s, o, s->steps[i], last_s))
             return false;
         last_s = machine_seconds(m);

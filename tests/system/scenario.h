@@ -37,7 +37,7 @@ struct scenario {
      * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
      * "!mce" a machine check that the CPU survives; "!screen REGEX" is to be seen on the local
      * screen; "!duration PREFIX" expects PREFIX and a number of milliseconds, those since the step
-     * before. */
+     * before; "!only TEXT": where the console has not said this, the rest is skipped. */
     const char *steps[SCENARIO_STEPS];
     const char *forbidden; /* further lines that must not be seen */
     enum scenario_end end;
