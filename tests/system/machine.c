@@ -484,7 +484,9 @@ bool machine_qmp(struct machine *m, const char *command)
     if (m->qmp_fd < 0 || send(m->qmp_fd, command, strlen(command), MSG_NOSIGNAL) < 0)
         return machine_fail(m, "QEMU does not listen to: %s", command);
     while (m->qmp_fd >= 0 && machine_seconds(m) < deadline) {
-        if (strstr(m->qmp.data + before, "\"return\"") != NULL)
+        const char *answer = strstr(m->qmp.data + before, "\"return\"");
+
+        if (answer != NULL && strchr(answer, '\n') != NULL)
             return true;
         if (strstr(m->qmp.data + before, "\"error\"") != NULL)
             return machine_fail(m, "QEMU refuses: %s", m->qmp.data + before);
