@@ -25,6 +25,7 @@ include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include tests/system/system.mk
 include xenstore/xenstore.mk
+include dom0-tools/xl.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk

@@ -89,8 +89,8 @@ struct config_vif {
     char ip[128];              /* as it stands there; "": none */
     char script[CONFIG_PATH];  /* "": the default */
     char backend[CONFIG_NAME]; /* domain; "": domain 0 */
-    uint64_t rate_bytes;       /* in each interval; 0: no limit */
-    uint32_t rate_interval_us;
+    uint64_t rate_bytes;       /* in a second; 0: no limit */
+    uint32_t rate_interval_us; /* granted in portions, so often */
 };
 
 struct domain_config {
@@ -155,6 +155,11 @@ int config_parse(struct domain_config *c, const struct config_source *source);
  * Returns the length of all of it, without the zero.
  */
 size_t config_print(const struct domain_config *c, char *buf, size_t size);
+
+struct json;
+
+/** The same as an object of the shape that `xl list -l` and `xl create -n` print. @key  as in json.h */
+void config_json(struct json *j, const char *key, const struct domain_config *c);
 
 /** "0-3,6", as xl prints it: "all" if these are all CPUs of the machine, "none". Cut at the end. */
 void config_print_cpus(const struct config_cpus *cpus, unsigned int nr_cpus, char *buf,

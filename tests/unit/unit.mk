@@ -6,7 +6,7 @@ include $(sort $(wildcard tests/unit/test_*.mk))
 UNIT_INSTRUMENT := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -D__XEN_TOOLS__ -O1 -g -Wall -Wextra -Werror -Wno-unused-parameter \
     $(UNIT_INSTRUMENT) -fno-omit-frame-pointer \
-    -Ihypervisor -Itests/unit/fake -I$(BUILD)/include -MMD -MP
+    -Ihypervisor -Itests/unit/fake -Ixen-like/include -I$(BUILD)/include -MMD -MP
 UNIT_COMMON := tests/unit/fake/fake.c
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/unit/test_%)
 

@@ -1,0 +1,34 @@
+/* What the files of config.h share. */
+#pragma once
+#include "config.h"
+#include "config_text.h"
+#include "text.h"
+
+/** A configuration that is being made of its settings. */
+struct job {
+    struct domain_config *c;
+    const struct config_source *source;
+    const char *key; /* what is reported about */
+    const char *file;
+    unsigned int errors;
+};
+
+/** @value  quoted in the report, if not NULL */
+void complain(struct job *j, enum plat_level level, unsigned int line, const char *value,
+              const char *what);
+
+/** The value's text, copied, if it is printable and has room. */
+bool take_text(struct job *j, const struct value *v, char *to, size_t size);
+
+/* Of disk= and vif=: a list of specifications. */
+void take_disks(struct job *j, const struct value *v);
+void take_vifs(struct job *j, const struct value *v);
+
+/** The index of a name in an array, -1: it is not there. */
+int name_index(const char *const *names, unsigned int nr, const char *name);
+
+extern const char *const config_formats[CONFIG_NR_FORMATS];
+extern const char *const config_backends[CONFIG_NR_BACKENDS]; /* "" */
+
+/** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
+bool parse_number(const char *text, uint64_t max, uint64_t *value);

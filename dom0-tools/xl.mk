@@ -1,0 +1,26 @@
+# The pure parts of xl: what configurations, options and terminals mean, and how its outputs look. No
+# hypervisor, no store. Objects for both homes; who makes a program of them links them.
+XL_PURE := $(addprefix dom0-tools/,config.c config_cpus.c config_disk.c config_print.c config_spec.c config_text.c \
+    config_uuid.c config_vif.c json.c text.c)
+XL := $(BUILD)/dom0-tools/xl
+XL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
+    -fno-strict-aliasing -Ixen-like/include -MMD -MP
+XL_OBJS := $(XL_PURE:dom0-tools/%.c=$(XL)/%.o)
+RT_XL_OBJS := $(XL_PURE:dom0-tools/%.c=$(RT)/xl/%.o)
+
+$(XL)/%.o: dom0-tools/%.c dom0-tools/xl.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(XL_CFLAGS) -c -o $@ $<
+$(RT)/xl/%.o: dom0-tools/%.c dom0-tools/xl.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -c -o $@ $<
+
+.PHONY: xl-objects check-xl-headers
+#: xl-objects     compile the pure parts of xl for Linux and for the runtime
+xl-objects: $(XL_OBJS) $(RT_XL_OBJS)
+check-xl-headers:
+	@for h in $(patsubst %.c,%.h,$(filter-out $(addprefix dom0-tools/config_,cpus.c disk.c print.c uuid.c vif.c),$(XL_PURE))); do \
+	    echo "#include \"$$h\"" | $(CC) $(filter-out -MMD -MP,$(XL_CFLAGS)) -I. -x c -fsyntax-only - || exit 1; \
+	done
+check-headers: check-xl-headers
+-include $(wildcard $(XL)/*.d)
