@@ -1,13 +1,14 @@
 # Fuzz targets, for libFuzzer of clang 14: one program per target, linked like a unit test's.
 # A new target: a name in FUZZ_TARGETS, a file fuzz_NAME.c, its sources in FUZZ_SRCS_NAME, and at
 # least one input in corpus/NAME/. Inputs are at most FUZZ_LEN_NAME bytes long.
-FUZZ_TARGETS := acpi cmdline decode efi elf evtchn multiboot paging store
+FUZZ_TARGETS := acpi cmdline config decode efi elf evtchn multiboot paging store
 FUZZ_SECONDS ?= 60# for each target
 FUZZ_CC := clang
 
 FUZZ_BOOT := tests/fuzz/fuzz.c hypervisor/lib/format.c# what panics
 FUZZ_SRCS_acpi := hypervisor/x86/acpi.c $(FUZZ_BOOT)
 FUZZ_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/options.c hypervisor/lib/format.c
+FUZZ_SRCS_config := $(UNIT_SRCS_config)
 FUZZ_SRCS_decode := hypervisor/emulate/decode.c
 FUZZ_SRCS_efi := hypervisor/x86/efi.c $(FUZZ_BOOT)
 FUZZ_SRCS_elf := hypervisor/domain/elf.c hypervisor/lib/format.c
@@ -18,6 +19,7 @@ FUZZ_SRCS_paging := $(wildcard hypervisor/paging/*.c) hypervisor/memory/frame.c 
 FUZZ_SRCS_store := $(UNIT_SRCS_store)
 FUZZ_LEN_acpi := 2048
 FUZZ_LEN_cmdline := 256
+FUZZ_LEN_config := 4096
 FUZZ_LEN_decode := 33
 FUZZ_LEN_efi := 512
 FUZZ_LEN_elf := 2048
