@@ -1,7 +1,8 @@
 # The pure parts of xl: what configurations, options and terminals mean, and how its outputs look. No
 # hypervisor, no store. Objects for both homes; who makes a program of them links them.
 XL_PURE := $(addprefix dom0-tools/,config.c config_cpus.c config_disk.c config_print.c config_spec.c config_text.c \
-    config_uuid.c config_vif.c json.c text.c)
+    config_uuid.c config_vif.c json.c print.c print_info.c text.c)
+XL_HEADERS := config config_internal config_spec config_text json print text
 XL := $(BUILD)/dom0-tools/xl
 XL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
     -fno-strict-aliasing -Ixen-like/include -MMD -MP
@@ -19,7 +20,7 @@ $(RT)/xl/%.o: dom0-tools/%.c dom0-tools/xl.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 #: xl-objects     compile the pure parts of xl for Linux and for the runtime
 xl-objects: $(XL_OBJS) $(RT_XL_OBJS)
 check-xl-headers:
-	@for h in $(patsubst %.c,%.h,$(filter-out $(addprefix dom0-tools/config_,cpus.c disk.c print.c uuid.c vif.c),$(XL_PURE))); do \
+	@for h in $(XL_HEADERS:%=dom0-tools/%.h); do \
 	    echo "#include \"$$h\"" | $(CC) $(filter-out -MMD -MP,$(XL_CFLAGS)) -I. -x c -fsyntax-only - || exit 1; \
 	done
 check-headers: check-xl-headers

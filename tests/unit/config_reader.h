@@ -90,7 +90,7 @@ static int parse(const char *text)
     } while (0)
 
 /* What was parsed last, printed and parsed again, is the same, and so is its text. */
-static bool repeats(void)
+__attribute__((unused)) static bool repeats(void)
 {
     static char first[65536 * 2], second[sizeof(first)];
     struct domain_config *before = malloc(sizeof(*before));

@@ -1,0 +1,114 @@
+/*
+ * What xl's reading commands print, from plain structs: as text exactly as xl 4.17 has it, which scripts
+ * parse, and as JSON for --json, whose members are named here and stay.
+ *
+ * For the tables: first the head, then a row for each.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "json.h"
+#include "text.h"
+
+enum {
+    XL_RUNNING = 1, /* in the order of the letters rbpscd */
+    XL_BLOCKED = 2,
+    XL_PAUSED = 4,
+    XL_SHUTDOWN = 8,
+    XL_CRASHED = 16, /* and XL_SHUTDOWN */
+    XL_DYING = 32,
+};
+
+struct xl_domain {
+    uint32_t id;
+    const char *name; /* "" if there is none */
+    uint8_t uuid[16];
+    const char *pool;
+    uint64_t memory_kib; /* what it has, and what is claimed for it */
+    uint64_t max_memory_kib;
+    unsigned int nr_vcpus; /* online */
+    unsigned int max_vcpus;
+    unsigned int state;           /* XL_* */
+    unsigned int shutdown_reason; /* SHUTDOWN_* of <xen/sched.h>; if XL_SHUTDOWN */
+    uint64_t cpu_time_ns;
+    uint64_t uptime_s;
+    unsigned int weight, cap_percent; /* of credit2 */
+};
+
+/* ---- xl list ---- */
+
+enum { LIST_VERBOSE = 1, LIST_CONTEXT = 2, LIST_POOL = 4, LIST_NODES = 8 }; /* -v -Z -c -n */
+
+void print_list_head(struct text *t, unsigned int options);
+
+/** There is one NUMA node, and there are no security labels. */
+void print_list(struct text *t, unsigned int options, const struct xl_domain *d);
+
+/**
+ * An element of --json's array:
+ *   name, id, uuid, pool, memory_kib, max_memory_kib, vcpus, max_vcpus,
+ *   state: an array of "running", "blocked", "paused", "shutdown", "crashed", "dying",
+ *   shutdown_reason: null, or "poweroff", "reboot", "suspend", "crash", "watchdog", "soft_reset", or a number
+ *   cpu_seconds, uptime_seconds, weight, cap_percent
+ */
+void json_list(struct json *j, const struct xl_domain *d);
+
+/** An element of xl list -l's array: domid, config. */
+void json_long(struct json *j, uint32_t id, const struct domain_config *c);
+
+/* ---- xl vcpu-list ---- */
+
+struct xl_vcpu {
+    unsigned int id;
+    unsigned int cpu; /* on which it runs or ran */
+    bool online, running, blocked;
+    uint64_t cpu_time_ns;
+    struct config_cpus hard, soft; /* affinity */
+};
+
+void print_vcpus_head(struct text *t);
+
+/** @nr_cpus  of the machine */
+void print_vcpu(struct text *t, const struct xl_domain *d, const struct xl_vcpu *v,
+                unsigned int nr_cpus);
+
+/** An element: name, id, vcpu, cpu (null: offline), state: "running", "blocked", "runnable", "offline", cpu_seconds, hard, soft: "0-3" or "all". */
+void json_vcpu(struct json *j, const struct xl_domain *d, const struct xl_vcpu *v,
+               unsigned int nr_cpus);
+
+/* ---- xl sched-credit2, xl uptime ---- */
+
+void print_credit2_pool(struct text *t, const char *pool, unsigned int ratelimit_us);
+void print_credit2_head(struct text *t);
+void print_credit2(struct text *t, const struct xl_domain *d);
+
+void print_uptime_head(struct text *t);
+void print_uptime(struct text *t, const struct xl_domain *d);
+
+/** -s. @now_s  of the day, UTC */
+void print_uptime_short(struct text *t, const struct xl_domain *d, unsigned int now_s);
+
+/* ---- xl info ---- */
+
+struct xl_info {
+    const char *host, *release, *version, *machine; /* of the control domain's kernel */
+    unsigned int nr_cpus, max_cpu_id, nr_nodes, cores_per_socket, threads_per_core;
+    uint64_t cpu_khz;
+    uint32_t hw_caps[8];
+    const char *virt_caps; /* "pv hvm" */
+    uint64_t total_mib, free_mib, outstanding_claims_mib;
+    unsigned int free_cpus; /* of no cpupool */
+    unsigned int xen_major, xen_minor;
+    const char *xen_extra, *xen_caps, *scheduler;
+    unsigned int page_bytes;
+    uint64_t virt_start;
+    const char *changeset, *command_line, *compiler, *compile_by, *compile_domain, *compile_date,
+        *build_id;
+};
+
+void print_info(struct text *t, const struct xl_info *i);
+
+/** The same, with the same names; what are numbers there are numbers, platform_params has virt_start as a text. */
+void json_info(struct json *j, const struct xl_info *i);
