@@ -33,6 +33,7 @@ include tests/bench/bench.mk
 include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/store/store.mk
+include tests/xl/xl.mk
 include tests/lint.mk
 
 #: test           all tests: test-unit, test-store, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick

@@ -1,0 +1,14 @@
+# xl's line editing with platform.h in memory: the terminal is the test.
+XL_TEST := $(BUILD)/tests/xl/test_edit
+XL_TEST_SRCS := tests/xl/test_edit.c $(addprefix dom0-tools/,edit.c complete.c options.c commands.c text.c) \
+    $(addprefix xen-like/platform/,fake.c memory.c loop.c log.c)
+
+$(XL_TEST): $(XL_TEST_SRCS:%.c=$(PLATFORM)/%.o)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PLATFORM_CFLAGS) -o $@ $^ -lcunit -lpthread
+
+.PHONY: test-edit
+test-edit: $(XL_TEST)
+	@echo "== $(XL_TEST)"; $(XL_TEST)
+test-unit: test-edit
+test-programs: $(XL_TEST)
