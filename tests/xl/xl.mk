@@ -12,3 +12,18 @@ test-edit: $(XL_TEST)
 	@echo "== $(XL_TEST)"; $(XL_TEST)
 test-unit: test-edit
 test-programs: $(XL_TEST)
+
+# Debian's own scripts on our output.
+XL_SHOW := $(BUILD)/tests/xl/show
+XL_SHOW_SRCS := tests/xl/show.c $(addprefix dom0-tools/,$(filter-out complete.c edit.c,$(notdir $(XL_PURE))))
+
+$(XL_SHOW): $(XL_SHOW_SRCS:%.c=$(PLATFORM)/%.o)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PLATFORM_CFLAGS) -o $@ $^
+
+.PHONY: test-scripts
+test-scripts: $(XL_SHOW) $(DEBIAN)/stamp
+	@echo "== $<"; tests/xl/scripts.sh $(XL_SHOW) $(BUILD)/tests/xl/scripts $(DEBIAN)/pkg/xen-utils-common_*.deb \
+	    $(DEBIAN)/pkg/xen-utils-4.17_*.deb
+test-unit: test-scripts
+test-programs: $(XL_SHOW)
