@@ -174,6 +174,8 @@ static void remember(struct edit *e)
 
 static void show_history(struct edit *e, unsigned int n)
 {
+    const char *line;
+
     if (n > e->nr_history) { /* also below 0 */
         bell(e);
         return;
@@ -181,8 +183,9 @@ static void show_history(struct edit *e, unsigned int n)
     if (e->shown == 0)
         memcpy(e->own, e->line, sizeof(e->own));
     e->shown = n;
-    strcpy(e->line, n ? e->history[n - 1] : e->own);
-    e->len = strlen(e->line);
+    line = n ? e->history[n - 1] : e->own;
+    e->len = strlen(line);
+    memcpy(e->line, line, e->len + 1);
     move_to(e, e->len);
 }
 
@@ -200,7 +203,7 @@ void edit_candidate(struct edit *e, const char *word)
         return;
     }
     if (e->nr_candidates++ == 0) {
-        strcpy(e->common, word);
+        memcpy(e->common, word, strlen(word) + 1);
         return;
     }
     while (word[same] && word[same] == e->common[same])

@@ -53,6 +53,7 @@ eval "$(grep '^LIST_GREP=' "$xendomains")"
 CMD=xl bindir=/nonexistent XENDOMAINS_AUTO=$dir/auto
 
 set +eu # they are not made for these
+id= # of the domain that was read last
 rdname "$dir/auto/web.cfg"
 expect "name in a file" web "$NM"
 NAMES=
@@ -66,7 +67,7 @@ check_domain_up mail.example
 expect "mail.example is up" "0 12" "$? $id"
 check_domain_up Domain-0
 expect "domain 0 counts as up" 1 $?
-state= all_zombies
+state="" all_zombies
 expect "all are zombies" 1 $?
 state=-----d all_zombies
 expect "of zombies, all are" 0 $?
