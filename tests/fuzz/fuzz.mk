@@ -1,7 +1,7 @@
 # Fuzz targets, for libFuzzer of clang 14: one program per target, linked like a unit test's.
 # A new target: a name in FUZZ_TARGETS, a file fuzz_NAME.c, its sources in FUZZ_SRCS_NAME, and at
 # least one input in corpus/NAME/. Inputs are at most FUZZ_LEN_NAME bytes long.
-FUZZ_TARGETS := acpi cmdline config decode efi elf evtchn multiboot paging store
+FUZZ_TARGETS := acpi cmdline config decode efi elf evtchn multiboot options paging store
 FUZZ_SECONDS ?= 60# for each target
 FUZZ_CC := clang
 
@@ -14,6 +14,7 @@ FUZZ_SRCS_efi := hypervisor/x86/efi.c $(FUZZ_BOOT)
 FUZZ_SRCS_elf := hypervisor/domain/elf.c hypervisor/lib/format.c
 FUZZ_SRCS_evtchn := $(wildcard hypervisor/event/*.c)
 FUZZ_SRCS_multiboot := hypervisor/x86/multiboot.c $(FUZZ_BOOT)
+FUZZ_SRCS_options := $(UNIT_SRCS_options)
 FUZZ_SRCS_paging := $(wildcard hypervisor/paging/*.c) hypervisor/memory/frame.c hypervisor/memory/heap.c \
     hypervisor/emulate/decode.c hypervisor/emulate/ptwr.c
 FUZZ_SRCS_store := $(UNIT_SRCS_store)
@@ -25,6 +26,7 @@ FUZZ_LEN_efi := 512
 FUZZ_LEN_elf := 2048
 FUZZ_LEN_evtchn := 1024
 FUZZ_LEN_multiboot := 2048
+FUZZ_LEN_options := 512
 FUZZ_LEN_paging := 1025
 FUZZ_LEN_store := 8192
 
