@@ -101,6 +101,21 @@ static void test_zero_bytes_and_sizes_are_refused(void)
     CU_ASSERT_STRING_EQUAL(reports, "error f:1: too many values near '1,1,1,1,1,1,1,1,1,1,...'\n");
 }
 
+static void test_there_are_as_many_values_as_fit(void)
+{
+    char text[4096];
+
+    for (unsigned int n = 1018; n <= 1019;
+         n++) { /* and name, kernel, x with what they are, and the list */
+        char *at = text + sprintf(text, "x=[");
+
+        for (unsigned int i = 0; i < n; i++)
+            at += sprintf(at, "1,");
+        strcpy(at, "]");
+        CU_ASSERT_EQUAL(parse(text), n == 1018 ? 0 : -EINVAL);
+    }
+}
+
 /* ---- keys ---- */
 
 static void test_defaults(void)
@@ -420,6 +435,7 @@ int main(void)
     T(test_escapes_are_those_of_c);
     T(test_what_is_no_setting_is_named_with_its_line);
     T(test_zero_bytes_and_sizes_are_refused);
+    T(test_there_are_as_many_values_as_fit);
     T(test_defaults);
     T(test_unknown_keys_are_warned_of);
     T(test_the_last_setting_and_the_command_line_win);

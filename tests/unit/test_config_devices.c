@@ -138,11 +138,21 @@ static void test_mistakes_in_disks(void)
     bad_disk("/x,,xvda,backendtype=tap", "'tap' is no type of a backend here");
     bad_disk("/x,,xvda,specification=virtio", "'virtio' is not served: only xen is");
     bad_disk("/x,,xvda,colo-host=x", "'colo-host=x' is no parameter of a disk");
-    for (unsigned int i = 0; i < 12; i++) {
-        static const char *const vdevs[] = { "vda",      "xvd",         "xvdA",
-                                             "xvdabcd",  "xvda12345",   "hd1",
-                                             "d",        "d0p",         "d0q1",
-                                             "sda:tape", "99999999999", "xvda1234567890123456" };
+    for (unsigned int i = 0; i < 14; i++) {
+        static const char *const vdevs[] = { "vda",
+                                             "xvd",
+                                             "xvdA",
+                                             "xvdabcd",
+                                             "xvda12345",
+                                             "hd1",
+                                             "d",
+                                             "d0p",
+                                             "d0q1",
+                                             "sda:tape",
+                                             "99999999999",
+                                             "xvda1234567890123456",
+                                             "xvda123456789012",
+                                             "xvda12345678901" };
         char text[64], wanted[64];
 
         sprintf(text, "vdev=%s,target=/x", vdevs[i]);
