@@ -38,6 +38,8 @@ static void test_every_form_of_a_setting(void)
 
 static void test_escapes_are_those_of_c(void)
 {
+    GOOD("cmdline='\\x4F\\x4f\\x7a'");
+    CU_ASSERT_STRING_EQUAL(config.cmdline, "OOz");
     GOOD("cmdline='a\\'b\\\"c\\\\d\\x41\\102\\#'");
     CU_ASSERT_STRING_EQUAL(config.cmdline, "a'b\"c\\dAB#");
     GOOD("cmdline=\"it's \xc3\xa4\"");
@@ -321,15 +323,17 @@ static void test_lists_of_cpus(void)
                  { "node:all", 0xffff },
                  { "3-60000", 0xfff8 },
                  { "none", 0 } };
-    static const char *const bad[] = {
-        "",         ",",         "1,",
-        "-1",       "1-",        "3-1",
-        "x",        "^all",      "^",
-        "node:",    "node:9",    "1 2",
-        "0x1",      "16",        "65536",
-        "0,^0",     "all,^0-15", "1-2-3",
-        "nodes:1-", "^node:0",   "999999999999999999999999999999999999"
-    };
+    static const char *const bad[] = { "",        ",",
+                                       "1,",      "-1",
+                                       "1-",      "3-1",
+                                       "x",       "^all",
+                                       "0,^all",  "^",
+                                       "node:",   "node:9",
+                                       "1 2",     "0x1",
+                                       "16",      "65536",
+                                       "0,^0",    "all,^0-15",
+                                       "1-2-3",   "nodes:1-",
+                                       "^node:0", "999999999999999999999999999999999999" };
     struct config_host host = { .nr_cpus = 16 };
     struct config_cpus cpus;
 

@@ -353,6 +353,7 @@ static void test_json_strings(void)
     static const struct {
         const char *bytes, *shown;
     } strings[] = { { "", "" },
+                    { "\xc2\x80", "\xc2\x80" },
                     { "a\"b\\c/", "a\\\"b\\\\c/" },
                     { "\b\f\n\r\t\x01\x1f\x7f", "\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f" },
                     { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
