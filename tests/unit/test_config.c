@@ -69,6 +69,8 @@ static void test_what_is_no_setting_is_named_with_its_line(void)
     BAD("cpus=[,]", "error f:2: a string, a number or a list is missing near ',]'\n");
     BAD("cpus=[[[[[1]]]]]", "error f:2: too many lists in lists near '[1]]]]]'\n");
     BAD("vcpus=1 vcpus=2", "error f:2: the end of the line is missing near 'vcpus=2'\n");
+    BAD("memory=5\x7f\xff", "error f:2: the end of the line is missing near '?\?'\n");
+    BAD("Z_-9", "error f:2: '=' is missing at the end\n");
     BAD("memory=5\x01", "error f:2: the end of the line is missing near '?'\n");
     BAD("a_key_which_is_longer_than_can_be_shown", "error f:2: '=' is missing at the end\n");
 }
@@ -359,6 +361,7 @@ static void test_cpus_are_printed_as_xl_does(void)
     CU_ASSERT_STRING_EQUAL(buf, "0-3,6,254-255");
     config_print_cpus(&cpus, 16, cut, sizeof(cut));
     CU_ASSERT_STRING_EQUAL(cut, "0-3,6,2");
+    cpus.word[0] = 0x1f; /* one more than there are */
     config_print_cpus(&cpus, 4, buf, sizeof(buf));
     CU_ASSERT_STRING_EQUAL(buf, "all");
     memset(&cpus, 0, sizeof(cpus));
@@ -374,6 +377,8 @@ static void test_affinity(void)
     CU_ASSERT_EQUAL(config.cpus_soft.nr_vcpus, 2);
     CU_ASSERT_TRUE(config.cpus_soft.vcpu[0].word[0] == 2 && config.cpus_soft.vcpu[1].word[0] == 12);
     CU_ASSERT_TRUE(repeats());
+    GOOD("cpus=['3'\n#\n,\n]\n");
+    CU_ASSERT_EQUAL(config.cpus.vcpu[0].word[0], 8);
     GOOD("cpus=3");
     CU_ASSERT_EQUAL(config.cpus.vcpu[0].word[0], 8);
     GOOD("cpus=[]");

@@ -283,6 +283,10 @@ static void test_mistakes_in_vifs(void)
     bad_vif("mac=01:00:00:00:00:00", "'01:00:00:00:00:00' is the MAC address of a group");
     bad_vif("bridge=0123456789012345678901234567890123456789",
             "'0123456789012345678901234567890123456789' is too long");
+    bad_vif("bridge=01234567890123456789012345678901",
+            "'01234567890123456789012345678901' is too long");
+    vif("trusted,bridge=0123456789012345678901234567890");
+    bad_vif("trusted,untrusted,trusted", "'trusted' is given twice");
     bad_vif("bridge=a,bridge=b", "'bridge' is given twice");
     bad_vif("mtu=67", "'67' is no MTU");
     bad_vif("mtu=65536", "'65536' is no MTU");

@@ -419,6 +419,13 @@ static void test_text_grows_and_is_cut(void)
     CU_ASSERT_EQUAL(text.len_bytes, 1000 * 302 + 10 + 2 * 90 + 3 * 900);
     CU_ASSERT_EQUAL(strlen(text.bytes), text.len_bytes);
     CU_ASSERT_STRING_EQUAL(text.bytes + text.len_bytes - 5, "0999\n");
+    for (unsigned int width = 250; width < 260;
+         width++) { /* around what is printed without allocation */
+        start();
+        text_printf(&text, "%0*u", (int)width, 7);
+        CU_ASSERT_TRUE(text.len_bytes == width && strlen(text.bytes) == width &&
+                       text.bytes[width - 1] == '7');
+    }
     text_puts(&fixed, "");
     CU_ASSERT_STRING_EQUAL(buf, "");
     text_puts(&fixed, "ab");
