@@ -377,6 +377,8 @@ static void test_affinity(void)
     CU_ASSERT_EQUAL(config.cpus_soft.nr_vcpus, 2);
     CU_ASSERT_TRUE(config.cpus_soft.vcpu[0].word[0] == 2 && config.cpus_soft.vcpu[1].word[0] == 12);
     CU_ASSERT_TRUE(repeats());
+    GOOD("vcpus=3; cpus=['1', '2', '3']; cpus_soft=['1', '1', '2']");
+    CU_ASSERT_TRUE(repeats());
     GOOD("cpus=['3'\n#\n,\n]\n");
     CU_ASSERT_EQUAL(config.cpus.vcpu[0].word[0], 8);
     GOOD("cpus=3");

@@ -125,6 +125,7 @@ static void test_mistakes_in_disks(void)
     BAD("disk=['/x,,xvda',\n'/y,,xvda']", "error f:3: disk: 'xvda' is there twice\n");
     bad_disk("", "a disk has no vdev");
     bad_disk("/x", "a disk has no vdev");
+    bad_disk("/x,xvda,", "'xvda' is no format"); /* not the old form */
     bad_disk(",,xvda", "'xvda' has no target");
     bad_disk("/x,tar,xvda", "'tar' is no format");
     bad_disk("/x,,sda,x", "'x' is none of r, ro, w, rw");
