@@ -25,3 +25,16 @@ check-xl-headers:
 	done
 check-headers: check-xl-headers
 -include $(wildcard $(XL)/*.d)
+
+.PHONY: cppcheck-xl clang-tidy-xl variants-xl
+cppcheck-xl:
+	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
+	    -Ixen-like/include -D__x86_64__ -D__GNUC__ --std=c11 $(XL_PURE)
+clang-tidy-xl:
+	@echo $(XL_PURE) | xargs -n 1 -P $(JOBS) sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE -Ixen-like/include 2>&1 | \
+	    grep -E "(warning|error):" && exit 255; exit 0' tidy
+variants-xl:
+	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/variants/clang-y xl-objects
+cppcheck: cppcheck-xl
+clang-tidy: clang-tidy-xl
+variants: variants-xl
