@@ -23,6 +23,7 @@ include tests/unit/coverage.mk
 include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
+include dom0-tools/tools.mk
 include tests/system/system.mk
 include xenstore/xenstore.mk
 include dom0-tools/xl.mk

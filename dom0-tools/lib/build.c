@@ -1,0 +1,312 @@
+/*
+ * See build.h. All frames come from the hypervisor zeroed, so that of what is zero nothing is written. The domain's
+ * memory is mapped by batches, and no mapping is left when its tables are pinned: a table is nowhere
+ * writable.
+ */
+#include "build.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <xen/grant_table.h>
+
+#include "hyp.h"
+#include "image.h"
+#include "layout.h"
+#include "toolstack.h"
+
+#include "domain/elf.h" /* the hypervisor's; last, as it has macros of its own */
+
+enum {
+    MAP_BATCH = 256,     /* pages mapped at once */
+    HIGHEST_PORT = 1023, /* of a guest's event channels, as libxl has it */
+    KERNEL_CS = 0xe033,  /* FLAT_KERNEL_CS, _SS of the ABI */
+    KERNEL_SS = 0xe02b,
+    RFLAGS_IF = 0x202,
+};
+
+struct builder {
+    struct toolstack *t;
+    struct hyp *hyp;
+    const struct build_plan *plan;
+    struct built *out;
+    struct elf_kernel *k;
+    struct layout l;
+    uint64_t *p2m; /* the frame of each pfn */
+};
+
+static int fail(struct builder *b, const char *what)
+{
+    return toolstack_fail(b->t, errno, "%s: %s", what, strerror(errno));
+}
+
+/* ---- memory ---- */
+
+/* Map n pages, the first of which has the frame *mfns. */
+static void *map_frames(struct builder *b, const uint64_t *mfns, size_t n)
+{
+    xen_pfn_t frames[MAP_BATCH];
+
+    memcpy(frames, mfns, n * sizeof(frames[0]));
+    return xenforeignmemory_map(hyp_memory(b->hyp), b->out->id, PROT_READ | PROT_WRITE, n, frames,
+                                NULL);
+}
+
+static void unmap(struct builder *b, void *at, size_t n)
+{
+    xenforeignmemory_unmap(hyp_memory(b->hyp), at, n);
+}
+
+/* Write bytes at a pseudo-physical address. */
+static int write_at(struct builder *b, uint64_t paddr, const void *bytes, uint64_t len)
+{
+    const char *from = bytes;
+
+    while (len) {
+        uint64_t pfn = paddr / HYP_PAGE, offset = paddr % HYP_PAGE;
+        uint64_t pages = (offset + len + HYP_PAGE - 1) / HYP_PAGE, n;
+        char *at;
+
+        pages = pages < MAP_BATCH ? pages : MAP_BATCH;
+        n = pages * HYP_PAGE - offset;
+        n = n < len ? n : len;
+        at = map_frames(b, b->p2m + pfn, pages);
+        if (at == NULL)
+            return fail(b, "its memory cannot be mapped");
+        memcpy(at + offset, from, n);
+        unmap(b, at, pages);
+        paddr += n;
+        from += n;
+        len -= n;
+    }
+    return 0;
+}
+
+static int populate(struct builder *b)
+{
+    uint64_t nr = b->plan->nr_pages, got;
+
+    got = hyp_populate(b->hyp, b->out->id, 0, nr, b->p2m);
+    if (got == nr)
+        return 0;
+    return toolstack_fail(b->t, ENOMEM, "no memory for it: of %llu MiB %llu are free",
+                          (unsigned long long)nr >> 8, (unsigned long long)got >> 8);
+}
+
+static int load_kernel(struct builder *b)
+{
+    uint64_t page = b->k->hypercall_page;
+
+    for (uint32_t i = 0; i < b->k->nr_segments; i++) {
+        const struct elf_segment *s = &b->k->segments[i];
+
+        if (write_at(b, s->paddr, b->k->image + s->file_offset, s->file_bytes))
+            return -1;
+    }
+    if (page == ELF_NONE)
+        return 0;
+    page = (page - b->k->virt_base) / HYP_PAGE;
+    if (hyp_hypercall_page(b->hyp, b->out->id, b->p2m[page]))
+        return fail(b, "its hypercall page");
+    return 0;
+}
+
+static int write_tables(struct builder *b)
+{
+    const struct layout *l = &b->l;
+    uint64_t(*tables)[512] = calloc(l->nr_tables + l->nr_p2m_tables, HYP_PAGE);
+    int rc;
+
+    if (tables == NULL)
+        return fail(b, "its page tables");
+    layout_fill_tables(l, b->p2m, tables);
+    rc = write_at(b, l->tables_pfn * HYP_PAGE, tables, l->nr_tables * HYP_PAGE);
+    if (rc == 0 && l->nr_p2m_tables)
+        rc = write_at(b, (l->p2m_pfn + l->nr_p2m) * HYP_PAGE, tables + l->nr_tables,
+                      l->nr_p2m_tables * HYP_PAGE);
+    free(tables);
+    return rc;
+}
+
+/* ---- what the kernel is told ---- */
+
+static int write_start_info(struct builder *b, uint64_t shared_info_mfn)
+{
+    const struct build_plan *plan = b->plan;
+    const struct layout *l = &b->l;
+    start_info_t si = { .nr_pages = plan->nr_pages,
+                        .shared_info = shared_info_mfn * HYP_PAGE,
+                        .store_mfn = b->out->store_mfn,
+                        .store_evtchn = b->out->store_port,
+                        .pt_base = layout_va(l, l->tables_pfn),
+                        .nr_pt_frames = l->nr_tables,
+                        .mfn_list = l->p2m_va };
+
+    strcpy(si.magic, "xen-3.0-x86_64");
+    si.console.domU.mfn = b->out->console_mfn;
+    si.console.domU.evtchn = b->out->console_port;
+    if (l->nr_p2m_tables) {
+        si.first_p2m_pfn = l->p2m_pfn;
+        si.nr_p2m_frames = l->nr_p2m + l->nr_p2m_tables;
+    }
+    if (plan->ramdisk_bytes) {
+        bool by_pfn = b->k->mod_start_pfn != 0;
+
+        si.mod_start = by_pfn ? l->ramdisk_pfn : layout_va(l, l->ramdisk_pfn);
+        si.mod_len = plan->ramdisk_bytes;
+        si.flags = by_pfn ? SIF_MOD_START_PFN : 0;
+    }
+    snprintf((char *)si.cmd_line, sizeof(si.cmd_line), "%s", plan->cmdline);
+    return write_at(b, l->info_pfn * HYP_PAGE, &si, sizeof(si));
+}
+
+/* No upcalls before the kernel wants them. Ours does so itself, Xen leaves it to the builder. */
+static int mask_upcalls(struct builder *b, uint64_t shared_info_mfn)
+{
+    struct shared_info *s = map_frames(b, &shared_info_mfn, 1);
+
+    if (s == NULL)
+        return fail(b, "its shared_info cannot be mapped");
+    for (unsigned int i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
+        s->vcpu_info[i].evtchn_upcall_mask = 1;
+    unmap(b, s, 1);
+    return 0;
+}
+
+static void grant(volatile grant_entry_v1_t *table, unsigned int ref, domid_t to, uint64_t mfn)
+{
+    table[ref].domid = to;
+    table[ref].frame = (uint32_t)mfn;
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* the flags make it valid */
+    table[ref].flags = GTF_permit_access;
+}
+
+/* The daemons map the rings by grants of these numbers. */
+static int grant_rings(struct builder *b)
+{
+    void *table = NULL;
+    xenforeignmemory_resource_handle *h =
+        xenforeignmemory_map_resource(hyp_memory(b->hyp), b->out->id, XENMEM_resource_grant_table,
+                                      XENMEM_resource_grant_table_id_shared, 0, 1, &table,
+                                      PROT_READ | PROT_WRITE, 0);
+
+    if (h == NULL)
+        return fail(b, "its grant table cannot be mapped");
+    if (b->out->store_mfn > UINT32_MAX || b->out->console_mfn > UINT32_MAX) {
+        xenforeignmemory_unmap_resource(hyp_memory(b->hyp), h);
+        return toolstack_fail(b->t, EINVAL,
+                              "its rings lie above 16 TiB, where none can be granted");
+    }
+    grant(table, GNTTAB_RESERVED_CONSOLE, b->t->self, b->out->console_mfn);
+    grant(table, GNTTAB_RESERVED_XENSTORE, b->t->self, b->out->store_mfn);
+    if (xenforeignmemory_unmap_resource(hyp_memory(b->hyp), h))
+        return fail(b, "its grant table cannot be unmapped");
+    return 0;
+}
+
+static int make_ports(struct builder *b)
+{
+    int store = hyp_alloc_port(b->hyp, b->out->id, b->t->self);
+    int console = store < 0 ? -1 : hyp_alloc_port(b->hyp, b->out->id, b->t->self);
+
+    if (console < 0)
+        return fail(b, "its event channels");
+    b->out->store_port = (uint32_t)store;
+    b->out->console_port = (uint32_t)console;
+    b->out->store_mfn = b->p2m[b->l.store_pfn];
+    b->out->console_mfn = b->p2m[b->l.console_pfn];
+    return 0;
+}
+
+static int set_registers(struct builder *b)
+{
+    const struct layout *l = &b->l;
+    uint64_t root = b->p2m[l->tables_pfn];
+    struct vcpu_guest_context c = {
+        .flags = VGCF_in_kernel | VGCF_online,
+        .user_regs = { .cs = KERNEL_CS, .ss = KERNEL_SS, .rflags = RFLAGS_IF },
+        .kernel_ss = KERNEL_SS
+    };
+
+    c.user_regs.rip = b->k->entry;
+    c.user_regs.rsp = c.kernel_sp = layout_va(l, l->stack_pfn + 1);
+    c.user_regs.rsi = layout_va(l, l->info_pfn);
+    c.ctrlreg[3] = xen_pfn_to_cr3(root);
+    if (hyp_pin_root(b->hyp, b->out->id, root))
+        return fail(b, "its page tables are refused");
+    if (hyp_set_context(b->hyp, b->out->id, 0, &c))
+        return fail(b, "its registers are refused");
+    return 0;
+}
+
+/* ---- all together ---- */
+
+static int create(struct builder *b)
+{
+    struct xen_domctl_createdomain c = {
+        .ssidref = b->plan->ssidref,
+        .max_vcpus = b->plan->nr_vcpus,
+        .max_evtchn_port = HIGHEST_PORT,
+        .max_grant_frames = -1, /* the hypervisor's defaults */
+        .max_maptrack_frames = -1,
+        .grant_opts = XEN_DOMCTL_GRANT_version(1),
+    };
+
+    memcpy(c.handle, b->plan->uuid, sizeof(c.handle));
+    return hyp_create(b->hyp, &c, &b->out->id) ? fail(b, "it cannot be created") : 0;
+}
+
+static int set_limits(struct builder *b)
+{
+    const struct build_plan *plan = b->plan;
+
+    if (hyp_max_vcpus(b->hyp, b->out->id, plan->nr_vcpus))
+        return fail(b, "its vCPUs");
+    if (hyp_max_memory(b->hyp, b->out->id, plan->max_pages * (HYP_PAGE / 1024)) ||
+        hyp_set_memory_map(b->hyp, b->out->id, plan->max_pages * HYP_PAGE))
+        return fail(b, "how much memory it may have");
+    return 0;
+}
+
+static int fill(struct builder *b)
+{
+    const struct layout *l = &b->l;
+    xen_domctl_getdomaininfo_t info;
+
+    if (set_limits(b) || populate(b) || load_kernel(b) || make_ports(b))
+        return -1;
+    if (hyp_info(b->hyp, b->out->id, &info))
+        return fail(b, "it cannot be looked at");
+    if (write_at(b, l->ramdisk_pfn * HYP_PAGE, b->plan->ramdisk, b->plan->ramdisk_bytes) ||
+        write_at(b, l->p2m_pfn * HYP_PAGE, b->p2m, b->plan->nr_pages * sizeof(*b->p2m)) ||
+        write_tables(b) || write_start_info(b, info.shared_info_frame) ||
+        mask_upcalls(b, info.shared_info_frame) || grant_rings(b))
+        return -1;
+    return set_registers(b);
+}
+
+int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out)
+{
+    struct builder b = { .t = t, .hyp = t->hyp, .plan = plan, .out = out, .k = plan->image->elf };
+    uint64_t nr_ramdisk = (plan->ramdisk_bytes + HYP_PAGE - 1) / HYP_PAGE;
+    int rc, error;
+
+    if (plan->max_pages < plan->nr_pages)
+        return toolstack_fail(t, EINVAL, "it has more memory than it may have");
+    if (!layout_compute(&b.l, b.k, plan->nr_pages, nr_ramdisk))
+        return toolstack_fail(t, EINVAL, "%s", b.k->error);
+    b.p2m = malloc(plan->nr_pages * sizeof(*b.p2m));
+    if (b.p2m == NULL)
+        return fail(&b, "its list of frames");
+    rc = create(&b);
+    if (rc == 0 && (rc = fill(&b)) != 0) {
+        error = errno;
+        hyp_destroy(t->hyp, out->id);
+        errno = error;
+    }
+    free(b.p2m);
+    return rc;
+}

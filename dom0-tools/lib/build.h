@@ -1,0 +1,33 @@
+/*
+ * A PV domain built from outside: created, given memory, filled with its kernel and what the ABI wants beside
+ * it, ready to be unpaused. The store is not told anything here.
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+
+struct image;
+struct toolstack;
+
+struct build_plan {
+    const struct image *image;
+    const void *ramdisk; /* NULL: none */
+    size_t ramdisk_bytes;
+    const char *cmdline; /* cut at the end of start_info's room */
+    uint64_t nr_pages;   /* at the start */
+    uint64_t max_pages;  /* not below: it may grow so far */
+    uint32_t nr_vcpus;   /* all it can have */
+    uint32_t ssidref;    /* its roles; 0: a guest */
+    uint8_t uuid[16];
+};
+
+struct built {
+    domid_t id;
+    uint32_t store_port, console_port; /* its ports, unbound, for the toolstack's domain */
+    xen_pfn_t store_mfn, console_mfn;  /* its rings, which are also granted: GNTTAB_RESERVED_* */
+};
+
+/** The domain is paused once. On failure nothing of it is left. errno: EINVAL it does not fit; ENOMEM; ... */
+int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out);

@@ -1,0 +1,272 @@
+/* Domains as a whole; see toolstack.h. */
+#include "toolstack.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platform.h>
+#include <xen/sched.h>
+
+#include "../config.h"
+#include "build.h"
+#include "hyp.h"
+#include "image.h"
+#include "nodes.h"
+
+enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
+
+int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self)
+{
+    *t = (struct toolstack){ .hyp = hyp_open(), .store = store, .self = self };
+    if (t->hyp)
+        return 0;
+    return toolstack_fail(t, errno, "the hypervisor cannot be used: %s", strerror(errno));
+}
+
+void toolstack_close(struct toolstack *t)
+{
+    hyp_close(t->hyp);
+    t->hyp = NULL;
+}
+
+int toolstack_fail(struct toolstack *t, int error, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(t->error, sizeof(t->error), fmt, args);
+    va_end(args);
+    errno = error;
+    return -1;
+}
+
+static int fail(struct toolstack *t, domid_t id, const char *what)
+{
+    return toolstack_fail(t, errno, "domain %u: %s: %s", id, what, strerror(errno));
+}
+
+/* ---- creation ---- */
+
+/* A UUID of version 4. Nobody's secret: it is to be another one each time, and on each machine. */
+static void make_uuid(uint8_t uuid[16])
+{
+    static uint64_t last;
+    uint64_t x = plat_wall() ^ (plat_now() << 20);
+
+    for (unsigned int i = 0; i < 2; i++) {
+        x += last + 0x9e3779b97f4a7c15u; /* splitmix64 */
+        last = x;
+        last = (last ^ (last >> 30)) * 0xbf58476d1ce4e5b9u;
+        last = (last ^ (last >> 27)) * 0x94d049bb133111ebu;
+        last ^= last >> 31;
+        memcpy(uuid + 8 * i, &last, 8);
+    }
+    uuid[6] = (uuid[6] & 0x0f) | 0x40;
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
+/* What the configuration asks for, and nobody serves. */
+static int check(struct toolstack *t, const struct domain_config *c)
+{
+    domid_t other;
+
+    if (c->nr_disks)
+        return toolstack_fail(t, ENOTSUP, "disk: not served yet");
+    if (c->nr_vifs)
+        return toolstack_fail(t, ENOTSUP, "vif: not served yet");
+    if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
+        return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
+    if (t->store && nodes_find(t, c->name, &other) == 0) /* before anything large is done */
+        return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", c->name);
+    return 0;
+}
+
+static int set_shares(struct toolstack *t, const struct domain_config *c, domid_t id)
+{
+    if ((c->weight || c->cap_percent) &&
+        hyp_set_shares(t->hyp, id, (uint16_t)c->weight, (uint16_t)c->cap_percent))
+        return fail(t, id, "cpu_weight, cap");
+    for (unsigned int v = 0; v < c->cpus.nr_vcpus && v < c->max_vcpus; v++)
+        if (hyp_set_affinity(t->hyp, id, v, true, c->cpus.vcpu[v].word))
+            return fail(t, id, "cpus");
+    for (unsigned int v = 0; v < c->cpus_soft.nr_vcpus && v < c->max_vcpus; v++)
+        if (hyp_set_affinity(t->hyp, id, v, false, c->cpus_soft.vcpu[v].word))
+            return fail(t, id, "cpus_soft");
+    return 0;
+}
+
+static int tell_store(struct toolstack *t, const struct domain_config *c,
+                      const struct build_plan *plan, const struct built *b)
+{
+    struct nodes n = { .id = b->id,
+                       .name = c->name,
+                       .nr_vcpus = c->nr_vcpus,
+                       .max_vcpus = c->max_vcpus,
+                       .memory_kib = c->memory_kib,
+                       .max_memory_kib = c->max_memory_kib,
+                       .store_port = b->store_port,
+                       .console_port = b->console_port,
+                       .store_mfn = b->store_mfn,
+                       .console_mfn = b->console_mfn };
+
+    memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
+    return t->store ? nodes_create(t, &n) : 0;
+}
+
+static int create_from(struct toolstack *t, const struct domain_config *c,
+                       const struct image *image, const char *ramdisk, size_t ramdisk_bytes,
+                       domid_t *id)
+{
+    struct build_plan plan = { .image = image,
+                               .ramdisk = ramdisk,
+                               .ramdisk_bytes = ramdisk_bytes,
+                               .cmdline = c->cmdline,
+                               .nr_pages = c->memory_kib / PAGE_KIB,
+                               .max_pages = c->max_memory_kib / PAGE_KIB,
+                               .nr_vcpus = c->max_vcpus };
+    struct built built;
+    int error;
+
+    if (c->has_uuid)
+        memcpy(plan.uuid, c->uuid, sizeof(plan.uuid));
+    else
+        make_uuid(plan.uuid);
+    if (build_domain(t, &plan, &built))
+        return -1;
+    if (set_shares(t, c, built.id) == 0 && tell_store(t, c, &plan, &built) == 0) {
+        *id = built.id;
+        return 0;
+    }
+    error = errno;
+    hyp_destroy(t->hyp, built.id);
+    errno = error;
+    return -1;
+}
+
+int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
+{
+    struct image image = { NULL, NULL };
+    char *ramdisk = NULL;
+    size_t ramdisk_bytes = 0;
+    int rc = check(t, c), error;
+
+    rc = rc ? rc : image_load(t, c->kernel, &image);
+    if (rc == 0 && c->ramdisk[0] && (ramdisk = plat_file_read(c->ramdisk, &ramdisk_bytes)) == NULL)
+        rc = toolstack_fail(t, errno, "%s: %s", c->ramdisk, strerror(errno));
+    rc = rc ? rc : create_from(t, c, &image, ramdisk, ramdisk_bytes, id);
+    error = errno;
+    free(ramdisk);
+    image_free(&image);
+    errno = error;
+    return rc;
+}
+
+/* ---- life and end ---- */
+
+int guest_destroy(struct toolstack *t, domid_t id)
+{
+    if (id == t->self)
+        return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
+    if (hyp_destroy(t->hyp, id))
+        return fail(t, id, "cannot be destroyed");
+    return t->store ? nodes_remove(t, id) : 0;
+}
+
+int guest_pause(struct toolstack *t, domid_t id)
+{
+    return hyp_pause(t->hyp, id) ? fail(t, id, "cannot be paused") : 0;
+}
+
+int guest_unpause(struct toolstack *t, domid_t id)
+{
+    return hyp_unpause(t->hyp, id) ? fail(t, id, "cannot be unpaused") : 0;
+}
+
+static int want_store(struct toolstack *t)
+{
+    return t->store ? 0 : toolstack_fail(t, ENOTSUP, "there is no store");
+}
+
+int guest_request(struct toolstack *t, domid_t id, const char *what)
+{
+    guest_info_t info;
+
+    if (want_store(t) || guest_info(t, id, &info))
+        return -1;
+    return nodes_write(t, id, "control/shutdown", what);
+}
+
+int guest_rename(struct toolstack *t, domid_t id, const char *name)
+{
+    guest_info_t info;
+
+    if (want_store(t) || guest_info(t, id, &info))
+        return -1;
+    if (name[0] == '\0' || strlen(name) >= CONFIG_NAME || strchr(name, '/'))
+        return toolstack_fail(t, EINVAL, "\"%.64s\" is no name of a domain", name);
+    return nodes_rename(t, id, name);
+}
+
+/* ---- questions ---- */
+
+int guest_shutdown_code(const guest_info_t *info)
+{
+    if (!(info->flags & XEN_DOMINF_shutdown))
+        return -1;
+    return (int)(info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask);
+}
+
+int guest_info(struct toolstack *t, domid_t id, guest_info_t *info)
+{
+    return hyp_info(t->hyp, id, info) ? fail(t, id, "nothing is known of it") : 0;
+}
+
+int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+{
+    guest_info_t *list = NULL, *larger;
+    size_t n = 0;
+    domid_t first = 0;
+    int got;
+
+    do {
+        larger = realloc(list, (n + LIST_BATCH) * sizeof(*list));
+        got = larger ? hyp_list(t->hyp, first, larger + n, LIST_BATCH) : -1;
+        list = larger ? larger : list;
+        if (got > 0) {
+            n += (size_t)got;
+            first = (domid_t)(list[n - 1].domain + 1);
+        }
+    } while (got == LIST_BATCH);
+    if (got < 0) {
+        toolstack_fail(t, errno, "the domains cannot be listed: %s", strerror(errno));
+        free(list);
+        return -1;
+    }
+    *infos = list;
+    *nr = n;
+    return 0;
+}
+
+char *guest_name(struct toolstack *t, domid_t id)
+{
+    return t->store ? nodes_read(t, id, "name") : NULL;
+}
+
+int guest_find(struct toolstack *t, const char *name, domid_t *id)
+{
+    guest_info_t info;
+    char *end;
+    unsigned long n = strtoul(name, &end, 10);
+
+    if (name[0] >= '0' && name[0] <= '9' && *end == '\0' && n < DOMID_FIRST_RESERVED) {
+        *id = (domid_t)n;
+        if (hyp_info(t->hyp, *id, &info) == 0)
+            return 0;
+    }
+    if (t->store && nodes_find(t, name, id) == 0)
+        return 0;
+    return toolstack_fail(t, ESRCH, "%s is an invalid domain identifier", name);
+}

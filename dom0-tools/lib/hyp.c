@@ -1,0 +1,301 @@
+/* See hyp.h. */
+#include "hyp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xencall.h>
+#include <xen/event_channel.h>
+
+_Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15,
+               "ABI: another libxen-dev");
+
+enum {
+    NR_EXTENTS = 2048, /* of one call */
+    NR_INFOS = 128,
+    ORDER_LARGE = 9, /* 2 MiB: what fills memory fast, and is to be had */
+    E820_RAM = 1,
+};
+
+struct e820 {
+    uint64_t start, bytes;
+    uint32_t type;
+} __attribute__((packed));
+
+/* An argument of a hypercall, and what that refers to. */
+struct buffer {
+    union {
+        struct xen_domctl domctl;
+        struct xen_sysctl sysctl;
+        struct xen_memory_reservation reservation;
+        struct xen_foreign_memory_map map;
+        struct mmuext_op mmuext;
+        struct evtchn_alloc_unbound unbound;
+    };
+    union {
+        xen_pfn_t extents[NR_EXTENTS];
+        xen_domctl_getdomaininfo_t infos[NR_INFOS];
+        struct vcpu_guest_context context;
+        struct e820 e820;
+        uint64_t cpus[4];
+    };
+};
+
+struct hyp {
+    xencall_handle *call;
+    xenforeignmemory_handle *memory;
+    struct buffer *buffer;
+};
+
+struct hyp *hyp_open(void)
+{
+    struct hyp *h = calloc(1, sizeof(*h));
+
+    if (h == NULL)
+        return NULL;
+    h->call = xencall_open(NULL, 0);
+    h->memory = h->call ? xenforeignmemory_open(NULL, 0) : NULL;
+    h->buffer = h->memory ? xencall_alloc_buffer(h->call, sizeof(*h->buffer)) : NULL;
+    if (h->buffer)
+        return h;
+    hyp_close(h);
+    return NULL;
+}
+
+void hyp_close(struct hyp *h)
+{
+    int error = errno;
+
+    if (h == NULL)
+        return;
+    if (h->buffer)
+        xencall_free_buffer(h->call, h->buffer);
+    if (h->memory)
+        xenforeignmemory_close(h->memory);
+    if (h->call)
+        xencall_close(h->call);
+    free(h);
+    errno = error;
+}
+
+xenforeignmemory_handle *hyp_memory(struct hyp *h) { return h->memory; }
+
+/* ---- domctl: the caller has set what it says beside its name ---- */
+
+/* A cleared one, to be filled. */
+static struct xen_domctl *fresh(struct hyp *h)
+{
+    memset(&h->buffer->domctl, 0, sizeof(h->buffer->domctl));
+    return &h->buffer->domctl;
+}
+
+static int domctl(struct hyp *h, uint32_t cmd, domid_t id)
+{
+    h->buffer->domctl.cmd = cmd;
+    h->buffer->domctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    h->buffer->domctl.domain = id;
+    return xencall1(h->call, __HYPERVISOR_domctl, (uintptr_t)&h->buffer->domctl) < 0 ? -1 : 0;
+}
+
+int hyp_create(struct hyp *h, const struct xen_domctl_createdomain *config, domid_t *id)
+{
+    fresh(h)->u.createdomain = *config;
+    if (domctl(h, XEN_DOMCTL_createdomain, 0))
+        return -1;
+    *id = h->buffer->domctl.domain;
+    return 0;
+}
+
+int hyp_destroy(struct hyp *h, domid_t id)
+{
+    int rc;
+
+    do {
+        fresh(h);
+        rc = domctl(h, XEN_DOMCTL_destroydomain, id);
+    } while (rc && errno == EAGAIN);
+    return rc;
+}
+
+int hyp_pause(struct hyp *h, domid_t id)
+{
+    fresh(h);
+    return domctl(h, XEN_DOMCTL_pausedomain, id);
+}
+
+int hyp_unpause(struct hyp *h, domid_t id)
+{
+    fresh(h);
+    return domctl(h, XEN_DOMCTL_unpausedomain, id);
+}
+
+int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr)
+{
+    fresh(h)->u.max_vcpus.max = nr;
+    return domctl(h, XEN_DOMCTL_max_vcpus, id);
+}
+
+int hyp_max_memory(struct hyp *h, domid_t id, uint64_t kib)
+{
+    fresh(h)->u.max_mem.max_memkb = kib;
+    return domctl(h, XEN_DOMCTL_max_mem, id);
+}
+
+int hyp_info(struct hyp *h, domid_t id, xen_domctl_getdomaininfo_t *info)
+{
+    fresh(h);
+    if (domctl(h, XEN_DOMCTL_getdomaininfo, id))
+        return -1;
+    if (h->buffer->domctl.domain != id) { /* the next one's */
+        errno = ESRCH;
+        return -1;
+    }
+    *info = h->buffer->domctl.u.getdomaininfo;
+    return 0;
+}
+
+int hyp_hypercall_page(struct hyp *h, domid_t id, xen_pfn_t mfn)
+{
+    fresh(h)->u.hypercall_init.gmfn = mfn;
+    return domctl(h, XEN_DOMCTL_hypercall_init, id);
+}
+
+int hyp_set_context(struct hyp *h, domid_t id, uint32_t vcpu, const struct vcpu_guest_context *c)
+{
+    struct xen_domctl *op = fresh(h);
+
+    h->buffer->context = *c;
+    op->u.vcpucontext.vcpu = vcpu;
+    set_xen_guest_handle(op->u.vcpucontext.ctxt, (vcpu_guest_context_t *)&h->buffer->context);
+    return domctl(h, XEN_DOMCTL_setvcpucontext, id);
+}
+
+int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap)
+{
+    struct xen_domctl *op = fresh(h);
+
+    op->u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+    op->u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    op->u.scheduler_op.u.credit2.weight = weight;
+    op->u.scheduler_op.u.credit2.cap = cap;
+    return domctl(h, XEN_DOMCTL_scheduler_op, id);
+}
+
+int hyp_set_affinity(struct hyp *h, domid_t id, uint32_t vcpu, bool hard, const uint64_t cpus[4])
+{
+    struct xen_domctl *op = fresh(h);
+    struct xenctl_bitmap *map =
+        hard ? &op->u.vcpuaffinity.cpumap_hard : &op->u.vcpuaffinity.cpumap_soft;
+
+    memcpy(h->buffer->cpus, cpus, sizeof(h->buffer->cpus));
+    op->u.vcpuaffinity.vcpu = vcpu;
+    op->u.vcpuaffinity.flags = hard ? XEN_VCPUAFFINITY_HARD : XEN_VCPUAFFINITY_SOFT;
+    map->nr_bits = 8 * sizeof(h->buffer->cpus);
+    set_xen_guest_handle(map->bitmap, (uint8_t *)h->buffer->cpus);
+    return domctl(h, XEN_DOMCTL_setvcpuaffinity, id);
+}
+
+/* ---- sysctl ---- */
+
+static int sysctl(struct hyp *h, uint32_t cmd)
+{
+    h->buffer->sysctl.cmd = cmd;
+    h->buffer->sysctl.interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    return xencall1(h->call, __HYPERVISOR_sysctl, (uintptr_t)&h->buffer->sysctl) < 0 ? -1 : 0;
+}
+
+int hyp_list(struct hyp *h, domid_t first, xen_domctl_getdomaininfo_t *infos, uint32_t max)
+{
+    struct xen_sysctl *op = &h->buffer->sysctl;
+    uint32_t nr;
+
+    memset(op, 0, sizeof(*op));
+    op->u.getdomaininfolist.first_domain = first;
+    op->u.getdomaininfolist.max_domains = max < NR_INFOS ? max : NR_INFOS;
+    set_xen_guest_handle(op->u.getdomaininfolist.buffer, h->buffer->infos);
+    if (sysctl(h, XEN_SYSCTL_getdomaininfolist))
+        return -1;
+    nr = op->u.getdomaininfolist.num_domains;
+    memcpy(infos, h->buffer->infos, nr * sizeof(*infos));
+    return (int)nr;
+}
+
+int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info)
+{
+    memset(&h->buffer->sysctl, 0, sizeof(h->buffer->sysctl));
+    if (sysctl(h, XEN_SYSCTL_physinfo))
+        return -1;
+    *info = h->buffer->sysctl.u.physinfo;
+    return 0;
+}
+
+/* ---- memory ---- */
+
+static int memory_op(struct hyp *h, unsigned int cmd)
+{
+    return xencall2(h->call, __HYPERVISOR_memory_op, cmd, (uintptr_t)h->buffer);
+}
+
+/* Whole extents of 2^order frames from first on. Returns how many frames there are then. */
+static uint64_t populate(struct hyp *h, domid_t id, unsigned int order, uint64_t first, uint64_t nr,
+                         uint64_t *mfns)
+{
+    uint64_t done = 0;
+
+    while ((nr - done) >> order) {
+        uint64_t n = (nr - done) >> order;
+        int got;
+
+        n = n < NR_EXTENTS ? n : NR_EXTENTS;
+        for (uint64_t i = 0; i < n; i++)
+            h->buffer->extents[i] = first + done + (i << order);
+        h->buffer->reservation = (struct xen_memory_reservation){
+            .nr_extents = n,
+            .extent_order = order,
+            .domid = id,
+        };
+        set_xen_guest_handle(h->buffer->reservation.extent_start, h->buffer->extents);
+        got = memory_op(h, XENMEM_populate_physmap);
+        for (int i = 0; i < got; i++)
+            for (uint64_t k = 0; k < 1ul << order; k++)
+                mfns[done++] = h->buffer->extents[i] + k;
+        if (got < 0 || (uint64_t)got < n)
+            break;
+    }
+    return done;
+}
+
+uint64_t hyp_populate(struct hyp *h, domid_t id, uint64_t first, uint64_t nr, uint64_t *mfns)
+{
+    uint64_t done = populate(h, id, ORDER_LARGE, first, nr, mfns);
+
+    return done + populate(h, id, 0, first + done, nr - done, mfns + done);
+}
+
+int hyp_set_memory_map(struct hyp *h, domid_t id, uint64_t bytes)
+{
+    h->buffer->e820 = (struct e820){ 0, bytes, E820_RAM };
+    h->buffer->map = (struct xen_foreign_memory_map){ .domid = id, .map.nr_entries = 1 };
+    set_xen_guest_handle(h->buffer->map.map.buffer, (void *)&h->buffer->e820);
+    return memory_op(h, XENMEM_set_memory_map) < 0 ? -1 : 0;
+}
+
+int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn)
+{
+    h->buffer->mmuext = (struct mmuext_op){ .cmd = MMUEXT_PIN_L4_TABLE, .arg1.mfn = mfn };
+    return xencall4(h->call, __HYPERVISOR_mmuext_op, (uintptr_t)&h->buffer->mmuext, 1, 0, id) < 0
+               ? -1
+               : 0;
+}
+
+/* ---- event channels ---- */
+
+int hyp_alloc_port(struct hyp *h, domid_t id, domid_t remote)
+{
+    h->buffer->unbound = (struct evtchn_alloc_unbound){ .dom = id, .remote_dom = remote };
+    if (xencall2(h->call, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound,
+                 (uintptr_t)&h->buffer->unbound) < 0)
+        return -1;
+    return (int)h->buffer->unbound.port;
+}

@@ -1,0 +1,88 @@
+/*
+ * The hypercalls of the toolstack, one function each. 0, or -1 with errno as the hypervisor says it, unless it
+ * says otherwise. They go through one buffer which the hypervisor can reach: one thread at a time.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+#include <xen/domctl.h>
+#include <xen/memory.h>
+#include <xen/sysctl.h>
+#include <xenforeignmemory.h>
+
+enum { HYP_PAGE = 4096 };
+
+struct hyp;
+
+/** NULL: errno says why: EACCES or ENOENT not a control domain, ENOMEM. */
+struct hyp *hyp_open(void);
+void hyp_close(struct hyp *h);
+
+/** For mapping other domains' frames. */
+xenforeignmemory_handle *hyp_memory(struct hyp *h);
+
+/* ---- domains ---- */
+
+/**
+ * A new domain, paused, without vCPUs or memory.
+ * @id  receives its number
+ * ENOMEM also: there are no numbers left.
+ */
+int hyp_create(struct hyp *h, const struct xen_domctl_createdomain *config, domid_t *id);
+
+/** Take all it has, until nothing is left but what others hold. */
+int hyp_destroy(struct hyp *h, domid_t id);
+
+int hyp_pause(struct hyp *h, domid_t id);
+int hyp_unpause(struct hyp *h, domid_t id);
+
+/** All @nr vCPUs, as many as it was created for. */
+int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr);
+
+/** It may have that much memory. */
+int hyp_max_memory(struct hyp *h, domid_t id, uint64_t kib);
+
+/** ESRCH: there is no domain of exactly this number. */
+int hyp_info(struct hyp *h, domid_t id, xen_domctl_getdomaininfo_t *info);
+
+/** Up to @max of the domains from number @first on. Returns how many, 0: there are none; -1. */
+int hyp_list(struct hyp *h, domid_t first, xen_domctl_getdomaininfo_t *infos, uint32_t max);
+
+/** The frame becomes a hypercall page. */
+int hyp_hypercall_page(struct hyp *h, domid_t id, xen_pfn_t mfn);
+
+/** What vCPU @vcpu begins with. */
+int hyp_set_context(struct hyp *h, domid_t id, uint32_t vcpu, const struct vcpu_guest_context *c);
+
+/** Weight (0: as it is) and cap (in percent of a CPU, 0: none) of the scheduler credit2. */
+int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap);
+
+/** Where @vcpu may run (hard), or runs best (soft). @cpus  256 bits */
+int hyp_set_affinity(struct hyp *h, domid_t id, uint32_t vcpu, bool hard, const uint64_t cpus[4]);
+
+/* ---- memory ---- */
+
+/**
+ * Frames for the pfns [first, first + nr).
+ * @mfns  receives their numbers
+ * Returns how many there are: fewer than nr, when memory or what the domain may have ends; they are the
+ * domain's all the same.
+ */
+uint64_t hyp_populate(struct hyp *h, domid_t id, uint64_t first, uint64_t nr, uint64_t *mfns);
+
+/** All memory it is told of: one piece of RAM from 0 on. */
+int hyp_set_memory_map(struct hyp *h, domid_t id, uint64_t bytes);
+
+/** The frame becomes, for good, the root of page tables: it and all below is checked now. */
+int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn);
+
+/* ---- others ---- */
+
+/** A port of the domain which @remote may bind. Returns it, above 0; -1. */
+int hyp_alloc_port(struct hyp *h, domid_t id, domid_t remote);
+
+/** CPUs, memory, nodes of the machine. */
+int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info);

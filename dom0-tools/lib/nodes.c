@@ -1,0 +1,334 @@
+/* See nodes.h. */
+#include "nodes.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platform.h>
+#include <xenstore.h>
+
+#include "toolstack.h"
+
+enum { PATH_BYTES = 160, VALUE_BYTES = 256, CONSOLE_LIMIT = 1 << 20 };
+
+/* One transaction, and whether all in it went well. */
+struct writer {
+    struct toolstack *t;
+    const struct nodes *n;
+    xs_transaction_t tx;
+    int error;     /* the first errno; 0: none */
+    char home[80]; /* the directory that is written */
+};
+
+/* Who else has a node of the toolstack's. */
+enum whose {
+    PRIVATE,     /* nobody */
+    GUEST_READS, /* the domain reads it */
+    GUEST_OWNS,  /* it is the domain's, which may write it */
+};
+
+void nodes_uuid_text(const uint8_t uuid[16], char text[37])
+{
+    size_t at = 0;
+
+    for (unsigned int i = 0; i < 16; i++)
+        at += (size_t)snprintf(text + at, 37 - at, "%s%02x",
+                               i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "", uuid[i]);
+}
+
+static int fail(struct toolstack *t, domid_t id, const char *what)
+{
+    return toolstack_fail(t, errno, "domain %u: %s in the store: %s", id, what, strerror(errno));
+}
+
+/* ---- writing ---- */
+
+static bool permit(struct writer *w, const char *path, enum whose whose)
+{
+    /* The first is the owner, who may do all; what it says counts for everybody else. */
+    struct xs_permissions guests[] = { { w->n->id, XS_PERM_NONE } };
+    struct xs_permissions ours[] = { { w->t->self, XS_PERM_NONE }, { w->n->id, XS_PERM_READ } };
+
+    if (whose == GUEST_OWNS)
+        return xs_set_permissions(w->t->store, w->tx, path, guests, 1);
+    return xs_set_permissions(w->t->store, w->tx, path, ours, whose == GUEST_READS ? 2 : 1);
+}
+
+/* What follows is put below that directory, which is made. */
+static void __attribute__((format(printf, 3, 4)))
+enter(struct writer *w, enum whose whose, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(w->home, sizeof(w->home), format, args);
+    va_end(args);
+    if (w->error == 0 && (!xs_mkdir(w->t->store, w->tx, w->home) || !permit(w, w->home, whose)))
+        w->error = errno ? errno : EIO;
+}
+
+/* A node; format NULL: without a value. After an error nothing is written. */
+static void __attribute__((format(printf, 4, 5)))
+put(struct writer *w, enum whose whose, const char *leaf, const char *format, ...)
+{
+    char value[VALUE_BYTES] = "", path[PATH_BYTES];
+    va_list args;
+
+    if (format) {
+        va_start(args, format);
+        vsnprintf(value, sizeof(value), format, args);
+        va_end(args);
+    }
+    snprintf(path, sizeof(path), "%s/%s", w->home, leaf);
+    if (w->error == 0 && (!xs_write(w->t->store, w->tx, path, value, (unsigned int)strlen(value)) ||
+                          !permit(w, path, whose)))
+        w->error = errno ? errno : EIO;
+}
+
+static void put_directories(struct writer *w)
+{
+    static const char *const read[] = { "cpu", "memory", "device", "control" };
+    static const char *const owned[] = { "control/shutdown",
+                                         "control/feature-poweroff",
+                                         "control/feature-reboot",
+                                         "control/feature-suspend",
+                                         "control/sysrq",
+                                         "device/suspend/event-channel",
+                                         "data",
+                                         "drivers",
+                                         "feature",
+                                         "attr",
+                                         "error" };
+
+    for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
+        put(w, GUEST_READS, read[i], NULL);
+    for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+        put(w, GUEST_OWNS, owned[i], NULL);
+}
+
+static void put_console(struct writer *w)
+{
+    const struct nodes *n = w->n;
+
+    put(w, GUEST_READS, "console/backend", "/local/domain/%u/backend/console/%u/0", w->t->self,
+        n->id);
+    put(w, GUEST_READS, "console/backend-id", "%u", w->t->self);
+    put(w, GUEST_READS, "console/limit", "%d", CONSOLE_LIMIT);
+    put(w, GUEST_READS, "console/type", "xenconsoled");
+    put(w, GUEST_READS, "console/output", "pty");
+    put(w, GUEST_READS, "console/tty", NULL);
+    put(w, GUEST_READS, "console/port", "%u", n->console_port);
+    put(w, GUEST_READS, "console/ring-ref", "%llu", (unsigned long long)n->console_mfn);
+}
+
+static void put_guests(struct writer *w, const char *uuid)
+{
+    const struct nodes *n = w->n;
+    char leaf[32];
+
+    enter(w, GUEST_READS, "/local/domain/%u", n->id);
+    put_directories(w);
+    put(w, GUEST_READS, "vm", "/vm/%s", uuid);
+    put(w, GUEST_READS, "name", "%s", n->name);
+    put(w, GUEST_READS, "domid", "%u", n->id);
+    for (unsigned int v = 0; v < n->max_vcpus; v++) {
+        snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
+        put(w, GUEST_READS, leaf, v < n->nr_vcpus ? "online" : "offline");
+    }
+    put(w, GUEST_READS, "memory/static-max", "%llu", (unsigned long long)n->max_memory_kib);
+    put(w, GUEST_READS, "memory/target", "%llu", (unsigned long long)n->memory_kib);
+    put(w, GUEST_READS, "memory/videoram", "0");
+    put(w, GUEST_READS, "store/port", "%u", n->store_port);
+    put(w, GUEST_READS, "store/ring-ref", "%llu", (unsigned long long)n->store_mfn);
+    put_console(w);
+}
+
+/* What the toolstack keeps for itself: the domain reads that at most. */
+static void put_toolstacks(struct writer *w, const char *uuid)
+{
+    const struct nodes *n = w->n;
+
+    enter(w, GUEST_READS, "/local/domain/%u/backend/console/%u/0", w->t->self, n->id);
+    put(w, GUEST_READS, "frontend", "/local/domain/%u/console", n->id);
+    put(w, GUEST_READS, "frontend-id", "%u", n->id);
+    put(w, GUEST_READS, "online", "1");
+    put(w, GUEST_READS, "state", "1"); /* XenbusStateInitialising */
+    put(w, GUEST_READS, "protocol", "vt100");
+    enter(w, GUEST_READS, "/vm/%s", uuid);
+    put(w, GUEST_READS, "name", "%s", n->name);
+    put(w, GUEST_READS, "uuid", "%s", uuid);
+    put(w, GUEST_READS, "image/ostype", "linux");
+    put(w, GUEST_READS, "start_time", "%llu", (unsigned long long)(plat_wall() / 1000000000u));
+    enter(w, PRIVATE, "/libxl/%u", n->id);
+    put(w, PRIVATE, "type", "pv"); /* xl takes others for HVM guests */
+}
+
+#define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
+
+/* ---- names ---- */
+
+static char *read_in(struct toolstack *t, xs_transaction_t tx, domid_t id, const char *leaf)
+{
+    char path[PATH_BYTES];
+
+    return xs_read(t->store, tx, AT("/local/domain/%u/%s", id, leaf), NULL);
+}
+
+/* 0, or -1 with errno: ESRCH no domain has that name. */
+static int find_in(struct toolstack *t, xs_transaction_t tx, const char *name, domid_t *id)
+{
+    unsigned int nr = 0;
+    char **ids = xs_directory(t->store, tx, "/local/domain", &nr);
+    bool found = false;
+
+    if (ids == NULL && errno != ENOENT)
+        return -1;
+    for (unsigned int i = 0; !found && i < nr; i++) {
+        char *end, *its;
+        unsigned long n = strtoul(ids[i], &end, 10);
+
+        if (*end != '\0' || n >= DOMID_FIRST_RESERVED)
+            continue;
+        its = read_in(t, tx, (domid_t)n, "name");
+        found = its && strcmp(its, name) == 0;
+        *id = (domid_t)n;
+        free(its);
+    }
+    free(ids);
+    errno = ESRCH;
+    return found ? 0 : -1;
+}
+
+int nodes_find(struct toolstack *t, const char *name, domid_t *id)
+{
+    return find_in(t, XBT_NULL, name, id);
+}
+
+/* Into w->error: EEXIST, if another domain than w's has that name. */
+static void want_unused(struct writer *w, const char *name)
+{
+    domid_t other;
+
+    if (find_in(w->t, w->tx, name, &other) == 0)
+        w->error = other == w->n->id ? 0 : EEXIST;
+    else if (errno != ESRCH)
+        w->error = errno;
+}
+
+/* ---- whole changes ---- */
+
+/* All that fn writes, or nothing; again, if somebody else has changed what was read. */
+static int in_transaction(struct toolstack *t, const struct nodes *n, void (*fn)(struct writer *w))
+{
+    struct writer w = { .t = t, .n = n };
+    bool ended;
+
+    do {
+        w.error = 0;
+        w.tx = xs_transaction_start(t->store);
+        if (w.tx == XBT_NULL)
+            return -1;
+        fn(&w);
+        ended = xs_transaction_end(t->store, w.tx, w.error != 0);
+    } while (!ended && w.error == 0 && errno == EAGAIN);
+    if (w.error)
+        errno = w.error;
+    return ended && w.error == 0 ? 0 : -1;
+}
+
+static void create(struct writer *w)
+{
+    char uuid[37];
+
+    nodes_uuid_text(w->n->uuid, uuid);
+    want_unused(w, w->n->name);
+    put_guests(w, uuid);
+    put_toolstacks(w, uuid);
+}
+
+int nodes_create(struct toolstack *t, const struct nodes *n)
+{
+    int error;
+
+    if (in_transaction(t, n, create)) {
+        if (errno == EEXIST)
+            return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", n->name);
+        return fail(t, n->id, "its nodes");
+    }
+    if (xs_introduce_domain(t->store, n->id, n->store_mfn, n->store_port))
+        return 0;
+    error = errno;
+    fail(t, n->id, "its ring");
+    nodes_remove(t, n->id);
+    errno = error;
+    return -1;
+}
+
+static void rename_both(struct writer *w)
+{
+    char *vm = read_in(w->t, w->tx, w->n->id, "vm");
+
+    want_unused(w, w->n->name);
+    snprintf(w->home, sizeof(w->home), "/local/domain/%u", w->n->id);
+    put(w, GUEST_READS, "name", "%s", w->n->name);
+    if (vm) {
+        snprintf(w->home, sizeof(w->home), "%s", vm);
+        put(w, GUEST_READS, "name", "%s", w->n->name);
+    }
+    free(vm);
+}
+
+int nodes_rename(struct toolstack *t, domid_t id, const char *name)
+{
+    const struct nodes n = { .id = id, .name = name };
+
+    if (in_transaction(t, &n, rename_both) == 0)
+        return 0;
+    if (errno == EEXIST)
+        return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", name);
+    return fail(t, id, "its name");
+}
+
+/* Also if it is not there; what else goes wrong is remembered. */
+static void rm(struct toolstack *t, const char *path, int *error)
+{
+    if (!xs_rm(t->store, XBT_NULL, path) && errno != ENOENT)
+        *error = errno;
+}
+
+int nodes_remove(struct toolstack *t, domid_t id)
+{
+    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm");
+    int error = 0;
+
+    if (vm && strncmp(vm, "/vm/", 4) == 0 && strlen(vm) == 4 + 36)
+        rm(t, vm, &error);
+    free(vm);
+    rm(t, AT("/local/domain/%u", id), &error);
+    rm(t, AT("/local/domain/%u/backend/console/%u", t->self, id), &error);
+    rm(t, AT("/libxl/%u", id), &error);
+    xs_release_domain(t->store, id); /* the store may have heard of its end by itself */
+    errno = error;
+    return error ? fail(t, id, "its nodes") : 0;
+}
+
+/* ---- single nodes ---- */
+
+char *nodes_read(struct toolstack *t, domid_t id, const char *leaf)
+{
+    return read_in(t, XBT_NULL, id, leaf);
+}
+
+int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *value)
+{
+    char path[PATH_BYTES], *old = nodes_read(t, id, leaf);
+
+    free(old);
+    if (old && xs_write(t->store, XBT_NULL, AT("/local/domain/%u/%s", id, leaf), value,
+                        (unsigned int)strlen(value)))
+        return 0;
+    return fail(t, id, leaf);
+}

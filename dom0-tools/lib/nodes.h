@@ -1,0 +1,45 @@
+/*
+ * What the store says of a domain: the nodes of xenstore-paths(7) that Debian's xl, xenconsoled and kernels look
+ * for, and who may read and write them.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+
+struct toolstack;
+
+struct nodes {
+    domid_t id;
+    const char *name;
+    uint8_t uuid[16];
+    unsigned int nr_vcpus, max_vcpus; /* online, in all */
+    uint64_t memory_kib, max_memory_kib;
+    uint32_t store_port, console_port;
+    xen_pfn_t store_mfn, console_mfn;
+};
+
+/**
+ * Write them all, in one transaction, then introduce the domain to the store. On failure there are none.
+ * errno: EEXIST another domain has its name; else the store's.
+ */
+int nodes_create(struct toolstack *t, const struct nodes *n);
+
+/** Remove all nodes of a domain, and let the store forget it. What is not there is no error. */
+int nodes_remove(struct toolstack *t, domid_t id);
+
+/** A node below the domain's directory, as text to be freed; NULL: errno. Of a guest's own: it may be anything. */
+char *nodes_read(struct toolstack *t, domid_t id, const char *leaf);
+
+/** errno: ENOENT there is no such node, and none is made. */
+int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *value);
+
+/** As guest_rename(). */
+int nodes_rename(struct toolstack *t, domid_t id, const char *name);
+
+/** The domain of that name. ESRCH: there is none. */
+int nodes_find(struct toolstack *t, const char *name, domid_t *id);
+
+/** 36 characters and a zero. */
+void nodes_uuid_text(const uint8_t uuid[16], char text[37]);

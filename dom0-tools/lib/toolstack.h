@@ -1,0 +1,85 @@
+/*
+ * The toolstack: PV domains created, listed and destroyed from a control domain, by the hypervisor's interface
+ * libraries and the store, and nothing else. It keeps no state of its own: what a domain is, the hypervisor
+ * and the store say.
+ *
+ * Functions return 0, or -1 with errno and, in the toolstack's error, one line that says what could not be
+ * done and why. Not to be called by two threads at once on one struct toolstack.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+#include <xen/domctl.h>
+
+struct domain_config;
+struct hyp;
+struct xs_handle;
+
+struct toolstack {
+    struct hyp *hyp;
+    struct xs_handle *store; /* NULL: there is none, and nothing is written to it */
+    domid_t self; /* the domain that this runs in; it has the daemons of store and console */
+    char error[300];
+};
+
+/**
+ * @store  of xs_open(), and the caller's; NULL: there is none
+ * @self   this domain's number
+ */
+int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self);
+void toolstack_close(struct toolstack *t);
+
+/** Sets t's error; returns -1, errno being @error. */
+int toolstack_fail(struct toolstack *t, int error, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- domains ---- */
+
+/** What the hypervisor says of one; flags are XEN_DOMINF_*. */
+typedef xen_domctl_getdomaininfo_t guest_info_t;
+
+/** How a domain has ended: SHUTDOWN_* of <xen/sched.h>; -1: it has not. */
+int guest_shutdown_code(const guest_info_t *info);
+
+/**
+ * Build a domain from its files, make it known to the store, and leave it paused. On failure nothing of it
+ * is left behind. Devices (disk, vif) are not served yet: ENOTSUP, by name.
+ * errno: ENOENT, EACCES no such file; ENOEXEC no kernel of a PV domain; EINVAL it does not fit; EEXIST the name
+ * is taken; ENOMEM; ENOTSUP; else what the hypervisor or the store says.
+ * @id  receives its number
+ */
+int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id);
+
+/** End it at once, and its nodes in the store. Its number is free as soon as nobody maps its memory. */
+int guest_destroy(struct toolstack *t, domid_t id);
+
+/** Pauses are counted by the hypervisor: as many as there were, so many unpauses. */
+int guest_pause(struct toolstack *t, domid_t id);
+int guest_unpause(struct toolstack *t, domid_t id);
+
+/**
+ * Ask the domain to do it itself, by the node control/shutdown. ENOTSUP: no store.
+ * @what  "poweroff", "reboot", "suspend", "halt"
+ */
+int guest_request(struct toolstack *t, domid_t id, const char *what);
+
+/** EEXIST: another domain has that name; EINVAL no name; ENOTSUP no store. */
+int guest_rename(struct toolstack *t, domid_t id, const char *name);
+
+/** What is known of one. ESRCH: there is no such domain. */
+int guest_info(struct toolstack *t, domid_t id, guest_info_t *info);
+
+/**
+ * All domains, in the order of their numbers.
+ * @infos  receives an array of @nr, to be freed
+ */
+int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
+
+/** The domain's name, to be freed; NULL: it has none, or there is no store. */
+char *guest_name(struct toolstack *t, domid_t id);
+
+/** The domain of that name, or of that number. ESRCH: there is none. */
+int guest_find(struct toolstack *t, const char *name, domid_t *id);
