@@ -170,9 +170,17 @@ int guest_destroy(struct toolstack *t, domid_t id)
 {
     if (id == t->self)
         return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
-    if (hyp_destroy(t->hyp, id))
-        return fail(t, id, "cannot be destroyed");
-    return t->store ? nodes_remove(t, id) : 0;
+    if (hyp_destroy(t->hyp, id) == 0)
+        return t->store ? nodes_remove(t, id) : 0;
+    if (errno == ESRCH && t->store) { /* one of which only nodes are left */
+        char *vm = nodes_read(t, id, "vm");
+
+        free(vm);
+        if (vm)
+            return nodes_remove(t, id);
+        errno = ESRCH;
+    }
+    return fail(t, id, "cannot be destroyed");
 }
 
 int guest_pause(struct toolstack *t, domid_t id)

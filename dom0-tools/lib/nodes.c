@@ -306,10 +306,13 @@ int nodes_remove(struct toolstack *t, domid_t id)
 
     if (vm && strncmp(vm, "/vm/", 4) == 0 && strlen(vm) == 4 + 36)
         rm(t, vm, &error);
+    else if (vm == NULL && errno != ENOENT)
+        error = errno;
     free(vm);
-    rm(t, AT("/local/domain/%u", id), &error);
     rm(t, AT("/local/domain/%u/backend/console/%u", t->self, id), &error);
     rm(t, AT("/libxl/%u", id), &error);
+    if (error == 0) /* last: as long as it is there, this can be done again */
+        rm(t, AT("/local/domain/%u", id), &error);
     xs_release_domain(t->store, id); /* the store may have heard of its end by itself */
     errno = error;
     return error ? fail(t, id, "its nodes") : 0;

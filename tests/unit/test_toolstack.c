@@ -1,0 +1,723 @@
+/*
+ * dom0-tools/lib: domains built, told to the store and destroyed on a machine in memory, of which each call may
+ * fail: then nothing is left.
+ */
+#include <CUnit/Basic.h>
+#include <elf.h>
+#include <errno.h>
+#include <lzma.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include <platform.h>
+#include <xen/elfnote.h>
+#include <xen/grant_table.h>
+#include <xen/sched.h>
+
+#include "../../dom0-tools/config.h"
+#include "../../dom0-tools/lib/image.h"
+#include "../../dom0-tools/lib/layout.h"
+#include "../../dom0-tools/lib/nodes.h"
+#include "../../dom0-tools/lib/toolstack.h"
+#include "toolstack_machine.h"
+
+#define BASE 0xffffffff80000000ul
+#define LIST 0x8000000000ul
+
+enum { KERNEL_BYTES = 0x3800, TEXT_AT = 0x1000, TEXT_PADDR = 0x100800, RAMDISK_BYTES = 5000 };
+
+/* ---- files ---- */
+
+static uint8_t kernel[KERNEL_BYTES];
+static struct {
+    const void *bytes;
+    size_t len;
+} kernel_file = { kernel, KERNEL_BYTES };
+
+char *plat_file_read(const char *path, size_t *len)
+{
+    char *copy;
+
+    errno = ENOENT;
+    if (strcmp(path, "/kernel") == 0) {
+        copy = malloc(kernel_file.len + 1);
+        memcpy(copy, kernel_file.bytes, kernel_file.len);
+        *len = kernel_file.len;
+        return copy;
+    }
+    if (strcmp(path, "/ramdisk") != 0)
+        return NULL;
+    copy = malloc(RAMDISK_BYTES);
+    memset(copy, 'r', RAMDISK_BYTES);
+    *len = RAMDISK_BYTES;
+    return copy;
+}
+
+uint64_t plat_now(void) { return 5; }
+uint64_t plat_wall(void) { return 1700000000123456789; }
+
+static size_t notes_len;
+
+static void note(uint32_t type, const void *desc, uint32_t len)
+{
+    const Elf64_Nhdr n = { 4, len, type };
+    uint8_t *at = kernel + 0x400 + notes_len;
+
+    memcpy(at, &n, sizeof(n));
+    memcpy(at + sizeof(n), "Xen", 4);
+    memcpy(at + sizeof(n) + 4, desc, len);
+    notes_len += sizeof(n) + 4 + (len + 3) / 4 * 4;
+}
+
+/* Its text is at a pseudo-physical address that is no page's; behind it there is zero memory. */
+static void make_kernel(bool like_linux)
+{
+    Elf64_Ehdr *eh = (Elf64_Ehdr *)kernel;
+    Elf64_Phdr *ph = (Elf64_Phdr *)(eh + 1);
+
+    for (unsigned int i = 0; i < KERNEL_BYTES; i++)
+        kernel[i] = (uint8_t)(i * 7 + (i >> 8));
+    *eh = (Elf64_Ehdr){ .e_ident = "\177ELF\2\1\1",
+                        .e_type = ET_EXEC,
+                        .e_machine = EM_X86_64,
+                        .e_phoff = sizeof(*eh),
+                        .e_phentsize = sizeof(*ph),
+                        .e_phnum = 2,
+                        .e_entry = BASE + TEXT_PADDR };
+    ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD,
+                          .p_offset = TEXT_AT,
+                          .p_paddr = TEXT_PADDR,
+                          .p_filesz = 0x2800,
+                          .p_memsz = 0x5000 };
+    notes_len = 0;
+    note(XEN_ELFNOTE_VIRT_BASE, &(uint64_t){ BASE }, 8);
+    note(XEN_ELFNOTE_HYPERCALL_PAGE, &(uint64_t){ BASE + 0x102000 }, 8);
+    if (like_linux) {
+        note(XEN_ELFNOTE_INIT_P2M, &(uint64_t){ LIST }, 8);
+        note(XEN_ELFNOTE_MOD_START_PFN, "\1", 1);
+    }
+    ph[1] = (Elf64_Phdr){
+        .p_type = PT_NOTE, .p_offset = 0x400, .p_filesz = notes_len, .p_memsz = notes_len
+    };
+    kernel_file.bytes = kernel;
+    kernel_file.len = KERNEL_BYTES;
+}
+
+/* ---- the toolstack, on a fresh machine ---- */
+
+static struct toolstack t;
+static struct domain_config config;
+static uint64_t nr_free;
+static char some_store;
+#define STORE ((struct xs_handle *)&some_store)
+
+static void start(struct xs_handle *store)
+{
+    machine_reset();
+    make_kernel(false);
+    nr_free = machine_free();
+    CU_ASSERT_EQUAL_FATAL(toolstack_open(&t, store, 0), 0);
+    memset(&config, 0, sizeof(config));
+    strcpy(config.name, "guest");
+    strcpy(config.kernel, "/kernel");
+    strcpy(config.ramdisk, "/ramdisk");
+    strcpy(config.cmdline, "one two");
+    config.memory_kib = 8192;
+    config.max_memory_kib = 16384;
+    config.nr_vcpus = 1;
+    config.max_vcpus = 2;
+}
+
+static void nothing_is_left(void)
+{
+    CU_ASSERT_EQUAL(machine_free(), nr_free);
+    for (unsigned int d = 1; d < NR_DOMAINS; d++)
+        CU_ASSERT_FALSE(machine[d].there);
+    CU_ASSERT_EQUAL(machine_held(), 1); /* the toolstack's buffer */
+}
+
+static bool no_nodes_but_parents(void)
+{
+    return machine_node("/libxl/1") == NULL && machine_nr_nodes() <= 8;
+}
+
+static void end(void)
+{
+    nothing_is_left();
+    toolstack_close(&t);
+    CU_ASSERT_EQUAL(machine_held(), 0);
+}
+
+static domid_t create(void)
+{
+    domid_t id = 0;
+
+    CU_ASSERT_EQUAL_FATAL(guest_create(&t, &config, &id), 0);
+    CU_ASSERT_TRUE_FATAL(id > 0 && id < NR_DOMAINS && machine[id].there);
+    return id;
+}
+
+static void refused(int error, const char *says)
+{
+    domid_t id;
+
+    t.error[0] = '\0';
+    CU_ASSERT_EQUAL(guest_create(&t, &config, &id), -1);
+    CU_ASSERT_EQUAL(errno, error);
+    CU_ASSERT_PTR_NOT_NULL(strstr(t.error, says));
+    if (strstr(t.error, says) == NULL)
+        printf("it says: %s\n", t.error);
+}
+
+/* ---- what a domain begins with ---- */
+
+/* The memory at a virtual address of the domain, by its page tables. */
+static void *at(domid_t id, uint64_t va)
+{
+    uint64_t mfn = machine[id].root_mfn;
+
+    for (int shift = 39; shift >= 12; shift -= 9) {
+        uint64_t entry = ((uint64_t *)machine_frame(mfn))[va >> shift & 511];
+
+        CU_ASSERT_TRUE_FATAL(entry & 1);
+        mfn = (entry & 0xffffffffff000) >> 12;
+    }
+    return (char *)machine_frame(mfn) + va % 4096;
+}
+
+static void check_kernel(domid_t id)
+{
+    for (unsigned int i = 0; i < 0x5000; i++) {
+        uint64_t va = BASE + TEXT_PADDR + i;
+
+        CU_ASSERT_EQUAL_FATAL(*(uint8_t *)at(id, va), i < 0x2800 ? kernel[TEXT_AT + i] : 0);
+    }
+}
+
+static void check_list(domid_t id, const start_info_t *si)
+{
+    for (uint64_t pfn = 0; pfn < si->nr_pages; pfn++) {
+        uint64_t mfn = *(uint64_t *)at(id, si->mfn_list + 8 * pfn);
+
+        CU_ASSERT_EQUAL_FATAL(machine_owner(mfn), id);
+        CU_ASSERT_EQUAL_FATAL(machine_pfn(mfn), pfn);
+    }
+}
+
+static void check_rings(domid_t id, const start_info_t *si)
+{
+    const grant_entry_v1_t *table = machine_frame(machine[id].grants_mfn);
+
+    CU_ASSERT_EQUAL(si->store_evtchn, 1);
+    CU_ASSERT_EQUAL(si->console.domU.evtchn, 2);
+    CU_ASSERT_EQUAL(machine[id].nr_ports, 2);
+    CU_ASSERT_EQUAL(machine[id].port_of[1] | machine[id].port_of[2], 0);
+    for (int i = 0; i < 3; i++) {
+        bool is_console = i == GNTTAB_RESERVED_CONSOLE, is_store = i == GNTTAB_RESERVED_XENSTORE;
+
+        CU_ASSERT_EQUAL(table[i].flags, is_console || is_store ? GTF_permit_access : 0);
+        CU_ASSERT_EQUAL(table[i].domid, 0);
+        CU_ASSERT_EQUAL(table[i].frame, is_console ? si->console.domU.mfn
+                                        : is_store ? si->store_mfn
+                                                   : 0);
+    }
+    CU_ASSERT_PTR_EQUAL(at(id, machine[id].context.user_regs.rsi + 4096),
+                        machine_frame(si->store_mfn));
+    CU_ASSERT_PTR_EQUAL(at(id, machine[id].context.user_regs.rsi + 8192),
+                        machine_frame(si->console.domU.mfn));
+}
+
+static const start_info_t *check_domain(domid_t id)
+{
+    const struct machine_domain *d = &machine[id];
+    const struct vcpu_guest_context *c = &d->context;
+    const start_info_t *si = at(id, c->user_regs.rsi);
+    const struct shared_info *shared = machine_frame(d->shared_info_mfn);
+
+    CU_ASSERT_TRUE(d->pinned && d->has_context && d->pauses == 1);
+    CU_ASSERT_TRUE(d->nr_vcpus == 2 && d->nr_pages == 2048 && d->max_pages == 4096);
+    CU_ASSERT_EQUAL(d->map_bytes, 16 << 20);
+    CU_ASSERT_EQUAL(c->ctrlreg[3], d->root_mfn << 12);
+    CU_ASSERT_EQUAL(c->flags, VGCF_in_kernel | VGCF_online);
+    CU_ASSERT_EQUAL(c->user_regs.rip, BASE + TEXT_PADDR);
+    CU_ASSERT_EQUAL(c->user_regs.cs, FLAT_KERNEL_CS);
+    CU_ASSERT_EQUAL(c->user_regs.ss, FLAT_KERNEL_SS);
+    CU_ASSERT_EQUAL(c->user_regs.rsp, si->pt_base + (si->nr_pt_frames + 1) * 4096);
+    CU_ASSERT_PTR_EQUAL(at(id, BASE + 0x102000), machine_frame(d->hypercall_mfn));
+    CU_ASSERT_STRING_EQUAL(si->magic, "xen-3.0-x86_64");
+    CU_ASSERT_EQUAL(si->nr_pages, 2048);
+    CU_ASSERT_EQUAL(si->shared_info, d->shared_info_mfn << 12);
+    CU_ASSERT_STRING_EQUAL(si->cmd_line, "one two");
+    CU_ASSERT_EQUAL(si->mod_len, RAMDISK_BYTES);
+    for (int i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
+        CU_ASSERT_EQUAL(shared->vcpu_info[i].evtchn_upcall_mask, 1);
+    check_kernel(id);
+    check_list(id, si);
+    check_rings(id, si);
+    return si;
+}
+
+static void test_a_kernel_like_ours(void)
+{
+    const start_info_t *si;
+    domid_t id;
+
+    start(NULL);
+    id = create();
+    si = check_domain(id);
+    CU_ASSERT_EQUAL(si->flags, 0);
+    CU_ASSERT_EQUAL(si->first_p2m_pfn | si->nr_p2m_frames, 0);
+    for (unsigned int i = 0; i < 8192; i++)
+        CU_ASSERT_EQUAL_FATAL(*(char *)at(id, si->mod_start + i), i < RAMDISK_BYTES ? 'r' : 0);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    end();
+}
+
+static void test_a_kernel_like_linux(void)
+{
+    const start_info_t *si;
+    uint64_t mfn;
+    domid_t id;
+
+    start(NULL);
+    make_kernel(true);
+    id = create();
+    si = check_domain(id);
+    CU_ASSERT_EQUAL(si->flags, SIF_MOD_START_PFN);
+    CU_ASSERT_EQUAL(si->mfn_list, LIST);
+    CU_ASSERT_EQUAL(si->nr_p2m_frames, 4 + 3);
+    mfn = ((uint64_t *)at(id, LIST))[si->mod_start + 1];
+    CU_ASSERT_EQUAL(((char *)machine_frame(mfn))[RAMDISK_BYTES - 4096 - 1], 'r');
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    end();
+}
+
+/* ---- the store ---- */
+
+static void expect_node(const char *path, const char *value, unsigned int owner,
+                        unsigned int reader)
+{
+    char full[96];
+    const struct machine_node *n;
+    unsigned int id = 1;
+
+    while (!machine[id].there)
+        id++;
+    snprintf(full, sizeof(full), path, id);
+    n = machine_node(full);
+    if (n == NULL)
+        printf("%s is not there\n", full);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(n);
+    if (strcmp(n->value, value) != 0)
+        printf("%s is %s, not %s\n", full, n->value, value);
+    CU_ASSERT_STRING_EQUAL(n->value, value);
+    CU_ASSERT_EQUAL(n->owner, owner);
+    CU_ASSERT_EQUAL(n->reader, reader);
+}
+
+static void test_what_the_store_says(void)
+{
+    const start_info_t *si;
+    char text[64];
+    domid_t id;
+
+    start(STORE);
+    config.has_uuid = true;
+    memcpy(config.uuid, "\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef", 16);
+    id = create();
+    si = check_domain(id);
+    CU_ASSERT_TRUE(machine[id].introduced);
+    CU_ASSERT_EQUAL(memcmp(machine[id].handle, config.uuid, 16), 0);
+    expect_node("/local/domain/%u", "", 0, id);
+    expect_node("/local/domain/%u/name", "guest", 0, id);
+    expect_node("/local/domain/%u/vm", "/vm/01234567-89ab-cdef-0123-456789abcdef", 0, id);
+    expect_node("/local/domain/%u/memory/target", "8192", 0, id);
+    expect_node("/local/domain/%u/memory/static-max", "16384", 0, id);
+    expect_node("/local/domain/%u/cpu/0/availability", "online", 0, id);
+    expect_node("/local/domain/%u/cpu/1/availability", "offline", 0, id);
+    expect_node("/local/domain/%u/store/port", "1", 0, id);
+    expect_node("/local/domain/%u/console/port", "2", 0, id);
+    expect_node("/local/domain/%u/console/limit", "1048576", 0, id);
+    expect_node("/local/domain/%u/console/type", "xenconsoled", 0, id);
+    expect_node("/local/domain/%u/control", "", 0, id);
+    expect_node("/local/domain/%u/control/shutdown", "", id, ~0u);
+    expect_node("/local/domain/%u/data", "", id, ~0u);
+    expect_node("/local/domain/0/backend/console/%u/0/state", "1", 0, id);
+    expect_node("/vm/01234567-89ab-cdef-0123-456789abcdef/name", "guest", 0, id);
+    expect_node("/vm/01234567-89ab-cdef-0123-456789abcdef/start_time", "1700000000", 0, id);
+    expect_node("/libxl/%u/type", "pv", 0, ~0u);
+    snprintf(text, sizeof(text), "%lu", si->console.domU.mfn);
+    expect_node("/local/domain/%u/console/ring-ref", text, 0, id);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    end();
+}
+
+static void test_names(void)
+{
+    domid_t a, b, found = 0;
+    char number[8], *name;
+
+    start(STORE);
+    a = create();
+    refused(EEXIST, "already a domain of the name guest");
+    strcpy(config.name, "other");
+    b = create();
+    CU_ASSERT_TRUE(guest_find(&t, "other", &found) == 0 && found == b);
+    snprintf(number, sizeof(number), "%u", a);
+    CU_ASSERT_TRUE(guest_find(&t, number, &found) == 0 && found == a);
+    CU_ASSERT_TRUE(guest_find(&t, "none", &found) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_find(&t, "65535", &found) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_find(&t, "", &found) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_rename(&t, a, "other") == -1 && errno == EEXIST);
+    CU_ASSERT_TRUE(guest_rename(&t, a, "") == -1 && errno == EINVAL);
+    CU_ASSERT_TRUE(guest_rename(&t, a, "a/b") == -1 && errno == EINVAL);
+    CU_ASSERT_TRUE(guest_rename(&t, 300, "x") == -1 && errno == ESRCH);
+    CU_ASSERT_EQUAL(guest_rename(&t, a, "third"), 0);
+    CU_ASSERT_EQUAL(guest_rename(&t, b, "other"), 0); /* its own */
+    name = guest_name(&t, a);
+    CU_ASSERT_STRING_EQUAL(name, "third");
+    free(name);
+    CU_ASSERT_TRUE(guest_find(&t, "guest", &found) == -1 && errno == ESRCH);
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    CU_ASSERT_EQUAL(guest_destroy(&t, b), 0);
+    end();
+}
+
+static void test_conflicts_are_tried_again(void)
+{
+    domid_t id;
+
+    start(STORE);
+    machine_conflicts = 3;
+    id = create();
+    CU_ASSERT_EQUAL(machine_conflicts, 0);
+    expect_node("/local/domain/%u/name", "guest", 0, id);
+    machine_conflicts = 2;
+    CU_ASSERT_EQUAL(guest_rename(&t, id, "new"), 0);
+    expect_node("/local/domain/%u/name", "new", 0, id);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    end();
+}
+
+static void test_requests(void)
+{
+    domid_t id;
+
+    start(STORE);
+    id = create();
+    CU_ASSERT_EQUAL(guest_request(&t, id, "poweroff"), 0);
+    expect_node("/local/domain/%u/control/shutdown", "poweroff", id, ~0u);
+    CU_ASSERT_TRUE(guest_request(&t, 300, "poweroff") == -1 && errno == ESRCH);
+    CU_ASSERT_PTR_NULL(machine_node("/local/domain/300/control/shutdown"));
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    t.store = NULL;
+    CU_ASSERT_TRUE(guest_request(&t, 0, "poweroff") == -1 && errno == ENOTSUP);
+    CU_ASSERT_TRUE(guest_rename(&t, 0, "x") == -1 && errno == ENOTSUP);
+    end();
+}
+
+/* ---- life ---- */
+
+static void test_pauses(void)
+{
+    guest_info_t info;
+    domid_t id;
+
+    start(NULL);
+    id = create();
+    CU_ASSERT_EQUAL(guest_unpause(&t, id), 0);
+    CU_ASSERT_TRUE(guest_unpause(&t, id) == -1 && errno == EINVAL);
+    CU_ASSERT_TRUE(guest_info(&t, id, &info) == 0 && !(info.flags & XEN_DOMINF_paused));
+    CU_ASSERT_EQUAL(guest_shutdown_code(&info), -1);
+    CU_ASSERT_EQUAL(guest_pause(&t, id), 0);
+    machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_crash << XEN_DOMINF_shutdownshift;
+    CU_ASSERT_TRUE(guest_info(&t, id, &info) == 0 && info.flags & XEN_DOMINF_paused);
+    CU_ASSERT_EQUAL(guest_shutdown_code(&info), SHUTDOWN_crash);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_TRUE(guest_pause(&t, id) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_info(&t, id, &info) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_destroy(&t, id) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_destroy(&t, 0) == -1 && errno == EINVAL);
+    end();
+}
+
+static void test_lists_of_any_length(void)
+{
+    static const unsigned int numbers[] = { 1, 2, 127, 128, 129, 256, 257, 399 };
+    guest_info_t *infos;
+    size_t nr;
+
+    for (size_t k = 0; k < sizeof(numbers) / sizeof(numbers[0]); k++) {
+        start(NULL);
+        for (unsigned int d = 1; d < numbers[k]; d++)
+            machine[NR_DOMAINS - d].there = true;
+        CU_ASSERT_EQUAL_FATAL(guest_list(&t, &infos, &nr), 0);
+        CU_ASSERT_EQUAL_FATAL(nr, numbers[k]);
+        for (size_t i = 1; i < nr; i++)
+            CU_ASSERT_EQUAL(infos[i].domain, NR_DOMAINS - nr + i);
+        free(infos);
+        toolstack_close(&t);
+    }
+}
+
+/* Of a domain that has died without the toolstack the nodes are left. */
+static void test_leftovers_are_removed(void)
+{
+    domid_t id;
+
+    start(STORE);
+    id = create();
+    t.store = NULL;
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    t.store = STORE;
+    CU_ASSERT_TRUE(machine_nr_nodes() > 20);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    CU_ASSERT_TRUE(guest_destroy(&t, id) == -1 && errno == ESRCH);
+    end();
+}
+
+/* ---- what cannot be ---- */
+
+static void test_what_is_refused(void)
+{
+    start(STORE);
+    config.memory_kib = config.max_memory_kib = 1024;
+    refused(EINVAL, "1 MiB for it, but kernel, ramdisk and tables need 4 MiB");
+    config.memory_kib = config.max_memory_kib = 128 << 10;
+    refused(ENOMEM, "no memory for it: of 128 MiB 63 are free");
+    config.memory_kib = 8192;
+    config.max_memory_kib = 4096;
+    refused(EINVAL, "more memory than it may have");
+    config.max_memory_kib = 8192;
+    config.max_vcpus = 65;
+    refused(EINVAL, "cannot be created");
+    config.max_vcpus = 1;
+    strcpy(config.ramdisk, "/none");
+    refused(ENOENT, "/none");
+    config.ramdisk[0] = '\0';
+    config.cpus.nr_vcpus = 1;
+    refused(EINVAL, "cpus");
+    config.cpus.nr_vcpus = 0;
+    config.nr_disks = 1;
+    refused(ENOTSUP, "disk");
+    config.nr_disks = 0;
+    config.nr_vifs = 1;
+    refused(ENOTSUP, "vif");
+    CU_ASSERT_EQUAL(machine_nr_nodes(), 0);
+    end();
+}
+
+static void test_shares_and_affinity(void)
+{
+    domid_t id;
+
+    start(NULL);
+    config.weight = 512;
+    config.cap_percent = 50;
+    config.cpus.nr_vcpus = 3; /* one more than it has */
+    config.cpus_soft.nr_vcpus = 1;
+    for (int v = 0; v < 3; v++)
+        config.cpus.vcpu[v].word[0] = config.cpus_soft.vcpu[v].word[0] = 3;
+    id = create();
+    CU_ASSERT_TRUE(machine[id].weight == 512 && machine[id].nr_hard == 2 &&
+                   machine[id].nr_soft == 1);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    end();
+}
+
+/* Each call of a library in turn fails: the domain is not, or it is whole. */
+static void creation_fails_at_each_call(struct xs_handle *store, bool like_linux)
+{
+    unsigned int n = 1;
+    domid_t id;
+
+    start(store);
+    make_kernel(like_linux);
+    config.weight = 512;
+    for (bool failed = true; failed; n++) {
+        int rc;
+
+        machine_fail_at(n);
+        t.error[0] = '\0';
+        rc = guest_create(&t, &config, &id);
+        failed = machine_fail_at(0);
+        if (rc == 0) {
+            CU_ASSERT_EQUAL_FATAL(guest_destroy(&t, id), 0);
+        } else {
+            CU_ASSERT_TRUE(failed && t.error[0] != '\0');
+            CU_ASSERT_TRUE(errno == EIO || errno == ENOMEM); /* of memory some may be missing */
+        }
+        nothing_is_left();
+        CU_ASSERT_TRUE(no_nodes_but_parents());
+        for (unsigned int d = 1; d < NR_DOMAINS; d++)
+            CU_ASSERT_FALSE(machine[d].introduced);
+    }
+    CU_ASSERT_TRUE(n > 20);
+    end();
+}
+
+static void test_creation_fails_at_each_call(void)
+{
+    creation_fails_at_each_call(NULL, false);
+    creation_fails_at_each_call(NULL, true);
+    creation_fails_at_each_call(STORE, false);
+}
+
+/* Destruction that has failed is asked for once more. */
+static void test_destruction_fails_at_each_call(void)
+{
+    bool failed = true;
+    unsigned int n;
+
+    start(STORE);
+    for (n = 1; failed; n++) {
+        domid_t id = create();
+
+        machine_fail_at(n);
+        if (guest_destroy(&t, id)) {
+            CU_ASSERT_TRUE(machine_fail_at(0));
+            failed = true;
+            CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+        } else {
+            failed = machine_fail_at(0);
+        }
+        nothing_is_left();
+        CU_ASSERT_TRUE(no_nodes_but_parents());
+    }
+    end();
+}
+
+static void test_opening_fails_at_each_call(void)
+{
+    for (unsigned int n = 1; n <= 3; n++) {
+        machine_reset();
+        machine_fail_at(n);
+        CU_ASSERT_TRUE(toolstack_open(&t, NULL, 0) == -1 && errno == EIO);
+        CU_ASSERT_PTR_NOT_NULL(strstr(t.error, "the hypervisor cannot be used"));
+        CU_ASSERT_EQUAL(machine_held(), 0);
+        machine_fail_at(0);
+    }
+}
+
+/* ---- kernels that are packed ---- */
+
+enum { PAYLOAD_AT = 3 * 512 + 100 };
+static uint8_t packed[2 * KERNEL_BYTES];
+
+static size_t gzip(uint8_t *to)
+{
+    z_stream z = { .next_in = kernel, .avail_in = KERNEL_BYTES };
+
+    CU_ASSERT_EQUAL_FATAL(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, 0), Z_OK);
+    z.next_out = to;
+    z.avail_out = KERNEL_BYTES;
+    CU_ASSERT_EQUAL_FATAL(deflate(&z, Z_FINISH), Z_STREAM_END);
+    deflateEnd(&z);
+    return z.total_out;
+}
+
+static size_t xz(uint8_t *to)
+{
+    size_t len = 0;
+
+    CU_ASSERT_EQUAL_FATAL(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC32, NULL, kernel, KERNEL_BYTES,
+                                                  to, &len, KERNEL_BYTES),
+                          LZMA_OK);
+    return len;
+}
+
+/* A bzImage in packed: the payload behind 3 sectors and 100 bytes of code. Returns its length. */
+static size_t bzimage(size_t (*pack)(uint8_t *to))
+{
+    uint32_t payload[2] = { 100 };
+
+    memset(packed, 0x90, PAYLOAD_AT);
+    packed[0x1f1] = 2;
+    memcpy(packed + 0x202, "HdrS\x0f\x02", 6);
+    payload[1] = (uint32_t)pack(packed + PAYLOAD_AT);
+    memcpy(packed + 0x248, payload, sizeof(payload));
+    return PAYLOAD_AT + payload[1];
+}
+
+static void is_a_domain(size_t len)
+{
+    domid_t id;
+
+    kernel_file.bytes = packed;
+    kernel_file.len = len;
+    id = create();
+    check_domain(id);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+}
+
+static void test_packed_kernels(void)
+{
+    size_t len;
+
+    start(NULL);
+    is_a_domain(gzip(packed));
+    is_a_domain(xz(packed));
+    is_a_domain(bzimage(gzip));
+    len = bzimage(xz);
+    is_a_domain(len);
+    memset(packed + len, 0xff, 100); /* what follows the payload is not looked at */
+    is_a_domain(len + 100);
+    end();
+}
+
+static void test_damaged_kernels(void)
+{
+    size_t len;
+
+    start(NULL);
+    kernel_file.bytes = packed;
+    for (int i = 0; i < 3; i++) {
+        len = i == 0 ? gzip(packed) : i == 1 ? xz(packed) : bzimage(xz);
+        for (size_t cut = i == 2 ? 0x251 : 6; cut < len; cut += 1 + len / 50) {
+            kernel_file.len = cut;
+            refused(ENOEXEC, "/kernel: ");
+        }
+        memset(packed + (len + PAYLOAD_AT * (i == 2)) / 2, 0x55, 40);
+        kernel_file.len = len;
+        refused(ENOEXEC, "damaged");
+    }
+    len = bzimage(xz);
+    kernel_file.len = len;
+    packed[0x24b] = 0xff; /* the payload far outside */
+    refused(ENOEXEC, "bzImage");
+    memcpy(packed, "BZh9", 4);
+    packed[0x202] = 0;
+    refused(ENOTSUP, "packed with bzip2");
+    memcpy(packed, "\x28\xb5\x2f\xfd", 4);
+    refused(ENOTSUP, "packed with zstd");
+    end();
+}
+
+int main(void)
+{
+    CU_initialize_registry();
+    CU_pSuite s = CU_add_suite("toolstack", NULL, NULL);
+#define T(f) CU_add_test(s, #f, f)
+    T(test_a_kernel_like_ours);
+    T(test_a_kernel_like_linux);
+    T(test_what_the_store_says);
+    T(test_names);
+    T(test_conflicts_are_tried_again);
+    T(test_requests);
+    T(test_pauses);
+    T(test_lists_of_any_length);
+    T(test_leftovers_are_removed);
+    T(test_what_is_refused);
+    T(test_shares_and_affinity);
+    T(test_creation_fails_at_each_call);
+    T(test_destruction_fails_at_each_call);
+    T(test_opening_fails_at_each_call);
+    T(test_packed_kernels);
+    T(test_damaged_kernels);
+    CU_basic_run_tests();
+    return CU_get_number_of_failures() || CU_get_error();
+}

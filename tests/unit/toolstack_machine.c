@@ -1,0 +1,635 @@
+/* See toolstack_machine.h. */
+#include "toolstack_machine.h"
+
+#include <CUnit/CUnit.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <xen/event_channel.h>
+#include <xen/memory.h>
+#include <xen/sysctl.h>
+#include <xencall.h>
+#include <xenforeignmemory.h>
+#include <xenstore.h>
+
+#define PAGE 4096ul
+#define P(type, address) ((type *)(uintptr_t)(address))
+
+struct machine_domain machine[NR_DOMAINS];
+
+static int ram = -1; /* a file, of which frames are mapped wherever they are wanted */
+static uint8_t *all; /* all of it */
+static struct {
+    domid_t owner;
+    uint64_t pfn;
+    unsigned int mapped;
+    bool is_table; /* of a pinned root */
+} frames[NR_FRAMES];
+unsigned int machine_conflicts;
+
+struct state {
+    unsigned int nr;
+    struct machine_node nodes[MAX_NODES];
+};
+static struct state state, before; /* before: as it was when the transaction began */
+static bool in_transaction;
+
+static unsigned int nr_buffers, nr_mappings, calls, fails_at;
+static bool has_failed;
+
+static int no(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static bool fails(void)
+{
+    if (++calls != fails_at)
+        return false;
+    has_failed = true;
+    errno = EIO;
+    return true;
+}
+
+bool machine_fail_at(unsigned int n)
+{
+    bool had = has_failed;
+
+    calls = 0;
+    has_failed = false;
+    fails_at = n;
+    return had;
+}
+
+/* ---- frames ---- */
+
+void *machine_frame(uint64_t mfn)
+{
+    CU_ASSERT_TRUE_FATAL(mfn >= FIRST_MFN && mfn < FIRST_MFN + NR_FRAMES);
+    return all + (mfn - FIRST_MFN) * PAGE;
+}
+
+domid_t machine_owner(uint64_t mfn)
+{
+    return mfn >= FIRST_MFN && mfn < FIRST_MFN + NR_FRAMES ? frames[mfn - FIRST_MFN].owner : 0;
+}
+
+uint64_t machine_pfn(uint64_t mfn) { return frames[mfn - FIRST_MFN].pfn; }
+
+uint64_t machine_free(void)
+{
+    uint64_t n = 0;
+
+    for (unsigned int i = 0; i < NR_FRAMES; i++)
+        n += frames[i].owner == 0;
+    return n;
+}
+
+/* A free run of frames, from the top down so that neighbours are not in order. 0: there is none. */
+static uint64_t take(domid_t owner, uint64_t pfn, unsigned int order)
+{
+    for (uint64_t i = NR_FRAMES >> order; i-- > 0;) {
+        uint64_t first = i << order, n = 0;
+
+        while (n < 1ul << order && frames[first + n].owner == 0)
+            n++;
+        if (n < 1ul << order)
+            continue;
+        for (n = 0; n < 1ul << order; n++) {
+            frames[first + n].owner = owner;
+            frames[first + n].pfn = pfn + n;
+            memset(all + (first + n) * PAGE, 0, PAGE);
+        }
+        return FIRST_MFN + first;
+    }
+    return 0;
+}
+
+void machine_reset(void)
+{
+    if (ram < 0) {
+        ram = memfd_create("machine", 0);
+        CU_ASSERT_TRUE_FATAL(ram >= 0 && ftruncate(ram, NR_FRAMES * PAGE) == 0);
+        all = mmap(NULL, NR_FRAMES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ram, 0);
+        CU_ASSERT_TRUE_FATAL((void *)all != MAP_FAILED);
+    }
+    memset(machine, 0, sizeof(machine));
+    state.nr = 0;
+    in_transaction = false;
+    memset(frames, 0, sizeof(frames));
+    machine[0].there = true;
+    nr_buffers = nr_mappings = 0;
+    machine_conflicts = 0;
+    machine_fail_at(0);
+}
+
+/* ---- xencall.h ---- */
+
+static char handle;
+
+xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned open_flags)
+{
+    return fails() ? NULL : (void *)&handle;
+}
+
+int xencall_close(xencall_handle *xcall) { return 0; }
+
+void *xencall_alloc_buffer(xencall_handle *xcall, size_t size)
+{
+    if (fails())
+        return NULL;
+    nr_buffers++;
+    return calloc(1, size);
+}
+
+void xencall_free_buffer(xencall_handle *xcall, void *p)
+{
+    nr_buffers--;
+    free(p);
+}
+
+static int create(struct xen_domctl *op)
+{
+    const struct xen_domctl_createdomain *c = &op->u.createdomain;
+    static domid_t last;
+    struct machine_domain *d;
+
+    CU_ASSERT_EQUAL(op->domain, 0);
+    CU_ASSERT_EQUAL(c->grant_opts, XEN_DOMCTL_GRANT_version(1));
+    if (c->max_vcpus == 0 || c->max_vcpus > 64)
+        return no(EINVAL);
+    for (unsigned int n = 1; n < NR_DOMAINS; n++) {
+        last = (domid_t)(last % (NR_DOMAINS - 1) + 1);
+        d = &machine[last];
+        if (d->there)
+            continue;
+        *d = (struct machine_domain){ .there = true, .max_vcpus = c->max_vcpus, .pauses = 1 };
+        memcpy(d->handle, c->handle, sizeof(d->handle));
+        d->shared_info_mfn = take(last, 0, 0);
+        d->grants_mfn = take(last, 0, 0);
+        op->domain = last;
+        return 0;
+    }
+    return no(ENOMEM);
+}
+
+static int destroy(domid_t id)
+{
+    static bool again;
+
+    again = !again; /* it takes two calls */
+    if (again)
+        return no(EAGAIN);
+    for (unsigned int i = 0; i < NR_FRAMES; i++)
+        if (frames[i].owner == id) {
+            CU_ASSERT_EQUAL(frames[i].mapped, 0);
+            memset(&frames[i], 0, sizeof(frames[i]));
+        }
+    memset(&machine[id], 0, sizeof(machine[id]));
+    return 0;
+}
+
+static void info_of(domid_t id, xen_domctl_getdomaininfo_t *info)
+{
+    const struct machine_domain *d = &machine[id];
+
+    *info = (xen_domctl_getdomaininfo_t){ .domain = id,
+                                          .flags = d->flags,
+                                          .tot_pages = d->nr_pages,
+                                          .max_pages = d->max_pages,
+                                          .shared_info_frame = d->shared_info_mfn };
+    info->flags |= d->pauses ? XEN_DOMINF_paused : 0;
+}
+
+static int get_info(struct xen_domctl *op)
+{
+    while (op->domain < NR_DOMAINS && !machine[op->domain].there)
+        op->domain++;
+    if (op->domain == NR_DOMAINS)
+        return no(ESRCH);
+    info_of(op->domain, &op->u.getdomaininfo);
+    return 0;
+}
+
+static int set_context(struct machine_domain *d, const struct xen_domctl *op)
+{
+    CU_ASSERT_EQUAL(op->u.vcpucontext.vcpu, 0);
+    CU_ASSERT_TRUE(d->pinned && d->nr_vcpus > 0);
+    d->context = *op->u.vcpucontext.ctxt.p;
+    d->has_context = true;
+    return 0;
+}
+
+static int set_affinity(struct machine_domain *d, const struct xen_domctl_vcpuaffinity *a)
+{
+    const struct xenctl_bitmap *map =
+        a->flags & XEN_VCPUAFFINITY_HARD ? &a->cpumap_hard : &a->cpumap_soft;
+    uint64_t cpus;
+
+    memcpy(&cpus, map->bitmap.p, sizeof(cpus));
+    if (a->vcpu >= d->nr_vcpus || cpus == 0)
+        return no(EINVAL);
+    d->nr_hard += (a->flags & XEN_VCPUAFFINITY_HARD) != 0;
+    d->nr_soft += (a->flags & XEN_VCPUAFFINITY_SOFT) != 0;
+    return 0;
+}
+
+static int domctl(struct xen_domctl *op)
+{
+    struct machine_domain *d = &machine[op->domain];
+
+    CU_ASSERT_EQUAL(op->interface_version, XEN_DOMCTL_INTERFACE_VERSION);
+    if (op->cmd == XEN_DOMCTL_createdomain)
+        return create(op);
+    if (op->cmd == XEN_DOMCTL_getdomaininfo)
+        return get_info(op);
+    if (op->domain >= NR_DOMAINS || !d->there)
+        return no(ESRCH);
+    switch (op->cmd) {
+    case XEN_DOMCTL_destroydomain: return destroy(op->domain);
+    case XEN_DOMCTL_pausedomain: d->pauses++; return 0;
+    case XEN_DOMCTL_unpausedomain: return d->pauses ? d->pauses--, 0 : no(EINVAL);
+    case XEN_DOMCTL_max_vcpus: d->nr_vcpus = op->u.max_vcpus.max; return 0;
+    case XEN_DOMCTL_max_mem: d->max_pages = op->u.max_mem.max_memkb / 4; return 0;
+    case XEN_DOMCTL_hypercall_init:
+        d->hypercall_mfn = op->u.hypercall_init.gmfn;
+        CU_ASSERT_EQUAL(machine_owner(d->hypercall_mfn), op->domain);
+        return 0;
+    case XEN_DOMCTL_setvcpucontext: return set_context(d, op);
+    case XEN_DOMCTL_scheduler_op: d->weight = op->u.scheduler_op.u.credit2.weight; return 0;
+    case XEN_DOMCTL_setvcpuaffinity: return set_affinity(d, &op->u.vcpuaffinity);
+    default: CU_FAIL("a domctl that nobody has"); return no(ENOSYS);
+    }
+}
+
+int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1)
+{
+    struct xen_sysctl *s = P(struct xen_sysctl, arg1);
+
+    if (fails())
+        return -1;
+    if (op == __HYPERVISOR_domctl)
+        return domctl(P(struct xen_domctl, arg1));
+    CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_sysctl);
+    CU_ASSERT_EQUAL_FATAL(s->cmd, XEN_SYSCTL_getdomaininfolist);
+    s->u.getdomaininfolist.num_domains = 0;
+    for (unsigned int d = s->u.getdomaininfolist.first_domain; d < NR_DOMAINS; d++)
+        if (machine[d].there &&
+            s->u.getdomaininfolist.num_domains < s->u.getdomaininfolist.max_domains)
+            info_of((domid_t)d,
+                    &s->u.getdomaininfolist.buffer.p[s->u.getdomaininfolist.num_domains++]);
+    return 0;
+}
+
+/* What has room, of what it may have: how many extents. */
+static int populate(const struct xen_memory_reservation *r)
+{
+    struct machine_domain *d = &machine[r->domid];
+    uint64_t i, n = 1ul << r->extent_order, mfn;
+
+    for (i = 0; i < r->nr_extents && d->nr_pages + n <= d->max_pages; i++) {
+        mfn = take(r->domid, r->extent_start.p[i], r->extent_order);
+        if (mfn == 0)
+            break;
+        r->extent_start.p[i] = mfn;
+        d->nr_pages += n;
+    }
+    return (int)i;
+}
+
+int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2)
+{
+    const struct xen_foreign_memory_map *map = P(struct xen_foreign_memory_map, arg2);
+    struct evtchn_alloc_unbound *unbound = P(struct evtchn_alloc_unbound, arg2);
+    struct machine_domain *d;
+
+    if (fails())
+        return -1;
+    if (op == __HYPERVISOR_event_channel_op) {
+        CU_ASSERT_EQUAL_FATAL(arg1, EVTCHNOP_alloc_unbound);
+        d = &machine[unbound->dom];
+        d->port_of[++d->nr_ports] = unbound->remote_dom;
+        unbound->port = d->nr_ports;
+        return 0;
+    }
+    CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_memory_op);
+    if (arg1 == XENMEM_populate_physmap)
+        return populate(P(struct xen_memory_reservation, arg2));
+    CU_ASSERT_EQUAL_FATAL(arg1, XENMEM_set_memory_map);
+    memcpy(&machine[map->domid].map_bytes, (char *)map->map.buffer.p + 8, 8);
+    return 0;
+}
+
+/* ---- the root of page tables ---- */
+
+/* Of a domain, and nowhere writable; all below it likewise. */
+static int pin(domid_t id, uint64_t mfn, unsigned int level)
+{
+    const uint64_t *table = machine_frame(mfn);
+
+    if (machine_owner(mfn) != id || frames[mfn - FIRST_MFN].mapped)
+        return no(EINVAL);
+    frames[mfn - FIRST_MFN].is_table = true;
+    for (unsigned int i = 0; i < 512; i++) {
+        uint64_t to = (table[i] & 0xffffffffff000) >> 12;
+
+        if (table[i] == 0)
+            continue;
+        if (machine_owner(to) != id || (level > 1 && pin(id, to, level - 1)))
+            return no(EINVAL);
+    }
+    return 0;
+}
+
+/* No table is mapped writable by one of level 1. */
+static int check_writable(uint64_t mfn, unsigned int level)
+{
+    const uint64_t *table = machine_frame(mfn);
+    int rc = 0;
+
+    for (unsigned int i = 0; i < 512; i++) {
+        uint64_t to = (table[i] & 0xffffffffff000) >> 12;
+
+        if (table[i] && level > 1)
+            rc |= check_writable(to, level - 1);
+        else if ((table[i] & 2) && frames[to - FIRST_MFN].is_table)
+            rc = no(EINVAL);
+    }
+    return rc;
+}
+
+int xencall4(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
+             uint64_t arg4)
+{
+    const struct mmuext_op *m = P(struct mmuext_op, arg1);
+    domid_t id = (domid_t)arg4;
+
+    if (fails())
+        return -1;
+    CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_mmuext_op);
+    CU_ASSERT_TRUE_FATAL(m->cmd == MMUEXT_PIN_L4_TABLE && arg2 == 1);
+    if (pin(id, m->arg1.mfn, 4) || check_writable(m->arg1.mfn, 4))
+        return -1;
+    machine[id].pinned = true;
+    machine[id].root_mfn = m->arg1.mfn;
+    return 0;
+}
+
+/* ---- xenforeignmemory.h ---- */
+
+struct xenforeignmemory_resource_handle {
+    void *at;
+};
+
+xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
+                                               unsigned open_flags)
+{
+    return fails() ? NULL : (void *)&handle;
+}
+
+int xenforeignmemory_close(xenforeignmemory_handle *fmem) { return 0; }
+
+/* What is mapped where, to be found again. */
+static struct {
+    uint8_t *at;
+    size_t pages;
+    xen_pfn_t mfns[256];
+} mappings[4];
+
+void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
+                           const xen_pfn_t arr[], int err[])
+{
+    unsigned int m = 0;
+    uint8_t *at;
+
+    if (fails())
+        return NULL;
+    CU_ASSERT_TRUE_FATAL(pages > 0 && pages <= 256 && err == NULL);
+    while (mappings[m].at)
+        CU_ASSERT_TRUE_FATAL(++m < 4);
+    at = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t i = 0; i < pages; i++) {
+        CU_ASSERT_EQUAL_FATAL(machine_owner(arr[i]), dom);
+        CU_ASSERT_PTR_EQUAL_FATAL(mmap(at + i * PAGE, PAGE, prot, MAP_SHARED | MAP_FIXED, ram,
+                                       (off_t)((arr[i] - FIRST_MFN) * PAGE)),
+                                  at + i * PAGE);
+        CU_ASSERT_FALSE(frames[arr[i] - FIRST_MFN].is_table);
+        frames[arr[i] - FIRST_MFN].mapped++;
+        mappings[m].mfns[i] = arr[i];
+    }
+    mappings[m].at = at;
+    mappings[m].pages = pages;
+    nr_mappings++;
+    return at;
+}
+
+int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr, size_t pages)
+{
+    unsigned int m = 0;
+
+    while (mappings[m].at != addr || mappings[m].pages != pages)
+        CU_ASSERT_TRUE_FATAL(++m < 4);
+    for (size_t i = 0; i < pages; i++)
+        frames[mappings[m].mfns[i] - FIRST_MFN].mapped--;
+    munmap(addr, pages * PAGE);
+    mappings[m].at = NULL;
+    nr_mappings--;
+    return 0;
+}
+
+xenforeignmemory_resource_handle *
+xenforeignmemory_map_resource(xenforeignmemory_handle *fmem, domid_t domid, unsigned int type,
+                              unsigned int id, unsigned long frame, unsigned long nr_frames,
+                              void **paddr, int prot, int flags)
+{
+    xenforeignmemory_resource_handle *h;
+
+    CU_ASSERT_TRUE_FATAL(type == XENMEM_resource_grant_table && frame == 0 && nr_frames == 1);
+    *paddr = xenforeignmemory_map(fmem, domid, prot, 1, &machine[domid].grants_mfn, NULL);
+    if (*paddr == NULL)
+        return NULL;
+    h = malloc(sizeof(*h));
+    h->at = *paddr;
+    return h;
+}
+
+int xenforeignmemory_unmap_resource(xenforeignmemory_handle *fmem,
+                                    xenforeignmemory_resource_handle *fres)
+{
+    xenforeignmemory_unmap(fmem, fres->at, 1);
+    free(fres);
+    return fails() ? -1 : 0;
+}
+
+/* ---- xenstore.h ---- */
+
+const struct machine_node *machine_node(const char *path)
+{
+    for (unsigned int i = 0; i < state.nr; i++)
+        if (strcmp(state.nodes[i].path, path) == 0)
+            return &state.nodes[i];
+    return NULL;
+}
+
+unsigned int machine_nr_nodes(void) { return state.nr; }
+unsigned int machine_held(void) { return nr_buffers + nr_mappings + in_transaction; }
+
+/* It and those above it, which are made if they are not there. */
+static struct machine_node *make(const char *path)
+{
+    struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path);
+    char above[96];
+
+    if (n || path[0] == '\0')
+        return n;
+    CU_ASSERT_TRUE_FATAL(strlen(path) < sizeof(above) && path[0] == '/');
+    strcpy(above, path);
+    *strrchr(above, '/') = '\0';
+    make(above);
+    CU_ASSERT_TRUE_FATAL(state.nr < MAX_NODES);
+    n = &state.nodes[state.nr++];
+    *n = (struct machine_node){ .reader = ~0u };
+    strcpy(n->path, path);
+    return n;
+}
+
+bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const void *data,
+              unsigned int len)
+{
+    struct machine_node *n;
+
+    CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
+    if (fails())
+        return false;
+    n = make(path);
+    CU_ASSERT_TRUE_FATAL(len < NODE_VALUE);
+    memcpy(n->value, data, len);
+    n->value[len] = '\0';
+    return true;
+}
+
+bool xs_mkdir(struct xs_handle *h, xs_transaction_t t, const char *path)
+{
+    CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
+    return !fails() && make(path);
+}
+
+static bool is_below(const char *path, const char *above)
+{
+    size_t len = strlen(above);
+
+    return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
+{
+    unsigned int kept = 0, nr = state.nr;
+
+    if (fails())
+        return false;
+    for (unsigned int i = 0; i < nr; i++)
+        if (!is_below(state.nodes[i].path, path))
+            state.nodes[kept++] = state.nodes[i];
+    state.nr = kept;
+    errno = ENOENT;
+    return kept < nr;
+}
+
+void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
+{
+    const struct machine_node *n = machine_node(path);
+
+    if (fails())
+        return NULL;
+    errno = ENOENT;
+    return n ? strdup(n->value) : NULL;
+}
+
+char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *num)
+{
+    char **list = calloc(1, (MAX_NODES + 1) * (sizeof(*list) + 96));
+    char *names = (char *)(list + MAX_NODES + 1);
+    size_t len = strlen(path);
+
+    if (fails() || machine_node(path) == NULL) {
+        errno = has_failed ? EIO : ENOENT;
+        free(list);
+        return NULL;
+    }
+    *num = 0;
+    for (unsigned int i = 0; i < state.nr; i++) {
+        const char *its = state.nodes[i].path;
+
+        if (is_below(its, path) && its[len] && strchr(its + len + 1, '/') == NULL) {
+            list[(*num)++] = strcpy(names, its + len + 1);
+            names += 96;
+        }
+    }
+    return list;
+}
+
+bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *path,
+                        struct xs_permissions *perms, unsigned int num_perms)
+{
+    struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path);
+
+    if (fails())
+        return false;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(n);
+    CU_ASSERT_TRUE(perms[0].perms == XS_PERM_NONE && num_perms <= 2);
+    n->owner = perms[0].id;
+    n->reader = ~0u;
+    if (num_perms == 2) {
+        CU_ASSERT_EQUAL(perms[1].perms, XS_PERM_READ);
+        n->reader = perms[1].id;
+    }
+    return true;
+}
+
+xs_transaction_t xs_transaction_start(struct xs_handle *h)
+{
+    CU_ASSERT_FALSE(in_transaction);
+    if (fails())
+        return XBT_NULL;
+    before = state;
+    in_transaction = true;
+    return 1;
+}
+
+bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
+{
+    bool failed = fails(), conflict = !abort && !failed && machine_conflicts;
+
+    CU_ASSERT_TRUE(in_transaction);
+    in_transaction = false;
+    if (abort || failed || conflict)
+        state = before;
+    if (conflict) {
+        machine_conflicts--;
+        errno = EAGAIN;
+    }
+    return !failed && !conflict;
+}
+
+bool xs_introduce_domain(struct xs_handle *h, unsigned int domid, unsigned long mfn,
+                         unsigned int eventchn)
+{
+    if (fails())
+        return false;
+    CU_ASSERT_TRUE(domid < NR_DOMAINS && machine[domid].there && machine_owner(mfn) == domid);
+    CU_ASSERT_EQUAL(eventchn, 1);
+    machine[domid].introduced = true;
+    return true;
+}
+
+bool xs_release_domain(struct xs_handle *h, unsigned int domid)
+{
+    if (fails())
+        return false;
+    errno = ENOENT;
+    return machine[domid].introduced ? machine[domid].introduced = false, true : false;
+}

@@ -1,0 +1,54 @@
+/*
+ * What the toolstack works on, in memory: a hypervisor with domains, its interface libraries, and a store. It is
+ * as strict as the real ones where that matters: frames are owned, a table is nowhere mapped writable, a
+ * domain that is destroyed must not be mapped.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xen/xen.h>
+#include <xen/domctl.h>
+
+enum { NR_FRAMES = 16384, NR_DOMAINS = 400, FIRST_MFN = 0x1000, MAX_NODES = 400, NODE_VALUE = 64 };
+
+struct machine_domain {
+    bool there, pinned, has_context, introduced;
+    uint32_t nr_vcpus, max_vcpus, nr_ports, pauses;
+    uint32_t weight, nr_hard, nr_soft;
+    uint64_t nr_pages, max_pages, map_bytes;
+    uint64_t shared_info_mfn, grants_mfn, hypercall_mfn, root_mfn;
+    domid_t port_of[8];
+    unsigned int flags; /* XEN_DOMINF_* besides paused */
+    xen_domain_handle_t handle;
+    struct vcpu_guest_context context;
+};
+extern struct machine_domain machine[NR_DOMAINS];
+
+struct machine_node {
+    char path[96], value[NODE_VALUE];
+    unsigned int owner;
+    unsigned int reader; /* a domain that may read it, or ~0u */
+};
+
+/** All as at the start: domain 0, no nodes. */
+void machine_reset(void);
+
+/** The memory of a frame. */
+void *machine_frame(uint64_t mfn);
+/** Its owner's number, 0: nobody's; and the pfn it was made known by. */
+domid_t machine_owner(uint64_t mfn);
+uint64_t machine_pfn(uint64_t mfn);
+/** How many frames are free, and how many mappings, buffers and transactions there are. */
+uint64_t machine_free(void);
+unsigned int machine_held(void);
+
+/** The n-th call of any library from now on fails with EIO; 0: none. Returns whether the last one did. */
+bool machine_fail_at(unsigned int n);
+
+/** NULL: there is no such node. */
+const struct machine_node *machine_node(const char *path);
+unsigned int machine_nr_nodes(void);
+/** So many more transactions are in vain. */
+extern unsigned int machine_conflicts;
