@@ -10,6 +10,7 @@
 #include <platform.h>
 #include <xenstore.h>
 
+#include "../config.h"
 #include "toolstack.h"
 
 enum { PATH_BYTES = 160, VALUE_BYTES = 256, CONSOLE_LIMIT = 1 << 20 };
@@ -29,15 +30,6 @@ enum whose {
     GUEST_READS, /* the domain reads it */
     GUEST_OWNS,  /* it is the domain's, which may write it */
 };
-
-void nodes_uuid_text(const uint8_t uuid[16], char text[37])
-{
-    size_t at = 0;
-
-    for (unsigned int i = 0; i < 16; i++)
-        at += (size_t)snprintf(text + at, 37 - at, "%s%02x",
-                               i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "", uuid[i]);
-}
 
 static int fail(struct toolstack *t, domid_t id, const char *what)
 {
@@ -243,7 +235,7 @@ static void create(struct writer *w)
 {
     char uuid[37];
 
-    nodes_uuid_text(w->n->uuid, uuid);
+    config_print_uuid(w->n->uuid, uuid);
     want_unused(w, w->n->name);
     put_guests(w, uuid);
     put_toolstacks(w, uuid);

@@ -40,6 +40,3 @@ int nodes_rename(struct toolstack *t, domid_t id, const char *name);
 
 /** The domain of that name. ESRCH: there is none. */
 int nodes_find(struct toolstack *t, const char *name, domid_t *id);
-
-/** 36 characters and a zero. */
-void nodes_uuid_text(const uint8_t uuid[16], char text[37]);
