@@ -23,10 +23,10 @@ include tests/unit/coverage.mk
 include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
+include dom0-tools/xl.mk
 include dom0-tools/tools.mk
 include tests/system/system.mk
 include xenstore/xenstore.mk
-include dom0-tools/xl.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk

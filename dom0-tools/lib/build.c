@@ -85,15 +85,30 @@ static int write_at(struct builder *b, uint64_t paddr, const void *bytes, uint64
     return 0;
 }
 
+static int no_memory(struct builder *b, uint64_t nr_free)
+{
+    return toolstack_fail(b->t, ENOMEM, "no memory for it: of %llu MiB %llu are free",
+                          (unsigned long long)b->plan->nr_pages >> 8,
+                          (unsigned long long)nr_free >> 8);
+}
+
+/* Before anything is done, and memory for lists taken: the runtime's comes from the same heap. */
+static int check_memory(struct builder *b)
+{
+    struct xen_sysctl_physinfo machine;
+    uint64_t nr_free;
+
+    if (hyp_machine(b->hyp, &machine))
+        return fail(b, "how much memory is free");
+    nr_free = machine.free_pages + machine.scrub_pages;
+    return nr_free < b->plan->nr_pages ? no_memory(b, nr_free) : 0;
+}
+
 static int populate(struct builder *b)
 {
-    uint64_t nr = b->plan->nr_pages, got;
+    uint64_t nr = b->plan->nr_pages, got = hyp_populate(b->hyp, b->out->id, 0, nr, b->p2m);
 
-    got = hyp_populate(b->hyp, b->out->id, 0, nr, b->p2m);
-    if (got == nr)
-        return 0;
-    return toolstack_fail(b->t, ENOMEM, "no memory for it: of %llu MiB %llu are free",
-                          (unsigned long long)nr >> 8, (unsigned long long)got >> 8);
+    return got == nr ? 0 : no_memory(b, got);
 }
 
 static int load_kernel(struct builder *b)
@@ -298,6 +313,8 @@ int build_domain(struct toolstack *t, const struct build_plan *plan, struct buil
         return toolstack_fail(t, EINVAL, "it has more memory than it may have");
     if (!layout_compute(&b.l, b.k, plan->nr_pages, nr_ramdisk))
         return toolstack_fail(t, EINVAL, "%s", b.k->error);
+    if (check_memory(&b))
+        return -1;
     b.p2m = malloc(plan->nr_pages * sizeof(*b.p2m));
     if (b.p2m == NULL)
         return fail(&b, "its list of frames");

@@ -14,6 +14,7 @@ _Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERS
 enum {
     NR_EXTENTS = 2048, /* of one call */
     NR_INFOS = 128,
+    CPU_WORDS = 4,   /* of a set of CPUs */
     ORDER_LARGE = 9, /* 2 MiB: what fills memory fast, and is to be had */
     E820_RAM = 1,
 };
@@ -38,7 +39,8 @@ struct buffer {
         xen_domctl_getdomaininfo_t infos[NR_INFOS];
         struct vcpu_guest_context context;
         struct e820 e820;
-        uint64_t cpus[4];
+        uint64_t cpus[2][CPU_WORDS];
+        char text[16384];
     };
 };
 
@@ -171,29 +173,74 @@ int hyp_set_context(struct hyp *h, domid_t id, uint32_t vcpu, const struct vcpu_
     return domctl(h, XEN_DOMCTL_setvcpucontext, id);
 }
 
-int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap)
+static int shares(struct hyp *h, domid_t id, uint32_t cmd, uint16_t weight, uint16_t cap)
 {
     struct xen_domctl *op = fresh(h);
 
     op->u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
-    op->u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    op->u.scheduler_op.cmd = cmd;
     op->u.scheduler_op.u.credit2.weight = weight;
     op->u.scheduler_op.u.credit2.cap = cap;
     return domctl(h, XEN_DOMCTL_scheduler_op, id);
 }
 
+int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap)
+{
+    return shares(h, id, XEN_DOMCTL_SCHEDOP_putinfo, weight, cap);
+}
+
+int hyp_get_shares(struct hyp *h, domid_t id, uint16_t *weight, uint16_t *cap)
+{
+    if (shares(h, id, XEN_DOMCTL_SCHEDOP_getinfo, 0, 0))
+        return -1;
+    *weight = h->buffer->domctl.u.scheduler_op.u.credit2.weight;
+    *cap = h->buffer->domctl.u.scheduler_op.u.credit2.cap;
+    return 0;
+}
+
+/* Both sets of CPUs, or those of flags, from and to the buffer. */
+static int affinity(struct hyp *h, domid_t id, uint32_t cmd, uint32_t vcpu, uint32_t flags)
+{
+    struct xen_domctl_vcpuaffinity *a = &fresh(h)->u.vcpuaffinity;
+
+    a->vcpu = vcpu;
+    a->flags = flags;
+    a->cpumap_hard.nr_bits = a->cpumap_soft.nr_bits = 64 * CPU_WORDS;
+    set_xen_guest_handle(a->cpumap_hard.bitmap, (uint8_t *)h->buffer->cpus[0]);
+    set_xen_guest_handle(a->cpumap_soft.bitmap, (uint8_t *)h->buffer->cpus[1]);
+    return domctl(h, cmd, id);
+}
+
 int hyp_set_affinity(struct hyp *h, domid_t id, uint32_t vcpu, bool hard, const uint64_t cpus[4])
 {
-    struct xen_domctl *op = fresh(h);
-    struct xenctl_bitmap *map =
-        hard ? &op->u.vcpuaffinity.cpumap_hard : &op->u.vcpuaffinity.cpumap_soft;
+    memcpy(h->buffer->cpus[hard ? 0 : 1], cpus, sizeof(h->buffer->cpus[0]));
+    return affinity(h, id, XEN_DOMCTL_setvcpuaffinity, vcpu,
+                    hard ? XEN_VCPUAFFINITY_HARD : XEN_VCPUAFFINITY_SOFT);
+}
 
-    memcpy(h->buffer->cpus, cpus, sizeof(h->buffer->cpus));
-    op->u.vcpuaffinity.vcpu = vcpu;
-    op->u.vcpuaffinity.flags = hard ? XEN_VCPUAFFINITY_HARD : XEN_VCPUAFFINITY_SOFT;
-    map->nr_bits = 8 * sizeof(h->buffer->cpus);
-    set_xen_guest_handle(map->bitmap, (uint8_t *)h->buffer->cpus);
-    return domctl(h, XEN_DOMCTL_setvcpuaffinity, id);
+int hyp_vcpu(struct hyp *h, domid_t id, uint32_t vcpu, struct xen_domctl_getvcpuinfo *info,
+             uint64_t hard[4], uint64_t soft[4])
+{
+    fresh(h)->u.getvcpuinfo.vcpu = vcpu;
+    if (domctl(h, XEN_DOMCTL_getvcpuinfo, id))
+        return -1;
+    *info = h->buffer->domctl.u.getvcpuinfo;
+    memset(h->buffer->cpus, 0, sizeof(h->buffer->cpus));
+    if (affinity(h, id, XEN_DOMCTL_getvcpuaffinity, vcpu,
+                 XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT))
+        return -1;
+    memcpy(hard, h->buffer->cpus[0], sizeof(h->buffer->cpus[0]));
+    memcpy(soft, h->buffer->cpus[1], sizeof(h->buffer->cpus[1]));
+    return 0;
+}
+
+int hyp_trigger(struct hyp *h, domid_t id, uint32_t vcpu, uint32_t trigger)
+{
+    struct xen_domctl *op = fresh(h);
+
+    op->u.sendtrigger.vcpu = vcpu;
+    op->u.sendtrigger.trigger = trigger;
+    return domctl(h, XEN_DOMCTL_sendtrigger, id);
 }
 
 /* ---- sysctl ---- */
@@ -228,6 +275,40 @@ int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info)
         return -1;
     *info = h->buffer->sysctl.u.physinfo;
     return 0;
+}
+
+int hyp_debug_keys(struct hyp *h, const char *keys)
+{
+    struct xen_sysctl *op = &h->buffer->sysctl;
+    size_t len = strlen(keys);
+
+    if (len > sizeof(h->buffer->text)) {
+        errno = E2BIG;
+        return -1;
+    }
+    memset(op, 0, sizeof(*op));
+    memcpy(h->buffer->text, keys, len);
+    op->u.debug_keys.nr_keys = (uint32_t)len;
+    set_xen_guest_handle(op->u.debug_keys.keys, h->buffer->text);
+    return sysctl(h, XEN_SYSCTL_debug_keys);
+}
+
+int hyp_messages(struct hyp *h, char *buf, size_t len, uint32_t *index, bool clear)
+{
+    struct xen_sysctl *op = &h->buffer->sysctl;
+
+    memset(op, 0, sizeof(*op));
+    op->u.readconsole.clear = clear;
+    op->u.readconsole.incremental = 1;
+    op->u.readconsole.index = *index;
+    op->u.readconsole.count =
+        (uint32_t)(len < sizeof(h->buffer->text) ? len : sizeof(h->buffer->text));
+    set_xen_guest_handle(op->u.readconsole.buffer, h->buffer->text);
+    if (sysctl(h, XEN_SYSCTL_readconsole))
+        return -1;
+    *index = op->u.readconsole.index;
+    memcpy(buf, h->buffer->text, op->u.readconsole.count);
+    return (int)op->u.readconsole.count;
 }
 
 /* ---- memory ---- */

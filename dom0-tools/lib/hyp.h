@@ -63,6 +63,16 @@ int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap);
 /** Where @vcpu may run (hard), or runs best (soft). @cpus  256 bits */
 int hyp_set_affinity(struct hyp *h, domid_t id, uint32_t vcpu, bool hard, const uint64_t cpus[4]);
 
+/** What the scheduler has of those; as hyp_set_shares(). */
+int hyp_get_shares(struct hyp *h, domid_t id, uint16_t *weight, uint16_t *cap);
+
+/** State of one vCPU. ESRCH: no such vCPU. @hard @soft  receive its affinities, 256 bits each */
+int hyp_vcpu(struct hyp *h, domid_t id, uint32_t vcpu, struct xen_domctl_getvcpuinfo *info,
+             uint64_t hard[4], uint64_t soft[4]);
+
+/** XEN_DOMCTL_SENDTRIGGER_* */
+int hyp_trigger(struct hyp *h, domid_t id, uint32_t vcpu, uint32_t trigger);
+
 /* ---- memory ---- */
 
 /**
@@ -83,6 +93,16 @@ int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn);
 
 /** A port of the domain which @remote may bind. Returns it, above 0; -1. */
 int hyp_alloc_port(struct hyp *h, domid_t id, domid_t remote);
+
+/** Debug keys, as if typed at the hypervisor's console. */
+int hyp_debug_keys(struct hyp *h, const char *keys);
+
+/**
+ * The hypervisor's messages, from number *@index on, which moves behind them.
+ * @len  of buf, 16 KiB at most are filled
+ * Returns how many bytes, 0: there are no more; -1.
+ */
+int hyp_messages(struct hyp *h, char *buf, size_t len, uint32_t *index, bool clear);
 
 /** CPUs, memory, nodes of the machine. */
 int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info);

@@ -327,3 +327,15 @@ int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *v
         return 0;
     return fail(t, id, leaf);
 }
+
+uint64_t nodes_start_time(struct toolstack *t, const uint8_t uuid[16])
+{
+    char path[PATH_BYTES], text[37], *value;
+    uint64_t start;
+
+    config_print_uuid(uuid, text);
+    value = xs_read(t->store, XBT_NULL, AT("/vm/%s/start_time", text), NULL);
+    start = value ? strtoull(value, NULL, 10) : 0;
+    free(value);
+    return start;
+}

@@ -40,3 +40,6 @@ int nodes_rename(struct toolstack *t, domid_t id, const char *name);
 
 /** The domain of that name. ESRCH: there is none. */
 int nodes_find(struct toolstack *t, const char *name, domid_t *id);
+
+/** When the domain of that UUID was created, in seconds since 1970; 0: nobody has said so. */
+uint64_t nodes_start_time(struct toolstack *t, const uint8_t uuid[16]);

@@ -488,7 +488,7 @@ static void test_what_is_refused(void)
     config.memory_kib = config.max_memory_kib = 1024;
     refused(EINVAL, "1 MiB for it, but kernel, ramdisk and tables need 4 MiB");
     config.memory_kib = config.max_memory_kib = 128 << 10;
-    refused(ENOMEM, "no memory for it: of 128 MiB 63 are free");
+    refused(ENOMEM, "no memory for it: of 128 MiB 64 are free");
     config.memory_kib = 8192;
     config.max_memory_kib = 4096;
     refused(EINVAL, "more memory than it may have");

@@ -202,7 +202,9 @@ static void info_of(domid_t id, xen_domctl_getdomaininfo_t *info)
                                           .tot_pages = d->nr_pages,
                                           .max_pages = d->max_pages,
                                           .shared_info_frame = d->shared_info_mfn };
+    info->max_vcpu_id = d->nr_vcpus ? d->nr_vcpus - 1 : XEN_INVALID_MAX_VCPU_ID;
     info->flags |= d->pauses ? XEN_DOMINF_paused : 0;
+    memcpy(info->handle, d->handle, sizeof(info->handle));
 }
 
 static int get_info(struct xen_domctl *op)
@@ -221,6 +223,39 @@ static int set_context(struct machine_domain *d, const struct xen_domctl *op)
     CU_ASSERT_TRUE(d->pinned && d->nr_vcpus > 0);
     d->context = *op->u.vcpucontext.ctxt.p;
     d->has_context = true;
+    return 0;
+}
+
+static int get_vcpu(const struct machine_domain *d, struct xen_domctl_getvcpuinfo *info)
+{
+    if (info->vcpu >= d->nr_vcpus)
+        return no(ESRCH);
+    info->online = info->vcpu == 0;
+    info->blocked = info->running = 0;
+    info->cpu_time = 2500000000u;
+    info->cpu = 1;
+    return 0;
+}
+
+static int scheduler(struct machine_domain *d, struct xen_domctl_scheduler_op *op)
+{
+    struct xen_domctl_sched_credit2 *c = &op->u.credit2;
+
+    CU_ASSERT_EQUAL(op->sched_id, XEN_SCHEDULER_CREDIT2);
+    if (op->cmd == XEN_DOMCTL_SCHEDOP_getinfo) {
+        c->weight = (uint16_t)d->weight;
+        c->cap = (uint16_t)d->cap;
+        return 0;
+    }
+    d->weight = c->weight ? c->weight : d->weight;
+    d->cap = c->cap == UINT16_MAX ? d->cap : c->cap;
+    return 0;
+}
+
+static int get_affinity(const struct xen_domctl_vcpuaffinity *a)
+{
+    memset(a->cpumap_hard.bitmap.p, 0xff, (a->cpumap_hard.nr_bits + 7) / 8);
+    memset(a->cpumap_soft.bitmap.p, 0xff, (a->cpumap_soft.nr_bits + 7) / 8);
     return 0;
 }
 
@@ -260,29 +295,43 @@ static int domctl(struct xen_domctl *op)
         CU_ASSERT_EQUAL(machine_owner(d->hypercall_mfn), op->domain);
         return 0;
     case XEN_DOMCTL_setvcpucontext: return set_context(d, op);
-    case XEN_DOMCTL_scheduler_op: d->weight = op->u.scheduler_op.u.credit2.weight; return 0;
+    case XEN_DOMCTL_scheduler_op: return scheduler(d, &op->u.scheduler_op);
+    case XEN_DOMCTL_getvcpuinfo: return get_vcpu(d, &op->u.getvcpuinfo);
+    case XEN_DOMCTL_getvcpuaffinity: return get_affinity(&op->u.vcpuaffinity);
     case XEN_DOMCTL_setvcpuaffinity: return set_affinity(d, &op->u.vcpuaffinity);
     default: CU_FAIL("a domctl that nobody has"); return no(ENOSYS);
     }
 }
 
+static void list(struct xen_sysctl_getdomaininfolist *l)
+{
+    l->num_domains = 0;
+    for (unsigned int d = l->first_domain; d < NR_DOMAINS; d++)
+        if (machine[d].there && l->num_domains < l->max_domains)
+            info_of((domid_t)d, &l->buffer.p[l->num_domains++]);
+}
+
+static int sysctl(struct xen_sysctl *s)
+{
+    CU_ASSERT_EQUAL(s->interface_version, XEN_SYSCTL_INTERFACE_VERSION);
+    switch (s->cmd) {
+    case XEN_SYSCTL_getdomaininfolist: list(&s->u.getdomaininfolist); return 0;
+    case XEN_SYSCTL_physinfo:
+        s->u.physinfo.nr_cpus = 4;
+        s->u.physinfo.free_pages = machine_free();
+        return 0;
+    default: CU_FAIL("a sysctl that nobody has"); return no(ENOSYS);
+    }
+}
+
 int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1)
 {
-    struct xen_sysctl *s = P(struct xen_sysctl, arg1);
-
     if (fails())
         return -1;
     if (op == __HYPERVISOR_domctl)
         return domctl(P(struct xen_domctl, arg1));
     CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_sysctl);
-    CU_ASSERT_EQUAL_FATAL(s->cmd, XEN_SYSCTL_getdomaininfolist);
-    s->u.getdomaininfolist.num_domains = 0;
-    for (unsigned int d = s->u.getdomaininfolist.first_domain; d < NR_DOMAINS; d++)
-        if (machine[d].there &&
-            s->u.getdomaininfolist.num_domains < s->u.getdomaininfolist.max_domains)
-            info_of((domid_t)d,
-                    &s->u.getdomaininfolist.buffer.p[s->u.getdomaininfolist.num_domains++]);
-    return 0;
+    return sysctl(P(struct xen_sysctl, arg1));
 }
 
 /* What has room, of what it may have: how many extents. */

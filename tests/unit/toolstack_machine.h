@@ -16,7 +16,7 @@ enum { NR_FRAMES = 16384, NR_DOMAINS = 400, FIRST_MFN = 0x1000, MAX_NODES = 400,
 struct machine_domain {
     bool there, pinned, has_context, introduced;
     uint32_t nr_vcpus, max_vcpus, nr_ports, pauses;
-    uint32_t weight, nr_hard, nr_soft;
+    uint32_t weight, cap, nr_hard, nr_soft;
     uint64_t nr_pages, max_pages, map_bytes;
     uint64_t shared_info_mfn, grants_mfn, hypercall_mfn, root_mfn;
     domid_t port_of[8];

@@ -25,6 +25,7 @@
 #include "../../../dom0-tools/config.h"
 #include "../../../dom0-tools/lib/hyp.h"
 #include "../../../dom0-tools/lib/toolstack.h"
+#include "../../../dom0-tools/xl.h"
 
 #define KERNEL "/kernel" /* rt_hello */
 
@@ -339,6 +340,72 @@ static void packed_kernel(void)
     CHECK_EQ(plat_file_remove(c.kernel), 0);
 }
 
+/* ---- xl ---- */
+
+static struct xl xl;
+
+/* A line of xl's: its exit code is that, and this stands in what it says. */
+static void says(const char *line, int code, const char *text)
+{
+    char copy[200], *words[16];
+    int nr, rc;
+
+    strcpy(copy, line);
+    nr = words_split(copy, words, 16);
+    rc = xl_run(&xl, nr, words);
+    if (rc != code || !strstr(rc ? xl.err.bytes ?: "" : xl.out.bytes ?: "", text)) {
+        CHECK_EQ(rc, code);
+        printf("xl %s says: %s%s\n", line, xl.out.bytes ?: "", xl.err.bytes ?: "");
+        CHECK(text == NULL);
+    }
+    text_free(&xl.out);
+    text_free(&xl.err);
+}
+
+static void commands_of_xl(void)
+{
+    static const char file[] = "name = 'box'\nkernel = '" KERNEL "'\nextra = 'one two=2'\n"
+                               "memory = 8\nvcpus = 2\ncpu_weight = 300\ncap = 50\n";
+    char line[80];
+    guest_info_t *infos;
+    size_t nr;
+    unsigned int id;
+
+    xl.tools = t;
+    if (plat_file_write("/tmp/box.cfg", file, sizeof(file) - 1))
+        verdict_error("a file: %s", strerror(errno));
+    says("list", 0, "Domain-0                                     0    64");
+    says("create -p /tmp/box.cfg maxmem=16", 0, "Parsing config from /tmp/box.cfg");
+    CHECK(guest_list(&t, &infos, &nr) == 0 && nr == 2);
+    id = infos[1].domain;
+    CHECK_EQ(infos[1].max_pages, 4096);
+    CHECK(infos[1].flags & XEN_DOMINF_paused);
+    free(infos);
+#define SAYS(fmt, code, text) says((snprintf(line, sizeof(line), fmt, id), line), code, text)
+    SAYS("list %u", 0, "--p---");
+    SAYS("vcpu-list %u", 0, "all / all");
+    SAYS("sched-credit2 -d %u", 0, "300   50");
+    SAYS("sched-credit2 -d %u -w 512", 0, "");
+    SAYS("sched-credit2 -d %u", 0, "512   50");
+    SAYS("mem-max %u 32", 0, "");
+    SAYS("mem-max %u 4", 1, "it has more now");
+    SAYS("unpause %u", 0, "");
+    SAYS("pause %u", 0, "");
+    SAYS("list --json %u", 0, "\"paused\"");
+    SAYS("trigger %u power", 1, "Invalid argument");
+    SAYS("sysrq %u h", 1, "no store");
+    SAYS("destroy %u", 0, "");
+    SAYS("destroy %u", 1, "is an invalid domain identifier");
+    says("destroy 0", 1, "Cannot destroy privileged domain 0");
+    says("create /tmp/box.cfg memory=1000000", 1, "no memory for it");
+    says("create /tmp/box.cfg memory=x", 1, "command line:1");
+    says("create /tmp/none", 1, "Failed to read config file");
+    says("debug-keys q", 0, "");
+    says("dmesg", 0, "domains and their vCPUs");
+    says("save a b", 1, "not served yet");
+    CHECK_EQ(plat_file_remove("/tmp/box.cfg"), 0);
+}
+
 static void open_all(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -375,6 +442,8 @@ int main(int argc, char **argv)
     bad_configurations();
     bad_kernels(4 * count);
     packed_kernel();
+    expect_figures(&before);
+    commands_of_xl();
     expect_figures(&before);
     fill_machine();
     expect_figures(&before);

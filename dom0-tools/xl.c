@@ -1,0 +1,293 @@
+/* See xl.h. Commands that do something to a domain, and what all commands share. */
+#include "xl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platform.h>
+#include <xen/domctl.h>
+
+#include "lib/hyp.h"
+#include "lib/nodes.h"
+
+int xl_fail(struct xl *x, const char *fmt, ...)
+{
+    char line[400];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(line, sizeof(line), fmt, args);
+    va_end(args);
+    text_printf(&x->err, "%s\n", line);
+    return EXIT_FAILED;
+}
+
+/* What the toolstack says of its last error. */
+static int failed(struct xl *x) { return xl_fail(x, "xl: %s", x->tools.error); }
+
+bool xl_domain_of(struct xl *x, const char *name, domid_t *id)
+{
+    if (guest_find(&x->tools, name, id) == 0)
+        return true;
+    failed(x);
+    return false;
+}
+
+/* ---- one domain ---- */
+
+/* fn of the domain that is the first argument. */
+static int on_domain(struct xl *x, const struct options *o,
+                     int (*fn)(struct toolstack *t, domid_t id))
+{
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    return fn(&x->tools, id) ? failed(x) : EXIT_OK;
+}
+
+static int xl_pause(struct xl *x, const struct options *o) { return on_domain(x, o, guest_pause); }
+
+static int xl_unpause(struct xl *x, const struct options *o)
+{
+    return on_domain(x, o, guest_unpause);
+}
+
+static int xl_destroy(struct xl *x, const struct options *o)
+{
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (id == x->tools.self)
+        return xl_fail(x, "Cannot destroy privileged domain %u.", id);
+    return guest_destroy(&x->tools, id) ? failed(x) : EXIT_OK;
+}
+
+static int xl_rename(struct xl *x, const struct options *o)
+{
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    return guest_rename(&x->tools, id, o->args[1]) ? failed(x) : EXIT_OK;
+}
+
+static int xl_domid(struct xl *x, const struct options *o)
+{
+    domid_t id;
+
+    if (guest_find(&x->tools, o->args[0], &id))
+        return xl_fail(x, "Can't get domid of domain name '%s', maybe this domain does not exist.",
+                       o->args[0]);
+    text_printf(&x->out, "%u\n", id);
+    return EXIT_OK;
+}
+
+static int xl_domname(struct xl *x, const struct options *o)
+{
+    char *end, *name = NULL;
+    unsigned long id = strtoul(o->args[0], &end, 10);
+
+    if (o->args[0][0] < '0' || o->args[0][0] > '9' || *end)
+        return xl_fail(x, "Invalid domain id: %s", o->args[0]);
+    if (id < DOMID_FIRST_RESERVED)
+        name = guest_name(&x->tools, (domid_t)id);
+    if (name == NULL)
+        return xl_fail(x,
+                       "Can't get domain name of domain id '%s', maybe this domain does not exist.",
+                       o->args[0]);
+    text_printf(&x->out, "%s\n", name);
+    free(name);
+    return EXIT_OK;
+}
+
+static int xl_sysrq(struct xl *x, const struct options *o)
+{
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (o->args[1][0] == '\0' || o->args[1][1])
+        return xl_fail(x, "Invalid sysrq: %s", o->args[1]);
+    if (x->tools.store == NULL)
+        return xl_fail(x, "xl: there is no store");
+    return nodes_write(&x->tools, id, "control/sysrq", o->args[1]) ? failed(x) : EXIT_OK;
+}
+
+static int xl_trigger(struct xl *x, const struct options *o)
+{
+    static const char *const names[] = { "nmi", "reset", "init", "power", "sleep" };
+    static const uint32_t triggers[] = { XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_RESET,
+                                         XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_POWER,
+                                         XEN_DOMCTL_SENDTRIGGER_SLEEP };
+    uint32_t vcpu = o->nr_args > 2 ? (uint32_t)strtoul(o->args[2], NULL, 10) : 0;
+    domid_t id;
+    size_t i = 0;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    while (i < sizeof(names) / sizeof(names[0]) && strcmp(names[i], o->args[1]) != 0)
+        i++;
+    if (i == sizeof(names) / sizeof(names[0]))
+        return xl_fail(x, "Invalid trigger: %s", o->args[1]);
+    if (hyp_trigger(x->tools.hyp, id, vcpu, triggers[i]))
+        return xl_fail(x, "xl: domain %u: %s: %s", id, names[i], strerror(errno));
+    return EXIT_OK;
+}
+
+/* ---- memory ---- */
+
+static int xl_mem_max(struct xl *x, const struct options *o)
+{
+    unsigned long long kib;
+    guest_info_t info;
+    char text[24];
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (parse_size(o->args[1], &kib))
+        return xl_fail(x, "invalid memory size: %s", o->args[1]);
+    if (guest_info(&x->tools, id, &info))
+        return failed(x);
+    if (kib < info.tot_pages * 4)
+        return xl_fail(x, "cannot set domid %u static max memory to %s: it has more now", id,
+                       o->args[1]);
+    if (hyp_max_memory(x->tools.hyp, id, kib))
+        return xl_fail(x, "xl: domain %u: its limit: %s", id, strerror(errno));
+    snprintf(text, sizeof(text), "%llu", kib);
+    if (x->tools.store && nodes_write(&x->tools, id, "memory/static-max", text))
+        return failed(x);
+    return EXIT_OK;
+}
+
+/* The domain's balloon does it, when it likes. */
+static int xl_mem_set(struct xl *x, const struct options *o)
+{
+    unsigned long long kib;
+    guest_info_t info;
+    char text[24];
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (parse_size(o->args[1], &kib))
+        return xl_fail(x, "invalid memory size: %s", o->args[1]);
+    if (guest_info(&x->tools, id, &info))
+        return failed(x);
+    if (kib > info.max_pages * 4)
+        return xl_fail(x, "cannot set domid %u memory to %s: it may have %llu MiB", id, o->args[1],
+                       (unsigned long long)info.max_pages >> 8);
+    if (x->tools.store == NULL)
+        return xl_fail(x, "xl: there is no store");
+    snprintf(text, sizeof(text), "%llu", kib);
+    return nodes_write(&x->tools, id, "memory/target", text) ? failed(x) : EXIT_OK;
+}
+
+/* ---- shutdown, reboot ---- */
+
+/* Until none of the domains that were there runs any more. */
+static int wait_for_ends(struct xl *x, const guest_info_t *infos, size_t nr)
+{
+    struct plat_mutex lock = { { 0 } };
+    struct plat_cond never = { { 0 } };
+
+    plat_lock(&lock);
+    for (size_t i = 0; i < nr; i++) {
+        guest_info_t now;
+
+        while (guest_info(&x->tools, infos[i].domain, &now) == 0 &&
+               !(now.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying)) &&
+               memcmp(now.handle, infos[i].handle, sizeof(now.handle)) == 0)
+            plat_cond_wait(&never, &lock, plat_now() + 100000000u);
+    }
+    plat_unlock(&lock);
+    return EXIT_OK;
+}
+
+static int request(struct xl *x, const struct options *o, const char *what)
+{
+    bool all = option_value(o, "a") != NULL, wait = option_value(o, "w") != NULL;
+    guest_info_t *infos = NULL;
+    size_t nr = 0, asked = 0;
+    int rc = EXIT_OK;
+    domid_t id = 0;
+
+    if (all == (o->nr_args == 1))
+        return xl_fail(x, "xl: either a domain, or -a"), EXIT_USAGE;
+    if (!all && !xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (guest_list(&x->tools, &infos, &nr))
+        return failed(x);
+    for (size_t i = 0; i < nr; i++) {
+        if (all ? infos[i].domain == x->tools.self : infos[i].domain != id)
+            continue;
+        if (all || wait)
+            text_printf(&x->out, "%s domain %u\n",
+                        strcmp(what, "reboot") == 0 ? "Rebooting" : "Shutting down",
+                        infos[i].domain);
+        if (guest_request(&x->tools, infos[i].domain, what))
+            rc = failed(x);
+        else
+            infos[asked++] = infos[i];
+    }
+    if (wait)
+        wait_for_ends(x, infos, asked);
+    free(infos);
+    return rc;
+}
+
+static int xl_shutdown(struct xl *x, const struct options *o) { return request(x, o, "poweroff"); }
+static int xl_reboot(struct xl *x, const struct options *o) { return request(x, o, "reboot"); }
+
+/* ---- the hypervisor ---- */
+
+static int xl_debug_keys(struct xl *x, const struct options *o)
+{
+    if (hyp_debug_keys(x->tools.hyp, o->args[0]))
+        return xl_fail(x, "cannot send debug keys: %s", strerror(errno));
+    return EXIT_OK;
+}
+
+static int xl_dmesg(struct xl *x, const struct options *o)
+{
+    bool clear = option_value(o, "c") != NULL;
+    uint32_t index = 0;
+    char buf[4096];
+    int n;
+
+    while ((n = hyp_messages(x->tools.hyp, buf, sizeof(buf), &index, clear)) > 0)
+        text_put(&x->out, buf, (size_t)n);
+    return n < 0 ? xl_fail(x, "xl: the messages cannot be read: %s", strerror(errno)) : EXIT_OK;
+}
+
+/* ---- all of them ---- */
+
+static xl_command_fn *const served[NR_COMMANDS] = {
+    [COMMAND_CREATE] = xl_create,         [COMMAND_LIST] = xl_list,
+    [COMMAND_DESTROY] = xl_destroy,       [COMMAND_SHUTDOWN] = xl_shutdown,
+    [COMMAND_REBOOT] = xl_reboot,         [COMMAND_PAUSE] = xl_pause,
+    [COMMAND_UNPAUSE] = xl_unpause,       [COMMAND_MEM_MAX] = xl_mem_max,
+    [COMMAND_MEM_SET] = xl_mem_set,       [COMMAND_VCPU_LIST] = xl_vcpu_list,
+    [COMMAND_SCHED_CREDIT2] = xl_credit2, [COMMAND_DOMID] = xl_domid,
+    [COMMAND_DOMNAME] = xl_domname,       [COMMAND_RENAME] = xl_rename,
+    [COMMAND_TRIGGER] = xl_trigger,       [COMMAND_SYSRQ] = xl_sysrq,
+    [COMMAND_DEBUG_KEYS] = xl_debug_keys, [COMMAND_DMESG] = xl_dmesg,
+    [COMMAND_UPTIME] = xl_uptime,
+};
+
+int xl_run(struct xl *x, int argc, char *const argv[])
+{
+    struct options o;
+    int rc = options_parse(&o, argc, argv, &x->out, &x->err);
+
+    if (rc >= 0)
+        return rc;
+    if (served[o.id] == NULL)
+        return xl_fail(x, "xl: %s: not served yet", commands[o.id].name);
+    return served[o.id](x, &o);
+}

@@ -1,0 +1,342 @@
+/* xl's commands on a machine in memory: what they do, what they print, what they exit with. */
+#include <CUnit/Basic.h>
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platform.h>
+#include <xen/elfnote.h>
+#include <xen/sched.h>
+
+#include "../../dom0-tools/xl.h"
+#include "toolstack_machine.h"
+
+#define BASE 0xffffffff80000000ul
+
+/* ---- files ---- */
+
+static uint8_t kernel[0x1100];
+static const char *config_text;
+
+char *plat_file_read(const char *path, size_t *len)
+{
+    bool is_kernel = strcmp(path, "/kernel") == 0;
+    char *copy;
+
+    if (!is_kernel && (strcmp(path, "guest.cfg") != 0 || config_text == NULL)) {
+        errno = ENOENT;
+        return NULL;
+    }
+    *len = is_kernel ? sizeof(kernel) : strlen(config_text);
+    copy = malloc(*len + 1);
+    memcpy(copy, is_kernel ? (const char *)kernel : config_text, *len);
+    copy[*len] = '\0';
+    return copy;
+}
+
+uint64_t plat_now(void) { return 5; }
+static uint64_t wall = 1700000000;
+uint64_t plat_wall(void) { return wall * 1000000000; }
+void plat_lock(struct plat_mutex *m) {}
+void plat_unlock(struct plat_mutex *m) {}
+
+/* While xl waits the domains end. */
+static unsigned int waits;
+bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
+{
+    if (++waits == 3)
+        for (unsigned int d = 1; d < NR_DOMAINS; d++)
+            machine[d].flags |= machine[d].there ? XEN_DOMINF_shutdown : 0;
+    return false;
+}
+
+static void make_kernel(void)
+{
+    Elf64_Ehdr *eh = (Elf64_Ehdr *)kernel;
+    Elf64_Phdr *ph = (Elf64_Phdr *)(eh + 1);
+    Elf64_Nhdr *n = (Elf64_Nhdr *)(kernel + 0x400);
+
+    *eh = (Elf64_Ehdr){ .e_ident = "\177ELF\2\1\1",
+                        .e_type = ET_EXEC,
+                        .e_machine = EM_X86_64,
+                        .e_phoff = sizeof(*eh),
+                        .e_phentsize = sizeof(*ph),
+                        .e_phnum = 2,
+                        .e_entry = BASE + 0x100000 };
+    ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD,
+                          .p_offset = 0x1000,
+                          .p_paddr = 0x100000,
+                          .p_filesz = 0x100,
+                          .p_memsz = 0x100 };
+    ph[1] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = 0x400, .p_filesz = 24, .p_memsz = 24 };
+    *n = (Elf64_Nhdr){ 4, 8, XEN_ELFNOTE_VIRT_BASE };
+    memcpy(n + 1, "Xen", 4);
+    memcpy((char *)(n + 1) + 4, &(uint64_t){ BASE }, 8);
+}
+
+/* test_config.mk has config_text.c take its memory by these. */
+void *test_malloc(size_t bytes);
+void *test_calloc(size_t n, size_t bytes);
+void *test_malloc(size_t bytes) { return malloc(bytes); }
+void *test_calloc(size_t n, size_t bytes) { return calloc(n, bytes); }
+
+/* ---- xl ---- */
+
+static struct xl x;
+static char some_store;
+
+static void start(void)
+{
+    machine_reset();
+    make_kernel();
+    config_text = "name = 'web'\nkernel = '/kernel'\nmemory = 8\nvcpus = 2\n";
+    CU_ASSERT_EQUAL_FATAL(toolstack_open(&x.tools, (struct xs_handle *)&some_store, 0), 0);
+}
+
+static void end(void)
+{
+    for (unsigned int d = 1; d < NR_DOMAINS; d++)
+        if (machine[d].there)
+            guest_destroy(&x.tools, (domid_t)d);
+    CU_ASSERT_EQUAL(machine_free(), NR_FRAMES);
+    toolstack_close(&x.tools);
+    CU_ASSERT_EQUAL(machine_held(), 0);
+}
+
+/* The domain that there is beside domain 0; 0: none, or several. */
+static domid_t the_one(void)
+{
+    unsigned int found = 0, nr = 0;
+
+    for (unsigned int d = 1; d < NR_DOMAINS; d++)
+        if (machine[d].there) {
+            found = d;
+            nr++;
+        }
+    return nr == 1 ? (domid_t)found : 0;
+}
+
+/* "%" in a line or text is the number of the_one(). */
+static void fill_in(char *to, const char *from)
+{
+    for (; *from; from++)
+        if (*from == '%')
+            to += sprintf(to, "%u", the_one());
+        else
+            *to++ = *from;
+    *to = '\0';
+}
+
+static void run(const char *line, int code, const char *out, const char *err)
+{
+    char copy[256], want[1024], *words[16];
+    int rc;
+
+    fill_in(copy, line);
+    rc = words_split(copy, words, 16);
+    rc = xl_run(&x, rc, words);
+    CU_ASSERT_EQUAL(rc, code);
+    fill_in(want, out);
+    CU_ASSERT_STRING_EQUAL(x.out.bytes ? x.out.bytes : "", want);
+    if (strcmp(x.out.bytes ? x.out.bytes : "", want) != 0 || rc != code)
+        printf("xl %s: %d\n%s%s", line, rc, x.out.bytes, x.err.bytes);
+    fill_in(want, err);
+    CU_ASSERT_STRING_EQUAL(x.err.bytes ? x.err.bytes : "", want);
+    if (strcmp(x.err.bytes ? x.err.bytes : "", want) != 0)
+        printf("xl %s: %d\n%s%s", line, rc, x.out.bytes, x.err.bytes);
+    text_free(&x.out);
+    text_free(&x.err);
+}
+
+static void expect_node(const char *leaf, const char *value)
+{
+    char path[96];
+    const struct machine_node *n;
+
+    snprintf(path, sizeof(path), "/local/domain/%u/%s", the_one(), leaf);
+    n = machine_node(path);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(n);
+    CU_ASSERT_STRING_EQUAL(n->value, value);
+}
+
+static void test_create(void)
+{
+    start();
+    run("create -n guest.cfg memory=x", 1, "Parsing config from guest.cfg\n",
+        "command line:1: a string, a number or a list is missing near 'x'\nFailed to parse config: Invalid argument\n");
+    CU_ASSERT_EQUAL(the_one(), 0);
+    run("create -p guest.cfg", 0, "Parsing config from guest.cfg\n", "");
+    CU_ASSERT_NOT_EQUAL(the_one(), 0);
+    CU_ASSERT_EQUAL(machine[the_one()].pauses, 1);
+    CU_ASSERT_EQUAL(machine[the_one()].nr_vcpus, 2);
+    run("create guest.cfg", 1, "Parsing config from guest.cfg\n",
+        "xl: there is already a domain of the name web\n");
+    run("destroy web", 0, "", "");
+    CU_ASSERT_EQUAL(the_one(), 0);
+    run("create -q \"name='other'\" guest.cfg", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].pauses, 0);
+    expect_node("name", "other");
+    end();
+}
+
+static void test_what_create_refuses(void)
+{
+    start();
+    run("create", 1, "", "xl: no configuration file\n");
+    run("create guest.cfg other.cfg", 1, "", "xl: two configuration files: guest.cfg, other.cfg\n");
+    run("create none.cfg", 1, "",
+        "Failed to read config file: none.cfg: No such file or directory\n");
+    run("create -c guest.cfg", 1, "", "xl: create: -c is not served yet\n");
+    run("create -q guest.cfg \"kernel='/none'\"", 1, "", "xl: /none: No such file or directory\n");
+    run("create -q guest.cfg memory=1", 1, "",
+        "xl: 1 MiB for it, but kernel, ramdisk and tables need 4 MiB\n");
+    run("create -q guest.cfg memory=1000000", 1, "",
+        "xl: no memory for it: of 1000000 MiB 64 are free\n");
+    config_text = "name = 'web'\nkernel = '/kernel'\nmemroy = 8\n";
+    CU_ASSERT_EQUAL(the_one(), 0);
+    end();
+}
+
+static void test_lists(void)
+{
+    static const char head[] =
+        "Name                                        ID   Mem VCPUs\tState\tTime(s)\n";
+    char want[512];
+
+    start();
+    run("create -q -p guest.cfg", 0, "", "");
+    machine[the_one()].flags = XEN_DOMINF_blocked;
+    snprintf(want, sizeof(want), "%s%-40s %5u %5u %5u     -bp---  %8s\n", head, "web", the_one(), 8,
+             0, "0.0");
+    run("list web", 0, want, "");
+    run("list %", 0, want, "");
+    snprintf(
+        want, sizeof(want),
+        "Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)\n"
+        "%-32s %5u     0    1   --- %9s  all / all\n"
+        "%-32s %5u     1    -   --p %9s  all / all\n",
+        "web", the_one(), "2.5", "web", the_one(), "2.5");
+    run("vcpu-list web", 0, want, "");
+    run("list none", 1, head, "Error: Domain 'none' does not exist.\n");
+    run("list -l", 1, "", "xl: list: -l is not served yet\n");
+    wall += 3661;
+    snprintf(want, sizeof(want), "%-33s %4s %s\n%-33s %4u  %s\n", "Name", "ID", "Uptime", "web",
+             the_one(), "1:01:01");
+    run("uptime web", 0, want, "");
+    wall -= 3661;
+    end();
+}
+
+static void test_shares(void)
+{
+    char want[256];
+
+    start();
+    run("create -q guest.cfg cpu_weight=300 cap=50", 0, "", "");
+    snprintf(want, sizeof(want), "%-33s %4s %6s %4s\n%-33s %4u %6u %4u\n", "Name", "ID", "Weight",
+             "Cap", "web", the_one(), 300, 50);
+    run("sched-credit2 -d web", 0, want, "");
+    run("sched-credit2 -d web -w 512", 0, "", "");
+    CU_ASSERT_TRUE(machine[the_one()].weight == 512 && machine[the_one()].cap == 50);
+    run("sched-credit2 -d web -c 0", 0, "", "");
+    CU_ASSERT_TRUE(machine[the_one()].weight == 512 && machine[the_one()].cap == 0);
+    run("sched-credit2 -w 1", 1, "", "Must specify a domain.\n");
+    run("sched-credit2 -d web -w 0", 1, "", "xl: sched-credit2: weights are from 1 on\n");
+    run("sched-credit2 -d web -w 70000", 1, "", "xl: sched-credit2: 70000 is no weight or cap\n");
+    run("sched-credit2 -d web -c 1x", 1, "", "xl: sched-credit2: 1x is no weight or cap\n");
+    end();
+}
+
+static void test_names_and_numbers(void)
+{
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    run("domid web", 0, "%\n", "");
+    run("domname %", 0, "web\n", "");
+    run("domid none", 1, "",
+        "Can't get domid of domain name 'none', maybe this domain does not exist.\n");
+    run("domname 399", 1, "",
+        "Can't get domain name of domain id '399', maybe this domain does not exist.\n");
+    run("domname x", 1, "", "Invalid domain id: x\n");
+    run("rename web shop", 0, "", "");
+    run("domname %", 0, "shop\n", "");
+    run("rename shop a/b", 1, "", "xl: \"a/b\" is no name of a domain\n");
+    end();
+}
+
+static void test_pause_and_destroy(void)
+{
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    run("pause web", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].pauses, 1);
+    run("unpause web", 0, "", "");
+    run("unpause web", 1, "", "xl: domain %: cannot be unpaused: Invalid argument\n");
+    run("destroy 0", 1, "", "Cannot destroy privileged domain 0.\n");
+    run("destroy none", 1, "", "xl: none is an invalid domain identifier\n");
+    run("destroy %", 0, "", "");
+    CU_ASSERT_EQUAL(the_one(), 0);
+    end();
+}
+
+static void test_requests(void)
+{
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    run("reboot web", 0, "", "");
+    expect_node("control/shutdown", "reboot");
+    waits = 0;
+    run("shutdown -w web", 0, "Shutting down domain %\n", "");
+    expect_node("control/shutdown", "poweroff");
+    CU_ASSERT_EQUAL(waits, 3);
+    run("shutdown -a -w", 0, "Shutting down domain %\n", "");
+    run("shutdown", 2, "", "xl: either a domain, or -a\n");
+    run("sysrq web h", 0, "", "");
+    expect_node("control/sysrq", "h");
+    run("sysrq web hh", 1, "", "Invalid sysrq: hh\n");
+    end();
+}
+
+static void test_memory(void)
+{
+    start();
+    run("create -q guest.cfg maxmem=16", 0, "", "");
+    run("mem-set web 12", 0, "", "");
+    expect_node("memory/target", "12288");
+    run("mem-set web 17", 1, "", "cannot set domid % memory to 17: it may have 16 MiB\n");
+    run("mem-max web 32m", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 8192);
+    expect_node("memory/static-max", "32768");
+    run("mem-max web 7", 1, "", "cannot set domid % static max memory to 7: it has more now\n");
+    run("mem-max web x", 1, "", "invalid memory size: x\n");
+    end();
+}
+
+static void test_what_is_not_served(void)
+{
+    start();
+    run("console web", 1, "", "xl: console: not served yet\n");
+    run("save web file", 1, "", "xl: save: not served yet\n");
+    run("migrate web host", 1, "", "command not implemented\n");
+    end();
+}
+
+int main(void)
+{
+    CU_initialize_registry();
+    CU_pSuite s = CU_add_suite("xl", NULL, NULL);
+#define T(f) CU_add_test(s, #f, f)
+    T(test_create);
+    T(test_what_create_refuses);
+    T(test_lists);
+    T(test_shares);
+    T(test_names_and_numbers);
+    T(test_pause_and_destroy);
+    T(test_requests);
+    T(test_memory);
+    T(test_what_is_not_served);
+    CU_basic_run_tests();
+    return CU_get_number_of_failures() || CU_get_error();
+}
