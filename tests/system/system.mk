@@ -19,7 +19,7 @@ BAD_ELFS := no-notes 32-bit other-machine short headers-beyond-file notes-beyond
     entry-out-of-range base-out-of-range p2m-out-of-range other-version segment-beyond-file \
     segment-wraps too-large good
 BAD_ACPI := apic-checksum apic-short apic-entry
-TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
+TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTEM)/ours.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%)
 
 .PHONY: deps run run-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside system-programs FORCE
@@ -104,7 +104,7 @@ $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
 $(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
 
 # small.gz: BusyBox and the jobs. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
-# tools.gz: and Xen's tools.
+# tools.gz: and Xen's tools. ours.gz: and our xl and store, with a guest.
 INITRAMFS := $(shell find tests/system/initramfs -type f)
 $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $(SYSTEM)/disk.img \
         $(SYSTEM)/clock
@@ -116,6 +116,13 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(SYSTEM)/small.gz \
 	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
+
+$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(BUILD)/xenstore/xen-like-stored $(RT)/rt_hello.elf
+	@echo "  CPIO    $@"
+	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %stored,$^)
+	$(Q)mkdir -p $@.tree/guests && gzip -nc $(RT)/rt_hello.elf >$@.tree/guests/hello.gz
+	$(Q){ cat $(SYSTEM)/tools.gz; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
+	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@
 
 $(SYSTEM)/disk.img: tests/system/mkdisk.sh $(DEBIAN)/stamp
 	@mkdir -p $(@D)

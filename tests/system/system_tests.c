@@ -207,6 +207,17 @@ static const struct scenario scenarios[] = {
       .steps = { "XL-JOB-START tools", "XL-JOB-RC 0" },
       .timeout_s = 300 },
 
+    /* Our xl and store on Linux, beside Debian's xl. */
+    { .group = "test",
+      .name = "our-xl",
+      .memory_mib = 1024,
+      .smp = 2,
+      .hypervisor_cmdline = "dom0_mem=512M",
+      .kernel_cmdline = "xl_job=xl",
+      .ramdisk = "ours.gz",
+      .steps = { "XL-JOB-START xl", "XL-JOB-RC 0" },
+      .timeout_s = 300 },
+
     /* Four virtual CPUs share the one there is. */
     { .group = "test",
       .name = "four-vcpus",
