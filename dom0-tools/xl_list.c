@@ -116,6 +116,17 @@ static void list_json(struct xl *x, const guest_info_t *info, const struct xl_do
     json_list(arg, d);
 }
 
+/* Of a domain that was not created by us nothing is known. */
+static void list_long(struct xl *x, const guest_info_t *info, const struct xl_domain *d, void *arg)
+{
+    struct domain_config *c = malloc(sizeof(*c));
+
+    (void)d;
+    if (c && guest_config(&x->tools, info->domain, c) == 0)
+        json_long(arg, info->domain, c);
+    free(c);
+}
+
 int xl_list(struct xl *x, const struct options *o)
 {
     static const struct {
@@ -128,13 +139,11 @@ int xl_list(struct xl *x, const struct options *o)
     unsigned int options = 0;
     int rc;
 
-    if (option_value(o, "l"))
-        return xl_fail(x, "xl: list: -l is not served yet");
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         options |= option_value(o, known[i].name) ? known[i].option : 0u;
-    if (option_value(o, "json")) {
+    if (option_value(o, "l") || option_value(o, "json")) {
         json_array(&j, NULL);
-        rc = each(x, o->args, o->nr_args, list_json, &j);
+        rc = each(x, o->args, o->nr_args, option_value(o, "l") ? list_long : list_json, &j);
         json_end(&j);
         return rc;
     }

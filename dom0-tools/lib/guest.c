@@ -112,8 +112,22 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
                        .store_mfn = b->store_mfn,
                        .console_mfn = b->console_mfn };
 
+    char *text;
+    int rc;
+
+    if (t->store == NULL)
+        return 0;
+    text = malloc(NODES_CONFIG_MAX + 1);
+    if (text == NULL)
+        return fail(t, b->id, "its configuration");
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
-    return t->store ? nodes_create(t, &n) : 0;
+    n.config = text;
+    if (config_print(c, text, NODES_CONFIG_MAX + 1) > NODES_CONFIG_MAX)
+        rc = toolstack_fail(t, E2BIG, "its configuration is too long to be kept");
+    else
+        rc = nodes_create(t, &n);
+    free(text);
+    return rc;
 }
 
 static int create_from(struct toolstack *t, const struct domain_config *c,

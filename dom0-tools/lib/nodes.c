@@ -62,11 +62,22 @@ enter(struct writer *w, enum whose whose, const char *format, ...)
         w->error = errno ? errno : EIO;
 }
 
-/* A node; format NULL: without a value. After an error nothing is written. */
+/* A node with that value. After an error nothing is written. */
+static void put_text(struct writer *w, enum whose whose, const char *leaf, const char *value)
+{
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof(path), "%s/%s", w->home, leaf);
+    if (w->error == 0 && (!xs_write(w->t->store, w->tx, path, value, (unsigned int)strlen(value)) ||
+                          !permit(w, path, whose)))
+        w->error = errno ? errno : EIO;
+}
+
+/* The same; format NULL: without a value. */
 static void __attribute__((format(printf, 4, 5)))
 put(struct writer *w, enum whose whose, const char *leaf, const char *format, ...)
 {
-    char value[VALUE_BYTES] = "", path[PATH_BYTES];
+    char value[VALUE_BYTES] = "";
     va_list args;
 
     if (format) {
@@ -74,10 +85,7 @@ put(struct writer *w, enum whose whose, const char *leaf, const char *format, ..
         vsnprintf(value, sizeof(value), format, args);
         va_end(args);
     }
-    snprintf(path, sizeof(path), "%s/%s", w->home, leaf);
-    if (w->error == 0 && (!xs_write(w->t->store, w->tx, path, value, (unsigned int)strlen(value)) ||
-                          !permit(w, path, whose)))
-        w->error = errno ? errno : EIO;
+    put_text(w, whose, leaf, value);
 }
 
 static void put_directories(struct writer *w)
@@ -156,6 +164,7 @@ static void put_toolstacks(struct writer *w, const char *uuid)
     put(w, GUEST_READS, "start_time", "%llu", (unsigned long long)(plat_wall() / 1000000000u));
     enter(w, PRIVATE, "/libxl/%u", n->id);
     put(w, PRIVATE, "type", "pv"); /* xl takes others for HVM guests */
+    put_text(w, PRIVATE, "config", n->config);
 }
 
 #define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
@@ -338,4 +347,20 @@ uint64_t nodes_start_time(struct toolstack *t, const uint8_t uuid[16])
     start = value ? strtoull(value, NULL, 10) : 0;
     free(value);
     return start;
+}
+
+char *nodes_config(struct toolstack *t, domid_t id)
+{
+    char path[PATH_BYTES];
+
+    return xs_read(t->store, XBT_NULL, AT("/libxl/%u/config", id), NULL);
+}
+
+int nodes_forget_config(struct toolstack *t, domid_t id)
+{
+    char path[PATH_BYTES];
+
+    if (xs_rm(t->store, XBT_NULL, AT("/libxl/%u/config", id)) || errno == ENOENT)
+        return 0;
+    return fail(t, id, "its configuration");
 }

@@ -78,6 +78,21 @@ int guest_info(struct toolstack *t, domid_t id, guest_info_t *info);
  */
 int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
 
+/**
+ * The configuration that the domain is restarted with. ENOENT: it was not created by this toolstack, or is not in
+ * its care any more; ENOTSUP no store.
+ */
+int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
+
+/**
+ * Do with all domains that have ended what on_poweroff, on_reboot, on_crash and on_watchdog of their
+ * configurations say: destroy, restart, rename and restart, preserve. To be called when VIRQ_DOM_EXC comes, by
+ * one program of the control domain. Domains of other toolstacks, and those that are suspended, are left alone.
+ * What is done, and what fails, is logged. (No core is dumped yet: that is logged as well.)
+ * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
+ */
+int guest_attend(struct toolstack *t);
+
 /** The domain's name, to be freed; NULL: it has none, or there is no store. */
 char *guest_name(struct toolstack *t, domid_t id);
 

@@ -57,6 +57,13 @@ char *plat_file_read(const char *path, size_t *len)
 
 uint64_t plat_now(void) { return 5; }
 uint64_t plat_wall(void) { return 1700000000123456789; }
+void plat_log(enum plat_level level, const char *fmt, ...) {}
+
+/* test_config.mk has config_text.c take its memory by these. */
+void *test_malloc(size_t bytes);
+void *test_calloc(size_t n, size_t bytes);
+void *test_malloc(size_t bytes) { return malloc(bytes); }
+void *test_calloc(size_t n, size_t bytes) { return calloc(n, bytes); }
 
 static size_t notes_len;
 

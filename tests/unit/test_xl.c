@@ -41,6 +41,7 @@ static uint64_t wall = 1700000000;
 uint64_t plat_wall(void) { return wall * 1000000000; }
 void plat_lock(struct plat_mutex *m) {}
 void plat_unlock(struct plat_mutex *m) {}
+void plat_log(enum plat_level level, const char *fmt, ...) {}
 
 /* While xl waits the domains end. */
 static unsigned int waits;
@@ -152,13 +153,14 @@ static void run(const char *line, int code, const char *out, const char *err)
 
 static void expect_node(const char *leaf, const char *value)
 {
-    char path[96];
+    char path[96], want[64];
     const struct machine_node *n;
 
     snprintf(path, sizeof(path), "/local/domain/%u/%s", the_one(), leaf);
     n = machine_node(path);
     CU_ASSERT_PTR_NOT_NULL_FATAL(n);
-    CU_ASSERT_STRING_EQUAL(n->value, value);
+    fill_in(want, value);
+    CU_ASSERT_STRING_EQUAL(n->value, want);
 }
 
 static void test_create(void)
@@ -220,7 +222,6 @@ static void test_lists(void)
         "web", the_one(), "2.5", "web", the_one(), "2.5");
     run("vcpu-list web", 0, want, "");
     run("list none", 1, head, "Error: Domain 'none' does not exist.\n");
-    run("list -l", 1, "", "xl: list: -l is not served yet\n");
     wall += 3661;
     snprintf(want, sizeof(want), "%-33s %4s %s\n%-33s %4u  %s\n", "Name", "ID", "Uptime", "web",
              the_one(), "1:01:01");
@@ -314,6 +315,86 @@ static void test_memory(void)
     end();
 }
 
+/* ---- domains that have ended ---- */
+
+/* It ends, and is attended to: then its number is that, or it is another one, or none. */
+static domid_t ends(unsigned int code, int attended)
+{
+    machine[the_one()].flags = XEN_DOMINF_shutdown | code << XEN_DOMINF_shutdownshift;
+    CU_ASSERT_EQUAL(guest_attend(&x.tools), attended);
+    return the_one();
+}
+
+static void test_ends_by_configuration(void)
+{
+    xen_domain_handle_t uuid;
+    domid_t first, second;
+
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    first = the_one();
+    memcpy(uuid, machine[first].handle, sizeof(uuid));
+    CU_ASSERT_EQUAL(guest_attend(&x.tools), 0);
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_suspend, 0), first);
+    second = ends(SHUTDOWN_reboot, 1);
+    CU_ASSERT_TRUE_FATAL(second != 0 && second != first);
+    CU_ASSERT_EQUAL(memcmp(uuid, machine[second].handle, sizeof(uuid)), 0);
+    CU_ASSERT_EQUAL(machine[second].pauses, 0);
+    CU_ASSERT_EQUAL(machine[second].nr_pages, 2048);
+    run("rename web shop", 0, "", "");
+    CU_ASSERT_NOT_EQUAL(ends(SHUTDOWN_reboot, 1), 0);
+    expect_node("name", "shop");
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_poweroff, 1), 0);
+    end();
+}
+
+static void test_what_is_preserved(void)
+{
+    domid_t first;
+
+    start();
+    config_text = "name = 'web'\nkernel = '/kernel'\nmemory = 8\non_crash = 'preserve'\n"
+                  "on_poweroff = 'rename-restart'\non_watchdog = 'coredump-restart'\n";
+    run("create -q guest.cfg", 0, "", "");
+    first = ends(SHUTDOWN_watchdog, 1);
+    CU_ASSERT_NOT_EQUAL(first, 0);
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_crash, 1), first);
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_crash, 0), first); /* once */
+    run("destroy web", 0, "", "");
+    run("create -q guest.cfg", 0, "", "");
+    first = the_one();
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_poweroff, 1), 0); /* there are two */
+    CU_ASSERT_TRUE(machine[first].there);
+    run("destroy web", 0, "", "");
+    CU_ASSERT_EQUAL(the_one(), first);
+    CU_ASSERT_EQUAL(guest_attend(&x.tools), 0);
+    expect_node("name", "web-%");
+    end();
+}
+
+static void test_a_restart_that_fails(void)
+{
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    kernel[0] = 0;
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_reboot, 1), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.tools.error, "no ELF file"));
+    end();
+}
+
+static void test_long_list(void)
+{
+    char *words[] = { "list", "-l" };
+
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    CU_ASSERT_EQUAL(xl_run(&x, 2, words), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"web\""));
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"domid\""));
+    text_free(&x.out);
+    end();
+}
+
 static void test_what_is_not_served(void)
 {
     start();
@@ -336,6 +417,10 @@ int main(void)
     T(test_pause_and_destroy);
     T(test_requests);
     T(test_memory);
+    T(test_ends_by_configuration);
+    T(test_what_is_preserved);
+    T(test_a_restart_that_fails);
+    T(test_long_list);
     T(test_what_is_not_served);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -11,7 +11,13 @@
 #include <xen/xen.h>
 #include <xen/domctl.h>
 
-enum { NR_FRAMES = 16384, NR_DOMAINS = 400, FIRST_MFN = 0x1000, MAX_NODES = 400, NODE_VALUE = 64 };
+enum {
+    NR_FRAMES = 16384,
+    NR_DOMAINS = 400,
+    FIRST_MFN = 0x1000,
+    MAX_NODES = 400,
+    NODE_VALUE = 2048
+};
 
 struct machine_domain {
     bool there, pinned, has_context, introduced;
