@@ -250,6 +250,36 @@ static void test_shares(void)
     end();
 }
 
+static void test_vcpus(void)
+{
+    start();
+    run("create -q guest.cfg", 0, "", "");
+    run("vcpu-pin web 1 0-2", 0, "", "");
+    CU_ASSERT_TRUE(machine[the_one()].nr_hard == 1 && machine[the_one()].nr_soft == 0);
+    run("vcpu-pin web all - 1", 0, "", "");
+    CU_ASSERT_TRUE(machine[the_one()].nr_hard == 1 && machine[the_one()].nr_soft == 2);
+    run("vcpu-pin web all all all", 0, "", "");
+    CU_ASSERT_TRUE(machine[the_one()].nr_hard == 3 && machine[the_one()].nr_soft == 4);
+    run("-N vcpu-pin web 0 1", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].nr_hard, 3);
+    run("vcpu-pin web 2 1", 1, "", "Error: Invalid argument 2 as VCPU.\n");
+    run("vcpu-pin web x 1", 1, "", "Error: Invalid argument x as VCPU.\n");
+    run("vcpu-pin web 0 a", 1, "", "xl: vcpu-pin: a is no list of CPUs\n");
+    expect_node("cpu/1/availability", "online");
+    run("vcpu-set web 1", 0, "", "");
+    expect_node("cpu/0/availability", "online");
+    expect_node("cpu/1/availability", "offline");
+    run("vcpu-set web 3", 1, "", "xl: domain % has at most 2 VCPUs\n");
+    run("vcpu-set web 0", 1, "", "Error: Invalid argument 0 for the number of VCPUs.\n");
+    run("destroy web", 0, "", "");
+    run("create -q guest.cfg maxvcpus=8", 0, "", "");
+    run("vcpu-set web 5", 1, "",
+        "xl: the machine has 4 CPUs; with -i 5 VCPUs can be set all the same\n");
+    run("vcpu-set -i web 5", 0, "", "");
+    expect_node("cpu/4/availability", "online");
+    end();
+}
+
 static void test_names_and_numbers(void)
 {
     start();
@@ -413,6 +443,7 @@ int main(void)
     T(test_what_create_refuses);
     T(test_lists);
     T(test_shares);
+    T(test_vcpus);
     T(test_names_and_numbers);
     T(test_pause_and_destroy);
     T(test_requests);
