@@ -14,7 +14,7 @@
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
 
-#include "platform/posix.h"
+#include "evtchn_loop.h"
 
 enum {
     EVENTS_MAX = 64, /* taken at once, before others have their turn */
@@ -38,7 +38,6 @@ struct peer {
 static struct plat_loop *loop;
 static struct store *store;
 static xenevtchn_handle *events;
-static struct plat_stream *events_stream;
 static xenforeignmemory_handle *memory;
 static xencall_handle *hypervisor;
 static struct xen_domctl *domctl;
@@ -316,7 +315,7 @@ static void look_at_all(void)
 
 /* ---- events ---- */
 
-static void take_events(void *arg, unsigned int ready);
+static void take_events(void *unused);
 
 static void close_events(void)
 {
@@ -327,9 +326,8 @@ static void close_events(void)
             peers[d]->tries = BIND_TRIES;
         }
     exceptions = UNBOUND;
-    plat_close(events_stream);
+    evtchn_watch(loop, events, NULL, NULL);
     xenevtchn_close(events);
-    events_stream = NULL;
     events = NULL;
 }
 
@@ -340,15 +338,12 @@ static int open_events(void)
     events = xenevtchn_open(NULL, 0);
     if (events == NULL)
         return -errno;
-    events_stream = plat_of_fd(xenevtchn_fd(events));
-    if (events_stream == NULL) {
-        error = errno;
-        xenevtchn_close(events);
-        events = NULL;
-        return -error;
-    }
-    plat_watch(loop, events_stream, PLAT_READABLE, take_events, NULL);
-    return 0;
+    if (evtchn_watch(loop, events, take_events, NULL) == 0)
+        return 0;
+    error = errno;
+    xenevtchn_close(events);
+    events = NULL;
+    return -error;
 }
 
 static void event(evtchn_port_t port)
@@ -364,10 +359,9 @@ static void event(evtchn_port_t port)
     }
 }
 
-static void take_events(void *arg, unsigned int ready)
+static void take_events(void *unused)
 {
-    (void)arg;
-    (void)ready;
+    (void)unused;
     for (int i = 0; i < EVENTS_MAX; i++) {
         int port = xenevtchn_pending(events);
 

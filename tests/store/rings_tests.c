@@ -12,6 +12,8 @@ static unsigned int services, lacks_memory;
 #define store_domain_shutdown(s, d) TRY(store_domain_shutdown(s, d))
 #define store_domain_gone(s, d) TRY(store_domain_gone(s, d))
 
+#include "../../xen-like/platform/evtchn.c"
+#include "../../xen-like/platform/handles.c"
 #include "../../xenstore/rings.c"
 
 #include <CUnit/Basic.h>
@@ -44,7 +46,7 @@ static struct {
     bool masked, pending;
 } ports[PORTS];
 static unsigned int queue[QUEUE], nr_queued, pending_error, next_port;
-static struct plat_stream *far_end;
+static struct plat_stream *near_end, *far_end; /* of the descriptor */
 static struct xen_domctl domctl_buffer;
 static void *const handle = &machine;
 
@@ -97,7 +99,7 @@ struct plat_stream *plat_of_fd(int fd)
     CU_ASSERT_EQUAL(fd, 5);
     CU_ASSERT_EQUAL_FATAL(plat_pair(ends), 0);
     far_end = ends[1];
-    return ends[0];
+    return near_end = ends[0];
 }
 
 static int fails(int error)
@@ -158,7 +160,7 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
     if (nr_queued == 0)
         return fails(EAGAIN);
     memmove(queue, queue + 1, --nr_queued * sizeof(queue[0]));
-    CU_ASSERT_EQUAL(plat_read(events_stream, &byte, 1), 1);
+    CU_ASSERT_EQUAL(plat_read(near_end, &byte, 1), 1);
     return (int)port;
 }
 
@@ -361,7 +363,7 @@ static void daemon_killed(void)
     }
     plat_timer_cancel(&turn);
     plat_timer_cancel(&retrying);
-    plat_close(events_stream);
+    evtchn_watch(loop, events, NULL, NULL);
     xenevtchn_close(events);
     plat_loop_free(loop);
     free(domain_of);

@@ -1,0 +1,9 @@
+/* xenstore_loop.h on Linux, with Debian's libxenstore. */
+#include "../lib/xenstore_loop.h"
+
+#include "posix.h"
+
+int xenstore_watch(struct plat_loop *l, struct xs_handle *h, void (*fn)(void *arg), void *arg)
+{
+    return posix_watch_handle(l, h, fn ? xs_fileno(h) : -1, fn, arg);
+}
