@@ -1,23 +1,17 @@
 /*
- * xen-like-stored: the store as a program, for clients on Unix sockets and, in domain 0, for the rings of
- * domains (rings.c). Each client is read when it has few answers waiting, and written when it takes
+ * The store's daemon: for clients of streams and, in domain 0, for the rings of domains (rings.c). Each client is read when it has few answers waiting, and written when it takes
  * bytes: a slow or hostile one keeps nobody waiting.
  */
+#include "daemon.h"
+
 #include <errno.h>
-#include <getopt.h>
-#include <platform.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "linux.h"
 #include "rings.h"
-#include "store.h"
 
 enum {
     NR_CLIENTS = 4096,
-    NR_DOMAIN_SOCKETS = 16, /* more are not understood */
     WAITING_MAX = 8192, /* bytes that wait for it, above which a client's next request waits, too */
     REQUESTS_MAX = 32,  /* of one client, before others have their turn */
     RETRY_NS = 100000000,
@@ -270,35 +264,6 @@ static int listen_as(const char *argument)
     return listen_at(end + 1, (domid_t)domain);
 }
 
-/* Where libxenstore looks for it. */
-static const char *default_socket(void)
-{
-    static char path[128];
-    const char *from = getenv("XENSTORED_PATH"), *folder = getenv("XENSTORED_RUNDIR");
-
-    if (from && strncmp(from, "/dev/", 5) != 0) /* the kernel's device is for clients */
-        return from;
-    snprintf(path, sizeof(path), "%s/socket", folder ? folder : "/run/xenstored");
-    return path;
-}
-
-/* The hypervisor, if this is its domain 0. Returns -1 if that is, and fails. */
-static int open_rings(bool *there)
-{
-    evtchn_port_t port = 0;
-    struct xenstore_domain_interface *own = linux_own_ring(&port);
-
-    *there = own != NULL;
-    if (own)
-        return rings_open(loop, own, port) ? -1 : 0;
-    if (errno == ENOENT) {
-        plat_log(PLAT_INFO, "no hypervisor's domain 0: there are no rings, only sockets");
-        return 0;
-    }
-    plat_log(PLAT_ERROR, "domain 0's ring: %s", strerror(errno));
-    return -1;
-}
-
 static int open_store(const char *region_name, size_t len, bool rings)
 {
     struct store_hooks hooks = { .log = hook_log, .output = hook_output, .close = hook_close };
@@ -325,119 +290,16 @@ static int open_store(const char *region_name, size_t len, bool rings)
     return 0;
 }
 
-static const char usage[] =
-    "usage: xen-like-stored [OPTION]...\n"
-    "  --socket PATH               where clients of domain 0 connect (XENSTORED_PATH,\n"
-    "                              XENSTORED_RUNDIR/socket, /run/xenstored/socket)\n"
-    "  --domain-socket DOMID:PATH  where clients connect that act as that domain\n"
-    "  --region NAME               of the memory that outlives the program (store)\n"
-    "  --size MIB                  of that memory (256)\n"
-    "  --fresh                     forget what is there\n"
-    "  --pid-file PATH             go to the background when it serves, with its process's id there\n"
-    "  --log-file PATH             where its log is added (standard error; in the background\n"
-    "                              /var/log/xen/xen-like-stored.log)\n";
-
-struct options {
-    const char *socket, *region, *pid_file, *log_file;
-    const char *domain_sockets[NR_DOMAIN_SOCKETS + 1]; /* up to NULL */
-    unsigned int nr_domain_sockets;
-    unsigned long size;
-    bool fresh;
-};
-
-static bool parse(struct options *o, int argc, char **argv)
+int stored_start(struct plat_loop *l, const struct stored_options *o)
 {
-    enum { SOCKET = 1, DOMAIN_SOCKET, REGION, SIZE, FRESH, PID_FILE, LOG_FILE };
-    static const struct option options[] = {
-        { "socket", required_argument, NULL, SOCKET },
-        { "domain-socket", required_argument, NULL, DOMAIN_SOCKET },
-        { "region", required_argument, NULL, REGION },
-        { "size", required_argument, NULL, SIZE },
-        { "fresh", no_argument, NULL, FRESH },
-        { "pid-file", required_argument, NULL, PID_FILE },
-        { "log-file", required_argument, NULL, LOG_FILE },
-        { NULL, 0, NULL, 0 },
-    };
-    int c;
-
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c == SOCKET)
-            o->socket = optarg;
-        else if (c == DOMAIN_SOCKET && o->nr_domain_sockets < NR_DOMAIN_SOCKETS)
-            o->domain_sockets[o->nr_domain_sockets++] = optarg;
-        else if (c == REGION)
-            o->region = optarg;
-        else if (c == SIZE)
-            o->size = strtoul(optarg, NULL, 10);
-        else if (c == FRESH)
-            o->fresh = true;
-        else if (c == PID_FILE)
-            o->pid_file = optarg;
-        else if (c == LOG_FILE)
-            o->log_file = optarg;
-        else
-            return false;
-    }
-    return optind == argc && o->size > 0 && o->size <= 65536;
-}
-
-/* Returns -1: it is said why not. */
-static int start(const struct options *o)
-{
-    bool rings;
-
-    loop = plat_loop_new();
-    if (loop == NULL) {
-        plat_log(PLAT_ERROR, "no event loop: %s", strerror(errno));
+    loop = l;
+    if (o->rings && rings_open(loop, o->own, o->own_port))
         return -1;
-    }
-    if (o->fresh && plat_region_remove(o->region) && errno != ENOENT) {
-        plat_log(PLAT_ERROR, "region %s: %s", o->region, strerror(errno));
+    if (open_store(o->region, o->size_bytes, o->rings) || listen_at(o->socket, 0))
         return -1;
-    }
-    if (open_rings(&rings) || open_store(o->region, o->size << 20, rings) ||
-        listen_at(o->socket, 0))
-        return -1;
-    for (const char *const *d = o->domain_sockets; *d; d++)
+    for (const char *const *d = o->domain_sockets; d && *d; d++)
         if (listen_as(*d))
             return -1;
     plat_log(PLAT_INFO, "the store listens at %s", o->socket);
     return 0;
-}
-
-static bool log_to(const char *path)
-{
-    FILE *f = fopen(path, "ae");
-
-    if (f == NULL || dup2(fileno(f), STDERR_FILENO) < 0) {
-        plat_log(PLAT_ERROR, "log file %s: %s", path, strerror(errno));
-        return false;
-    }
-    fclose(f);
-    return true;
-}
-
-int main(int argc, char **argv)
-{
-    struct options o = { .socket = default_socket(), .region = "store", .size = 256 };
-
-    if (!parse(&o, argc, argv)) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    if (o.log_file == NULL && o.pid_file)
-        o.log_file = "/var/log/xen/xen-like-stored.log";
-    if (o.log_file && !log_to(o.log_file))
-        return 1;
-    if (o.pid_file && !linux_background()) {
-        plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
-        return 1;
-    }
-    if (start(&o))
-        return 1;
-    if (linux_ready(o.pid_file)) {
-        plat_log(PLAT_ERROR, "%s: %s", o.pid_file, strerror(errno));
-        return 1;
-    }
-    return plat_loop_run(loop) ? 1 : 0;
 }

@@ -9,7 +9,7 @@
 
 /**
  * Before store_open(), with hooks that call these.
- * @own   domain 0's own ring, which its kernel has made
+ * @own   domain 0's own ring, which its kernel has made; NULL: it has none
  * @port  its kernel's port for it
  * Returns 0 or -errno: what is missing is in the log.
  */

@@ -1,4 +1,4 @@
-/* platform/posix.h: what platform.h on Linux has beside it, for the interface libraries there. */
+/* platform/posix.h: what platform.h on Linux has beside it, for the interface libraries and daemons there. */
 #pragma once
 #include <platform.h>
 
@@ -13,3 +13,18 @@ struct plat_stream *plat_of_fd(int fd);
  */
 int posix_watch_handle(struct plat_loop *l, const void *handle, int fd, void (*fn)(void *arg),
                        void *arg);
+
+/**
+ * Go on in the background, before anything is opened; who has started the program waits meanwhile. Returns
+ * false, with errno, if that is not possible.
+ */
+bool posix_background(void);
+
+/**
+ * It serves now, in the background if posix_background() was called: write that process's id into a file,
+ * and let who waits go on. 0 or -1 with errno.
+ */
+int posix_ready(const char *pid_file);
+
+/** From now on standard error, and so the log, is added to that file. False: the log says why not. */
+bool posix_log_to(const char *path);
