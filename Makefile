@@ -28,6 +28,7 @@ include dom0-tools/tools.mk
 include tests/system/system.mk
 include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk
+include dom0-tools/consoled/consoled.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk
 include tests/xl/xl.mk
@@ -35,6 +36,7 @@ include tests/bench/bench.mk
 include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/store/store.mk
+include tests/consoled/consoled.mk
 include tests/lint.mk
 
 #: test           all tests: test-unit, test-store, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick

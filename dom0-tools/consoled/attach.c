@@ -1,0 +1,130 @@
+/* The client's side. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "consoled.h"
+
+enum { DETACH = 0x1d }; /* Ctrl-] */
+
+/* Bytes on their way from one stream to another. */
+struct pipe {
+    struct plat_stream *from, *to;
+    char buf[512];
+    size_t at, len;
+};
+
+struct session {
+    struct plat_loop *loop;
+    struct pipe typed, shown;
+    bool answered,
+        refused; /* the daemon's first line has come; what is typed before is not for a guest */
+};
+
+static void on_ready(void *arg, unsigned int ready);
+
+static void watch(struct session *s)
+{
+    unsigned int terminal =
+        (s->typed.len || !s->answered ? 0u : PLAT_READABLE) | (s->shown.len ? PLAT_WRITABLE : 0u);
+    unsigned int daemon = (s->shown.len ? 0u : PLAT_READABLE) | (s->typed.len ? PLAT_WRITABLE : 0u);
+
+    plat_watch(s->loop, s->typed.from, terminal, on_ready, s);
+    plat_watch(s->loop, s->typed.to, daemon, on_ready, s);
+}
+
+/* Returns false at the end of either. */
+static bool fill(struct pipe *p)
+{
+    ssize_t n = p->len ? -1 : plat_read(p->from, p->buf, sizeof(p->buf));
+
+    if (p->len)
+        return true;
+    if (n < 0)
+        return errno == EAGAIN;
+    p->at = 0;
+    p->len = (size_t)n;
+    return n > 0;
+}
+
+static bool empty(struct pipe *p)
+{
+    ssize_t n = p->len ? plat_write(p->to, p->buf + p->at, p->len) : 0;
+
+    if (n < 0)
+        return errno == EAGAIN;
+    p->at += (size_t)n;
+    p->len -= (size_t)n;
+    return true;
+}
+
+/* The daemon's line is not the guest's: "ok ..." is not shown, "error ..." is all that is. */
+static void take_answer(struct session *s)
+{
+    struct pipe *p = &s->shown;
+    char *end = memchr(p->buf, '\n', p->len);
+
+    if (s->answered || p->len == 0)
+        return;
+    s->answered = true;
+    s->refused = p->len < 3 || memcmp(p->buf, "ok ", 3) != 0;
+    if (s->refused || end == NULL)
+        return;
+    p->at = (size_t)(end + 1 - p->buf);
+    p->len -= p->at;
+}
+
+/* False: detach. What was typed before that is sent. */
+static bool look_for_detach(struct pipe *p)
+{
+    char *key = p->len ? memchr(p->buf + p->at, DETACH, p->len) : NULL;
+
+    if (key == NULL)
+        return true;
+    p->len = (size_t)(key - (p->buf + p->at));
+    empty(p);
+    return false;
+}
+
+static void on_ready(void *arg, unsigned int ready)
+{
+    struct session *s = arg;
+    bool goes_on = fill(&s->shown);
+
+    (void)ready;
+    take_answer(s);
+    goes_on = empty(&s->shown) && goes_on && !s->refused;
+    if (s->answered)
+        goes_on = goes_on && fill(&s->typed) && look_for_detach(&s->typed);
+    goes_on = goes_on && empty(&s->typed);
+    if (goes_on)
+        watch(s);
+    else
+        plat_loop_stop(s->loop);
+}
+
+int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const char *socket,
+                   const char *who)
+{
+    struct plat_stream *daemon = plat_connect(socket);
+    struct session s = { .loop = loop,
+                         .typed = { .from = terminal, .to = daemon },
+                         .shown = { .from = daemon, .to = terminal } };
+    char text[160];
+    int len;
+
+    if (daemon == NULL) {
+        len = snprintf(text, sizeof(text), "%s: %s\r\n", socket, strerror(errno));
+        plat_write(terminal, text, (size_t)len);
+        return -1;
+    }
+    len = snprintf(s.typed.buf, sizeof(s.typed.buf), "attach %s\n", who);
+    if (len >= (int)sizeof(s.typed.buf))
+        len = sizeof(s.typed.buf) - 1;
+    s.typed.len = (size_t)len;
+    watch(&s);
+    plat_loop_run(loop);
+    plat_watch(loop, terminal, 0, NULL, NULL);
+    plat_close(daemon);
+    return s.refused || !s.answered ? -1 : 0;
+}

@@ -1,0 +1,314 @@
+/*
+ * Clients. Each has a position in what the guest has said, so that a slow one keeps nobody waiting; what they type
+ * is read when the guest's ring has room for it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+struct client {
+    struct client *next;
+    struct consoled *daemon;
+    struct console *console; /* NULL: it has not said which */
+    struct plat_stream *stream;
+    bool is_tty;       /* always there, so what it takes is not shown to anybody yet */
+    bool blocked;      /* what it has typed is not read until the guest takes some */
+    uint64_t at;       /* the position of what it gets next */
+    char line[128];    /* its request; then what is sent before all else */
+    size_t len, taken; /* of line */
+};
+
+static void on_ready(void *arg, unsigned int ready);
+
+static struct client **list_of(struct client *c)
+{
+    return c->console ? &c->console->clients : &c->daemon->strangers;
+}
+
+static void link_to(struct client *c, struct console *console)
+{
+    c->console = console;
+    c->next = *list_of(c);
+    *list_of(c) = c;
+}
+
+static void unlink_from(struct client *c)
+{
+    struct client **at = list_of(c);
+
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+}
+
+static void on_client(void *arg, unsigned int ready);
+
+static void drop(struct client *c)
+{
+    struct consoled *d = c->daemon;
+
+    unlink_from(c);
+    if (c->is_tty) {
+        plat_watch(d->loop, c->stream, 0, NULL, NULL);
+        d->options.tty_close(c->stream);
+        c->console->tty = NULL;
+    } else {
+        plat_close(c->stream);
+        d->nr_clients--;
+    }
+    if (d->deaf)
+        plat_watch(d->loop, d->listener, PLAT_READABLE, on_client, d);
+    d->deaf = false;
+    free(c);
+}
+
+/* ---- what it gets ---- */
+
+static void say(struct client *c, const char *text)
+{
+    c->len = (size_t)snprintf(c->line, sizeof(c->line), "%s", text);
+    if (c->len >= sizeof(c->line))
+        c->len = sizeof(c->line) - 1;
+    c->taken = 0;
+}
+
+/* What comes next for it. Returns how many bytes; 0: nothing at present. */
+static size_t next_bytes(struct client *c, const char **bytes)
+{
+    const struct history *h = &c->console->history;
+    uint64_t begin = history_begin(h);
+    char text[100];
+
+    if (c->taken == c->len && c->at < begin) {
+        snprintf(text, sizeof(text), "\r\n[%llu bytes of this console are not kept any more]\r\n",
+                 (unsigned long long)(begin - c->at));
+        c->at = begin;
+        say(c, text);
+    }
+    *bytes = c->line + c->taken;
+    return c->taken < c->len ? c->len - c->taken : history_at(h, c->at, bytes);
+}
+
+/* As much as it takes. False: it is gone. */
+static bool flush(struct client *c)
+{
+    const char *bytes;
+    size_t len;
+    ssize_t n;
+
+    while ((len = next_bytes(c, &bytes)) != 0) {
+        n = plat_write(c->stream, bytes, len);
+        if (n < 0)
+            return errno == EAGAIN;
+        if (c->taken < c->len) {
+            c->taken += (size_t)n;
+            continue;
+        }
+        c->at += (uint64_t)n;
+        if (!c->is_tty && c->at > c->console->shown)
+            c->console->shown = c->at;
+    }
+    return !c->console->gone; /* that was all there will ever be */
+}
+
+/* ---- what it types ---- */
+
+/* False: it is gone. */
+static bool receive(struct client *c)
+{
+    char buf[IN_BYTES];
+    int room = console_room(c->console);
+    ssize_t n;
+
+    c->blocked = room == 0;
+    if (c->blocked)
+        return true;
+    n = plat_read(c->stream, buf, room > 0 ? (size_t)room : sizeof(buf));
+    if (n > 0 && room > 0)
+        console_give(c->console, buf, (size_t)n);
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+static void watch(struct client *c)
+{
+    const char *bytes;
+
+    plat_watch(c->daemon->loop, c->stream,
+               (c->blocked ? 0u : PLAT_READABLE) |
+                   (c->console->gone || next_bytes(c, &bytes) ? PLAT_WRITABLE : 0u),
+               on_ready, c);
+}
+
+/* ---- what it wants ---- */
+
+static void attach(struct client *c, struct console *console)
+{
+    char text[sizeof(c->line)];
+
+    unlink_from(c);
+    link_to(c, console);
+    c->at = console->shown;
+    snprintf(text, sizeof(text), "ok %u %s\n", console->domain, console->name);
+    say(c, text);
+    watch(c);
+}
+
+static void refuse(struct client *c, const char *why)
+{
+    char text[sizeof(c->line)];
+
+    snprintf(text, sizeof(text), "error %s\n", why);
+    plat_write(c->stream, text, strlen(text)); /* the first that is written: there is room */
+    drop(c);
+}
+
+static void on_request(struct client *c)
+{
+    static const char verb[] = "attach ";
+    struct console *console;
+
+    c->line[c->len] = '\0';
+    c->taken = c->len;
+    if (strncmp(c->line, verb, strlen(verb)) != 0) {
+        refuse(c, "what is understood is: attach WHO");
+        return;
+    }
+    console = consoled_find(c->daemon, c->line + strlen(verb));
+    if (console)
+        attach(c, console);
+    else
+        refuse(c, "there is no such domain with a console");
+}
+
+/* Byte by byte: what is behind the line is for the guest. */
+static void read_request(struct client *c)
+{
+    char byte;
+    ssize_t n;
+
+    while ((n = plat_read(c->stream, &byte, 1)) == 1) {
+        if (byte == '\n') {
+            on_request(c);
+            return;
+        }
+        if (c->len == sizeof(c->line) - 1) {
+            refuse(c, "that line is too long");
+            return;
+        }
+        c->line[c->len++] = byte;
+    }
+    if (n == 0 || errno != EAGAIN)
+        drop(c);
+}
+
+static void on_ready(void *arg, unsigned int ready)
+{
+    struct client *c = arg;
+
+    if (c->console == NULL)
+        read_request(c);
+    else if (((ready & PLAT_READABLE) && !receive(c)) || !flush(c))
+        drop(c);
+    else
+        watch(c);
+}
+
+/* ---- beginning and end ---- */
+
+static struct client *client_new(struct consoled *d, struct plat_stream *stream)
+{
+    struct client *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL;
+    c->daemon = d;
+    c->stream = stream;
+    return c;
+}
+
+static void on_client(void *arg, unsigned int ready)
+{
+    struct consoled *d = arg;
+    struct plat_stream *stream =
+        d->nr_clients < CLIENTS_MAX ? plat_accept(d->listener) : (errno = EMFILE, NULL);
+    struct client *c = stream ? client_new(d, stream) : NULL;
+
+    (void)ready;
+    if (c) {
+        d->nr_clients++;
+        link_to(c, NULL);
+        plat_watch(d->loop, stream, PLAT_READABLE, on_ready, c);
+    } else if (stream) {
+        plat_close(stream);
+    } else if (errno != EAGAIN) { /* whoever waits goes on waiting until a client leaves */
+        plat_log(PLAT_WARNING, "no client accepted for now: %s", strerror(errno));
+        plat_watch(d->loop, d->listener, 0, NULL, NULL);
+        d->deaf = true;
+    }
+}
+
+int clients_listen(struct consoled *d)
+{
+    d->listener = plat_listen(d->options.socket);
+    if (d->listener == NULL) {
+        plat_log(PLAT_ERROR, "cannot listen at %s: %s", d->options.socket, strerror(errno));
+        return -1;
+    }
+    plat_watch(d->loop, d->listener, PLAT_READABLE, on_client, d);
+    return 0;
+}
+
+void clients_stop(struct consoled *d)
+{
+    while (d->strangers)
+        drop(d->strangers);
+    if (d->listener)
+        plat_close(d->listener);
+    d->listener = NULL;
+}
+
+void client_tty(struct console *c, struct plat_stream *tty)
+{
+    struct client *client = client_new(c->daemon, tty);
+
+    if (client == NULL) {
+        c->daemon->options.tty_close(tty);
+        return;
+    }
+    client->is_tty = true;
+    link_to(client, c);
+    c->tty = client;
+    watch(client);
+}
+
+void clients_output(struct console *c)
+{
+    for (struct client *i = c->clients; i; i = i->next)
+        watch(i);
+}
+
+void clients_end(struct console *c)
+{
+    if (c->tty) {
+        flush(c->tty);
+        drop(c->tty);
+    }
+    clients_output(c);
+}
+
+void clients_input(struct console *c)
+{
+    for (struct client *i = c->clients; i; i = i->next) {
+        i->blocked = false;
+        watch(i);
+    }
+}
+
+void clients_drop(struct console *c)
+{
+    while (c->clients)
+        drop(c->clients);
+}

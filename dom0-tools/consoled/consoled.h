@@ -1,0 +1,54 @@
+/*
+ * consoled.h: the console daemon. It takes what each guest prints out of the guest's console ring
+ * (<xen/io/console.h>), keeps the last of it in memory and more of it in a file, and lets any number of
+ * clients be the guest's terminal.
+ *
+ * A client connects to the daemon's socket and sends one line: "attach WHO" and a newline, WHO being a
+ * domain's id or its name. The answer is a line: "ok ID NAME", or "error " and why not, and then the end. What
+ * follows "ok" are bytes: to the guest what is typed, from it first what nobody has been shown yet, as far
+ * as it is kept, then what it prints. Whoever is too slow to be shown all is told in the text how much is
+ * missing. After the guest's end comes the stream's. A dead guest can still be attached to for what it said
+ * last, until DEAD_MAX others have died.
+ */
+#pragma once
+#include <platform.h>
+
+#define CONSOLED_SOCKET "/run/xen-like-console" /* where clients expect it */
+
+struct consoled_options {
+    const char *socket; /* where it listens */
+    const char *
+        log_folder; /* has guest-NAME.log, and guest-NAME.log.1 with what was before; NULL: no files */
+    size_t log_bytes;     /* of either file, about */
+    size_t history_bytes; /* of what is kept in memory of each guest; 1 at least */
+
+    /*
+     * For clients that look for a terminal at console/tty in the store: make one.
+     * @path  receives its name
+     * Returns its other end, a stream; NULL with errno. tty_open NULL: there are none.
+     */
+    struct plat_stream *(*tty_open)(char *path, size_t size);
+    void (*tty_close)(struct plat_stream *tty);
+};
+
+struct consoled;
+
+/**
+ * Serve all guests that there are and will be, by the loop.
+ * @o  copied; its strings are kept by the caller
+ * Returns NULL: the log says why not.
+ */
+struct consoled *consoled_start(struct plat_loop *loop, const struct consoled_options *o);
+
+/** It serves no more; clients see the end. */
+void consoled_stop(struct consoled *d);
+
+/**
+ * Be a client, until the guest or the daemon ends it, or Ctrl-] is typed.
+ * @loop      not running
+ * @terminal  not watched; what comes from it is typed, and what is printed goes there
+ * @who       a domain's id or name
+ * Returns 0; -1: the terminal says why not.
+ */
+int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const char *socket,
+                   const char *who);

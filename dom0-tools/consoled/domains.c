@@ -1,0 +1,260 @@
+/* Which guests there are, by the hypervisor, and what the store says of their consoles. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+enum { PATH_BYTES = 80 };
+
+/* ---- the store ---- */
+
+static void console_path(char path[PATH_BYTES], domid_t domain, const char *node)
+{
+    snprintf(path, PATH_BYTES, "/local/domain/%u/%s", domain, node);
+}
+
+static char *read_node(struct console *c, const char *node)
+{
+    char path[PATH_BYTES];
+
+    console_path(path, c->domain, node);
+    return xs_read(c->daemon->xs, XBT_NULL, path, NULL);
+}
+
+/* A number of digits only. Returns false if it is none, or too large. */
+static bool read_number(struct console *c, const char *node, uint64_t max, uint64_t *value)
+{
+    char *text = read_node(c, node), *end = NULL;
+
+    if (text == NULL)
+        return false;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || *value > max)
+        end = NULL;
+    free(text);
+    return end != NULL;
+}
+
+/* "ioemu" is another program's. */
+static bool is_ours(struct console *c)
+{
+    char *type = read_node(c, "console/type");
+    bool ours = type == NULL || strcmp(type, "xenconsoled") == 0;
+
+    free(type);
+    return ours;
+}
+
+static void begin_log(struct console *c)
+{
+    char *name = read_node(c, "name");
+
+    if (name && name[0])
+        snprintf(c->name, sizeof(c->name), "%s", name);
+    else
+        snprintf(c->name, sizeof(c->name), "%u", c->domain);
+    free(name);
+    for (char *i = c->name; *i; i++) /* it goes into lines */
+        if ((unsigned char)*i < ' ' || *i == 0x7f)
+            *i = '_';
+    log_begin(&c->log, &c->daemon->options, c->name);
+}
+
+/* A terminal of the system, whose name stands in the store. */
+static void open_tty(struct console *c)
+{
+    const struct consoled_options *o = &c->daemon->options;
+    struct plat_stream *tty;
+    char name[64], path[PATH_BYTES];
+
+    if (c->tty || o->tty_open == NULL)
+        return;
+    tty = o->tty_open(name, sizeof(name));
+    if (tty == NULL) {
+        plat_log(PLAT_WARNING, "domain %u has no terminal: %s", c->domain, strerror(errno));
+        return;
+    }
+    console_path(path, c->domain, "console/tty");
+    if (xs_write(c->daemon->xs, XBT_NULL, path, name, (unsigned int)strlen(name)))
+        client_tty(c, tty);
+    else
+        o->tty_close(tty);
+}
+
+void domains_read(struct console *c)
+{
+    uint64_t gfn, port;
+
+    c->stale = false;
+    if (c->daemon->xs == NULL || !read_number(c, "console/ring-ref", UINT64_MAX >> 12, &gfn) ||
+        !read_number(c, "console/port", UINT32_MAX, &port) || !is_ours(c))
+        return;
+    if (!c->placed) {
+        begin_log(c);
+        open_tty(c);
+    }
+    console_place(c, gfn, (evtchn_port_t)port);
+}
+
+bool domains_watch_one(struct console *c)
+{
+    char path[PATH_BYTES];
+
+    console_path(path, c->domain, "console");
+    return c->daemon->xs && xs_watch(c->daemon->xs, path, "console");
+}
+
+void domains_unwatch_one(struct console *c)
+{
+    char path[PATH_BYTES];
+
+    console_path(path, c->domain, "console");
+    if (c->daemon->xs)
+        xs_unwatch(c->daemon->xs, path, "console");
+}
+
+bool domains_watch(struct consoled *d)
+{
+    bool ok = xs_watch(d->xs, "@introduceDomain", "domains") &&
+              xs_watch(d->xs, "@releaseDomain", "domains");
+
+    for (struct console *c = d->consoles; c; c = c->next) {
+        ok = ok && domains_watch_one(c);
+        c->stale = true;
+    }
+    return ok;
+}
+
+domid_t domains_of_path(const char *path)
+{
+    static const char prefix[] = "/local/domain/";
+    unsigned long domain;
+    char *end;
+
+    if (strncmp(path, prefix, strlen(prefix)) != 0)
+        return 0;
+    domain = strtoul(path + strlen(prefix), &end, 10);
+    return strncmp(end, "/console", 8) == 0 && domain < DOMID_FIRST_RESERVED ? (domid_t)domain : 0;
+}
+
+/* ---- the hypervisor ---- */
+
+static struct console **find(struct consoled *d, domid_t domain)
+{
+    struct console **at = &d->consoles;
+
+    while (*at && (*at)->domain != domain)
+        at = &(*at)->next;
+    return at;
+}
+
+static void begin(struct consoled *d, const xen_domctl_getdomaininfo_t *info)
+{
+    struct console *c = console_new(d, info->domain, info->handle);
+
+    if (c == NULL || !domains_watch_one(c)) {
+        plat_log(PLAT_WARNING, "domain %u has no console for now: %s", info->domain,
+                 strerror(errno));
+        if (c)
+            console_free(c);
+        consoled_retry(d);
+        return;
+    }
+    c->seen = c->stale = true;
+    c->next = d->consoles;
+    d->consoles = c;
+}
+
+static void bury(struct consoled *d)
+{
+    struct console **at = &d->dead;
+
+    for (int n = 0; *at && n < DEAD_MAX; n++)
+        at = &(*at)->next;
+    while (*at) {
+        struct console *c = *at;
+
+        *at = c->next;
+        console_free(c);
+    }
+}
+
+/* The one at that place of the list is no more. */
+static void end(struct consoled *d, struct console **at)
+{
+    struct console *c = *at;
+
+    *at = c->next;
+    domains_unwatch_one(c);
+    console_end(c);
+    c->next = d->dead;
+    d->dead = c;
+    bury(d);
+}
+
+static void note(struct consoled *d, const xen_domctl_getdomaininfo_t *info)
+{
+    struct console **at = find(d, info->domain);
+
+    if (info->domain == 0 || (info->flags & XEN_DOMINF_dying))
+        return;
+    if (*at && memcmp((*at)->handle, info->handle, sizeof(info->handle)) != 0) {
+        end(d, at); /* another one has its id now */
+        at = find(d, info->domain);
+    }
+    if (*at)
+        (*at)->seen = true;
+    else
+        begin(d, info);
+}
+
+/* Some of the domains from an id on, into d->infos. Returns how many, or -1. */
+static int list(struct consoled *d, domid_t first)
+{
+    struct xen_sysctl *s = d->sysctl;
+
+    memset(s, 0, sizeof(*s));
+    s->cmd = XEN_SYSCTL_getdomaininfolist;
+    s->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    s->u.getdomaininfolist.first_domain = first;
+    s->u.getdomaininfolist.max_domains = INFOS_MAX;
+    set_xen_guest_handle(s->u.getdomaininfolist.buffer, d->infos);
+    if (xencall1(d->hypervisor, __HYPERVISOR_sysctl, (uint64_t)(uintptr_t)s) < 0) {
+        plat_log(PLAT_ERROR, "which domains are there? %s", strerror(errno));
+        return -1;
+    }
+    return s->u.getdomaininfolist.num_domains <= INFOS_MAX ? (int)s->u.getdomaininfolist.num_domains
+                                                           : -1;
+}
+
+void domains_look(struct consoled *d)
+{
+    struct console **at = &d->consoles;
+    domid_t first = 0;
+    int n;
+
+    for (struct console *c = d->consoles; c; c = c->next)
+        c->seen = false;
+    do {
+        n = list(d, first);
+        for (int i = 0; i < n; i++) {
+            note(d, &d->infos[i]);
+            first = (domid_t)(d->infos[i].domain + 1);
+        }
+    } while (n == INFOS_MAX);
+    if (n < 0) {
+        consoled_retry(d);
+        return;
+    }
+    while (*at)
+        if ((*at)->seen)
+            at = &(*at)->next;
+        else
+            end(d, at);
+    for (struct console *c = d->consoles; c; c = c->next)
+        if (c->stale)
+            domains_read(c);
+}

@@ -1,0 +1,94 @@
+/* xen-like-consoled: the console daemon as a Linux program, in xenconsoled's place. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consoled.h"
+#include "consoled_pty.h"
+#include "platform/posix.h"
+
+static const char usage[] =
+    "usage: xen-like-consoled [OPTION]...\n"
+    "  --socket PATH      where clients connect (" CONSOLED_SOCKET ")\n"
+    "  --log-dir PATH     where guests' logs are (/var/log/xen/console)\n"
+    "  --log-bytes N      of a guest's log, and as many of the one before (4194304)\n"
+    "  --history-bytes N  of a guest's output that are kept in memory (65536)\n"
+    "  --pid-file PATH    go to the background when it serves, with its process's id there\n"
+    "  --log-file PATH    where its own log is added (standard error; in the background\n"
+    "                     /var/log/xen/xen-like-consoled.log)\n";
+
+struct files {
+    const char *pid, *log;
+};
+
+static bool parse_size(const char *text, size_t *size)
+{
+    char *end;
+
+    *size = strtoul(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && *size >= 4096 && *size <= 1 << 30;
+}
+
+static bool parse(struct consoled_options *o, struct files *f, int argc, char **argv)
+{
+    enum { SOCKET = 1, LOG_DIR, LOG_BYTES, HISTORY_BYTES, PID_FILE, LOG_FILE };
+    static const struct option options[] = {
+        { "socket", required_argument, NULL, SOCKET },
+        { "log-dir", required_argument, NULL, LOG_DIR },
+        { "log-bytes", required_argument, NULL, LOG_BYTES },
+        { "history-bytes", required_argument, NULL, HISTORY_BYTES },
+        { "pid-file", required_argument, NULL, PID_FILE },
+        { "log-file", required_argument, NULL, LOG_FILE },
+        { NULL, 0, NULL, 0 },
+    };
+    bool ok = true;
+    int c;
+
+    while (ok && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case SOCKET: o->socket = optarg; break;
+        case LOG_DIR: o->log_folder = optarg; break;
+        case LOG_BYTES: ok = parse_size(optarg, &o->log_bytes); break;
+        case HISTORY_BYTES: ok = parse_size(optarg, &o->history_bytes); break;
+        case PID_FILE: f->pid = optarg; break;
+        case LOG_FILE: f->log = optarg; break;
+        default: ok = false;
+        }
+    }
+    return ok && optind == argc;
+}
+
+int main(int argc, char **argv)
+{
+    struct consoled_options o = { .socket = CONSOLED_SOCKET,
+                                  .log_folder = "/var/log/xen/console",
+                                  .log_bytes = 4 << 20,
+                                  .history_bytes = 64 << 10,
+                                  .tty_open = pty_open,
+                                  .tty_close = pty_close };
+    struct files f = { 0 };
+    struct plat_loop *loop;
+
+    if (!parse(&o, &f, argc, argv)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (f.log == NULL && f.pid)
+        f.log = "/var/log/xen/xen-like-consoled.log";
+    if (f.log && !posix_log_to(f.log))
+        return 1;
+    if (f.pid && !posix_background()) {
+        plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
+        return 1;
+    }
+    loop = plat_loop_new();
+    if (loop == NULL || consoled_start(loop, &o) == NULL)
+        return 1;
+    if (posix_ready(f.pid)) {
+        plat_log(PLAT_ERROR, "%s: %s", f.pid, strerror(errno));
+        return 1;
+    }
+    return plat_loop_run(loop) ? 1 : 0;
+}

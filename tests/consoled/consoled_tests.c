@@ -1,0 +1,735 @@
+/* The console daemon with guests, of which some mean harm, clients, of which some are slow, and deaths. */
+#include "machine.h"
+
+enum { HISTORY = 4096, LOG = 8192 };
+#define SOCKET "/run/console"
+#define MS 1000000ull
+
+static struct plat_loop *loop;
+static struct consoled *daemon_;
+
+static void stop_loop(void *unused)
+{
+    (void)unused;
+    plat_loop_stop(loop);
+}
+
+static void run_for(uint64_t ns)
+{
+    static struct plat_timer timer = { .fn = stop_loop };
+
+    plat_timer_set(loop, &timer, plat_now() + ns);
+    CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
+}
+
+static struct plat_stream *tty_end;
+
+static struct plat_stream *tty_open(char *path, size_t size)
+{
+    struct plat_stream *ends[2];
+
+    if (plat_pair(ends))
+        return NULL;
+    tty_end = ends[1];
+    snprintf(path, size, "/dev/pts/7");
+    return ends[0];
+}
+
+static void begin(bool with_tty)
+{
+    struct consoled_options o = {
+        .socket = SOCKET, .log_folder = "/log", .log_bytes = LOG, .history_bytes = HISTORY
+    };
+
+    fake_reset();
+    memset(machine, 0, sizeof(machine));
+    memset(nodes, 0, sizeof(nodes));
+    store_is_gone = false;
+    if (with_tty) {
+        o.tty_open = tty_open;
+        o.tty_close = plat_close;
+    }
+    loop = plat_loop_new();
+    daemon_ = consoled_start(loop, &o);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(daemon_);
+}
+
+static void end(void)
+{
+    consoled_stop(daemon_);
+    plat_loop_free(loop);
+    for (int d = 0; d < DOMAINS; d++)
+        CU_ASSERT_TRUE(machine[d].mapped == 0 && machine[d].port == 0);
+}
+
+/* ---- clients ---- */
+
+static struct plat_stream *attach(const char *who)
+{
+    struct plat_stream *s = plat_connect(SOCKET);
+    char line[200];
+    int len = snprintf(line, sizeof(line), "attach %s\n", who);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    CU_ASSERT_EQUAL(plat_write(s, line, (size_t)len), len);
+    run_for(MS);
+    return s;
+}
+
+static char got[100000];
+
+/* All that there is, and at the end of the stream "<end>". */
+static const char *all_of(struct plat_stream *s)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    for (;;) {
+        n = plat_read(s, got + len, sizeof(got) - len - 10);
+        if (n <= 0) {
+            size_t before = len;
+
+            run_for(MS);
+            n = n == 0 ? 0 : plat_read(s, got + len, sizeof(got) - len - 10);
+            if (n < 0 && before == len)
+                break;
+        }
+        if (n == 0) {
+            strcpy(got + len, "<end>");
+            return got;
+        }
+        len += (size_t)n;
+    }
+    got[len] = '\0';
+    return got;
+}
+
+static const char *file(const char *path)
+{
+    size_t len = 0;
+    char *data = plat_file_read(path, &len);
+
+    snprintf(got, sizeof(got), "%s", data ? data : "<none>");
+    free(data);
+    return got;
+}
+
+/* ---- what it is for ---- */
+
+static void test_what_nobody_was_shown_is_shown_at_attach(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "one");
+    run_for(MS);
+    guest_says(1, "first\n");
+    run_for(MS);
+    guest_says(1, "second\n");
+    s = attach("one");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nfirst\nsecond\n");
+    guest_says(1, "third\n");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "third\n");
+    plat_close(s);
+    run_for(MS);
+    guest_says(1, "fourth\n");
+    s = attach("1");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nfourth\n");
+    plat_close(s);
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-one.log"), "first\nsecond\nthird\nfourth\n");
+    end();
+}
+
+static void test_all_clients_see_all_and_each_may_type(void)
+{
+    struct plat_stream *a, *b;
+    char typed[20] = "";
+
+    begin(false);
+    guest_new(1, "one");
+    guest_new(2, "two");
+    run_for(MS);
+    a = attach("2");
+    b = attach("two");
+    all_of(a);
+    all_of(b);
+    guest_says(2, "hello\n");
+    CU_ASSERT_STRING_EQUAL(all_of(a), "hello\n");
+    CU_ASSERT_STRING_EQUAL(all_of(b), "hello\n");
+    plat_write(a, "ab", 2);
+    run_for(MS);
+    plat_write(b, "cd", 2);
+    run_for(MS);
+    CU_ASSERT_EQUAL(guest_gets(2, typed, sizeof(typed)), 4);
+    CU_ASSERT_STRING_EQUAL(typed, "abcd");
+    CU_ASSERT_EQUAL(guest_gets(1, typed, sizeof(typed)), 0);
+    plat_close(a);
+    plat_close(b);
+    end();
+}
+
+static void test_a_guest_that_does_not_read_is_typed_no_more_than_it_has_room_for(void)
+{
+    struct plat_stream *s;
+    char text[3000], typed[3001];
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('a' + i % 26);
+    begin(false);
+    guest_new(1, "one");
+    s = attach("one");
+    CU_ASSERT_EQUAL(plat_write(s, text, sizeof(text)), sizeof(text));
+    run_for(10 * MS);
+    CU_ASSERT_EQUAL(machine[1].page.in_prod, IN_BYTES);
+    for (int i = 0; i < 10; i++) {
+        n += guest_gets(1, typed + n, sizeof(typed) - n);
+        run_for(MS);
+    }
+    CU_ASSERT_TRUE(n == sizeof(text) && memcmp(text, typed, n) == 0);
+    plat_close(s);
+    end();
+}
+
+static void test_requests_that_are_none(void)
+{
+    struct plat_stream *s, *silent;
+    char line[400];
+
+    begin(false);
+    guest_new(1, "one");
+    run_for(MS);
+    silent = plat_connect(SOCKET); /* stays to the end */
+    s = attach("three");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "error there is no such domain with a console\n<end>");
+    plat_close(s);
+    s = attach("");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "error there is no such domain with a console\n<end>");
+    plat_close(s);
+    s = plat_connect(SOCKET);
+    plat_write(s, "list\n", 5);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "error what is understood is: attach WHO\n<end>");
+    plat_close(s);
+    s = plat_connect(SOCKET);
+    memset(line, 'x', sizeof(line));
+    plat_write(s, line, sizeof(line));
+    CU_ASSERT_STRING_EQUAL(all_of(s), "error that line is too long\n<end>");
+    plat_close(s);
+    s = plat_connect(SOCKET);
+    plat_write(s, "atta", 4);
+    run_for(MS);
+    plat_close(s);
+    run_for(MS);
+    end();
+    plat_close(silent);
+}
+
+static void test_too_many_clients_wait(void)
+{
+    struct plat_stream *s[CLIENTS_MAX + 1];
+
+    begin(false);
+    guest_new(1, "one");
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        s[i] = plat_connect(SOCKET);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(s[i]);
+        run_for(MS);
+    }
+    s[CLIENTS_MAX] = attach("one");
+    CU_ASSERT_STRING_EQUAL(all_of(s[CLIENTS_MAX]), "");
+    plat_close(s[0]);
+    CU_ASSERT_STRING_EQUAL(all_of(s[CLIENTS_MAX]), "ok 1 one\n");
+    for (int i = 1; i <= CLIENTS_MAX; i++)
+        plat_close(s[i]);
+    end();
+}
+
+static void test_console_attach_is_a_client(void)
+{
+    struct plat_stream *ends[2];
+    char typed[20] = "";
+
+    begin(false);
+    guest_new(1, "one");
+    run_for(MS);
+    guest_says(1, "login: ");
+    run_for(MS);
+    CU_ASSERT_EQUAL_FATAL(plat_pair(ends), 0);
+    plat_write(ends[1],
+               "root\x1d"
+               "later",
+               10);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "one"), 0);
+    CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "login: ");
+    CU_ASSERT_EQUAL(guest_gets(1, typed, sizeof(typed)), 4);
+    CU_ASSERT_STRING_EQUAL(typed, "root");
+    plat_write(ends[1], "mine", 4);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none"), -1);
+    CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "error there is no such domain with a console\n");
+    CU_ASSERT_EQUAL(plat_read(ends[0], typed, 20), 4); /* it has left what was not for it */
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], "/nowhere", "none"), -1);
+    plat_close(ends[0]);
+    plat_close(ends[1]);
+    end();
+}
+
+static void test_a_terminal_of_the_system(void)
+{
+    char typed[20] = "";
+
+    begin(true);
+    guest_new(1, "one");
+    run_for(MS);
+    CU_ASSERT_STRING_EQUAL(node("/local/domain/1/console/tty"), "/dev/pts/7");
+    guest_says(1, "hello");
+    CU_ASSERT_STRING_EQUAL(all_of(tty_end), "hello");
+    plat_write(tty_end, "x", 1);
+    run_for(MS);
+    CU_ASSERT_EQUAL(guest_gets(1, typed, sizeof(typed)), 1);
+    struct plat_stream *s = attach("one"); /* nobody may have looked there */
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nhello");
+    guest_says(1, "last");
+    guest_dies(1);
+    CU_ASSERT_STRING_EQUAL(all_of(tty_end), "last<end>");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "last<end>");
+    plat_close(s);
+    plat_close(tty_end);
+    end();
+}
+
+/* ---- bounds ---- */
+
+static void test_old_output_makes_room_and_that_is_said(void)
+{
+    struct plat_stream *s;
+    const char *text;
+
+    begin(false);
+    guest_new(1, "one");
+    machine[1].endless = 3 * HISTORY;
+    run_for(1000 * MS);
+    CU_ASSERT_EQUAL(machine[1].sent, 3 * HISTORY);
+    s = attach("one");
+    text = all_of(s);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "ok 1 one\n\r\n[8192 bytes of this console are not kept any more]\r\n01"));
+    CU_ASSERT_EQUAL(strlen(strchr(text, ']')), 3 + HISTORY);
+    plat_close(s);
+    end();
+}
+
+static void test_logs_are_bounded(void)
+{
+    begin(false);
+    guest_new(1, "one");
+    machine[1].endless = 10 * LOG;
+    run_for(1000 * MS);
+    CU_ASSERT_EQUAL(machine[1].sent, 10 * LOG);
+    CU_ASSERT_TRUE(strlen(file("/log/guest-one.log")) <= LOG);
+    CU_ASSERT_TRUE(strlen(file("/log/guest-one.log.1")) <= LOG && strlen(got) > LOG / 2);
+    end();
+    fake_reset();
+    begin(false); /* what is there goes on */
+    plat_file_write("/log/guest-one.log", "before\n", 7);
+    guest_new(1, "one");
+    run_for(MS);
+    guest_says(1, "after\n");
+    run_for(MS);
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-one.log"), "before\nafter\n");
+    end();
+}
+
+static void test_a_flood_harms_only_who_makes_it(void)
+{
+    struct plat_stream *s;
+    uint64_t before;
+
+    begin(false);
+    guest_new(1, "flood");
+    guest_new(2, "calm");
+    s = attach("calm");
+    all_of(s);
+    machine[1].endless = 1ull << 40;
+    send_event(1);
+    guest_says(1, "x");
+    run_for(MS);
+    before = machine[1].sent;
+    nr_unmasked = 0;
+    run_for(50 * MS);
+    CU_ASSERT_TRUE(before <= 80 << 10 &&
+                   machine[1].sent == before); /* it waits for the period's end */
+    CU_ASSERT_EQUAL(nr_unmasked, 0);
+    guest_says(2, "still there\n");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "still there\n");
+    run_for(1000 * MS);
+    CU_ASSERT_TRUE(machine[1].sent > before && machine[1].sent - before < 11 * (80 << 10));
+    machine[1].endless = 0;
+    plat_close(s);
+    end();
+}
+
+/* Events with nothing in them are paid for, too. */
+static void test_a_flood_of_events(void)
+{
+    begin(false);
+    guest_new(1, "flood");
+    run_for(MS);
+    nr_unmasked = 0;
+    for (int i = 0; i < 5000; i++) {
+        send_event(1);
+        run_for(1000);
+    }
+    CU_ASSERT_TRUE(nr_unmasked > 100 && nr_unmasked <= 1100); /* in one period of 100 ms */
+    end();
+}
+
+static void test_a_slow_client_keeps_nobody_waiting(void)
+{
+    struct plat_stream *slow, *fast;
+    size_t n = 0;
+
+    begin(false);
+    guest_new(1, "one");
+    slow = attach("one");
+    fast = attach("one");
+    all_of(fast);
+    for (int i = 0; i < 1000; i++) {
+        guest_says(1, "0123456789abcdefghi\n");
+        n += strlen(all_of(fast));
+    }
+    CU_ASSERT_EQUAL(n, 20000);
+    CU_ASSERT_PTR_NOT_NULL(strstr(all_of(slow), "are not kept any more]\r\n"));
+    plat_close(slow);
+    plat_close(fast);
+    end();
+}
+
+/* ---- guests that mean harm ---- */
+
+static void test_impossible_indices_end_the_service_of_that_guest(void)
+{
+    static const uint32_t wrong[] = { OUT_BYTES + 1, 0x80000000u, 0xffffffffu, 0x7fffffffu };
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct plat_stream *s;
+        unsigned int lines;
+
+        begin(false);
+        guest_new(1, "bad");
+        guest_new(2, "good");
+        s = attach("bad");
+        all_of(s);
+        lines = fake_log_lines();
+        machine[1].page.out_prod = machine[1].page.out_cons + wrong[i];
+        for (int n = 0; n < 10; n++) {
+            send_event(1);
+            run_for(10 * MS);
+        }
+        CU_ASSERT_EQUAL(fake_log_lines(), lines + 1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(fake_log_last(), "domain 1 (bad) has impossible indices"));
+        CU_ASSERT_TRUE(machine[1].mapped == 0 && machine[1].port == 0 && machine[2].port != 0);
+        plat_write(s, "typed into nothing", 18);
+        CU_ASSERT_STRING_EQUAL(all_of(s), "");
+        set_number(1, "console/port", GUEST_PORT); /* the same again changes nothing */
+        run_for(10 * MS);
+        CU_ASSERT_EQUAL(machine[1].mapped, 0);
+        plat_close(s);
+        end();
+    }
+}
+
+static void test_impossible_indices_of_input(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "bad");
+    s = attach("bad");
+    machine[1].page.in_cons = machine[1].page.in_prod + 1;
+    plat_write(s, "x", 1);
+    run_for(10 * MS);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_log_last(), "impossible indices"));
+    CU_ASSERT_TRUE(machine[1].mapped == 0 && machine[1].port == 0);
+    plat_close(s);
+    end();
+}
+
+static void test_names_that_are_paths(void)
+{
+    begin(false);
+    guest_new(1, "../../etc/passwd\n\x1b[2J");
+    run_for(MS);
+    guest_says(1, "x");
+    run_for(MS);
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-.._.._etc_passwd__[2J.log"), "x");
+    end();
+}
+
+static void test_nodes_that_are_no_numbers(void)
+{
+    static const char *const wrong[] = { "", "x", "-1", " 7", "7x", "99999999999", "0x7" };
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        begin(false);
+        guest_exists(1);
+        set_number(1, "console/ring-ref", GFN + 1);
+        set_node(1, "console/port", wrong[i]);
+        run_for(10 * MS);
+        CU_ASSERT_TRUE(machine[1].mapped == 0 && machine[1].port == 0);
+        set_node(1, "console/port", "7");
+        run_for(10 * MS);
+        CU_ASSERT_TRUE(machine[1].mapped == 1 && machine[1].port != 0);
+        end();
+    }
+    begin(false);
+    guest_exists(1);
+    set_node(1, "console/type", "ioemu");
+    set_number(1, "console/ring-ref", GFN + 1);
+    set_node(1, "console/port", "7");
+    run_for(10 * MS);
+    CU_ASSERT_EQUAL(machine[1].port, 0);
+    end();
+}
+
+/* ---- deaths ---- */
+
+static void test_death_at_each_moment(void)
+{
+    static const char *const at[] = {
+        "exists", "ring-ref", "port", "output", "attached", "broken"
+    };
+
+    for (size_t moment = 0; moment < sizeof(at) / sizeof(at[0]); moment++)
+        for (int pass = 0; pass < 2; pass++) { /* 1: the daemon has its turn before the death */
+            struct plat_stream *s = NULL;
+
+            begin(false);
+            guest_exists(1);
+            set_node(1, "name", "one");
+            if (moment >= 1)
+                set_number(1, "console/ring-ref", GFN + 1);
+            if (moment >= 2)
+                set_number(1, "console/port", GUEST_PORT);
+            if (moment >= 4)
+                s = attach("one");
+            if (moment >= 3)
+                run_for(MS);
+            if (moment >= 3)
+                guest_says(1, "last words");
+            if (moment >= 5)
+                machine[1].page.out_prod += 3 * OUT_BYTES;
+            if (pass)
+                run_for(MS);
+            guest_dies(1);
+            run_for(10 * MS);
+            guest_gone(1);
+            if (s) {
+                CU_ASSERT_STRING_EQUAL(all_of(s), moment == 5 ? "ok 1 one\n<end>"
+                                                              : "ok 1 one\nlast words<end>");
+                plat_close(s);
+            }
+            if (moment == 3) {
+                s = attach("one"); /* as long as it is kept */
+                CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nlast words<end>");
+                plat_close(s);
+            }
+            end();
+        }
+}
+
+static void test_the_last_dead_are_kept(void)
+{
+    struct plat_stream *s;
+    char name[20];
+
+    begin(false);
+    for (unsigned int d = 1; d <= DEAD_MAX + 2; d++) {
+        snprintf(name, sizeof(name), "guest%u", d);
+        guest_new(d, name);
+        run_for(MS);
+        guest_says(d, "bye");
+        guest_dies(d);
+        run_for(MS);
+        guest_gone(d);
+    }
+    s = attach("guest3");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 3 guest3\nbye<end>");
+    plat_close(s);
+    s = attach("guest2");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "error there is no such domain with a console\n<end>");
+    plat_close(s);
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-guest2.log"), "bye");
+    end();
+}
+
+static void test_another_domain_of_the_same_id(void)
+{
+    struct plat_stream *s, *t;
+
+    begin(false);
+    guest_new(1, "old");
+    run_for(MS);
+    guest_says(1, "old words");
+    s = attach("old");
+    /* It dies and another is there before the daemon looks. */
+    nodes[0].path[0] = '\0';
+    machine[1].incarnation++;
+    set_node(1, "name", "new");
+    fire("@releaseDomain");
+    run_for(MS);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 old\nold words<end>");
+    CU_ASSERT_EQUAL(machine[1].mapped, 1);
+    t = attach("1");
+    CU_ASSERT_STRING_EQUAL(all_of(t), "ok 1 new\n");
+    plat_close(s);
+    plat_close(t);
+    end();
+}
+
+/* ---- what fails, and comes again ---- */
+
+static void test_the_daemon_begins_anew(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "one");
+    run_for(MS);
+    consoled_stop(daemon_);
+    guest_puts(1, "said meanwhile", 14);
+    machine[1].busy = 3; /* its port is free some moments later */
+    daemon_ = consoled_start(loop, &(struct consoled_options){ .socket = SOCKET,
+                                                               .history_bytes = HISTORY });
+    run_for(1000 * MS);
+    s = attach("one");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nsaid meanwhile");
+    plat_close(s);
+    end();
+}
+
+static void test_a_port_that_cannot_be_bound_is_given_up_with_a_line(void)
+{
+    begin(false);
+    guest_exists(1);
+    machine[1].busy = 10000;
+    set_number(1, "console/ring-ref", GFN + 1);
+    set_number(1, "console/port", GUEST_PORT);
+    run_for(20000 * MS);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_log_last(), "domain 1 (1): its console"));
+    CU_ASSERT_TRUE(machine[1].busy > 9900);
+    end();
+}
+
+static void test_events_that_are_lost(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "one");
+    s = attach("one");
+    all_of(s);
+    events_lost = 1;
+    guest_says(1, "hello");
+    run_for(500 * MS);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "hello");
+    CU_ASSERT_EQUAL(machine[1].mapped, 1);
+    plat_close(s);
+    end();
+}
+
+static void test_a_store_that_dies(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "one");
+    s = attach("one");
+    all_of(s);
+    store_is_gone = true;
+    guest_says(1, "goes on\n");
+    run_for(6000 * MS);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "goes on\n");
+    store_is_gone = false;
+    guest_new(2, "two"); /* which nobody is told of */
+    run_for(1000 * MS);
+    CU_ASSERT_TRUE(machine[1].port && machine[2].port);
+    CU_ASSERT_EQUAL(machine[1].mapped, 1);
+    guest_dies(1);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "<end>");
+    plat_close(s);
+    end();
+}
+
+/* Whatever lacks memory or room: nothing breaks, and the guest is served in the end. */
+static void test_no_memory(void)
+{
+    bool failed = true;
+
+    for (unsigned int n = 1; failed && n < 100; n++) {
+        struct plat_stream *s;
+
+        begin(true);
+        fake_fail_at(n);
+        guest_new(1, "one");
+        run_for(MS);
+        guest_says(1, "hello");
+        run_for(200 * MS);
+        failed = fake_failed();
+        fake_fail_at(0);
+        if (machine[1].port == 0)
+            run_for(6000 * MS);
+        s = attach("one");
+        CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nhello");
+        plat_close(s);
+        if (node("/local/domain/1/console/tty"))
+            plat_close(tty_end);
+        end();
+    }
+}
+
+#define TEST(name)  \
+    {               \
+#name, name \
+    }
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+        TEST(test_what_nobody_was_shown_is_shown_at_attach),
+        TEST(test_all_clients_see_all_and_each_may_type),
+        TEST(test_a_guest_that_does_not_read_is_typed_no_more_than_it_has_room_for),
+        TEST(test_requests_that_are_none),
+        TEST(test_too_many_clients_wait),
+        TEST(test_console_attach_is_a_client),
+        TEST(test_a_terminal_of_the_system),
+        TEST(test_old_output_makes_room_and_that_is_said),
+        TEST(test_logs_are_bounded),
+        TEST(test_a_flood_harms_only_who_makes_it),
+        TEST(test_a_flood_of_events),
+        TEST(test_a_slow_client_keeps_nobody_waiting),
+        TEST(test_impossible_indices_end_the_service_of_that_guest),
+        TEST(test_impossible_indices_of_input),
+        TEST(test_names_that_are_paths),
+        TEST(test_nodes_that_are_no_numbers),
+        TEST(test_death_at_each_moment),
+        TEST(test_the_last_dead_are_kept),
+        TEST(test_another_domain_of_the_same_id),
+        TEST(test_the_daemon_begins_anew),
+        TEST(test_a_port_that_cannot_be_bound_is_given_up_with_a_line),
+        TEST(test_events_that_are_lost),
+        TEST(test_a_store_that_dies),
+        TEST(test_no_memory),
+        CU_TEST_INFO_NULL,
+    };
+    CU_SuiteInfo suites[] = { { "console daemon", NULL, NULL, NULL, NULL, tests },
+                              CU_SUITE_INFO_NULL };
+    unsigned int failures;
+
+    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
+        return 2;
+    CU_basic_set_mode(CU_BRM_NORMAL);
+    CU_basic_run_tests();
+    failures = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failures ? 1 : 0;
+}
