@@ -183,6 +183,23 @@ static const struct scenario scenarios[] = {
     SYSTEMD("soak", "soak-systemd-uefi-q35-4", .firmware = FIRMWARE_UEFI, .machine = "q35",
             .smp = 4),
 
+    /* The embedded control domain: within a second at its prompt, which works. */
+    { .group = "test",
+      .name = "control",
+      .memory_mib = 512,
+      .cpu = "qemu64",
+      .qemu = "-icount shift=0,sleep=off",
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .steps = { "control domain, ready at [0-9]{1,3} ms\\..*\ncontrol> ",
+                 ">store-write /tool/greeting \"hello there\"\rstore-ls\r",
+                 "^tool = \"\"\n greeting = \"hello there\"$",
+                 ">store-read /tool/greeting /tool/none\rconsole 7\rconsole\177\177\r",
+                 "^hello there\nstore-read: /tool/none: No such file or directory\n\\(1\\)$",
+                 "^error there is no such domain with a console\n\\(1\\)$",
+                 "^conso: there is no such command", ">help\rpoweroff\r" } },
+
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),
     SCREEN("test", "uefi", "q35", FIRMWARE_UEFI), /* UEFI, the framebuffer */
