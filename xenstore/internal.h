@@ -131,6 +131,14 @@ struct path {
     char s[PATH_ROOM];
 };
 
+/* A path's levels: where each ends, and what is there. */
+struct levels {
+    size_t nr;
+    uint16_t end[DEPTH_MAX];
+    struct entry *node[DEPTH_MAX];
+};
+
+/* What is large is here, and not on the stack: some threads have 32 KiB. */
 struct store {
     struct arena a;
     struct store_hooks hooks;
@@ -141,7 +149,8 @@ struct store {
     size_t nr_woken, woken_max;
     struct entry *climb[DEPTH_MAX]; /* tree_walk()'s */
     char walk_path[PATH_ROOM];
-    uint64_t watch_work; /* lookups of watches, and events, so far */
+    struct levels levels; /* watch_fire_parents()'s */
+    uint64_t watch_work;  /* lookups of watches, and events, so far */
     struct path path;
     char out[XENSTORE_PAYLOAD_MAX];
 };

@@ -184,13 +184,6 @@ void watch_fire(struct op *op, const char *path, size_t len, unsigned int flags)
 
 /* ---- what was made on the way ---- */
 
-/* A path's levels: where each ends, and what is there. */
-struct levels {
-    size_t nr;
-    uint16_t end[DEPTH_MAX];
-    struct entry *node[DEPTH_MAX];
-};
-
 static void levels_find(struct op *op, struct levels *l, const char *path, size_t len)
 {
     struct entry *node = entry_at(op->a, op->st->root[ROOT_TREE]);
@@ -215,17 +208,17 @@ static void levels_find(struct op *op, struct levels *l, const char *path, size_
  */
 void watch_fire_parents(struct op *op, const char *path, size_t len, size_t there)
 {
-    struct levels l;
+    struct levels *l = &op->s->levels;
     char key[PATH_ROOM];
     const struct entry *w = NULL;
 
     if (op->st->nr_depths == 0)
         return;
-    levels_find(op, &l, path, len);
+    levels_find(op, l, path, len);
     memcpy(key, path, len);
     key[len] = '\0';
-    for (size_t i = 0; i < l.nr; i++) {
-        size_t watch_len = l.end[i];
+    for (size_t i = 0; i < l->nr; i++) {
+        size_t watch_len = l->end[i];
 
         w = first_at(op, key, watch_len, w);
         if (w == NULL)
@@ -234,9 +227,9 @@ void watch_fire_parents(struct op *op, const char *path, size_t len, size_t ther
              w = next_watch(op, w->key, w->key_len, false)) {
             uint64_t at = i + w->word[1] - 1;
 
-            if (w->word[1] && at < l.nr && l.end[at] > there && l.end[at] < len &&
-                may_read(op, w, l.node[at]))
-                send(op, w, watch_len, path, l.end[at]);
+            if (w->word[1] && at < l->nr && l->end[at] > there && l->end[at] < len &&
+                may_read(op, w, l->node[at]))
+                send(op, w, watch_len, path, l->end[at]);
         }
     }
 }

@@ -1,15 +1,15 @@
 # The console daemon as a program for Linux; its core is in the control domain's image and in tests, too (CONSOLED_CORE).
-CONSOLED := $(BUILD)/consoled
+CONSOLED_BUILD := $(BUILD)/consoled
 CONSOLED_CORE := $(addprefix dom0-tools/consoled/,consoled.c domains.c console.c clients.c ring.c history.c log.c)
 CONSOLED_SRCS := $(CONSOLED_CORE) $(addprefix dom0-tools/consoled/,main.c consoled_pty.c) \
     $(addprefix xen-like/platform/,posix.c handles.c background.c evtchn.c xenstore.c loop.c log.c)
 CONSOLED_LIBS := -lxenstore -lxenevtchn -lxengnttab -lxenforeignmemory -lxencall -lutil -lpthread
 
-$(CONSOLED)/xen-like-consoled: $(CONSOLED_SRCS:%.c=$(XS)/%.o)
+$(CONSOLED_BUILD)/xen-like-consoled: $(CONSOLED_SRCS:%.c=$(XS)/%.o)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(CC) -o $@ $^ $(CONSOLED_LIBS)
 
 .PHONY: consoled
 #: consoled       build build/consoled/xen-like-consoled, the console daemon as a Linux program
-consoled: $(CONSOLED)/xen-like-consoled
+consoled: $(CONSOLED_BUILD)/xen-like-consoled

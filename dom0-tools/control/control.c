@@ -13,6 +13,7 @@
 #include "../../xenstore/daemon.h"
 #include "../consoled/consoled.h"
 #include "commands.h"
+#include "power.h"
 
 enum { STORE_BYTES = 16 << 20, LINE_BYTES = 1024, WORDS = 64 };
 
@@ -100,10 +101,14 @@ static int run_help(struct prompt *p, int argc, char **argv)
 
 static int run_poweroff(struct prompt *p, int argc, char **argv)
 {
+    const char *what;
+
     (void)p;
     (void)argc;
     (void)argv;
-    exit(0); /* the initial domain's end is the machine's */
+    machine_off(&what);
+    printf("poweroff: %s: %s\n", what, strerror(errno));
+    return 1;
 }
 
 static int run_console(struct prompt *p, int argc, char **argv)

@@ -199,6 +199,15 @@ static const struct scenario scenarios[] = {
                  "^hello there\nstore-read: /tool/none: No such file or directory\n\\(1\\)$",
                  "^error there is no such domain with a console\n\\(1\\)$",
                  "^conso: there is no such command", ">help\rpoweroff\r" } },
+    { .group = "test", /* UEFI */
+      .name = "control-uefi",
+      .memory_mib = 512,
+      .machine = "q35",
+      .firmware = FIRMWARE_UEFI,
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .steps = { "^control> ", ">poweroff\r" } },
 
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),

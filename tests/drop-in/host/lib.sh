@@ -96,7 +96,11 @@ start_store() {
     until_true 20 xenstore-read -s /
 }
 start_console() {
-    xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xenconsoled.pid
+    if [ "$consoled" = ours ]; then
+        xen-like-consoled --pid-file /run/xenconsoled.pid
+    else
+        xenconsoled --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xenconsoled.pid
+    fi
 }
 
 # kill_daemon NAME: at once; and it has been there
