@@ -65,6 +65,14 @@ static void drop(struct client *c)
     free(c);
 }
 
+static void drop_all(struct client *first)
+{
+    for (struct client *c = first, *next; c; c = next) {
+        next = c->next;
+        drop(c);
+    }
+}
+
 /* ---- what it gets ---- */
 
 static void say(struct client *c, const char *text)
@@ -263,11 +271,11 @@ int clients_listen(struct consoled *d)
 
 void clients_stop(struct consoled *d)
 {
-    while (d->strangers)
-        drop(d->strangers);
+    drop_all(d->strangers);
     if (d->listener)
         plat_close(d->listener);
     d->listener = NULL;
+    d->deaf = false;
 }
 
 void client_tty(struct console *c, struct plat_stream *tty)
@@ -307,8 +315,4 @@ void clients_input(struct console *c)
     }
 }
 
-void clients_drop(struct console *c)
-{
-    while (c->clients)
-        drop(c->clients);
-}
+void clients_drop(struct console *c) { drop_all(c->clients); }

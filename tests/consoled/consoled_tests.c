@@ -239,9 +239,11 @@ static void test_too_many_clients_wait(void)
     CU_ASSERT_STRING_EQUAL(all_of(s[CLIENTS_MAX]), "");
     plat_close(s[0]);
     CU_ASSERT_STRING_EQUAL(all_of(s[CLIENTS_MAX]), "ok 1 one\n");
-    for (int i = 1; i <= CLIENTS_MAX; i++)
+    s[0] = attach("one");
+    CU_ASSERT_STRING_EQUAL(all_of(s[0]), "");
+    end(); /* with that one waiting */
+    for (int i = 0; i <= CLIENTS_MAX; i++)
         plat_close(s[i]);
-    end();
 }
 
 static void test_console_attach_is_a_client(void)
