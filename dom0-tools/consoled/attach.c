@@ -17,8 +17,9 @@ struct pipe {
 struct session {
     struct plat_loop *loop;
     struct pipe typed, shown;
-    bool answered,
-        refused; /* the daemon's first line has come; what is typed before is not for a guest */
+    bool answered; /* the daemon's first line has come: what is typed before is not for a guest */
+    bool refused;  /* by that line */
+    bool detached;
 };
 
 static void on_ready(void *arg, unsigned int ready);
@@ -74,16 +75,22 @@ static void take_answer(struct session *s)
     p->len -= p->at;
 }
 
-/* False: detach. What was typed before that is sent. */
-static bool look_for_detach(struct pipe *p)
+/* Byte by byte: what is typed behind Ctrl-] is for whoever has the terminal then. False at the end. */
+static bool fill_typed(struct session *s)
 {
-    char *key = p->len ? memchr(p->buf + p->at, DETACH, p->len) : NULL;
+    struct pipe *p = &s->typed;
+    ssize_t n = 1;
+    char c;
 
-    if (key == NULL)
+    if (p->len || !s->answered)
         return true;
-    p->len = (size_t)(key - (p->buf + p->at));
-    empty(p);
-    return false;
+    p->at = 0;
+    while (p->len < sizeof(p->buf) && !s->detached && (n = plat_read(p->from, &c, 1)) == 1) {
+        s->detached = c == DETACH;
+        if (!s->detached)
+            p->buf[p->len++] = c;
+    }
+    return n == 1 || (n < 0 && errno == EAGAIN);
 }
 
 static void on_ready(void *arg, unsigned int ready)
@@ -94,9 +101,7 @@ static void on_ready(void *arg, unsigned int ready)
     (void)ready;
     take_answer(s);
     goes_on = empty(&s->shown) && goes_on && !s->refused;
-    if (s->answered)
-        goes_on = goes_on && fill(&s->typed) && look_for_detach(&s->typed);
-    goes_on = goes_on && empty(&s->typed);
+    goes_on = goes_on && fill_typed(s) && empty(&s->typed) && !s->detached;
     if (goes_on)
         watch(s);
     else

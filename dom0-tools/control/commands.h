@@ -23,3 +23,4 @@ struct command {
 extern const struct command *const command_tables[];
 
 extern const struct command store_commands[]; /* store_commands.c */
+extern const struct command adopt_commands[]; /* adopt.c */

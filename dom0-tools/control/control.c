@@ -128,7 +128,8 @@ static const struct command own_commands[] = {
     { 0 },
 };
 
-const struct command *const command_tables[] = { store_commands, own_commands, NULL };
+const struct command *const command_tables[] = { store_commands, adopt_commands, own_commands,
+                                                 NULL };
 
 static int run(struct prompt *p, int argc, char **argv)
 {

@@ -265,6 +265,7 @@ static void test_console_attach_is_a_client(void)
     CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "login: ");
     CU_ASSERT_EQUAL(guest_gets(1, typed, sizeof(typed)), 4);
     CU_ASSERT_STRING_EQUAL(typed, "root");
+    CU_ASSERT_EQUAL(plat_read(ends[0], typed, sizeof(typed)), 5); /* what came behind Ctrl-] */
     plat_write(ends[1], "mine", 4);
     CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none"), -1);
     CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "error there is no such domain with a console\n");

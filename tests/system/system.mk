@@ -20,7 +20,8 @@ BAD_ELFS := no-notes 32-bit other-machine short headers-beyond-file notes-beyond
     segment-wraps too-large good
 BAD_ACPI := apic-checksum apic-short apic-entry
 TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTEM)/ours.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
-    $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf
+    $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf \
+    $(BUILD)/xen-like/rt_hello.elf
 
 .PHONY: deps run run-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside system-programs FORCE
 

@@ -207,12 +207,25 @@ static void wait_for_events(void)
     }
 }
 
+/* With the argument "echo": the other end of whoever sits at the console. */
+static int echo(void)
+{
+    char line[100];
+
+    while (fgets(line, sizeof(line), stdin) && strcmp(line, "quit\n") != 0)
+        printf("heard: %s", line);
+    printf("bye\n");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     printf("hello: a %s domain, %d arguments", is_initial_domain() ? "control" : "guest", argc - 1);
     for (int i = 1; i < argc; i++)
         printf(" [%s]", argv[i]);
     printf("\n");
+    if (argc > 1 && strcmp(argv[1], "echo") == 0)
+        return echo();
     use_memory();
     tell_time();
     read_files();
