@@ -352,7 +352,7 @@ static void test_a_flood_harms_only_who_makes_it(void)
     guest_new(2, "calm");
     s = attach("calm");
     all_of(s);
-    machine[1].endless = 1ull << 40;
+    machine[1].endless = 16 << 20;
     send_event(1);
     guest_says(1, "x");
     run_for(MS);
@@ -454,6 +454,49 @@ static void test_impossible_indices_of_input(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(fake_log_last(), "impossible indices"));
     CU_ASSERT_TRUE(machine[1].mapped == 0 && machine[1].port == 0);
     plat_close(s);
+    end();
+}
+
+/* A guest writes anything anywhere into its page, and is placed anew whenever that has ended its service. */
+static void test_a_guest_that_scribbles(void)
+{
+    struct plat_stream *good, *bad;
+    unsigned int breaks = 0;
+
+    begin(false);
+    guest_new(1, "bad");
+    guest_new(2, "good");
+    good = attach("good");
+    bad = attach("bad");
+    all_of(good);
+    srand(7);
+    for (int i = 0; i < 3000; i++) {
+        struct xencons_interface *p = &machine[1].page;
+        uint32_t *indices[] = { &p->in_cons, &p->in_prod, &p->out_cons, &p->out_prod };
+
+        *indices[rand() % 4] += rand() % 3 ? (uint32_t)rand() % 1500 : (uint32_t)rand() * 7;
+        ((char *)p)[(size_t)rand() % sizeof(*p)] ^= (char)rand();
+        plat_write(bad, "typed", 5);
+        send_event(1);
+        run_for(MS);
+        all_of(bad);
+        if (machine[1].port == 0) {
+            breaks++;
+            memset(p, 0, sizeof(*p));
+            set_node(1, "console/port", "8");
+            run_for(MS);
+            set_number(1, "console/port", GUEST_PORT);
+            run_for(MS);
+            CU_ASSERT_TRUE(machine[1].port != 0 && machine[1].mapped == 1);
+        }
+        if (i % 100 == 0) {
+            guest_says(2, "well\n");
+            CU_ASSERT_STRING_EQUAL(all_of(good), "well\n");
+        }
+    }
+    CU_ASSERT_TRUE(breaks > 100 && breaks < 2900);
+    plat_close(good);
+    plat_close(bad);
     end();
 }
 
@@ -712,6 +755,7 @@ int main(void)
         TEST(test_a_slow_client_keeps_nobody_waiting),
         TEST(test_impossible_indices_end_the_service_of_that_guest),
         TEST(test_impossible_indices_of_input),
+        TEST(test_a_guest_that_scribbles),
         TEST(test_names_that_are_paths),
         TEST(test_nodes_that_are_no_numbers),
         TEST(test_death_at_each_moment),
