@@ -253,7 +253,7 @@ static const struct scenario scenarios[] = {
       .kernel_cmdline = "xl_job=xl",
       .ramdisk = "ours.gz",
       .steps = { "XL-JOB-START xl", "XL-JOB-RC 0" },
-      .timeout_s = 300 },
+      .timeout_s = 600 },
 
     /* Four virtual CPUs share the one there is. */
     { .group = "test",
