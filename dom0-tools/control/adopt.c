@@ -1,5 +1,6 @@
 /* Domains that the hypervisor started at boot get what their rings wait for: nodes of the store, and the store. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -72,7 +72,7 @@ static int run_ls(struct prompt *p, int argc, char **argv)
         printf("usage: store-ls [PATH]\n");
         return 2;
     }
-    strcpy(path, argc == 2 ? argv[1] : "/");
+    snprintf(path, sizeof(path), "%s", argc == 2 ? argv[1] : "/");
     value = xs_read(p->xs, XBT_NULL, path, NULL);
     if (value == NULL)
         return failed("store-ls", path);
