@@ -68,6 +68,23 @@ static void make_uuid(uint8_t uuid[16])
     uuid[8] = (uuid[8] & 0x3f) | 0x80;
 }
 
+/* Two with one UUID would share what the store has below /vm. One that is dying is no other one. */
+static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
+{
+    guest_info_t *infos;
+    size_t nr;
+    int rc;
+
+    rc = guest_list(t, &infos, &nr);
+    if (rc)
+        return rc;
+    for (size_t i = 0; rc == 0 && i < nr; i++)
+        if (!(infos[i].flags & XEN_DOMINF_dying) && memcmp(infos[i].handle, uuid, 16) == 0)
+            rc = toolstack_fail(t, EEXIST, "domain %u has the same uuid", infos[i].domain);
+    free(infos);
+    return rc;
+}
+
 /* What the configuration asks for, and nobody serves. */
 static int check(struct toolstack *t, const struct domain_config *c)
 {
@@ -81,7 +98,7 @@ static int check(struct toolstack *t, const struct domain_config *c)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
     if (t->store && nodes_find(t, c->name, &other) == 0) /* before anything large is done */
         return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", c->name);
-    return 0;
+    return c->has_uuid ? check_uuid(t, c->uuid) : 0;
 }
 
 static int set_shares(struct toolstack *t, const struct domain_config *c, domid_t id)

@@ -187,6 +187,11 @@ static void test_write_fails(void)
     EXPECT(plat_file_write(path, "x", 1) == -1 && errno == ENOENT);
     EXPECT(plat_listen(path) == NULL && errno == ENOENT);
     EXPECT(plat_file_read(folder, NULL) == NULL && errno == EISDIR);
+    EXPECT(plat_file_read("/dev/zero", NULL) == NULL && errno == EINVAL);
+    snprintf(path, sizeof(path), "%s/pipe", folder);
+    EXPECT(mkfifo(path, 0600) == 0);
+    EXPECT(plat_file_read(path, NULL) == NULL && errno == EINVAL);
+    EXPECT(plat_file_remove(path) == 0);
     EXPECT(plat_file_write(folder, "x", 1) == -1);
     snprintf(command, sizeof(command), "! ls -d %s.* 2>/dev/null", folder);
     EXPECT(system(command) == 0);

@@ -368,9 +368,13 @@ static void test_names(void)
     char number[8], *name;
 
     start(STORE);
+    config.has_uuid = true;
+    config.uuid[0] = 1; /* domain 0 has the one that is all zero */
     a = create();
     refused(EEXIST, "already a domain of the name guest");
     strcpy(config.name, "other");
+    refused(EEXIST, "has the same uuid");
+    config.has_uuid = false;
     b = create();
     CU_ASSERT_TRUE(guest_find(&t, "other", &found) == 0 && found == b);
     snprintf(number, sizeof(number), "%u", a);

@@ -185,7 +185,8 @@ struct plat_stream *plat_connect(const char *path);
 /**
  * A whole file.
  * @len  receives its length in bytes; may be NULL
- * Returns it, with a zero byte behind, to be freed; NULL: ENOENT, ENOMEM, EACCES, EISDIR, EIO.
+ * Returns it, with a zero byte behind, to be freed; NULL: ENOENT, ENOMEM, EACCES, EISDIR, EINVAL a
+ * device or pipe, EIO.
  */
 char *plat_file_read(const char *path, size_t *len);
 

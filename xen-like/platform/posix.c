@@ -490,9 +490,22 @@ static int close_keeping_errno(int fd)
     return -1;
 }
 
+/* For reading, and never waiting: a device or a pipe has no end to be read to. */
+static int open_regular(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+        return fd;
+    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    close_keeping_errno(fd);
+    return -1;
+}
+
 char *plat_file_read(const char *path, size_t *len)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_regular(path);
     size_t used = 0, size = 0;
     char *data = NULL;
     ssize_t n;
