@@ -15,7 +15,8 @@ struct client {
     struct console *console; /* NULL: it has not said which */
     struct plat_stream *stream;
     bool is_tty;       /* always there, so what it takes is not shown to anybody yet */
-    bool blocked;      /* what it has typed is not read until the guest takes some */
+    bool blocked;      /* nothing more that it has typed is read until the guest takes some */
+    char held;         /* if it is blocked: what has been read, and comes first then */
     uint64_t at;       /* the position of what it gets next */
     char line[128];    /* its request; then what is sent before all else */
     size_t len, taken; /* of line */
@@ -46,6 +47,13 @@ static void unlink_from(struct client *c)
 
 static void on_client(void *arg, unsigned int ready);
 
+static void hear(struct consoled *d)
+{
+    if (d->deaf)
+        plat_watch(d->loop, d->listener, PLAT_READABLE, on_client, d);
+    d->deaf = false;
+}
+
 static void drop(struct client *c)
 {
     struct consoled *d = c->daemon;
@@ -59,9 +67,7 @@ static void drop(struct client *c)
         plat_close(c->stream);
         d->nr_clients--;
     }
-    if (d->deaf)
-        plat_watch(d->loop, d->listener, PLAT_READABLE, on_client, d);
-    d->deaf = false;
+    hear(d);
     free(c);
 }
 
@@ -124,20 +130,50 @@ static bool flush(struct client *c)
 
 /* ---- what it types ---- */
 
-/* False: it is gone. */
+/* Returns the room, in which what is held has its place already. */
+static int room_for(struct client *c)
+{
+    int room = console_room(c->console);
+
+    if (!c->blocked || room == 0)
+        return room;
+    c->blocked = false;
+    if (room < 0)
+        return room;
+    console_give(c->console, &c->held, 1);
+    return room - 1;
+}
+
+/*
+ * False: it is gone. Where there is no room one byte is read all the same: who types nothing more and leaves
+ * is seen to leave, however long the guest does not read.
+ */
 static bool receive(struct client *c)
 {
     char buf[IN_BYTES];
-    int room = console_room(c->console);
+    int room = room_for(c);
     ssize_t n;
 
-    c->blocked = room == 0;
     if (c->blocked)
         return true;
-    n = plat_read(c->stream, buf, room > 0 ? (size_t)room : sizeof(buf));
+    n = plat_read(c->stream, buf, room > 0 ? (size_t)room : room == 0 ? 1 : sizeof(buf));
     if (n > 0 && room > 0)
         console_give(c->console, buf, (size_t)n);
+    c->blocked = n > 0 && room == 0;
+    c->held = buf[0];
     return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/* Who has waited longest, at some guest, for what it typed to be read; it may have left. NULL: nobody. */
+static struct client *longest_blocked(struct consoled *d)
+{
+    struct client *found = NULL;
+
+    for (struct console *c = d->consoles; c && found == NULL; c = c->next)
+        for (struct client *i = c->clients; i; i = i->next)
+            if (i->blocked && !i->is_tty)
+                found = i;
+    return found;
 }
 
 static void watch(struct client *c)
@@ -240,11 +276,14 @@ static struct client *client_new(struct consoled *d, struct plat_stream *stream)
 static void on_client(void *arg, unsigned int ready)
 {
     struct consoled *d = arg;
-    struct plat_stream *stream =
-        d->nr_clients < CLIENTS_MAX ? plat_accept(d->listener) : (errno = EMFILE, NULL);
-    struct client *c = stream ? client_new(d, stream) : NULL;
+    struct client *c = d->nr_clients < CLIENTS_MAX ? NULL : longest_blocked(d);
+    struct plat_stream *stream;
 
     (void)ready;
+    if (c)
+        drop(c);
+    stream = d->nr_clients < CLIENTS_MAX ? plat_accept(d->listener) : (errno = EMFILE, NULL);
+    c = stream ? client_new(d, stream) : NULL;
     if (c) {
         d->nr_clients++;
         link_to(c, NULL);
@@ -256,6 +295,12 @@ static void on_client(void *arg, unsigned int ready)
         plat_watch(d->loop, d->listener, 0, NULL, NULL);
         d->deaf = true;
     }
+}
+
+void clients_hear(struct consoled *d)
+{
+    if (d->nr_clients < CLIENTS_MAX || longest_blocked(d))
+        hear(d);
 }
 
 int clients_listen(struct consoled *d)
@@ -310,7 +355,8 @@ void clients_end(struct console *c)
 void clients_input(struct console *c)
 {
     for (struct client *i = c->clients; i; i = i->next) {
-        i->blocked = false;
+        if (i->blocked)
+            room_for(i);
         watch(i);
     }
 }

@@ -141,6 +141,7 @@ static void break_off(struct console *c)
              c->domain, c->name);
     c->broken = true;
     disconnect(c);
+    clients_input(c); /* what they type is for nobody, but read */
 }
 
 /* How many bytes; negative: the guest has broken the rules. */

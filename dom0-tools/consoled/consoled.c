@@ -141,6 +141,7 @@ static void on_tick(void *arg)
     struct consoled *d = arg;
 
     plat_timer_set(d->loop, &d->tick, plat_now() + TICK_NS);
+    clients_hear(d);
     if (d->events == NULL && open_events(d))
         for (struct console *c = d->consoles; c; c = c->next)
             console_rebind(c);

@@ -134,6 +134,7 @@ void console_free(struct console *c);
 
 int clients_listen(struct consoled *d); /* 0, -1: the log says why not */
 void clients_stop(struct consoled *d);  /* all, also those that have not said what they want */
+void clients_hear(struct consoled *d);  /* if none is accepted: it may go well now */
 void clients_output(struct console *c); /* there is more */
 void clients_end(struct console *c);    /* it is gone: there will be no more */
 void clients_input(struct console *c);  /* there may be room for what they have */

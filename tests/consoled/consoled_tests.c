@@ -246,6 +246,82 @@ static void test_too_many_clients_wait(void)
         plat_close(s[i]);
 }
 
+/* Of a guest that never reads. Its client has typed more than it has room for, by that many bytes. */
+static void leave_at_a_deaf_guest(size_t more)
+{
+    struct plat_stream *s = attach("deaf");
+    char text[IN_BYTES + 100];
+
+    all_of(s);
+    memset(text, 'x', sizeof(text));
+    plat_write(s, text, IN_BYTES - (machine[1].page.in_prod - machine[1].page.in_cons) + more);
+    run_for(MS);
+    plat_close(s);
+    run_for(MS);
+}
+
+static void test_clients_of_a_guest_that_does_not_read_may_leave(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "deaf");
+    guest_new(2, "two");
+    leave_at_a_deaf_guest(0); /* all that it typed has a place: it is seen to leave */
+    CU_ASSERT_EQUAL(machine[1].page.in_prod, IN_BYTES);
+    CU_ASSERT_EQUAL(daemon_->nr_clients, 0);
+    for (int i = 0; i < 3; i++)
+        leave_at_a_deaf_guest(0);
+    CU_ASSERT_EQUAL(daemon_->nr_clients, 0);
+    for (int i = 0; i < CLIENTS_MAX + 50; i++) /* these have typed more, which waits */
+        leave_at_a_deaf_guest(100);
+    s = attach("two");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 2 two\n");
+    CU_ASSERT_EQUAL(daemon_->nr_clients, CLIENTS_MAX);
+    machine[1].page.out_prod += 3 * OUT_BYTES; /* it is broken: nobody waits for it any more */
+    send_event(1);
+    run_for(100 * MS);
+    CU_ASSERT_EQUAL(daemon_->nr_clients, 1);
+    plat_close(s);
+    end();
+}
+
+static void test_what_waits_for_a_guest_is_typed_when_it_reads(void)
+{
+    char typed[2 * IN_BYTES];
+    size_t n = 0;
+
+    begin(false);
+    guest_new(1, "deaf");
+    leave_at_a_deaf_guest(100);
+    CU_ASSERT_EQUAL(daemon_->nr_clients, 1);
+    for (int i = 0; i < 3; i++) {
+        n += guest_gets(1, typed + n, sizeof(typed) - n);
+        run_for(MS);
+    }
+    CU_ASSERT_EQUAL(n, IN_BYTES + 100);
+    CU_ASSERT_EQUAL(daemon_->nr_clients, 0);
+    end();
+}
+
+/* No memory for the first there is: nobody's leaving makes it try again. */
+static void test_who_could_not_be_accepted_is_later(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "one");
+    run_for(MS);
+    plat_watch(loop, daemon_->listener, 0, NULL, NULL); /* as when plat_accept() has failed */
+    daemon_->deaf = true;
+    s = attach("one");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "");
+    run_for(6000 * MS);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\n");
+    plat_close(s);
+    end();
+}
+
 static void test_console_attach_is_a_client(void)
 {
     struct plat_stream *ends[2];
@@ -746,6 +822,9 @@ int main(void)
         TEST(test_a_guest_that_does_not_read_is_typed_no_more_than_it_has_room_for),
         TEST(test_requests_that_are_none),
         TEST(test_too_many_clients_wait),
+        TEST(test_clients_of_a_guest_that_does_not_read_may_leave),
+        TEST(test_what_waits_for_a_guest_is_typed_when_it_reads),
+        TEST(test_who_could_not_be_accepted_is_later),
         TEST(test_console_attach_is_a_client),
         TEST(test_a_terminal_of_the_system),
         TEST(test_old_output_makes_room_and_that_is_said),
