@@ -121,10 +121,15 @@ void console_place(struct console *c, uint64_t gfn, evtchn_port_t remote)
     connect(c);
 }
 
+void console_unbound(struct console *c)
+{
+    plat_timer_cancel(&c->period);
+    c->port = 0;
+    c->masked = false;
+}
+
 void console_rebind(struct console *c)
 {
-    c->port = 0; /* the handle that it was one of is closed */
-    c->masked = false;
     if (c->ring.page) {
         c->tries = BIND_TRIES;
         connect(c);

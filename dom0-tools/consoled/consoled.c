@@ -33,6 +33,8 @@ static void close_events(struct consoled *d)
     evtchn_watch(d->loop, d->events, NULL, NULL);
     xenevtchn_close(d->events);
     d->events = NULL;
+    for (struct console *c = d->consoles; c; c = c->next)
+        console_unbound(c);
 }
 
 static bool open_events(struct consoled *d)
@@ -243,6 +245,7 @@ void consoled_stop(struct consoled *d)
     clients_stop(d);
     free_all(d->consoles);
     free_all(d->dead);
+    d->consoles = d->dead = NULL;
     close_store(d);
     close_hypervisor(d);
     free(d);

@@ -114,7 +114,10 @@ struct console *console_new(struct consoled *d, domid_t domain, const xen_domain
 /** What the store says is this: serve it from there, if that is new. */
 void console_place(struct console *c, uint64_t gfn, evtchn_port_t remote);
 
-/** Its port is to be bound anew (its handle is another one). */
+/** The handle that its port was one of is closed. */
+void console_unbound(struct console *c);
+
+/** Its port is to be bound anew, as one of another handle. */
 void console_rebind(struct console *c);
 
 /** Its port has an event, which is masked now. */

@@ -759,6 +759,45 @@ static void test_events_that_are_lost(void)
     end();
 }
 
+/* Until they are there again nothing is sent, unmasked or unbound. */
+static void test_all_else_goes_on_while_events_are_lost(void)
+{
+    struct plat_stream *s;
+    char typed[20] = "";
+
+    begin(false);
+    guest_new(1, "one");
+    guest_new(2, "flood");
+    guest_new(3, "dies");
+    guest_new(4, "moves");
+    s = attach("one");
+    all_of(s);
+    machine[2].endless = 1 << 20;
+    send_event(2);
+    run_for(MS); /* it waits for its period's end */
+    events_lost = 1;
+    guest_says(1, "hello");
+    plat_write(s, "lost", 4);
+    guest_dies(3);
+    set_number(4, "console/ring-ref", GFN);
+    set_number(4, "console/ring-ref", GFN + 4);
+    run_for(MS);
+    CU_ASSERT_PTR_NULL(daemon_->events);
+    plat_write(s, "lost", 4);
+    run_for(50 * MS);
+    CU_ASSERT_PTR_NULL(daemon_->events);
+    run_for(500 * MS);
+    CU_ASSERT_STRING_EQUAL(all_of(s), "hello");
+    plat_write(s, "typed", 5);
+    run_for(MS);
+    CU_ASSERT_TRUE(guest_gets(1, typed, sizeof(typed)) >= 5);
+    CU_ASSERT_TRUE(machine[2].port && machine[4].port && !machine[3].port);
+    run_for(10000 * MS);
+    CU_ASSERT_EQUAL(machine[2].endless, 0);
+    plat_close(s);
+    end();
+}
+
 static void test_a_store_that_dies(void)
 {
     struct plat_stream *s;
@@ -843,6 +882,7 @@ int main(void)
         TEST(test_the_daemon_begins_anew),
         TEST(test_a_port_that_cannot_be_bound_is_given_up_with_a_line),
         TEST(test_events_that_are_lost),
+        TEST(test_all_else_goes_on_while_events_are_lost),
         TEST(test_a_store_that_dies),
         TEST(test_no_memory),
         CU_TEST_INFO_NULL,

@@ -81,7 +81,7 @@ xenevtchn_handle *xenevtchn_open(xentoollog_logger *logger, unsigned int flags)
 
 int xenevtchn_close(xenevtchn_handle *xce)
 {
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     CU_ASSERT_FALSE(events_watched);
     for (int d = 0; d < DOMAINS; d++)
         machine[d].port = 0;
@@ -90,7 +90,7 @@ int xenevtchn_close(xenevtchn_handle *xce)
 
 int evtchn_watch(struct plat_loop *l, xenevtchn_handle *xce, void (*fn)(void *arg), void *arg)
 {
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     if (events_watched)
         plat_wake_remove(&events_wake);
     events_watched = fn != NULL;
@@ -105,7 +105,7 @@ xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xce, uint
 {
     struct machine_domain *d = &machine[domain];
 
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     if (!d->exists || d->port || remote != GUEST_PORT || (d->busy && d->busy--))
         return fails(EINVAL);
     do
@@ -120,7 +120,7 @@ xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xce, uint
 
 int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
 {
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     CU_ASSERT_NOT_EQUAL(ports[port].of, 0);
     machine[ports[port].of].port = 0;
     ports[port].of = 0;
@@ -131,7 +131,7 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 {
     unsigned int port = queue[0];
 
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     if (events_lost && events_lost--)
         return fails(EFBIG);
     if (nr_queued == 0)
@@ -144,7 +144,7 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 
 int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t port)
 {
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     nr_unmasked++;
     ports[port].masked = false;
     if (ports[port].pending)
@@ -156,7 +156,7 @@ static void guest_runs(unsigned int domain);
 
 int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 {
-    (void)xce;
+    CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     CU_ASSERT_NOT_EQUAL_FATAL(ports[port].of, 0);
     machine[ports[port].of].notified++;
     guest_runs(ports[port].of);
