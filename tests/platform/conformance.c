@@ -573,6 +573,34 @@ static void test_files(void)
     free(big);
 }
 
+static void test_renaming(void)
+{
+    char from[100], to[100];
+    size_t len = 7;
+
+    strcpy(from, path_of("from"));
+    strcpy(to, path_of("to"));
+    EXPECT(plat_file_rename(from, to) == -1 && errno == ENOENT);
+    EXPECT(plat_file_size(from, &len) == -1 && errno == ENOENT && len == 7);
+    EXPECT(plat_file_write(from, "first", 5) == 0);
+    EXPECT(plat_file_size(from, &len) == 0 && len == 5);
+    EXPECT(plat_file_rename(from, from) == 0);
+    expect_file(from, "first", 5);
+    EXPECT(plat_file_rename(from, to) == 0);
+    EXPECT(plat_file_read(from, NULL) == NULL && errno == ENOENT);
+    expect_file(to, "first", 5);
+    EXPECT(plat_file_append(from, "next", 4) == 0); /* another one */
+    expect_file(to, "first", 5);
+    EXPECT(plat_file_rename(from, to) == 0); /* in place of that */
+    expect_file(to, "next", 4);
+    EXPECT(plat_file_rename(from, to) == -1 && errno == ENOENT);
+    expect_file(to, "next", 4);
+    EXPECT(plat_file_append(to, "s", 1) == 0);
+    EXPECT(plat_file_size(to, &len) == 0 && len == 5);
+    EXPECT(plat_file_remove(to) == 0);
+    EXPECT(plat_file_remove(to) == -1 && errno == ENOENT);
+}
+
 /* One replaces it again and again, others read: what they find is never a mixture. */
 static struct {
     char path[100];
@@ -685,6 +713,7 @@ unsigned int conformance(const char *where)
     test_closing();
     test_names();
     test_files();
+    test_renaming();
     test_replacing();
     test_regions();
     return nr_unexpected;

@@ -182,6 +182,7 @@ static void test_a_socket_is_its_users(void)
 static void test_write_fails(void)
 {
     char path[80], command[100];
+    size_t len;
 
     snprintf(path, sizeof(path), "%s/no/such/folder", folder);
     EXPECT(plat_file_write(path, "x", 1) == -1 && errno == ENOENT);
@@ -192,6 +193,7 @@ static void test_write_fails(void)
     EXPECT(mkfifo(path, 0600) == 0);
     EXPECT(plat_file_read(path, NULL) == NULL && errno == EINVAL);
     EXPECT(plat_file_remove(path) == 0);
+    EXPECT(plat_file_size(folder, &len) == -1 && errno == EISDIR);
     EXPECT(plat_file_write(folder, "x", 1) == -1);
     snprintf(command, sizeof(command), "! ls -d %s.* 2>/dev/null", folder);
     EXPECT(system(command) == 0);

@@ -203,6 +203,15 @@ int plat_file_append(const char *path, const void *data, size_t len);
 /** 0; -1: ENOENT, EACCES. */
 int plat_file_remove(const char *path);
 
+/**
+ * Give a file another name of the same folder, at once, in place of what has it. After a crash it may have
+ * either. 0; -1: ENOENT, EACCES, ENOSPC, ENOMEM, EIO: nothing has changed.
+ */
+int plat_file_rename(const char *path, const char *to);
+
+/** @len  receives its length in bytes. 0; -1: ENOENT, EACCES, EISDIR. */
+int plat_file_size(const char *path, size_t *len);
+
 /* ---- a persistent region: memory that outlives the program, not the machine ---- */
 
 /**

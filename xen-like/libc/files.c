@@ -438,7 +438,33 @@ int unlink(const char *path)
     return n ? 0 : -1;
 }
 
-/* rename() is made of it. Files here have one name. */
+/* Of newlib's, which is made of link(), there would be two names for a moment. */
+int rename(const char *from, const char *to)
+{
+    char *name = strdup(relative(to));
+    struct node *n, *before;
+
+    if (name == NULL)
+        return -1;
+    mutex_lock(&files_lock);
+    n = node_find(from);
+    before = node_find(to);
+    if (n && n != before) {
+        char *old = n->name;
+
+        n->name = name;
+        name = old;
+        if (before)
+            node_remove(before);
+    }
+    mutex_unlock(&files_lock);
+    free(name);
+    if (n == NULL)
+        errno = ENOENT;
+    return n ? 0 : -1;
+}
+
+/* Files here have one name. */
 int link(const char *from, const char *to)
 {
     (void)from;

@@ -418,6 +418,44 @@ int plat_file_remove(const char *path)
     return rc;
 }
 
+int plat_file_rename(const char *path, const char *to)
+{
+    struct file *f;
+    char *name;
+
+    if (fails())
+        return -1;
+    name = strdup(to);
+    plat_lock(&lock);
+    f = *file_find(&files, path);
+    if (f && strcmp(path, to) != 0) {
+        if (*file_find(&files, to))
+            file_unlink(&files, to);
+        free(f->path);
+        f->path = name;
+        name = NULL;
+    }
+    plat_unlock(&lock);
+    free(name);
+    if (f == NULL)
+        errno = ENOENT;
+    return f ? 0 : -1;
+}
+
+int plat_file_size(const char *path, size_t *len)
+{
+    struct file *f;
+
+    plat_lock(&lock);
+    f = *file_find(&files, path);
+    if (f)
+        *len = f->len;
+    else
+        errno = ENOENT;
+    plat_unlock(&lock);
+    return f ? 0 : -1;
+}
+
 /* Of whole pages, so that nothing but its own bytes is where a page of it is expected. */
 static struct file *region_new(const char *name, size_t bytes)
 {

@@ -605,6 +605,21 @@ int plat_file_append(const char *path, const void *data, size_t len)
 }
 
 int plat_file_remove(const char *path) { return unlink(path); }
+int plat_file_rename(const char *path, const char *to) { return rename(path, to); }
+
+int plat_file_size(const char *path, size_t *len)
+{
+    struct stat st;
+
+    if (stat(path, &st))
+        return -1;
+    if (S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    *len = (size_t)st.st_size;
+    return 0;
+}
 
 /* ---- regions ---- */
 

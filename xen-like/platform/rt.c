@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -208,6 +209,17 @@ int plat_file_append(const char *path, const void *data, size_t len)
 }
 
 int plat_file_remove(const char *path) { return unlink(path); }
+int plat_file_rename(const char *path, const char *to) { return rename(path, to); }
+
+int plat_file_size(const char *path, size_t *len)
+{
+    struct stat st;
+
+    if (stat(path, &st))
+        return -1;
+    *len = (size_t)st.st_size;
+    return 0;
+}
 
 /* ---- regions ---- */
 
