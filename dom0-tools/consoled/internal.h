@@ -68,7 +68,8 @@ size_t history_at(const struct history *h, uint64_t at, const char **bytes);
 struct guest_log {
     char path[200]; /* "": none */
     size_t bytes, max_bytes;
-    bool failed; /* which was said */
+    bool failed;       /* which was said; */
+    uint64_t retry_ns; /* not again before that time */
 };
 
 void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name);

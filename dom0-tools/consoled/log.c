@@ -1,9 +1,10 @@
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
+
+#define RETRY_NS 5000000000u /* after a failure: a full disk is not asked at each line */
 
 /* A name is a guest's: what has a meaning in a path is replaced. */
 static void clean(char *name)
@@ -15,7 +16,7 @@ static void clean(char *name)
 
 void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name)
 {
-    char part[NAME_BYTES], *old;
+    char part[NAME_BYTES];
     int len;
 
     *l = (struct guest_log){ .max_bytes = o->log_bytes };
@@ -29,24 +30,16 @@ void log_begin(struct guest_log *l, const struct consoled_options *o, const char
         l->path[0] = '\0';
         return;
     }
-    old = plat_file_read(l->path, &l->bytes); /* it goes on behind */
-    free(old);
+    plat_file_size(l->path, &l->bytes); /* it goes on behind; 0 if there is none */
 }
 
 /* What there is becomes the older file, in place of that. */
 static int rotate(struct guest_log *l)
 {
     char older[sizeof(l->path) + 2];
-    size_t len;
-    char *data = plat_file_read(l->path, &len);
-    int rc;
 
-    if (data == NULL)
-        return errno == ENOENT ? 0 : -1;
     snprintf(older, sizeof(older), "%s.1", l->path);
-    rc = plat_file_write(older, data, len);
-    free(data);
-    return rc ? rc : plat_file_remove(l->path);
+    return plat_file_rename(l->path, older) == 0 || errno == ENOENT ? 0 : -1;
 }
 
 static int add(struct guest_log *l, const char *bytes, size_t len)
@@ -64,8 +57,13 @@ static int add(struct guest_log *l, const char *bytes, size_t len)
 
 void log_add(struct guest_log *l, const char *bytes, size_t len)
 {
-    int rc = l->path[0] ? add(l, bytes, len) : 0;
+    int rc;
 
+    if (l->path[0] == '\0' || (l->failed && plat_now() < l->retry_ns))
+        return;
+    rc = add(l, bytes, len);
+    if (rc)
+        l->retry_ns = plat_now() + RETRY_NS;
     if (rc && !l->failed)
         plat_log(PLAT_ERROR, "%s: %s. Some of what the guest says is missing there", l->path,
                  strerror(errno));

@@ -418,6 +418,50 @@ static void test_logs_are_bounded(void)
     end();
 }
 
+/* One step, whatever the file's size, and none that could leave half of it. */
+static void test_a_full_log_is_renamed(void)
+{
+    char *large = malloc(LOG);
+
+    memset(large, 'x', LOG);
+    begin(false);
+    plat_file_write("/log/guest-one.log", large, LOG);
+    plat_file_write("/log/guest-one.log.1", "oldest", 6);
+    guest_new(1, "one");
+    run_for(MS);
+    fake_fail_at(2);
+    guest_says(1, "there is no memory for this, ");
+    run_for(MS);
+    CU_ASSERT_TRUE(fake_failed());
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-one.log"), "<none>");
+    CU_ASSERT_EQUAL(strlen(file("/log/guest-one.log.1")), LOG);
+    end();
+    free(large);
+}
+
+static void test_a_log_that_fails_is_left_alone_for_a_while(void)
+{
+    unsigned int lines;
+
+    begin(false);
+    guest_new(1, "one");
+    run_for(MS);
+    guest_says(1, "first,");
+    run_for(MS);
+    lines = fake_log_lines();
+    fake_fail_at(1);
+    guest_says(1, "fails,");
+    run_for(4000 * MS);
+    CU_ASSERT_TRUE(fake_failed());
+    guest_says(1, "not tried,");
+    run_for(2000 * MS);
+    guest_says(1, "last");
+    run_for(MS);
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-one.log"), "first,last");
+    CU_ASSERT_EQUAL(fake_log_lines(), lines + 1);
+    end();
+}
+
 static void test_a_flood_harms_only_who_makes_it(void)
 {
     struct plat_stream *s;
@@ -868,6 +912,8 @@ int main(void)
         TEST(test_a_terminal_of_the_system),
         TEST(test_old_output_makes_room_and_that_is_said),
         TEST(test_logs_are_bounded),
+        TEST(test_a_full_log_is_renamed),
+        TEST(test_a_log_that_fails_is_left_alone_for_a_while),
         TEST(test_a_flood_harms_only_who_makes_it),
         TEST(test_a_flood_of_events),
         TEST(test_a_slow_client_keeps_nobody_waiting),
