@@ -48,18 +48,24 @@ static bool is_ours(struct console *c)
     return ours;
 }
 
-static void begin_log(struct console *c)
+/* With a name, also another one, begins the log of that name. One that is gone stays what it was. */
+static void read_name(struct console *c)
 {
-    char *name = read_node(c, "name");
+    char *text = read_node(c, "name"), name[NAME_BYTES];
 
-    if (name && name[0])
-        snprintf(c->name, sizeof(c->name), "%s", name);
+    if (text && text[0])
+        snprintf(name, sizeof(name), "%s", text);
+    else if (c->placed)
+        strcpy(name, c->name);
     else
-        snprintf(c->name, sizeof(c->name), "%u", c->domain);
-    free(name);
-    for (char *i = c->name; *i; i++) /* it goes into lines */
+        snprintf(name, sizeof(name), "%u", c->domain);
+    free(text);
+    for (char *i = name; *i; i++) /* it goes into lines */
         if ((unsigned char)*i < ' ' || *i == 0x7f)
             *i = '_';
+    if (c->placed && strcmp(name, c->name) == 0)
+        return;
+    strcpy(c->name, name);
     log_begin(&c->log, &c->daemon->options, c->name);
 }
 
@@ -92,28 +98,40 @@ void domains_read(struct console *c)
     if (c->daemon->xs == NULL || !read_number(c, "console/ring-ref", UINT64_MAX >> 12, &gfn) ||
         !read_number(c, "console/port", UINT32_MAX, &port) || !is_ours(c))
         return;
-    if (!c->placed) {
-        begin_log(c);
+    read_name(c);
+    if (!c->placed)
         open_tty(c);
-    }
     console_place(c, gfn, (evtchn_port_t)port);
 }
+
+static const char *const watched[] = { "console", "name" };
+enum { NR_WATCHED = sizeof(watched) / sizeof(watched[0]) };
 
 bool domains_watch_one(struct console *c)
 {
     char path[PATH_BYTES];
 
-    console_path(path, c->domain, "console");
-    return c->daemon->xs && xs_watch(c->daemon->xs, path, "console");
+    for (int i = 0; i < NR_WATCHED; i++) {
+        console_path(path, c->domain, watched[i]);
+        if (c->daemon->xs == NULL || !xs_watch(c->daemon->xs, path, "console")) {
+            int error = errno;
+
+            domains_unwatch_one(c); /* else it is there already when it is tried again */
+            errno = error;
+            return false;
+        }
+    }
+    return true;
 }
 
 void domains_unwatch_one(struct console *c)
 {
     char path[PATH_BYTES];
 
-    console_path(path, c->domain, "console");
-    if (c->daemon->xs)
+    for (int i = 0; i < NR_WATCHED && c->daemon->xs; i++) {
+        console_path(path, c->domain, watched[i]);
         xs_unwatch(c->daemon->xs, path, "console");
+    }
 }
 
 bool domains_watch(struct consoled *d)
@@ -137,7 +155,9 @@ domid_t domains_of_path(const char *path)
     if (strncmp(path, prefix, strlen(prefix)) != 0)
         return 0;
     domain = strtoul(path + strlen(prefix), &end, 10);
-    return strncmp(end, "/console", 8) == 0 && domain < DOMID_FIRST_RESERVED ? (domid_t)domain : 0;
+    if (strncmp(end, "/console", 8) != 0 && strcmp(end, "/name") != 0)
+        return 0;
+    return domain < DOMID_FIRST_RESERVED ? (domid_t)domain : 0;
 }
 
 /* ---- the hypervisor ---- */

@@ -188,5 +188,5 @@ bool domains_watch(struct consoled *d);
 bool domains_watch_one(struct console *c);
 void domains_unwatch_one(struct console *c);
 
-/** The domain whose console a path of the store belongs to; 0: none's. */
+/** The domain whose console or name a path of the store belongs to; 0: none's. */
 domid_t domains_of_path(const char *path);

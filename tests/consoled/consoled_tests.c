@@ -631,6 +631,53 @@ static void test_names_that_are_paths(void)
     end();
 }
 
+static void test_a_guest_that_is_renamed(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "old");
+    run_for(MS);
+    guest_says(1, "before,");
+    run_for(MS);
+    set_node(1, "name", "new");
+    run_for(MS);
+    guest_says(1, "after,");
+    run_for(MS);
+    set_node(1, "name", "");                   /* no other */
+    set_number(1, "console/port", GUEST_PORT); /* of the same name: the same log */
+    run_for(MS);
+    guest_says(1, "later");
+    run_for(MS);
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-old.log"), "before,");
+    CU_ASSERT_STRING_EQUAL(file("/log/guest-new.log"), "after,later");
+    s = attach("old");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "error there is no such domain with a console\n<end>");
+    plat_close(s);
+    s = attach("new");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 new\nbefore,after,later");
+    plat_close(s);
+    CU_ASSERT_EQUAL(nr_watches, 2 + 2);
+    guest_dies(1);
+    run_for(MS);
+    CU_ASSERT_EQUAL(nr_watches, 2);
+    end();
+}
+
+/* It is tried again until both of a guest's are there, and none twice. */
+static void test_a_watch_that_fails(void)
+{
+    begin(false);
+    watches_fail = 2; /* the second of two, once */
+    guest_new(1, "one");
+    run_for(MS);
+    CU_ASSERT_EQUAL(nr_watches, 2);
+    run_for(1000 * MS);
+    CU_ASSERT_EQUAL(nr_watches, 2 + 2);
+    CU_ASSERT_NOT_EQUAL(machine[1].port, 0);
+    end();
+}
+
 static void test_nodes_that_are_no_numbers(void)
 {
     static const char *const wrong[] = { "", "x", "-1", " 7", "7x", "99999999999", "0x7" };
@@ -921,6 +968,8 @@ int main(void)
         TEST(test_impossible_indices_of_input),
         TEST(test_a_guest_that_scribbles),
         TEST(test_names_that_are_paths),
+        TEST(test_a_guest_that_is_renamed),
+        TEST(test_a_watch_that_fails),
         TEST(test_nodes_that_are_no_numbers),
         TEST(test_death_at_each_moment),
         TEST(test_the_last_dead_are_kept),

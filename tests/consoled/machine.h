@@ -271,6 +271,7 @@ static struct {
 } nodes[NODES];
 static char watches[WATCHES][80], events[EVENTS][80];
 static unsigned int nr_watches, nr_events;
+static unsigned int watches_fail; /* n: the n-th from now on fails */
 static bool store_is_gone;
 static struct plat_wake store_wake;
 static bool store_watched;
@@ -358,8 +359,11 @@ bool xs_watch(struct xs_handle *h, const char *path, const char *token)
     (void)h;
     (void)token;
     errno = ECONNRESET;
-    if (store_is_gone || nr_watches == WATCHES)
+    if (store_is_gone || nr_watches == WATCHES || (watches_fail && --watches_fail == 0))
         return false;
+    for (unsigned int i = 0; i < nr_watches; i++)
+        if (strcmp(watches[i], path) == 0)
+            return fails(EEXIST) == 0;
     strcpy(watches[nr_watches++], path);
     store_event(path);
     return true;
