@@ -76,7 +76,7 @@ bool take_text(struct job *j, const struct value *v, char *to, size_t size)
     return true;
 }
 
-bool parse_number(const char *text, uint64_t max, uint64_t *value)
+bool config_parse_number(const char *text, uint64_t max, uint64_t *value)
 {
     char *end;
 
@@ -93,7 +93,7 @@ static bool take_uint64(struct job *j, const struct key *k, const struct value *
 
     if (!is_text(j, v))
         return false;
-    if (parse_number(v->text, UINT64_MAX, value) && *value >= k->min && *value <= k->max)
+    if (config_parse_number(v->text, UINT64_MAX, value) && *value >= k->min && *value <= k->max)
         return true;
     snprintf(what, sizeof(what), "is no number from %llu to %llu", (unsigned long long)k->min,
              (unsigned long long)k->max);

@@ -46,7 +46,7 @@ static bool is_vdev(const char *name)
         }
         return digits && *name == '\0';
     }
-    return parse_number(name, UINT32_MAX, &number);
+    return config_parse_number(name, UINT32_MAX, &number);
 }
 
 /* Behind it ":cdrom" or ":disk" may stand. */

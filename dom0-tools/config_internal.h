@@ -31,4 +31,4 @@ extern const char *const config_formats[CONFIG_NR_FORMATS];
 extern const char *const config_backends[CONFIG_NR_BACKENDS]; /* "" */
 
 /** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
-bool parse_number(const char *text, uint64_t max, uint64_t *value);
+bool config_parse_number(const char *text, uint64_t max, uint64_t *value);

@@ -36,7 +36,7 @@ static void vif_mtu(struct spec *s, const struct param *p, void *member, const c
     uint64_t number;
 
     (void)p;
-    if (!parse_number(value, 65535, &number) || number < 68)
+    if (!config_parse_number(value, 65535, &number) || number < 68)
         spec_wrong(s, value, "is no MTU");
     else
         *(uint16_t *)member = (uint16_t)number;
@@ -47,7 +47,7 @@ static void vif_devid(struct spec *s, const struct param *p, void *member, const
     uint64_t number;
 
     (void)p;
-    if (!parse_number(value, 65535, &number))
+    if (!config_parse_number(value, 65535, &number))
         spec_wrong(s, value, "is no number of a device");
     else
         *(uint32_t *)member = (uint32_t)number;
