@@ -158,7 +158,7 @@ static int run_adopt(struct prompt *p, int argc, char **argv)
     return rc;
 }
 
-const struct command adopt_commands[] = {
+const struct prompt_command adopt_commands[] = {
     { "adopt", "", "let domains started at boot have the store and a console", run_adopt },
     { 0 },
 };

@@ -1,11 +1,11 @@
-# The embedded control domain: build/control.elf, a kernel on the runtime with the store, the console daemon and the
-# prompt. A part more is its sources here and its table of commands in control.c.
+# The embedded control domain: build/control.elf, a kernel on the runtime with the store, the console daemon,
+# the toolstack and the prompt. A part more is its sources here and its table of commands in prompt.c.
 CONTROL := $(BUILD)/control
 CONTROL_SRCS := $(XS_CORE) $(addprefix xenstore/,daemon.c rings.c) \
     $(CONSOLED_CORE) dom0-tools/consoled/attach.c \
-    $(addprefix dom0-tools/control/,control.c store_commands.c adopt.c power.c s5.c)
+    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c attend.c store_commands.c adopt.c power.c s5.c)
 CONTROL_OBJS := $(CONTROL_SRCS:%.c=$(CONTROL)/%.o)
-CONTROL_LINKED := $(CONTROL_OBJS) $(CONTROL)/files.o
+CONTROL_LINKED := $(CONTROL_OBJS) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
 
 $(CONTROL)/%.o: %.c dom0-tools/control/control.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $(@D)
@@ -22,7 +22,19 @@ $(BUILD)/control.elf: $(CONTROL_LINKED) $(CONTROL)/symbols.o $(RT)/runtime.a $(N
 	$(Q)$(RT_LINK)
 	@[ $$(stat -c %s $@) -lt 8388608 ] || { echo "$@ is larger than 8 MiB"; rm $@; exit 1; }
 
-.PHONY: control
+# Its ramdisk, a cpio archive (newc): what guests are made of, and autostart. Kernels are ELF here, as there is nothing
+# that unpacks them there.
+CONTROL_FILES ?= dom0-tools/control/ramdisk# a folder that becomes the ramdisk's root, with Debian's kernel and BusyBox
+$(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $(shell find $(CONTROL_FILES) -type f) dom0-tools/control/control.mk
+	@mkdir -p $(@D)
+	@echo "  CPIO    $@"
+	$(Q)rm -rf $@.tree && cp -r $(CONTROL_FILES) $@.tree && cp $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $@.tree
+	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@.new
+	$(Q)rm -rf $@.tree && mv $@.new $@
+
+.PHONY: control control-ramdisk
+#: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER, Debian's kernel, a BusyBox ramdisk
+control-ramdisk: $(CONTROL)/ramdisk.cpio
 #: control        build build/control.elf, the embedded control domain
 control: $(BUILD)/control.elf
 -include $(shell find $(CONTROL) -name '*.d' 2>/dev/null)

@@ -110,7 +110,7 @@ static int run_write(struct prompt *p, int argc, char **argv)
     return 0;
 }
 
-const struct command store_commands[] = {
+const struct prompt_command store_commands[] = {
     { "store-ls", "[PATH]", "show what lies below a path of the store", run_ls },
     { "store-read", "PATH...", "show what the store has at these paths", run_read },
     { "store-write", "PATH VALUE", "write into the store", run_write },
