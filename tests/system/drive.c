@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char READY[] = "XL-SHELL-READY";
-static const char *const PROMPTS[] = { "/ # ", "\n> " };
+/* A Linux of ours has a shell, the embedded control domain its prompt. */
+static const char READY[] = "XL-SHELL-READY|control domain, ready at";
+static const char *const PROMPTS[] = { "/ # ", "\n> ", "control> " };
 static const char STOPPED[] = "^\\(XEN\\) (Panic|.*\\*\\*\\* FATAL)";
 
 enum { EXIT_TIMEOUT = 124 };
@@ -102,7 +103,7 @@ static bool wait_for_prompt(struct machine *m, struct script *s, double deadline
 
 static bool feed(struct machine *m, struct script *s, double deadline)
 {
-    static const char poweroff[] = "poweroff -f\n";
+    static const char poweroff[] = "poweroff -f\n"; /* -f is the shell's */
 
     if (!machine_expect(m, READY, deadline))
         return false;

@@ -1,4 +1,4 @@
-# Booting images through GRUB in QEMU: `make run`, the system tests and the PV test kernels.
+# Booting images through GRUB in QEMU: `make run`, `make run-linux`, the system tests and the PV test kernels.
 BUILD ?= build
 HV ?= $(BUILD)/xen-like.gz# the Multiboot2 image to be booted
 SYSTEM := $(BUILD)/system
@@ -10,7 +10,8 @@ TEST_GROUP ?= test# of the system tests: test or soak
 
 # What `make run` boots with; see also the environment of tests/system/run.sh.
 RUN_HV_CMDLINE ?= com1=115200,8n1 console=com1 loglvl=info guest_loglvl=info
-RUN_KERNEL_CMDLINE ?= console=hvc0
+RUN_DOM0 ?= dom0_mem=256M# of the embedded control domain
+RUN_KERNEL_CMDLINE ?= console=hvc0# of run-linux
 
 SYSTEM_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -MMD -MP
 MKISO := tests/system/mkiso.sh $(GRUB_PLATFORMS:%=-p %)
@@ -21,19 +22,20 @@ BAD_ELFS := no-notes 32-bit other-machine short headers-beyond-file notes-beyond
 BAD_ACPI := apic-checksum apic-short apic-entry
 TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTEM)/ours.gz $(DEBIAN)/vmlinuz $(SYSTEM)/bad/vmlinux-truncated \
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf \
-    $(BUILD)/xen-like/rt_hello.elf
+    $(BUILD)/control/ramdisk.cpio $(BUILD)/xen-like/rt_hello.elf
 
-.PHONY: deps run run-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside system-programs FORCE
+.PHONY: deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
 	$(Q)tests/system/deps.sh </dev/null
 
-#: run            boot Debian's kernel on the hypervisor to a BusyBox shell (from a terminal or a script)
-run: deps
-	+$(Q)$(MAKE) --no-print-directory run-image </dev/null
-	$(Q)tests/system/run.sh $(SYSTEM)/drive $(SYSTEM)/run.iso
-run-image: $(SYSTEM)/run.iso $(SYSTEM)/drive
+#: run            boot the embedded control domain on the hypervisor to its prompt (from a terminal or a script)
+#: run-linux      the same with Debian's kernel in its place, to a BusyBox shell
+run run-linux: deps
+	+$(Q)$(MAKE) --no-print-directory $@-image </dev/null
+	$(Q)tests/system/run.sh $(SYSTEM)/drive $(SYSTEM)/$@.iso
+run-image run-linux-image: %-image: $(SYSTEM)/%.iso $(SYSTEM)/drive
 
 #: test-system    boot machines through GRUB, good and bad, and watch their consoles
 test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYSTEM)/root.img
@@ -80,10 +82,14 @@ soak-fuzz: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/soak.tsv
 # The images are built anew when what they are made of, or booted with, changes.
 $(SYSTEM)/settings: FORCE
 	@mkdir -p $(@D)
-	@echo '$(HV)|$(RUN_HV_CMDLINE)|$(RUN_KERNEL_CMDLINE)|$(GRUB_PLATFORMS)' | cmp -s - $@ || \
-	    echo '$(HV)|$(RUN_HV_CMDLINE)|$(RUN_KERNEL_CMDLINE)|$(GRUB_PLATFORMS)' >$@
+	@echo '$(HV)|$(RUN_HV_CMDLINE)|$(RUN_DOM0)|$(RUN_KERNEL_CMDLINE)|$(GRUB_PLATFORMS)' | cmp -s - $@ || \
+	    echo '$(HV)|$(RUN_HV_CMDLINE)|$(RUN_DOM0)|$(RUN_KERNEL_CMDLINE)|$(GRUB_PLATFORMS)' >$@
 
-$(SYSTEM)/run.iso: $(HV) $(DEBIAN)/vmlinux $(SYSTEM)/full.gz tests/system/mkiso.sh $(SYSTEM)/settings
+$(SYSTEM)/run.iso: $(HV) $(BUILD)/control.elf $(BUILD)/control/ramdisk.cpio tests/system/mkiso.sh $(SYSTEM)/settings
+	@echo "  ISO     $@"
+	$(Q)$(MKISO) -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE) $(RUN_DOM0)" -m $(BUILD)/control.elf -m $(BUILD)/control/ramdisk.cpio
+
+$(SYSTEM)/run-linux.iso: $(HV) $(DEBIAN)/vmlinux $(SYSTEM)/full.gz tests/system/mkiso.sh $(SYSTEM)/settings
 	@echo "  ISO     $@"
 	$(Q)$(MKISO) -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
 	    -m "$(DEBIAN)/vmlinux $(RUN_KERNEL_CMDLINE)" -m $(SYSTEM)/full.gz

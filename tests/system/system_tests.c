@@ -53,6 +53,28 @@ enum { MAX_TESTS = 512, LOG_TAIL_LINES = 300, XEN_BOOT_S = 60 };
         __VA_ARGS__                                                                                 \
     }
 
+/* A Debian guest out of the embedded control domain's ramdisk: used, destroyed; started again, it ends by itself. */
+#define CONTROL_GUEST(group_name, what, cpus)                                                      \
+    {                                                                                              \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus,                        \
+        .hypervisor_cmdline = "dom0_mem=256M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio", \
+        .steps = { "^control> ",                                                                   \
+                   ">xl create guest.cfg\rlist\rxl console debian\r",                              \
+                   "^debian +1 +256 +1 +[-rb]{6} +[0-9.]+\n(.*\n)*.*/ # ",                         \
+                   ">echo $((6*7))\n",                                                             \
+                   "^42\n",                                                                        \
+                   ">\035xl destroy debian\rlist\r",                                               \
+                   "^Domain-0 .*\ncontrol> $",                                                     \
+                   ">create guest.cfg\rconsole debian\r",                                          \
+                   "XL-SHELL-READY\n(.*\n)*.*/ # ",                                                \
+                   ">poweroff -f\n",                                                               \
+                   "domain 2 \\(debian\\) has ended by 0: destroy\n(.*\n)*control> ",              \
+                   ">domid debian\r",                                                              \
+                   "^Can't get domid of domain name 'debian'",                                     \
+                   ">poweroff\r" },                                                                \
+        .timeout_s = 300                                                                           \
+    }
+
 /* Text mode's font has another f. */
 #define SCREEN(group_name, what, machine_type, firmware_type)                                  \
     {                                                                                          \
@@ -219,6 +241,9 @@ static const struct scenario scenarios[] = {
       .kernel = "control.elf",
       .ramdisk = "none",
       .steps = { "^control> ", ">poweroff\r" } },
+
+    CONTROL_GUEST("test", "control-guest", 1),
+    CONTROL_GUEST("soak", "control-guest-2", 2),
 
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),
