@@ -160,11 +160,12 @@ static bool receive(struct client *c)
     if (n > 0 && room > 0)
         console_give(c->console, buf, (size_t)n);
     c->blocked = n > 0 && room == 0;
-    c->held = buf[0];
+    if (c->blocked)
+        c->held = buf[0];
     return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
-/* Who has waited longest, at some guest, for what it typed to be read; it may have left. NULL: nobody. */
+/* Of those at some guest who wait for it to read, who came first; it may have left. NULL: nobody. */
 static struct client *longest_blocked(struct consoled *d)
 {
     struct client *found = NULL;

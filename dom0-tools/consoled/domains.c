@@ -56,7 +56,7 @@ static void read_name(struct console *c)
     if (text && text[0])
         snprintf(name, sizeof(name), "%s", text);
     else if (c->placed)
-        strcpy(name, c->name);
+        snprintf(name, sizeof(name), "%s", c->name);
     else
         snprintf(name, sizeof(name), "%u", c->domain);
     free(text);
@@ -65,7 +65,7 @@ static void read_name(struct console *c)
             *i = '_';
     if (c->placed && strcmp(name, c->name) == 0)
         return;
-    strcpy(c->name, name);
+    snprintf(c->name, sizeof(c->name), "%s", name);
     log_begin(&c->log, &c->daemon->options, c->name);
 }
 
