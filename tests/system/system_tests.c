@@ -464,10 +464,10 @@ static const struct combination combinations[] = {
     { "test",  4, FIRMWARE_UEFI, "q35", "virtio-blk", "virtio-net", END_POWEROFF },
     { "test",  4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
     { "test",  4, FIRMWARE_BIOS, "q35", "ahci",       "virtio-net", END_RESET },
-    { "test",  2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
+    { "soak",  2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
     { "test",  2, FIRMWARE_BIOS, "pc",  "ahci",       "e1000e",     END_RESET },
-    { "test",  2, FIRMWARE_BIOS, "q35", "nvme",       "virtio-net", END_POWEROFF },
-    { "test",  1, FIRMWARE_UEFI, "q35", "ahci",       "e1000e",     END_POWEROFF },
+    { "soak",  2, FIRMWARE_BIOS, "q35", "nvme",       "virtio-net", END_POWEROFF },
+    { "soak",  1, FIRMWARE_UEFI, "q35", "ahci",       "e1000e",     END_POWEROFF },
     { "test",  1, FIRMWARE_UEFI, "q35", "nvme",       "virtio-net", END_RESET },
     { "test",  1, FIRMWARE_BIOS, "pc",  "virtio-blk", "virtio-net", END_POWEROFF },
 };
