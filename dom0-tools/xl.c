@@ -124,9 +124,11 @@ static int xl_trigger(struct xl *x, const struct options *o)
     static const uint32_t triggers[] = { XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_RESET,
                                          XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_POWER,
                                          XEN_DOMCTL_SENDTRIGGER_SLEEP };
-    uint32_t vcpu = o->nr_args > 2 ? (uint32_t)strtoul(o->args[2], NULL, 10) : 0;
+    const char *number = o->nr_args > 2 ? o->args[2] : "0";
+    unsigned long vcpu;
     domid_t id;
     size_t i = 0;
+    char *end;
 
     if (!xl_domain_of(x, o->args[0], &id))
         return EXIT_FAILED;
@@ -134,7 +136,10 @@ static int xl_trigger(struct xl *x, const struct options *o)
         i++;
     if (i == sizeof(names) / sizeof(names[0]))
         return xl_fail(x, "Invalid trigger: %s", o->args[1]);
-    if (hyp_trigger(x->tools.hyp, id, vcpu, triggers[i]))
+    vcpu = strtoul(number, &end, 10);
+    if (*number < '0' || *number > '9' || *end || vcpu > UINT32_MAX)
+        return xl_fail(x, "Invalid vcpu: %s", number);
+    if (hyp_trigger(x->tools.hyp, id, (uint32_t)vcpu, triggers[i]))
         return xl_fail(x, "xl: domain %u: %s: %s", id, names[i], strerror(errno));
     return EXIT_OK;
 }

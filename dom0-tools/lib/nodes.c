@@ -270,8 +270,14 @@ int nodes_create(struct toolstack *t, const struct nodes *n)
 
 static void rename_both(struct writer *w)
 {
-    char *vm = read_in(w->t, w->tx, w->n->id, "vm");
+    char *name = read_in(w->t, w->tx, w->n->id, "name"), *vm;
 
+    if (name == NULL) { /* the store does not know it: none is made */
+        w->error = errno;
+        return;
+    }
+    free(name);
+    vm = read_in(w->t, w->tx, w->n->id, "vm");
     want_unused(w, w->n->name);
     snprintf(w->home, sizeof(w->home), "/local/domain/%u", w->n->id);
     put(w, GUEST_READS, "name", "%s", w->n->name);

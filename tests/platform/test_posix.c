@@ -192,6 +192,7 @@ static void test_write_fails(void)
     snprintf(path, sizeof(path), "%s/pipe", folder);
     EXPECT(mkfifo(path, 0600) == 0);
     EXPECT(plat_file_read(path, NULL) == NULL && errno == EINVAL);
+    EXPECT(plat_file_size(path, &len) == -1 && errno == EINVAL);
     EXPECT(plat_file_remove(path) == 0);
     EXPECT(plat_file_size(folder, &len) == -1 && errno == EISDIR);
     EXPECT(plat_file_write(folder, "x", 1) == -1);

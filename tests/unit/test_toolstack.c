@@ -394,6 +394,12 @@ static void test_names(void)
     CU_ASSERT_TRUE(guest_find(&t, "guest", &found) == -1 && errno == ESRCH);
     CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
     CU_ASSERT_EQUAL(guest_destroy(&t, b), 0);
+    t.store = NULL;
+    a = create();
+    t.store = STORE;
+    CU_ASSERT_TRUE(guest_rename(&t, a, "new") == -1 && errno == ENOENT); /* no half of it is made */
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
     end();
 }
 

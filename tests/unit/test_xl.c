@@ -301,6 +301,8 @@ static void test_pause_and_destroy(void)
 {
     start();
     run("create -q guest.cfg", 0, "", "");
+    run("trigger web nmi one", 1, "", "Invalid vcpu: one\n");
+    run("trigger web nap", 1, "", "Invalid trigger: nap\n");
     run("pause web", 0, "", "");
     CU_ASSERT_EQUAL(machine[the_one()].pauses, 1);
     run("unpause web", 0, "", "");

@@ -209,7 +209,7 @@ int plat_file_remove(const char *path);
  */
 int plat_file_rename(const char *path, const char *to);
 
-/** @len  receives its length in bytes. 0; -1: ENOENT, EACCES, EISDIR. */
+/** @len  receives its length in bytes. 0; -1: ENOENT, EACCES, EISDIR, EINVAL a device or pipe. */
 int plat_file_size(const char *path, size_t *len);
 
 /* ---- a persistent region: memory that outlives the program, not the machine ---- */

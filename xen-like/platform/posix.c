@@ -496,11 +496,14 @@ static int open_regular(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
 
-    if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
-        return fd;
-    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-    close_keeping_errno(fd);
-    return -1;
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) == 0) {
+        if (S_ISREG(st.st_mode))
+            return fd;
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    }
+    return close_keeping_errno(fd);
 }
 
 char *plat_file_read(const char *path, size_t *len)
@@ -613,8 +616,8 @@ int plat_file_size(const char *path, size_t *len)
 
     if (stat(path, &st))
         return -1;
-    if (S_ISDIR(st.st_mode)) {
-        errno = EISDIR;
+    if (!S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
         return -1;
     }
     *len = (size_t)st.st_size;
