@@ -1,6 +1,7 @@
 /*
- * The store's daemon: for clients of streams and, in domain 0, for the rings of domains (rings.c). Each client is read when it has few answers waiting, and written when it takes
- * bytes: a slow or hostile one keeps nobody waiting.
+ * The store's daemon: for clients of streams and, in domain 0, for the rings of domains (rings.c). Each
+ * client is read when it has few answers waiting, and written when it takes bytes: a slow or hostile
+ * one keeps nobody waiting.
  */
 #include "daemon.h"
 
