@@ -32,11 +32,11 @@ include dom0-tools/consoled/consoled.mk
 include dom0-tools/control/control.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk
-include tests/xl/xl.mk
 include tests/bench/bench.mk
 include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/store/store.mk
+include tests/xl/xl.mk
 include tests/consoled/consoled.mk
 include tests/lint.mk
 

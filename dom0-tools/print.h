@@ -55,8 +55,8 @@ void print_list(struct text *t, unsigned int options, const struct xl_domain *d)
  */
 void json_list(struct json *j, const struct xl_domain *d);
 
-/** An element of xl list -l's array: domid, config. */
-void json_long(struct json *j, uint32_t id, const struct domain_config *c);
+/** An element of xl list -l's array: domid (null: id is negative, there is no domain), config. */
+void json_long(struct json *j, int64_t id, const struct domain_config *c);
 
 /* ---- xl vcpu-list ---- */
 
@@ -106,9 +106,52 @@ struct xl_info {
     uint64_t virt_start;
     const char *changeset, *command_line, *compiler, *compile_by, *compile_domain, *compile_date,
         *build_id;
+
+    /* -n: NULL: not wanted */
+    const struct xl_cpu *cpus;
+    const struct xl_node *nodes;
+    unsigned int nr_listed_cpus, nr_listed_nodes;
+};
+
+struct xl_cpu {
+    bool there;
+    unsigned int core, socket, node;
+};
+
+struct xl_node {
+    uint64_t bytes, free_bytes;
+    const uint32_t *distances; /* from each */
 };
 
 void print_info(struct text *t, const struct xl_info *i);
 
-/** The same, with the same names; what are numbers there are numbers, platform_params has virt_start as a text. */
+/**
+ * The same, with the same names; what are numbers there are numbers, platform_params has virt_start as a text. With -n
+ *   cpu_topology: an array of cpu, core, socket, node
+ *   numa_info: an array of node, memsize, memfree (MiB), distances (an array)
+ */
 void json_info(struct json *j, const struct xl_info *i);
+
+/* ---- xl why: ours, there is none of Xen's ---- */
+
+struct why; /* lib/why.h */
+
+/** Name and state, a line for each reason that can be told, then what is known: vCPUs, ports, memory and so on. */
+void print_why(struct text *t, const struct why *w);
+
+/**
+ * An object:
+ *   name, id, state: "dying", "shutdown", "paused", "running", "blocked" or "runnable"
+ *   reasons: an array of code, text; the code is one of "held", "shutdown", "paused", "asked", "offline", "blocked",
+ *     "cpu", "balloon", "store", "console", "quota", "device"
+ *   vcpus: an array of vcpu, state, cpu (null: offline), cpu_seconds
+ *   ports: an array of port, kind: "unbound", "interdomain", "pirq", "virq" or "ipi", vcpu, and where they mean
+ *     something domain, remote_port, pirq, virq, use: "store", "console" or the VIRQ's name
+ *   memory: kib, max_kib, claimed_kib, target_kib (0: not known)
+ *   grants: null, or frames, max_frames, used_by: an array of domain, grants
+ *   held: null, or frames, ports, references, mapped_by: "d1: 5"
+ *   store: serves_it, ring, quotas: an array of name, used, limit, refused
+ *   console: tty, ring; a ring is null, or bytes_from_domain, bytes_to_domain, broken
+ *   devices: an array of device, state, backend_state (the names of XenbusState, or null), backend_domain (or null)
+ */
+void json_why(struct json *j, const struct why *w);

@@ -64,6 +64,81 @@ static void put_machine(const struct sink *s, const struct xl_info *i)
     put_number(s, "free_cpus", i->free_cpus);
 }
 
+/* ---- -n ---- */
+
+/* Of devices nobody says on which node they are. */
+static void print_topology(struct text *t, const struct xl_info *i)
+{
+    text_puts(t, "cpu_topology           :\ncpu:    core    socket     node\n");
+    for (unsigned int n = 0; n < i->nr_listed_cpus; n++) {
+        const struct xl_cpu *c = &i->cpus[n];
+
+        if (c->there)
+            text_printf(t, "%3u:    %4u     %4u     %4u\n", n, c->core, c->socket, c->node);
+    }
+    text_puts(
+        t, "device topology        :\ndevice           node\nNo device topology data available\n");
+    text_puts(t, "numa_info              :\nnode:    memsize    memfree    distances\n");
+    for (unsigned int n = 0; n < i->nr_listed_nodes; n++) {
+        const struct xl_node *node = &i->nodes[n];
+
+        text_printf(t, "%4u:    %6" PRIu64 "     %6" PRIu64 "      ", n, node->bytes >> 20,
+                    node->free_bytes >> 20);
+        for (unsigned int k = 0; k < i->nr_listed_nodes; k++)
+            text_printf(t, "%s%" PRIu32, k ? "," : "", node->distances[k]);
+        text_puts(t, "\n");
+    }
+}
+
+static void json_cpus(struct json *j, const struct xl_info *i)
+{
+    json_array(j, "cpu_topology");
+    for (unsigned int n = 0; n < i->nr_listed_cpus; n++) {
+        const struct xl_cpu *c = &i->cpus[n];
+
+        if (!c->there)
+            continue;
+        json_object(j, NULL);
+        json_uint(j, "cpu", n);
+        json_uint(j, "core", c->core);
+        json_uint(j, "socket", c->socket);
+        json_uint(j, "node", c->node);
+        json_end(j);
+    }
+    json_end(j);
+}
+
+static void json_nodes(struct json *j, const struct xl_info *i)
+{
+    json_array(j, "numa_info");
+    for (unsigned int n = 0; n < i->nr_listed_nodes; n++) {
+        json_object(j, NULL);
+        json_uint(j, "node", n);
+        json_uint(j, "memsize", i->nodes[n].bytes >> 20);
+        json_uint(j, "memfree", i->nodes[n].free_bytes >> 20);
+        json_array(j, "distances");
+        for (unsigned int k = 0; k < i->nr_listed_nodes; k++)
+            json_uint(j, NULL, i->nodes[n].distances[k]);
+        json_end(j);
+        json_end(j);
+    }
+    json_end(j);
+}
+
+static void put_topology(const struct sink *s, const struct xl_info *i)
+{
+    if (i->cpus == NULL)
+        return;
+    if (s->text) {
+        print_topology(s->text, i);
+    } else {
+        json_cpus(s->json, i);
+        json_nodes(s->json, i);
+    }
+}
+
+/* ---- all of it ---- */
+
 static void put_hypervisor(const struct sink *s, const struct xl_info *i)
 {
     char text[64];
@@ -93,6 +168,7 @@ void print_info(struct text *t, const struct xl_info *i)
     struct sink s = { .text = t };
 
     put_machine(&s, i);
+    put_topology(&s, i);
     put_hypervisor(&s, i);
 }
 
@@ -102,6 +178,7 @@ void json_info(struct json *j, const struct xl_info *i)
 
     json_object(j, NULL);
     put_machine(&s, i);
+    put_topology(&s, i);
     put_hypervisor(&s, i);
     json_end(j);
 }

@@ -1,13 +1,13 @@
 # The toolstack's library (dom0-tools/lib/toolstack.h), for both homes: objects of the runtime in
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
-TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c attend.c build.c hyp.c image.c layout.c nodes.c)
+TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c attend.c build.c hyp.c image.c layout.c nodes.c why.c)
 TOOLS_HV := hypervisor/domain/elf.c hypervisor/lib/format.c
 TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor
 # The compiler's own headers first: newlib's stdatomic.h is not C11's.
 TOOLS_RT_CPPFLAGS = -isystem $(shell $(CC) -print-file-name=include) $(RT_CPPFLAGS) $(TOOLS_CPPFLAGS)
 
 # xl's commands, executed; with the pure parts of xl.mk.
-TOOLS_XL := $(addprefix dom0-tools/,xl.c xl_create.c xl_list.c xl_vcpu.c)
+TOOLS_XL := $(addprefix dom0-tools/,print_why.c xl.c xl_create.c xl_info.c xl_list.c xl_vcpu.c xl_why.c)
 
 TOOLS_RT_OBJS = $(patsubst %.c,$(RT)/%.o,$(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_none.c $(TOOLS_HV)) $(RT_XL_OBJS)
 $(RT)/dom0-tools/%.o: dom0-tools/%.c dom0-tools/tools.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
@@ -29,8 +29,8 @@ TOOLS_SRCS := $(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_linux.c $(TOOLS_HV)
 $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -Ixenstore,$(XS_CFLAGS)) $(TOOLS_CPPFLAGS) -c -o $@ $<
-$(TOOLS)/xen-like-xl: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) dom0-tools/xl_main.c) $(XL_OBJS) \
-        $(addprefix $(TOOLS)/xen-like/platform/,posix.o loop.o log.o)
+$(TOOLS)/xen-like-xl: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) $(addprefix dom0-tools/,xl_main.c xl_terminal.c consoled/attach.c)) $(XL_OBJS) \
+        $(addprefix $(TOOLS)/xen-like/platform/,posix.o handles.o xenstore.o loop.o log.o)
 	@echo "  CC      $@"
 	$(Q)$(CC) -o $@ $^ -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lpthread
 
@@ -38,7 +38,7 @@ $(TOOLS)/xen-like-xl: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) dom0-tools/xl_ma
 #: xl             build build/dom0-tools/xen-like-xl, our xl as a Linux program
 xl: $(TOOLS)/xen-like-xl
 check-tools-headers:
-	@for h in dom0-tools/xl.h $(wildcard dom0-tools/lib/*.h); do \
+	@for h in dom0-tools/xl.h dom0-tools/xl_terminal.h $(wildcard dom0-tools/lib/*.h); do \
 	    echo "#include \"$${h#dom0-tools/}\"" | $(CC) $(filter-out -MMD -MP,$(XS_CFLAGS)) $(TOOLS_CPPFLAGS) -x c -fsyntax-only - || exit 1; \
 	done
 check-headers: check-tools-headers

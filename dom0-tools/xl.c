@@ -144,6 +144,27 @@ static int xl_trigger(struct xl *x, const struct options *o)
     return EXIT_OK;
 }
 
+/* ---- its console ---- */
+
+int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg)
+{
+    if (x->home == NULL || x->home->console == NULL)
+        return xl_fail(x, "xl: there is no terminal here");
+    return x->home->console(x, who, attached, arg);
+}
+
+int xl_console(struct xl *x, const struct options *o)
+{
+    const char *type = option_value(o, "t"), *number = option_value(o, "n");
+
+    if (type && strcmp(type, "pv") != 0 && strcmp(type, "serial") != 0 &&
+        strcmp(type, "vuart") != 0)
+        return xl_fail(x, "console type supported are: pv, serial, vuart");
+    if ((type && strcmp(type, "pv") != 0) || (number && strcmp(number, "0") != 0))
+        return xl_fail(x, "xl: console: there is only pv's, of number 0");
+    return xl_attach(x, o->args[0], NULL, NULL);
+}
+
 /* ---- memory ---- */
 
 static int xl_mem_max(struct xl *x, const struct options *o)
@@ -273,17 +294,30 @@ static int xl_dmesg(struct xl *x, const struct options *o)
 /* ---- all of them ---- */
 
 static xl_command_fn *const served[NR_COMMANDS] = {
-    [COMMAND_CREATE] = xl_create,         [COMMAND_LIST] = xl_list,
-    [COMMAND_DESTROY] = xl_destroy,       [COMMAND_SHUTDOWN] = xl_shutdown,
-    [COMMAND_REBOOT] = xl_reboot,         [COMMAND_PAUSE] = xl_pause,
-    [COMMAND_UNPAUSE] = xl_unpause,       [COMMAND_MEM_MAX] = xl_mem_max,
-    [COMMAND_MEM_SET] = xl_mem_set,       [COMMAND_VCPU_LIST] = xl_vcpu_list,
-    [COMMAND_SCHED_CREDIT2] = xl_credit2, [COMMAND_DOMID] = xl_domid,
-    [COMMAND_DOMNAME] = xl_domname,       [COMMAND_RENAME] = xl_rename,
-    [COMMAND_TRIGGER] = xl_trigger,       [COMMAND_SYSRQ] = xl_sysrq,
-    [COMMAND_DEBUG_KEYS] = xl_debug_keys, [COMMAND_DMESG] = xl_dmesg,
-    [COMMAND_UPTIME] = xl_uptime,         [COMMAND_VCPU_PIN] = xl_vcpu_pin,
+    [COMMAND_CREATE] = xl_create,
+    [COMMAND_LIST] = xl_list,
+    [COMMAND_DESTROY] = xl_destroy,
+    [COMMAND_SHUTDOWN] = xl_shutdown,
+    [COMMAND_REBOOT] = xl_reboot,
+    [COMMAND_PAUSE] = xl_pause,
+    [COMMAND_UNPAUSE] = xl_unpause,
+    [COMMAND_MEM_MAX] = xl_mem_max,
+    [COMMAND_MEM_SET] = xl_mem_set,
+    [COMMAND_VCPU_LIST] = xl_vcpu_list,
+    [COMMAND_SCHED_CREDIT2] = xl_credit2,
+    [COMMAND_DOMID] = xl_domid,
+    [COMMAND_DOMNAME] = xl_domname,
+    [COMMAND_RENAME] = xl_rename,
+    [COMMAND_TRIGGER] = xl_trigger,
+    [COMMAND_SYSRQ] = xl_sysrq,
+    [COMMAND_DEBUG_KEYS] = xl_debug_keys,
+    [COMMAND_DMESG] = xl_dmesg,
+    [COMMAND_UPTIME] = xl_uptime,
+    [COMMAND_VCPU_PIN] = xl_vcpu_pin,
     [COMMAND_VCPU_SET] = xl_vcpu_set,
+    [COMMAND_CONSOLE] = xl_console,
+    [COMMAND_INFO] = xl_info,
+    [COMMAND_WHY] = xl_why,
 };
 
 int xl_run(struct xl *x, int argc, char *const argv[])

@@ -1,6 +1,6 @@
 /*
  * xl: its commands, executed. The same for a program on Linux and for the prompt of the embedded control domain:
- * nothing is printed here, and nothing waits for a terminal.
+ * nothing is printed here, and of a terminal only struct xl_home knows.
  */
 #pragma once
 #include <stdbool.h>
@@ -9,9 +9,31 @@
 #include "options.h"
 #include "text.h"
 
+struct xl;
+struct xl_info; /* print.h */
+
+/** What commands want of the place where they run. A function that is NULL is not to be had there. */
+struct xl_home {
+    /** Show what has been said so far, and empty out and err. */
+    void (*show)(struct xl *x);
+
+    /**
+     * Let the user be at a domain's console until he leaves, or the domain does. What has been said is shown before.
+     * @who       the domain's name or number
+     * @attached  called with @arg once nothing that the domain says can be missed any more; NULL: nobody wants to know
+     * Returns EXIT_OK; else there is no such console: the user, or err, knows why.
+     */
+    int (*console)(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+
+    /** Say host, release, version and machine of the control domain's kernel. The texts stay. */
+    void (*kernel)(struct xl_info *info);
+};
+
 struct xl {
-    struct toolstack tools; /* of toolstack_open() */
-    struct text out, err;   /* what commands have said; the caller shows it, and empties them */
+    struct toolstack tools;     /* of toolstack_open() */
+    const struct xl_home *home; /* NULL: has nothing */
+    void *place;                /* home's */
+    struct text out, err;       /* what commands have said; the caller shows it, and empties them */
 };
 
 /**
@@ -24,10 +46,14 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 /* ---- for the commands' own files ---- */
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
-xl_command_fn xl_create, xl_list, xl_vcpu_list, xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime;
+xl_command_fn xl_console, xl_create, xl_list, xl_vcpu_list, xl_vcpu_pin, xl_vcpu_set, xl_credit2,
+    xl_uptime, xl_info, xl_why;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** At its console, as xl_home's console. Where there is no terminal err says so. */
+int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
 
 /** The domain of that name or number. Else false, and err says that there is none. */
 bool xl_domain_of(struct xl *x, const char *name, domid_t *id);

@@ -1,8 +1,8 @@
 /* xl create. */
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <errno.h>
 
 #include "config.h"
 #include "json.h"
@@ -68,16 +68,45 @@ static int read_config(struct xl *x, const struct options *o, struct domain_conf
     return EXIT_OK;
 }
 
+/* ---- what is made begins to run, with the user at its console or not ---- */
+
+struct start {
+    struct xl *x;
+    domid_t id;
+    bool waits; /* to be unpaused */
+    int rc;
+};
+
+static void run(void *arg)
+{
+    struct start *s = arg;
+
+    if (s->waits && guest_unpause(&s->x->tools, s->id))
+        s->rc = xl_fail(s->x, "xl: %s", s->x->tools.error);
+    s->waits = false;
+}
+
+/* A domain without its console is a domain all the same: as xl has it, that is no failure. */
+static int start(struct xl *x, const struct options *o, domid_t id)
+{
+    struct start s = { .x = x, .id = id, .waits = option_value(o, "p") == NULL };
+    char who[8];
+
+    snprintf(who, sizeof(who), "%u", id);
+    if (option_value(o, "c") && xl_attach(x, who, run, &s) != EXIT_OK)
+        xl_fail(x, "xl: domain %u has been created, but its console is not to be had", id);
+    run(&s);
+    return s.rc;
+}
+
 int xl_create(struct xl *x, const struct options *o)
 {
-    static const char *const not_served[] = { "c", "F" };
     struct domain_config *c;
     domid_t id;
     int rc;
 
-    for (size_t i = 0; i < sizeof(not_served) / sizeof(not_served[0]); i++)
-        if (option_value(o, not_served[i]))
-            return xl_fail(x, "xl: create: -%s is not served yet", not_served[i]);
+    if (option_value(o, "F"))
+        return xl_fail(x, "xl: create: -F is not served yet");
     c = malloc(sizeof(*c));
     if (c == NULL)
         return xl_fail(x, "xl: no memory");
@@ -85,12 +114,10 @@ int xl_create(struct xl *x, const struct options *o)
     if (rc == EXIT_OK && (o->dry || option_value(o, "n"))) {
         struct json j = { .out = &x->out };
 
-        json_long(&j, 0, c);
+        json_long(&j, -1, c);
     } else if (rc == EXIT_OK) {
-        if (guest_create(&x->tools, c, &id))
-            rc = xl_fail(x, "xl: %s", x->tools.error);
-        else if (option_value(o, "p") == NULL && guest_unpause(&x->tools, id))
-            rc = xl_fail(x, "xl: %s", x->tools.error);
+        rc = guest_create(&x->tools, c, &id) ? xl_fail(x, "xl: %s", x->tools.error)
+                                             : start(x, o, id);
     }
     free(c);
     return rc;

@@ -1,22 +1,14 @@
 /* xl as a program of a Linux control domain. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <xenstore.h>
 
-#include "xl.h"
-
-static void show(struct text *t, FILE *where)
-{
-    if (t->len_bytes)
-        fwrite(t->bytes, 1, t->len_bytes, where);
-    text_free(t);
-}
+#include "xl_terminal.h"
 
 int main(int argc, char **argv)
 {
-    struct xl x = { .tools = { .hyp = NULL } };
+    static const struct xl_home home = { .show = terminal_show,
+                                         .console = terminal_console,
+                                         .kernel = terminal_kernel };
+    struct xl x = { .home = &home };
     struct options o;
     int rc = options_parse(&o, argc - 1, argv + 1, &x.out, &x.err);
     struct xs_handle *store;
@@ -33,7 +25,6 @@ int main(int argc, char **argv)
         if (store)
             xs_close(store);
     }
-    show(&x.out, stdout);
-    show(&x.err, stderr);
+    terminal_show(&x);
     return rc;
 }

@@ -17,21 +17,26 @@ struct pipe {
 struct session {
     struct plat_loop *loop;
     struct pipe typed, shown;
-    bool answered; /* the daemon's first line has come: what is typed before is not for a guest */
-    bool refused;  /* by that line */
-    bool detached;
+    void (*attached)(void *arg);
+    void *arg;
+    bool answered;   /* the daemon's first line has come: what is typed before is not for a guest */
+    bool refused;    /* by that line */
+    bool detached;   /* Ctrl-] */
+    bool no_more;    /* is typed: that was all */
+    bool peer_ended; /* what it has said is still shown */
 };
 
 static void on_ready(void *arg, unsigned int ready);
 
 static void watch(struct session *s)
 {
-    unsigned int terminal =
-        (s->typed.len || !s->answered ? 0u : PLAT_READABLE) | (s->shown.len ? PLAT_WRITABLE : 0u);
-    unsigned int daemon = (s->shown.len ? 0u : PLAT_READABLE) | (s->typed.len ? PLAT_WRITABLE : 0u);
+    bool types = s->typed.len == 0 && s->answered && !s->no_more;
+    unsigned int terminal = (types ? PLAT_READABLE : 0u) | (s->shown.len ? PLAT_WRITABLE : 0u);
+    unsigned int peer = (s->shown.len || s->peer_ended ? 0u : PLAT_READABLE) |
+                        (s->typed.len && !s->peer_ended ? PLAT_WRITABLE : 0u);
 
     plat_watch(s->loop, s->typed.from, terminal, on_ready, s);
-    plat_watch(s->loop, s->typed.to, daemon, on_ready, s);
+    plat_watch(s->loop, s->typed.to, peer, on_ready, s);
 }
 
 /* Returns false at the end of either. */
@@ -73,48 +78,76 @@ static void take_answer(struct session *s)
         return;
     p->at = (size_t)(end + 1 - p->buf);
     p->len -= p->at;
+    if (s->attached)
+        s->attached(s->arg);
 }
 
-/* Byte by byte: what is typed behind Ctrl-] is for whoever has the terminal then. False at the end. */
-static bool fill_typed(struct session *s)
+/* Byte by byte: what is typed behind Ctrl-] is for whoever has the terminal then. */
+static void fill_typed(struct session *s)
 {
     struct pipe *p = &s->typed;
     ssize_t n = 1;
     char c;
 
     if (p->len || !s->answered)
-        return true;
+        return;
     p->at = 0;
     while (p->len < sizeof(p->buf) && !s->detached && (n = plat_read(p->from, &c, 1)) == 1) {
         s->detached = c == DETACH;
         if (!s->detached)
             p->buf[p->len++] = c;
     }
-    return n == 1 || (n < 0 && errno == EAGAIN);
+    s->no_more |= n == 0 || (n < 0 && errno != EAGAIN);
 }
 
+/* What was typed before the end of a script is still for the guest; Ctrl-] waits for nobody. */
 static void on_ready(void *arg, unsigned int ready)
 {
     struct session *s = arg;
-    bool goes_on = fill(&s->shown);
+    bool is_shown;
 
     (void)ready;
+    s->peer_ended |= !fill(&s->shown);
     take_answer(s);
-    goes_on = empty(&s->shown) && goes_on && !s->refused;
-    goes_on = goes_on && fill_typed(s) && empty(&s->typed) && !s->detached;
-    if (goes_on)
-        watch(s);
-    else
+    is_shown = empty(&s->shown);
+    if (!s->refused)
+        fill_typed(s);
+    s->peer_ended |= !empty(&s->typed);
+    if (!is_shown || s->detached || (s->peer_ended && s->shown.len == 0) ||
+        (s->refused && s->shown.len == 0) || (s->no_more && s->typed.len == 0))
         plat_loop_stop(s->loop);
+    else
+        watch(s);
+}
+
+static void talk(struct session *s)
+{
+    watch(s);
+    plat_loop_run(s->loop);
+    plat_watch(s->loop, s->typed.from, 0, NULL, NULL);
+    plat_watch(s->loop, s->typed.to, 0, NULL, NULL);
+}
+
+bool console_talk(struct plat_loop *loop, struct plat_stream *terminal, struct plat_stream *peer)
+{
+    struct session s = { .loop = loop,
+                         .typed = { .from = terminal, .to = peer },
+                         .shown = { .from = peer, .to = terminal },
+                         .answered = true };
+
+    talk(&s);
+    return s.peer_ended;
 }
 
 int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const char *socket,
-                   const char *who)
+                   const char *who, void (*attached)(void *arg), void *arg)
 {
     struct plat_stream *daemon = plat_connect(socket);
     struct session s = { .loop = loop,
                          .typed = { .from = terminal, .to = daemon },
-                         .shown = { .from = daemon, .to = terminal } };
+                         .shown = { .from = daemon, .to = terminal },
+                         .attached = attached,
+                         .arg = arg };
     char text[160];
     int len;
 
@@ -127,9 +160,7 @@ int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const c
     if (len >= (int)sizeof(s.typed.buf))
         len = sizeof(s.typed.buf) - 1;
     s.typed.len = (size_t)len;
-    watch(&s);
-    plat_loop_run(loop);
-    plat_watch(loop, terminal, 0, NULL, NULL);
+    talk(&s);
     plat_close(daemon);
     return s.refused || !s.answered ? -1 : 0;
 }

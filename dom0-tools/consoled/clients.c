@@ -222,6 +222,10 @@ static void on_request(struct client *c)
         return;
     }
     console = consoled_find(c->daemon, c->line + strlen(verb));
+    if (console == NULL) { /* the store may not have told of it yet */
+        domains_look(c->daemon);
+        console = consoled_find(c->daemon, c->line + strlen(verb));
+    }
     if (console)
         attach(c, console);
     else

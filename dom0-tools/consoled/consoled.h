@@ -44,11 +44,19 @@ struct consoled *consoled_start(struct plat_loop *loop, const struct consoled_op
 void consoled_stop(struct consoled *d);
 
 /**
- * Be a client, until the guest or the daemon ends it, or Ctrl-] is typed.
+ * Be a client, until the guest or the daemon ends it, the terminal's input ends, or Ctrl-] is typed.
  * @loop      not running
  * @terminal  not watched; what comes from it is typed, and what is printed goes there
  * @who       a domain's id or name
+ * @attached  called with @arg once nothing that the guest says can be missed any more; NULL: nobody wants to know
  * Returns 0; -1: the terminal says why not.
  */
 int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const char *socket,
-                   const char *who);
+                   const char *who, void (*attached)(void *arg), void *arg);
+
+/**
+ * The same at any stream.
+ * @peer  not watched; it stays open
+ * Returns whether it has ended; else it was the user who did.
+ */
+bool console_talk(struct plat_loop *loop, struct plat_stream *terminal, struct plat_stream *peer);

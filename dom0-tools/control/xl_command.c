@@ -4,41 +4,51 @@
 #include <string.h>
 
 #include "../consoled/consoled.h"
+#include "../print.h"
 #include "commands.h"
 
-static void show(struct text *t)
+static void put(struct text *t)
 {
     if (t->len_bytes)
         fwrite(t->bytes, 1, t->len_bytes, stdout);
     text_free(t);
 }
 
-/* Also of a domain that is dead, as long as the console daemon knows it: its word counts. */
-static int attach(struct prompt *p, const struct options *o)
+static void show(struct xl *x)
 {
-    const char *type = option_value(o, "t"), *number = option_value(o, "n");
-
-    if ((type && strcmp(type, "pv") != 0) || (number && strcmp(number, "0") != 0))
-        return xl_fail(&p->xl, "xl: console: there is only pv's, of number 0");
+    put(&x->out);
+    put(&x->err);
     fflush(stdout);
-    return console_attach(p->loop, p->terminal, CONSOLED_SOCKET, o->args[0]) ? EXIT_FAILED
-                                                                             : EXIT_OK;
+}
+
+/* Also of a domain that is dead, as long as the console daemon knows it: its word counts. */
+static int console(struct xl *x, const char *who, void (*attached)(void *arg), void *arg)
+{
+    struct prompt *p = x->place;
+
+    show(x);
+    return console_attach(p->loop, p->terminal, CONSOLED_SOCKET, who, attached, arg) ? EXIT_FAILED
+                                                                                     : EXIT_OK;
+}
+
+/* This is no Linux: what `xl info` shows of one there has no names here. */
+static void kernel(struct xl_info *info)
+{
+    info->host = "control";
+    info->release = "xen-like";
+    info->version = "embedded control domain";
+    info->machine = "x86_64";
 }
 
 int run_xl(struct prompt *p, int argc, char **argv)
 {
-    struct text out = { 0 }, err = { 0 };
-    struct options o;
-    int rc = options_parse(&o, argc, argv, &out, &err);
+    static const struct xl_home home = { .show = show, .console = console, .kernel = kernel };
+    int rc;
 
-    text_free(&out); /* if it matters xl_run() says it again */
-    text_free(&err);
-    if (rc < 0 && o.id == COMMAND_CONSOLE)
-        rc = attach(p, &o);
-    else
-        rc = xl_run(&p->xl, argc, argv);
-    show(&p->xl.out);
-    show(&p->xl.err);
+    p->xl.home = &home;
+    p->xl.place = p;
+    rc = xl_run(&p->xl, argc, argv);
+    show(&p->xl);
     return rc;
 }
 

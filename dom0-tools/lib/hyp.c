@@ -2,11 +2,14 @@
 #include "hyp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <xencall.h>
 #include <xen/event_channel.h>
+#include <xen/grant_table.h>
+#include <xen/hypfs.h>
 
 _Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15,
                "ABI: another libxen-dev");
@@ -14,7 +17,8 @@ _Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERS
 enum {
     NR_EXTENTS = 2048, /* of one call */
     NR_INFOS = 128,
-    CPU_WORDS = 4,   /* of a set of CPUs */
+    CPU_WORDS = 4, /* of a set of CPUs */
+    HYPFS_BYTES = 512,
     ORDER_LARGE = 9, /* 2 MiB: what fills memory fast, and is to be had */
     E820_RAM = 1,
 };
@@ -33,6 +37,13 @@ struct buffer {
         struct xen_foreign_memory_map map;
         struct mmuext_op mmuext;
         struct evtchn_alloc_unbound unbound;
+        struct evtchn_status status;
+        struct gnttab_query_size grants;
+        struct gnttab_get_version grant_version;
+        struct {
+            struct xen_hypfs_direntry entry;
+            char contents[HYPFS_BYTES];
+        } hypfs;
     };
     union {
         xen_pfn_t extents[NR_EXTENTS];
@@ -40,6 +51,11 @@ struct buffer {
         struct vcpu_guest_context context;
         struct e820 e820;
         uint64_t cpus[2][CPU_WORDS];
+        xen_sysctl_cputopo_t topology[HYP_CPUS];
+        struct {
+            xen_sysctl_meminfo_t memory[HYP_NODES];
+            uint32_t distances[HYP_NODES * HYP_NODES];
+        } nodes;
         char text[16384];
     };
 };
@@ -277,6 +293,48 @@ int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info)
     return 0;
 }
 
+int hyp_topology(struct hyp *h, xen_sysctl_cputopo_t cpus[HYP_CPUS])
+{
+    struct xen_sysctl *op = &h->buffer->sysctl;
+    uint32_t nr;
+
+    memset(op, 0, sizeof(*op));
+    op->u.cputopoinfo.num_cpus = HYP_CPUS;
+    set_xen_guest_handle(op->u.cputopoinfo.cputopo, h->buffer->topology);
+    if (sysctl(h, XEN_SYSCTL_cputopoinfo))
+        return -1;
+    nr = op->u.cputopoinfo.num_cpus < HYP_CPUS ? op->u.cputopoinfo.num_cpus : HYP_CPUS;
+    memcpy(cpus, h->buffer->topology, nr * sizeof(*cpus));
+    return (int)nr;
+}
+
+int hyp_nodes(struct hyp *h, xen_sysctl_meminfo_t nodes[HYP_NODES],
+              uint32_t distances[HYP_NODES * HYP_NODES])
+{
+    struct xen_sysctl *op = &h->buffer->sysctl;
+    uint32_t nr;
+
+    memset(op, 0, sizeof(*op));
+    op->u.numainfo.num_nodes = HYP_NODES;
+    set_xen_guest_handle(op->u.numainfo.meminfo, h->buffer->nodes.memory);
+    set_xen_guest_handle(op->u.numainfo.distance, h->buffer->nodes.distances);
+    if (sysctl(h, XEN_SYSCTL_numainfo))
+        return -1;
+    nr = op->u.numainfo.num_nodes < HYP_NODES ? op->u.numainfo.num_nodes : HYP_NODES;
+    memcpy(nodes, h->buffer->nodes.memory, nr * sizeof(*nodes));
+    memcpy(distances, h->buffer->nodes.distances, nr * nr * sizeof(*distances));
+    return (int)nr;
+}
+
+int hyp_scheduler(struct hyp *h, uint32_t *id)
+{
+    memset(&h->buffer->sysctl, 0, sizeof(h->buffer->sysctl));
+    if (sysctl(h, XEN_SYSCTL_sched_id))
+        return -1;
+    *id = h->buffer->sysctl.u.sched_id.sched_id;
+    return 0;
+}
+
 int hyp_debug_keys(struct hyp *h, const char *keys)
 {
     struct xen_sysctl *op = &h->buffer->sysctl;
@@ -379,4 +437,114 @@ int hyp_alloc_port(struct hyp *h, domid_t id, domid_t remote)
                  (uintptr_t)&h->buffer->unbound) < 0)
         return -1;
     return (int)h->buffer->unbound.port;
+}
+
+int hyp_port(struct hyp *h, domid_t id, uint32_t port, struct evtchn_status *status)
+{
+    h->buffer->status = (struct evtchn_status){ .dom = id, .port = port };
+    if (xencall2(h->call, __HYPERVISOR_event_channel_op, EVTCHNOP_status,
+                 (uintptr_t)&h->buffer->status) < 0)
+        return -1;
+    *status = h->buffer->status;
+    return 0;
+}
+
+/* ---- grants ---- */
+
+int hyp_grants(struct hyp *h, domid_t id, uint32_t *nr_frames, uint32_t *max_frames,
+               uint32_t *version)
+{
+    h->buffer->grant_version = (struct gnttab_get_version){ .dom = id };
+    if (xencall3(h->call, __HYPERVISOR_grant_table_op, GNTTABOP_get_version,
+                 (uintptr_t)&h->buffer->grant_version, 1) < 0)
+        return -1;
+    *version = h->buffer->grant_version.version;
+    h->buffer->grants = (struct gnttab_query_size){ .dom = id };
+    if (xencall3(h->call, __HYPERVISOR_grant_table_op, GNTTABOP_query_size,
+                 (uintptr_t)&h->buffer->grants, 1) < 0)
+        return -1;
+    *nr_frames = h->buffer->grants.nr_frames;
+    *max_frames = h->buffer->grants.max_nr_frames;
+    errno = EIO;
+    return h->buffer->grants.status == GNTST_okay ? 0 : -1;
+}
+
+/* ---- the hypervisor itself ---- */
+
+int hyp_hypfs(struct hyp *h, const char *path, char *text, size_t size)
+{
+    struct xen_hypfs_direntry *e = &h->buffer->hypfs.entry;
+    size_t len = strlen(path) + 1;
+    uint32_t number;
+
+    if (len > sizeof(h->buffer->text)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(h->buffer->text, path, len);
+    if (xencall5(h->call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)h->buffer->text, len,
+                 (uintptr_t)&h->buffer->hypfs, sizeof(h->buffer->hypfs) - 1) < 0)
+        return -1;
+    if (e->type == XEN_HYPFS_TYPE_DIR) {
+        errno = EISDIR;
+        return -1;
+    }
+    memcpy(&number, h->buffer->hypfs.contents, sizeof(number));
+    h->buffer->hypfs.contents[e->content_len < HYPFS_BYTES ? e->content_len : HYPFS_BYTES - 1] = 0;
+    if (e->type == XEN_HYPFS_TYPE_UINT)
+        snprintf(text, size, "%u", number);
+    else
+        snprintf(text, size, "%s", h->buffer->hypfs.contents);
+    return 0;
+}
+
+static int version(struct hyp *h, unsigned int cmd)
+{
+    return xencall2(h->call, __HYPERVISOR_xen_version, cmd, (uintptr_t)h->buffer->text);
+}
+
+/* A text of size bytes, which it may fill to the last. */
+static int version_text(struct hyp *h, unsigned int cmd, char *text, size_t size)
+{
+    memset(h->buffer->text, 0, size);
+    if (version(h, cmd) < 0)
+        return -1;
+    memcpy(text, h->buffer->text, size);
+    text[size - 1] = '\0';
+    return 0;
+}
+
+/* A hypervisor need not have one. */
+static void read_build_id(struct hyp *h, char *digits, size_t size)
+{
+    xen_build_id_t *id = (xen_build_id_t *)h->buffer->text;
+    int len;
+
+    id->len = (uint32_t)(size / 2);
+    len = version(h, XENVER_build_id);
+    digits[0] = '\0';
+    for (int i = 0; i < len && 2 * (size_t)i + 2 < size; i++)
+        snprintf(digits + 2 * i, 3, "%02x", id->buf[i]);
+}
+
+int hyp_version(struct hyp *h, struct hyp_version *v)
+{
+    int number = version(h, XENVER_version), page = number < 0 ? -1 : version(h, XENVER_pagesize);
+
+    if (page < 0 || version_text(h, XENVER_extraversion, v->extra, sizeof(v->extra)) ||
+        version_text(h, XENVER_capabilities, v->capabilities, sizeof(v->capabilities)) ||
+        version_text(h, XENVER_changeset, v->changeset, sizeof(v->changeset)) ||
+        version_text(h, XENVER_commandline, v->command_line, sizeof(v->command_line)) ||
+        version_text(h, XENVER_compile_info, (char *)&v->compile, sizeof(v->compile)) ||
+        version(h, XENVER_platform_parameters) < 0)
+        return -1;
+    v->virt_start = ((xen_platform_parameters_t *)h->buffer->text)->virt_start;
+    v->major = (unsigned int)number >> 16;
+    v->minor = number & 0xffff;
+    v->page_bytes = (unsigned int)page;
+    v->compile.compiler[sizeof(v->compile.compiler) - 1] = '\0';
+    v->compile.compile_by[sizeof(v->compile.compile_by) - 1] = '\0';
+    v->compile.compile_domain[sizeof(v->compile.compile_domain) - 1] = '\0';
+    read_build_id(h, v->build_id, sizeof(v->build_id));
+    return 0;
 }

@@ -9,8 +9,10 @@
 
 #include <xen/xen.h>
 #include <xen/domctl.h>
+#include <xen/event_channel.h>
 #include <xen/memory.h>
 #include <xen/sysctl.h>
+#include <xen/version.h>
 #include <xenforeignmemory.h>
 
 enum { HYP_PAGE = 4096 };
@@ -94,6 +96,20 @@ int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn);
 /** A port of the domain which @remote may bind. Returns it, above 0; -1. */
 int hyp_alloc_port(struct hyp *h, domid_t id, domid_t remote);
 
+/** What a port of the domain is. EINVAL: there are none of such a number. */
+int hyp_port(struct hyp *h, domid_t id, uint32_t port, struct evtchn_status *status);
+
+/** How many frames the domain's grant table has and may have, and its version. */
+int hyp_grants(struct hyp *h, domid_t id, uint32_t *nr_frames, uint32_t *max_frames,
+               uint32_t *version);
+
+/**
+ * A value of the hypervisor's file system, which `xenhypfs` shows; numbers as decimal digits.
+ * @text  receives it, cut at size
+ * ENOENT no such entry, EISDIR a directory, ENOSYS there is none.
+ */
+int hyp_hypfs(struct hyp *h, const char *path, char *text, size_t size);
+
 /** Debug keys, as if typed at the hypervisor's console. */
 int hyp_debug_keys(struct hyp *h, const char *keys);
 
@@ -106,3 +122,28 @@ int hyp_messages(struct hyp *h, char *buf, size_t len, uint32_t *index, bool cle
 
 /** CPUs, memory, nodes of the machine. */
 int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info);
+
+enum { HYP_NODES = 64, HYP_CPUS = 256 };
+
+/** Core, socket and node of each CPU, XEN_INVALID_CORE_ID where there is none. Returns how many, HYP_CPUS at most; -1. */
+int hyp_topology(struct hyp *h, xen_sysctl_cputopo_t cpus[HYP_CPUS]);
+
+/** Memory of each node, and distances: of i from k is that at [i * the returned number + k]. As hyp_topology(). */
+int hyp_nodes(struct hyp *h, xen_sysctl_meminfo_t nodes[HYP_NODES],
+              uint32_t distances[HYP_NODES * HYP_NODES]);
+
+/** Its scheduler: XEN_SCHEDULER_*. */
+int hyp_scheduler(struct hyp *h, uint32_t *id);
+
+/** What the hypervisor says of itself. */
+struct hyp_version {
+    unsigned int major, minor, page_bytes;
+    uint64_t virt_start;
+    xen_extraversion_t extra;
+    xen_capabilities_info_t capabilities;
+    xen_changeset_info_t changeset;
+    xen_commandline_t command_line;
+    xen_compile_info_t compile;
+    char build_id[129]; /* hexadecimal digits; "": it has none */
+};
+int hyp_version(struct hyp *h, struct hyp_version *v);

@@ -322,9 +322,12 @@ static void test_who_could_not_be_accepted_is_later(void)
     end();
 }
 
+static void on_attached(void *arg) { ++*(unsigned int *)arg; }
+
 static void test_console_attach_is_a_client(void)
 {
     struct plat_stream *ends[2];
+    unsigned int attached = 0;
     char typed[20] = "";
 
     begin(false);
@@ -337,18 +340,58 @@ static void test_console_attach_is_a_client(void)
                "root\x1d"
                "later",
                10);
-    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "one"), 0);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "one", on_attached, &attached), 0);
     CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "login: ");
     CU_ASSERT_EQUAL(guest_gets(1, typed, sizeof(typed)), 4);
     CU_ASSERT_STRING_EQUAL(typed, "root");
     CU_ASSERT_EQUAL(plat_read(ends[0], typed, sizeof(typed)), 5); /* what came behind Ctrl-] */
     plat_write(ends[1], "mine", 4);
-    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none"), -1);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none", on_attached, &attached), -1);
     CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "error there is no such domain with a console\n");
     CU_ASSERT_EQUAL(plat_read(ends[0], typed, 20), 4); /* it has left what was not for it */
-    CU_ASSERT_EQUAL(console_attach(loop, ends[0], "/nowhere", "none"), -1);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], "/nowhere", "none", NULL, NULL), -1);
+    CU_ASSERT_EQUAL(attached, 1);
     plat_close(ends[0]);
     plat_close(ends[1]);
+    end();
+}
+
+/* Who has just made a domain need not wait until the store has told the daemon. */
+static void test_a_domain_nobody_has_told_of(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    run_for(MS);
+    guest_exists_silently(1);
+    guest_nodes(1, "new");
+    s = attach("1");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 new\n");
+    plat_close(s);
+    end();
+}
+
+/* Of a script all is typed, and of who ends all is shown. */
+static void test_console_talk_loses_nothing(void)
+{
+    struct plat_stream *terminal[2], *peer[2];
+
+    begin(false);
+    CU_ASSERT_EQUAL_FATAL(plat_pair(terminal), 0);
+    CU_ASSERT_EQUAL_FATAL(plat_pair(peer), 0);
+    plat_write(terminal[1], "whole script", 12);
+    plat_close(terminal[1]);
+    CU_ASSERT_FALSE(console_talk(loop, terminal[0], peer[0]));
+    CU_ASSERT_STRING_EQUAL(all_of(peer[1]), "whole script");
+    plat_close(terminal[0]);
+    CU_ASSERT_EQUAL_FATAL(plat_pair(terminal), 0);
+    plat_write(peer[1], "last words", 10);
+    plat_close(peer[1]);
+    CU_ASSERT_TRUE(console_talk(loop, terminal[0], peer[0]));
+    CU_ASSERT_STRING_EQUAL(all_of(terminal[1]), "last words");
+    plat_close(peer[0]);
+    plat_close(terminal[0]);
+    plat_close(terminal[1]);
     end();
 }
 
@@ -956,6 +999,8 @@ int main(void)
         TEST(test_what_waits_for_a_guest_is_typed_when_it_reads),
         TEST(test_who_could_not_be_accepted_is_later),
         TEST(test_console_attach_is_a_client),
+        TEST(test_a_domain_nobody_has_told_of),
+        TEST(test_console_talk_loses_nothing),
         TEST(test_a_terminal_of_the_system),
         TEST(test_old_output_makes_room_and_that_is_said),
         TEST(test_logs_are_bounded),

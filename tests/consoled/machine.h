@@ -436,23 +436,34 @@ static void set_number(unsigned int domain, const char *name, unsigned int value
     set_node(domain, name, text);
 }
 
-static void guest_exists(unsigned int domain)
+/* And the store does not tell of it yet. */
+static void guest_exists_silently(unsigned int domain)
 {
     unsigned int incarnation = machine[domain].incarnation + 1;
 
     machine[domain] = (struct machine_domain){ .exists = true, .incarnation = incarnation };
     machine[domain].has_grant = domain % 2;
+}
+
+static void guest_exists(unsigned int domain)
+{
+    guest_exists_silently(domain);
     fire("@introduceDomain");
+}
+
+static void guest_nodes(unsigned int domain, const char *name)
+{
+    set_node(domain, "name", name);
+    set_node(domain, "console/type", "xenconsoled");
+    set_number(domain, "console/ring-ref", GFN + domain);
+    set_number(domain, "console/port", GUEST_PORT);
 }
 
 /* As a toolstack makes one: the hypervisor's domain, then its nodes, one by one. */
 static void guest_new(unsigned int domain, const char *name)
 {
     guest_exists(domain);
-    set_node(domain, "name", name);
-    set_node(domain, "console/type", "xenconsoled");
-    set_number(domain, "console/ring-ref", GFN + domain);
-    set_number(domain, "console/port", GUEST_PORT);
+    guest_nodes(domain, name);
 }
 
 static void guest_dies(unsigned int domain)

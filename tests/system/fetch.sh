@@ -141,7 +141,7 @@ fetch_programs() {
 fetch_xen_tools() {
     local bin=usr/lib/xen-4.17/bin
     fetch_programs xen-tools xen-utils-4.17,xen-utils-common \
-        $bin/{xl,xentop,xenstored,xen-init-dom0,xenpm,xenperf,xenlockprof} usr/sbin/xenhypfs
+        $bin/{xl,xentop,xenstored,xenconsoled,xen-init-dom0,xenpm,xenperf,xenlockprof} usr/sbin/xenhypfs
 }
 
 fetch_e2fsck() {

@@ -124,9 +124,10 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
 
-$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(BUILD)/xenstore/xen-like-stored $(RT)/rt_hello.elf
+$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(BUILD)/xenstore/xen-like-stored $(BUILD)/consoled/xen-like-consoled \
+        $(RT)/rt_hello.elf
 	@echo "  CPIO    $@"
-	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %stored,$^)
+	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %stored %consoled,$^)
 	$(Q)mkdir -p $@.tree/guests && gzip -nc $(RT)/rt_hello.elf >$@.tree/guests/hello.gz
 	$(Q){ cat $(SYSTEM)/tools.gz; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@

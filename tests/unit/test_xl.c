@@ -1,171 +1,45 @@
 /* xl's commands on a machine in memory: what they do, what they print, what they exit with. */
 #include <CUnit/Basic.h>
-#include <elf.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <platform.h>
-#include <xen/elfnote.h>
 #include <xen/sched.h>
 
-#include "../../dom0-tools/xl.h"
 #include "toolstack_machine.h"
+#include "xl_machine.h"
 
-#define BASE 0xffffffff80000000ul
+/* A terminal of which the user leaves at once; "none" has no console. */
+static char at_console[16], shown[64];
+static unsigned int pauses_before, pauses_then;
 
-/* ---- files ---- */
-
-static uint8_t kernel[0x1100];
-static const char *config_text;
-
-char *plat_file_read(const char *path, size_t *len)
+static void fake_show(struct xl *of)
 {
-    bool is_kernel = strcmp(path, "/kernel") == 0;
-    char *copy;
-
-    if (!is_kernel && (strcmp(path, "guest.cfg") != 0 || config_text == NULL)) {
-        errno = ENOENT;
-        return NULL;
-    }
-    *len = is_kernel ? sizeof(kernel) : strlen(config_text);
-    copy = malloc(*len + 1);
-    memcpy(copy, is_kernel ? (const char *)kernel : config_text, *len);
-    copy[*len] = '\0';
-    return copy;
+    snprintf(shown, sizeof(shown), "%s", of->out.bytes ? of->out.bytes : "");
+    text_free(&of->out);
+    text_free(&of->err);
 }
 
-uint64_t plat_now(void) { return 5; }
-static uint64_t wall = 1700000000;
-uint64_t plat_wall(void) { return wall * 1000000000; }
-void plat_lock(struct plat_mutex *m) {}
-void plat_unlock(struct plat_mutex *m) {}
-void plat_log(enum plat_level level, const char *fmt, ...) {}
-
-/* While xl waits the domains end. */
-static unsigned int waits;
-bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
+static int fake_console(struct xl *of, const char *who, void (*attached)(void *arg), void *arg)
 {
-    if (++waits == 3)
-        for (unsigned int d = 1; d < NR_DOMAINS; d++)
-            machine[d].flags |= machine[d].there ? XEN_DOMINF_shutdown : 0;
-    return false;
+    domid_t id;
+
+    snprintf(at_console, sizeof(at_console), "%s", who);
+    if (guest_find(&of->tools, who, &id))
+        return xl_fail(of, "no such console");
+    fake_show(of);
+    pauses_before = machine[id].pauses;
+    if (attached)
+        attached(arg);
+    pauses_then = machine[id].pauses;
+    return EXIT_OK;
 }
 
-static void make_kernel(void)
-{
-    Elf64_Ehdr *eh = (Elf64_Ehdr *)kernel;
-    Elf64_Phdr *ph = (Elf64_Phdr *)(eh + 1);
-    Elf64_Nhdr *n = (Elf64_Nhdr *)(kernel + 0x400);
-
-    *eh = (Elf64_Ehdr){ .e_ident = "\177ELF\2\1\1",
-                        .e_type = ET_EXEC,
-                        .e_machine = EM_X86_64,
-                        .e_phoff = sizeof(*eh),
-                        .e_phentsize = sizeof(*ph),
-                        .e_phnum = 2,
-                        .e_entry = BASE + 0x100000 };
-    ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD,
-                          .p_offset = 0x1000,
-                          .p_paddr = 0x100000,
-                          .p_filesz = 0x100,
-                          .p_memsz = 0x100 };
-    ph[1] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = 0x400, .p_filesz = 24, .p_memsz = 24 };
-    *n = (Elf64_Nhdr){ 4, 8, XEN_ELFNOTE_VIRT_BASE };
-    memcpy(n + 1, "Xen", 4);
-    memcpy((char *)(n + 1) + 4, &(uint64_t){ BASE }, 8);
-}
-
-/* test_config.mk has config_text.c take its memory by these. */
-void *test_malloc(size_t bytes);
-void *test_calloc(size_t n, size_t bytes);
-void *test_malloc(size_t bytes) { return malloc(bytes); }
-void *test_calloc(size_t n, size_t bytes) { return calloc(n, bytes); }
-
-/* ---- xl ---- */
-
-static struct xl x;
-static char some_store;
-
-static void start(void)
-{
-    machine_reset();
-    make_kernel();
-    config_text = "name = 'web'\nkernel = '/kernel'\nmemory = 8\nvcpus = 2\n";
-    CU_ASSERT_EQUAL_FATAL(toolstack_open(&x.tools, (struct xs_handle *)&some_store, 0), 0);
-}
-
-static void end(void)
-{
-    for (unsigned int d = 1; d < NR_DOMAINS; d++)
-        if (machine[d].there)
-            guest_destroy(&x.tools, (domid_t)d);
-    CU_ASSERT_EQUAL(machine_free(), NR_FRAMES);
-    toolstack_close(&x.tools);
-    CU_ASSERT_EQUAL(machine_held(), 0);
-}
-
-/* The domain that there is beside domain 0; 0: none, or several. */
-static domid_t the_one(void)
-{
-    unsigned int found = 0, nr = 0;
-
-    for (unsigned int d = 1; d < NR_DOMAINS; d++)
-        if (machine[d].there) {
-            found = d;
-            nr++;
-        }
-    return nr == 1 ? (domid_t)found : 0;
-}
-
-/* "%" in a line or text is the number of the_one(). */
-static void fill_in(char *to, const char *from)
-{
-    for (; *from; from++)
-        if (*from == '%')
-            to += sprintf(to, "%u", the_one());
-        else
-            *to++ = *from;
-    *to = '\0';
-}
-
-static void run(const char *line, int code, const char *out, const char *err)
-{
-    char copy[256], want[1024], *words[16];
-    int rc;
-
-    fill_in(copy, line);
-    rc = words_split(copy, words, 16);
-    rc = xl_run(&x, rc, words);
-    CU_ASSERT_EQUAL(rc, code);
-    fill_in(want, out);
-    CU_ASSERT_STRING_EQUAL(x.out.bytes ? x.out.bytes : "", want);
-    if (strcmp(x.out.bytes ? x.out.bytes : "", want) != 0 || rc != code)
-        printf("xl %s: %d\n%s%s", line, rc, x.out.bytes, x.err.bytes);
-    fill_in(want, err);
-    CU_ASSERT_STRING_EQUAL(x.err.bytes ? x.err.bytes : "", want);
-    if (strcmp(x.err.bytes ? x.err.bytes : "", want) != 0)
-        printf("xl %s: %d\n%s%s", line, rc, x.out.bytes, x.err.bytes);
-    text_free(&x.out);
-    text_free(&x.err);
-}
-
-static void expect_node(const char *leaf, const char *value)
-{
-    char path[96], want[64];
-    const struct machine_node *n;
-
-    snprintf(path, sizeof(path), "/local/domain/%u/%s", the_one(), leaf);
-    n = machine_node(path);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(n);
-    fill_in(want, value);
-    CU_ASSERT_STRING_EQUAL(n->value, want);
-}
+static const struct xl_home home = { .show = fake_show, .console = fake_console };
 
 static void test_create(void)
 {
-    start();
+    start(&home);
     run("create -n guest.cfg memory=x", 1, "Parsing config from guest.cfg\n",
         "command line:1: a string, a number or a list is missing near 'x'\nFailed to parse config: Invalid argument\n");
     CU_ASSERT_EQUAL(the_one(), 0);
@@ -185,12 +59,12 @@ static void test_create(void)
 
 static void test_what_create_refuses(void)
 {
-    start();
+    start(&home);
     run("create", 1, "", "xl: no configuration file\n");
     run("create guest.cfg other.cfg", 1, "", "xl: two configuration files: guest.cfg, other.cfg\n");
     run("create none.cfg", 1, "",
         "Failed to read config file: none.cfg: No such file or directory\n");
-    run("create -c guest.cfg", 1, "", "xl: create: -c is not served yet\n");
+    run("create -F guest.cfg", 1, "", "xl: create: -F is not served yet\n");
     run("create -q guest.cfg \"kernel='/none'\"", 1, "", "xl: /none: No such file or directory\n");
     run("create -q guest.cfg memory=1", 1, "",
         "xl: 1 MiB for it, but kernel, ramdisk and tables need 4 MiB\n");
@@ -201,13 +75,52 @@ static void test_what_create_refuses(void)
     end();
 }
 
+static void test_console(void)
+{
+    start(&home);
+    run("create -q guest.cfg", 0, "", "");
+    run("console web", 0, "", "");
+    CU_ASSERT_STRING_EQUAL(at_console, "web");
+    run("console -t pv -n 0 %", 0, "", "");
+    run("console none", 1, "", "no such console\n");
+    run("console -t virtual web", 1, "", "console type supported are: pv, serial, vuart\n");
+    run("console -t serial web", 1, "", "xl: console: there is only pv's, of number 0\n");
+    run("console -n 1 web", 1, "", "xl: console: there is only pv's, of number 0\n");
+    x.home = NULL;
+    run("console web", 1, "", "xl: there is no terminal here\n");
+    end();
+}
+
+/* Nothing that it says is missed: it runs when the user is there. */
+static void test_create_with_a_console(void)
+{
+    start(&home);
+    run("create -c guest.cfg", 0, "", "");
+    CU_ASSERT_STRING_EQUAL(shown, "Parsing config from guest.cfg\n");
+    CU_ASSERT_TRUE(pauses_before == 1 && pauses_then == 0);
+    CU_ASSERT_EQUAL(machine[the_one()].pauses, 0);
+    run("destroy web", 0, "", "");
+    run("create -cqp guest.cfg", 0, "", "");
+    CU_ASSERT_TRUE(pauses_before == 1 && pauses_then == 1);
+    run("destroy web", 0, "", "");
+    at_console[0] = '\0';
+    run("create -cqn guest.cfg memory=x", 1, "",
+        "command line:1: a string, a number or a list is missing near 'x'\nFailed to parse config: Invalid argument\n");
+    CU_ASSERT_STRING_EQUAL(at_console, "");
+    x.home = NULL; /* the domain is there all the same */
+    run("create -cq guest.cfg", 0, "",
+        "xl: there is no terminal here\nxl: domain % has been created, but its console is not to be had\n");
+    CU_ASSERT_EQUAL(machine[the_one()].pauses, 0);
+    end();
+}
+
 static void test_lists(void)
 {
     static const char head[] =
         "Name                                        ID   Mem VCPUs\tState\tTime(s)\n";
     char want[512];
 
-    start();
+    start(&home);
     run("create -q -p guest.cfg", 0, "", "");
     machine[the_one()].flags = XEN_DOMINF_blocked;
     snprintf(want, sizeof(want), "%s%-40s %5u %5u %5u     -bp---  %8s\n", head, "web", the_one(), 8,
@@ -234,7 +147,7 @@ static void test_shares(void)
 {
     char want[256];
 
-    start();
+    start(&home);
     run("create -q guest.cfg cpu_weight=300 cap=50", 0, "", "");
     snprintf(want, sizeof(want), "%-33s %4s %6s %4s\n%-33s %4u %6u %4u\n", "Name", "ID", "Weight",
              "Cap", "web", the_one(), 300, 50);
@@ -252,7 +165,7 @@ static void test_shares(void)
 
 static void test_vcpus(void)
 {
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
     run("vcpu-pin web 1 0-2", 0, "", "");
     CU_ASSERT_TRUE(machine[the_one()].nr_hard == 1 && machine[the_one()].nr_soft == 0);
@@ -282,7 +195,7 @@ static void test_vcpus(void)
 
 static void test_names_and_numbers(void)
 {
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
     run("domid web", 0, "%\n", "");
     run("domname %", 0, "web\n", "");
@@ -299,7 +212,7 @@ static void test_names_and_numbers(void)
 
 static void test_pause_and_destroy(void)
 {
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
     run("trigger web nmi one", 1, "", "Invalid vcpu: one\n");
     run("trigger web nap", 1, "", "Invalid trigger: nap\n");
@@ -316,14 +229,14 @@ static void test_pause_and_destroy(void)
 
 static void test_requests(void)
 {
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
     run("reboot web", 0, "", "");
     expect_node("control/shutdown", "reboot");
-    waits = 0;
+    nr_waits = 0;
     run("shutdown -w web", 0, "Shutting down domain %\n", "");
     expect_node("control/shutdown", "poweroff");
-    CU_ASSERT_EQUAL(waits, 3);
+    CU_ASSERT_EQUAL(nr_waits, 3);
     run("shutdown -a -w", 0, "Shutting down domain %\n", "");
     run("shutdown", 2, "", "xl: either a domain, or -a\n");
     run("sysrq web h", 0, "", "");
@@ -334,7 +247,7 @@ static void test_requests(void)
 
 static void test_memory(void)
 {
-    start();
+    start(&home);
     run("create -q guest.cfg maxmem=16", 0, "", "");
     run("mem-set web 12", 0, "", "");
     expect_node("memory/target", "12288");
@@ -362,7 +275,7 @@ static void test_ends_by_configuration(void)
     xen_domain_handle_t uuid;
     domid_t first, second;
 
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
     first = the_one();
     memcpy(uuid, machine[first].handle, sizeof(uuid));
@@ -384,7 +297,7 @@ static void test_what_is_preserved(void)
 {
     domid_t first;
 
-    start();
+    start(&home);
     config_text = "name = 'web'\nkernel = '/kernel'\nmemory = 8\non_crash = 'preserve'\n"
                   "on_poweroff = 'rename-restart'\non_watchdog = 'coredump-restart'\n";
     run("create -q guest.cfg", 0, "", "");
@@ -406,9 +319,9 @@ static void test_what_is_preserved(void)
 
 static void test_a_restart_that_fails(void)
 {
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
-    kernel[0] = 0;
+    kernel_bytes[0] = 0;
     CU_ASSERT_EQUAL(ends(SHUTDOWN_reboot, 1), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(x.tools.error, "no ELF file"));
     end();
@@ -418,8 +331,11 @@ static void test_long_list(void)
 {
     char *words[] = { "list", "-l" };
 
-    start();
+    start(&home);
     run("create -q guest.cfg", 0, "", "");
+    CU_ASSERT_EQUAL(xl("create -nq guest.cfg"), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"domid\": null,\n"));
+    text_free(&x.out);
     CU_ASSERT_EQUAL(xl_run(&x, 2, words), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"web\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"domid\""));
@@ -429,8 +345,7 @@ static void test_long_list(void)
 
 static void test_what_is_not_served(void)
 {
-    start();
-    run("console web", 1, "", "xl: console: not served yet\n");
+    start(&home);
     run("save web file", 1, "", "xl: save: not served yet\n");
     run("migrate web host", 1, "", "command not implemented\n");
     end();
@@ -443,6 +358,8 @@ int main(void)
 #define T(f) CU_add_test(s, #f, f)
     T(test_create);
     T(test_what_create_refuses);
+    T(test_console);
+    T(test_create_with_a_console);
     T(test_lists);
     T(test_shares);
     T(test_vcpus);

@@ -1,5 +1,6 @@
 /* See toolstack_machine.h. */
 #include "toolstack_machine.h"
+#include "toolstack_answers.h"
 
 #include <CUnit/CUnit.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <xen/event_channel.h>
+#include <xen/hypfs.h>
 #include <xen/memory.h>
 #include <xen/sysctl.h>
 #include <xencall.h>
@@ -231,7 +233,8 @@ static int get_vcpu(const struct machine_domain *d, struct xen_domctl_getvcpuinf
     if (info->vcpu >= d->nr_vcpus)
         return no(ESRCH);
     info->online = info->vcpu == 0;
-    info->blocked = info->running = 0;
+    info->running = 0;
+    info->blocked = (d->flags & XEN_DOMINF_blocked) != 0;
     info->cpu_time = 2500000000u;
     info->cpu = 1;
     return 0;
@@ -317,10 +320,10 @@ static int sysctl(struct xen_sysctl *s)
     switch (s->cmd) {
     case XEN_SYSCTL_getdomaininfolist: list(&s->u.getdomaininfolist); return 0;
     case XEN_SYSCTL_physinfo:
-        s->u.physinfo.nr_cpus = 4;
+        s->u.physinfo = machine_physinfo;
         s->u.physinfo.free_pages = machine_free();
         return 0;
-    default: CU_FAIL("a sysctl that nobody has"); return no(ENOSYS);
+    default: return machine_says(s);
     }
 }
 
@@ -358,6 +361,8 @@ int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
 
     if (fails())
         return -1;
+    if (op == __HYPERVISOR_event_channel_op && arg1 == EVTCHNOP_status)
+        return machine_port(P(struct evtchn_status, arg2));
     if (op == __HYPERVISOR_event_channel_op) {
         CU_ASSERT_EQUAL_FATAL(arg1, EVTCHNOP_alloc_unbound);
         d = &machine[unbound->dom];
@@ -365,12 +370,32 @@ int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
         unbound->port = d->nr_ports;
         return 0;
     }
+    if (op == __HYPERVISOR_xen_version)
+        return machine_version((unsigned int)arg1, P(void, arg2));
     CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_memory_op);
     if (arg1 == XENMEM_populate_physmap)
         return populate(P(struct xen_memory_reservation, arg2));
     CU_ASSERT_EQUAL_FATAL(arg1, XENMEM_set_memory_map);
     memcpy(&machine[map->domid].map_bytes, (char *)map->map.buffer.p + 8, 8);
     return 0;
+}
+
+int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3)
+{
+    if (fails())
+        return -1;
+    CU_ASSERT_TRUE_FATAL(op == __HYPERVISOR_grant_table_op && arg3 == 1);
+    return machine_grants((unsigned int)arg1, P(void, arg2));
+}
+
+int xencall5(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
+             uint64_t arg4, uint64_t arg5)
+{
+    if (fails())
+        return -1;
+    CU_ASSERT_TRUE_FATAL(op == __HYPERVISOR_hypfs_op && arg1 == XEN_HYPFS_OP_read);
+    CU_ASSERT_EQUAL(strlen(P(char, arg2)) + 1, arg3);
+    return machine_hypfs(P(char, arg2), P(struct xen_hypfs_direntry, arg4), arg5);
 }
 
 /* ---- the root of page tables ---- */
@@ -681,4 +706,18 @@ bool xs_release_domain(struct xs_handle *h, unsigned int domid)
         return false;
     errno = ENOENT;
     return machine[domid].introduced ? machine[domid].introduced = false, true : false;
+}
+
+bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid)
+{
+    return !fails() && machine[domid].introduced;
+}
+
+char *xs_control_command(struct xs_handle *h, const char *cmd, void *data, unsigned int len)
+{
+    if (fails())
+        return NULL;
+    CU_ASSERT_STRING_EQUAL(cmd, "quota");
+    CU_ASSERT_EQUAL(len, strlen(data) + 1);
+    return strdup("nodes: 5 of 1000, hit 2 times\nmemory: 7 of 9, hit 0 times\nsomething else");
 }

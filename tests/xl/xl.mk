@@ -13,6 +13,19 @@ test-edit: $(XL_TEST)
 test-unit: test-edit
 test-programs: $(XL_TEST)
 
+# Its Linux program at a real terminal.
+XL_TERMINAL := $(BUILD)/tests/xl/test_terminal
+$(XL_TERMINAL): $(addprefix $(ST)/,tests/xl/test_terminal.o $(addprefix dom0-tools/,xl_terminal.o consoled/attach.o text.o) \
+        $(addprefix xen-like/platform/,posix.o handles.o xenstore.o loop.o log.o))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lcunit -lpthread -lutil
+
+.PHONY: test-terminal
+test-terminal: $(XL_TERMINAL)
+	@echo "== $(XL_TERMINAL)"; $(XL_TERMINAL)
+test-unit: test-terminal
+test-programs: $(XL_TERMINAL)
+
 # Debian's own scripts on our output.
 XL_SHOW := $(BUILD)/tests/xl/show
 XL_SHOW_SRCS := tests/xl/show.c $(addprefix dom0-tools/,$(filter-out complete.c edit.c,$(notdir $(XL_PURE))))

@@ -1,0 +1,32 @@
+/* xl on the machine in memory (toolstack_machine.h), with a kernel, /kernel, and a configuration, guest.cfg. */
+#pragma once
+#include <stdint.h>
+
+#include "../../dom0-tools/xl.h"
+
+extern struct xl x;
+extern uint8_t kernel_bytes[];
+extern const char *config_text; /* NULL: there is no such file */
+extern uint64_t wall;           /* the time, in seconds */
+extern unsigned int nr_waits;   /* of xl; with the third all domains end */
+
+/** With nothing but domain 0, and a configuration of a domain "web". */
+void start(const struct xl_home *home);
+
+/** All domains are destroyed: nothing must be left. */
+void end(void);
+
+/** The domain that there is beside domain 0; 0: none, or several. */
+domid_t the_one(void);
+
+/** "%" in from is its number. */
+void fill_in(char *to, const char *from);
+
+/** A line is to have that exit code and those outputs. */
+void run(const char *line, int code, const char *out, const char *err);
+
+/** Its exit code; outputs are in x, until end() or the next. */
+int xl(const char *line);
+
+/** A node of the_one(). */
+void expect_node(const char *leaf, const char *value);
