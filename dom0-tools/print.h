@@ -90,6 +90,39 @@ void print_uptime(struct text *t, const struct xl_domain *d);
 /** -s. @now_s  of the day, UTC */
 void print_uptime_short(struct text *t, const struct xl_domain *d, unsigned int now_s);
 
+/* ---- xl top, as xentop -b prints it ---- */
+
+struct xl_usage {
+    struct xl_domain domain;
+    unsigned int cpu_tenths; /* of a per cent of one CPU, since the last look */
+    bool unlimited;          /* its memory is */
+    unsigned int nr_vifs, nr_vbds;
+    uint32_t label; /* of security: its number */
+};
+
+enum { TOP_NAME = 10 };
+
+/** @name_width  TOP_NAME, or more: names are cut there */
+void print_top_head(struct text *t, unsigned int name_width);
+
+/**
+ * What devices have transferred nobody counts: it is 0 of a domain without them, else "n/a".
+ * @machine_kib  its memory
+ */
+void print_top(struct text *t, unsigned int name_width, const struct xl_usage *u,
+               uint64_t machine_kib);
+
+/** What stands above the table at a terminal. */
+struct xl_summary {
+    const char *version;       /* "4.17.5" */
+    unsigned int now_s;        /* of the day, UTC */
+    unsigned int nr, nr_in[6]; /* domains; those in each state, in the order of XL_* */
+    uint64_t total_kib, free_kib;
+    unsigned int nr_cpus;
+    uint64_t cpu_khz;
+};
+void print_top_summary(struct text *t, const struct xl_summary *s);
+
 /* ---- xl info ---- */
 
 struct xl_info {

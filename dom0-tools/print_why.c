@@ -1,6 +1,6 @@
 /* xl why. See print.h. First the reasons, as far as they can be told; then what they were told from. */
-#include <inttypes.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include <xen/event_channel.h>
@@ -169,13 +169,13 @@ static void tell_vcpus(const struct sink *s, const struct why *w)
 
 static void tell_memory(const struct sink *s, const struct why *w)
 {
-    uint64_t kib = w->info.tot_pages * 4;
+    unsigned long long kib = w->info.tot_pages * 4;
 
     if (is(w, XEN_DOMINF_dying) || w->target_kib == 0)
         return;
     if (w->target_kib / 1024 != kib / 1024)
-        reason(s, "balloon", "It has %" PRIu64 " MiB, and is to have %" PRIu64 " MiB.", kib >> 10,
-               w->target_kib >> 10);
+        reason(s, "balloon", "It has %llu MiB, and is to have %llu MiB.", kib >> 10,
+               (unsigned long long)w->target_kib >> 10);
 }
 
 static void tell_ring(const struct sink *s, const char *what, const struct why_ring *r)
@@ -291,9 +291,10 @@ void print_why(struct text *t, const struct why *w)
     tell_all(&s, w);
     print_vcpus(t, w);
     print_ports(t, w);
-    text_printf(t, "memory: %" PRIu64 " KiB of at most %" PRIu64 ", %" PRIu64 " more are claimed\n",
-                (uint64_t)w->info.tot_pages * 4, (uint64_t)w->info.max_pages * 4,
-                (uint64_t)w->info.outstanding_pages * 4);
+    text_printf(t, "memory: %llu KiB of at most %llu, %llu more are claimed\n",
+                (unsigned long long)w->info.tot_pages * 4,
+                (unsigned long long)w->info.max_pages * 4,
+                (unsigned long long)w->info.outstanding_pages * 4);
     if (w->grants_known)
         text_printf(t, "grants: a table of %u frames, of at most %u\n", w->grant_frames,
                     w->max_grant_frames);

@@ -318,6 +318,8 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_CONSOLE] = xl_console,
     [COMMAND_INFO] = xl_info,
     [COMMAND_WHY] = xl_why,
+    [COMMAND_CONFIG_UPDATE] = xl_config_update,
+    [COMMAND_TOP] = xl_top,
 };
 
 int xl_run(struct xl *x, int argc, char *const argv[])

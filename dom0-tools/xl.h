@@ -10,7 +10,8 @@
 #include "text.h"
 
 struct xl;
-struct xl_info; /* print.h */
+struct xl_domain; /* print.h */
+struct xl_info;
 
 /** What commands want of the place where they run. A function that is NULL is not to be had there. */
 struct xl_home {
@@ -24,6 +25,13 @@ struct xl_home {
      * Returns EXIT_OK; else there is no such console: the user, or err, knows why.
      */
     int (*console)(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+
+    /**
+     * Wait, so that what was shown can be looked at.
+     * @keys  the user may end it with q
+     * Returns false: he has had enough.
+     */
+    bool (*wait)(struct xl *x, unsigned int seconds, bool keys);
 
     /** Say host, release, version and machine of the control domain's kernel. The texts stay. */
     void (*kernel)(struct xl_info *info);
@@ -47,13 +55,16 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_list, xl_vcpu_list, xl_vcpu_pin, xl_vcpu_set, xl_credit2,
-    xl_uptime, xl_info, xl_why;
+    xl_uptime, xl_info, xl_why, xl_config_update, xl_top;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** At its console, as xl_home's console. Where there is no terminal err says so. */
 int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+
+/** What is known of a domain. @name  receives a text that d refers to, to be freed */
+void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name);
 
 /** The domain of that name or number. Else false, and err says that there is none. */
 bool xl_domain_of(struct xl *x, const char *name, domid_t *id);

@@ -1,4 +1,4 @@
-/* xl create. */
+/* xl create, config-update. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +15,12 @@ struct arguments {
     unsigned int nr_overrides;
 };
 
-/* The configuration file, and key=value: in any order. */
-static int sort_arguments(struct xl *x, const struct options *o, struct arguments *a)
+/* The configuration file, and key=value: in any order, from the first of these arguments on. */
+static int sort_arguments(struct xl *x, const struct options *o, unsigned int first,
+                          struct arguments *a)
 {
     a->file = option_value(o, "f");
-    for (unsigned int i = 0; i < o->nr_args; i++) {
+    for (unsigned int i = first; i < o->nr_args; i++) {
         if (strchr(o->args[i], '='))
             a->overrides[a->nr_overrides++] = (char *)(uintptr_t)o->args[i];
         else if (a->file == NULL)
@@ -27,7 +28,7 @@ static int sort_arguments(struct xl *x, const struct options *o, struct argument
         else
             return xl_fail(x, "xl: two configuration files: %s, %s", a->file, o->args[i]);
     }
-    return a->file ? EXIT_OK : xl_fail(x, "xl: no configuration file");
+    return EXIT_OK;
 }
 
 static void report(void *arg, enum plat_level level, const char *file, unsigned int line,
@@ -42,23 +43,20 @@ static void report(void *arg, enum plat_level level, const char *file, unsigned 
     text_printf(&x->err, "%s%s\n", level == PLAT_ERROR ? "" : "warning: ", text);
 }
 
-static int read_config(struct xl *x, const struct options *o, struct domain_config *c)
+static int read_config(struct xl *x, const struct arguments *a, bool quiet, struct domain_config *c)
 {
-    struct arguments a = { .nr_overrides = 0 };
-    struct config_source source = { .report = report, .arg = x };
-    char *text;
-    int rc = sort_arguments(x, o, &a);
+    struct config_source source = { .report = report,
+                                    .arg = x,
+                                    .file = a->file,
+                                    .overrides = a->overrides,
+                                    .nr_overrides = a->nr_overrides };
+    char *text = plat_file_read(a->file, &source.len_bytes);
+    int rc;
 
-    if (rc)
-        return rc;
-    source.file = a.file;
-    source.overrides = a.overrides;
-    source.nr_overrides = a.nr_overrides;
-    text = plat_file_read(a.file, &source.len_bytes);
     if (text == NULL)
-        return xl_fail(x, "Failed to read config file: %s: %s", a.file, strerror(errno));
-    if (option_value(o, "q") == NULL)
-        text_printf(&x->out, "Parsing config from %s\n", a.file);
+        return xl_fail(x, "Failed to read config file: %s: %s", a->file, strerror(errno));
+    if (!quiet)
+        text_printf(&x->out, "Parsing config from %s\n", a->file);
     source.text = text;
     rc = config_parse(c, &source);
     free(text);
@@ -101,16 +99,21 @@ static int start(struct xl *x, const struct options *o, domid_t id)
 
 int xl_create(struct xl *x, const struct options *o)
 {
+    struct arguments a = { .nr_overrides = 0 };
     struct domain_config *c;
     domid_t id;
-    int rc;
+    int rc = sort_arguments(x, o, 0, &a);
 
+    if (rc)
+        return rc;
     if (option_value(o, "F"))
         return xl_fail(x, "xl: create: -F is not served yet");
+    if (a.file == NULL)
+        return xl_fail(x, "xl: no configuration file");
     c = malloc(sizeof(*c));
     if (c == NULL)
         return xl_fail(x, "xl: no memory");
-    rc = read_config(x, o, c);
+    rc = read_config(x, &a, option_value(o, "q") != NULL, c);
     if (rc == EXIT_OK && (o->dry || option_value(o, "n"))) {
         struct json j = { .out = &x->out };
 
@@ -119,6 +122,44 @@ int xl_create(struct xl *x, const struct options *o)
         rc = guest_create(&x->tools, c, &id) ? xl_fail(x, "xl: %s", x->tools.error)
                                              : start(x, o, id);
     }
+    free(c);
+    return rc;
+}
+
+/* ---- config-update ---- */
+
+static int update(struct xl *x, const struct options *o, domid_t id, const struct domain_config *c)
+{
+    struct json j = { .out = &x->out };
+
+    if (o->dry) {
+        json_long(&j, -1, c);
+        return EXIT_OK;
+    }
+    text_printf(&x->err, "setting dom%u configuration\n", id);
+    if (guest_set_config(&x->tools, id, c) == 0)
+        return EXIT_OK;
+    xl_fail(x, "xl: %s", x->tools.error);
+    return xl_fail(x, "failed to update configuration");
+}
+
+int xl_config_update(struct xl *x, const struct options *o)
+{
+    struct arguments a = { .nr_overrides = 0 };
+    struct domain_config *c;
+    domid_t id;
+    int rc = sort_arguments(x, o, 1, &a);
+
+    if (rc || !xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (a.file == NULL)
+        return xl_fail(x, "Config file not specified");
+    c = malloc(sizeof(*c));
+    if (c == NULL)
+        return xl_fail(x, "xl: no memory");
+    rc = read_config(x, &a, true, c);
+    if (rc == EXIT_OK)
+        rc = update(x, o, id, c);
     free(c);
     return rc;
 }

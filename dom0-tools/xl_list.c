@@ -37,8 +37,7 @@ static uint64_t uptime_of(struct xl *x, const guest_info_t *info)
     return start && start < now ? now - start : 0;
 }
 
-/* name is to be freed when d is not needed any more. */
-static void describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name)
+void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name)
 {
     uint16_t weight = 0, cap = 0;
 
@@ -93,7 +92,7 @@ static int each(struct xl *x, const char *const *names, unsigned int nr_names,
         } else {
             one = infos[i];
         }
-        describe(x, &one, &d, &name);
+        xl_describe(x, &one, &d, &name);
         fn(x, &one, &d, arg);
         free(name);
     }

@@ -7,6 +7,7 @@ int main(int argc, char **argv)
 {
     static const struct xl_home home = { .show = terminal_show,
                                          .console = terminal_console,
+                                         .wait = terminal_wait,
                                          .kernel = terminal_kernel };
     struct xl x = { .home = &home };
     struct options o;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,21 +72,45 @@ static void on_signal(int number)
     raise(number); /* when the handler returns */
 }
 
-/* What is typed goes to the domain as it is, Ctrl-C as well. Of a script there is nothing to change. */
-static void make_raw(void)
+/* Of a script there is nothing to change. @all  Ctrl-C, too, is for whoever reads; else only keys come as they are */
+static void make_raw(bool all)
 {
     static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+    static bool is_prepared;
     struct termios raw;
 
     if (tcgetattr(STDIN_FILENO, &cooked))
         return;
-    atexit(restore);
+    if (!is_prepared)
+        atexit(restore);
+    is_prepared = true;
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
         signal(ends[i], on_signal);
     raw = cooked;
-    cfmakeraw(&raw);
+    if (all)
+        cfmakeraw(&raw);
+    else
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     is_raw = 1;
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+}
+
+bool terminal_wait(struct xl *x, unsigned int seconds, bool keys)
+{
+    uint64_t end = plat_now() + seconds * 1000000000ull, now;
+    struct pollfd in = { .fd = keys && isatty(STDIN_FILENO) ? STDIN_FILENO : -1, .events = POLLIN };
+    bool enough = false;
+    char c;
+
+    (void)x;
+    if (in.fd >= 0)
+        make_raw(false);
+    while (!enough && (now = plat_now()) < end)
+        if (poll(&in, 1, (int)((end - now + 999999) / 1000000)) > 0)
+            enough = read(in.fd, &c, 1) != 1 || c == 'q';
+    if (in.fd >= 0)
+        restore();
+    return !enough;
 }
 
 /* ---- where the console is ---- */
@@ -208,7 +233,7 @@ int terminal_console(struct xl *x, const char *who, void (*attached)(void *arg),
         return EXIT_FAILED;
     if (open_client(&c) && (fd = find_tty(&c)) >= 0) {
         terminal_show(x);
-        make_raw();
+        make_raw(true);
         if (attached)
             attached(arg);
         while (fd >= 0 && !talk(&c, fd) && is_there(&c)) /* else the daemon is started anew */

@@ -6,3 +6,4 @@
 void terminal_show(struct xl *x);
 int terminal_console(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
 void terminal_kernel(struct xl_info *info);
+bool terminal_wait(struct xl *x, unsigned int seconds, bool keys);

@@ -1,4 +1,5 @@
 /* xl's commands at the prompt. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,8 @@
 #include "../consoled/consoled.h"
 #include "../print.h"
 #include "commands.h"
+
+enum { CTRL_C = 3 };
 
 static void put(struct text *t)
 {
@@ -31,6 +34,47 @@ static int console(struct xl *x, const char *who, void (*attached)(void *arg), v
                                                                                      : EXIT_OK;
 }
 
+struct pause {
+    struct prompt *p;
+    bool enough;
+};
+
+static void on_time(void *arg)
+{
+    struct pause *pause = arg;
+
+    plat_loop_stop(pause->p->loop);
+}
+
+static void on_key(void *arg, unsigned int ready)
+{
+    struct pause *pause = arg;
+    char c = 0;
+    ssize_t n = plat_read(pause->p->terminal, &c, 1);
+
+    (void)ready;
+    if (n == 1 ? c != 'q' && c != CTRL_C : n < 0 && errno == EAGAIN)
+        return;
+    pause->enough = true;
+    plat_loop_stop(pause->p->loop);
+}
+
+/* There are no signals: Ctrl-C is a key, which always counts. */
+static bool wait(struct xl *x, unsigned int seconds, bool keys)
+{
+    struct prompt *p = x->place;
+    struct pause pause = { .p = p };
+    struct plat_timer timer = { .fn = on_time, .arg = &pause };
+
+    (void)keys;
+    plat_timer_set(p->loop, &timer, plat_now() + seconds * 1000000000ull);
+    plat_watch(p->loop, p->terminal, PLAT_READABLE, on_key, &pause);
+    plat_loop_run(p->loop);
+    plat_watch(p->loop, p->terminal, 0, NULL, NULL);
+    plat_timer_cancel(&timer);
+    return !pause.enough;
+}
+
 /* This is no Linux: what `xl info` shows of one there has no names here. */
 static void kernel(struct xl_info *info)
 {
@@ -42,7 +86,9 @@ static void kernel(struct xl_info *info)
 
 int run_xl(struct prompt *p, int argc, char **argv)
 {
-    static const struct xl_home home = { .show = show, .console = console, .kernel = kernel };
+    static const struct xl_home home = {
+        .show = show, .console = console, .wait = wait, .kernel = kernel
+    };
     int rc;
 
     p->xl.home = &home;

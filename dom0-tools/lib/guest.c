@@ -86,16 +86,23 @@ static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
 }
 
 /* What the configuration asks for, and nobody serves. */
-static int check(struct toolstack *t, const struct domain_config *c)
+static int check_served(struct toolstack *t, const struct domain_config *c)
 {
-    domid_t other;
-
     if (c->nr_disks)
         return toolstack_fail(t, ENOTSUP, "disk: not served yet");
     if (c->nr_vifs)
         return toolstack_fail(t, ENOTSUP, "vif: not served yet");
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
+    return 0;
+}
+
+static int check(struct toolstack *t, const struct domain_config *c)
+{
+    domid_t other;
+
+    if (check_served(t, c))
+        return -1;
     if (t->store && nodes_find(t, c->name, &other) == 0) /* before anything large is done */
         return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", c->name);
     return c->has_uuid ? check_uuid(t, c->uuid) : 0;
@@ -113,6 +120,21 @@ static int set_shares(struct toolstack *t, const struct domain_config *c, domid_
         if (hyp_set_affinity(t->hyp, id, v, false, c->cpus_soft.vcpu[v].word))
             return fail(t, id, "cpus_soft");
     return 0;
+}
+
+/* As the store keeps it, to be freed. NULL: it cannot be kept. */
+static char *config_of(struct toolstack *t, const struct domain_config *c)
+{
+    char *text = malloc(NODES_CONFIG_MAX + 1);
+
+    if (text && config_print(c, text, NODES_CONFIG_MAX + 1) <= NODES_CONFIG_MAX)
+        return text;
+    if (text)
+        toolstack_fail(t, E2BIG, "its configuration is too long to be kept");
+    else
+        toolstack_fail(t, ENOMEM, "its configuration: no memory");
+    free(text);
+    return NULL;
 }
 
 static int tell_store(struct toolstack *t, const struct domain_config *c,
@@ -134,15 +156,12 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 
     if (t->store == NULL)
         return 0;
-    text = malloc(NODES_CONFIG_MAX + 1);
+    text = config_of(t, c);
     if (text == NULL)
-        return fail(t, b->id, "its configuration");
+        return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
     n.config = text;
-    if (config_print(c, text, NODES_CONFIG_MAX + 1) > NODES_CONFIG_MAX)
-        rc = toolstack_fail(t, E2BIG, "its configuration is too long to be kept");
-    else
-        rc = nodes_create(t, &n);
+    rc = nodes_create(t, &n);
     free(text);
     return rc;
 }
@@ -247,6 +266,15 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name)
     if (name[0] == '\0' || strlen(name) >= CONFIG_NAME || strchr(name, '/'))
         return toolstack_fail(t, EINVAL, "\"%.64s\" is no name of a domain", name);
     return nodes_rename(t, id, name);
+}
+
+int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c)
+{
+    char *text = want_store(t) || check_served(t, c) ? NULL : config_of(t, c);
+    int rc = text ? nodes_set_config(t, id, text) : -1;
+
+    free(text);
+    return rc;
 }
 
 /* ---- questions ---- */

@@ -362,6 +362,17 @@ char *nodes_config(struct toolstack *t, domid_t id)
     return xs_read(t->store, XBT_NULL, AT("/libxl/%u/config", id), NULL);
 }
 
+int nodes_set_config(struct toolstack *t, domid_t id, const char *config)
+{
+    char path[PATH_BYTES], *old = nodes_config(t, id);
+
+    free(old);
+    if (old && xs_write(t->store, XBT_NULL, AT("/libxl/%u/config", id), config,
+                        (unsigned int)strlen(config)))
+        return 0;
+    return fail(t, id, "its configuration");
+}
+
 int nodes_forget_config(struct toolstack *t, domid_t id)
 {
     char path[PATH_BYTES];

@@ -47,6 +47,9 @@ int nodes_find(struct toolstack *t, const char *name, domid_t *id);
 /** That configuration, to be freed; NULL: ENOENT it was not created by us, or is not ours any more. */
 char *nodes_config(struct toolstack *t, domid_t id);
 
+/** Another one in its place, of NODES_CONFIG_MAX bytes at most. ENOENT as nodes_config(). */
+int nodes_set_config(struct toolstack *t, domid_t id, const char *config);
+
 /** From now on the domain is nobody's: it is not restarted. */
 int nodes_forget_config(struct toolstack *t, domid_t id);
 

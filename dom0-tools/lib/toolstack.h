@@ -84,6 +84,9 @@ int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
  */
 int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 
+/** Let it be restarted with another one. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
+int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c);
+
 /**
  * Do with all domains that have ended what on_poweroff, on_reboot, on_crash and on_watchdog of their
  * configurations say: destroy, restart, rename and restart, preserve. To be called when VIRQ_DOM_EXC comes, by

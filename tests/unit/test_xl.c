@@ -1,5 +1,6 @@
 /* xl's commands on a machine in memory: what they do, what they print, what they exit with. */
 #include <CUnit/Basic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static void test_lists(void)
     snprintf(
         want, sizeof(want),
         "Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)\n"
-        "%-32s %5u     0    1   --- %9s  all / all\n"
+        "%-32s %5u     0    1   -b- %9s  all / all\n"
         "%-32s %5u     1    -   --p %9s  all / all\n",
         "web", the_one(), "2.5", "web", the_one(), "2.5");
     run("vcpu-list web", 0, want, "");
@@ -343,6 +344,35 @@ static void test_long_list(void)
     end();
 }
 
+static void test_config_update(void)
+{
+    domid_t first;
+
+    start(&home);
+    run("create -q guest.cfg", 0, "", "");
+    run("config-update web", 1, "", "Config file not specified\n");
+    run("config-update web none.cfg", 1, "",
+        "Failed to read config file: none.cfg: No such file or directory\n");
+    run("config-update none guest.cfg", 1, "", "xl: none is an invalid domain identifier\n");
+    run("config-update web guest.cfg memory=x", 1, "",
+        "command line:1: a string, a number or a list is missing near 'x'\nFailed to parse config: Invalid argument\n");
+    run("config-update web guest.cfg \"pool='other'\"", 1, "",
+        "setting dom% configuration\nxl: pool: there is only Pool-0, not other\n"
+        "failed to update configuration\n");
+    run("config-update 0 guest.cfg", 1, "",
+        "setting dom0 configuration\nxl: domain 0: its configuration in the store: No such file or directory\n"
+        "failed to update configuration\n");
+    CU_ASSERT_EQUAL(xl("-N config-update web guest.cfg memory=12"), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"domid\": null"));
+    first = ends(SHUTDOWN_reboot, 1);
+    CU_ASSERT_EQUAL(machine[first].nr_pages, 2048); /* of all that nothing was kept */
+    run("config-update web -f guest.cfg memory=12", 0, "", "setting dom% configuration\n");
+    CU_ASSERT_EQUAL(machine[first].nr_pages, 2048);
+    CU_ASSERT_EQUAL(machine[ends(SHUTDOWN_reboot, 1)].nr_pages, 3072);
+    expect_node("name", "web");
+    end();
+}
+
 static void test_what_is_not_served(void)
 {
     start(&home);
@@ -371,6 +401,7 @@ int main(void)
     T(test_what_is_preserved);
     T(test_a_restart_that_fails);
     T(test_long_list);
+    T(test_config_update);
     T(test_what_is_not_served);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

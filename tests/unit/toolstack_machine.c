@@ -203,6 +203,7 @@ static void info_of(domid_t id, xen_domctl_getdomaininfo_t *info)
                                           .flags = d->flags,
                                           .tot_pages = d->nr_pages,
                                           .max_pages = d->max_pages,
+                                          .cpu_time = d->cpu_time,
                                           .shared_info_frame = d->shared_info_mfn };
     info->max_vcpu_id = d->nr_vcpus ? d->nr_vcpus - 1 : XEN_INVALID_MAX_VCPU_ID;
     info->flags |= d->pauses ? XEN_DOMINF_paused : 0;

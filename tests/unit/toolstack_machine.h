@@ -27,6 +27,7 @@ struct machine_domain {
     uint64_t shared_info_mfn, grants_mfn, hypercall_mfn, root_mfn;
     domid_t port_of[8];
     unsigned int flags; /* XEN_DOMINF_* besides paused */
+    uint64_t cpu_time;
     xen_domain_handle_t handle;
     struct vcpu_guest_context context;
 };

@@ -36,7 +36,8 @@ char *plat_file_read(const char *path, size_t *len)
     return copy;
 }
 
-uint64_t plat_now(void) { return 5; }
+uint64_t now_ns = 5;
+uint64_t plat_now(void) { return now_ns; }
 uint64_t wall = 1700000000;
 uint64_t plat_wall(void) { return wall * 1000000000; }
 void plat_lock(struct plat_mutex *m) {}
@@ -138,6 +139,8 @@ void run(const char *line, int code, const char *out, const char *err)
     char copy[256], want[1024], *words[16];
     int rc;
 
+    text_free(&x.out);
+    text_free(&x.err);
     fill_in(copy, line);
     rc = words_split(copy, words, 16);
     rc = xl_run(&x, rc, words);

@@ -7,7 +7,8 @@
 extern struct xl x;
 extern uint8_t kernel_bytes[];
 extern const char *config_text; /* NULL: there is no such file */
-extern uint64_t wall;           /* the time, in seconds */
+extern uint64_t wall;           /* the time of day, in seconds */
+extern uint64_t now_ns;         /* plat_now() */
 extern unsigned int nr_waits;   /* of xl; with the third all domains end */
 
 /** With nothing but domain 0, and a configuration of a domain "web". */
