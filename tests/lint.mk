@@ -44,7 +44,7 @@ cppcheck: $(BUILD)/include
 	    xenstore dom0-tools/consoled dom0-tools/control
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
 	    -Ixen-like/include -Ixen-like -Idom0-tools -Ihypervisor -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 \
-	    dom0-tools/lib $(wildcard dom0-tools/xl*.c)
+	    dom0-tools/lib dom0-tools/print_why.c $(wildcard dom0-tools/xl*.c)
 
 clang-tidy: $(BUILD)/include $(BUILD)/hypervisor/x86/offsets.h
 	@echo $(filter-out %/offsets.c,$(filter %.c,$(HV_FILES))) | xargs -n 1 -P $(JOBS) \

@@ -54,25 +54,26 @@ enum { MAX_TESTS = 512, LOG_TAIL_LINES = 300, XEN_BOOT_S = 60 };
     }
 
 /* A Debian guest out of the embedded control domain's ramdisk: used, destroyed; started again, it ends by itself. */
-#define CONTROL_GUEST(group_name, what, cpus)                                                      \
-    {                                                                                              \
-        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus,                        \
-        .hypervisor_cmdline = "dom0_mem=256M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio", \
-        .steps = { "^control> ",                                                                   \
-                   ">xl create guest.cfg\rlist\rxl console debian\r",                              \
-                   "^debian +1 +256 +1 +[-rb]{6} +[0-9.]+\n(.*\n)*.*/ # ",                         \
-                   ">echo $((6*7))\n",                                                             \
-                   "^42\n",                                                                        \
-                   ">\035xl destroy debian\rlist\r",                                               \
-                   "^Domain-0 .*\ncontrol> $",                                                     \
-                   ">create guest.cfg\rconsole debian\r",                                          \
-                   "XL-SHELL-READY\n(.*\n)*.*/ # ",                                                \
-                   ">poweroff -f\n",                                                               \
-                   "domain 2 \\(debian\\) has ended by 0: destroy\n(.*\n)*control> ",              \
-                   ">domid debian\r",                                                              \
-                   "^Can't get domid of domain name 'debian'",                                     \
-                   ">poweroff\r" },                                                                \
-        .timeout_s = 300                                                                           \
+#define CONTROL_GUEST(group_name, what, cpus)                                                          \
+    {                                                                                                  \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus,                            \
+        .hypervisor_cmdline = "dom0_mem=256M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio",     \
+        .steps = { "^control> ",                                                                       \
+                   ">xl create guest.cfg\rlist\rxl console debian\r",                                  \
+                   "^debian +1 +256 +1 +[-rb]{6} +[0-9.]+\n(.*\n)*.*/ # ",                             \
+                   ">echo $((6*7))\n",                                                                 \
+                   "^42\n",                                                                            \
+                   ">\035why debian\rxl destroy debian\rlist\r",                                       \
+                   "^debian \\(1\\): (blocked|runn.*)\n(.*\n)*port 1: interdomain, domain 0 .*store\n" \
+                   "(.*\n)*Domain-0 .*\ncontrol> $",                                                   \
+                   ">create -c guest.cfg\r",                                                           \
+                   "XL-SHELL-READY\n(.*\n)*.*/ # ",                                                    \
+                   ">poweroff -f\n",                                                                   \
+                   "domain 2 \\(debian\\) has ended by 0: destroy\n(.*\n)*control> ",                  \
+                   ">domid debian\r",                                                                  \
+                   "^Can't get domid of domain name 'debian'",                                         \
+                   ">poweroff\r" },                                                                    \
+        .timeout_s = 300                                                                               \
     }
 
 /* Text mode's font has another f. */
@@ -231,7 +232,10 @@ static const struct scenario scenarios[] = {
       .steps = { "^control> ", ">adopt\rconsole greeter\r",
                  "^domain 1: greeter\n(.*\n)*hello: a guest domain, 1 arguments \\[echo\\]$",
                  ">hello\n", "^heard: hello$", ">\035console 1\rquit\n", "^bye$",
-                 ">\035poweroff\r" } },
+                 ">\035why greeter\rinfo\rtop -b -i 1\r",
+                 "^greeter \\(1\\): shutdown\n  It has ended by poweroff \\(0\\), and nobody has destroyed it\\.\n"
+                 "(.*\n)*host +: control\n(.*\n)*xen_version +: 4\\.17.*\n(.*\n)* +greeter -s---- ",
+                 ">poweroff\r" } },
     { .group = "test", /* UEFI */
       .name = "control-uefi",
       .memory_mib = 512,
