@@ -143,7 +143,14 @@ struct xl_info {
     /* -n: NULL: not wanted */
     const struct xl_cpu *cpus;
     const struct xl_node *nodes;
-    unsigned int nr_listed_cpus, nr_listed_nodes;
+    struct xl_pci *devices; /* PCI's */
+    unsigned int nr_listed_cpus, nr_listed_nodes, nr_devices;
+};
+
+struct xl_pci {
+    unsigned int segment, bus, device, function;
+    bool known; /* its node is */
+    unsigned int node;
 };
 
 struct xl_cpu {
@@ -161,6 +168,7 @@ void print_info(struct text *t, const struct xl_info *i);
 /**
  * The same, with the same names; what are numbers there are numbers, platform_params has virt_start as a text. With -n
  *   cpu_topology: an array of cpu, core, socket, node
+ *   device_topology: an array of device ("0000:00:01.0"), node
  *   numa_info: an array of node, memsize, memfree (MiB), distances (an array)
  */
 void json_info(struct json *j, const struct xl_info *i);

@@ -66,7 +66,23 @@ static void put_machine(const struct sink *s, const struct xl_info *i)
 
 /* ---- -n ---- */
 
-/* Of devices nobody says on which node they are. */
+static void print_devices(struct text *t, const struct xl_info *i)
+{
+    unsigned int nr = 0;
+
+    text_puts(t, "device topology        :\ndevice           node\n");
+    for (unsigned int n = 0; n < i->nr_devices; n++) {
+        const struct xl_pci *d = &i->devices[n];
+
+        if (d->known)
+            text_printf(t, "%04x:%02x:%02x.%01x      %u\n", d->segment, d->bus, d->device,
+                        d->function, d->node);
+        nr += d->known;
+    }
+    if (nr == 0)
+        text_puts(t, "No device topology data available\n");
+}
+
 static void print_topology(struct text *t, const struct xl_info *i)
 {
     text_puts(t, "cpu_topology           :\ncpu:    core    socket     node\n");
@@ -76,8 +92,7 @@ static void print_topology(struct text *t, const struct xl_info *i)
         if (c->there)
             text_printf(t, "%3u:    %4u     %4u     %4u\n", n, c->core, c->socket, c->node);
     }
-    text_puts(
-        t, "device topology        :\ndevice           node\nNo device topology data available\n");
+    print_devices(t, i);
     text_puts(t, "numa_info              :\nnode:    memsize    memfree    distances\n");
     for (unsigned int n = 0; n < i->nr_listed_nodes; n++) {
         const struct xl_node *node = &i->nodes[n];
@@ -108,6 +123,25 @@ static void json_cpus(struct json *j, const struct xl_info *i)
     json_end(j);
 }
 
+static void json_devices(struct json *j, const struct xl_info *i)
+{
+    json_array(j, "device_topology");
+    for (unsigned int n = 0; n < i->nr_devices; n++) {
+        const struct xl_pci *d = &i->devices[n];
+        char name[24];
+
+        if (!d->known)
+            continue;
+        snprintf(name, sizeof(name), "%04x:%02x:%02x.%01x", d->segment, d->bus, d->device,
+                 d->function);
+        json_object(j, NULL);
+        json_string(j, "device", name);
+        json_uint(j, "node", d->node);
+        json_end(j);
+    }
+    json_end(j);
+}
+
 static void json_nodes(struct json *j, const struct xl_info *i)
 {
     json_array(j, "numa_info");
@@ -133,6 +167,7 @@ static void put_topology(const struct sink *s, const struct xl_info *i)
         print_topology(s->text, i);
     } else {
         json_cpus(s->json, i);
+        json_devices(s->json, i);
         json_nodes(s->json, i);
     }
 }

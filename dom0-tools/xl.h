@@ -33,7 +33,7 @@ struct xl_home {
      */
     bool (*wait)(struct xl *x, unsigned int seconds, bool keys);
 
-    /** Say host, release, version and machine of the control domain's kernel. The texts stay. */
+    /** Say host, release, version and machine of the control domain's kernel, and its PCI devices: they stay there. */
     void (*kernel)(struct xl_info *info);
 };
 

@@ -62,12 +62,32 @@ static void describe_caps(uint32_t caps, char *text, size_t size)
             text_printf(&t, "%s%s", t.len_bytes ? " " : "", known[i].name);
 }
 
+/* Which devices there are the kernel knows. */
+static int ask_devices(struct xl *x, struct xl_info *i)
+{
+    physdev_pci_device_t devices[HYP_PCI];
+    uint32_t nodes[HYP_PCI];
+
+    for (unsigned int n = 0; n < i->nr_devices; n++)
+        devices[n] = (physdev_pci_device_t){ .seg = (uint16_t)i->devices[n].segment,
+                                             .bus = (uint8_t)i->devices[n].bus,
+                                             .devfn = (uint8_t)(i->devices[n].device << 3 |
+                                                                i->devices[n].function) };
+    if (hyp_pci_nodes(x->tools.hyp, devices, nodes, i->nr_devices))
+        return -1;
+    for (unsigned int n = 0; n < i->nr_devices; n++) {
+        i->devices[n].known = nodes[n] != XEN_INVALID_NODE_ID && nodes[n] != XEN_INVALID_DEV;
+        i->devices[n].node = nodes[n];
+    }
+    return 0;
+}
+
 static int ask_topology(struct xl *x, struct answers *a, struct xl_info *i)
 {
     int nr_cpus = hyp_topology(x->tools.hyp, a->topology);
     int nr_nodes = nr_cpus < 0 ? -1 : hyp_nodes(x->tools.hyp, a->memory, a->distances);
 
-    if (nr_nodes < 0)
+    if (nr_nodes < 0 || ask_devices(x, i))
         return -1;
     for (int n = 0; n < nr_cpus; n++)
         a->cpus[n] = (struct xl_cpu){ .there = a->topology[n].core != XEN_INVALID_CORE_ID,
@@ -125,6 +145,8 @@ static int ask(struct xl *x, struct answers *a, struct xl_info *i)
                            .compile_date = v->compile.compile_date,
                            .build_id = v->build_id };
     memcpy(i->hw_caps, m->hw_cap, sizeof(i->hw_caps));
+    if (x->home && x->home->kernel)
+        x->home->kernel(i);
     return 0;
 }
 
@@ -140,8 +162,6 @@ int xl_info(struct xl *x, const struct options *o)
     if (ask(x, a, &info) || (option_value(o, "n") && ask_topology(x, a, &info))) {
         rc = xl_fail(x, "xl: the machine: %s", strerror(errno));
     } else {
-        if (x->home && x->home->kernel)
-            x->home->kernel(&info);
         if (option_value(o, "json"))
             json_info(&j, &info);
         else

@@ -4,6 +4,7 @@
  */
 #include "xl_terminal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +20,7 @@
 #include <xenstore.h>
 
 #include "consoled/consoled.h"
+#include "lib/hyp.h"
 #include "print.h"
 #include "platform/posix.h"
 #include "xenstore_loop.h"
@@ -41,9 +43,31 @@ void terminal_show(struct xl *x)
     show(&x->err, stderr);
 }
 
+/* "0000:00:01.0" */
+static unsigned int list_devices(struct xl_pci devices[HYP_PCI])
+{
+    DIR *folder = opendir("/sys/bus/pci/devices");
+    unsigned int nr = 0;
+    struct dirent *e;
+
+    while (folder && nr < HYP_PCI && (e = readdir(folder)) != NULL) {
+        struct xl_pci *d = &devices[nr];
+
+        if (sscanf(e->d_name, "%x:%x:%x.%x", &d->segment, &d->bus, &d->device, &d->function) == 4)
+            nr++;
+    }
+    if (folder)
+        closedir(folder);
+    return nr;
+}
+
 void terminal_kernel(struct xl_info *info)
 {
+    static struct xl_pci devices[HYP_PCI];
     static struct utsname name;
+
+    info->devices = devices;
+    info->nr_devices = list_devices(devices);
 
     if (uname(&name))
         return;

@@ -56,6 +56,10 @@ struct buffer {
             xen_sysctl_meminfo_t memory[HYP_NODES];
             uint32_t distances[HYP_NODES * HYP_NODES];
         } nodes;
+        struct {
+            physdev_pci_device_t devices[HYP_PCI];
+            uint32_t nodes[HYP_PCI];
+        } pci;
         char text[16384];
     };
 };
@@ -326,6 +330,30 @@ int hyp_nodes(struct hyp *h, xen_sysctl_meminfo_t nodes[HYP_NODES],
     return (int)nr;
 }
 
+/* It may stop on its way. */
+int hyp_pci_nodes(struct hyp *h, const struct physdev_pci_device *devices, uint32_t *nodes,
+                  uint32_t nr)
+{
+    struct xen_sysctl *op = &h->buffer->sysctl;
+
+    for (uint32_t done = 0, n; done < nr; done += n) {
+        memset(op, 0, sizeof(*op));
+        memcpy(h->buffer->pci.devices, devices + done, (nr - done) * sizeof(*devices));
+        op->u.pcitopoinfo.num_devs = nr - done;
+        set_xen_guest_handle(op->u.pcitopoinfo.devs, h->buffer->pci.devices);
+        set_xen_guest_handle(op->u.pcitopoinfo.nodes, h->buffer->pci.nodes);
+        if (sysctl(h, XEN_SYSCTL_pcitopoinfo))
+            return -1;
+        n = op->u.pcitopoinfo.num_devs;
+        if (n == 0 || n > nr - done) {
+            errno = EIO;
+            return -1;
+        }
+        memcpy(nodes + done, h->buffer->pci.nodes, n * sizeof(*nodes));
+    }
+    return 0;
+}
+
 int hyp_scheduler(struct hyp *h, uint32_t *id)
 {
     memset(&h->buffer->sysctl, 0, sizeof(h->buffer->sysctl));
@@ -498,9 +526,16 @@ int hyp_hypfs(struct hyp *h, const char *path, char *text, size_t size)
     return 0;
 }
 
+/* What fills the buffer's text. */
 static int version(struct hyp *h, unsigned int cmd)
 {
     return xencall2(h->call, __HYPERVISOR_xen_version, cmd, (uintptr_t)h->buffer->text);
+}
+
+/* What is an answer by itself. */
+static int version_number(struct hyp *h, unsigned int cmd)
+{
+    return xencall2(h->call, __HYPERVISOR_xen_version, cmd, 0);
 }
 
 /* A text of size bytes, which it may fill to the last. */
@@ -529,7 +564,8 @@ static void read_build_id(struct hyp *h, char *digits, size_t size)
 
 int hyp_version(struct hyp *h, struct hyp_version *v)
 {
-    int number = version(h, XENVER_version), page = number < 0 ? -1 : version(h, XENVER_pagesize);
+    int number = version_number(h, XENVER_version);
+    int page = number < 0 ? -1 : version_number(h, XENVER_pagesize);
 
     if (page < 0 || version_text(h, XENVER_extraversion, v->extra, sizeof(v->extra)) ||
         version_text(h, XENVER_capabilities, v->capabilities, sizeof(v->capabilities)) ||

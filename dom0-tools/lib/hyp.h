@@ -11,6 +11,7 @@
 #include <xen/domctl.h>
 #include <xen/event_channel.h>
 #include <xen/memory.h>
+#include <xen/physdev.h>
 #include <xen/sysctl.h>
 #include <xen/version.h>
 #include <xenforeignmemory.h>
@@ -131,6 +132,12 @@ int hyp_topology(struct hyp *h, xen_sysctl_cputopo_t cpus[HYP_CPUS]);
 /** Memory of each node, and distances: of i from k is that at [i * the returned number + k]. As hyp_topology(). */
 int hyp_nodes(struct hyp *h, xen_sysctl_meminfo_t nodes[HYP_NODES],
               uint32_t distances[HYP_NODES * HYP_NODES]);
+
+enum { HYP_PCI = 256 };
+
+/** The node of each of these PCI devices, HYP_PCI at most; XEN_INVALID_NODE_ID or _DEV: that is not known. */
+int hyp_pci_nodes(struct hyp *h, const struct physdev_pci_device *devices, uint32_t *nodes,
+                  uint32_t nr);
 
 /** Its scheduler: XEN_SCHEDULER_*. */
 int hyp_scheduler(struct hyp *h, uint32_t *id);

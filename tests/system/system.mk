@@ -128,6 +128,7 @@ $(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(BUILD)/xenstore/x
         $(RT)/rt_hello.elf
 	@echo "  CPIO    $@"
 	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %stored %consoled,$^)
+	$(Q)install -D -t $@.tree/lib/x86_64-linux-gnu $$($(CC) -print-file-name=libgcc_s.so.1) # libxenstore ends a thread
 	$(Q)mkdir -p $@.tree/guests && gzip -nc $(RT)/rt_hello.elf >$@.tree/guests/hello.gz
 	$(Q){ cat $(SYSTEM)/tools.gz; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@

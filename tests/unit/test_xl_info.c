@@ -12,6 +12,12 @@
 
 static void kernel(struct xl_info *info)
 {
+    static struct xl_pci devices[] = { { .device = 31, .function = 1 },
+                                       { .bus = 2 },
+                                       { .segment = 16, .bus = 255, .device = 1 } };
+
+    info->devices = devices;
+    info->nr_devices = 3;
     info->host = "box";
     info->release = "6.1";
     info->version = "#1";
@@ -48,7 +54,8 @@ static const char topology_part[] = "cpu_topology           :\n"
                                     "  3:       1        1        1\n"
                                     "device topology        :\n"
                                     "device           node\n"
-                                    "No device topology data available\n"
+                                    "0000:00:1f.1      1\n"
+                                    "0010:ff:01.0      0\n"
                                     "numa_info              :\n"
                                     "node:    memsize    memfree    distances\n"
                                     "   0:        40         30      10,20\n"
@@ -98,8 +105,18 @@ static void test_json(void)
     CU_ASSERT_TRUE(said("            \"cpu\": 3,\n") && !said("\"cpu\": 4"));
     CU_ASSERT_TRUE(
         said("            \"memfree\": 9,\n            \"distances\": [\n                21,\n"));
+    CU_ASSERT_TRUE(said("            \"device\": \"0010:ff:01.0\",\n            \"node\": 0\n"));
     CU_ASSERT_EQUAL(xl("info --json"), 0);
     CU_ASSERT_FALSE(said("numa_info"));
+    end();
+}
+
+static void test_without_a_kernel(void)
+{
+    start(NULL);
+    CU_ASSERT_EQUAL(xl("info -n"), 0);
+    CU_ASSERT_TRUE(said("host                   : \n"));
+    CU_ASSERT_TRUE(said("device           node\nNo device topology data available\nnuma_info"));
     end();
 }
 
@@ -128,6 +145,7 @@ int main(void)
 #define T(f) CU_add_test(s, #f, f)
     T(test_info);
     T(test_json);
+    T(test_without_a_kernel);
     T(test_failures);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

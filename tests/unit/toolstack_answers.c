@@ -36,6 +36,7 @@ int machine_version(unsigned int cmd, void *arg)
     static const xen_compile_info_t compile = { "cc 1", "me", "here", "today" };
     xen_build_id_t *id = arg;
 
+    CU_ASSERT_EQUAL(arg == NULL, cmd == XENVER_version || cmd == XENVER_pagesize);
     switch (cmd) {
     case XENVER_version: return 4 << 16 | 17;
     case XENVER_extraversion: strcpy(arg, ".5-fake"); return 0;
@@ -67,6 +68,12 @@ int machine_says(struct xen_sysctl *s)
                 (xen_sysctl_cputopo_t){ i == 4 ? XEN_INVALID_CORE_ID : i % 2, i / 2,
                                         i == 4 ? XEN_INVALID_NODE_ID : i / 2 };
         s->u.cputopoinfo.num_cpus = 5;
+        return 0;
+    case XEN_SYSCTL_pcitopoinfo: /* one at a time; that of bus 2 it does not know */
+        s->u.pcitopoinfo.nodes.p[0] = s->u.pcitopoinfo.devs.p[0].bus == 2
+                                          ? XEN_INVALID_DEV
+                                          : s->u.pcitopoinfo.devs.p[0].devfn & 7;
+        s->u.pcitopoinfo.num_devs = 1;
         return 0;
     case XEN_SYSCTL_numainfo:
         s->u.numainfo.meminfo.p[0] = (xen_sysctl_meminfo_t){ 40ul << 20, 30ul << 20 };

@@ -282,6 +282,41 @@ static void test_what_is_no_console(void)
     CU_ASSERT_EQUAL(run_refused("/dev/null"), 1);
 }
 
+/* @keys  what the user types. Returns whether he has had enough. */
+static bool enough(const char *keys, bool wanted)
+{
+    struct termios now;
+    int status;
+
+    CU_ASSERT_EQUAL_FATAL(openpty(&user, &user_slave, NULL, NULL, NULL), 0);
+    tcgetattr(user_slave, &at_first);
+    world->has_attached = false;
+    child = fork();
+    if (child == 0) {
+        dup2(user_slave, STDIN_FILENO);
+        world->has_attached = true;
+        _exit(terminal_wait(NULL, 1, wanted));
+    }
+    wait_for(&world->has_attached);
+    for (int i = 0; wanted && i < 5000 && tcgetattr(user_slave, &now) == 0 && now.c_lflag & ICANON;
+         i++)
+        usleep(1000);
+    writes(user, keys);
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    tcgetattr(user_slave, &now);
+    CU_ASSERT_EQUAL(now.c_lflag, at_first.c_lflag);
+    close(user);
+    close(user_slave);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void test_q_is_enough(void)
+{
+    CU_ASSERT_TRUE(enough("xq", true));
+    CU_ASSERT_FALSE(enough("x", true));
+    CU_ASSERT_FALSE(enough("q\n", false)); /* nobody reads it */
+}
+
 int main(void)
 {
     world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -294,6 +329,7 @@ int main(void)
     T(test_the_domain_goes_away);
     T(test_the_daemon_is_started_anew);
     T(test_what_is_no_console);
+    T(test_q_is_enough);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }
