@@ -111,13 +111,10 @@ void json_list(struct json *j, const struct xl_domain *d)
     json_end(j);
 }
 
-void json_long(struct json *j, int64_t id, const struct domain_config *c)
+void json_long(struct json *j, uint32_t id, const struct domain_config *c)
 {
     json_object(j, NULL);
-    if (id < 0)
-        json_null(j, "domid");
-    else
-        json_uint(j, "domid", (uint64_t)id);
+    json_uint(j, "domid", id);
     config_json(j, "config", c);
     json_end(j);
 }

@@ -55,8 +55,8 @@ void print_list(struct text *t, unsigned int options, const struct xl_domain *d)
  */
 void json_list(struct json *j, const struct xl_domain *d);
 
-/** An element of xl list -l's array: domid (null: id is negative, there is no domain), config. */
-void json_long(struct json *j, int64_t id, const struct domain_config *c);
+/** An element of xl list -l's array: domid, config. */
+void json_long(struct json *j, uint32_t id, const struct domain_config *c);
 
 /* ---- xl vcpu-list ---- */
 

@@ -261,6 +261,8 @@ static int request(struct xl *x, const struct options *o, const char *what)
         else
             infos[asked++] = infos[i];
     }
+    if (wait && x->home && x->home->show) /* it may take its time */
+        x->home->show(x);
     if (wait)
         wait_for_ends(x, infos, asked);
     free(infos);

@@ -56,7 +56,7 @@ static int read_config(struct xl *x, const struct arguments *a, bool quiet, stru
     if (text == NULL)
         return xl_fail(x, "Failed to read config file: %s: %s", a->file, strerror(errno));
     if (!quiet)
-        text_printf(&x->out, "Parsing config from %s\n", a->file);
+        text_printf(&x->err, "Parsing config from %s\n", a->file);
     source.text = text;
     rc = config_parse(c, &source);
     free(text);
@@ -117,7 +117,7 @@ int xl_create(struct xl *x, const struct options *o)
     if (rc == EXIT_OK && (o->dry || option_value(o, "n"))) {
         struct json j = { .out = &x->out };
 
-        json_long(&j, -1, c);
+        config_json(&j, NULL, c);
     } else if (rc == EXIT_OK) {
         rc = guest_create(&x->tools, c, &id) ? xl_fail(x, "xl: %s", x->tools.error)
                                              : start(x, o, id);
@@ -133,7 +133,7 @@ static int update(struct xl *x, const struct options *o, domid_t id, const struc
     struct json j = { .out = &x->out };
 
     if (o->dry) {
-        json_long(&j, -1, c);
+        config_json(&j, NULL, c);
         return EXIT_OK;
     }
     text_printf(&x->err, "setting dom%u configuration\n", id);

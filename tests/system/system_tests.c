@@ -232,9 +232,9 @@ static const struct scenario scenarios[] = {
       .steps = { "^control> ", ">adopt\rconsole greeter\r",
                  "^domain 1: greeter\n(.*\n)*hello: a guest domain, 1 arguments \\[echo\\]$",
                  ">hello\n", "^heard: hello$", ">\035console 1\rquit\n", "^bye$",
-                 ">\035why greeter\rinfo\rtop -b -i 1\r",
+                 ">\035why greeter\rinfo\rtop -b -i 2 -d 1\r",
                  "^greeter \\(1\\): shutdown\n  It has ended by poweroff \\(0\\), and nobody has destroyed it\\.\n"
-                 "(.*\n)*host +: control\n(.*\n)*xen_version +: 4\\.17.*\n(.*\n)* +greeter -s---- ",
+                 "(.*\n)*host +: control\n(.*\n)*xen_version +: 4\\.17.*\n(.*\n)* +greeter -s---- .*\n(.*\n)* +greeter -s---- ",
                  ">poweroff\r" } },
     { .group = "test", /* UEFI */
       .name = "control-uefi",
