@@ -28,7 +28,7 @@ struct xl_home {
 
     /**
      * Wait, so that what was shown can be looked at.
-     * @keys  the user may end it with q
+     * @keys  the user may end it with q, or Ctrl-C; else nothing is read of what is typed
      * Returns false: he has had enough.
      */
     bool (*wait)(struct xl *x, unsigned int seconds, bool keys);

@@ -166,7 +166,8 @@ int xl_top(struct xl *x, const struct options *o)
     read_version(&t);
     for (unsigned int n = 1; (rc = look(&t)) == EXIT_OK && n != t.iterations; n++) {
         home->show(x);
-        if (!home->wait(x, t.delay_s, !t.batch))
+        /* A batch that ends by itself leaves what is typed to what comes behind it. */
+        if (!home->wait(x, t.delay_s, !t.batch || t.iterations == 0))
             break;
     }
     free(t.before);

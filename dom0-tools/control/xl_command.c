@@ -59,16 +59,15 @@ static void on_key(void *arg, unsigned int ready)
     plat_loop_stop(pause->p->loop);
 }
 
-/* There are no signals: Ctrl-C is a key, which always counts. */
+/* There are no signals: Ctrl-C is a key. */
 static bool wait(struct xl *x, unsigned int seconds, bool keys)
 {
     struct prompt *p = x->place;
     struct pause pause = { .p = p };
     struct plat_timer timer = { .fn = on_time, .arg = &pause };
 
-    (void)keys;
     plat_timer_set(p->loop, &timer, plat_now() + seconds * 1000000000ull);
-    plat_watch(p->loop, p->terminal, PLAT_READABLE, on_key, &pause);
+    plat_watch(p->loop, p->terminal, keys ? PLAT_READABLE : 0u, on_key, &pause);
     plat_loop_run(p->loop);
     plat_watch(p->loop, p->terminal, 0, NULL, NULL);
     plat_timer_cancel(&timer);

@@ -57,6 +57,10 @@ static void test_batch(void)
     /* the second look is what is left to be shown */
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes,
                                   "\n       web ------          1   63.0       8192   12.5 "));
+    patience = 1;
+    nr_shown = 0;
+    CU_ASSERT_EQUAL(xl("top -b"), 0);
+    CU_ASSERT_TRUE(nr_shown == 1 && took_keys);
     end();
 }
 

@@ -25,6 +25,7 @@
 #include "../../../dom0-tools/config.h"
 #include "../../../dom0-tools/lib/hyp.h"
 #include "../../../dom0-tools/lib/toolstack.h"
+#include "../../../dom0-tools/lib/why.h"
 #include "../../../dom0-tools/xl.h"
 
 #define KERNEL "/kernel" /* rt_hello */
@@ -193,6 +194,32 @@ static void run_one(const struct domain_config *config_of_it)
     errno = 0;
     CHECK_EQ(guest_destroy(&t, id), -1);
     CHECK_EQ(errno, ESRCH);
+}
+
+/* While it lives a grant that is used tells who holds it, when it dies the page tables do. */
+static void what_holds_it(void)
+{
+    static struct console console;
+    static struct why w;
+    domid_t id = must_create(&config);
+
+    console_open(&console, id);
+    CHECK_EQ(why_ask(&t, id, &w), 0);
+    CHECK(w.info.flags & XEN_DOMINF_paused);
+    CHECK_EQ(w.nr_vcpus, config.max_vcpus);
+    CHECK(w.grants_known && w.grant_frames > 0);
+    CHECK(w.nr_peers == 1 && w.peers[0].domain == 0 && w.peers[0].nr_grants == 1);
+    CHECK(w.nr_ports == 2 && w.ports[0].status == EVTCHNSTAT_unbound);
+    CHECK(w.ports[1].status == EVTCHNSTAT_interdomain && w.ports[1].number == console.port);
+    CHECK(!w.held_known);
+    must_destroy(id);
+    CHECK_EQ(why_ask(&t, id, &w), 0);
+    CHECK(w.info.flags & XEN_DOMINF_dying);
+    CHECK(w.held_known && w.held_frames == 1);
+    if (!CHECK(strcmp(w.mapped_by, "d0: 1") == 0))
+        printf("mapped by %s\n", w.mapped_by);
+    console_close(&console);
+    CHECK_EQ(why_ask(&t, id, &w), -1);
 }
 
 /* All that there is room for, at once; they are found, and then none is. */
@@ -394,12 +421,17 @@ static void commands_of_xl(void)
     SAYS("list --json %u", 0, "\"paused\"");
     SAYS("trigger %u power", 1, "Invalid argument");
     SAYS("sysrq %u h", 1, "no store");
+    SAYS("why %u", 0, "It is paused: xl unpause lets it run.");
+    SAYS("config-update %u /tmp/box.cfg", 1, "no store");
+    SAYS("console %u", 1, "no terminal");
     SAYS("destroy %u", 0, "");
     SAYS("destroy %u", 1, "is an invalid domain identifier");
     says("destroy 0", 1, "Cannot destroy privileged domain 0");
     says("create /tmp/box.cfg memory=1000000", 1, "no memory for it");
     says("create /tmp/box.cfg memory=x", 1, "command line:1");
     says("create /tmp/none", 1, "Failed to read config file");
+    says("info", 0, "xen_scheduler          : credit2");
+    says("why 0", 0, "(0): running");
     says("debug-keys q", 0, "");
     says("dmesg", 0, "domains and their vCPUs");
     says("save a b", 1, "not served yet");
@@ -444,6 +476,8 @@ int main(int argc, char **argv)
     packed_kernel();
     expect_figures(&before);
     commands_of_xl();
+    expect_figures(&before);
+    what_holds_it();
     expect_figures(&before);
     fill_machine();
     expect_figures(&before);
