@@ -25,6 +25,7 @@ $(RT)/create.cpio: $(RT)/rt_hello.elf dom0-tools/tools.mk
 	$(Q)(cd $@.tree && find . | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc) >$@
 
 TOOLS := $(BUILD)/dom0-tools
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lpthread
 TOOLS_SRCS := $(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_linux.c $(TOOLS_HV)
 $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 	@mkdir -p $(@D)
@@ -32,13 +33,13 @@ $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 $(TOOLS)/xen-like-xl: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) dom0-tools/xl_main.c) $(XL_OBJS) \
         $(addprefix $(TOOLS)/xen-like/platform/,posix.o loop.o log.o)
 	@echo "  CC      $@"
-	$(Q)$(CC) -o $@ $^ -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lpthread
+	$(Q)$(CC) -o $@ $^ $(TOOLS_LIBS)
 
 .PHONY: xl check-tools-headers
-#: xl             build build/dom0-tools/xen-like-xl, our xl as a Linux program
+#: xl             build build/dom0-tools/xen-like-xl, our xl as a Linux program, and xen-like-attend
 xl: $(TOOLS)/xen-like-xl
 check-tools-headers:
-	@for h in dom0-tools/xl.h $(wildcard dom0-tools/lib/*.h); do \
+	@for h in dom0-tools/xl.h $(wildcard dom0-tools/lib/*.h dom0-tools/attend/*.h); do \
 	    echo "#include \"$${h#dom0-tools/}\"" | $(CC) $(filter-out -MMD -MP,$(XS_CFLAGS)) $(TOOLS_CPPFLAGS) -x c -fsyntax-only - || exit 1; \
 	done
 check-headers: check-tools-headers

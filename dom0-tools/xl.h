@@ -12,6 +12,11 @@
 struct xl {
     struct toolstack tools; /* of toolstack_open() */
     struct text out, err;   /* what commands have said; the caller shows it, and empties them */
+    /*
+     * Have somebody attend to guests that end; before one is created. 0, or an exit code, and err says why.
+     * NULL: somebody always does, and no command waits for as long as a guest runs.
+     */
+    int (*want_attendant)(struct xl *x);
 };
 
 /**

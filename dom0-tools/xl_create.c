@@ -1,8 +1,7 @@
 /* xl create. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <errno.h>
 
 #include "config.h"
 #include "json.h"
@@ -68,16 +67,56 @@ static int read_config(struct xl *x, const struct options *o, struct domain_conf
     return EXIT_OK;
 }
 
-int xl_create(struct xl *x, const struct options *o)
+/* In the foreground: to its end, and that of those which begin in its place. */
+static int follow(struct xl *x, domid_t id)
 {
-    static const char *const not_served[] = { "c", "F" };
-    struct domain_config *c;
-    domid_t id;
+    struct plat_mutex lock = { { 0 } };
+    struct plat_cond never = { { 0 } };
+    domid_t next = id;
     int rc;
 
-    for (size_t i = 0; i < sizeof(not_served) / sizeof(not_served[0]); i++)
-        if (option_value(o, not_served[i]))
-            return xl_fail(x, "xl: create: -%s is not served yet", not_served[i]);
+    plat_lock(&lock);
+    do {
+        id = next;
+        rc = guest_attend_one(&x->tools, id, &next);
+        if (rc == 0) {
+            guest_info_t info;
+
+            if (guest_info(&x->tools, id, &info) || info.flags & XEN_DOMINF_dying)
+                break;
+            plat_cond_wait(&never, &lock, plat_now() + 100000000u);
+        }
+    } while (rc == 0 || (rc > 0 && next));
+    plat_unlock(&lock);
+    return EXIT_OK;
+}
+
+/* -e: nobody attends to it. -F: this xl does, as long as it is not ended. Else the attendant of all. */
+static int create_and_start(struct xl *x, const struct options *o, const struct domain_config *c)
+{
+    bool foreground = option_value(o, "F") != NULL;
+    domid_t id;
+    int rc = EXIT_OK;
+
+    x->tools.unattended = foreground || option_value(o, "e");
+    if (!x->tools.unattended && x->want_attendant)
+        rc = x->want_attendant(x);
+    if (rc == EXIT_OK && (guest_create(&x->tools, c, &id) ||
+                          (option_value(o, "p") == NULL && guest_unpause(&x->tools, id))))
+        rc = xl_fail(x, "xl: %s", x->tools.error);
+    if (rc == EXIT_OK && foreground)
+        rc = follow(x, id);
+    x->tools.unattended = false;
+    return rc;
+}
+
+int xl_create(struct xl *x, const struct options *o)
+{
+    struct domain_config *c;
+    int rc;
+
+    if (option_value(o, "c") || (option_value(o, "F") && x->want_attendant == NULL))
+        return xl_fail(x, "xl: create: -%s is not served yet", option_value(o, "c") ? "c" : "F");
     c = malloc(sizeof(*c));
     if (c == NULL)
         return xl_fail(x, "xl: no memory");
@@ -87,10 +126,7 @@ int xl_create(struct xl *x, const struct options *o)
 
         json_long(&j, 0, c);
     } else if (rc == EXIT_OK) {
-        if (guest_create(&x->tools, c, &id))
-            rc = xl_fail(x, "xl: %s", x->tools.error);
-        else if (option_value(o, "p") == NULL && guest_unpause(&x->tools, id))
-            rc = xl_fail(x, "xl: %s", x->tools.error);
+        rc = create_and_start(x, o, c);
     }
     free(c);
     return rc;

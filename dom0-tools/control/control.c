@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../../xenstore/daemon.h"
+#include "../attend/attend.h"
 #include "../consoled/consoled.h"
 #include "commands.h"
 

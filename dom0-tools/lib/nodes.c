@@ -165,6 +165,8 @@ static void put_toolstacks(struct writer *w, const char *uuid)
     enter(w, PRIVATE, "/libxl/%u", n->id);
     put(w, PRIVATE, "type", "pv"); /* xl takes others for HVM guests */
     put_text(w, PRIVATE, "config", n->config);
+    if (n->unattended)
+        put(w, PRIVATE, "unattended", NULL);
 }
 
 #define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
@@ -362,11 +364,24 @@ char *nodes_config(struct toolstack *t, domid_t id)
     return xs_read(t->store, XBT_NULL, AT("/libxl/%u/config", id), NULL);
 }
 
-int nodes_forget_config(struct toolstack *t, domid_t id)
+static void leave(struct writer *w)
+{
+    snprintf(w->home, sizeof(w->home), "/libxl/%u", w->n->id);
+    put(w, PRIVATE, "unattended", NULL);
+}
+
+int nodes_leave(struct toolstack *t, domid_t id)
+{
+    const struct nodes n = { .id = id };
+
+    return in_transaction(t, &n, leave) ? fail(t, id, "that it is left alone") : 0;
+}
+
+bool nodes_attended(struct toolstack *t, domid_t id)
 {
     char path[PATH_BYTES];
+    char *mark = xs_read(t->store, XBT_NULL, AT("/libxl/%u/unattended", id), NULL);
 
-    if (xs_rm(t->store, XBT_NULL, AT("/libxl/%u/config", id)) || errno == ENOENT)
-        return 0;
-    return fail(t, id, "its configuration");
+    free(mark);
+    return mark == NULL && errno == ENOENT;
 }

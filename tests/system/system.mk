@@ -111,7 +111,7 @@ $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
 $(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
 
 # small.gz: BusyBox and the jobs. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
-# tools.gz: and Xen's tools. ours.gz: and our xl and store, with a guest.
+# tools.gz: and Xen's tools. ours.gz: and our xl, with its attendant, and store, with a guest.
 INITRAMFS := $(shell find tests/system/initramfs -type f)
 $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $(SYSTEM)/disk.img \
         $(SYSTEM)/clock
@@ -124,9 +124,9 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
 
-$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(BUILD)/xenstore/xen-like-stored $(RT)/rt_hello.elf
+$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(ATTEND) $(BUILD)/xenstore/xen-like-stored $(RT)/rt_hello.elf
 	@echo "  CPIO    $@"
-	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %stored,$^)
+	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %attend %stored,$^)
 	$(Q)mkdir -p $@.tree/guests && gzip -nc $(RT)/rt_hello.elf >$@.tree/guests/hello.gz
 	$(Q){ cat $(SYSTEM)/tools.gz; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@

@@ -404,6 +404,62 @@ static void test_what_is_preserved(void)
     end();
 }
 
+/* As on Linux: somebody is asked for, each time that one is needed; or cannot be had. */
+static int asked, there_is_one;
+static int want_attendant(struct xl *xl)
+{
+    asked++;
+    return there_is_one ? EXIT_OK : xl_fail(xl, "nobody attends");
+}
+
+static void test_who_attends(void)
+{
+    domid_t first;
+
+    start();
+    run("create -F guest.cfg", 1, "", "xl: create: -F is not served yet\n"); /* at a prompt */
+    x.want_attendant = want_attendant;
+    asked = there_is_one = 0;
+    run("create -q guest.cfg", 1, "", "nobody attends\n");
+    CU_ASSERT_TRUE(asked == 1 && the_one() == 0);
+    run("create -q -e guest.cfg \"on_poweroff='restart'\"", 0, "", "");
+    first = ends(SHUTDOWN_poweroff, 0); /* left alone, and so it stays */
+    CU_ASSERT_TRUE(asked == 1 && first != 0);
+    run("destroy web", 0, "", "");
+    there_is_one = 1;
+    run("create -q guest.cfg", 0, "", "");
+    CU_ASSERT_TRUE(asked == 2 && ends(SHUTDOWN_poweroff, 1) == 0);
+    x.want_attendant = NULL;
+    end();
+}
+
+static void test_foreground(void)
+{
+    domid_t first, next = 0;
+
+    start();
+    x.want_attendant = want_attendant;
+    asked = there_is_one = waits = 0;
+    run("create -q -F guest.cfg", 0, "", ""); /* plat_cond_wait() lets it end */
+    CU_ASSERT_TRUE(asked == 0 && waits == 3 && the_one() == 0);
+    waits = 0;
+    run("create -q -F guest.cfg \"on_poweroff='preserve'\"", 0, "", "");
+    CU_ASSERT_NOT_EQUAL(the_one(), 0);
+    run("destroy web", 0, "", "");
+    run("create -q -e guest.cfg", 0, "", "");
+    first = the_one();
+    CU_ASSERT_EQUAL(guest_attend_one(&x.tools, first, &next), 0);
+    machine[first].flags = XEN_DOMINF_shutdown | SHUTDOWN_reboot << XEN_DOMINF_shutdownshift;
+    x.tools.unattended = true; /* as xl create -F has it */
+    CU_ASSERT_EQUAL(guest_attend_one(&x.tools, first, &next), 1);
+    CU_ASSERT_TRUE(next != 0 && next == the_one());
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_reboot, 0), next); /* who follows in the foreground has it, too */
+    CU_ASSERT_EQUAL(guest_attend_one(&x.tools, first, &next), -1);
+    x.tools.unattended = false;
+    x.want_attendant = NULL;
+    end();
+}
+
 static void test_a_restart_that_fails(void)
 {
     start();
@@ -452,6 +508,8 @@ int main(void)
     T(test_memory);
     T(test_ends_by_configuration);
     T(test_what_is_preserved);
+    T(test_who_attends);
+    T(test_foreground);
     T(test_a_restart_that_fails);
     T(test_long_list);
     T(test_what_is_not_served);
