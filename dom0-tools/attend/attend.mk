@@ -5,5 +5,5 @@ ATTEND := $(TOOLS)/xen-like-attend
 
 $(ATTEND): $(ATTEND_SRCS:%.c=$(TOOLS)/%.o) $(XL_OBJS)
 	@echo "  CC      $@"
-	$(Q)$(CC) -o $@ $^ $(TOOLS_LIBS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(TOOLS_LIBS)
 xl: $(ATTEND)

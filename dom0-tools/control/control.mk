@@ -32,6 +32,10 @@ $(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $(shell find $(CON
 	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@.new
 	$(Q)rm -rf $@.tree && mv $@.new $@
 
+# rt_xl_cycles is that domain with another main(); its guest is rt_create's.
+$(RT)/rt_xl_cycles.o: RT_CPPFLAGS += -Ixenstore
+$(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS)
+
 .PHONY: control control-ramdisk
 #: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER, Debian's kernel, a BusyBox ramdisk
 control-ramdisk: $(CONTROL)/ramdisk.cpio

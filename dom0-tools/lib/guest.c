@@ -50,8 +50,8 @@ static int fail(struct toolstack *t, domid_t id, const char *what)
 
 /* ---- creation ---- */
 
-/* A UUID of version 4. Nobody's secret: it is to be another one each time, and on each machine. */
-static void make_uuid(uint8_t uuid[16])
+/* Nobody's secret: it is to be another one each time, and on each machine. */
+void guest_make_uuid(uint8_t uuid[16])
 {
     static uint64_t last;
     uint64_t x = plat_wall() ^ (plat_now() << 20);
@@ -165,7 +165,7 @@ static int create_from(struct toolstack *t, const struct domain_config *c,
     if (c->has_uuid)
         memcpy(plan.uuid, c->uuid, sizeof(plan.uuid));
     else
-        make_uuid(plan.uuid);
+        guest_make_uuid(plan.uuid);
     if (build_domain(t, &plan, &built))
         return -1;
     if (set_shares(t, c, built.id) == 0 && tell_store(t, c, &plan, &built) == 0) {

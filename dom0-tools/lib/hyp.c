@@ -2,11 +2,13 @@
 #include "hyp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <xencall.h>
 #include <xen/event_channel.h>
+#include <xen/hypfs.h>
 
 _Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15,
                "ABI: another libxen-dev");
@@ -14,7 +16,8 @@ _Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERS
 enum {
     NR_EXTENTS = 2048, /* of one call */
     NR_INFOS = 128,
-    CPU_WORDS = 4,   /* of a set of CPUs */
+    CPU_WORDS = 4, /* of a set of CPUs */
+    FILE_BYTES = 4096,
     ORDER_LARGE = 9, /* 2 MiB: what fills memory fast, and is to be had */
     E820_RAM = 1,
 };
@@ -41,6 +44,11 @@ struct buffer {
         struct e820 e820;
         uint64_t cpus[2][CPU_WORDS];
         char text[16384];
+        struct {
+            struct xen_hypfs_direntry entry;
+            char text[FILE_BYTES];
+            char path[128];
+        } file;
     };
 };
 
@@ -130,6 +138,12 @@ int hyp_unpause(struct hyp *h, domid_t id)
 {
     fresh(h);
     return domctl(h, XEN_DOMCTL_unpausedomain, id);
+}
+
+int hyp_set_uuid(struct hyp *h, domid_t id, const uint8_t uuid[16])
+{
+    memcpy(fresh(h)->u.setdomainhandle.handle, uuid, sizeof(xen_domain_handle_t));
+    return domctl(h, XEN_DOMCTL_setdomainhandle, id);
 }
 
 int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr)
@@ -274,6 +288,29 @@ int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info)
     if (sysctl(h, XEN_SYSCTL_physinfo))
         return -1;
     *info = h->buffer->sysctl.u.physinfo;
+    return 0;
+}
+
+int hyp_read_file(struct hyp *h, const char *path, char *text, size_t size)
+{
+    struct buffer *b = h->buffer;
+    int len = snprintf(b->file.path, sizeof(b->file.path), "%s", path) + 1;
+
+    if (len > (int)sizeof(b->file.path)) {
+        errno = ENOENT;
+        return -1;
+    }
+    if (xencall5(h->call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)b->file.path,
+                 (uint64_t)len, (uintptr_t)&b->file.entry,
+                 sizeof(b->file.entry) + sizeof(b->file.text)) < 0)
+        return -1;
+    if (b->file.entry.type != XEN_HYPFS_TYPE_STRING ||
+        b->file.entry.encoding != XEN_HYPFS_ENC_PLAIN ||
+        b->file.entry.content_len > sizeof(b->file.text)) {
+        errno = b->file.entry.content_len > sizeof(b->file.text) ? EFBIG : EINVAL;
+        return -1;
+    }
+    snprintf(text, size, "%.*s", (int)b->file.entry.content_len, b->file.text);
     return 0;
 }
 

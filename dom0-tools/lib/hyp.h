@@ -45,6 +45,9 @@ int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr);
 /** It may have that much memory. */
 int hyp_max_memory(struct hyp *h, domid_t id, uint64_t kib);
 
+/** Its UUID, as it is in its xen_domain_handle_t. */
+int hyp_set_uuid(struct hyp *h, domid_t id, const uint8_t uuid[16]);
+
 /** ESRCH: there is no domain of exactly this number. */
 int hyp_info(struct hyp *h, domid_t id, xen_domctl_getdomaininfo_t *info);
 
@@ -93,6 +96,12 @@ int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn);
 
 /** A port of the domain which @remote may bind. Returns it, above 0; -1. */
 int hyp_alloc_port(struct hyp *h, domid_t id, domid_t remote);
+
+/**
+ * A text of the hypervisor's file system (hypfs), cut at the end of text.
+ * ENOENT: there is no such file; ENOSYS: Xen was built without; EFBIG: above 4 KiB; EINVAL: it is no text.
+ */
+int hyp_read_file(struct hyp *h, const char *path, char *text, size_t size);
 
 /** Debug keys, as if typed at the hypervisor's console. */
 int hyp_debug_keys(struct hyp *h, const char *keys);

@@ -164,7 +164,8 @@ static void put_toolstacks(struct writer *w, const char *uuid)
     put(w, GUEST_READS, "start_time", "%llu", (unsigned long long)(plat_wall() / 1000000000u));
     enter(w, PRIVATE, "/libxl/%u", n->id);
     put(w, PRIVATE, "type", "pv"); /* xl takes others for HVM guests */
-    put_text(w, PRIVATE, "config", n->config);
+    if (n->config)
+        put_text(w, PRIVATE, "config", n->config);
     if (n->unattended)
         put(w, PRIVATE, "unattended", NULL);
 }

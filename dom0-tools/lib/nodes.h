@@ -18,7 +18,7 @@ struct nodes {
     uint64_t memory_kib, max_memory_kib;
     uint32_t store_port, console_port;
     xen_pfn_t store_mfn, console_mfn;
-    const char *config; /* what it is restarted with; NODES_CONFIG_MAX bytes at most */
+    const char *config; /* what it is restarted with; NODES_CONFIG_MAX bytes at most; NULL: none */
     bool unattended;    /* nodes_leave() at once */
 };
 

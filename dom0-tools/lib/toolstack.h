@@ -102,6 +102,19 @@ int guest_attend(struct toolstack *t);
  */
 int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next);
 
+/** A new UUID, of version 4. */
+void guest_make_uuid(uint8_t uuid[16]);
+
+/**
+ * Domains that the hypervisor started at boot become known to the store and so to the tools and daemons, as if they
+ * were created here; nobody attends to them. Those that the store knows are left alone. A second one of a name
+ * is called NAME-ID.
+ * @report  called with a line for each, and for what goes wrong
+ * Returns 0: the store knows all of them; -1: not so.
+ */
+int guest_adopt(struct toolstack *t, void (*report)(void *arg, bool ok, const char *line),
+                void *arg);
+
 /** The domain's name, to be freed; NULL: it has none, or there is no store. */
 char *guest_name(struct toolstack *t, domid_t id);
 

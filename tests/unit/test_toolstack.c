@@ -497,6 +497,111 @@ static void test_leftovers_are_removed(void)
     end();
 }
 
+/* ---- domains that were started at boot ---- */
+
+static char rings[2][96];
+
+static domid_t start_at_boot(unsigned int i, const char *name)
+{
+    const start_info_t *si;
+    domid_t id;
+
+    t.store = NULL;
+    id = create();
+    t.store = STORE;
+    si = at(id, machine[id].context.user_regs.rsi);
+    snprintf(rings[i], sizeof(rings[i]),
+             "store_mfn=%lu store_port=1 console_mfn=%lu console_port=2", si->store_mfn,
+             si->console.domU.mfn);
+    memset(machine[id].handle, 0, sizeof(machine[id].handle));
+    machine[id].boot_name = name;
+    machine[id].boot_rings = rings[i];
+    return id;
+}
+
+static unsigned int nr_said, nr_bad;
+static char said[400];
+static void report(void *arg, bool ok, const char *line)
+{
+    nr_said++;
+    nr_bad += !ok;
+    snprintf(said, sizeof(said), "%s", line);
+}
+
+static int adopt(void)
+{
+    nr_said = nr_bad = 0;
+    return guest_adopt(&t, report, NULL);
+}
+
+static void test_adoption(void)
+{
+    static const uint8_t none[16];
+    grant_entry_v1_t *table;
+    domid_t a, b, found;
+    char want[64];
+
+    start(STORE);
+    a = start_at_boot(0, "boot");
+    table = machine_frame(machine[a].grants_mfn);
+    table[GNTTAB_RESERVED_CONSOLE].flags = 0;
+    CU_ASSERT_TRUE(adopt() == 0 && nr_said == 1 && nr_bad == 0);
+    snprintf(want, sizeof(want), "domain %u: boot", a);
+    CU_ASSERT_STRING_EQUAL(said, want);
+    CU_ASSERT_TRUE(machine[a].introduced && machine[a].pauses == 1);
+    CU_ASSERT_NOT_EQUAL(memcmp(machine[a].handle, none, 16), 0);
+    CU_ASSERT_EQUAL(table[GNTTAB_RESERVED_CONSOLE].flags, GTF_permit_access);
+    expect_node("/local/domain/%u/name", "boot", 0, a);
+    expect_node("/local/domain/%u/memory/target", "8192", 0, a);
+    expect_node("/local/domain/%u/cpu/1/availability", "online", 0, a);
+    expect_node("/local/domain/%u/console/port", "2", 0, a);
+    CU_ASSERT_TRUE(adopt() == 0 && nr_said == 0);
+    b = start_at_boot(1, "boot");
+    CU_ASSERT_TRUE(adopt() == 0 && nr_said == 2 && nr_bad == 0);
+    snprintf(want, sizeof(want), "boot-%u", b);
+    CU_ASSERT_TRUE(guest_find(&t, want, &found) == 0 && found == b);
+    CU_ASSERT_EQUAL(guest_attend(&t), 0);
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    CU_ASSERT_EQUAL(guest_destroy(&t, b), 0);
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    a = start_at_boot(0, "boot");
+    machine[a].boot_rings = "store_mfn=1";
+    CU_ASSERT_TRUE(adopt() == -1 && nr_bad == 1 && strstr(said, "not understood"));
+    machine[a].boot_rings = rings[0];
+    machine[a].boot_name = "";
+    CU_ASSERT_TRUE(adopt() == -1 && nr_bad == 1 && strstr(said, "no name"));
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    end();
+}
+
+/* The domain runs on, known or not, and is adopted when it is tried again. */
+static void test_adoption_fails_at_each_call(void)
+{
+    bool failed = true;
+    unsigned int n;
+
+    start(STORE);
+    for (n = 1; failed; n++) {
+        domid_t id = start_at_boot(0, "boot");
+        int rc;
+
+        machine_fail_at(n);
+        rc = adopt();
+        failed = machine_fail_at(0);
+        CU_ASSERT_TRUE(rc == 0 || (failed && nr_bad == 1));
+        CU_ASSERT_TRUE(machine[id].pauses <=
+                       2); /* of an unpause that fails there is nothing to be done */
+        CU_ASSERT_EQUAL(machine_held(), 1);
+        if (rc && !machine[id].introduced)
+            CU_ASSERT_TRUE(no_nodes_but_parents());
+        CU_ASSERT_EQUAL(adopt(), 0);
+        CU_ASSERT_TRUE(machine[id].introduced);
+        CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    }
+    CU_ASSERT_TRUE(n > 20);
+    end();
+}
+
 /* ---- what cannot be ---- */
 
 static void test_what_is_refused(void)
@@ -728,6 +833,8 @@ int main(void)
     T(test_pauses);
     T(test_lists_of_any_length);
     T(test_leftovers_are_removed);
+    T(test_adoption);
+    T(test_adoption_fails_at_each_call);
     T(test_what_is_refused);
     T(test_shares_and_affinity);
     T(test_creation_fails_at_each_call);

@@ -3,12 +3,14 @@
 
 #include <CUnit/CUnit.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <xen/event_channel.h>
+#include <xen/hypfs.h>
 #include <xen/memory.h>
 #include <xen/sysctl.h>
 #include <xencall.h>
@@ -288,6 +290,9 @@ static int domctl(struct xen_domctl *op)
     case XEN_DOMCTL_destroydomain: return destroy(op->domain);
     case XEN_DOMCTL_pausedomain: d->pauses++; return 0;
     case XEN_DOMCTL_unpausedomain: return d->pauses ? d->pauses--, 0 : no(EINVAL);
+    case XEN_DOMCTL_setdomainhandle:
+        memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
+        return 0;
     case XEN_DOMCTL_max_vcpus: d->nr_vcpus = op->u.max_vcpus.max; return 0;
     case XEN_DOMCTL_max_mem: d->max_pages = op->u.max_mem.max_memkb / 4; return 0;
     case XEN_DOMCTL_hypercall_init:
@@ -370,6 +375,31 @@ int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
         return populate(P(struct xen_memory_reservation, arg2));
     CU_ASSERT_EQUAL_FATAL(arg1, XENMEM_set_memory_map);
     memcpy(&machine[map->domid].map_bytes, (char *)map->map.buffer.p + 8, 8);
+    return 0;
+}
+
+/* hypfs: /domain/ID/name and rings of those that were started at boot. */
+int xencall5(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
+             uint64_t arg4, uint64_t arg5)
+{
+    struct xen_hypfs_direntry *entry = P(struct xen_hypfs_direntry, arg4);
+    const char *text = NULL;
+    char leaf[16] = "";
+    unsigned int id;
+
+    if (fails())
+        return -1;
+    CU_ASSERT_TRUE_FATAL(op == __HYPERVISOR_hypfs_op && arg1 == XEN_HYPFS_OP_read);
+    CU_ASSERT_EQUAL(arg3, strlen(P(char, arg2)) + 1);
+    if (sscanf(P(char, arg2), "/domain/%u/%15s", &id, leaf) == 2 && id < NR_DOMAINS)
+        text = strcmp(leaf, "name") == 0 ? machine[id].boot_name : machine[id].boot_rings;
+    if (text == NULL)
+        return no(ENOENT);
+    CU_ASSERT_TRUE_FATAL(sizeof(*entry) + strlen(text) + 1 <= arg5);
+    *entry = (struct xen_hypfs_direntry){ .type = XEN_HYPFS_TYPE_STRING,
+                                          .encoding = XEN_HYPFS_ENC_PLAIN,
+                                          .content_len = (uint32_t)strlen(text) + 1 };
+    strcpy((char *)(entry + 1), text);
     return 0;
 }
 
@@ -681,4 +711,9 @@ bool xs_release_domain(struct xs_handle *h, unsigned int domid)
         return false;
     errno = ENOENT;
     return machine[domid].introduced ? machine[domid].introduced = false, true : false;
+}
+
+bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid)
+{
+    return !fails() && machine[domid].introduced;
 }

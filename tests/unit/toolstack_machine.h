@@ -28,6 +28,7 @@ struct machine_domain {
     domid_t port_of[8];
     unsigned int flags; /* XEN_DOMINF_* besides paused */
     xen_domain_handle_t handle;
+    const char *boot_name, *boot_rings; /* in hypfs; NULL: not started at boot */
     struct vcpu_guest_context context;
 };
 extern struct machine_domain machine[NR_DOMAINS];
