@@ -92,7 +92,7 @@ static void on_tick(void *arg)
     plat_timer_set(a->loop, &a->tick, plat_now() + (there ? TICK_NS : RETRY_NS));
 }
 
-bool attend_start(struct plat_loop *loop)
+bool attend_start(struct plat_loop *loop, bool sole)
 {
     struct attendant *a = &attendant;
 
@@ -101,6 +101,7 @@ bool attend_start(struct plat_loop *loop)
         plat_log(PLAT_ERROR, "attend: %s", a->tools.error);
         return false;
     }
+    a->tools.sole = sole;
     if (!open_store(a)) {
         plat_log(PLAT_ERROR, "attend: the store: %s", strerror(errno));
         toolstack_close(&a->tools);

@@ -11,5 +11,6 @@
 /**
  * Attend to them by this loop, as long as it runs: first to those that have ended before. If the store goes away
  * it is looked for each second. False: the log says why not.
+ * @sole  as in struct toolstack
  */
-bool attend_start(struct plat_loop *loop);
+bool attend_start(struct plat_loop *loop, bool sole);

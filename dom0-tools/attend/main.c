@@ -118,7 +118,7 @@ int main(int argc, char **argv)
         plat_log(PLAT_ERROR, "attend: %s", strerror(errno));
         return 1;
     }
-    if (!attend_start(loop))
+    if (!attend_start(loop, false))
         return 1;
     if (posix_ready(f.pid)) {
         plat_log(PLAT_ERROR, "attend: %s: %s", f.pid, strerror(errno));

@@ -14,6 +14,7 @@
 #include "build.h"
 #include "hyp.h"
 #include "image.h"
+#include "names.h"
 #include "nodes.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
@@ -96,7 +97,8 @@ static int check(struct toolstack *t, const struct domain_config *c)
         return toolstack_fail(t, ENOTSUP, "vif: not served yet");
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
-    if (t->store && nodes_find(t, c->name, &other) == 0) /* before anything large is done */
+    /* Before anything large is done; nodes_create() has the last word. */
+    if (t->store && names_find(t, XBT_NULL, c->name, false, &other) == 0)
         return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", c->name);
     return c->has_uuid ? check_uuid(t, c->uuid) : 0;
 }

@@ -11,6 +11,7 @@
 #include <xenstore.h>
 
 #include "../config.h"
+#include "names.h"
 #include "toolstack.h"
 
 enum { PATH_BYTES = 160, VALUE_BYTES = 256, CONSOLE_LIMIT = 1 << 20 };
@@ -181,44 +182,21 @@ static char *read_in(struct toolstack *t, xs_transaction_t tx, domid_t id, const
     return xs_read(t->store, tx, AT("/local/domain/%u/%s", id, leaf), NULL);
 }
 
-/* 0, or -1 with errno: ESRCH no domain has that name. */
-static int find_in(struct toolstack *t, xs_transaction_t tx, const char *name, domid_t *id)
-{
-    unsigned int nr = 0;
-    char **ids = xs_directory(t->store, tx, "/local/domain", &nr);
-    bool found = false;
-
-    if (ids == NULL && errno != ENOENT)
-        return -1;
-    for (unsigned int i = 0; !found && i < nr; i++) {
-        char *end, *its;
-        unsigned long n = strtoul(ids[i], &end, 10);
-
-        if (*end != '\0' || n >= DOMID_FIRST_RESERVED)
-            continue;
-        its = read_in(t, tx, (domid_t)n, "name");
-        found = its && strcmp(its, name) == 0;
-        *id = (domid_t)n;
-        free(its);
-    }
-    free(ids);
-    errno = ESRCH;
-    return found ? 0 : -1;
-}
-
 int nodes_find(struct toolstack *t, const char *name, domid_t *id)
 {
-    return find_in(t, XBT_NULL, name, id);
+    return names_find(t, XBT_NULL, name, true, id);
 }
 
-/* Into w->error: EEXIST, if another domain than w's has that name. */
-static void want_unused(struct writer *w, const char *name)
+/* It is w's domain's from now on. Into w->error: EEXIST, if another one has it. */
+static void take_name(struct writer *w, const char *name)
 {
     domid_t other;
 
-    if (find_in(w->t, w->tx, name, &other) == 0)
+    if (names_find(w->t, w->tx, name, !w->t->sole, &other) == 0)
         w->error = other == w->n->id ? 0 : EEXIST;
     else if (errno != ESRCH)
+        w->error = errno;
+    if (w->error == 0 && !names_put(w->t, w->tx, name, w->n->id))
         w->error = errno;
 }
 
@@ -248,7 +226,7 @@ static void create(struct writer *w)
     char uuid[37];
 
     config_print_uuid(w->n->uuid, uuid);
-    want_unused(w, w->n->name);
+    take_name(w, w->n->name);
     put_guests(w, uuid);
     put_toolstacks(w, uuid);
 }
@@ -279,9 +257,12 @@ static void rename_both(struct writer *w)
         w->error = errno;
         return;
     }
-    free(name);
     vm = read_in(w->t, w->tx, w->n->id, "vm");
-    want_unused(w, w->n->name);
+    if (!names_forget(w->t, w->tx, name, w->n->id))
+        w->error = errno;
+    free(name);
+    if (w->error == 0)
+        take_name(w, w->n->name);
     snprintf(w->home, sizeof(w->home), "/local/domain/%u", w->n->id);
     put(w, GUEST_READS, "name", "%s", w->n->name);
     if (vm) {
@@ -311,7 +292,7 @@ static void rm(struct toolstack *t, const char *path, int *error)
 
 int nodes_remove(struct toolstack *t, domid_t id)
 {
-    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm");
+    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm"), *name;
     int error = 0;
 
     if (vm && strncmp(vm, "/vm/", 4) == 0 && strlen(vm) == 4 + 36)
@@ -319,6 +300,10 @@ int nodes_remove(struct toolstack *t, domid_t id)
     else if (vm == NULL && errno != ENOENT)
         error = errno;
     free(vm);
+    name = nodes_read(t, id, "name");
+    if (name ? !names_forget(t, XBT_NULL, name, id) : errno != ENOENT)
+        error = errno;
+    free(name);
     rm(t, AT("/local/domain/%u/backend/console/%u", t->self, id), &error);
     rm(t, AT("/libxl/%u", id), &error);
     if (error == 0) /* last: as long as it is there, this can be done again */

@@ -21,7 +21,10 @@ struct xs_handle;
 struct toolstack {
     struct hyp *hyp;
     struct xs_handle *store; /* NULL: there is none, and nothing is written to it */
-    domid_t self;    /* the domain that this runs in; it has the daemons of store and console */
+    domid_t self; /* the domain that this runs in; it has the daemons of store and console */
+    bool
+        sole; /* nobody else names domains here: names are looked up in the index alone before one is
+                  given; false at first */
     bool unattended; /* what is created now guest_attend() leaves alone; false at first */
     char error[300];
 };

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include <platform.h>
+#include <xenstore.h>
 #include <xen/elfnote.h>
 #include <xen/grant_table.h>
 #include <xen/sched.h>
@@ -147,7 +148,7 @@ static void nothing_is_left(void)
 
 static bool no_nodes_but_parents(void)
 {
-    return machine_node("/libxl/1") == NULL && machine_nr_nodes() <= 8;
+    return machine_node("/libxl/1") == NULL && machine_nr_nodes() <= 10;
 }
 
 static void end(void)
@@ -401,6 +402,86 @@ static void test_names(void)
     CU_ASSERT_TRUE(no_nodes_but_parents());
     CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
     end();
+}
+
+/* Another toolstack names a domain. */
+static void name_it(domid_t id, const char *name)
+{
+    char path[40];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/name", id);
+    CU_ASSERT_TRUE_FATAL(xs_write(STORE, XBT_NULL, path, name, (unsigned int)strlen(name)));
+}
+
+static void test_names_by_others(void)
+{
+    domid_t a, b, found;
+
+    start(STORE);
+    strcpy(config.name, "mail.example");
+    a = create();
+    CU_ASSERT_STRING_EQUAL(machine_node("/xen-like/names/mail@2eexample") ? "there" : "", "there");
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == 0 && found == a);
+    name_it(a, "other");
+    name_it(300, "foreign");
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_find(&t, "other", &found) == 0 && found == a);
+    strcpy(config.name, "other");
+    refused(EEXIST, "already a domain of the name other");
+    strcpy(config.name, "foreign");
+    refused(EEXIST, "already a domain of the name foreign");
+    strcpy(config.name, "mail.example");
+    b = create();
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == 0 && found == b);
+    name_it(a, "mail.example"); /* two of a name: both can be had by number, and destroyed */
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == 0 && found == b);
+    CU_ASSERT_EQUAL(guest_rename(&t, b, "b"), 0);
+    CU_ASSERT_PTR_NULL(machine_node("/xen-like/names/mail@2eexample"));
+    CU_ASSERT_EQUAL(guest_destroy(&t, b), 0);
+    CU_ASSERT_PTR_NULL(machine_node("/xen-like/names/b"));
+    CU_ASSERT_TRUE(xs_rm(STORE, XBT_NULL, "/local/domain/300"));
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    end();
+}
+
+static unsigned int calls_of_creation(void)
+{
+    unsigned int calls;
+    domid_t id;
+
+    machine_fail_at(0);
+    id = create();
+    calls = machine_calls();
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    return calls;
+}
+
+/* A name is looked up in the index: the others may be as many as they like. */
+static void test_many_names(void)
+{
+    enum { OTHERS = 100 };
+    unsigned int alone, among;
+    char name[16];
+
+    start(STORE);
+    create();
+    strcpy(config.name, "second");
+    t.sole = true;
+    alone = calls_of_creation();
+    for (unsigned int i = 0; i < OTHERS; i++) {
+        snprintf(name, sizeof(name), "other%u", i);
+        name_it((domid_t)(100 + i), name);
+    }
+    CU_ASSERT_EQUAL(calls_of_creation(), alone);
+    t.sole = false;
+    among = calls_of_creation();
+    CU_ASSERT_TRUE(among > alone + OTHERS &&
+                   among <= alone + OTHERS + 3); /* a look at each, once */
+    t.sole = true;
+    strcpy(config.name, "guest");
+    refused(EEXIST, "already a domain of the name guest");
+    toolstack_close(&t);
 }
 
 static void test_conflicts_are_tried_again(void)
@@ -828,6 +909,8 @@ int main(void)
     T(test_a_kernel_like_linux);
     T(test_what_the_store_says);
     T(test_names);
+    T(test_names_by_others);
+    T(test_many_names);
     T(test_conflicts_are_tried_again);
     T(test_requests);
     T(test_pauses);

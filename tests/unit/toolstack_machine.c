@@ -67,6 +67,8 @@ bool machine_fail_at(unsigned int n)
     return had;
 }
 
+unsigned int machine_calls(void) { return calls; }
+
 /* ---- frames ---- */
 
 void *machine_frame(uint64_t mfn)

@@ -54,6 +54,9 @@ unsigned int machine_held(void);
 /** The n-th call of any library from now on fails with EIO; 0: none. Returns whether the last one did. */
 bool machine_fail_at(unsigned int n);
 
+/** How many calls there have been since machine_fail_at(). */
+unsigned int machine_calls(void);
+
 /** NULL: there is no such node. */
 const struct machine_node *machine_node(const char *path);
 unsigned int machine_nr_nodes(void);
