@@ -55,9 +55,10 @@ static int read_config(struct xl *x, const struct options *o, struct domain_conf
     source.nr_overrides = a.nr_overrides;
     text = plat_file_read(a.file, &source.len_bytes);
     if (text == NULL)
-        return xl_fail(x, "Failed to read config file: %s: %s", a.file, strerror(errno));
+        return xl_fail(x, "Failed to read config file: %s: %s", a.file, strerror(errno)),
+               EXIT_NOT_CREATED;
     if (option_value(o, "q") == NULL)
-        text_printf(&x->out, "Parsing config from %s\n", a.file);
+        text_printf(&x->err, "Parsing config from %s\n", a.file);
     source.text = text;
     rc = config_parse(c, &source);
     free(text);
@@ -103,7 +104,7 @@ static int create_and_start(struct xl *x, const struct options *o, const struct 
         rc = x->want_attendant(x);
     if (rc == EXIT_OK && (guest_create(&x->tools, c, &id) ||
                           (option_value(o, "p") == NULL && guest_unpause(&x->tools, id))))
-        rc = xl_fail(x, "xl: %s", x->tools.error);
+        rc = (xl_fail(x, "xl: %s", x->tools.error), EXIT_NOT_CREATED);
     if (rc == EXIT_OK && foreground)
         rc = follow(x, id);
     x->tools.unattended = false;

@@ -8,6 +8,7 @@
 #include <xen/sched.h>
 
 #include "../config.h"
+#include "hyp.h"
 #include "nodes.h"
 #include "toolstack.h"
 
@@ -122,21 +123,56 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const guest_inf
     }
 }
 
+static uint64_t number(struct toolstack *t, domid_t id, const char *leaf)
+{
+    char *text = nodes_read(t, id, leaf);
+    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
+
+    free(text);
+    return n;
+}
+
+/* Its name, memory, vCPUs and shares as they are now, not as they were when it began: who begins in its place has them. */
+static void take_over(struct toolstack *t, domid_t id, struct domain_config *c)
+{
+    uint64_t max_kib = number(t, id, "memory/static-max"), kib = number(t, id, "memory/target");
+    char leaf[32], *name = guest_name(t, id);
+    unsigned int online = 0;
+    uint16_t weight, cap;
+
+    if (name)
+        snprintf(c->name, sizeof(c->name), "%.63s", name);
+    free(name);
+    if (kib && kib <= max_kib) {
+        c->memory_kib = kib;
+        c->max_memory_kib = max_kib;
+    }
+    for (unsigned int v = 0; v < c->max_vcpus; v++) {
+        char *state;
+
+        snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
+        state = nodes_read(t, id, leaf);
+        online += state && strcmp(state, "online") == 0;
+        free(state);
+    }
+    c->nr_vcpus = online ? online : c->nr_vcpus;
+    if (hyp_get_shares(t->hyp, id, &weight, &cap) == 0) {
+        c->weight = weight;
+        c->cap_percent = cap;
+    }
+}
+
 /* As guest_attend_one(). */
 static int attend(struct toolstack *t, struct domain_config *c, const guest_info_t *info,
                   domid_t *next)
 {
     int code = guest_shutdown_code(info);
-    char *name;
 
     if (code < 0 || code == SHUTDOWN_suspend || info->flags & XEN_DOMINF_dying)
         return 0;
     if (guest_config(t, info->domain, c))
         return -1;
-    name = guest_name(t, info->domain); /* it may have been renamed */
-    if (name)
-        snprintf(c->name, sizeof(c->name), "%.63s", name);
-    free(name);
+    take_over(t, info->domain, c);
     *next = act(t, c, info, code);
     return 1;
 }

@@ -375,7 +375,7 @@ static void commands_of_xl(void)
     if (plat_file_write("/tmp/box.cfg", file, sizeof(file) - 1))
         verdict_error("a file: %s", strerror(errno));
     says("list", 0, "Domain-0                                     0    64");
-    says("create -p /tmp/box.cfg maxmem=16", 0, "Parsing config from /tmp/box.cfg");
+    says("create -p /tmp/box.cfg maxmem=16", 0, "");
     CHECK(guest_list(&t, &infos, &nr) == 0 && nr == 2);
     id = infos[1].domain;
     CHECK_EQ(infos[1].max_pages, 4096);
