@@ -151,12 +151,11 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 }
 
 static int create_from(struct toolstack *t, const struct domain_config *c,
-                       const struct image *image, const char *ramdisk, size_t ramdisk_bytes,
-                       domid_t *id)
+                       const struct image *image, const struct plat_view *ramdisk, domid_t *id)
 {
     struct build_plan plan = { .image = image,
-                               .ramdisk = ramdisk,
-                               .ramdisk_bytes = ramdisk_bytes,
+                               .ramdisk = ramdisk->bytes,
+                               .ramdisk_bytes = ramdisk->len,
                                .cmdline = c->cmdline,
                                .nr_pages = c->memory_kib / PAGE_KIB,
                                .max_pages = c->max_memory_kib / PAGE_KIB,
@@ -182,17 +181,16 @@ static int create_from(struct toolstack *t, const struct domain_config *c,
 
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
 {
-    struct image image = { NULL, NULL };
-    char *ramdisk = NULL;
-    size_t ramdisk_bytes = 0;
+    struct image image = { .elf = NULL };
+    struct plat_view ramdisk = { .copy = NULL };
     int rc = check(t, c), error;
 
     rc = rc ? rc : image_load(t, c->kernel, &image);
-    if (rc == 0 && c->ramdisk[0] && (ramdisk = plat_file_read(c->ramdisk, &ramdisk_bytes)) == NULL)
+    if (rc == 0 && c->ramdisk[0] && plat_file_view(c->ramdisk, &ramdisk))
         rc = toolstack_fail(t, errno, "%s: %s", c->ramdisk, strerror(errno));
-    rc = rc ? rc : create_from(t, c, &image, ramdisk, ramdisk_bytes, id);
+    rc = rc ? rc : create_from(t, c, &image, &ramdisk, id);
     error = errno;
-    free(ramdisk);
+    plat_file_view_end(&ramdisk);
     image_free(&image);
     errno = error;
     return rc;

@@ -56,6 +56,12 @@ char *plat_file_read(const char *path, size_t *len)
     return copy;
 }
 
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->copy ? 0 : -1;
+}
+
 uint64_t plat_now(void) { return 5; }
 uint64_t plat_wall(void) { return 1700000000123456789; }
 void plat_log(enum plat_level level, const char *fmt, ...) {}

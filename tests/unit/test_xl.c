@@ -36,6 +36,12 @@ char *plat_file_read(const char *path, size_t *len)
     return copy;
 }
 
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->copy ? 0 : -1;
+}
+
 uint64_t plat_now(void) { return 5; }
 static uint64_t wall = 1700000000;
 uint64_t plat_wall(void) { return wall * 1000000000; }
