@@ -5,7 +5,6 @@
 
 #include "config.h"
 #include "json.h"
-#include "print.h"
 #include "xl.h"
 
 struct arguments {
@@ -125,7 +124,7 @@ int xl_create(struct xl *x, const struct options *o)
     if (rc == EXIT_OK && (o->dry || option_value(o, "n"))) {
         struct json j = { .out = &x->out };
 
-        json_long(&j, 0, c);
+        config_json(&j, NULL, c);
     } else if (rc == EXIT_OK) {
         rc = create_and_start(x, o, c);
     }

@@ -189,6 +189,20 @@ static void test_create(void)
     end();
 }
 
+/* As Debian's xen-init-name reads it. */
+static void test_dry_run(void)
+{
+    char *words[] = { "create", "--quiet", "--dryrun", "--defconfig", "guest.cfg" };
+
+    start();
+    CU_ASSERT_EQUAL(xl_run(&x, 5, words), 0);
+    CU_ASSERT_EQUAL(strncmp(x.out.bytes, "{\n    \"c_info\": {\n", 18), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "        \"name\": \"web\",\n"));
+    CU_ASSERT_EQUAL(the_one(), 0);
+    text_free(&x.out);
+    end();
+}
+
 static void test_what_create_refuses(void)
 {
     start();
@@ -527,6 +541,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("xl", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(test_create);
+    T(test_dry_run);
     T(test_what_create_refuses);
     T(test_lists);
     T(test_shares);
