@@ -25,6 +25,7 @@ include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include dom0-tools/xl.mk
 include dom0-tools/tools.mk
+include dom0-tools/attend/attend.mk
 include tests/system/system.mk
 include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk

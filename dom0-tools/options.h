@@ -42,7 +42,8 @@ enum command_id {
 };
 
 /** The exit codes of xl. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+/* The last is create's, of a file that is not there and of a domain that cannot be. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_CREATED = 3 };
 
 enum { OPTIONS = 8, ARGUMENTS = 64, UNLIMITED = ARGUMENTS };
 

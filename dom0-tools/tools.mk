@@ -1,6 +1,6 @@
 # The toolstack's library (dom0-tools/lib/toolstack.h), for both homes: objects of the runtime in
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
-TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c attend.c build.c hyp.c image.c layout.c nodes.c why.c)
+TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c adopt.c attend.c build.c hyp.c image.c layout.c names.c nodes.c why.c)
 TOOLS_HV := hypervisor/domain/elf.c hypervisor/lib/format.c
 TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor
 # The compiler's own headers first: newlib's stdatomic.h is not C11's.
@@ -25,6 +25,7 @@ $(RT)/create.cpio: $(RT)/rt_hello.elf dom0-tools/tools.mk
 	$(Q)(cd $@.tree && find . | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc) >$@
 
 TOOLS := $(BUILD)/dom0-tools
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lpthread
 TOOLS_SRCS := $(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_linux.c $(TOOLS_HV)
 $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 	@mkdir -p $(@D)
@@ -32,13 +33,13 @@ $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 $(TOOLS)/xen-like-xl: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) $(addprefix dom0-tools/,xl_main.c xl_terminal.c consoled/attach.c)) $(XL_OBJS) \
         $(addprefix $(TOOLS)/xen-like/platform/,posix.o handles.o xenstore.o loop.o log.o)
 	@echo "  CC      $@"
-	$(Q)$(CC) -o $@ $^ -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lpthread
+	$(Q)$(CC) -o $@ $^ $(TOOLS_LIBS)
 
 .PHONY: xl check-tools-headers
-#: xl             build build/dom0-tools/xen-like-xl, our xl as a Linux program
+#: xl             build build/dom0-tools/xen-like-xl, our xl as a Linux program, and xen-like-attend
 xl: $(TOOLS)/xen-like-xl
 check-tools-headers:
-	@for h in dom0-tools/xl.h dom0-tools/xl_terminal.h $(wildcard dom0-tools/lib/*.h); do \
+	@for h in dom0-tools/xl.h dom0-tools/xl_terminal.h $(wildcard dom0-tools/lib/*.h dom0-tools/attend/*.h); do \
 	    echo "#include \"$${h#dom0-tools/}\"" | $(CC) $(filter-out -MMD -MP,$(XS_CFLAGS)) $(TOOLS_CPPFLAGS) -x c -fsyntax-only - || exit 1; \
 	done
 check-headers: check-tools-headers

@@ -252,10 +252,8 @@ static int request(struct xl *x, const struct options *o, const char *what)
     for (size_t i = 0; i < nr; i++) {
         if (all ? infos[i].domain == x->tools.self : infos[i].domain != id)
             continue;
-        if (all || wait)
-            text_printf(&x->out, "%s domain %u\n",
-                        strcmp(what, "reboot") == 0 ? "Rebooting" : "Shutting down",
-                        infos[i].domain);
+        text_printf(&x->err, "%s domain %u\n",
+                    strcmp(what, "reboot") == 0 ? "Rebooting" : "Shutting down", infos[i].domain);
         if (guest_request(&x->tools, infos[i].domain, what))
             rc = failed(x);
         else

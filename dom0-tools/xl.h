@@ -35,6 +35,12 @@ struct xl_home {
 
     /** Say host, release, version and machine of the control domain's kernel, and its PCI devices: they stay there. */
     void (*kernel)(struct xl_info *info);
+
+    /**
+     * Have somebody attend to guests that end; before one is created. Returns EXIT_OK, or an exit code, and err says
+     * why. NULL: somebody always does, and no command waits for as long as a guest runs.
+     */
+    int (*want_attendant)(struct xl *x);
 };
 
 struct xl {

@@ -6,7 +6,6 @@
 
 #include "config.h"
 #include "json.h"
-#include "print.h"
 #include "xl.h"
 
 struct arguments {
@@ -54,7 +53,8 @@ static int read_config(struct xl *x, const struct arguments *a, bool quiet, stru
     int rc;
 
     if (text == NULL)
-        return xl_fail(x, "Failed to read config file: %s: %s", a->file, strerror(errno));
+        return xl_fail(x, "Failed to read config file: %s: %s", a->file, strerror(errno)),
+               EXIT_NOT_CREATED;
     if (!quiet)
         text_printf(&x->err, "Parsing config from %s\n", a->file);
     source.text = text;
@@ -80,7 +80,7 @@ static void run(void *arg)
     struct start *s = arg;
 
     if (s->waits && guest_unpause(&s->x->tools, s->id))
-        s->rc = xl_fail(s->x, "xl: %s", s->x->tools.error);
+        s->rc = (xl_fail(s->x, "xl: %s", s->x->tools.error), EXIT_NOT_CREATED);
     s->waits = false;
 }
 
@@ -97,17 +97,60 @@ static int start(struct xl *x, const struct options *o, domid_t id)
     return s.rc;
 }
 
+/* In the foreground: to its end, and that of those which begin in its place. */
+static int follow(struct xl *x, domid_t id)
+{
+    struct plat_mutex lock = { { 0 } };
+    struct plat_cond never = { { 0 } };
+    domid_t next = id;
+    int rc;
+
+    plat_lock(&lock);
+    do {
+        id = next;
+        rc = guest_attend_one(&x->tools, id, &next);
+        if (rc == 0) {
+            guest_info_t info;
+
+            if (guest_info(&x->tools, id, &info) || info.flags & XEN_DOMINF_dying)
+                break;
+            plat_cond_wait(&never, &lock, plat_now() + 100000000u);
+        }
+    } while (rc == 0 || (rc > 0 && next));
+    plat_unlock(&lock);
+    return EXIT_OK;
+}
+
+/* -e: nobody attends to it. -F: this xl does, as long as it is not ended. Else the attendant of all. */
+static int create_and_start(struct xl *x, const struct options *o, const struct domain_config *c)
+{
+    bool foreground = option_value(o, "F") != NULL;
+    domid_t id;
+    int rc = EXIT_OK;
+
+    x->tools.unattended = foreground || option_value(o, "e");
+    if (!x->tools.unattended && x->home && x->home->want_attendant)
+        rc = x->home->want_attendant(x);
+    if (rc == EXIT_OK && guest_create(&x->tools, c, &id))
+        rc = (xl_fail(x, "xl: %s", x->tools.error), EXIT_NOT_CREATED);
+    if (rc == EXIT_OK)
+        rc = start(x, o, id);
+    if (rc == EXIT_OK && foreground)
+        rc = follow(x, id);
+    x->tools.unattended = false;
+    return rc;
+}
+
 int xl_create(struct xl *x, const struct options *o)
 {
     struct arguments a = { .nr_overrides = 0 };
     struct domain_config *c;
-    domid_t id;
     int rc = sort_arguments(x, o, 0, &a);
 
     if (rc)
         return rc;
-    if (option_value(o, "F"))
-        return xl_fail(x, "xl: create: -F is not served yet");
+    if (option_value(o, "F") && (x->home == NULL || x->home->want_attendant == NULL))
+        return xl_fail(x, "xl: create: -F is not served here");
     if (a.file == NULL)
         return xl_fail(x, "xl: no configuration file");
     c = malloc(sizeof(*c));
@@ -119,8 +162,7 @@ int xl_create(struct xl *x, const struct options *o)
 
         config_json(&j, NULL, c);
     } else if (rc == EXIT_OK) {
-        rc = guest_create(&x->tools, c, &id) ? xl_fail(x, "xl: %s", x->tools.error)
-                                             : start(x, o, id);
+        rc = create_and_start(x, o, c);
     }
     free(c);
     return rc;
@@ -157,9 +199,7 @@ int xl_config_update(struct xl *x, const struct options *o)
     c = malloc(sizeof(*c));
     if (c == NULL)
         return xl_fail(x, "xl: no memory");
-    rc = read_config(x, &a, true, c);
-    if (rc == EXIT_OK)
-        rc = update(x, o, id, c);
+    rc = read_config(x, &a, true, c) ? EXIT_FAILED : update(x, o, id, c); /* 3 is create's alone */
     free(c);
     return rc;
 }

@@ -136,6 +136,7 @@ int xl_list(struct xl *x, const struct options *o)
     };
     struct json j = { .out = &x->out };
     unsigned int options = 0;
+    domid_t id;
     int rc;
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -146,6 +147,8 @@ int xl_list(struct xl *x, const struct options *o)
         json_end(&j);
         return rc;
     }
+    if (o->nr_args && !xl_domain_of(x, o->args[0], &id)) /* no table of nobody */
+        return EXIT_FAILED;
     print_list_head(&x->out, options);
     return each(x, o->args, o->nr_args, list_row, &options);
 }
@@ -254,6 +257,8 @@ int xl_credit2(struct xl *x, const struct options *o)
     }
     if (domain == NULL)
         print_credit2_pool(&x->out, POOL, 0);
+    else if (!xl_domain_of(x, domain, &id))
+        return EXIT_FAILED;
     print_credit2_head(&x->out);
     return each(x, &domain, domain != NULL, credit2_row, NULL);
 }

@@ -1,14 +1,47 @@
 /* xl as a program of a Linux control domain. */
+#include <errno.h>
+#include <libgen.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <xenstore.h>
 
 #include "xl_terminal.h"
+
+/* xen-like-attend, which lies beside this program, returns when it serves, or when another one does. */
+static int want_attendant(struct xl *x)
+{
+    char self[4000], path[4096], pid_file[] = "--pid-file", file[] = "/run/xen-like-attend.pid";
+    char *argv[] = { path, pid_file, file, NULL };
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    int status, error;
+    pid_t child;
+
+    if (len < 0)
+        return xl_fail(x, "xl: /proc/self/exe: %s", strerror(errno));
+    self[len] = '\0';
+    snprintf(path, sizeof(path), "%s/xen-like-attend", dirname(self));
+    error = posix_spawn(&child, path, NULL, NULL, argv, environ);
+    if (error)
+        return xl_fail(x, "xl: nobody attends to guests: %s: %s", path, strerror(error));
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return xl_fail(x, "xl: %s: %s", path, strerror(errno));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return EXIT_OK;
+    return xl_fail(x, "xl: nobody attends to guests: %s does not start, see its log", path);
+}
 
 int main(int argc, char **argv)
 {
     static const struct xl_home home = { .show = terminal_show,
                                          .console = terminal_console,
                                          .wait = terminal_wait,
-                                         .kernel = terminal_kernel };
+                                         .kernel = terminal_kernel,
+                                         .want_attendant = want_attendant };
     struct xl x = { .home = &home };
     struct options o;
     int rc = options_parse(&o, argc - 1, argv + 1, &x.out, &x.err);

@@ -31,7 +31,7 @@ count: $(BUILD)/xen-like.gz
 # Asserts on and off, gcc and clang: all build without a warning.
 variants:
 	+$(Q)$(MAKE) --no-print-directory CC=gcc DEBUG=n BUILD=$(BUILD)/variants/gcc-n all
-	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/variants/clang-y stored consoled control
+	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/variants/clang-y stored consoled control xl
 	+$(Q)$(MAKE) --no-print-directory CC=clang DEBUG=y BUILD=$(BUILD)/variants/clang-y all
 	+$(Q)$(MAKE) --no-print-directory CC=clang DEBUG=n BUILD=$(BUILD)/variants/clang-n all
 	@echo "variants: ok"
@@ -41,15 +41,15 @@ cppcheck: $(BUILD)/include
 	    -Ihypervisor/x86 -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 hypervisor
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
 	    -Ixen-like/include -Ixen-like -Ixen-like/lib -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 \
-	    xenstore dom0-tools/consoled dom0-tools/control
+	    xenstore dom0-tools/attend dom0-tools/consoled dom0-tools/control
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
 	    -Ixen-like/include -Ixen-like -Idom0-tools -Ihypervisor -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 \
-	    dom0-tools/lib dom0-tools/print_why.c $(wildcard dom0-tools/xl*.c)
+	    dom0-tools/adopt dom0-tools/lib dom0-tools/print_why.c $(wildcard dom0-tools/xl*.c)
 
 clang-tidy: $(BUILD)/include $(BUILD)/hypervisor/x86/offsets.h
 	@echo $(filter-out %/offsets.c,$(filter %.c,$(HV_FILES))) | xargs -n 1 -P $(JOBS) \
 	    sh -c 'clang-tidy --quiet "$$@" -- $(TIDY_FLAGS) 2>&1 | grep -E "(warning|error):" && exit 255; exit 0' tidy
-	@echo $(wildcard xenstore/*.c dom0-tools/consoled/*.c dom0-tools/control/*.c) | xargs -n 1 -P $(JOBS) \
+	@echo $(wildcard xenstore/*.c dom0-tools/attend/*.c dom0-tools/consoled/*.c dom0-tools/control/*.c) | xargs -n 1 -P $(JOBS) \
 	    sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE -D__XEN_TOOLS__ -Ixenstore -Ixen-like/include -Ixen-like -Ixen-like/lib 2>&1 | \
 	    grep -E "(warning|error):" && exit 255; exit 0' tidy
 

@@ -1,8 +1,8 @@
 # For Debian's control domain: domains that were started at boot become known to its tools.
-ADOPT := $(BUILD)/dom0-tools/xen-like-adopt
-$(ADOPT): dom0-tools/adopt/xen-like-adopt.c
-	@mkdir -p $(@D)
+ADOPT := $(TOOLS)/xen-like-adopt
+ADOPT_SRCS := $(TOOLS_LIB) dom0-tools/lib/unpack_linux.c $(TOOLS_HV) dom0-tools/adopt/xen-like-adopt.c \
+    $(addprefix xen-like/platform/,posix.c loop.c log.c)
+
+$(ADOPT): $(ADOPT_SRCS:%.c=$(TOOLS)/%.o) $(XL_OBJS)
 	@echo "  CC      $@"
-	$(Q)$(CC) $(SYSTEM_CFLAGS) -D_GNU_SOURCE -MF $@.d -o $@ $< \
-	    -lxenguest -lxenctrl -lxenforeignmemory -lxenhypfs -lxenstore
--include $(ADOPT).d
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(TOOLS_LIBS)

@@ -40,8 +40,3 @@ int run_xl(struct prompt *p, int argc, char **argv);
 
 /** Call add(arg, name) for each domain. @prompt  a struct prompt */
 void add_domain_names(void *prompt, void (*add)(void *arg, const char *word), void *arg);
-
-/* ---- attend.c ---- */
-
-/** Do with domains that end what their configurations say; by the loop. False: the log says why not. */
-bool attend_start(struct plat_loop *loop);

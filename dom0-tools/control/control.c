@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../../xenstore/daemon.h"
+#include "../attend/attend.h"
 #include "../consoled/consoled.h"
 #include "commands.h"
 
@@ -40,6 +41,8 @@ static bool start_consoled(struct plat_loop *loop)
     return consoled_start(loop, &o) != NULL;
 }
 
+static bool start_attendant(struct plat_loop *loop) { return attend_start(loop, true); }
+
 static struct service {
     const char *name;
     bool (*start)(struct plat_loop *loop); /* false: the log says why not */
@@ -47,7 +50,7 @@ static struct service {
 } services[] = {
     { .name = "store", .start = start_store },
     { .name = "consoled", .start = start_consoled },
-    { .name = "attend", .start = attend_start },
+    { .name = "attend", .start = start_attendant },
 };
 static struct plat_mutex lock; /* guards each service's state */
 static struct plat_cond changed;
@@ -108,6 +111,7 @@ static bool open_all(struct prompt *p)
         plat_log(PLAT_ERROR, "no prompt: %s", p->xl.tools.error);
         return false;
     }
+    p->xl.tools.sole = true;
     return true;
 }
 

@@ -2,8 +2,8 @@
 # the toolstack and the prompt. A part more is its sources here and its table of commands in prompt.c.
 CONTROL := $(BUILD)/control
 CONTROL_SRCS := $(XS_CORE) $(addprefix xenstore/,daemon.c rings.c) \
-    $(CONSOLED_CORE) dom0-tools/consoled/attach.c \
-    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c attend.c store_commands.c adopt.c power.c s5.c)
+    $(CONSOLED_CORE) dom0-tools/consoled/attach.c dom0-tools/attend/attend.c \
+    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c store_commands.c adopt.c power.c s5.c)
 CONTROL_OBJS := $(CONTROL_SRCS:%.c=$(CONTROL)/%.o)
 CONTROL_LINKED := $(CONTROL_OBJS) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
 
@@ -31,6 +31,10 @@ $(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $(shell find $(CON
 	$(Q)rm -rf $@.tree && cp -r $(CONTROL_FILES) $@.tree && cp $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $@.tree
 	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@.new
 	$(Q)rm -rf $@.tree && mv $@.new $@
+
+# rt_xl_cycles is that domain with another main(); its guest is rt_create's.
+$(RT)/rt_xl_cycles.o: RT_CPPFLAGS += -Ixenstore
+$(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS)
 
 .PHONY: control control-ramdisk
 #: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER, Debian's kernel, a BusyBox ramdisk

@@ -8,6 +8,7 @@
 #include <xen/sched.h>
 
 #include "../config.h"
+#include "hyp.h"
 #include "nodes.h"
 #include "toolstack.h"
 
@@ -57,41 +58,46 @@ static enum config_action action_for(const struct domain_config *c, int code)
     }
 }
 
-static void start_again(struct toolstack *t, const struct domain_config *c)
+/* Returns its number, 0: it was not. */
+static domid_t start_again(struct toolstack *t, const struct domain_config *c)
 {
     domid_t id;
 
-    if (guest_create(t, c, &id) || guest_unpause(t, id))
+    if (guest_create(t, c, &id) || guest_unpause(t, id)) {
         log_error(t, c->name);
-    else
-        plat_log(PLAT_INFO, "domain %s: started again as %u", c->name, id);
+        return 0;
+    }
+    plat_log(PLAT_INFO, "domain %s: started again as %u", c->name, id);
+    return id;
 }
 
 /* The same domain once more, by its UUID. */
-static void restart(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
+static domid_t restart(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
 {
     c->has_uuid = true;
     memcpy(c->uuid, info->handle, sizeof(c->uuid));
-    if (guest_destroy(t, info->domain))
-        log_error(t, c->name);
-    else
-        start_again(t, c);
+    if (guest_destroy(t, info->domain) == 0)
+        return start_again(t, c);
+    log_error(t, c->name);
+    return 0;
 }
 
 /* What has ended stays, by another name, and has the UUID; another one begins. */
-static void rename_restart(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
+static domid_t rename_restart(struct toolstack *t, struct domain_config *c,
+                              const guest_info_t *info)
 {
     char name[CONFIG_NAME];
 
     snprintf(name, sizeof(name), "%.50s-%u", c->name, info->domain);
     c->has_uuid = false;
-    if (guest_rename(t, info->domain, name) || nodes_forget_config(t, info->domain))
-        log_error(t, c->name);
-    else
-        start_again(t, c);
+    if (guest_rename(t, info->domain, name) == 0 && nodes_leave(t, info->domain) == 0)
+        return start_again(t, c);
+    log_error(t, c->name);
+    return 0;
 }
 
-static void attend(struct toolstack *t, struct domain_config *c, const guest_info_t *info, int code)
+/* Returns the domain that begins in its place, 0: none. */
+static domid_t act(struct toolstack *t, struct domain_config *c, const guest_info_t *info, int code)
 {
     enum config_action action = action_for(c, code);
 
@@ -100,21 +106,94 @@ static void attend(struct toolstack *t, struct domain_config *c, const guest_inf
     switch (action) {
     case CONFIG_COREDUMP_RESTART:
         plat_log(PLAT_WARNING, "domain %s: no core is dumped", c->name);
-        restart(t, c, info);
-        break;
-    case CONFIG_RESTART: restart(t, c, info); break;
-    case CONFIG_RENAME_RESTART: rename_restart(t, c, info); break;
+        return restart(t, c, info);
+    case CONFIG_RESTART: return restart(t, c, info);
+    case CONFIG_RENAME_RESTART: return rename_restart(t, c, info);
     case CONFIG_PRESERVE:
-        if (nodes_forget_config(t, info->domain))
+        if (nodes_leave(t, info->domain))
             log_error(t, c->name);
-        break;
+        return 0;
     case CONFIG_COREDUMP_DESTROY:
         plat_log(PLAT_WARNING, "domain %s: no core is dumped", c->name);
         /* fall through */
     default:
         if (guest_destroy(t, info->domain))
             log_error(t, c->name);
+        return 0;
     }
+}
+
+static uint64_t number(struct toolstack *t, domid_t id, const char *leaf)
+{
+    char *text = nodes_read(t, id, leaf);
+    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
+
+    free(text);
+    return n;
+}
+
+/*
+ * Its name, memory, vCPUs and shares as they are now, not as they were when it began: who begins in its place has
+ * them. A configuration that it was given since has the last word, but for the name.
+ */
+static void take_over(struct toolstack *t, domid_t id, struct domain_config *c)
+{
+    uint64_t max_kib = number(t, id, "memory/static-max"), kib = number(t, id, "memory/target");
+    char leaf[32], *name = guest_name(t, id);
+    unsigned int online = 0;
+    uint16_t weight, cap;
+
+    if (name)
+        snprintf(c->name, sizeof(c->name), "%.63s", name);
+    free(name);
+    if (nodes_config_updated(t, id))
+        return;
+    if (kib && kib <= max_kib) {
+        c->memory_kib = kib;
+        c->max_memory_kib = max_kib;
+    }
+    for (unsigned int v = 0; v < c->max_vcpus; v++) {
+        char *state;
+
+        snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
+        state = nodes_read(t, id, leaf);
+        online += state && strcmp(state, "online") == 0;
+        free(state);
+    }
+    c->nr_vcpus = online ? online : c->nr_vcpus;
+    if (hyp_get_shares(t->hyp, id, &weight, &cap) == 0) {
+        c->weight = weight;
+        c->cap_percent = cap;
+    }
+}
+
+/* As guest_attend_one(). */
+static int attend(struct toolstack *t, struct domain_config *c, const guest_info_t *info,
+                  domid_t *next)
+{
+    int code = guest_shutdown_code(info);
+
+    if (code < 0 || code == SHUTDOWN_suspend || info->flags & XEN_DOMINF_dying)
+        return 0;
+    if (guest_config(t, info->domain, c))
+        return -1;
+    take_over(t, info->domain, c);
+    *next = act(t, c, info, code);
+    return 1;
+}
+
+int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next)
+{
+    struct domain_config *c = malloc(sizeof(*c));
+    guest_info_t info;
+    int rc = -1;
+
+    if (c == NULL)
+        toolstack_fail(t, ENOMEM, "no memory");
+    else if (guest_info(t, id, &info) == 0)
+        rc = attend(t, c, &info, next);
+    free(c);
+    return rc;
 }
 
 int guest_attend(struct toolstack *t)
@@ -131,18 +210,11 @@ int guest_attend(struct toolstack *t)
         return -1;
     }
     for (size_t i = 0; i < nr; i++) {
-        int code = guest_shutdown_code(&infos[i]);
-        char *name;
+        domid_t next;
 
-        if (code < 0 || code == SHUTDOWN_suspend || infos[i].flags & XEN_DOMINF_dying ||
-            infos[i].domain == t->self || guest_config(t, infos[i].domain, c))
-            continue;
-        name = guest_name(t, infos[i].domain); /* it may have been renamed */
-        if (name)
-            snprintf(c->name, sizeof(c->name), "%.63s", name);
-        free(name);
-        attend(t, c, &infos[i], code);
-        done++;
+        if (infos[i].domain != t->self && guest_shutdown_code(&infos[i]) >= 0 &&
+            nodes_attended(t, infos[i].domain))
+            done += attend(t, c, &infos[i], &next) > 0;
     }
     free(infos);
     free(c);

@@ -199,26 +199,24 @@ static void grant(volatile grant_entry_v1_t *table, unsigned int ref, domid_t to
     table[ref].flags = GTF_permit_access;
 }
 
-/* The daemons map the rings by grants of these numbers. */
-static int grant_rings(struct builder *b)
+int build_grant_rings(struct toolstack *t, domid_t id, xen_pfn_t store_mfn, xen_pfn_t console_mfn)
 {
     void *table = NULL;
     xenforeignmemory_resource_handle *h =
-        xenforeignmemory_map_resource(hyp_memory(b->hyp), b->out->id, XENMEM_resource_grant_table,
+        xenforeignmemory_map_resource(hyp_memory(t->hyp), id, XENMEM_resource_grant_table,
                                       XENMEM_resource_grant_table_id_shared, 0, 1, &table,
                                       PROT_READ | PROT_WRITE, 0);
 
     if (h == NULL)
-        return fail(b, "its grant table cannot be mapped");
-    if (b->out->store_mfn > UINT32_MAX || b->out->console_mfn > UINT32_MAX) {
-        xenforeignmemory_unmap_resource(hyp_memory(b->hyp), h);
-        return toolstack_fail(b->t, EINVAL,
-                              "its rings lie above 16 TiB, where none can be granted");
+        return toolstack_fail(t, errno, "its grant table cannot be mapped: %s", strerror(errno));
+    if (store_mfn > UINT32_MAX || console_mfn > UINT32_MAX) {
+        xenforeignmemory_unmap_resource(hyp_memory(t->hyp), h);
+        return toolstack_fail(t, EINVAL, "its rings lie above 16 TiB, where none can be granted");
     }
-    grant(table, GNTTAB_RESERVED_CONSOLE, b->t->self, b->out->console_mfn);
-    grant(table, GNTTAB_RESERVED_XENSTORE, b->t->self, b->out->store_mfn);
-    if (xenforeignmemory_unmap_resource(hyp_memory(b->hyp), h))
-        return fail(b, "its grant table cannot be unmapped");
+    grant(table, GNTTAB_RESERVED_CONSOLE, t->self, console_mfn);
+    grant(table, GNTTAB_RESERVED_XENSTORE, t->self, store_mfn);
+    if (xenforeignmemory_unmap_resource(hyp_memory(t->hyp), h))
+        return toolstack_fail(t, errno, "its grant table cannot be unmapped: %s", strerror(errno));
     return 0;
 }
 
@@ -298,7 +296,8 @@ static int fill(struct builder *b)
     if (write_at(b, l->ramdisk_pfn * HYP_PAGE, b->plan->ramdisk, b->plan->ramdisk_bytes) ||
         write_at(b, l->p2m_pfn * HYP_PAGE, b->p2m, b->plan->nr_pages * sizeof(*b->p2m)) ||
         write_tables(b) || write_start_info(b, info.shared_info_frame) ||
-        mask_upcalls(b, info.shared_info_frame) || grant_rings(b))
+        mask_upcalls(b, info.shared_info_frame) ||
+        build_grant_rings(b->t, b->out->id, b->out->store_mfn, b->out->console_mfn))
         return -1;
     return set_registers(b);
 }

@@ -14,6 +14,7 @@
 #include "build.h"
 #include "hyp.h"
 #include "image.h"
+#include "names.h"
 #include "nodes.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
@@ -50,8 +51,8 @@ static int fail(struct toolstack *t, domid_t id, const char *what)
 
 /* ---- creation ---- */
 
-/* A UUID of version 4. Nobody's secret: it is to be another one each time, and on each machine. */
-static void make_uuid(uint8_t uuid[16])
+/* Nobody's secret: it is to be another one each time, and on each machine. */
+void guest_make_uuid(uint8_t uuid[16])
 {
     static uint64_t last;
     uint64_t x = plat_wall() ^ (plat_now() << 20);
@@ -103,7 +104,8 @@ static int check(struct toolstack *t, const struct domain_config *c)
 
     if (check_served(t, c))
         return -1;
-    if (t->store && nodes_find(t, c->name, &other) == 0) /* before anything large is done */
+    /* Before anything large is done; nodes_create() has the last word. */
+    if (t->store && names_find(t, XBT_NULL, c->name, false, &other) == 0)
         return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", c->name);
     return c->has_uuid ? check_uuid(t, c->uuid) : 0;
 }
@@ -146,6 +148,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
                        .max_vcpus = c->max_vcpus,
                        .memory_kib = c->memory_kib,
                        .max_memory_kib = c->max_memory_kib,
+                       .unattended = t->unattended,
                        .store_port = b->store_port,
                        .console_port = b->console_port,
                        .store_mfn = b->store_mfn,
@@ -167,12 +170,11 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 }
 
 static int create_from(struct toolstack *t, const struct domain_config *c,
-                       const struct image *image, const char *ramdisk, size_t ramdisk_bytes,
-                       domid_t *id)
+                       const struct image *image, const struct plat_view *ramdisk, domid_t *id)
 {
     struct build_plan plan = { .image = image,
-                               .ramdisk = ramdisk,
-                               .ramdisk_bytes = ramdisk_bytes,
+                               .ramdisk = ramdisk->bytes,
+                               .ramdisk_bytes = ramdisk->len,
                                .cmdline = c->cmdline,
                                .nr_pages = c->memory_kib / PAGE_KIB,
                                .max_pages = c->max_memory_kib / PAGE_KIB,
@@ -183,7 +185,7 @@ static int create_from(struct toolstack *t, const struct domain_config *c,
     if (c->has_uuid)
         memcpy(plan.uuid, c->uuid, sizeof(plan.uuid));
     else
-        make_uuid(plan.uuid);
+        guest_make_uuid(plan.uuid);
     if (build_domain(t, &plan, &built))
         return -1;
     if (set_shares(t, c, built.id) == 0 && tell_store(t, c, &plan, &built) == 0) {
@@ -198,17 +200,16 @@ static int create_from(struct toolstack *t, const struct domain_config *c,
 
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
 {
-    struct image image = { NULL, NULL };
-    char *ramdisk = NULL;
-    size_t ramdisk_bytes = 0;
+    struct image image = { .elf = NULL };
+    struct plat_view ramdisk = { .copy = NULL };
     int rc = check(t, c), error;
 
     rc = rc ? rc : image_load(t, c->kernel, &image);
-    if (rc == 0 && c->ramdisk[0] && (ramdisk = plat_file_read(c->ramdisk, &ramdisk_bytes)) == NULL)
+    if (rc == 0 && c->ramdisk[0] && plat_file_view(c->ramdisk, &ramdisk))
         rc = toolstack_fail(t, errno, "%s: %s", c->ramdisk, strerror(errno));
-    rc = rc ? rc : create_from(t, c, &image, ramdisk, ramdisk_bytes, id);
+    rc = rc ? rc : create_from(t, c, &image, &ramdisk, id);
     error = errno;
-    free(ramdisk);
+    plat_file_view_end(&ramdisk);
     image_free(&image);
     errno = error;
     return rc;

@@ -18,7 +18,7 @@ enum {
     NR_EXTENTS = 2048, /* of one call */
     NR_INFOS = 128,
     CPU_WORDS = 4, /* of a set of CPUs */
-    HYPFS_BYTES = 512,
+    HYPFS_BYTES = 4096,
     ORDER_LARGE = 9, /* 2 MiB: what fills memory fast, and is to be had */
     E820_RAM = 1,
 };
@@ -150,6 +150,12 @@ int hyp_unpause(struct hyp *h, domid_t id)
 {
     fresh(h);
     return domctl(h, XEN_DOMCTL_unpausedomain, id);
+}
+
+int hyp_set_uuid(struct hyp *h, domid_t id, const uint8_t uuid[16])
+{
+    memcpy(fresh(h)->u.setdomainhandle.handle, uuid, sizeof(xen_domain_handle_t));
+    return domctl(h, XEN_DOMCTL_setdomainhandle, id);
 }
 
 int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr)
@@ -517,8 +523,12 @@ int hyp_hypfs(struct hyp *h, const char *path, char *text, size_t size)
         errno = EISDIR;
         return -1;
     }
+    if (e->encoding != XEN_HYPFS_ENC_PLAIN || e->content_len >= HYPFS_BYTES) {
+        errno = e->encoding != XEN_HYPFS_ENC_PLAIN ? EINVAL : EFBIG;
+        return -1;
+    }
     memcpy(&number, h->buffer->hypfs.contents, sizeof(number));
-    h->buffer->hypfs.contents[e->content_len < HYPFS_BYTES ? e->content_len : HYPFS_BYTES - 1] = 0;
+    h->buffer->hypfs.contents[e->content_len] = '\0';
     if (e->type == XEN_HYPFS_TYPE_UINT)
         snprintf(text, size, "%u", number);
     else

@@ -48,6 +48,9 @@ int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr);
 /** It may have that much memory. */
 int hyp_max_memory(struct hyp *h, domid_t id, uint64_t kib);
 
+/** Its UUID, as it is in its xen_domain_handle_t. */
+int hyp_set_uuid(struct hyp *h, domid_t id, const uint8_t uuid[16]);
+
 /** ESRCH: there is no domain of exactly this number. */
 int hyp_info(struct hyp *h, domid_t id, xen_domctl_getdomaininfo_t *info);
 
@@ -107,7 +110,7 @@ int hyp_grants(struct hyp *h, domid_t id, uint32_t *nr_frames, uint32_t *max_fra
 /**
  * A value of the hypervisor's file system, which `xenhypfs` shows; numbers as decimal digits.
  * @text  receives it, cut at size
- * ENOENT no such entry, EISDIR a directory, ENOSYS there is none.
+ * ENOENT no such entry, EISDIR a directory, ENOSYS Xen was built without, EFBIG 4 KiB or more, EINVAL it is packed.
  */
 int hyp_hypfs(struct hyp *h, const char *path, char *text, size_t size);
 

@@ -74,20 +74,21 @@ enum pack_format image_format(const uint8_t **bytes, size_t *len)
 
 /* ---- files ---- */
 
-/* The file's bytes, unpacked, in place of the file. */
-static int unpack(struct toolstack *t, const char *path, uint8_t **file, size_t *len)
+/* A file that is packed, into image->unpacked, in place of the file. */
+static int unpack(struct toolstack *t, const char *path, struct image *image, size_t *len)
 {
-    const uint8_t *packed = *file;
-    size_t packed_len = *len, out_len;
+    const uint8_t *packed = image->file.bytes;
+    size_t packed_len = image->file.len;
     enum pack_format format = image_format(&packed, &packed_len);
     uint8_t *out;
 
-    if (format == PACK_NONE)
+    if (format == PACK_NONE) {
+        *len = image->file.len;
         return 0;
-    if (image_unpack(format, packed, packed_len, &out, &out_len) == 0) {
-        free(*file);
-        *file = out;
-        *len = out_len;
+    }
+    if (image_unpack(format, packed, packed_len, &out, len) == 0) {
+        plat_file_view_end(&image->file);
+        image->unpacked = out;
         return 0;
     }
     if (errno == ENOTSUP)
@@ -97,23 +98,28 @@ static int unpack(struct toolstack *t, const char *path, uint8_t **file, size_t 
                           errno == ENOEXEC ? "it is damaged" : strerror(errno));
 }
 
+static int load(struct toolstack *t, const char *path, struct image *image)
+{
+    size_t len;
+
+    image->elf = malloc(sizeof(*image->elf));
+    if (image->elf == NULL || plat_file_view(path, &image->file))
+        return toolstack_fail(t, errno, "%s: %s", path, strerror(errno));
+    if (unpack(t, path, image, &len))
+        return -1;
+    if (!elf_parse(image->elf, image->unpacked ? image->unpacked : image->file.bytes, len))
+        return toolstack_fail(t, ENOEXEC, "%s: %s", path, image->elf->error);
+    return 0;
+}
+
 int image_load(struct toolstack *t, const char *path, struct image *image)
 {
-    struct elf_kernel *elf = malloc(sizeof(*elf));
-    size_t len = 0;
-    uint8_t *file = elf ? (uint8_t *)plat_file_read(path, &len) : NULL;
-    int rc = 0;
+    int rc, error;
 
-    if (file == NULL)
-        rc =
-            toolstack_fail(t, elf ? errno : ENOMEM, "%s: %s", path, strerror(elf ? errno : ENOMEM));
-    rc = rc ? rc : unpack(t, path, &file, &len);
-    if (rc == 0 && !elf_parse(elf, file, len))
-        rc = toolstack_fail(t, ENOEXEC, "%s: %s", path, elf->error);
-    *image = (struct image){ file, elf };
+    *image = (struct image){ .elf = NULL };
+    rc = load(t, path, image);
     if (rc) {
-        int error = errno;
-
+        error = errno;
         image_free(image);
         errno = error;
     }
@@ -122,7 +128,8 @@ int image_load(struct toolstack *t, const char *path, struct image *image)
 
 void image_free(struct image *image)
 {
-    free(image->bytes);
+    plat_file_view_end(&image->file);
+    free(image->unpacked);
     free(image->elf);
-    *image = (struct image){ NULL, NULL };
+    *image = (struct image){ .elf = NULL };
 }

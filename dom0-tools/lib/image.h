@@ -6,12 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <platform.h>
+
 struct elf_kernel;
 struct toolstack;
 
 struct image {
-    void *bytes;            /* the ELF file, unpacked */
-    struct elf_kernel *elf; /* refers to them */
+    struct plat_view file;  /* the ELF file; or, if that is packed, */
+    void *unpacked;         /* what is in it */
+    struct elf_kernel *elf; /* refers to either */
 };
 
 /** Read the file. errno: of plat_file_read(); ENOEXEC: t's error says what is wrong with it; ENOMEM. */

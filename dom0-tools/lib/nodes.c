@@ -11,6 +11,7 @@
 #include <xenstore.h>
 
 #include "../config.h"
+#include "names.h"
 #include "toolstack.h"
 
 enum { PATH_BYTES = 160, VALUE_BYTES = 256, CONSOLE_LIMIT = 1 << 20 };
@@ -164,7 +165,10 @@ static void put_toolstacks(struct writer *w, const char *uuid)
     put(w, GUEST_READS, "start_time", "%llu", (unsigned long long)(plat_wall() / 1000000000u));
     enter(w, PRIVATE, "/libxl/%u", n->id);
     put(w, PRIVATE, "type", "pv"); /* xl takes others for HVM guests */
-    put_text(w, PRIVATE, "config", n->config);
+    if (n->config)
+        put_text(w, PRIVATE, "config", n->config);
+    if (n->unattended)
+        put(w, PRIVATE, "unattended", NULL);
 }
 
 #define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
@@ -178,44 +182,21 @@ static char *read_in(struct toolstack *t, xs_transaction_t tx, domid_t id, const
     return xs_read(t->store, tx, AT("/local/domain/%u/%s", id, leaf), NULL);
 }
 
-/* 0, or -1 with errno: ESRCH no domain has that name. */
-static int find_in(struct toolstack *t, xs_transaction_t tx, const char *name, domid_t *id)
-{
-    unsigned int nr = 0;
-    char **ids = xs_directory(t->store, tx, "/local/domain", &nr);
-    bool found = false;
-
-    if (ids == NULL && errno != ENOENT)
-        return -1;
-    for (unsigned int i = 0; !found && i < nr; i++) {
-        char *end, *its;
-        unsigned long n = strtoul(ids[i], &end, 10);
-
-        if (*end != '\0' || n >= DOMID_FIRST_RESERVED)
-            continue;
-        its = read_in(t, tx, (domid_t)n, "name");
-        found = its && strcmp(its, name) == 0;
-        *id = (domid_t)n;
-        free(its);
-    }
-    free(ids);
-    errno = ESRCH;
-    return found ? 0 : -1;
-}
-
 int nodes_find(struct toolstack *t, const char *name, domid_t *id)
 {
-    return find_in(t, XBT_NULL, name, id);
+    return names_find(t, XBT_NULL, name, true, id);
 }
 
-/* Into w->error: EEXIST, if another domain than w's has that name. */
-static void want_unused(struct writer *w, const char *name)
+/* It is w's domain's from now on. Into w->error: EEXIST, if another one has it. */
+static void take_name(struct writer *w, const char *name)
 {
     domid_t other;
 
-    if (find_in(w->t, w->tx, name, &other) == 0)
+    if (names_find(w->t, w->tx, name, !w->t->sole, &other) == 0)
         w->error = other == w->n->id ? 0 : EEXIST;
     else if (errno != ESRCH)
+        w->error = errno;
+    if (w->error == 0 && !names_put(w->t, w->tx, name, w->n->id))
         w->error = errno;
 }
 
@@ -245,7 +226,7 @@ static void create(struct writer *w)
     char uuid[37];
 
     config_print_uuid(w->n->uuid, uuid);
-    want_unused(w, w->n->name);
+    take_name(w, w->n->name);
     put_guests(w, uuid);
     put_toolstacks(w, uuid);
 }
@@ -276,9 +257,12 @@ static void rename_both(struct writer *w)
         w->error = errno;
         return;
     }
-    free(name);
     vm = read_in(w->t, w->tx, w->n->id, "vm");
-    want_unused(w, w->n->name);
+    if (!names_forget(w->t, w->tx, name, w->n->id))
+        w->error = errno;
+    free(name);
+    if (w->error == 0)
+        take_name(w, w->n->name);
     snprintf(w->home, sizeof(w->home), "/local/domain/%u", w->n->id);
     put(w, GUEST_READS, "name", "%s", w->n->name);
     if (vm) {
@@ -308,7 +292,7 @@ static void rm(struct toolstack *t, const char *path, int *error)
 
 int nodes_remove(struct toolstack *t, domid_t id)
 {
-    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm");
+    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm"), *name;
     int error = 0;
 
     if (vm && strncmp(vm, "/vm/", 4) == 0 && strlen(vm) == 4 + 36)
@@ -316,6 +300,10 @@ int nodes_remove(struct toolstack *t, domid_t id)
     else if (vm == NULL && errno != ENOENT)
         error = errno;
     free(vm);
+    name = nodes_read(t, id, "name");
+    if (name ? !names_forget(t, XBT_NULL, name, id) : errno != ENOENT)
+        error = errno;
+    free(name);
     rm(t, AT("/local/domain/%u/backend/console/%u", t->self, id), &error);
     rm(t, AT("/libxl/%u", id), &error);
     if (error == 0) /* last: as long as it is there, this can be done again */
@@ -362,22 +350,52 @@ char *nodes_config(struct toolstack *t, domid_t id)
     return xs_read(t->store, XBT_NULL, AT("/libxl/%u/config", id), NULL);
 }
 
-int nodes_set_config(struct toolstack *t, domid_t id, const char *config)
+static void set_config(struct writer *w)
 {
-    char path[PATH_BYTES], *old = nodes_config(t, id);
-
-    free(old);
-    if (old && xs_write(t->store, XBT_NULL, AT("/libxl/%u/config", id), config,
-                        (unsigned int)strlen(config)))
-        return 0;
-    return fail(t, id, "its configuration");
+    snprintf(w->home, sizeof(w->home), "/libxl/%u", w->n->id);
+    put_text(w, PRIVATE, "config", w->n->config);
+    put(w, PRIVATE, "config-updated", NULL);
 }
 
-int nodes_forget_config(struct toolstack *t, domid_t id)
+int nodes_set_config(struct toolstack *t, domid_t id, const char *config)
+{
+    const struct nodes n = { .id = id, .config = config };
+    char *old = nodes_config(t, id);
+    bool ok = old && in_transaction(t, &n, set_config) == 0;
+
+    free(old);
+    return ok ? 0 : fail(t, id, "its configuration");
+}
+
+static void leave(struct writer *w)
+{
+    snprintf(w->home, sizeof(w->home), "/libxl/%u", w->n->id);
+    put(w, PRIVATE, "unattended", NULL);
+}
+
+int nodes_leave(struct toolstack *t, domid_t id)
+{
+    const struct nodes n = { .id = id };
+
+    return in_transaction(t, &n, leave) ? fail(t, id, "that it is left alone") : 0;
+}
+
+/* Whether there is that mark; errno: ENOENT if not. */
+static bool is_marked(struct toolstack *t, domid_t id, const char *leaf)
 {
     char path[PATH_BYTES];
+    char *mark = xs_read(t->store, XBT_NULL, AT("/libxl/%u/%s", id, leaf), NULL);
 
-    if (xs_rm(t->store, XBT_NULL, AT("/libxl/%u/config", id)) || errno == ENOENT)
-        return 0;
-    return fail(t, id, "its configuration");
+    free(mark);
+    return mark != NULL;
+}
+
+bool nodes_attended(struct toolstack *t, domid_t id)
+{
+    return !is_marked(t, id, "unattended") && errno == ENOENT;
+}
+
+bool nodes_config_updated(struct toolstack *t, domid_t id)
+{
+    return is_marked(t, id, "config-updated");
 }

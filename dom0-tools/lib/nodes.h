@@ -18,7 +18,8 @@ struct nodes {
     uint64_t memory_kib, max_memory_kib;
     uint32_t store_port, console_port;
     xen_pfn_t store_mfn, console_mfn;
-    const char *config; /* what it is restarted with; NODES_CONFIG_MAX bytes at most */
+    const char *config; /* what it is restarted with; NODES_CONFIG_MAX bytes at most; NULL: none */
+    bool unattended;    /* nodes_leave() at once */
 };
 
 enum { NODES_CONFIG_MAX = 3900 }; /* with its path one message of the store */
@@ -44,14 +45,20 @@ int nodes_rename(struct toolstack *t, domid_t id, const char *name);
 /** The domain of that name. ESRCH: there is none. */
 int nodes_find(struct toolstack *t, const char *name, domid_t *id);
 
-/** That configuration, to be freed; NULL: ENOENT it was not created by us, or is not ours any more. */
+/** That configuration, to be freed; NULL: ENOENT it was not created by us. */
 char *nodes_config(struct toolstack *t, domid_t id);
 
 /** Another one in its place, of NODES_CONFIG_MAX bytes at most. ENOENT as nodes_config(). */
 int nodes_set_config(struct toolstack *t, domid_t id, const char *config);
 
-/** From now on the domain is nobody's: it is not restarted. */
-int nodes_forget_config(struct toolstack *t, domid_t id);
+/** Whether that was done. */
+bool nodes_config_updated(struct toolstack *t, domid_t id);
+
+/** From now on nobody attends to the domain when it ends. */
+int nodes_leave(struct toolstack *t, domid_t id);
+
+/** Whether somebody does. */
+bool nodes_attended(struct toolstack *t, domid_t id);
 
 /** When the domain of that UUID was created, in seconds since 1970; 0: nobody has said so. */
 uint64_t nodes_start_time(struct toolstack *t, const uint8_t uuid[16]);

@@ -22,6 +22,10 @@ struct toolstack {
     struct hyp *hyp;
     struct xs_handle *store; /* NULL: there is none, and nothing is written to it */
     domid_t self; /* the domain that this runs in; it has the daemons of store and console */
+    bool
+        sole; /* nobody else names domains here: names are looked up in the index alone before one is
+                  given; false at first */
+    bool unattended; /* what is created now guest_attend() leaves alone; false at first */
     char error[300];
 };
 
@@ -79,8 +83,8 @@ int guest_info(struct toolstack *t, domid_t id, guest_info_t *info);
 int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
 
 /**
- * The configuration that the domain is restarted with. ENOENT: it was not created by this toolstack, or is not in
- * its care any more; ENOTSUP no store.
+ * The configuration that the domain is restarted with. ENOENT: it was not created by this toolstack; ENOTSUP no
+ * store.
  */
 int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 
@@ -90,11 +94,32 @@ int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config
 /**
  * Do with all domains that have ended what on_poweroff, on_reboot, on_crash and on_watchdog of their
  * configurations say: destroy, restart, rename and restart, preserve. To be called when VIRQ_DOM_EXC comes, by
- * one program of the control domain. Domains of other toolstacks, and those that are suspended, are left alone.
+ * one program of the control domain. Domains of other toolstacks, those that are suspended, those that were
+ * created unattended or have been preserved are left alone.
  * What is done, and what fails, is logged. (No core is dumped yet: that is logged as well.)
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+
+/**
+ * The same with one domain, also if it was created unattended: by whoever has done so.
+ * @next  receives the domain that has begun in its place, 0: none
+ * Returns 1: done; 0: it has not ended; -1: there is no such domain, or it is not this toolstack's.
+ */
+int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next);
+
+/** A new UUID, of version 4. */
+void guest_make_uuid(uint8_t uuid[16]);
+
+/**
+ * Domains that the hypervisor started at boot become known to the store and so to the tools and daemons, as if they
+ * were created here; nobody attends to them. Those that the store knows are left alone. A second one of a name
+ * is called NAME-ID.
+ * @report  called with a line for each, and for what goes wrong
+ * Returns 0: the store knows all of them; -1: not so.
+ */
+int guest_adopt(struct toolstack *t, void (*report)(void *arg, bool ok, const char *line),
+                void *arg);
 
 /** The domain's name, to be freed; NULL: it has none, or there is no store. */
 char *guest_name(struct toolstack *t, domid_t id);

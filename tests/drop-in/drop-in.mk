@@ -3,8 +3,9 @@ DROP_IN := $(BUILD)/drop-in
 CPUS ?= 1# of the host, and of its guest
 STORE ?= c# which xenstored: c, ocaml or ours
 CONSOLED ?= debian# which console daemon: debian or ours
+TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served), whose guests have no devices
 IMAGE ?= ours# which hypervisor: ours or xen
-JOB ?= full# full, short, cycles, managers, adopt, load, or the path of a script (tests/drop-in/exercise.sh)
+JOB ?= full# full, short, beside, cycles, managers, adopt, load, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
 DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers,$(JOB)),2400,1200))# at most
 # libxl gives a hotplug script 40 s, which it needs on a busy machine: where the time is the instructions'
@@ -12,9 +13,9 @@ DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers
 ICOUNT := -icount shift=2,sleep=off
 DROP_IN_TIME = $(if $(filter cycles managers adopt,$(JOB)),$(if $(filter 1,$(CPUS)),$(ICOUNT)))
 DROP_IN_SIZE = $(if $(filter load,$(JOB)),DROP_IN_MEMORY=4096 DROP_IN_DOM0=2048 DROP_IN_LINUX="drop-in.seconds=$(LOAD_SECONDS) $$DROP_IN_LINUX")
-DROP_IN_EXERCISE = $(DROP_IN_SIZE) DROP_IN_QEMU="$(DROP_IN_TIME) $$DROP_IN_QEMU" tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -o $(CONSOLED) -j $(JOB) -t $(DROP_IN_SECONDS) \
+DROP_IN_EXERCISE = $(DROP_IN_SIZE) DROP_IN_QEMU="$(DROP_IN_TIME) $$DROP_IN_QEMU" tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -o $(CONSOLED) -x $(TOOLSTACK) -j $(JOB) -t $(DROP_IN_SECONDS) \
     $(if $(filter adopt,$(JOB)),-b) \
-    -l $(BUILD)/logs/drop-in-$(IMAGE)-$(notdir $(JOB))-$(STORE)-$(if $(filter ours,$(CONSOLED)),consoled-)$(CPUS).log
+    -l $(BUILD)/logs/drop-in-$(IMAGE)-$(notdir $(JOB))-$(STORE)-$(if $(filter ours,$(CONSOLED)),consoled-)$(if $(filter ours,$(TOOLSTACK)),tools-)$(CPUS).log
 
 # The job "managers" has a host of its own, with what manages guests beside xl.
 MANAGERS := $(DROP_IN)/managers
@@ -24,7 +25,7 @@ DROP_IN_HOST = $(if $(filter managers,$(notdir $(JOB))),$(MANAGERS),$(DROP_IN))
 #: drop-in-host   Debian's Xen host, built of packages: kernel, ramdisk and disk
 drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
-DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
+DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(TOOLS)/xen-like-xl $(ATTEND) $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
         $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
 	@echo "  HOST    $(@D)/root.img"
@@ -47,9 +48,9 @@ $(DROP_IN)/xen.iso $(MANAGERS)/xen.iso: %/xen.iso: $(PEER)/xen-4.17.gz %/stamp t
 	@echo "  ISO     $@"
 	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
 
-#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours IMAGE=ours|xen JOB=full|short|cycles|managers|adopt|load
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load
 test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
-	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CONSOLED=$(CONSOLED) CPUS=$(CPUS)"
+	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CONSOLED=$(CONSOLED) TOOLSTACK=$(TOOLSTACK) CPUS=$(CPUS)"
 	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN_HOST)/root.img
 
 # What `make test` has of it, and what `make soak` has.
@@ -67,6 +68,9 @@ test-drop-in-all:
 	done
 	+$(Q)for image in ours xen; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=short STORE=ours CONSOLED=ours || exit 1; \
+	done
+	+$(Q)for job in beside full; do \
+	    $(MAKE) --no-print-directory test-drop-in JOB=$$job STORE=ours CONSOLED=ours TOOLSTACK=ours CPUS=2 || exit 1; \
 	done
 	+$(Q)$(MAKE) --no-print-directory test-drop-in IMAGE=ours JOB=load CPUS=2
 

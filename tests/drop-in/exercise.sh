@@ -1,8 +1,8 @@
 #!/bin/bash
 # Boot Debian's Xen host in QEMU, let it run a job, say step by step how it went.
-#   usage: exercise.sh [-b] [-c CPUS] [-s c|ocaml|ours] [-o debian|ours] [-j JOB] [-t SECONDS] -l LOG ISO ROOT
+#   usage: exercise.sh [-b] [-c CPUS] [-s c|ocaml|ours] [-o debian|ours] [-x debian|ours] [-j JOB] [-t SECONDS] -l LOG ISO ROOT
 # ISO: of mkiso.sh -t.  ROOT: the control domain's disk, which is not changed.
-# -b: the hypervisor starts a second domain, b1.  -o: whose console daemon.
+# -b: the hypervisor starts a second domain, b1.  -o: whose console daemon.  -x: whose xl, for what ours serves.
 # -j: a name of host/jobs, or the path of a script to be sourced by host/init (host/lib.sh has its helpers).
 # Environment: DROP_IN_CPU (QEMU's model), DROP_IN_MEMORY and DROP_IN_DOM0 (MiB, of all and of the control
 # domain), DROP_IN_XEN and DROP_IN_LINUX (more for the command lines), DROP_IN_QEMU (more arguments).
@@ -11,13 +11,14 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stamp.sh"
-cpus=1 store=c consoled=debian job=full seconds=1200 log='' kernel=none ramdisk=none # of b1
-while getopts bc:s:o:j:t:l: option; do
+cpus=1 store=c consoled=debian tools=debian job=full seconds=1200 log='' kernel=none ramdisk=none # of b1
+while getopts bc:s:o:x:j:t:l: option; do
     case $option in
     b) kernel=vmlinux ramdisk=guest-ramdisk.gz ;;
     c) cpus=$OPTARG ;;
     s) store=$OPTARG ;;
     o) consoled=$OPTARG ;;
+    x) tools=$OPTARG ;;
     j) job=$OPTARG ;;
     t) seconds=$OPTARG ;;
     l) log=$OPTARG ;;
@@ -37,7 +38,7 @@ qemu=''
 dom0=${DROP_IN_DOM0:-512}
 xen="com1=115200,8n1 console=com1 dom0_mem=${dom0}M,max:${dom0}M loglvl=info guest_loglvl=info noreboot"
 xen+=" ${DROP_IN_XEN:-}"
-linux="console=hvc0 loglevel=4 net.ifnames=0 drop-in.store=$store drop-in.consoled=$consoled"
+linux="console=hvc0 loglevel=4 net.ifnames=0 drop-in.store=$store drop-in.consoled=$consoled drop-in.tools=$tools"
 machine=(
     -accel tcg -machine pc -cpu "${DROP_IN_CPU:-qemu64}" -smp "$cpus" -m "${DROP_IN_MEMORY:-1024}"
     -nodefaults -display none -no-reboot -serial stdio

@@ -22,7 +22,7 @@ fi
 source=${1:?$usage} stress_ng=${2:?$usage} out=${3:?$usage}
 system=$(cd "$(dirname "$0")/../system" && pwd)
 packages=xen-utils-4.17,linux-image-amd64,busybox-static,bash,dash,coreutils,util-linux,mount,sed
-packages+=,grep,mawk,findutils,iproute2,bridge-utils,kmod,procps,libc-bin,e2fsprogs$more
+packages+=,grep,mawk,findutils,iproute2,bridge-utils,kmod,procps,libc-bin,e2fsprogs,sysvinit-utils$more
 PATH=$PATH:/usr/sbin:/sbin # depmod, modprobe, mke2fs, ldconfig
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -87,7 +87,7 @@ mkramdisk "$out/ramdisk.gz" "$source/ramdisk-init" '' "${disk[@]}"
 # The root file system: what is never run in the host stays out.
 mkdir -p "$root"
 tar -C "$all" -cf - --exclude=./usr/share/{doc,man,locale,info,zoneinfo} --exclude='./usr/share/perl*' \
-    --exclude=./lib/modules --exclude=./boot --exclude='./usr/lib/python3*' --exclude=./usr/lib/debug \
+    --exclude=./lib/modules --exclude=./boot --exclude=./usr/lib/debug \
     --exclude=./var/cache --exclude=./var/lib/apt --exclude='./dev/*' . | tar -C "$root" -xf -
 mkdir -p "$root"/{dev,proc,sys,run,tmp,boot,root,drop-in,etc/xen,var/lib/xen,var/log/xen/console} \
     "$root/lib/modules/$version"

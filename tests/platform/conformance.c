@@ -535,12 +535,17 @@ static void expect_file(const char *path, const char *want, size_t want_len)
 {
     size_t len = 0;
     char *data = plat_file_read(path, &len);
+    struct plat_view view;
 
     if (EXPECT(data != NULL)) {
         EXPECT(len == want_len && memcmp(data, want, want_len) == 0);
         EXPECT(data[len] == '\0');
     }
     free(data);
+    if (EXPECT(plat_file_view(path, &view) == 0)) {
+        EXPECT(view.len == want_len && memcmp(view.bytes, want, want_len) == 0);
+        plat_file_view_end(&view);
+    }
 }
 
 static void test_files(void)
@@ -548,6 +553,7 @@ static void test_files(void)
     const char *path = path_of("file");
     enum { BIG = 100000 };
     char *big = malloc(BIG);
+    struct plat_view none;
 
     if (!EXPECT(big != NULL))
         return;
@@ -555,6 +561,7 @@ static void test_files(void)
         big[i] = nth(i);
     errno = 0;
     EXPECT(plat_file_read(path, NULL) == NULL && errno == ENOENT);
+    EXPECT(plat_file_view(path, &none) == -1 && errno == ENOENT);
     EXPECT(plat_file_remove(path) == -1 && errno == ENOENT);
     EXPECT(plat_file_write(path, "one", 3) == 0);
     expect_file(path, "one", 3);

@@ -24,7 +24,7 @@ TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTE
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf \
     $(BUILD)/control/ramdisk.cpio $(BUILD)/xen-like/rt_hello.elf
 
-.PHONY: deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside system-programs FORCE
+.PHONY: deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -42,11 +42,12 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-store, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-beside
+	+$(Q)$(MAKE) --no-print-directory soak-xl
 	+$(Q)$(MAKE) --no-print-directory soak-store
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-release
@@ -71,6 +72,10 @@ test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv
 soak-beside: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/beside-soak.tsv
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(if $(TEST_NAME),$(TEST_NAME),beside-)" \
 	    -b tests/guests/beside-soak.tsv $(SYSTEM)/guests.iso guests /dev/null
+
+#: soak-xl        1,000 domains created and destroyed through our xl in the embedded control domain, with 1 and 2 CPUs
+soak-xl: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/xl-soak.tsv
+	$(Q)$(SYSTEM)/system_tests -s -j $(TEST_JOBS) -l $(BUILD)/logs $(SYSTEM)/guests.iso guests tests/guests/xl-soak.tsv
 
 #: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)
 SOAK_FUZZ = $(SYSTEM)/system_tests -s -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
@@ -111,7 +116,7 @@ $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
 $(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
 
 # small.gz: BusyBox and the jobs. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
-# tools.gz: and Xen's tools. ours.gz: and our xl and store, with a guest.
+# tools.gz: and Xen's tools. ours.gz: and our xl, with its attendant, and store, with a guest.
 INITRAMFS := $(shell find tests/system/initramfs -type f)
 $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $(SYSTEM)/disk.img \
         $(SYSTEM)/clock
@@ -124,10 +129,10 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
 
-$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(BUILD)/xenstore/xen-like-stored $(BUILD)/consoled/xen-like-consoled \
+$(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(ATTEND) $(BUILD)/xenstore/xen-like-stored $(BUILD)/consoled/xen-like-consoled \
         $(RT)/rt_hello.elf
 	@echo "  CPIO    $@"
-	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %stored %consoled,$^)
+	$(Q)rm -rf $@.tree && install -D -t $@.tree/usr/local/bin $(filter %xl %attend %stored %consoled,$^)
 	$(Q)install -D -t $@.tree/lib/x86_64-linux-gnu $$($(CC) -print-file-name=libgcc_s.so.1) # libxenstore ends a thread
 	$(Q)mkdir -p $@.tree/guests && gzip -nc $(RT)/rt_hello.elf >$@.tree/guests/hello.gz
 	$(Q){ cat $(SYSTEM)/tools.gz; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \

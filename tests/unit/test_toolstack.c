@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include <platform.h>
+#include <xenstore.h>
 #include <xen/elfnote.h>
 #include <xen/grant_table.h>
 #include <xen/sched.h>
@@ -53,6 +54,12 @@ char *plat_file_read(const char *path, size_t *len)
     memset(copy, 'r', RAMDISK_BYTES);
     *len = RAMDISK_BYTES;
     return copy;
+}
+
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->copy ? 0 : -1;
 }
 
 uint64_t plat_now(void) { return 5; }
@@ -147,7 +154,7 @@ static void nothing_is_left(void)
 
 static bool no_nodes_but_parents(void)
 {
-    return machine_node("/libxl/1") == NULL && machine_nr_nodes() <= 8;
+    return machine_node("/libxl/1") == NULL && machine_nr_nodes() <= 10;
 }
 
 static void end(void)
@@ -403,6 +410,86 @@ static void test_names(void)
     end();
 }
 
+/* Another toolstack names a domain. */
+static void name_it(domid_t id, const char *name)
+{
+    char path[40];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/name", id);
+    CU_ASSERT_TRUE_FATAL(xs_write(STORE, XBT_NULL, path, name, (unsigned int)strlen(name)));
+}
+
+static void test_names_by_others(void)
+{
+    domid_t a, b, found;
+
+    start(STORE);
+    strcpy(config.name, "mail.example");
+    a = create();
+    CU_ASSERT_STRING_EQUAL(machine_node("/xen-like/names/mail@2eexample") ? "there" : "", "there");
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == 0 && found == a);
+    name_it(a, "other");
+    name_it(300, "foreign");
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == -1 && errno == ESRCH);
+    CU_ASSERT_TRUE(guest_find(&t, "other", &found) == 0 && found == a);
+    strcpy(config.name, "other");
+    refused(EEXIST, "already a domain of the name other");
+    strcpy(config.name, "foreign");
+    refused(EEXIST, "already a domain of the name foreign");
+    strcpy(config.name, "mail.example");
+    b = create();
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == 0 && found == b);
+    name_it(a, "mail.example"); /* two of a name: both can be had by number, and destroyed */
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    CU_ASSERT_TRUE(guest_find(&t, "mail.example", &found) == 0 && found == b);
+    CU_ASSERT_EQUAL(guest_rename(&t, b, "b"), 0);
+    CU_ASSERT_PTR_NULL(machine_node("/xen-like/names/mail@2eexample"));
+    CU_ASSERT_EQUAL(guest_destroy(&t, b), 0);
+    CU_ASSERT_PTR_NULL(machine_node("/xen-like/names/b"));
+    CU_ASSERT_TRUE(xs_rm(STORE, XBT_NULL, "/local/domain/300"));
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    end();
+}
+
+static unsigned int calls_of_creation(void)
+{
+    unsigned int calls;
+    domid_t id;
+
+    machine_fail_at(0);
+    id = create();
+    calls = machine_calls();
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    return calls;
+}
+
+/* A name is looked up in the index: the others may be as many as they like. */
+static void test_many_names(void)
+{
+    enum { OTHERS = 100 };
+    unsigned int alone, among;
+    char name[16];
+
+    start(STORE);
+    create();
+    strcpy(config.name, "second");
+    t.sole = true;
+    alone = calls_of_creation();
+    for (unsigned int i = 0; i < OTHERS; i++) {
+        snprintf(name, sizeof(name), "other%u", i);
+        name_it((domid_t)(100 + i), name);
+    }
+    CU_ASSERT_EQUAL(calls_of_creation(), alone);
+    t.sole = false;
+    among = calls_of_creation();
+    CU_ASSERT_TRUE(among > alone + OTHERS &&
+                   among <= alone + OTHERS + 3); /* a look at each, once */
+    t.sole = true;
+    strcpy(config.name, "guest");
+    refused(EEXIST, "already a domain of the name guest");
+    toolstack_close(&t);
+}
+
 static void test_conflicts_are_tried_again(void)
 {
     domid_t id;
@@ -494,6 +581,111 @@ static void test_leftovers_are_removed(void)
     CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
     CU_ASSERT_TRUE(no_nodes_but_parents());
     CU_ASSERT_TRUE(guest_destroy(&t, id) == -1 && errno == ESRCH);
+    end();
+}
+
+/* ---- domains that were started at boot ---- */
+
+static char rings[2][96];
+
+static domid_t start_at_boot(unsigned int i, const char *name)
+{
+    const start_info_t *si;
+    domid_t id;
+
+    t.store = NULL;
+    id = create();
+    t.store = STORE;
+    si = at(id, machine[id].context.user_regs.rsi);
+    snprintf(rings[i], sizeof(rings[i]),
+             "store_mfn=%lu store_port=1 console_mfn=%lu console_port=2", si->store_mfn,
+             si->console.domU.mfn);
+    memset(machine[id].handle, 0, sizeof(machine[id].handle));
+    machine[id].boot_name = name;
+    machine[id].boot_rings = rings[i];
+    return id;
+}
+
+static unsigned int nr_said, nr_bad;
+static char said[400];
+static void report(void *arg, bool ok, const char *line)
+{
+    nr_said++;
+    nr_bad += !ok;
+    snprintf(said, sizeof(said), "%s", line);
+}
+
+static int adopt(void)
+{
+    nr_said = nr_bad = 0;
+    return guest_adopt(&t, report, NULL);
+}
+
+static void test_adoption(void)
+{
+    static const uint8_t none[16];
+    grant_entry_v1_t *table;
+    domid_t a, b, found;
+    char want[64];
+
+    start(STORE);
+    a = start_at_boot(0, "boot");
+    table = machine_frame(machine[a].grants_mfn);
+    table[GNTTAB_RESERVED_CONSOLE].flags = 0;
+    CU_ASSERT_TRUE(adopt() == 0 && nr_said == 1 && nr_bad == 0);
+    snprintf(want, sizeof(want), "domain %u: boot", a);
+    CU_ASSERT_STRING_EQUAL(said, want);
+    CU_ASSERT_TRUE(machine[a].introduced && machine[a].pauses == 1);
+    CU_ASSERT_NOT_EQUAL(memcmp(machine[a].handle, none, 16), 0);
+    CU_ASSERT_EQUAL(table[GNTTAB_RESERVED_CONSOLE].flags, GTF_permit_access);
+    expect_node("/local/domain/%u/name", "boot", 0, a);
+    expect_node("/local/domain/%u/memory/target", "8192", 0, a);
+    expect_node("/local/domain/%u/cpu/1/availability", "online", 0, a);
+    expect_node("/local/domain/%u/console/port", "2", 0, a);
+    CU_ASSERT_TRUE(adopt() == 0 && nr_said == 0);
+    b = start_at_boot(1, "boot");
+    CU_ASSERT_TRUE(adopt() == 0 && nr_said == 2 && nr_bad == 0);
+    snprintf(want, sizeof(want), "boot-%u", b);
+    CU_ASSERT_TRUE(guest_find(&t, want, &found) == 0 && found == b);
+    CU_ASSERT_EQUAL(guest_attend(&t), 0);
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    CU_ASSERT_EQUAL(guest_destroy(&t, b), 0);
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    a = start_at_boot(0, "boot");
+    machine[a].boot_rings = "store_mfn=1";
+    CU_ASSERT_TRUE(adopt() == -1 && nr_bad == 1 && strstr(said, "not understood"));
+    machine[a].boot_rings = rings[0];
+    machine[a].boot_name = "";
+    CU_ASSERT_TRUE(adopt() == -1 && nr_bad == 1 && strstr(said, "no name"));
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
+    end();
+}
+
+/* The domain runs on, known or not, and is adopted when it is tried again. */
+static void test_adoption_fails_at_each_call(void)
+{
+    bool failed = true;
+    unsigned int n;
+
+    start(STORE);
+    for (n = 1; failed; n++) {
+        domid_t id = start_at_boot(0, "boot");
+        int rc;
+
+        machine_fail_at(n);
+        rc = adopt();
+        failed = machine_fail_at(0);
+        CU_ASSERT_TRUE(rc == 0 || (failed && nr_bad == 1));
+        CU_ASSERT_TRUE(machine[id].pauses <=
+                       2); /* of an unpause that fails there is nothing to be done */
+        CU_ASSERT_EQUAL(machine_held(), 1);
+        if (rc && !machine[id].introduced)
+            CU_ASSERT_TRUE(no_nodes_but_parents());
+        CU_ASSERT_EQUAL(adopt(), 0);
+        CU_ASSERT_TRUE(machine[id].introduced);
+        CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    }
+    CU_ASSERT_TRUE(n > 20);
     end();
 }
 
@@ -723,11 +915,15 @@ int main(void)
     T(test_a_kernel_like_linux);
     T(test_what_the_store_says);
     T(test_names);
+    T(test_names_by_others);
+    T(test_many_names);
     T(test_conflicts_are_tried_again);
     T(test_requests);
     T(test_pauses);
     T(test_lists_of_any_length);
     T(test_leftovers_are_removed);
+    T(test_adoption);
+    T(test_adoption_fails_at_each_call);
     T(test_what_is_refused);
     T(test_shares_and_affinity);
     T(test_creation_fails_at_each_call);

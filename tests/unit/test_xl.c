@@ -49,7 +49,7 @@ static void test_create(void)
     CU_ASSERT_NOT_EQUAL(the_one(), 0);
     CU_ASSERT_EQUAL(machine[the_one()].pauses, 1);
     CU_ASSERT_EQUAL(machine[the_one()].nr_vcpus, 2);
-    run("create guest.cfg", 1, "",
+    run("create guest.cfg", 3, "",
         "Parsing config from guest.cfg\nxl: there is already a domain of the name web\n");
     run("destroy web", 0, "", "");
     CU_ASSERT_EQUAL(the_one(), 0);
@@ -59,18 +59,32 @@ static void test_create(void)
     end();
 }
 
+/* As Debian's xen-init-name reads it. */
+static void test_dry_run(void)
+{
+    char *words[] = { "create", "--quiet", "--dryrun", "--defconfig", "guest.cfg" };
+
+    start(&home);
+    CU_ASSERT_EQUAL(xl_run(&x, 5, words), 0);
+    CU_ASSERT_EQUAL(strncmp(x.out.bytes, "{\n    \"c_info\": {\n", 18), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "        \"name\": \"web\",\n"));
+    CU_ASSERT_EQUAL(the_one(), 0);
+    text_free(&x.out);
+    end();
+}
+
 static void test_what_create_refuses(void)
 {
     start(&home);
     run("create", 1, "", "xl: no configuration file\n");
     run("create guest.cfg other.cfg", 1, "", "xl: two configuration files: guest.cfg, other.cfg\n");
-    run("create none.cfg", 1, "",
+    run("create none.cfg", 3, "",
         "Failed to read config file: none.cfg: No such file or directory\n");
-    run("create -F guest.cfg", 1, "", "xl: create: -F is not served yet\n");
-    run("create -q guest.cfg \"kernel='/none'\"", 1, "", "xl: /none: No such file or directory\n");
-    run("create -q guest.cfg memory=1", 1, "",
+    run("create -F guest.cfg", 1, "", "xl: create: -F is not served here\n"); /* as at a prompt */
+    run("create -q guest.cfg \"kernel='/none'\"", 3, "", "xl: /none: No such file or directory\n");
+    run("create -q guest.cfg memory=1", 3, "",
         "xl: 1 MiB for it, but kernel, ramdisk and tables need 4 MiB\n");
-    run("create -q guest.cfg memory=1000000", 1, "",
+    run("create -q guest.cfg memory=1000000", 3, "",
         "xl: no memory for it: of 1000000 MiB 64 are free\n");
     config_text = "name = 'web'\nkernel = '/kernel'\nmemroy = 8\n";
     CU_ASSERT_EQUAL(the_one(), 0);
@@ -136,7 +150,8 @@ static void test_lists(void)
         "%-32s %5u     1    -   --p %9s  all / all\n",
         "web", the_one(), "2.5", "web", the_one(), "2.5");
     run("vcpu-list web", 0, want, "");
-    run("list none", 1, head, "Error: Domain 'none' does not exist.\n");
+    run("list none", 1, "", "xl: none is an invalid domain identifier\n");
+    run("sched-credit2 -d none", 1, "", "xl: none is an invalid domain identifier\n");
     wall += 3661;
     snprintf(want, sizeof(want), "%-33s %4s %s\n%-33s %4u  %s\n", "Name", "ID", "Uptime", "web",
              the_one(), "1:01:01");
@@ -233,7 +248,7 @@ static void test_requests(void)
 {
     start(&home);
     run("create -q guest.cfg", 0, "", "");
-    run("reboot web", 0, "", "");
+    run("reboot web", 0, "", "Rebooting domain %\n");
     expect_node("control/shutdown", "reboot");
     nr_waits = 0;
     run("shutdown -w web", 0, "", "");
@@ -241,7 +256,7 @@ static void test_requests(void)
     expect_node("control/shutdown", "poweroff");
     CU_ASSERT_EQUAL(nr_waits, 3);
     x.home = NULL;
-    run("shutdown -a -w", 0, "Shutting down domain %\n", "");
+    run("shutdown -a -w", 0, "", "Shutting down domain %\n");
     run("shutdown", 2, "", "xl: either a domain, or -a\n");
     run("sysrq web h", 0, "", "");
     expect_node("control/sysrq", "h");
@@ -297,6 +312,28 @@ static void test_ends_by_configuration(void)
     end();
 }
 
+/* What was changed since is so in the next one, too. */
+static void test_restarts_as_it_is(void)
+{
+    domid_t next;
+
+    start(&home);
+    run("create -q guest.cfg maxmem=16", 0, "", "");
+    run("mem-set web 12", 0, "", "");
+    run("mem-max web 32", 0, "", "");
+    run("vcpu-set web 1", 0, "", "");
+    run("sched-credit2 -d web -w 512 -c 50", 0, "", "");
+    next = ends(SHUTDOWN_reboot, 1);
+    CU_ASSERT_TRUE(machine[next].nr_pages == 3072 && machine[next].max_pages == 8192);
+    CU_ASSERT_TRUE(machine[next].weight == 512 && machine[next].cap == 50);
+    CU_ASSERT_EQUAL(machine[next].max_vcpus, 2);
+    expect_node("memory/target", "12288");
+    expect_node("memory/static-max", "32768");
+    expect_node("cpu/0/availability", "online");
+    expect_node("cpu/1/availability", "offline");
+    end();
+}
+
 static void test_what_is_preserved(void)
 {
     domid_t first;
@@ -318,6 +355,61 @@ static void test_what_is_preserved(void)
     CU_ASSERT_EQUAL(the_one(), first);
     CU_ASSERT_EQUAL(guest_attend(&x.tools), 0);
     expect_node("name", "web-%");
+    end();
+}
+
+/* As on Linux: somebody is asked for, each time that one is needed; or cannot be had. */
+static int asked, there_is_one;
+static int want_attendant(struct xl *xl)
+{
+    asked++;
+    return there_is_one ? EXIT_OK : xl_fail(xl, "nobody attends");
+}
+
+static const struct xl_home linux_home = { .show = fake_show,
+                                           .console = fake_console,
+                                           .want_attendant = want_attendant };
+
+static void test_who_attends(void)
+{
+    domid_t first;
+
+    start(&linux_home);
+    asked = there_is_one = 0;
+    run("create -q guest.cfg", 1, "", "nobody attends\n");
+    CU_ASSERT_TRUE(asked == 1 && the_one() == 0);
+    run("create -q -e guest.cfg \"on_poweroff='restart'\"", 0, "", "");
+    first = ends(SHUTDOWN_poweroff, 0); /* left alone, and so it stays */
+    CU_ASSERT_TRUE(asked == 1 && first != 0);
+    run("destroy web", 0, "", "");
+    there_is_one = 1;
+    run("create -q guest.cfg", 0, "", "");
+    CU_ASSERT_TRUE(asked == 2 && ends(SHUTDOWN_poweroff, 1) == 0);
+    end();
+}
+
+static void test_foreground(void)
+{
+    domid_t first, next = 0;
+
+    start(&linux_home);
+    asked = there_is_one = nr_waits = 0;
+    run("create -q -F guest.cfg", 0, "", ""); /* plat_cond_wait() lets it end */
+    CU_ASSERT_TRUE(asked == 0 && nr_waits == 3 && the_one() == 0);
+    nr_waits = 0;
+    run("create -q -F guest.cfg \"on_poweroff='preserve'\"", 0, "", "");
+    CU_ASSERT_NOT_EQUAL(the_one(), 0);
+    run("destroy web", 0, "", "");
+    run("create -q -e guest.cfg", 0, "", "");
+    first = the_one();
+    CU_ASSERT_EQUAL(guest_attend_one(&x.tools, first, &next), 0);
+    machine[first].flags = XEN_DOMINF_shutdown | SHUTDOWN_reboot << XEN_DOMINF_shutdownshift;
+    x.tools.unattended = true; /* as xl create -F has it */
+    CU_ASSERT_EQUAL(guest_attend_one(&x.tools, first, &next), 1);
+    CU_ASSERT_TRUE(next != 0 && next == the_one());
+    CU_ASSERT_EQUAL(ends(SHUTDOWN_reboot, 0), next); /* who follows in the foreground has it, too */
+    CU_ASSERT_EQUAL(guest_attend_one(&x.tools, first, &next), -1);
+    x.tools.unattended = false;
     end();
 }
 
@@ -390,6 +482,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("xl", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(test_create);
+    T(test_dry_run);
     T(test_what_create_refuses);
     T(test_console);
     T(test_create_with_a_console);
@@ -401,7 +494,10 @@ int main(void)
     T(test_requests);
     T(test_memory);
     T(test_ends_by_configuration);
+    T(test_restarts_as_it_is);
     T(test_what_is_preserved);
+    T(test_who_attends);
+    T(test_foreground);
     T(test_a_restart_that_fails);
     T(test_long_list);
     T(test_config_update);

@@ -138,36 +138,52 @@ int machine_grants(unsigned int cmd, void *arg)
     return 0;
 }
 
-bool machine_has_hypfs;
+bool machine_has_hypfs = true;
 
+static int say_text(struct xen_hypfs_direntry *e, size_t size, const char *text)
+{
+    CU_ASSERT_TRUE_FATAL(sizeof(*e) + strlen(text) + 1 <= size);
+    *e = (struct xen_hypfs_direntry){ .type = XEN_HYPFS_TYPE_STRING,
+                                      .encoding = XEN_HYPFS_ENC_PLAIN,
+                                      .content_len = (uint32_t)strlen(text) + 1 };
+    strcpy((char *)(e + 1), text);
+    return 0;
+}
+
+static int say_number(struct xen_hypfs_direntry *e, size_t size, uint32_t number)
+{
+    CU_ASSERT_TRUE_FATAL(sizeof(*e) + sizeof(number) <= size);
+    *e = (struct xen_hypfs_direntry){ .type = XEN_HYPFS_TYPE_UINT,
+                                      .encoding = XEN_HYPFS_ENC_PLAIN,
+                                      .content_len = sizeof(number) };
+    memcpy(e + 1, &number, sizeof(number));
+    return 0;
+}
+
+/* Of those that are dying what holds them, of those that were started at boot name and rings. */
 int machine_hypfs(const char *path, struct xen_hypfs_direntry *e, size_t size)
 {
     static const struct {
         const char *name;
         uint32_t number;
-        const char *text;
-    } held[] = { { "frames", 3, NULL },
-                 { "ports", 1, NULL },
-                 { "references", 2, NULL },
-                 { "mapped-by", 0, "d0: 3" } };
+    } held[] = { { "held/frames", 3 }, { "held/ports", 1 }, { "held/references", 2 } };
+    const struct machine_domain *d;
     unsigned int id;
     char leaf[32];
 
     if (!machine_has_hypfs)
         return no(ENOSYS);
-    CU_ASSERT_TRUE(size > sizeof(*e) + 8);
-    if (sscanf(path, "/domain/%u/held/%31s", &id, leaf) != 2 || id >= NR_DOMAINS ||
-        !(machine[id].flags & XEN_DOMINF_dying))
+    if (sscanf(path, "/domain/%u/%31s", &id, leaf) != 2 || id >= NR_DOMAINS)
         return no(ENOENT);
-    for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
-        if (strcmp(leaf, held[i].name) != 0)
-            continue;
-        *e = (struct xen_hypfs_direntry){ .type = held[i].text ? XEN_HYPFS_TYPE_STRING
-                                                               : XEN_HYPFS_TYPE_UINT,
-                                          .content_len = held[i].text ? 6 : 4 };
-        memcpy(e + 1, held[i].text ? held[i].text : (const char *)&held[i].number,
-               held[i].text ? 6 : 4);
-        return 0;
-    }
-    return no(ENOENT);
+    d = &machine[id];
+    if (strcmp(leaf, "name") == 0)
+        return d->boot_name ? say_text(e, size, d->boot_name) : no(ENOENT);
+    if (strcmp(leaf, "rings") == 0)
+        return d->boot_rings ? say_text(e, size, d->boot_rings) : no(ENOENT);
+    if (!(d->flags & XEN_DOMINF_dying))
+        return no(ENOENT);
+    for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
+        if (strcmp(leaf, held[i].name) == 0)
+            return say_number(e, size, held[i].number);
+    return strcmp(leaf, "held/mapped-by") == 0 ? say_text(e, size, "d0: 3") : no(ENOENT);
 }

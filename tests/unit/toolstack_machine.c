@@ -4,6 +4,7 @@
 
 #include <CUnit/CUnit.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -66,6 +67,8 @@ bool machine_fail_at(unsigned int n)
     fails_at = n;
     return had;
 }
+
+unsigned int machine_calls(void) { return calls; }
 
 /* ---- frames ---- */
 
@@ -292,6 +295,9 @@ static int domctl(struct xen_domctl *op)
     case XEN_DOMCTL_destroydomain: return destroy(op->domain);
     case XEN_DOMCTL_pausedomain: d->pauses++; return 0;
     case XEN_DOMCTL_unpausedomain: return d->pauses ? d->pauses--, 0 : no(EINVAL);
+    case XEN_DOMCTL_setdomainhandle:
+        memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
+        return 0;
     case XEN_DOMCTL_max_vcpus: d->nr_vcpus = op->u.max_vcpus.max; return 0;
     case XEN_DOMCTL_max_mem: d->max_pages = op->u.max_mem.max_memkb / 4; return 0;
     case XEN_DOMCTL_hypercall_init:

@@ -29,6 +29,7 @@ struct machine_domain {
     unsigned int flags; /* XEN_DOMINF_* besides paused */
     uint64_t cpu_time;
     xen_domain_handle_t handle;
+    const char *boot_name, *boot_rings; /* in hypfs; NULL: not started at boot */
     struct vcpu_guest_context context;
 };
 extern struct machine_domain machine[NR_DOMAINS];
@@ -53,6 +54,9 @@ unsigned int machine_held(void);
 
 /** The n-th call of any library from now on fails with EIO; 0: none. Returns whether the last one did. */
 bool machine_fail_at(unsigned int n);
+
+/** How many calls there have been since machine_fail_at(). */
+unsigned int machine_calls(void);
 
 /** NULL: there is no such node. */
 const struct machine_node *machine_node(const char *path);

@@ -36,6 +36,12 @@ char *plat_file_read(const char *path, size_t *len)
     return copy;
 }
 
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->copy ? 0 : -1;
+}
+
 uint64_t now_ns = 5;
 uint64_t plat_now(void) { return now_ns; }
 uint64_t wall = 1700000000;

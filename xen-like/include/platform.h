@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/types.h>
 
 /* ---- clock, log. Any thread. ---- */
@@ -189,6 +190,25 @@ struct plat_stream *plat_connect(const char *path);
  * device or pipe, EIO.
  */
 char *plat_file_read(const char *path, size_t *len);
+
+/** A whole file that is only looked at. */
+struct plat_view {
+    const void *bytes;
+    size_t len;
+    void *copy; /* NULL: they are the file's own */
+};
+
+/**
+ * The same without a copy, where a file lies in memory and never changes there: those of the runtime's archives.
+ * (Who writes to such a file writes to a copy.)
+ * Returns 0, then end it; -1 as plat_file_read().
+ */
+int plat_file_view(const char *path, struct plat_view *v);
+static inline void plat_file_view_end(struct plat_view *v)
+{
+    free(v->copy);
+    *v = (struct plat_view){ .copy = NULL };
+}
 
 /**
  * Make a file that holds exactly that. Whoever reads it, even after a crash in the middle, finds what it

@@ -84,4 +84,6 @@ void cpu_idle(void) __attribute__((noreturn));
 
 /* libc/files.c */
 void files_init(void);
+/* The bytes of a file that lies in an archive, where they stay as they are; NULL: it does not. */
+const char *files_archived(const char *path, size_t *len);
 int file_replace(const char *path, const void *data, size_t len); /* at once; 0 or -1 with errno */

@@ -195,6 +195,21 @@ static int terminal_read(char *buf, size_t len)
     return (int)n;
 }
 
+const char *files_archived(const char *path, size_t *len)
+{
+    const char *data = NULL;
+    struct node *n;
+
+    mutex_lock(&files_lock);
+    n = node_find(path);
+    if (n && n->capacity == 0) {
+        data = n->data;
+        *len = n->size;
+    }
+    mutex_unlock(&files_lock);
+    return data;
+}
+
 /* ---- what newlib calls ---- */
 
 static struct file *file_of(int fd)

@@ -371,6 +371,12 @@ char *plat_file_read(const char *path, size_t *len)
     return copy;
 }
 
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->copy ? 0 : -1;
+}
+
 /* What it held, from the start on or from its end on, and then data. */
 static int file_put(const char *path, const void *data, size_t len, bool append)
 {

@@ -539,6 +539,12 @@ char *plat_file_read(const char *path, size_t *len)
     return data;
 }
 
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->copy ? 0 : -1;
+}
+
 static int write_all(int fd, const char *data, size_t len)
 {
     while (len) {

@@ -191,6 +191,15 @@ char *plat_file_read(const char *path, size_t *len)
     return data;
 }
 
+int plat_file_view(const char *path, struct plat_view *v)
+{
+    v->copy = NULL;
+    v->bytes = files_archived(path, &v->len);
+    if (v->bytes == NULL)
+        v->bytes = v->copy = plat_file_read(path, &v->len);
+    return v->bytes ? 0 : -1;
+}
+
 int plat_file_write(const char *path, const void *data, size_t len)
 {
     return file_replace(path, data, len);

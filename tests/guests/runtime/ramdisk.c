@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <platform.h>
 #include <rt/kernel.h>
 #include <rt/memory.h>
 #include <rt/verdict.h>
@@ -59,8 +60,15 @@ static void use_all_memory(void)
     }
 }
 
+/* It is looked at where it lies, and stays so when somebody writes to the file. */
+static void expect_view(struct plat_view *v)
+{
+    CHECK(v->len == 17 && memcmp(v->bytes, "from the ramdisk\n", 17) == 0 && v->copy == NULL);
+}
+
 int main(void)
 {
+    struct plat_view view = { .copy = NULL }, later;
     FILE *f;
 
     printf("ramdisk: %lu bytes, %s 0x%lx of %lu pages\n", (unsigned long)start_info->mod_len,
@@ -76,6 +84,8 @@ int main(void)
     expect_numbers();
     use_all_memory();
     expect_numbers();
+    CHECK_EQ(plat_file_view("/etc/both", &view), 0);
+    expect_view(&view);
     f = fopen("/etc/both", "a"); /* gets a copy of its own */
     if (CHECK(f != NULL)) {
         fprintf(f, "more\n");
@@ -89,6 +99,11 @@ int main(void)
         CHECK(strcmp(text, "from the ramdisk\nmore\n") == 0);
         fclose(f);
     }
+    expect_view(&view);
+    plat_file_view_end(&view);
+    CHECK_EQ(plat_file_view("/etc/both", &later), 0);
+    CHECK(later.len == 22 && later.copy != NULL);
+    plat_file_view_end(&later);
     expect_line("/a/b/c/deep", "deep\n");
     return verdict();
 }

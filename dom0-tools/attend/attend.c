@@ -1,0 +1,112 @@
+/* See attend.h. */
+#include "attend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xenstore.h>
+#include <xenstore_loop.h>
+
+#include "../lib/toolstack.h"
+
+#define TICK_NS 5000000000u  /* so often it asks whether the store is still there */
+#define RETRY_NS 1000000000u /* and so soon again if it is not */
+
+static struct attendant {
+    struct plat_loop *loop;
+    struct xs_handle *xs; /* the toolstack's is another: a watched one is not for requests */
+    struct toolstack tools;
+    struct plat_timer tick;
+} attendant;
+
+static void on_release(void *arg);
+
+static void close_store(struct attendant *a)
+{
+    if (a->xs) {
+        xenstore_watch(a->loop, a->xs, NULL, NULL);
+        xs_close(a->xs);
+    }
+    if (a->tools.store)
+        xs_close(a->tools.store);
+    a->xs = a->tools.store = NULL;
+}
+
+/* The first event of a watch comes at once: who has ended meanwhile is seen. */
+static bool open_store(struct attendant *a)
+{
+    int error;
+
+    a->xs = xs_open(0);
+    a->tools.store = a->xs ? xs_open(0) : NULL;
+    if (a->tools.store && xs_watch(a->xs, "@releaseDomain", "") &&
+        xenstore_watch(a->loop, a->xs, on_release, a) == 0)
+        return true;
+    error = errno;
+    close_store(a);
+    errno = error;
+    return false;
+}
+
+/* Any number of events is one look at all domains. */
+static void on_release(void *arg)
+{
+    struct attendant *a = arg;
+    bool seen = false;
+    char **event;
+
+    while ((event = xs_check_watch(a->xs)) != NULL) {
+        seen = true;
+        free(event);
+    }
+    if (errno != EAGAIN) {
+        plat_log(PLAT_WARNING, "attend: the store is gone: %s", strerror(errno));
+        close_store(a);
+        plat_timer_set(a->loop, &a->tick, plat_now() + RETRY_NS);
+    } else if (seen && guest_attend(&a->tools) < 0) {
+        plat_log(PLAT_ERROR, "attend: %s", a->tools.error);
+    }
+}
+
+static bool store_answers(struct attendant *a)
+{
+    char *path = a->xs ? xs_get_domain_path(a->xs, 0) : NULL;
+
+    free(path);
+    return path != NULL;
+}
+
+/* With Debian's library no event says that the store is gone. */
+static void on_tick(void *arg)
+{
+    struct attendant *a = arg;
+    bool there = store_answers(a);
+
+    if (!there) {
+        close_store(a);
+        there = open_store(a);
+        if (there)
+            plat_log(PLAT_INFO, "attend: the store is there again");
+    }
+    plat_timer_set(a->loop, &a->tick, plat_now() + (there ? TICK_NS : RETRY_NS));
+}
+
+bool attend_start(struct plat_loop *loop, bool sole)
+{
+    struct attendant *a = &attendant;
+
+    *a = (struct attendant){ .loop = loop, .tick = { .fn = on_tick, .arg = a } };
+    if (toolstack_open(&a->tools, NULL, 0)) {
+        plat_log(PLAT_ERROR, "attend: %s", a->tools.error);
+        return false;
+    }
+    a->tools.sole = sole;
+    if (!open_store(a)) {
+        plat_log(PLAT_ERROR, "attend: the store: %s", strerror(errno));
+        toolstack_close(&a->tools);
+        return false;
+    }
+    plat_timer_set(loop, &a->tick, plat_now() + TICK_NS);
+    return true;
+}
