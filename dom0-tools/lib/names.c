@@ -19,7 +19,7 @@ static const char *index_path(const char *name, char path[INDEX_BYTES])
 {
     char *to = path + sprintf(path, INDEX);
 
-    for (unsigned int i = 0; name[i] && i < CONFIG_NAME; i++) {
+    for (unsigned int i = 0; i < CONFIG_NAME && name[i]; i++) {
         unsigned char c = (unsigned char)name[i];
 
         to += sprintf(to, c < 0x80 && (isalnum(c) || c == '-' || c == '_') ? "%c" : "@%02x", c);

@@ -7,7 +7,7 @@ TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served),
 IMAGE ?= ours# which hypervisor: ours or xen
 JOB ?= full# full, short, beside, cycles, managers, adopt, load, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
-DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers,$(JOB)),2400,1200))# at most
+DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers beside,$(JOB)),2400,1200))# at most
 # libxl gives a hotplug script 40 s, which it needs on a busy machine: where the time is the instructions'
 # it does not matter how busy this one is. (With two CPUs QEMU would run them one after the other.)
 ICOUNT := -icount shift=2,sleep=off

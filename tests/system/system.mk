@@ -75,7 +75,7 @@ soak-beside: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/beside-soa
 
 #: soak-xl        1,000 domains created and destroyed through our xl in the embedded control domain, with 1 and 2 CPUs
 soak-xl: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/xl-soak.tsv
-	$(Q)$(SYSTEM)/system_tests -s -j $(TEST_JOBS) -l $(BUILD)/logs $(SYSTEM)/guests.iso guests tests/guests/xl-soak.tsv
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests tests/guests/xl-soak.tsv
 
 #: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)
 SOAK_FUZZ = $(SYSTEM)/system_tests -s -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
