@@ -42,11 +42,36 @@ static void report(void *arg, enum plat_level level, const char *file, unsigned 
     text_printf(&x->err, "%s%s\n", level == PLAT_ERROR ? "" : "warning: ", text);
 }
 
+static int read_source(struct xl *x, struct config_source *source, bool quiet,
+                       struct domain_config *c)
+{
+    char *text = plat_file_read(source->file, &source->len_bytes);
+    int rc;
+
+    if (text == NULL)
+        return xl_fail(x, "Failed to read config file: %s: %s", source->file, strerror(errno));
+    if (!quiet)
+        text_printf(&x->out, "Parsing config from %s\n", source->file);
+    source->text = text;
+    rc = config_parse(c, source);
+    free(text);
+    if (rc)
+        return xl_fail(x, "Failed to parse config: %s",
+                       rc == -ENOMEM ? "no memory" : "Invalid argument");
+    return EXIT_OK;
+}
+
+int xl_read_config(struct xl *x, const char *file, struct domain_config *c)
+{
+    struct config_source source = { .file = file, .report = report, .arg = x };
+
+    return read_source(x, &source, false, c);
+}
+
 static int read_config(struct xl *x, const struct options *o, struct domain_config *c)
 {
     struct arguments a = { .nr_overrides = 0 };
     struct config_source source = { .report = report, .arg = x };
-    char *text;
     int rc = sort_arguments(x, o, &a);
 
     if (rc)
@@ -54,18 +79,7 @@ static int read_config(struct xl *x, const struct options *o, struct domain_conf
     source.file = a.file;
     source.overrides = a.overrides;
     source.nr_overrides = a.nr_overrides;
-    text = plat_file_read(a.file, &source.len_bytes);
-    if (text == NULL)
-        return xl_fail(x, "Failed to read config file: %s: %s", a.file, strerror(errno));
-    if (option_value(o, "q") == NULL)
-        text_printf(&x->out, "Parsing config from %s\n", a.file);
-    source.text = text;
-    rc = config_parse(c, &source);
-    free(text);
-    if (rc)
-        return xl_fail(x, "Failed to parse config: %s",
-                       rc == -ENOMEM ? "no memory" : "Invalid argument");
-    return EXIT_OK;
+    return read_source(x, &source, option_value(o, "q") != NULL, c);
 }
 
 int xl_create(struct xl *x, const struct options *o)

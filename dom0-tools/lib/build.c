@@ -250,9 +250,9 @@ static int set_registers(struct builder *b)
     c.user_regs.rsp = c.kernel_sp = layout_va(l, l->stack_pfn + 1);
     c.user_regs.rsi = layout_va(l, l->info_pfn);
     c.ctrlreg[3] = xen_pfn_to_cr3(root);
-    if (hyp_pin_root(b->hyp, b->out->id, root))
+    if (hyp_pin(b->hyp, b->out->id, 4, root))
         return fail(b, "its page tables are refused");
-    if (hyp_set_context(b->hyp, b->out->id, 0, &c))
+    if (hyp_set_state(b->hyp, b->out->id, 0, HYP_BASIC, &c, sizeof(c)))
         return fail(b, "its registers are refused");
     return 0;
 }

@@ -1,5 +1,5 @@
 /* See hyp.h. */
-#include "hyp.h"
+#include "hyp_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,48 +7,6 @@
 
 #include <xencall.h>
 #include <xen/event_channel.h>
-
-_Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15,
-               "ABI: another libxen-dev");
-
-enum {
-    NR_EXTENTS = 2048, /* of one call */
-    NR_INFOS = 128,
-    CPU_WORDS = 4,   /* of a set of CPUs */
-    ORDER_LARGE = 9, /* 2 MiB: what fills memory fast, and is to be had */
-    E820_RAM = 1,
-};
-
-struct e820 {
-    uint64_t start, bytes;
-    uint32_t type;
-} __attribute__((packed));
-
-/* An argument of a hypercall, and what that refers to. */
-struct buffer {
-    union {
-        struct xen_domctl domctl;
-        struct xen_sysctl sysctl;
-        struct xen_memory_reservation reservation;
-        struct xen_foreign_memory_map map;
-        struct mmuext_op mmuext;
-        struct evtchn_alloc_unbound unbound;
-    };
-    union {
-        xen_pfn_t extents[NR_EXTENTS];
-        xen_domctl_getdomaininfo_t infos[NR_INFOS];
-        struct vcpu_guest_context context;
-        struct e820 e820;
-        uint64_t cpus[2][CPU_WORDS];
-        char text[16384];
-    };
-};
-
-struct hyp {
-    xencall_handle *call;
-    xenforeignmemory_handle *memory;
-    struct buffer *buffer;
-};
 
 struct hyp *hyp_open(void)
 {
@@ -85,14 +43,13 @@ xenforeignmemory_handle *hyp_memory(struct hyp *h) { return h->memory; }
 
 /* ---- domctl: the caller has set what it says beside its name ---- */
 
-/* A cleared one, to be filled. */
-static struct xen_domctl *fresh(struct hyp *h)
+struct xen_domctl *hyp_fresh(struct hyp *h)
 {
     memset(&h->buffer->domctl, 0, sizeof(h->buffer->domctl));
     return &h->buffer->domctl;
 }
 
-static int domctl(struct hyp *h, uint32_t cmd, domid_t id)
+int hyp_domctl(struct hyp *h, uint32_t cmd, domid_t id)
 {
     h->buffer->domctl.cmd = cmd;
     h->buffer->domctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
@@ -102,8 +59,8 @@ static int domctl(struct hyp *h, uint32_t cmd, domid_t id)
 
 int hyp_create(struct hyp *h, const struct xen_domctl_createdomain *config, domid_t *id)
 {
-    fresh(h)->u.createdomain = *config;
-    if (domctl(h, XEN_DOMCTL_createdomain, 0))
+    hyp_fresh(h)->u.createdomain = *config;
+    if (hyp_domctl(h, XEN_DOMCTL_createdomain, 0))
         return -1;
     *id = h->buffer->domctl.domain;
     return 0;
@@ -114,40 +71,40 @@ int hyp_destroy(struct hyp *h, domid_t id)
     int rc;
 
     do {
-        fresh(h);
-        rc = domctl(h, XEN_DOMCTL_destroydomain, id);
+        hyp_fresh(h);
+        rc = hyp_domctl(h, XEN_DOMCTL_destroydomain, id);
     } while (rc && errno == EAGAIN);
     return rc;
 }
 
 int hyp_pause(struct hyp *h, domid_t id)
 {
-    fresh(h);
-    return domctl(h, XEN_DOMCTL_pausedomain, id);
+    hyp_fresh(h);
+    return hyp_domctl(h, XEN_DOMCTL_pausedomain, id);
 }
 
 int hyp_unpause(struct hyp *h, domid_t id)
 {
-    fresh(h);
-    return domctl(h, XEN_DOMCTL_unpausedomain, id);
+    hyp_fresh(h);
+    return hyp_domctl(h, XEN_DOMCTL_unpausedomain, id);
 }
 
 int hyp_max_vcpus(struct hyp *h, domid_t id, uint32_t nr)
 {
-    fresh(h)->u.max_vcpus.max = nr;
-    return domctl(h, XEN_DOMCTL_max_vcpus, id);
+    hyp_fresh(h)->u.max_vcpus.max = nr;
+    return hyp_domctl(h, XEN_DOMCTL_max_vcpus, id);
 }
 
 int hyp_max_memory(struct hyp *h, domid_t id, uint64_t kib)
 {
-    fresh(h)->u.max_mem.max_memkb = kib;
-    return domctl(h, XEN_DOMCTL_max_mem, id);
+    hyp_fresh(h)->u.max_mem.max_memkb = kib;
+    return hyp_domctl(h, XEN_DOMCTL_max_mem, id);
 }
 
 int hyp_info(struct hyp *h, domid_t id, xen_domctl_getdomaininfo_t *info)
 {
-    fresh(h);
-    if (domctl(h, XEN_DOMCTL_getdomaininfo, id))
+    hyp_fresh(h);
+    if (hyp_domctl(h, XEN_DOMCTL_getdomaininfo, id))
         return -1;
     if (h->buffer->domctl.domain != id) { /* the next one's */
         errno = ESRCH;
@@ -159,29 +116,19 @@ int hyp_info(struct hyp *h, domid_t id, xen_domctl_getdomaininfo_t *info)
 
 int hyp_hypercall_page(struct hyp *h, domid_t id, xen_pfn_t mfn)
 {
-    fresh(h)->u.hypercall_init.gmfn = mfn;
-    return domctl(h, XEN_DOMCTL_hypercall_init, id);
-}
-
-int hyp_set_context(struct hyp *h, domid_t id, uint32_t vcpu, const struct vcpu_guest_context *c)
-{
-    struct xen_domctl *op = fresh(h);
-
-    h->buffer->context = *c;
-    op->u.vcpucontext.vcpu = vcpu;
-    set_xen_guest_handle(op->u.vcpucontext.ctxt, (vcpu_guest_context_t *)&h->buffer->context);
-    return domctl(h, XEN_DOMCTL_setvcpucontext, id);
+    hyp_fresh(h)->u.hypercall_init.gmfn = mfn;
+    return hyp_domctl(h, XEN_DOMCTL_hypercall_init, id);
 }
 
 static int shares(struct hyp *h, domid_t id, uint32_t cmd, uint16_t weight, uint16_t cap)
 {
-    struct xen_domctl *op = fresh(h);
+    struct xen_domctl *op = hyp_fresh(h);
 
     op->u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
     op->u.scheduler_op.cmd = cmd;
     op->u.scheduler_op.u.credit2.weight = weight;
     op->u.scheduler_op.u.credit2.cap = cap;
-    return domctl(h, XEN_DOMCTL_scheduler_op, id);
+    return hyp_domctl(h, XEN_DOMCTL_scheduler_op, id);
 }
 
 int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap)
@@ -201,14 +148,14 @@ int hyp_get_shares(struct hyp *h, domid_t id, uint16_t *weight, uint16_t *cap)
 /* Both sets of CPUs, or those of flags, from and to the buffer. */
 static int affinity(struct hyp *h, domid_t id, uint32_t cmd, uint32_t vcpu, uint32_t flags)
 {
-    struct xen_domctl_vcpuaffinity *a = &fresh(h)->u.vcpuaffinity;
+    struct xen_domctl_vcpuaffinity *a = &hyp_fresh(h)->u.vcpuaffinity;
 
     a->vcpu = vcpu;
     a->flags = flags;
     a->cpumap_hard.nr_bits = a->cpumap_soft.nr_bits = 64 * CPU_WORDS;
     set_xen_guest_handle(a->cpumap_hard.bitmap, (uint8_t *)h->buffer->cpus[0]);
     set_xen_guest_handle(a->cpumap_soft.bitmap, (uint8_t *)h->buffer->cpus[1]);
-    return domctl(h, cmd, id);
+    return hyp_domctl(h, cmd, id);
 }
 
 int hyp_set_affinity(struct hyp *h, domid_t id, uint32_t vcpu, bool hard, const uint64_t cpus[4])
@@ -221,8 +168,8 @@ int hyp_set_affinity(struct hyp *h, domid_t id, uint32_t vcpu, bool hard, const 
 int hyp_vcpu(struct hyp *h, domid_t id, uint32_t vcpu, struct xen_domctl_getvcpuinfo *info,
              uint64_t hard[4], uint64_t soft[4])
 {
-    fresh(h)->u.getvcpuinfo.vcpu = vcpu;
-    if (domctl(h, XEN_DOMCTL_getvcpuinfo, id))
+    hyp_fresh(h)->u.getvcpuinfo.vcpu = vcpu;
+    if (hyp_domctl(h, XEN_DOMCTL_getvcpuinfo, id))
         return -1;
     *info = h->buffer->domctl.u.getvcpuinfo;
     memset(h->buffer->cpus, 0, sizeof(h->buffer->cpus));
@@ -236,11 +183,11 @@ int hyp_vcpu(struct hyp *h, domid_t id, uint32_t vcpu, struct xen_domctl_getvcpu
 
 int hyp_trigger(struct hyp *h, domid_t id, uint32_t vcpu, uint32_t trigger)
 {
-    struct xen_domctl *op = fresh(h);
+    struct xen_domctl *op = hyp_fresh(h);
 
     op->u.sendtrigger.vcpu = vcpu;
     op->u.sendtrigger.trigger = trigger;
-    return domctl(h, XEN_DOMCTL_sendtrigger, id);
+    return hyp_domctl(h, XEN_DOMCTL_sendtrigger, id);
 }
 
 /* ---- sysctl ---- */
@@ -362,9 +309,12 @@ int hyp_set_memory_map(struct hyp *h, domid_t id, uint64_t bytes)
     return memory_op(h, XENMEM_set_memory_map) < 0 ? -1 : 0;
 }
 
-int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn)
+int hyp_pin(struct hyp *h, domid_t id, unsigned int level, xen_pfn_t mfn)
 {
-    h->buffer->mmuext = (struct mmuext_op){ .cmd = MMUEXT_PIN_L4_TABLE, .arg1.mfn = mfn };
+    static const unsigned int pin[] = { MMUEXT_PIN_L1_TABLE, MMUEXT_PIN_L2_TABLE,
+                                        MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L4_TABLE };
+
+    h->buffer->mmuext = (struct mmuext_op){ .cmd = pin[level - 1], .arg1.mfn = mfn };
     return xencall4(h->call, __HYPERVISOR_mmuext_op, (uintptr_t)&h->buffer->mmuext, 1, 0, id) < 0
                ? -1
                : 0;

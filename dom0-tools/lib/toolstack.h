@@ -93,6 +93,29 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
  */
 int guest_attend(struct toolstack *t);
 
+/* ---- files of domains, in the form of Xen 4.17: stream.h ---- */
+
+/** What becomes of a domain that has been saved. */
+enum guest_then { GUEST_DESTROYED, GUEST_GOES_ON, GUEST_STAYS_PAUSED };
+
+/**
+ * Have a PV domain suspend itself, which takes it a minute at most, and write all of it to a file. When that fails
+ * there is no file, what has its name stays, and the domain goes on.
+ * @config  what the file says that it is created with: JSON, as config_json() and xl have it
+ * errno: ETIMEDOUT it does not suspend itself; EBUSY it is paused; EINVAL its memory makes no sense, or it uses other
+ * domains' memory; ENOSPC, ENOMEM; ENOTSUP no store; else what the hypervisor, the store or the system says.
+ */
+int guest_save(struct toolstack *t, domid_t id, const char *path, const char *config,
+               enum guest_then then);
+
+/**
+ * Build a domain from such a file, as guest_create() does of another, and leave it paused. It goes on where it was
+ * saved. A file that is not whole, or makes no sense, leaves no domain.
+ * @c  what it is created with, in place of what the file says; NULL: that
+ */
+int guest_restore(struct toolstack *t, const char *path, const struct domain_config *c,
+                  domid_t *id);
+
 /** The domain's name, to be freed; NULL: it has none, or there is no store. */
 char *guest_name(struct toolstack *t, domid_t id);
 

@@ -84,4 +84,5 @@ void cpu_idle(void) __attribute__((noreturn));
 
 /* libc/files.c */
 void files_init(void);
+int file_reserve(int fd, size_t bytes); /* it will have so many bytes; 0 or -1 with errno */
 int file_replace(const char *path, const void *data, size_t len); /* at once; 0 or -1 with errno */

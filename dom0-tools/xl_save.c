@@ -1,0 +1,112 @@
+/* xl save and restore. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platform.h>
+
+#include "json.h"
+#include "lib/nodes.h"
+#include "xl.h"
+
+static int failed(struct xl *x) { return xl_fail(x, "xl: %s", x->tools.error); }
+
+/* ---- what a saved domain is created with ---- */
+
+/* As it is now, whatever it began with. */
+static void update(struct xl *x, const guest_info_t *info, struct domain_config *c)
+{
+    char *name = guest_name(&x->tools, info->domain);
+    char *target = nodes_read(&x->tools, info->domain, "memory/target");
+    uint64_t target_kib = target ? strtoull(target, NULL, 10) : 0;
+
+    if (name)
+        snprintf(c->name, sizeof(c->name), "%.63s", name);
+    if (target_kib >= 1024 && target_kib <= info->max_pages * 4)
+        c->memory_kib = target_kib;
+    c->max_memory_kib = info->max_pages * 4;
+    if (c->memory_kib > c->max_memory_kib)
+        c->memory_kib = c->max_memory_kib;
+    c->has_uuid = true;
+    memcpy(c->uuid, info->handle, sizeof(c->uuid));
+    c->nr_vcpus = info->nr_online_vcpus;
+    c->max_vcpus = info->max_vcpu_id + 1;
+    free(name);
+    free(target);
+}
+
+/* Of a domain that Debian's xl has created: what it keeps of it in a file. */
+static bool others_config(const guest_info_t *info, struct text *json)
+{
+    char path[120], uuid[37], *text;
+
+    config_print_uuid(info->handle, uuid);
+    snprintf(path, sizeof(path), "/var/lib/xen/userdata-d.%u.%s.libxl-json", info->domain, uuid);
+    text = plat_file_read(path, NULL);
+    if (text)
+        text_puts(json, text);
+    free(text);
+    return text != NULL;
+}
+
+static int find_config(struct xl *x, const struct options *o, const guest_info_t *info,
+                       struct domain_config *c, struct text *json)
+{
+    struct json j = { .out = json };
+
+    if (o->nr_args > 2) {
+        int rc = xl_read_config(x, o->args[2], c);
+
+        if (rc)
+            return rc;
+    } else if (guest_config(&x->tools, info->domain, c)) {
+        if (errno == ENOENT && others_config(info, json))
+            return EXIT_OK;
+        return failed(x);
+    }
+    update(x, info, c);
+    config_json(&j, NULL, c);
+    return EXIT_OK;
+}
+
+/* ---- save ---- */
+
+static int save(struct xl *x, const struct options *o, domid_t id, struct text *json)
+{
+    struct domain_config *c = malloc(sizeof(*c));
+    enum guest_then then = GUEST_DESTROYED;
+    guest_info_t info;
+    int rc;
+
+    if (option_value(o, "c"))
+        then = GUEST_GOES_ON;
+    if (option_value(o, "p"))
+        then = GUEST_STAYS_PAUSED;
+    if (c == NULL)
+        return xl_fail(x, "xl: no memory");
+    rc = guest_info(&x->tools, id, &info) ? failed(x) : find_config(x, o, &info, c, json);
+    free(c);
+    if (rc == EXIT_OK && json->failed)
+        rc = xl_fail(x, "xl: no memory");
+    if (rc == EXIT_OK && guest_save(&x->tools, id, o->args[1], json->bytes, then))
+        rc = failed(x);
+    return rc;
+}
+
+int xl_save(struct xl *x, const struct options *o)
+{
+    struct text json = { 0 };
+    domid_t id;
+    int rc;
+
+    if (option_value(o, "D"))
+        return xl_fail(x, "xl: save: -D is not served");
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (x->tools.store == NULL)
+        return xl_fail(x, "xl: there is no store");
+    rc = save(x, o, id, &json);
+    text_free(&json);
+    return rc;
+}
