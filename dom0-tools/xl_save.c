@@ -110,3 +110,25 @@ int xl_save(struct xl *x, const struct options *o)
     text_free(&json);
     return rc;
 }
+
+/* ---- restore: [<ConfigFile>] <CheckpointFile> ---- */
+
+int xl_restore(struct xl *x, const struct options *o)
+{
+    const char *file = o->args[o->nr_args - 1];
+    struct domain_config *c = NULL;
+    int rc = EXIT_OK;
+    domid_t id;
+
+    if (option_value(o, "c") || option_value(o, "F"))
+        return xl_fail(x, "xl: restore: -%s is not served yet", option_value(o, "c") ? "c" : "F");
+    if (o->nr_args > 1) {
+        c = malloc(sizeof(*c));
+        rc = c ? xl_read_config(x, o->args[0], c) : xl_fail(x, "xl: no memory");
+    }
+    if (rc == EXIT_OK && (guest_restore(&x->tools, file, c, &id) ||
+                          (option_value(o, "p") == NULL && guest_unpause(&x->tools, id))))
+        rc = failed(x);
+    free(c);
+    return rc;
+}

@@ -31,3 +31,14 @@ struct built {
 
 /** The domain is paused once. On failure nothing of it is left. errno: EINVAL it does not fit; ENOMEM; ... */
 int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out);
+
+/* ---- its steps that others share; 0, or -1 with errno and t's error ---- */
+
+/** A domain with what the plan says of its size and vCPUs, without memory. On failure there is none. */
+int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id);
+
+/** Its ports. */
+int build_ports(struct toolstack *t, struct built *built);
+
+/** The daemons map the rings by grants of fixed numbers. */
+int build_grant_rings(struct toolstack *t, const struct built *built);

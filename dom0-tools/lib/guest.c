@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "build.h"
+#include "guest_internal.h"
 #include "hyp.h"
 #include "image.h"
 #include "nodes.h"
@@ -86,7 +87,7 @@ static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
 }
 
 /* What the configuration asks for, and nobody serves. */
-static int check(struct toolstack *t, const struct domain_config *c)
+int guest_check(struct toolstack *t, const struct domain_config *c)
 {
     domid_t other;
 
@@ -147,34 +148,46 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
     return rc;
 }
 
+void guest_plan(const struct domain_config *c, struct build_plan *plan)
+{
+    *plan = (struct build_plan){ .cmdline = c->cmdline,
+                                 .nr_pages = c->memory_kib / PAGE_KIB,
+                                 .max_pages = c->max_memory_kib / PAGE_KIB,
+                                 .nr_vcpus = c->max_vcpus };
+    if (c->has_uuid)
+        memcpy(plan->uuid, c->uuid, sizeof(plan->uuid));
+    else
+        make_uuid(plan->uuid);
+}
+
+int guest_register(struct toolstack *t, const struct domain_config *c,
+                   const struct build_plan *plan, const struct built *built)
+{
+    int error;
+
+    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0)
+        return 0;
+    error = errno;
+    hyp_destroy(t->hyp, built->id);
+    errno = error;
+    return -1;
+}
+
 static int create_from(struct toolstack *t, const struct domain_config *c,
                        const struct image *image, const char *ramdisk, size_t ramdisk_bytes,
                        domid_t *id)
 {
-    struct build_plan plan = { .image = image,
-                               .ramdisk = ramdisk,
-                               .ramdisk_bytes = ramdisk_bytes,
-                               .cmdline = c->cmdline,
-                               .nr_pages = c->memory_kib / PAGE_KIB,
-                               .max_pages = c->max_memory_kib / PAGE_KIB,
-                               .nr_vcpus = c->max_vcpus };
+    struct build_plan plan;
     struct built built;
-    int error;
 
-    if (c->has_uuid)
-        memcpy(plan.uuid, c->uuid, sizeof(plan.uuid));
-    else
-        make_uuid(plan.uuid);
-    if (build_domain(t, &plan, &built))
+    guest_plan(c, &plan);
+    plan.image = image;
+    plan.ramdisk = ramdisk;
+    plan.ramdisk_bytes = ramdisk_bytes;
+    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
         return -1;
-    if (set_shares(t, c, built.id) == 0 && tell_store(t, c, &plan, &built) == 0) {
-        *id = built.id;
-        return 0;
-    }
-    error = errno;
-    hyp_destroy(t->hyp, built.id);
-    errno = error;
-    return -1;
+    *id = built.id;
+    return 0;
 }
 
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
@@ -182,7 +195,7 @@ int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id
     struct image image = { NULL, NULL };
     char *ramdisk = NULL;
     size_t ramdisk_bytes = 0;
-    int rc = check(t, c), error;
+    int rc = guest_check(t, c), error;
 
     rc = rc ? rc : image_load(t, c->kernel, &image);
     if (rc == 0 && c->ramdisk[0] && (ramdisk = plat_file_read(c->ramdisk, &ramdisk_bytes)) == NULL)
