@@ -53,6 +53,24 @@ bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline
     return false;
 }
 
+/* What save and restore are asked for; test_stream has what they do. */
+static char asked[2000];
+
+int guest_save(struct toolstack *t, domid_t id, const char *path, const char *config,
+               enum guest_then then)
+{
+    snprintf(asked, sizeof(asked), "save %u to %s then %d: %s", id, path, (int)then, config);
+    return strcmp(path, "/full") == 0 ? toolstack_fail(t, ENOSPC, "/full: no room") : 0;
+}
+
+int guest_restore(struct toolstack *t, const char *path, const struct domain_config *c, domid_t *id)
+{
+    snprintf(asked, sizeof(asked), "restore %s with %s", path, c ? c->name : "nothing");
+    if (guest_find(t, "web", id))
+        return toolstack_fail(t, EINVAL, "%s: it ends too early", path);
+    return 0;
+}
+
 static void make_kernel(void)
 {
     Elf64_Ehdr *eh = (Elf64_Ehdr *)kernel;
@@ -427,11 +445,42 @@ static void test_long_list(void)
     end();
 }
 
+static void test_save_and_restore(void)
+{
+    domid_t id;
+
+    start();
+    run("save web /file", 1, "", "xl: web is an invalid domain identifier\n");
+    run("restore /file", 1, "", "xl: /file: it ends too early\n");
+    run("create -q guest.cfg", 0, "", "");
+    CU_ASSERT_EQUAL_FATAL(guest_find(&x.tools, "web", &id), 0);
+    run("save web /file", 0, "", "");
+    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "to /file then 0: {"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "\"name\": \"web\",\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "\"kernel\": \"/kernel\""));
+    run("save -c web /file", 0, "", "");
+    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "then 1"));
+    run("save -p web /file guest.cfg", 0, "Parsing config from guest.cfg\n", "");
+    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "then 2"));
+    run("save web /full", 1, "", "xl: /full: no room\n");
+    run("save -D web /file", 1, "", "xl: save: -D is not served\n");
+    run("save web /file no.cfg", 1, "",
+        "Failed to read config file: no.cfg: No such file or directory\n");
+    run("pause web", 0, "", "");
+    run("restore -p /file", 0, "", "");
+    CU_ASSERT_STRING_EQUAL(asked, "restore /file with nothing");
+    CU_ASSERT_EQUAL(machine[id].pauses, 1);
+    run("restore -e guest.cfg /file", 0, "Parsing config from guest.cfg\n", "");
+    CU_ASSERT_STRING_EQUAL(asked, "restore /file with web");
+    CU_ASSERT_EQUAL(machine[id].pauses, 0);
+    run("restore -c /file", 1, "", "xl: restore: -c is not served yet\n");
+    end();
+}
+
 static void test_what_is_not_served(void)
 {
     start();
     run("console web", 1, "", "xl: console: not served yet\n");
-    run("save web file", 1, "", "xl: save: not served yet\n");
     run("migrate web host", 1, "", "command not implemented\n");
     end();
 }
@@ -454,6 +503,7 @@ int main(void)
     T(test_what_is_preserved);
     T(test_a_restart_that_fails);
     T(test_long_list);
+    T(test_save_and_restore);
     T(test_what_is_not_served);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
