@@ -121,8 +121,8 @@ static void take_value(void *arg, const struct json_value *v)
         take_string(m, v, c->pool, sizeof(c->pool), "pool_name");
     } else if (strcmp(key, "b_info") == 0) {
         take_build_info(m, v);
-    } else if (strcmp(key, "disks") == 0 || strcmp(key, "nics") == 0 || strcmp(key, "pcidevs") == 0 ||
-               strcmp(key, "vfbs") == 0) {
+    } else if (strcmp(key, "disks") == 0 || strcmp(key, "nics") == 0 ||
+               strcmp(key, "pcidevs") == 0 || strcmp(key, "vfbs") == 0) {
         fail(m, "it has devices, which are not served yet");
     } else if (json_is_at(v, "on_poweroff", NULL)) {
         take_enum(m, v, &c->on_poweroff, key);

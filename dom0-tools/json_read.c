@@ -215,8 +215,8 @@ static bool value(struct reader *r)
     return number(r);
 }
 
-const char *json_read(const char *text, size_t len, void (*fn)(void *arg, const struct json_value *v),
-                      void *arg, size_t *at)
+const char *json_read(const char *text, size_t len,
+                      void (*fn)(void *arg, const struct json_value *v), void *arg, size_t *at)
 {
     struct reader r = { .text = text, .len = len, .fn = fn, .arg = arg };
 

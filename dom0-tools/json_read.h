@@ -27,8 +27,8 @@ struct json_value {
  * Call fn for each value that is no object or array.
  * Returns NULL; else what is wrong, and *at is the byte where.
  */
-const char *json_read(const char *text, size_t len, void (*fn)(void *arg, const struct json_value *v),
-                      void *arg, size_t *at);
+const char *json_read(const char *text, size_t len,
+                      void (*fn)(void *arg, const struct json_value *v), void *arg, size_t *at);
 
 /**
  * Whether a value stands at that place: "b_info", "max_vcpus", NULL. A key of "" stands for any element; behind

@@ -305,8 +305,7 @@ static int fill(struct builder *b)
     if (write_at(b, l->ramdisk_pfn * HYP_PAGE, b->plan->ramdisk, b->plan->ramdisk_bytes) ||
         write_at(b, l->p2m_pfn * HYP_PAGE, b->p2m, b->plan->nr_pages * sizeof(*b->p2m)) ||
         write_tables(b) || write_start_info(b, info.shared_info_frame) ||
-        mask_upcalls(b, info.shared_info_frame) ||
-        build_grant_rings(b->t, b->out))
+        mask_upcalls(b, info.shared_info_frame) || build_grant_rings(b->t, b->out))
         return -1;
     return set_registers(b);
 }

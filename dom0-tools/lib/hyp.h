@@ -96,10 +96,10 @@ int hyp_resume(struct hyp *h, domid_t id);
 
 /** What a vCPU has, each in the form that the hypervisor gives it. */
 enum hyp_state {
-    HYP_BASIC,    /* struct vcpu_guest_context */
-    HYP_EXTENDED, /* struct xen_domctl_ext_vcpucontext; its member vcpu is set here */
-    HYP_XSAVE,    /* the FPU's beyond that, if the CPU has more */
-    HYP_MSR_VALUES,  /* struct xen_domctl_vcpu_msr, those that are not as at the start */
+    HYP_BASIC,      /* struct vcpu_guest_context */
+    HYP_EXTENDED,   /* struct xen_domctl_ext_vcpucontext; its member vcpu is set here */
+    HYP_XSAVE,      /* the FPU's beyond that, if the CPU has more */
+    HYP_MSR_VALUES, /* struct xen_domctl_vcpu_msr, those that are not as at the start */
 };
 enum { HYP_STATE_MAX = 16384, HYP_LEAVES = 256, HYP_MSRS = 64 };
 

@@ -230,7 +230,8 @@ static int get_body(struct restorer *r, const struct record *rec)
     case RECORD_VCPU_EXTENDED: return get_vcpu(r, rec->length, HYP_EXTENDED);
     case RECORD_VCPU_XSAVE: return get_vcpu(r, rec->length, HYP_XSAVE);
     case RECORD_VCPU_MSRS: return get_vcpu(r, rec->length, HYP_MSR_VALUES);
-    case RECORD_VERIFY: return stream_skip(&r->s, rec->length); /* pages that come again are the same */
+    case RECORD_VERIFY:
+        return stream_skip(&r->s, rec->length); /* pages that come again are the same */
     default: break;
     }
     if (rec->type & RECORD_OPTIONAL)

@@ -25,7 +25,7 @@ struct restorer {
     struct hyp_policy policy;
     uint64_t nr;      /* pfns */
     uint64_t *mfn;    /* of each; PFN_NONE: there is none */
-    uint8_t *type;    /* of each that there is: 0..4, 9..12 of enum page_type */
+    uint8_t *type;    /* of each that there is: 0..4, 9..12 of enum saved_type */
     uint64_t nr_list; /* frames of the domain's own list of memory */
     uint64_t *list;   /* their pfns */
     bool has_shared, has_tsc;

@@ -213,7 +213,8 @@ static int set_vcpu(struct restorer *r, uint32_t vcpu)
     for (unsigned int what = HYP_BASIC; what <= HYP_MSR_VALUES; what++) {
         const struct saved_state *state = &r->state[vcpu][what];
 
-        if (state->len && hyp_set_state(r->s.t->hyp, r->built.id, vcpu, what, state->bytes, state->len))
+        if (state->len &&
+            hyp_set_state(r->s.t->hyp, r->built.id, vcpu, what, state->bytes, state->len))
             return toolstack_fail(r->s.t, errno, "%s: vCPU %u: its %s are refused: %s", r->s.path,
                                   vcpu, names[what], strerror(errno));
     }

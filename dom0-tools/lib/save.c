@@ -99,8 +99,8 @@ static int save_p2m_frames(struct saver *s)
     for (uint64_t i = 0; rc == 0 && i < s->p2m.nr_list; i++)
         rc = to_pfn(s, s->p2m.list[i], "a part of its list of memory", &pfns[i]);
     if (rc == 0)
-        rc = record(s, RECORD_P2M_FRAMES, &head, sizeof(head), pfns,
-                    s->p2m.nr_list * sizeof(*pfns));
+        rc =
+            record(s, RECORD_P2M_FRAMES, &head, sizeof(head), pfns, s->p2m.nr_list * sizeof(*pfns));
     free(pfns);
     return rc;
 }

@@ -11,7 +11,8 @@
 
 enum { CONFIG_MAX = 4 << 20, XEN_MAJOR = 4, XEN_MINOR = 17 };
 
-_Static_assert(sizeof(struct xl_header) == 48 && sizeof(struct libxl_header) == 16, "xl's, libxl's");
+_Static_assert(sizeof(struct xl_header) == 48 && sizeof(struct libxl_header) == 16,
+               "xl's, libxl's");
 _Static_assert(sizeof(struct image_header) == 24 && sizeof(struct domain_header) == 16, "libxc's");
 _Static_assert(sizeof(struct record_tsc) == 24 && sizeof(XL_MAGIC) == 33, "libxc's, xl's");
 
@@ -39,9 +40,10 @@ int stream_begin(struct plat_file *f, const char *config, size_t config_bytes)
     const struct image_header image = { .marker = UINT64_MAX,
                                         .id = big32(IMAGE_ID),
                                         .version = big32(IMAGE_VERSION) };
-    const struct domain_header domain = {
-        .type = DOMAIN_PV, .page_shift = IMAGE_PAGE_SHIFT, .xen_major = XEN_MAJOR, .xen_minor = XEN_MINOR
-    };
+    const struct domain_header domain = { .type = DOMAIN_PV,
+                                          .page_shift = IMAGE_PAGE_SHIFT,
+                                          .xen_major = XEN_MAJOR,
+                                          .xen_minor = XEN_MINOR };
 
     if (put_xl(f, config, config_bytes) || plat_file_put(f, &libxl, sizeof(libxl)) ||
         stream_record(f, LIBXL_LIBXC_CONTEXT, NULL, 0, NULL, 0) ||

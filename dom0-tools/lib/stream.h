@@ -17,7 +17,8 @@ struct xl_header {
     uint32_t byte_order; /* XL_BYTE_ORDER, as who wrote it has numbers */
     uint32_t mandatory;  /* XL_JSON, XL_STREAM_2 */
     uint32_t optional;
-    uint32_t bytes; /* that follow: the length of the configuration, as 4 bytes, and it, with a zero */
+    uint32_t
+        bytes; /* that follow: the length of the configuration, as 4 bytes, and it, with a zero */
 };
 enum { XL_BYTE_ORDER = 0x01020304, XL_JSON = 1, XL_STREAM_2 = 2 };
 
@@ -78,7 +79,8 @@ struct record_p2m_frames {
     uint32_t first, last; /* pfns; behind it the pfn of each frame of the list of these */
 };
 struct record_pages {
-    uint32_t count, reserved; /* behind it so many pfns with types, then the pages that those have */
+    uint32_t count,
+        reserved; /* behind it so many pfns with types, then the pages that those have */
 };
 struct record_tsc {
     uint32_t mode, khz;
@@ -91,9 +93,9 @@ struct record_vcpu {
 
 #define PAGE_TYPE_SHIFT 60 /* of XEN_DOMCTL_PFINFO_* >> 28 */
 #define PAGE_PFN_MASK ((1ull << 52) - 1)
-enum page_type {
-    PAGE_PLAIN = 0, /* 1..4: a page table of that level */
-    PAGE_PINNED = 8, /* 9..12: a page table that is pinned */
+enum saved_type {
+    PAGE_PLAIN = 0,   /* 1..4: a page table of that level */
+    PAGE_PINNED = 8,  /* 9..12: a page table that is pinned */
     PAGE_BROKEN = 13, /* these three are without contents */
     PAGE_ALLOC_ONLY = 14,
     PAGE_NONE = 15, /* there is none */

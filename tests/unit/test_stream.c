@@ -193,7 +193,8 @@ static void check_memory(domid_t id, uint64_t new[NR_PFNS])
     for (unsigned int i = 0; i < NR_PFNS; i++)
         new[i] = 0;
     for (uint64_t m = FIRST_MFN; m < FIRST_MFN + NR_FRAMES; m++)
-        if (machine_owner(m) == id && m != machine[id].shared_info_mfn && m != machine[id].grants_mfn)
+        if (machine_owner(m) == id && m != machine[id].shared_info_mfn &&
+            m != machine[id].grants_mfn)
             new[machine_pfn(m)] = m;
     CU_ASSERT_EQUAL(new[HOLE], 0);
     for (unsigned int i = DATA; i < NR_PFNS; i++)
@@ -328,12 +329,12 @@ static void refuses(domid_t id, const char *why)
     CU_ASSERT_TRUE(machine[id].there && machine[id].flags == 0); /* it goes on */
 }
 
-#define WITH(lvalue, value, why)                 \
-    do {                                         \
-        __typeof__(lvalue) before_ = lvalue;     \
-        lvalue = (__typeof__(lvalue))(value);    \
-        refuses(id, why);                        \
-        lvalue = before_;                        \
+#define WITH(lvalue, value, why)              \
+    do {                                      \
+        __typeof__(lvalue) before_ = lvalue;  \
+        lvalue = (__typeof__(lvalue))(value); \
+        refuses(id, why);                     \
+        lvalue = before_;                     \
     } while (0)
 
 static void test_what_a_domain_says_is_checked(void)
@@ -522,7 +523,7 @@ static void test_cut_anywhere(void)
 
     begin_with_a_file();
     pages = find_record(RECORD_PAGE_DATA) + 512;
-    for (size_t len = 0; len < file_len; len += len > pages && len < pages + 50000 ? 1999 : 7)
+    for (size_t len = 0; len<file_len; len += len> pages && len < pages + 50000 ? 1999 : 7)
         CU_ASSERT_EQUAL(try(file, len), -1);
     end_with_a_file();
 }
@@ -533,7 +534,7 @@ static void test_any_byte_is_another(void)
 
     begin_with_a_file();
     pages = find_record(RECORD_PAGE_DATA) + 300;
-    for (size_t i = 0; i < file_len; i += i > pages && i < pages + 15 * 4096 ? 403 : 3) {
+    for (size_t i = 0; i<file_len; i += i> pages && i < pages + 15 * 4096 ? 403 : 3) {
         char flip = (char)(i % 2 ? 0xff : 1 << i % 8);
 
         file[i] ^= flip;
@@ -553,13 +554,13 @@ static void refused(const char *why)
 }
 
 /* The value at that place of the file. */
-#define FILE_WITH(type, at, value, why)                     \
-    do {                                                    \
-        type before_, now_ = (type)(value);                 \
-        memcpy(&before_, file + (at), sizeof(before_));     \
-        memcpy(file + (at), &now_, sizeof(now_));           \
-        refused(why);                                       \
-        memcpy(file + (at), &before_, sizeof(before_));     \
+#define FILE_WITH(type, at, value, why)                 \
+    do {                                                \
+        type before_, now_ = (type)(value);             \
+        memcpy(&before_, file + (at), sizeof(before_)); \
+        memcpy(file + (at), &now_, sizeof(now_));       \
+        refused(why);                                   \
+        memcpy(file + (at), &before_, sizeof(before_)); \
     } while (0)
 
 static void test_what_a_file_says_is_checked(void)
@@ -597,14 +598,16 @@ static void test_what_a_file_says_is_checked(void)
     FILE_WITH(uint64_t, pages + 16, 15ull << 60, "15 pages");
     FILE_WITH(uint32_t, vcpu + 8, 2, "vCPU 2");
     FILE_WITH(uint32_t, vcpu + 8, 1, "first vCPU is missing");
-    FILE_WITH(uint64_t, vcpu + 16 + offsetof(struct vcpu_guest_context, gdt_ents), 8192, "a GDT of");
+    FILE_WITH(uint64_t, vcpu + 16 + offsetof(struct vcpu_guest_context, gdt_ents), 8192,
+              "a GDT of");
     FILE_WITH(uint64_t, vcpu + 16 + offsetof(struct vcpu_guest_context, ctrlreg[3]), 0x10000,
               "its root");
     FILE_WITH(uint64_t, vcpu + 16 + offsetof(struct vcpu_guest_context, ctrlreg[3]), DATA << 12,
               "registers are refused");
     FILE_WITH(uint64_t, vcpu + 16 + offsetof(struct vcpu_guest_context, user_regs.rdx), L1,
               "its start_info is a page table");
-    FILE_WITH(uint32_t, find_record(RECORD_CPUID_POLICY) + 8 + 20, 6, "not all of CPUID's leaf 0x0");
+    FILE_WITH(uint32_t, find_record(RECORD_CPUID_POLICY) + 8 + 20, 6,
+              "not all of CPUID's leaf 0x0");
     FILE_WITH(uint32_t, file_len - 8, 3, "more than a PV domain has");
     end_with_a_file();
 }
@@ -661,7 +664,8 @@ static void test_configurations(void)
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096}, \"disks\": [{\"a\": 1}]}"),
                            "it has devices, which are not served yet");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": -1}}"), "max_memkb");
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"max_vcpus\": 65}}"), "max_vcpus");
+    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"max_vcpus\": 65}}"),
+                           "max_vcpus");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"avail_vcpus\": [1]}}"),
                            "avail_vcpus");
     CU_ASSERT_STRING_EQUAL(wrong_with("{\"c_info\": {\"type\": \"hvm\"}}"),

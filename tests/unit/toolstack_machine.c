@@ -225,8 +225,8 @@ static int set_context(struct machine_domain *d, const struct xen_domctl *op)
 {
     const struct vcpu_guest_context *c = op->u.vcpucontext.ctxt.p;
 
-    CU_ASSERT_EQUAL(op->u.vcpucontext.vcpu, 0);
-    if (!d->pinned || d->nr_vcpus == 0 || machine_owner(c->ctrlreg[3] >> 12) == 0 ||
+    if (op->u.vcpucontext.vcpu || !d->pinned || d->nr_vcpus == 0 ||
+        machine_owner(c->ctrlreg[3] >> 12) == 0 ||
         frames[(c->ctrlreg[3] >> 12) - FIRST_MFN].type >> 28 != 12)
         return no(EINVAL);
     d->context = *op->u.vcpucontext.ctxt.p;
