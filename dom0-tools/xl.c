@@ -284,7 +284,7 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_DEBUG_KEYS] = xl_debug_keys, [COMMAND_DMESG] = xl_dmesg,
     [COMMAND_UPTIME] = xl_uptime,         [COMMAND_VCPU_PIN] = xl_vcpu_pin,
     [COMMAND_VCPU_SET] = xl_vcpu_set,     [COMMAND_SAVE] = xl_save,
-    [COMMAND_RESTORE] = xl_restore,
+    [COMMAND_RESTORE] = xl_restore,       [COMMAND_DUMP_CORE] = xl_dump_core,
 };
 
 int xl_run(struct xl *x, int argc, char *const argv[])

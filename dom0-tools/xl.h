@@ -25,7 +25,8 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 /* ---- for the commands' own files ---- */
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
-xl_command_fn xl_create, xl_save, xl_restore, xl_list, xl_vcpu_list, xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime;
+xl_command_fn xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list, xl_vcpu_pin,
+    xl_vcpu_set, xl_credit2, xl_uptime;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,4 +1,4 @@
-/* xl save and restore. */
+/* xl save, restore and dump-core. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,4 +131,13 @@ int xl_restore(struct xl *x, const struct options *o)
         rc = failed(x);
     free(c);
     return rc;
+}
+
+int xl_dump_core(struct xl *x, const struct options *o)
+{
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    return guest_dump_core(&x->tools, id, o->args[1]) ? failed(x) : EXIT_OK;
 }

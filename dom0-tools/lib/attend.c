@@ -91,6 +91,17 @@ static void rename_restart(struct toolstack *t, struct domain_config *c, const g
         start_again(t, c);
 }
 
+static void dump_core(struct toolstack *t, const struct domain_config *c, domid_t id)
+{
+    char path[sizeof(GUEST_DUMP_FOLDER) + CONFIG_NAME];
+
+    snprintf(path, sizeof(path), GUEST_DUMP_FOLDER "/%s", c->name);
+    if (guest_dump_core(t, id, path))
+        plat_log(PLAT_ERROR, "domain %s: no core is dumped: %s", c->name, t->error);
+    else
+        plat_log(PLAT_INFO, "domain %s: its core is %s", c->name, path);
+}
+
 static void attend(struct toolstack *t, struct domain_config *c, const guest_info_t *info, int code)
 {
     enum config_action action = action_for(c, code);
@@ -99,7 +110,7 @@ static void attend(struct toolstack *t, struct domain_config *c, const guest_inf
              config_action_name(action));
     switch (action) {
     case CONFIG_COREDUMP_RESTART:
-        plat_log(PLAT_WARNING, "domain %s: no core is dumped", c->name);
+        dump_core(t, c, info->domain);
         restart(t, c, info);
         break;
     case CONFIG_RESTART: restart(t, c, info); break;
@@ -109,7 +120,7 @@ static void attend(struct toolstack *t, struct domain_config *c, const guest_inf
             log_error(t, c->name);
         break;
     case CONFIG_COREDUMP_DESTROY:
-        plat_log(PLAT_WARNING, "domain %s: no core is dumped", c->name);
+        dump_core(t, c, info->domain);
         /* fall through */
     default:
         if (guest_destroy(t, info->domain))

@@ -224,6 +224,18 @@ int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info)
     return 0;
 }
 
+int hyp_version(struct hyp *h, int cmd, void *out, size_t len)
+{
+    int rc;
+
+    memset(h->buffer->text, 0, sizeof(h->buffer->text));
+    rc = xencall2(h->call, __HYPERVISOR_xen_version, (unsigned int)cmd,
+                  (uintptr_t)(len ? h->buffer->text : NULL));
+    if (rc >= 0 && len)
+        memcpy(out, h->buffer->text, len);
+    return rc < 0 ? -1 : rc;
+}
+
 int hyp_debug_keys(struct hyp *h, const char *keys)
 {
     struct xen_sysctl *op = &h->buffer->sysctl;

@@ -143,5 +143,12 @@ int hyp_debug_keys(struct hyp *h, const char *keys);
  */
 int hyp_messages(struct hyp *h, char *buf, size_t len, uint32_t *index, bool clear);
 
+/**
+ * What the hypervisor says of itself: XENVER_* of <xen/version.h>.
+ * @out @len  receives its answer; NULL, 0: it is the returned number
+ * Returns 0 or above; -1.
+ */
+int hyp_version(struct hyp *h, int cmd, void *out, size_t len);
+
 /** CPUs, memory, nodes of the machine. */
 int hyp_machine(struct hyp *h, struct xen_sysctl_physinfo *info);

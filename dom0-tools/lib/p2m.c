@@ -11,7 +11,7 @@
 
 #include "x86/pte.h" /* the hypervisor's */
 
-enum { LIST_ENTRIES = HYP_PAGE / 8, MAP_BATCH = 256, LEVELS = 4 };
+enum { LIST_ENTRIES = HYP_PAGE / 8, MAP_BATCH = 256, LEVELS = 4, PFINFO_NONE = 15 };
 
 /* So many pfns a domain of that much memory can have: holes, and what it may grow to, too. */
 #define MORE_PFNS 16
@@ -148,6 +148,37 @@ uint64_t p2m_pfn(const struct p2m *p, uint64_t mfn)
     return PFN_NONE;
 }
 
+/* ---- page by page ---- */
+
+int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *pfn,
+             struct p2m_batch *b)
+{
+    size_t kept = 0;
+
+    for (b->nr = 0; *pfn < p->nr && b->nr < P2M_BATCH; (*pfn)++)
+        if (p->mfn[*pfn] != PFN_NONE && p2m_pfn(p, p->mfn[*pfn]) == *pfn) {
+            b->pfns[b->nr] = *pfn;
+            b->types[b->nr] = b->frames[b->nr] = p->mfn[*pfn];
+            b->nr++;
+        }
+    if (hyp_page_types(t->hyp, id, b->types, b->nr))
+        return toolstack_fail(t, errno, "domain %u: what its pages are: %s", id, strerror(errno));
+    for (size_t i = 0; i < b->nr; i++) {
+        uint64_t type = b->types[i] >> XEN_DOMCTL_PFINFO_LTAB_SHIFT & 15;
+
+        if (type == PFINFO_NONE)
+            continue;
+        if (type > 8 + LEVELS || (type & 7) > LEVELS)
+            return toolstack_fail(t, EIO, "domain %u: its page 0x%llx is of type %u", id,
+                                  (unsigned long long)b->pfns[i], (unsigned int)type);
+        b->types[kept] = b->types[i];
+        b->frames[kept] = b->frames[i];
+        b->pfns[kept++] = b->pfns[i];
+    }
+    b->nr = kept;
+    return 0;
+}
+
 /* ---- all together ---- */
 
 static int read_all(struct toolstack *t, const guest_info_t *info,
@@ -171,15 +202,31 @@ static int read_all(struct toolstack *t, const guest_info_t *info,
     return 0;
 }
 
-int p2m_read(struct toolstack *t, const guest_info_t *info, const struct shared_info *shared,
+static int read_shared(struct toolstack *t, const guest_info_t *info, struct p2m_shared *shared)
+{
+    xen_pfn_t mfn = info->shared_info_frame;
+    void *at = xenforeignmemory_map(hyp_memory(t->hyp), info->domain, PROT_READ, 1, &mfn, NULL);
+
+    if (at == NULL)
+        return toolstack_fail(t, errno, "domain %u: its shared_info: %s", info->domain,
+                              strerror(errno));
+    memcpy(shared, at, sizeof(*shared));
+    xenforeignmemory_unmap(hyp_memory(t->hyp), at, 1);
+    return 0;
+}
+
+int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *shared,
              struct p2m *p)
 {
-    const struct arch_shared_info *arch = &shared->arch;
+    const struct arch_shared_info *arch = &shared->info.arch;
     uint64_t most = info->max_pages > info->tot_pages ? info->max_pages : info->tot_pages;
-    bool tree = arch->pfn_to_mfn_frame_list_list + 1 > 1; /* neither 0 nor ~0 */
+    bool tree;
     int error;
 
     *p = (struct p2m){ 0 };
+    if (read_shared(t, info, shared))
+        return -1;
+    tree = arch->pfn_to_mfn_frame_list_list + 1 > 1; /* neither 0 nor ~0 */
     most = most < UINT32_MAX / (2 * MORE_PFNS) ? MORE_PFNS * most + HOLES : UINT32_MAX - 1;
     if (arch->max_pfn == 0 || (arch->p2m_cr3 == 0 && !tree))
         return toolstack_fail(t, EINVAL, "domain %u: its kernel keeps no list of its memory",

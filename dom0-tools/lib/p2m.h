@@ -21,16 +21,42 @@ struct p2m {
     uint64_t mask;
 };
 
+/** A domain's shared_info, with all of its page. */
+struct p2m_shared {
+    union {
+        struct shared_info info;
+        uint8_t bytes[4096];
+    };
+};
+
 /**
  * Read it by what the domain keeps in its shared_info: the linear list (p2m_cr3), else the tree of lists.
- * @shared  a copy
+ * @shared  receives a copy
  * errno: EINVAL it has kept nothing, or that makes no sense; ENOMEM; of mapping. On failure p is empty.
  */
-int p2m_read(struct toolstack *t, const guest_info_t *info, const struct shared_info *shared,
+int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *shared,
              struct p2m *p);
 
 /** The pfn of a frame; PFN_NONE. */
 uint64_t p2m_pfn(const struct p2m *p, uint64_t mfn);
+
+enum { P2M_BATCH = 1024 };
+
+/** Some of its pages. */
+struct p2m_batch {
+    size_t nr;
+    uint64_t pfns[P2M_BATCH];
+    xen_pfn_t frames[P2M_BATCH];
+    xen_pfn_t types[P2M_BATCH]; /* XEN_DOMCTL_PFINFO_*, those of pages that have contents */
+};
+
+/**
+ * The next pages that are the domain's indeed, each once. After the last *pfn is p->nr.
+ * @pfn  where to begin; moves behind them
+ * errno: as of hyp_page_types(); EIO a type that nobody knows.
+ */
+int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *pfn,
+             struct p2m_batch *batch);
 
 /** All zero is none. */
 void p2m_free(struct p2m *p);

@@ -28,16 +28,9 @@ struct saver {
     struct plat_file *file;
     guest_info_t info;
     struct p2m p2m;
-    /* A batch: of nr pfns, each with its type, the first frames are those that have contents. */
-    size_t nr, nr_frames;
-    uint64_t pfns[PAGES_MAX];
-    xen_pfn_t frames[PAGES_MAX];
-    xen_pfn_t types[PAGES_MAX];
+    struct p2m_batch batch;
     /* Copies. */
-    union {
-        struct shared_info info;
-        uint8_t bytes[HYP_PAGE];
-    } shared;
+    struct p2m_shared shared;
     uint64_t table[ENTRIES];
     union {
         struct vcpu_guest_context basic;
@@ -140,8 +133,8 @@ static int put_pages(struct saver *s, const uint8_t *at)
     size_t plain = 0, frame = 0; /* pages before frame that are not written yet */
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < s->nr; i++) {
-        unsigned int level = level_of(s->types[i]);
+    for (size_t i = 0; rc == 0 && i < s->batch.nr; i++) {
+        unsigned int level = level_of(s->batch.types[i]);
 
         if (level) {
             rc = put(s, at + plain * HYP_PAGE, (frame - plain) * HYP_PAGE);
@@ -157,60 +150,33 @@ static int put_pages(struct saver *s, const uint8_t *at)
 static int put_batch(struct saver *s)
 {
     xenforeignmemory_handle *memory = hyp_memory(s->t->hyp);
-    const struct record_pages head = { .count = (uint32_t)s->nr };
+    struct p2m_batch *b = &s->batch;
+    const struct record_pages head = { .count = (uint32_t)b->nr };
     const struct record r = { RECORD_PAGE_DATA,
-                              (uint32_t)(sizeof(head) + s->nr * (sizeof(uint64_t) + HYP_PAGE)) };
+                              (uint32_t)(sizeof(head) + b->nr * (sizeof(uint64_t) + HYP_PAGE)) };
     void *at;
     int rc;
 
-    if (s->nr == 0)
+    if (b->nr == 0)
         return 0;
-    at = xenforeignmemory_map(memory, s->id, PROT_READ, s->nr, s->frames, NULL);
+    for (size_t i = 0; i < b->nr; i++)
+        b->pfns[i] |= b->types[i] >> TYPE_BITS << PAGE_TYPE_SHIFT;
+    at = xenforeignmemory_map(memory, s->id, PROT_READ, b->nr, b->frames, NULL);
     if (at == NULL)
         return fail(s, "its memory cannot be mapped");
     rc = put(s, &r, sizeof(r));
     rc = rc ? rc : put(s, &head, sizeof(head));
-    rc = rc ? rc : put(s, s->pfns, s->nr * sizeof(s->pfns[0]));
+    rc = rc ? rc : put(s, b->pfns, b->nr * sizeof(b->pfns[0]));
     rc = rc ? rc : put_pages(s, at);
-    xenforeignmemory_unmap(memory, at, s->nr);
+    xenforeignmemory_unmap(memory, at, b->nr);
     return rc;
-}
-
-/* Of the nr pfns of the batch, whose frames are there, only those stay that are the domain's. */
-static int classify(struct saver *s)
-{
-    size_t kept = 0;
-
-    memcpy(s->types, s->frames, s->nr * sizeof(s->types[0]));
-    if (hyp_page_types(s->t->hyp, s->id, s->types, s->nr))
-        return fail(s, "what its pages are");
-    for (size_t i = 0; i < s->nr; i++) {
-        uint64_t type = s->types[i] >> TYPE_BITS & 15;
-
-        if (type == PAGE_NONE)
-            continue;
-        if (type > PAGE_PINNED + 4 || (type & 7) > 4)
-            return toolstack_fail(s->t, EIO, "domain %u: its page 0x%llx is of type %u", s->id,
-                                  (unsigned long long)s->pfns[i], (unsigned int)type);
-        s->types[kept] = s->types[i];
-        s->frames[kept] = s->frames[i];
-        s->pfns[kept++] = s->pfns[i] | type << PAGE_TYPE_SHIFT;
-    }
-    s->nr = kept;
-    return 0;
 }
 
 static int save_memory(struct saver *s)
 {
-    for (uint64_t pfn = 0; pfn < s->p2m.nr;) {
-        for (s->nr = 0; pfn < s->p2m.nr && s->nr < PAGES_MAX; pfn++)
-            if (s->p2m.mfn[pfn] != PFN_NONE && p2m_pfn(&s->p2m, s->p2m.mfn[pfn]) == pfn) {
-                s->pfns[s->nr] = pfn;
-                s->frames[s->nr++] = s->p2m.mfn[pfn];
-            }
-        if (classify(s) || put_batch(s))
+    for (uint64_t pfn = 0; pfn < s->p2m.nr;)
+        if (p2m_next(s->t, s->id, &s->p2m, &pfn, &s->batch) || put_batch(s))
             return -1;
-    }
     return 0;
 }
 
@@ -299,25 +265,11 @@ static int save_tsc(struct saver *s)
     return record(s, RECORD_TSC_INFO, NULL, 0, &r, sizeof(r));
 }
 
-static int read_shared(struct saver *s)
-{
-    xenforeignmemory_handle *memory = hyp_memory(s->t->hyp);
-    xen_pfn_t mfn = s->info.shared_info_frame;
-    void *at = xenforeignmemory_map(memory, s->id, PROT_READ, 1, &mfn, NULL);
-
-    if (at == NULL)
-        return fail(s, "its shared_info cannot be mapped");
-    memcpy(&s->shared, at, sizeof(s->shared));
-    xenforeignmemory_unmap(memory, at, 1);
-    return 0;
-}
-
 static int save_all(struct saver *s, const char *config)
 {
     const struct record_pv_info pv = { .width = 8, .levels = 4 };
 
-    if (guest_info(s->t, s->id, &s->info) || read_shared(s) ||
-        p2m_read(s->t, &s->info, &s->shared.info, &s->p2m))
+    if (guest_info(s->t, s->id, &s->info) || p2m_read(s->t, &s->info, &s->shared, &s->p2m))
         return -1;
     if (stream_begin(s->file, config, strlen(config)))
         return cannot_write(s);

@@ -88,10 +88,11 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
  * Do with all domains that have ended what on_poweroff, on_reboot, on_crash and on_watchdog of their
  * configurations say: destroy, restart, rename and restart, preserve. To be called when VIRQ_DOM_EXC comes, by
  * one program of the control domain. Domains of other toolstacks, and those that are suspended, are left alone.
- * What is done, and what fails, is logged. (No core is dumped yet: that is logged as well.)
+ * What is done, and what fails, is logged. A core is dumped to GUEST_DUMP_FOLDER/NAME; without it, it goes on.
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+#define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
 
 /* ---- files of domains, in the form of Xen 4.17: stream.h ---- */
 
@@ -115,6 +116,12 @@ int guest_save(struct toolstack *t, domid_t id, const char *path, const char *co
  */
 int guest_restore(struct toolstack *t, const char *path, const struct domain_config *c,
                   domid_t *id);
+
+/**
+ * Write a PV domain's memory and registers to a file, an ELF core in the form of docs/misc/dump-core-format.txt of
+ * Xen: dump.c. It does not run meanwhile. On failure there is no file. errno: as of guest_save().
+ */
+int guest_dump_core(struct toolstack *t, domid_t id, const char *path);
 
 /** The domain's name, to be freed; NULL: it has none, or there is no store. */
 char *guest_name(struct toolstack *t, domid_t id);

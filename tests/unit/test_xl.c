@@ -71,6 +71,14 @@ int guest_restore(struct toolstack *t, const char *path, const struct domain_con
     return 0;
 }
 
+int guest_dump_core(struct toolstack *t, domid_t id, const char *path)
+{
+    snprintf(asked, sizeof(asked), "core of %u to %s", id, path);
+    return machine[id].flags >> XEN_DOMINF_shutdownshift == SHUTDOWN_watchdog
+               ? toolstack_fail(t, ENOSPC, "no room")
+               : 0;
+}
+
 static void make_kernel(void)
 {
     Elf64_Ehdr *eh = (Elf64_Ehdr *)kernel;
@@ -422,6 +430,32 @@ static void test_what_is_preserved(void)
     end();
 }
 
+/* Without a core it goes on as well. */
+static void test_cores(void)
+{
+    char expected[80];
+    domid_t first, second;
+
+    start();
+    config_text = "name = 'web'\nkernel = '/kernel'\nmemory = 8\non_crash = 'coredump-restart'\n"
+                  "on_watchdog = 'coredump-destroy'";
+    run("create -q guest.cfg", 0, "", "");
+    first = the_one();
+    run("dump-core web /file", 0, "", "");
+    snprintf(expected, sizeof(expected), "core of %u to /file", first);
+    CU_ASSERT_STRING_EQUAL(asked, expected);
+    second = ends(SHUTDOWN_crash, 1);
+    CU_ASSERT_NOT_EQUAL(first, second);
+    snprintf(expected, sizeof(expected), "core of %u to /var/lib/xen/dump/web", first);
+    CU_ASSERT_STRING_EQUAL(asked, expected);
+    machine[second].flags = XEN_DOMINF_shutdown | SHUTDOWN_watchdog << XEN_DOMINF_shutdownshift;
+    CU_ASSERT_EQUAL(guest_attend(&x.tools), 1);
+    CU_ASSERT_FALSE(machine[second].there);
+    snprintf(expected, sizeof(expected), "core of %u to /var/lib/xen/dump/web", second);
+    CU_ASSERT_STRING_EQUAL(asked, expected);
+    end();
+}
+
 static void test_a_restart_that_fails(void)
 {
     start();
@@ -501,6 +535,7 @@ int main(void)
     T(test_memory);
     T(test_ends_by_configuration);
     T(test_what_is_preserved);
+    T(test_cores);
     T(test_a_restart_that_fails);
     T(test_long_list);
     T(test_save_and_restore);
