@@ -73,16 +73,16 @@ static void take_build_info(struct maker *m, const struct json_value *v)
     struct domain_config *c = m->c;
     const char *key = v->depth > 1 ? v->place[1].key : "";
 
-    if (json_is_at(v, "b_info", "avail_vcpus", "", NULL)) {
+    if (json_is_at(v, "b_info/avail_vcpus/*")) {
         if (take_number(m, v, CONFIG_VCPUS - 1, "avail_vcpus") != c->nr_vcpus++)
             fail(m, "avail_vcpus");
-    } else if (json_is_at(v, "b_info", "vcpu_hard_affinity", "", "", NULL)) {
+    } else if (json_is_at(v, "b_info/vcpu_hard_affinity/*/*")) {
         take_cpu(m, v, &c->cpus);
-    } else if (json_is_at(v, "b_info", "vcpu_soft_affinity", "", "", NULL)) {
+    } else if (json_is_at(v, "b_info/vcpu_soft_affinity/*/*")) {
         take_cpu(m, v, &c->cpus_soft);
-    } else if (json_is_at(v, "b_info", "sched_params", "weight", NULL)) {
+    } else if (json_is_at(v, "b_info/sched_params/weight")) {
         c->weight = (unsigned int)take_number(m, v, 65535, "weight");
-    } else if (json_is_at(v, "b_info", "sched_params", "cap", NULL)) {
+    } else if (json_is_at(v, "b_info/sched_params/cap")) {
         c->cap_percent = (unsigned int)take_number(m, v, 65535, "cap");
     } else if (v->depth != 2) {
         return;
@@ -109,28 +109,28 @@ static void take_value(void *arg, const struct json_value *v)
     struct domain_config *c = m->c;
     const char *key = v->depth ? v->place[0].key : "";
 
-    if (json_is_at(v, "c_info", "type", NULL)) {
+    if (json_is_at(v, "c_info/type")) {
         m->pv = v->type == JSON_TEXT && strcmp(v->text, "pv") == 0;
-    } else if (json_is_at(v, "c_info", "name", NULL)) {
+    } else if (json_is_at(v, "c_info/name")) {
         take_string(m, v, c->name, sizeof(c->name), "name");
-    } else if (json_is_at(v, "c_info", "uuid", NULL)) {
+    } else if (json_is_at(v, "c_info/uuid")) {
         c->has_uuid = v->type == JSON_TEXT && config_parse_uuid(c->uuid, v->text) == 0;
         if (!c->has_uuid)
             fail(m, "uuid");
-    } else if (json_is_at(v, "c_info", "pool_name", NULL)) {
+    } else if (json_is_at(v, "c_info/pool_name")) {
         take_string(m, v, c->pool, sizeof(c->pool), "pool_name");
     } else if (strcmp(key, "b_info") == 0) {
         take_build_info(m, v);
     } else if (strcmp(key, "disks") == 0 || strcmp(key, "nics") == 0 ||
                strcmp(key, "pcidevs") == 0 || strcmp(key, "vfbs") == 0) {
         fail(m, "it has devices, which are not served yet");
-    } else if (json_is_at(v, "on_poweroff", NULL)) {
+    } else if (json_is_at(v, "on_poweroff")) {
         take_enum(m, v, &c->on_poweroff, key);
-    } else if (json_is_at(v, "on_reboot", NULL)) {
+    } else if (json_is_at(v, "on_reboot")) {
         take_enum(m, v, &c->on_reboot, key);
-    } else if (json_is_at(v, "on_watchdog", NULL)) {
+    } else if (json_is_at(v, "on_watchdog")) {
         take_enum(m, v, &c->on_watchdog, key);
-    } else if (json_is_at(v, "on_crash", NULL)) {
+    } else if (json_is_at(v, "on_crash")) {
         take_enum(m, v, &c->on_crash, key);
     }
 }

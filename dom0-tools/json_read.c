@@ -1,7 +1,6 @@
 /* See json_read.h. */
 #include "json_read.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -229,15 +228,15 @@ const char *json_read(const char *text, size_t len,
     return r.wrong;
 }
 
-bool json_is_at(const struct json_value *v, const char *key, ...)
+bool json_is_at(const struct json_value *v, const char *path)
 {
-    unsigned int depth = 0;
-    va_list more;
-    bool same = true;
+    for (unsigned int i = 0; i < v->depth; i++) {
+        const char *key = v->place[i].key[0] ? v->place[i].key : "*";
+        size_t n = strlen(key);
 
-    va_start(more, key);
-    for (; key && same; key = va_arg(more, const char *), depth++)
-        same = depth < v->depth && strcmp(v->place[depth].key, key) == 0;
-    va_end(more);
-    return same && depth == v->depth;
+        if (strncmp(path, key, n) != 0 || path[n] != (i + 1 < v->depth ? '/' : '\0'))
+            return false;
+        path += n + 1;
+    }
+    return v->depth > 0;
 }

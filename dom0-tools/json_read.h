@@ -30,8 +30,5 @@ struct json_value {
 const char *json_read(const char *text, size_t len,
                       void (*fn)(void *arg, const struct json_value *v), void *arg, size_t *at);
 
-/**
- * Whether a value stands at that place: "b_info", "max_vcpus", NULL. A key of "" stands for any element; behind
- * the last there is no more.
- */
-bool json_is_at(const struct json_value *v, const char *key, ...) __attribute__((sentinel));
+/** Whether a value stands there: "b_info/kernel"; for an element of an array there is a *. */
+bool json_is_at(const struct json_value *v, const char *path);
