@@ -13,9 +13,15 @@
 
 enum { LIST_ENTRIES = HYP_PAGE / 8, MAP_BATCH = 256, LEVELS = 4, PFINFO_NONE = 15 };
 
-/* So many pfns a domain of that much memory can have: holes, and what it may grow to, too. */
-#define MORE_PFNS 16
+#define MORE_PFNS 16 /* for a page: Linux makes room to grow to ten times its memory */
 #define HOLES (GIB(4) >> PAGE_SHIFT)
+
+uint64_t p2m_most(uint64_t nr_pages)
+{
+    const uint64_t most = UINT32_MAX - 1; /* a slot has 32 bits, as a stream's numbers have */
+
+    return nr_pages < most / (2 * MORE_PFNS) ? MORE_PFNS * nr_pages + HOLES : most;
+}
 
 /* Looks into pages of a domain, one of each level at a time. */
 struct reader {
@@ -219,7 +225,7 @@ int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *s
              struct p2m *p)
 {
     const struct arch_shared_info *arch = &shared->info.arch;
-    uint64_t most = info->max_pages > info->tot_pages ? info->max_pages : info->tot_pages;
+    uint64_t pages = info->max_pages > info->tot_pages ? info->max_pages : info->tot_pages;
     bool tree;
     int error;
 
@@ -227,11 +233,10 @@ int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *s
     if (read_shared(t, info, shared))
         return -1;
     tree = arch->pfn_to_mfn_frame_list_list + 1 > 1; /* neither 0 nor ~0 */
-    most = most < UINT32_MAX / (2 * MORE_PFNS) ? MORE_PFNS * most + HOLES : UINT32_MAX - 1;
     if (arch->max_pfn == 0 || (arch->p2m_cr3 == 0 && !tree))
         return toolstack_fail(t, EINVAL, "domain %u: its kernel keeps no list of its memory",
                               info->domain);
-    if (arch->max_pfn > most)
+    if (arch->max_pfn > p2m_most(pages))
         return toolstack_fail(t, EINVAL, "domain %u: its list of memory says %llu pages",
                               info->domain, (unsigned long long)arch->max_pfn);
     if (read_all(t, info, arch, p) == 0)

@@ -12,6 +12,9 @@
 
 #define PFN_NONE UINT64_MAX
 
+/** How many pfns a domain that may have that many pages can have: with holes, and what it may grow to. */
+uint64_t p2m_most(uint64_t nr_pages);
+
 struct p2m {
     uint64_t nr;      /* pfns */
     uint64_t *mfn;    /* of each; PFN_NONE: there is none */

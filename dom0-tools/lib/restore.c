@@ -59,6 +59,21 @@ static int end_static_data(struct restorer *r, uint32_t len)
                           r->s.path, leaf, strerror(errno));
 }
 
+/* More pfns than that no domain of its size has, and not all of them memory: p2m.h. */
+static int check_nr(struct restorer *r)
+{
+    struct xen_sysctl_physinfo machine;
+    uint64_t pages = r->plan.max_pages;
+
+    if (hyp_machine(r->s.t->hyp, &machine))
+        return fail(r, "the machine's memory");
+    if (pages > machine.total_pages)
+        pages = machine.total_pages;
+    return r->nr <= p2m_most(pages)
+               ? 0
+               : stream_bad(&r->s, "a list of memory for %llu pages", (unsigned long long)r->nr);
+}
+
 static int get_p2m_frames(struct restorer *r, uint32_t len)
 {
     struct record_p2m_frames head;
@@ -72,6 +87,8 @@ static int get_p2m_frames(struct restorer *r, uint32_t len)
     if (head.first || len != sizeof(head) + r->nr_list * sizeof(uint64_t))
         return stream_bad(&r->s, "a list of memory of %u bytes for %llu pages", len,
                           (unsigned long long)r->nr);
+    if (check_nr(r))
+        return -1;
     r->mfn = malloc(r->nr * sizeof(*r->mfn));
     r->type = calloc(r->nr, sizeof(*r->type));
     r->list = malloc(r->nr_list * sizeof(*r->list));

@@ -613,6 +613,27 @@ static void test_what_a_file_says_is_checked(void)
     end_with_a_file();
 }
 
+/* As many pages as 32 bits can count, with a list that is long enough. */
+static void test_more_pages_than_there_can_be(void)
+{
+    const size_t nr_list = 8u << 20, extra = (nr_list - 1) * 8;
+    const uint32_t length = (uint32_t)(8 + nr_list * 8);
+    char *longer;
+    size_t at;
+
+    begin_with_a_file();
+    at = find_record(RECORD_P2M_FRAMES);
+    longer = calloc(1, file_len + extra);
+    memcpy(longer, file, at + 24);
+    memcpy(longer + at + 24 + extra, file + at + 24, file_len - at - 24);
+    memcpy(longer + at + 4, &length, sizeof(length));
+    memset(longer + at + 12, 0xff, 4); /* the last pfn */
+    CU_ASSERT_EQUAL(try(longer, file_len + extra), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(t.error, "a list of memory for 4294967296 pages"));
+    free(longer);
+    end_with_a_file();
+}
+
 /* Optional records, those of debugging, and an unknown one. */
 static void test_other_records(void)
 {
@@ -771,6 +792,7 @@ int main(void)
     T(test_cut_anywhere);
     T(test_any_byte_is_another);
     T(test_what_a_file_says_is_checked);
+    T(test_more_pages_than_there_can_be);
     T(test_other_records);
     T(test_a_core);
     T(test_a_core_fails_at_each_call);

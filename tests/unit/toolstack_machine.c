@@ -401,6 +401,7 @@ static int sysctl(struct xen_sysctl *s)
     case XEN_SYSCTL_physinfo:
         s->u.physinfo.nr_cpus = 4;
         s->u.physinfo.free_pages = machine_free();
+        s->u.physinfo.total_pages = NR_FRAMES;
         return 0;
     default: CU_FAIL("a sysctl that nobody has"); return no(ENOSYS);
     }

@@ -653,9 +653,9 @@ int plat_file_put(struct plat_file *f, const void *data, size_t len)
 
 int plat_file_commit(struct plat_file *f)
 {
-    int rc = fsync(f->fd);
+    int rc = ftruncate(f->fd, lseek(f->fd, 0, SEEK_CUR)); /* what room was kept and not needed */
 
-    if (rc == 0) {
+    if (rc == 0 && (rc = fsync(f->fd)) == 0) {
         rc = close(f->fd);
         f->fd = -1;
     }
