@@ -28,7 +28,7 @@ static void take_string(struct maker *m, const struct json_value *v, char *to, s
     if (v->type == JSON_NULL)
         return;
     if (ok)
-        strcpy(to, v->text);
+        snprintf(to, size, "%s", v->text);
     else
         fail(m, name);
 }
