@@ -156,7 +156,7 @@ static uint64_t lay_out(struct dumper *d)
         uint64_t bytes, entry, align;
     } of[NR_SECTIONS] = {
         [NAMES] = { sizeof(names), 0, 1 },
-        [NOTE] = { sizeof(d->notes), 0, 8 },
+        [NOTE] = { sizeof(d->notes), 0, 4 },
         [CONTEXTS] = { d->nr_vcpus * sizeof(*d->contexts), sizeof(*d->contexts), 8 },
         [SHARED_INFO] = { HYP_PAGE, HYP_PAGE, 8 },
         [P2M] = { d->nr_pages * 2 * sizeof(uint64_t), 2 * sizeof(uint64_t), 8 },
