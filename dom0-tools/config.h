@@ -161,6 +161,16 @@ struct json;
 /** The same as an object of the shape that `xl list -l` and `xl create -n` print. @key  as in json.h */
 void config_json(struct json *j, const char *key, const struct domain_config *c);
 
+/**
+ * The configuration out of that again, or out of what Debian's xl keeps with a domain. What it says beside is not
+ * looked at; devices are refused.
+ * @c      all of it is written, of use only on success
+ * @wrong  receives on failure what is wrong
+ * Returns 0; -EINVAL.
+ */
+int config_from_json(struct domain_config *c, const char *text, size_t len, char *wrong,
+                     size_t wrong_bytes);
+
 /** "0-3,6", as xl prints it: "all" if these are all CPUs of the machine, "none". Cut at the end. */
 void config_print_cpus(const struct config_cpus *cpus, unsigned int nr_cpus, char *buf,
                        size_t size);

@@ -180,6 +180,7 @@ static void json_create_info(struct json *j, const struct domain_config *c)
     config_print_uuid(c->uuid, uuid);
     json_string(j, "uuid", uuid);
     json_text(j, "pool_name", c->pool);
+    json_string(j, "passthrough", "disabled"); /* else libxl asks for an IOMMU */
     json_end(j);
 }
 
@@ -205,6 +206,9 @@ static void json_build_info(struct json *j, const struct domain_config *c)
     json_text(j, "cmdline", c->cmdline);
     json_text(j, "ramdisk", c->ramdisk);
     json_object(j, "type.pv");
+    json_end(j);
+    json_object(j, "arch_x86"); /* else it takes a saved domain for one of Xen before 4.15 */
+    json_string(j, "msr_relaxed", "False");
     json_end(j);
     json_end(j);
 }

@@ -320,6 +320,9 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_WHY] = xl_why,
     [COMMAND_CONFIG_UPDATE] = xl_config_update,
     [COMMAND_TOP] = xl_top,
+    [COMMAND_SAVE] = xl_save,
+    [COMMAND_RESTORE] = xl_restore,
+    [COMMAND_DUMP_CORE] = xl_dump_core,
 };
 
 int xl_run(struct xl *x, int argc, char *const argv[])

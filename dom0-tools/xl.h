@@ -5,6 +5,7 @@
 #pragma once
 #include <stdbool.h>
 
+#include "config.h"
 #include "lib/toolstack.h"
 #include "options.h"
 #include "text.h"
@@ -60,8 +61,8 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 /* ---- for the commands' own files ---- */
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
-xl_command_fn xl_console, xl_create, xl_list, xl_vcpu_list, xl_vcpu_pin, xl_vcpu_set, xl_credit2,
-    xl_uptime, xl_info, xl_why, xl_config_update, xl_top;
+xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
+    xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -74,3 +75,14 @@ void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, ch
 
 /** The domain of that name or number. Else false, and err says that there is none. */
 bool xl_domain_of(struct xl *x, const char *name, domid_t *id);
+
+/** A configuration file, of which is said what is wrong with it. EXIT_OK; else an exit code. */
+int xl_read_config(struct xl *x, const char *file, struct domain_config *c);
+
+/**
+ * A domain is made, and begins as the options of create and restore say: -p, -c, -e, -F.
+ * @make  makes it; else -1 and the toolstack's error
+ * Returns EXIT_OK, of -F when it has ended; else an exit code, and err says why.
+ */
+int xl_start(struct xl *x, const struct options *o,
+             int (*make)(struct toolstack *t, const void *arg, domid_t *id), const void *arg);

@@ -66,6 +66,13 @@ static int read_config(struct xl *x, const struct arguments *a, bool quiet, stru
     return EXIT_OK;
 }
 
+int xl_read_config(struct xl *x, const char *file, struct domain_config *c)
+{
+    struct arguments a = { .file = file };
+
+    return read_config(x, &a, false, c) ? EXIT_FAILED : EXIT_OK; /* 3 is create's alone */
+}
+
 /* ---- what is made begins to run, with the user at its console or not ---- */
 
 struct start {
@@ -122,16 +129,19 @@ static int follow(struct xl *x, domid_t id)
 }
 
 /* -e: nobody attends to it. -F: this xl does, as long as it is not ended. Else the attendant of all. */
-static int create_and_start(struct xl *x, const struct options *o, const struct domain_config *c)
+int xl_start(struct xl *x, const struct options *o,
+             int (*make)(struct toolstack *t, const void *arg, domid_t *id), const void *arg)
 {
     bool foreground = option_value(o, "F") != NULL;
     domid_t id;
     int rc = EXIT_OK;
 
+    if (foreground && (x->home == NULL || x->home->want_attendant == NULL))
+        return xl_fail(x, "xl: -F is not served here");
     x->tools.unattended = foreground || option_value(o, "e");
     if (!x->tools.unattended && x->home && x->home->want_attendant)
         rc = x->home->want_attendant(x);
-    if (rc == EXIT_OK && guest_create(&x->tools, c, &id))
+    if (rc == EXIT_OK && make(&x->tools, arg, &id))
         rc = (xl_fail(x, "xl: %s", x->tools.error), EXIT_NOT_CREATED);
     if (rc == EXIT_OK)
         rc = start(x, o, id);
@@ -139,6 +149,11 @@ static int create_and_start(struct xl *x, const struct options *o, const struct 
         rc = follow(x, id);
     x->tools.unattended = false;
     return rc;
+}
+
+static int make(struct toolstack *t, const void *arg, domid_t *id)
+{
+    return guest_create(t, arg, id);
 }
 
 int xl_create(struct xl *x, const struct options *o)
@@ -149,8 +164,6 @@ int xl_create(struct xl *x, const struct options *o)
 
     if (rc)
         return rc;
-    if (option_value(o, "F") && (x->home == NULL || x->home->want_attendant == NULL))
-        return xl_fail(x, "xl: create: -F is not served here");
     if (a.file == NULL)
         return xl_fail(x, "xl: no configuration file");
     c = malloc(sizeof(*c));
@@ -162,7 +175,7 @@ int xl_create(struct xl *x, const struct options *o)
 
         config_json(&j, NULL, c);
     } else if (rc == EXIT_OK) {
-        rc = create_and_start(x, o, c);
+        rc = xl_start(x, o, make, c);
     }
     free(c);
     return rc;

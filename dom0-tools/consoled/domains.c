@@ -221,6 +221,9 @@ static void note(struct consoled *d, const xen_domctl_getdomaininfo_t *info)
 
     if (info->domain == 0 || (info->flags & XEN_DOMINF_dying))
         return;
+    /* One that was started at boot has no handle until it is adopted. */
+    if (*at && memcmp((*at)->handle, (xen_domain_handle_t){ 0 }, sizeof(info->handle)) == 0)
+        memcpy((*at)->handle, info->handle, sizeof(info->handle));
     if (*at && memcmp((*at)->handle, info->handle, sizeof(info->handle)) != 0) {
         end(d, at); /* another one has its id now */
         at = find(d, info->domain);

@@ -1,4 +1,4 @@
-/* guest_config() and guest_attend(); see toolstack.h. */
+/* guest_config(), guest_config_now() and guest_attend(); see toolstack.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +42,63 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c)
     free(text);
     return rc ? toolstack_fail(t, -rc, "domain %u: its configuration: %s", id, strerror(-rc)) : 0;
 }
+
+static uint64_t number(struct toolstack *t, domid_t id, const char *leaf)
+{
+    char *text = nodes_read(t, id, leaf);
+    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
+
+    free(text);
+    return n;
+}
+
+static void name_now(struct toolstack *t, domid_t id, struct domain_config *c)
+{
+    char *name = guest_name(t, id);
+
+    if (name)
+        snprintf(c->name, sizeof(c->name), "%.63s", name);
+    free(name);
+}
+
+/* As many as it was told to have: a domain that ends, or is saved, has taken them out of use by itself. */
+static void vcpus_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
+{
+    unsigned int online = 0;
+
+    c->max_vcpus = info->max_vcpu_id + 1;
+    for (unsigned int v = 0; v < c->max_vcpus; v++) {
+        char leaf[32], *state;
+
+        snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
+        state = nodes_read(t, info->domain, leaf);
+        online += state && strcmp(state, "online") == 0;
+        free(state);
+    }
+    c->nr_vcpus = online ? online : c->max_vcpus;
+}
+
+void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
+{
+    uint64_t kib = number(t, info->domain, "memory/target");
+    uint16_t weight, cap;
+
+    name_now(t, info->domain, c);
+    c->has_uuid = true;
+    memcpy(c->uuid, info->handle, sizeof(c->uuid));
+    c->max_memory_kib = info->max_pages * (HYP_PAGE / 1024);
+    if (kib >= 1024)
+        c->memory_kib = kib;
+    if (c->memory_kib > c->max_memory_kib)
+        c->memory_kib = c->max_memory_kib;
+    vcpus_now(t, info, c);
+    if (hyp_get_shares(t->hyp, info->domain, &weight, &cap) == 0) {
+        c->weight = weight;
+        c->cap_percent = cap;
+    }
+}
+
+/* ---- who has ended ---- */
 
 static void log_error(struct toolstack *t, const char *name)
 {
@@ -96,6 +153,17 @@ static domid_t rename_restart(struct toolstack *t, struct domain_config *c,
     return 0;
 }
 
+static void dump_core(struct toolstack *t, const struct domain_config *c, domid_t id)
+{
+    char path[sizeof(GUEST_DUMP_FOLDER) + CONFIG_NAME];
+
+    snprintf(path, sizeof(path), GUEST_DUMP_FOLDER "/%s", c->name);
+    if (guest_dump_core(t, id, path))
+        plat_log(PLAT_ERROR, "domain %s: no core is dumped: %s", c->name, t->error);
+    else
+        plat_log(PLAT_INFO, "domain %s: its core is %s", c->name, path);
+}
+
 /* Returns the domain that begins in its place, 0: none. */
 static domid_t act(struct toolstack *t, struct domain_config *c, const guest_info_t *info, int code)
 {
@@ -104,9 +172,7 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const guest_inf
     plat_log(PLAT_INFO, "domain %u (%s) has ended by %d: %s", info->domain, c->name, code,
              config_action_name(action));
     switch (action) {
-    case CONFIG_COREDUMP_RESTART:
-        plat_log(PLAT_WARNING, "domain %s: no core is dumped", c->name);
-        return restart(t, c, info);
+    case CONFIG_COREDUMP_RESTART: dump_core(t, c, info->domain); return restart(t, c, info);
     case CONFIG_RESTART: return restart(t, c, info);
     case CONFIG_RENAME_RESTART: return rename_restart(t, c, info);
     case CONFIG_PRESERVE:
@@ -114,7 +180,7 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const guest_inf
             log_error(t, c->name);
         return 0;
     case CONFIG_COREDUMP_DESTROY:
-        plat_log(PLAT_WARNING, "domain %s: no core is dumped", c->name);
+        dump_core(t, c, info->domain);
         /* fall through */
     default:
         if (guest_destroy(t, info->domain))
@@ -123,48 +189,13 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const guest_inf
     }
 }
 
-static uint64_t number(struct toolstack *t, domid_t id, const char *leaf)
+/* Who begins in its place is as this one is now. A configuration that it was given since has the last word. */
+static void take_over(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
 {
-    char *text = nodes_read(t, id, leaf);
-    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
-
-    free(text);
-    return n;
-}
-
-/*
- * Its name, memory, vCPUs and shares as they are now, not as they were when it began: who begins in its place has
- * them. A configuration that it was given since has the last word, but for the name.
- */
-static void take_over(struct toolstack *t, domid_t id, struct domain_config *c)
-{
-    uint64_t max_kib = number(t, id, "memory/static-max"), kib = number(t, id, "memory/target");
-    char leaf[32], *name = guest_name(t, id);
-    unsigned int online = 0;
-    uint16_t weight, cap;
-
-    if (name)
-        snprintf(c->name, sizeof(c->name), "%.63s", name);
-    free(name);
-    if (nodes_config_updated(t, id))
-        return;
-    if (kib && kib <= max_kib) {
-        c->memory_kib = kib;
-        c->max_memory_kib = max_kib;
-    }
-    for (unsigned int v = 0; v < c->max_vcpus; v++) {
-        char *state;
-
-        snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
-        state = nodes_read(t, id, leaf);
-        online += state && strcmp(state, "online") == 0;
-        free(state);
-    }
-    c->nr_vcpus = online ? online : c->nr_vcpus;
-    if (hyp_get_shares(t->hyp, id, &weight, &cap) == 0) {
-        c->weight = weight;
-        c->cap_percent = cap;
-    }
+    if (nodes_config_updated(t, info->domain))
+        name_now(t, info->domain, c);
+    else
+        guest_config_now(t, info, c);
 }
 
 /* As guest_attend_one(). */
@@ -177,7 +208,7 @@ static int attend(struct toolstack *t, struct domain_config *c, const guest_info
         return 0;
     if (guest_config(t, info->domain, c))
         return -1;
-    take_over(t, info->domain, c);
+    take_over(t, info, c);
     *next = act(t, c, info, code);
     return 1;
 }

@@ -38,10 +38,12 @@ struct builder {
     uint64_t *p2m; /* the frame of each pfn */
 };
 
-static int fail(struct builder *b, const char *what)
+static int failed(struct toolstack *t, const char *what)
 {
-    return toolstack_fail(b->t, errno, "%s: %s", what, strerror(errno));
+    return toolstack_fail(t, errno, "%s: %s", what, strerror(errno));
 }
+
+static int fail(struct builder *b, const char *what) { return failed(b->t, what); }
 
 /* ---- memory ---- */
 
@@ -201,36 +203,35 @@ static void grant(volatile grant_entry_v1_t *table, unsigned int ref, domid_t to
 
 int build_grant_rings(struct toolstack *t, domid_t id, xen_pfn_t store_mfn, xen_pfn_t console_mfn)
 {
+    xenforeignmemory_handle *memory = hyp_memory(t->hyp);
     void *table = NULL;
     xenforeignmemory_resource_handle *h =
-        xenforeignmemory_map_resource(hyp_memory(t->hyp), id, XENMEM_resource_grant_table,
+        xenforeignmemory_map_resource(memory, id, XENMEM_resource_grant_table,
                                       XENMEM_resource_grant_table_id_shared, 0, 1, &table,
                                       PROT_READ | PROT_WRITE, 0);
 
     if (h == NULL)
-        return toolstack_fail(t, errno, "its grant table cannot be mapped: %s", strerror(errno));
+        return failed(t, "its grant table cannot be mapped");
     if (store_mfn > UINT32_MAX || console_mfn > UINT32_MAX) {
-        xenforeignmemory_unmap_resource(hyp_memory(t->hyp), h);
+        xenforeignmemory_unmap_resource(memory, h);
         return toolstack_fail(t, EINVAL, "its rings lie above 16 TiB, where none can be granted");
     }
     grant(table, GNTTAB_RESERVED_CONSOLE, t->self, console_mfn);
     grant(table, GNTTAB_RESERVED_XENSTORE, t->self, store_mfn);
-    if (xenforeignmemory_unmap_resource(hyp_memory(t->hyp), h))
-        return toolstack_fail(t, errno, "its grant table cannot be unmapped: %s", strerror(errno));
+    if (xenforeignmemory_unmap_resource(memory, h))
+        return failed(t, "its grant table cannot be unmapped");
     return 0;
 }
 
-static int make_ports(struct builder *b)
+int build_ports(struct toolstack *t, struct built *built)
 {
-    int store = hyp_alloc_port(b->hyp, b->out->id, b->t->self);
-    int console = store < 0 ? -1 : hyp_alloc_port(b->hyp, b->out->id, b->t->self);
+    int store = hyp_alloc_port(t->hyp, built->id, t->self);
+    int console = store < 0 ? -1 : hyp_alloc_port(t->hyp, built->id, t->self);
 
     if (console < 0)
-        return fail(b, "its event channels");
-    b->out->store_port = (uint32_t)store;
-    b->out->console_port = (uint32_t)console;
-    b->out->store_mfn = b->p2m[b->l.store_pfn];
-    b->out->console_mfn = b->p2m[b->l.console_pfn];
+        return failed(t, "its event channels");
+    built->store_port = (uint32_t)store;
+    built->console_port = (uint32_t)console;
     return 0;
 }
 
@@ -248,40 +249,46 @@ static int set_registers(struct builder *b)
     c.user_regs.rsp = c.kernel_sp = layout_va(l, l->stack_pfn + 1);
     c.user_regs.rsi = layout_va(l, l->info_pfn);
     c.ctrlreg[3] = xen_pfn_to_cr3(root);
-    if (hyp_pin_root(b->hyp, b->out->id, root))
+    if (hyp_pin(b->hyp, b->out->id, 4, root))
         return fail(b, "its page tables are refused");
-    if (hyp_set_context(b->hyp, b->out->id, 0, &c))
+    if (hyp_set_state(b->hyp, b->out->id, 0, HYP_BASIC, &c, sizeof(c)))
         return fail(b, "its registers are refused");
     return 0;
 }
 
 /* ---- all together ---- */
 
-static int create(struct builder *b)
+static int set_limits(struct toolstack *t, const struct build_plan *plan, domid_t id)
+{
+    if (hyp_max_vcpus(t->hyp, id, plan->nr_vcpus))
+        return failed(t, "its vCPUs");
+    if (hyp_max_memory(t->hyp, id, plan->max_pages * (HYP_PAGE / 1024)) ||
+        hyp_set_memory_map(t->hyp, id, plan->max_pages * HYP_PAGE))
+        return failed(t, "how much memory it may have");
+    return 0;
+}
+
+int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id)
 {
     struct xen_domctl_createdomain c = {
-        .ssidref = b->plan->ssidref,
-        .max_vcpus = b->plan->nr_vcpus,
+        .ssidref = plan->ssidref,
+        .max_vcpus = plan->nr_vcpus,
         .max_evtchn_port = HIGHEST_PORT,
         .max_grant_frames = -1, /* the hypervisor's defaults */
         .max_maptrack_frames = -1,
         .grant_opts = XEN_DOMCTL_GRANT_version(1),
     };
+    int error;
 
-    memcpy(c.handle, b->plan->uuid, sizeof(c.handle));
-    return hyp_create(b->hyp, &c, &b->out->id) ? fail(b, "it cannot be created") : 0;
-}
-
-static int set_limits(struct builder *b)
-{
-    const struct build_plan *plan = b->plan;
-
-    if (hyp_max_vcpus(b->hyp, b->out->id, plan->nr_vcpus))
-        return fail(b, "its vCPUs");
-    if (hyp_max_memory(b->hyp, b->out->id, plan->max_pages * (HYP_PAGE / 1024)) ||
-        hyp_set_memory_map(b->hyp, b->out->id, plan->max_pages * HYP_PAGE))
-        return fail(b, "how much memory it may have");
-    return 0;
+    memcpy(c.handle, plan->uuid, sizeof(c.handle));
+    if (hyp_create(t->hyp, &c, id))
+        return failed(t, "it cannot be created");
+    if (set_limits(t, plan, *id) == 0)
+        return 0;
+    error = errno;
+    hyp_destroy(t->hyp, *id);
+    errno = error;
+    return -1;
 }
 
 static int fill(struct builder *b)
@@ -289,8 +296,10 @@ static int fill(struct builder *b)
     const struct layout *l = &b->l;
     xen_domctl_getdomaininfo_t info;
 
-    if (set_limits(b) || populate(b) || load_kernel(b) || make_ports(b))
+    if (populate(b) || load_kernel(b) || build_ports(b->t, b->out))
         return -1;
+    b->out->store_mfn = b->p2m[l->store_pfn];
+    b->out->console_mfn = b->p2m[l->console_pfn];
     if (hyp_info(b->hyp, b->out->id, &info))
         return fail(b, "it cannot be looked at");
     if (write_at(b, l->ramdisk_pfn * HYP_PAGE, b->plan->ramdisk, b->plan->ramdisk_bytes) ||
@@ -317,7 +326,7 @@ int build_domain(struct toolstack *t, const struct build_plan *plan, struct buil
     b.p2m = malloc(plan->nr_pages * sizeof(*b.p2m));
     if (b.p2m == NULL)
         return fail(&b, "its list of frames");
-    rc = create(&b);
+    rc = build_empty(t, plan, &out->id);
     if (rc == 0 && (rc = fill(&b)) != 0) {
         error = errno;
         hyp_destroy(t->hyp, out->id);

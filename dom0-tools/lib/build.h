@@ -29,11 +29,16 @@ struct built {
     xen_pfn_t store_mfn, console_mfn;  /* its rings, which are also granted: GNTTAB_RESERVED_* */
 };
 
-/**
- * The daemons of this domain map a domain's rings by grants of its, GNTTAB_RESERVED_*: make these, in place of what is
- * there. build_domain() does.
- */
-int build_grant_rings(struct toolstack *t, domid_t id, xen_pfn_t store_mfn, xen_pfn_t console_mfn);
-
 /** The domain is paused once. On failure nothing of it is left. errno: EINVAL it does not fit; ENOMEM; ... */
 int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out);
+
+/* ---- its steps that others share; 0, or -1 with errno and t's error ---- */
+
+/** A domain with what the plan says of its size and vCPUs, without memory. On failure there is none. */
+int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id);
+
+/** Its ports. */
+int build_ports(struct toolstack *t, struct built *built);
+
+/** The daemons of this domain map a domain's rings by grants of its, GNTTAB_RESERVED_*: these, in place of what is there. */
+int build_grant_rings(struct toolstack *t, domid_t id, xen_pfn_t store_mfn, xen_pfn_t console_mfn);

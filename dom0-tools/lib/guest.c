@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "build.h"
+#include "guest_internal.h"
 #include "hyp.h"
 #include "image.h"
 #include "names.h"
@@ -98,7 +99,7 @@ static int check_served(struct toolstack *t, const struct domain_config *c)
     return 0;
 }
 
-static int check(struct toolstack *t, const struct domain_config *c)
+int guest_check(struct toolstack *t, const struct domain_config *c)
 {
     domid_t other;
 
@@ -169,40 +170,52 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
     return rc;
 }
 
+void guest_plan(const struct domain_config *c, struct build_plan *plan)
+{
+    *plan = (struct build_plan){ .cmdline = c->cmdline,
+                                 .nr_pages = c->memory_kib / PAGE_KIB,
+                                 .max_pages = c->max_memory_kib / PAGE_KIB,
+                                 .nr_vcpus = c->max_vcpus };
+    if (c->has_uuid)
+        memcpy(plan->uuid, c->uuid, sizeof(plan->uuid));
+    else
+        guest_make_uuid(plan->uuid);
+}
+
+int guest_register(struct toolstack *t, const struct domain_config *c,
+                   const struct build_plan *plan, const struct built *built)
+{
+    int error;
+
+    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0)
+        return 0;
+    error = errno;
+    hyp_destroy(t->hyp, built->id);
+    errno = error;
+    return -1;
+}
+
 static int create_from(struct toolstack *t, const struct domain_config *c,
                        const struct image *image, const struct plat_view *ramdisk, domid_t *id)
 {
-    struct build_plan plan = { .image = image,
-                               .ramdisk = ramdisk->bytes,
-                               .ramdisk_bytes = ramdisk->len,
-                               .cmdline = c->cmdline,
-                               .nr_pages = c->memory_kib / PAGE_KIB,
-                               .max_pages = c->max_memory_kib / PAGE_KIB,
-                               .nr_vcpus = c->max_vcpus };
+    struct build_plan plan;
     struct built built;
-    int error;
 
-    if (c->has_uuid)
-        memcpy(plan.uuid, c->uuid, sizeof(plan.uuid));
-    else
-        guest_make_uuid(plan.uuid);
-    if (build_domain(t, &plan, &built))
+    guest_plan(c, &plan);
+    plan.image = image;
+    plan.ramdisk = ramdisk->bytes;
+    plan.ramdisk_bytes = ramdisk->len;
+    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
         return -1;
-    if (set_shares(t, c, built.id) == 0 && tell_store(t, c, &plan, &built) == 0) {
-        *id = built.id;
-        return 0;
-    }
-    error = errno;
-    hyp_destroy(t->hyp, built.id);
-    errno = error;
-    return -1;
+    *id = built.id;
+    return 0;
 }
 
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
 {
     struct image image = { .elf = NULL };
     struct plat_view ramdisk = { .copy = NULL };
-    int rc = check(t, c), error;
+    int rc = guest_check(t, c), error;
 
     rc = rc ? rc : image_load(t, c->kernel, &image);
     if (rc == 0 && c->ramdisk[0] && plat_file_view(c->ramdisk, &ramdisk))

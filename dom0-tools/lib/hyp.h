@@ -60,9 +60,6 @@ int hyp_list(struct hyp *h, domid_t first, xen_domctl_getdomaininfo_t *infos, ui
 /** The frame becomes a hypercall page. */
 int hyp_hypercall_page(struct hyp *h, domid_t id, xen_pfn_t mfn);
 
-/** What vCPU @vcpu begins with. */
-int hyp_set_context(struct hyp *h, domid_t id, uint32_t vcpu, const struct vcpu_guest_context *c);
-
 /** Weight (0: as it is) and cap (in percent of a CPU, 0: none) of the scheduler credit2. */
 int hyp_set_shares(struct hyp *h, domid_t id, uint16_t weight, uint16_t cap);
 
@@ -92,8 +89,50 @@ uint64_t hyp_populate(struct hyp *h, domid_t id, uint64_t first, uint64_t nr, ui
 /** All memory it is told of: one piece of RAM from 0 on. */
 int hyp_set_memory_map(struct hyp *h, domid_t id, uint64_t bytes);
 
-/** The frame becomes, for good, the root of page tables: it and all below is checked now. */
-int hyp_pin_root(struct hyp *h, domid_t id, xen_pfn_t mfn);
+/** The frame becomes, for good, a page table of level 1..4 (4: a root): it and all below is checked now. */
+int hyp_pin(struct hyp *h, domid_t id, unsigned int level, xen_pfn_t mfn);
+
+/** @mfns  up to 1024; each becomes XEN_DOMCTL_PFINFO_*: XTAB, it is no frame of the domain's */
+int hyp_page_types(struct hyp *h, domid_t id, xen_pfn_t *mfns, size_t nr);
+
+/* ---- the state of a domain that does not run, as it is saved (hyp_state.c) ---- */
+
+/** Let a domain that has suspended itself go on. */
+int hyp_resume(struct hyp *h, domid_t id);
+
+/** What a vCPU has, each in the form that the hypervisor gives it. */
+enum hyp_state {
+    HYP_BASIC,      /* struct vcpu_guest_context */
+    HYP_EXTENDED,   /* struct xen_domctl_ext_vcpucontext; its member vcpu is set here */
+    HYP_XSAVE,      /* the FPU's beyond that, if the CPU has more */
+    HYP_MSR_VALUES, /* struct xen_domctl_vcpu_msr, those that are not as at the start */
+};
+enum { HYP_STATE_MAX = 16384, HYP_LEAVES = 256, HYP_MSRS = 64 };
+
+/**
+ * @len  of buf, HYP_STATE_MAX at most; receives how much there is, which may be 0
+ * ENOBUFS: buf is too small.
+ */
+int hyp_get_state(struct hyp *h, domid_t id, uint32_t vcpu, enum hyp_state what, void *buf,
+                  size_t *len);
+
+/** EINVAL also: that has no such length. HYP_BASIC is first. */
+int hyp_set_state(struct hyp *h, domid_t id, uint32_t vcpu, enum hyp_state what, const void *buf,
+                  size_t len);
+
+int hyp_get_tsc(struct hyp *h, domid_t id, struct xen_domctl_tsc_info *tsc);
+int hyp_set_tsc(struct hyp *h, domid_t id, const struct xen_domctl_tsc_info *tsc);
+
+/** What CPUID and MSRs are to the domain. */
+struct hyp_policy {
+    uint32_t nr_leaves, nr_msrs;
+    xen_cpuid_leaf_t leaves[HYP_LEAVES];
+    xen_msr_entry_t msrs[HYP_MSRS];
+};
+int hyp_get_policy(struct hyp *h, domid_t id, struct hyp_policy *p);
+
+/** @leaf  receives, when that is EINVAL or ERANGE, the leaf of CPUID that is refused, or ~0 */
+int hyp_set_policy(struct hyp *h, domid_t id, const struct hyp_policy *p, uint32_t *leaf);
 
 /* ---- others ---- */
 

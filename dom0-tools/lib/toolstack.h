@@ -88,6 +88,9 @@ int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
  */
 int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 
+/** What of c the domain has by now, whatever it began with: name, UUID, memory, vCPUs, shares. There is a store. */
+void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c);
+
 /** Let it be restarted with another one. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
 int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c);
 
@@ -96,10 +99,40 @@ int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config
  * configurations say: destroy, restart, rename and restart, preserve. To be called when VIRQ_DOM_EXC comes, by
  * one program of the control domain. Domains of other toolstacks, those that are suspended, those that were
  * created unattended or have been preserved are left alone.
- * What is done, and what fails, is logged. (No core is dumped yet: that is logged as well.)
+ * What is done, and what fails, is logged. A core is dumped to GUEST_DUMP_FOLDER/NAME; without it, it goes on.
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+#define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
+
+/* ---- files of domains, in the form of Xen 4.17: stream.h ---- */
+
+/** What becomes of a domain that has been saved. */
+enum guest_then { GUEST_DESTROYED, GUEST_GOES_ON, GUEST_STAYS_PAUSED };
+
+/**
+ * Have a PV domain suspend itself, which takes it a minute at most, and write all of it to a file. When that fails
+ * there is no file, what has its name stays, and the domain goes on.
+ * @config  what the file says that it is created with: JSON, as config_json() and xl have it
+ * errno: ETIMEDOUT it does not suspend itself; EBUSY it is paused; EINVAL its memory makes no sense, or it uses other
+ * domains' memory; ENOSPC, ENOMEM; ENOTSUP no store; else what the hypervisor, the store or the system says.
+ */
+int guest_save(struct toolstack *t, domid_t id, const char *path, const char *config,
+               enum guest_then then);
+
+/**
+ * Build a domain from such a file, as guest_create() does of another, and leave it paused. It goes on where it was
+ * saved. A file that is not whole, or makes no sense, leaves no domain.
+ * @c  what it is created with, in place of what the file says; NULL: that
+ */
+int guest_restore(struct toolstack *t, const char *path, const struct domain_config *c,
+                  domid_t *id);
+
+/**
+ * Write a PV domain's memory and registers to a file, an ELF core in the form of docs/misc/dump-core-format.txt of
+ * Xen: dump.c. It does not run meanwhile. On failure there is no file. errno: as of guest_save().
+ */
+int guest_dump_core(struct toolstack *t, domid_t id, const char *path);
 
 /**
  * The same with one domain, also if it was created unattended: by whoever has done so.

@@ -5,7 +5,7 @@ STORE ?= c# which xenstored: c, ocaml or ours
 CONSOLED ?= debian# which console daemon: debian or ours
 TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served), whose guests have no devices
 IMAGE ?= ours# which hypervisor: ours or xen
-JOB ?= full# full, short, beside, cycles, managers, adopt, load, or the path of a script (tests/drop-in/exercise.sh)
+JOB ?= full# full, short, beside, cycles, managers, adopt, load, streams, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
 DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers beside,$(JOB)),2400,1200))# at most
 # libxl gives a hotplug script 40 s, which it needs on a busy machine: where the time is the instructions'
@@ -13,6 +13,7 @@ DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers
 ICOUNT := -icount shift=2,sleep=off
 DROP_IN_TIME = $(if $(filter cycles managers adopt,$(JOB)),$(if $(filter 1,$(CPUS)),$(ICOUNT)))
 DROP_IN_SIZE = $(if $(filter load,$(JOB)),DROP_IN_MEMORY=4096 DROP_IN_DOM0=2048 DROP_IN_LINUX="drop-in.seconds=$(LOAD_SECONDS) $$DROP_IN_LINUX")
+DROP_IN_SIZE += $(if $(filter streams,$(JOB)),DROP_IN_MEMORY=1280 DROP_IN_DOM0=900)
 DROP_IN_EXERCISE = $(DROP_IN_SIZE) DROP_IN_QEMU="$(DROP_IN_TIME) $$DROP_IN_QEMU" tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -o $(CONSOLED) -x $(TOOLSTACK) -j $(JOB) -t $(DROP_IN_SECONDS) \
     $(if $(filter adopt,$(JOB)),-b) \
     -l $(BUILD)/logs/drop-in-$(IMAGE)-$(notdir $(JOB))-$(STORE)-$(if $(filter ours,$(CONSOLED)),consoled-)$(if $(filter ours,$(TOOLSTACK)),tools-)$(CPUS).log
@@ -48,7 +49,7 @@ $(DROP_IN)/xen.iso $(MANAGERS)/xen.iso: %/xen.iso: $(PEER)/xen-4.17.gz %/stamp t
 	@echo "  ISO     $@"
 	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
 
-#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load|streams
 test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CONSOLED=$(CONSOLED) TOOLSTACK=$(TOOLSTACK) CPUS=$(CPUS)"
 	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN_HOST)/root.img
@@ -68,6 +69,7 @@ test-drop-in-all:
 	done
 	+$(Q)for image in ours xen; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=short STORE=ours CONSOLED=ours || exit 1; \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=streams || exit 1; \
 	done
 	+$(Q)for job in beside full; do \
 	    $(MAKE) --no-print-directory test-drop-in JOB=$$job STORE=ours CONSOLED=ours TOOLSTACK=ours CPUS=2 || exit 1; \

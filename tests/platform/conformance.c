@@ -580,6 +580,41 @@ static void test_files(void)
     free(big);
 }
 
+/* Piece by piece; nobody sees it before it is made, and never what was given up. */
+static void test_large_files(void)
+{
+    const char *path = path_of("large");
+    struct plat_file *f;
+    char piece[300], got[700];
+
+    memset(piece, 'x', sizeof(piece));
+    EXPECT(plat_file_open(path) == NULL && errno == ENOENT);
+    f = plat_file_create(path, 600);
+    if (!EXPECT(f != NULL))
+        return;
+    EXPECT(plat_file_put(f, piece, sizeof(piece)) == 0 && plat_file_put(f, "", 0) == 0);
+    EXPECT(plat_file_open(path) == NULL && errno == ENOENT);
+    EXPECT(plat_file_put(f, piece, sizeof(piece)) == 0 && plat_file_put(f, "end", 3) == 0);
+    EXPECT(plat_file_commit(f) == 0);
+    f = plat_file_create(path, 1); /* more than was expected, and then given up */
+    if (!EXPECT(f != NULL))
+        return;
+    EXPECT(plat_file_put(f, "other", 5) == 0);
+    errno = EBUSY;
+    plat_file_close(f);
+    EXPECT(errno == EBUSY);
+    f = plat_file_open(path);
+    if (!EXPECT(f != NULL))
+        return;
+    EXPECT(plat_file_get(f, got, 1) == 1 && plat_file_get(f, got + 1, 599) == 599);
+    EXPECT(memcmp(got, piece, 300) == 0 && memcmp(got + 300, piece, 300) == 0);
+    EXPECT(plat_file_get(f, got, sizeof(got)) == 3 && memcmp(got, "end", 3) == 0);
+    EXPECT(plat_file_get(f, got, sizeof(got)) == 0);
+    plat_file_close(f);
+    plat_file_close(NULL);
+    EXPECT(plat_file_remove(path_of("large")) == 0);
+}
+
 static void test_renaming(void)
 {
     char from[100], to[100];
@@ -720,6 +755,7 @@ unsigned int conformance(const char *where)
     test_closing();
     test_names();
     test_files();
+    test_large_files();
     test_renaming();
     test_replacing();
     test_regions();

@@ -76,6 +76,41 @@ enum { MAX_TESTS = 512, LOG_TAIL_LINES = 300, XEN_BOOT_S = 60 };
         .timeout_s = 300                                                                               \
     }
 
+/*
+ * A Debian guest saved to a file of the embedded control domain's memory and restored, with what its shell
+ * remembers; once more while it goes on. A file that is cut off leaves nothing.
+ */
+#define CONTROL_SAVE(group_name, what, cpus, vcpus)                                                \
+    {                                                                                              \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus,                        \
+        .hypervisor_cmdline = "dom0_mem=512M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio", \
+        .steps = { "^control> ",                                                                   \
+                   ">create guest.cfg memory=128 vcpus=" vcpus "\rconsole debian\r",               \
+                   "XL-SHELL-READY\n(.*\n)*.*/ # ",                                                \
+                   ">x=kept$((6*7)); dmesg >/d; md5sum /d /bin/busybox >/s; echo up$x\n",          \
+                   "^upkept42\n(.*\n)*.*/ # ",                                                     \
+                   ">\035save debian /saved\rlist\r",                                              \
+                   "^Domain-0 .*\ncontrol> $",                                                     \
+                   ">restore -p /saved\rlist\runpause debian\rconsole debian\r",                   \
+                   "^debian +2 +128 +" vcpus " +--p--- +[0-9.]+\n",                                \
+                   ">\n",                                                                          \
+                   "/ # ",                                                                         \
+                   ">echo $x; md5sum -c /s; grep -c ^processor /proc/cpuinfo\n",                   \
+                   "^kept42\n/d: OK\n/bin/busybox: OK\n" vcpus "\n",                               \
+                   ">\035save -c debian /again\rconsole debian\r",                                 \
+                   "control> console debian\n",                                                    \
+                   ">sleep 1; echo $x again\n",                                                    \
+                   "^kept42 again\n",                                                              \
+                   ">poweroff -f\n",                                                               \
+                   "domain 2 \\(debian\\) has ended by 0: destroy\n(.*\n)*control> ",              \
+                   ">restore /again\rdomid debian\r",                                              \
+                   "^3\n",                                                                         \
+                   ">destroy debian\rlist\r",                                                      \
+                   "^Domain-0 .*\ncontrol> $",                                                     \
+                   ">poweroff\r" },                                                                \
+        .timeout_s = 300                                                                           \
+    }
+
 /* Text mode's font has another f. */
 #define SCREEN(group_name, what, machine_type, firmware_type)                                  \
     {                                                                                          \
@@ -248,6 +283,8 @@ static const struct scenario scenarios[] = {
 
     CONTROL_GUEST("test", "control-guest", 1),
     CONTROL_GUEST("soak", "control-guest-2", 2),
+    CONTROL_SAVE("test", "control-save", 1, "1"),
+    CONTROL_SAVE("soak", "control-save-4", 2, "4"),
 
     /* The local screen, read as text. */
     SCREEN("test", "bios", "pc", FIRMWARE_BIOS),

@@ -13,7 +13,9 @@
 #include <xen/event_channel.h>
 #include <xen/hypfs.h>
 #include <xen/memory.h>
+#include <xen/sched.h>
 #include <xen/sysctl.h>
+#include <xen/version.h>
 #include <xencall.h>
 #include <xenforeignmemory.h>
 #include <xenstore.h>
@@ -29,7 +31,8 @@ static struct {
     domid_t owner;
     uint64_t pfn;
     unsigned int mapped;
-    bool is_table; /* of a pinned root */
+    bool is_table; /* pinned, or below one that is */
+    uint32_t type; /* XEN_DOMCTL_PFINFO_*, of such a one */
 } frames[NR_FRAMES];
 unsigned int machine_conflicts;
 
@@ -223,12 +226,77 @@ static int get_info(struct xen_domctl *op)
     return 0;
 }
 
+/* Its root is a pinned table, and there are no others. */
 static int set_context(struct machine_domain *d, const struct xen_domctl *op)
 {
-    CU_ASSERT_EQUAL(op->u.vcpucontext.vcpu, 0);
-    CU_ASSERT_TRUE(d->pinned && d->nr_vcpus > 0);
+    const struct vcpu_guest_context *c = op->u.vcpucontext.ctxt.p;
+
+    if (op->u.vcpucontext.vcpu || !d->pinned || d->nr_vcpus == 0 ||
+        machine_owner(c->ctrlreg[3] >> 12) == 0 ||
+        frames[(c->ctrlreg[3] >> 12) - FIRST_MFN].type >> 28 != 12)
+        return no(EINVAL);
     d->context = *op->u.vcpucontext.ctxt.p;
     d->has_context = true;
+    return 0;
+}
+
+static int get_context(const struct machine_domain *d, const struct xen_domctl *op)
+{
+    CU_ASSERT_EQUAL(op->u.vcpucontext.vcpu, 0);
+    *op->u.vcpucontext.ctxt.p = d->context;
+    return 0;
+}
+
+/* Of the kinds of state whose form is not ours to know. */
+static int xsave(struct machine_domain *d, struct xen_domctl_vcpuextstate *e, bool set)
+{
+    if (set ? e->size != sizeof(d->xsave) : e->buffer.p && e->size != sizeof(d->xsave))
+        return no(EINVAL);
+    if (set)
+        memcpy(d->xsave, e->buffer.p, sizeof(d->xsave));
+    else if (e->buffer.p)
+        memcpy(e->buffer.p, d->xsave, sizeof(d->xsave));
+    e->size = sizeof(d->xsave);
+    e->xfeature_mask = 3;
+    return 0;
+}
+
+static int msrs(struct machine_domain *d, struct xen_domctl_vcpu_msrs *m, bool set)
+{
+    if (set && (m->msr_count != 1 || m->msrs.p[0].index != 0xc0000103))
+        return no(EINVAL);
+    if (set)
+        d->tsc_aux = m->msrs.p[0].value;
+    else
+        m->msrs.p[0] = (xen_domctl_vcpu_msr_t){ .index = 0xc0000103, .value = d->tsc_aux };
+    m->msr_count = 1;
+    return 0;
+}
+
+static int policy(struct xen_domctl_cpu_policy *c, bool set)
+{
+    CU_ASSERT_TRUE_FATAL(set || (c->nr_leaves > 2 && c->nr_msrs > 1));
+    for (uint32_t i = 0; set && i < c->nr_leaves; i++)
+        if (c->leaves.p[i].leaf != i || c->leaves.p[i].d != 7) {
+            c->err_leaf = c->leaves.p[i].leaf;
+            return no(EINVAL);
+        }
+    if (set)
+        return 0;
+    for (uint32_t i = 0; i < 2; i++)
+        c->leaves.p[i] = (xen_cpuid_leaf_t){ .leaf = i, .d = 7 };
+    c->msrs.p[0] = (xen_msr_entry_t){ .idx = 0x10a };
+    c->nr_leaves = 2;
+    c->nr_msrs = 1;
+    return 0;
+}
+
+static int page_types(domid_t id, struct xen_domctl_getpageframeinfo3 *info)
+{
+    for (uint64_t i = 0; i < info->num; i++)
+        info->array.p[i] = machine_owner(info->array.p[i]) != id
+                               ? XEN_DOMCTL_PFINFO_XTAB
+                               : frames[info->array.p[i] - FIRST_MFN].type;
     return 0;
 }
 
@@ -305,6 +373,19 @@ static int domctl(struct xen_domctl *op)
         CU_ASSERT_EQUAL(machine_owner(d->hypercall_mfn), op->domain);
         return 0;
     case XEN_DOMCTL_setvcpucontext: return set_context(d, op);
+    case XEN_DOMCTL_getvcpucontext: return get_context(d, op);
+    case XEN_DOMCTL_resumedomain: d->flags = 0; return 0;
+    case XEN_DOMCTL_set_ext_vcpucontext: d->extended = op->u.ext_vcpucontext; return 0;
+    case XEN_DOMCTL_get_ext_vcpucontext: op->u.ext_vcpucontext = d->extended; return 0;
+    case XEN_DOMCTL_setvcpuextstate: return xsave(d, &op->u.vcpuextstate, true);
+    case XEN_DOMCTL_getvcpuextstate: return xsave(d, &op->u.vcpuextstate, false);
+    case XEN_DOMCTL_set_vcpu_msrs: return msrs(d, &op->u.vcpu_msrs, true);
+    case XEN_DOMCTL_get_vcpu_msrs: return msrs(d, &op->u.vcpu_msrs, false);
+    case XEN_DOMCTL_settscinfo: d->tsc = op->u.tsc_info; return 0;
+    case XEN_DOMCTL_gettscinfo: op->u.tsc_info = d->tsc; return 0;
+    case XEN_DOMCTL_set_cpu_policy: return policy(&op->u.cpu_policy, true);
+    case XEN_DOMCTL_get_cpu_policy: return policy(&op->u.cpu_policy, false);
+    case XEN_DOMCTL_getpageframeinfo3: return page_types(op->domain, &op->u.getpageframeinfo3);
     case XEN_DOMCTL_scheduler_op: return scheduler(d, &op->u.scheduler_op);
     case XEN_DOMCTL_getvcpuinfo: return get_vcpu(d, &op->u.getvcpuinfo);
     case XEN_DOMCTL_getvcpuaffinity: return get_affinity(&op->u.vcpuaffinity);
@@ -329,6 +410,7 @@ static int sysctl(struct xen_sysctl *s)
     case XEN_SYSCTL_physinfo:
         s->u.physinfo = machine_physinfo;
         s->u.physinfo.free_pages = machine_free();
+        s->u.physinfo.total_pages = NR_FRAMES;
         return 0;
     default: return machine_says(s);
     }
@@ -405,20 +487,24 @@ int xencall5(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
     return machine_hypfs(P(char, arg2), P(struct xen_hypfs_direntry, arg4), arg5);
 }
 
-/* ---- the root of page tables ---- */
+/* ---- page tables ---- */
 
 /* Of a domain, and nowhere writable; all below it likewise. */
 static int pin(domid_t id, uint64_t mfn, unsigned int level)
 {
-    const uint64_t *table = machine_frame(mfn);
+    const uint64_t *table;
 
     if (machine_owner(mfn) != id || frames[mfn - FIRST_MFN].mapped)
         return no(EINVAL);
+    if (frames[mfn - FIRST_MFN].is_table)
+        return (frames[mfn - FIRST_MFN].type >> 28 & 7) == level ? 0 : no(EINVAL);
+    table = machine_frame(mfn);
     frames[mfn - FIRST_MFN].is_table = true;
+    frames[mfn - FIRST_MFN].type = level << XEN_DOMCTL_PFINFO_LTAB_SHIFT;
     for (unsigned int i = 0; i < 512; i++) {
         uint64_t to = (table[i] & 0xffffffffff000) >> 12;
 
-        if (table[i] == 0)
+        if (!(table[i] & 1))
             continue;
         if (machine_owner(to) != id || (level > 1 && pin(id, to, level - 1)))
             return no(EINVAL);
@@ -435,7 +521,9 @@ static int check_writable(uint64_t mfn, unsigned int level)
     for (unsigned int i = 0; i < 512; i++) {
         uint64_t to = (table[i] & 0xffffffffff000) >> 12;
 
-        if (table[i] && level > 1)
+        if (!(table[i] & 1))
+            continue;
+        if (level > 1)
             rc |= check_writable(to, level - 1);
         else if ((table[i] & 2) && frames[to - FIRST_MFN].is_table)
             rc = no(EINVAL);
@@ -448,15 +536,20 @@ int xencall4(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
 {
     const struct mmuext_op *m = P(struct mmuext_op, arg1);
     domid_t id = (domid_t)arg4;
+    unsigned int level;
 
     if (fails())
         return -1;
     CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_mmuext_op);
-    CU_ASSERT_TRUE_FATAL(m->cmd == MMUEXT_PIN_L4_TABLE && arg2 == 1);
-    if (pin(id, m->arg1.mfn, 4) || check_writable(m->arg1.mfn, 4))
+    level = m->cmd - MMUEXT_PIN_L1_TABLE + 1;
+    CU_ASSERT_TRUE_FATAL(level >= 1 && level <= 4 && arg2 == 1);
+    if (pin(id, m->arg1.mfn, level) || check_writable(m->arg1.mfn, level))
         return -1;
-    machine[id].pinned = true;
-    machine[id].root_mfn = m->arg1.mfn;
+    frames[m->arg1.mfn - FIRST_MFN].type |= XEN_DOMCTL_PFINFO_LPINTAB;
+    if (level == 4) {
+        machine[id].pinned = true;
+        machine[id].root_mfn = m->arg1.mfn;
+    }
     return 0;
 }
 
@@ -474,12 +567,14 @@ xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
 
 int xenforeignmemory_close(xenforeignmemory_handle *fmem) { return 0; }
 
-/* What is mapped where, to be found again. */
+enum { MAPPED = 1024, NR_MAPPINGS = 8 };
+
+/* What is mapped where, to be found again. A frame of somebody else's is refused, a table is not writable. */
 static struct {
     uint8_t *at;
     size_t pages;
-    xen_pfn_t mfns[256];
-} mappings[4];
+    xen_pfn_t mfns[MAPPED];
+} mappings[NR_MAPPINGS];
 
 void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
                            const xen_pfn_t arr[], int err[])
@@ -489,16 +584,20 @@ void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot
 
     if (fails())
         return NULL;
-    CU_ASSERT_TRUE_FATAL(pages > 0 && pages <= 256 && err == NULL);
+    CU_ASSERT_TRUE_FATAL(pages > 0 && pages <= MAPPED && err == NULL);
+    for (size_t i = 0; i < pages; i++)
+        if (machine_owner(arr[i]) != dom) {
+            errno = EINVAL;
+            return NULL;
+        }
     while (mappings[m].at)
-        CU_ASSERT_TRUE_FATAL(++m < 4);
+        CU_ASSERT_TRUE_FATAL(++m < NR_MAPPINGS);
     at = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (size_t i = 0; i < pages; i++) {
-        CU_ASSERT_EQUAL_FATAL(machine_owner(arr[i]), dom);
         CU_ASSERT_PTR_EQUAL_FATAL(mmap(at + i * PAGE, PAGE, prot, MAP_SHARED | MAP_FIXED, ram,
                                        (off_t)((arr[i] - FIRST_MFN) * PAGE)),
                                   at + i * PAGE);
-        CU_ASSERT_FALSE(frames[arr[i] - FIRST_MFN].is_table);
+        CU_ASSERT_FALSE((prot & PROT_WRITE) && frames[arr[i] - FIRST_MFN].is_table);
         frames[arr[i] - FIRST_MFN].mapped++;
         mappings[m].mfns[i] = arr[i];
     }
@@ -513,7 +612,7 @@ int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr, size_t pag
     unsigned int m = 0;
 
     while (mappings[m].at != addr || mappings[m].pages != pages)
-        CU_ASSERT_TRUE_FATAL(++m < 4);
+        CU_ASSERT_TRUE_FATAL(++m < NR_MAPPINGS);
     for (size_t i = 0; i < pages; i++)
         frames[mappings[m].mfns[i] - FIRST_MFN].mapped--;
     munmap(addr, pages * PAGE);
@@ -582,6 +681,8 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
               unsigned int len)
 {
     struct machine_node *n;
+    unsigned int id;
+    char last;
 
     CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
     if (fails())
@@ -590,6 +691,11 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
     CU_ASSERT_TRUE_FATAL(len < NODE_VALUE);
     memcpy(n->value, data, len);
     n->value[len] = '\0';
+    if (sscanf(path, "/local/domain/%u/control/shutdow%c", &id, &last) == 2 && last == 'n' &&
+        strcmp(n->value, "suspend") == 0 && machine[id].suspends) {
+        n->value[0] = '\0';
+        machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
+    }
     return true;
 }
 
@@ -727,4 +833,12 @@ char *xs_control_command(struct xs_handle *h, const char *cmd, void *data, unsig
     CU_ASSERT_STRING_EQUAL(cmd, "quota");
     CU_ASSERT_EQUAL(len, strlen(data) + 1);
     return strdup("nodes: 5 of 1000, hit 2 times\nmemory: 7 of 9, hit 0 times\nsomething else");
+}
+
+bool xs_resume_domain(struct xs_handle *h, unsigned int domid)
+{
+    if (fails())
+        return false;
+    machine[domid].nr_resumed++;
+    return true;
 }

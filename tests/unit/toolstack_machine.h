@@ -21,6 +21,7 @@ enum {
 
 struct machine_domain {
     bool there, pinned, has_context, introduced;
+    bool suspends; /* itself, when the store asks it to */
     uint32_t nr_vcpus, max_vcpus, nr_ports, pauses;
     uint32_t weight, cap, nr_hard, nr_soft;
     uint64_t nr_pages, max_pages, map_bytes;
@@ -30,7 +31,12 @@ struct machine_domain {
     uint64_t cpu_time;
     xen_domain_handle_t handle;
     const char *boot_name, *boot_rings; /* in hypfs; NULL: not started at boot */
-    struct vcpu_guest_context context;
+    struct vcpu_guest_context context;  /* of its first vCPU, as what follows */
+    struct xen_domctl_ext_vcpucontext extended;
+    struct xen_domctl_tsc_info tsc;
+    uint64_t tsc_aux;
+    uint8_t xsave[600];
+    unsigned int nr_resumed; /* how often the store was told so */
 };
 extern struct machine_domain machine[NR_DOMAINS];
 

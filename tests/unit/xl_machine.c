@@ -10,6 +10,7 @@
 
 #include <platform.h>
 #include <xen/elfnote.h>
+#include <xen/sched.h>
 
 #include "toolstack_machine.h"
 
@@ -89,6 +90,33 @@ void *test_malloc(size_t bytes);
 void *test_calloc(size_t n, size_t bytes);
 void *test_malloc(size_t bytes) { return malloc(bytes); }
 void *test_calloc(size_t n, size_t bytes) { return calloc(n, bytes); }
+
+/* ---- what test_stream tests ---- */
+
+char wanted[2000];
+
+int guest_save(struct toolstack *t, domid_t id, const char *path, const char *config,
+               enum guest_then then)
+{
+    snprintf(wanted, sizeof(wanted), "save %u to %s then %d: %s", id, path, (int)then, config);
+    return strcmp(path, "/full") == 0 ? toolstack_fail(t, ENOSPC, "/full: no room") : 0;
+}
+
+int guest_restore(struct toolstack *t, const char *path, const struct domain_config *c, domid_t *id)
+{
+    snprintf(wanted, sizeof(wanted), "restore %s with %s", path, c ? c->name : "nothing");
+    if (guest_find(t, "web", id))
+        return toolstack_fail(t, EINVAL, "%s: it ends too early", path);
+    return 0;
+}
+
+int guest_dump_core(struct toolstack *t, domid_t id, const char *path)
+{
+    snprintf(wanted, sizeof(wanted), "core of %u to %s", id, path);
+    return machine[id].flags >> XEN_DOMINF_shutdownshift == SHUTDOWN_watchdog
+               ? toolstack_fail(t, ENOSPC, "no room")
+               : 0;
+}
 
 /* ---- xl ---- */
 
@@ -183,4 +211,11 @@ int xl(const char *line)
     text_free(&x.err);
     fill_in(copy, line);
     return xl_run(&x, words_split(copy, words, 16), words);
+}
+
+domid_t ends(unsigned int code, int attended)
+{
+    machine[the_one()].flags = XEN_DOMINF_shutdown | code << XEN_DOMINF_shutdownshift;
+    CU_ASSERT_EQUAL(guest_attend(&x.tools), attended);
+    return the_one();
 }

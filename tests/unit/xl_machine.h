@@ -11,6 +11,8 @@ extern uint64_t wall;           /* the time of day, in seconds */
 extern uint64_t now_ns;         /* plat_now() */
 extern unsigned int nr_waits;   /* of xl; with the third all domains end */
 
+extern char wanted[2000]; /* what was to be saved, restored or dumped; nothing is */
+
 /** With nothing but domain 0, and a configuration of a domain "web". */
 void start(const struct xl_home *home);
 
@@ -31,3 +33,6 @@ int xl(const char *line);
 
 /** A node of the_one(). */
 void expect_node(const char *leaf, const char *value);
+
+/** the_one() ends, and guest_attend() is to do something with so many. Returns its number, or that of another one; 0: none. */
+domid_t ends(unsigned int code, int attended);

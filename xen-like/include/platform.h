@@ -232,6 +232,32 @@ int plat_file_rename(const char *path, const char *to);
 /** @len  receives its length in bytes. 0; -1: ENOENT, EACCES, EISDIR, EINVAL a device or pipe. */
 int plat_file_size(const char *path, size_t *len);
 
+/* ---- files too large to be in memory at once: from the start to the end. One thread at a time for each. ---- */
+
+struct plat_file;
+
+/** Read a file. NULL: as plat_file_read(). */
+struct plat_file *plat_file_open(const char *path);
+
+/**
+ * Make a file. Until plat_file_commit() nobody finds it, and what has its name stays.
+ * @expected  it will have about so many bytes, for which room is kept where that can be; 0: nobody knows
+ * NULL: as plat_file_write().
+ */
+struct plat_file *plat_file_create(const char *path, uint64_t expected);
+
+/** The next bytes. Returns how many: fewer than @len only at the end; -1: EIO. */
+ssize_t plat_file_get(struct plat_file *f, void *buf, size_t len);
+
+/** Add to what is made. 0; -1: ENOSPC, EIO: it can only be closed. */
+int plat_file_put(struct plat_file *f, const void *data, size_t len);
+
+/** It is made, at once, as with plat_file_write(). f is closed also when it is not. 0; -1: as plat_file_write(). */
+int plat_file_commit(struct plat_file *f);
+
+/** One that was made is not. NULL: nothing is done. errno is kept. */
+void plat_file_close(struct plat_file *f);
+
 /* ---- a persistent region: memory that outlives the program, not the machine ---- */
 
 /**

@@ -86,4 +86,5 @@ void cpu_idle(void) __attribute__((noreturn));
 void files_init(void);
 /* The bytes of a file that lies in an archive, where they stay as they are; NULL: it does not. */
 const char *files_archived(const char *path, size_t *len);
+int file_reserve(int fd, size_t bytes); /* it will have so many bytes; 0 or -1 with errno */
 int file_replace(const char *path, const void *data, size_t len); /* at once; 0 or -1 with errno */

@@ -438,6 +438,32 @@ int file_replace(const char *path, const void *data, size_t len)
     return n ? 0 : -1;
 }
 
+/* Exactly that much: it may be most of the memory there is. */
+int file_reserve(int fd, size_t bytes)
+{
+    struct file *f;
+    char *data = NULL;
+
+    mutex_lock(&files_lock);
+    f = file_of(fd);
+    if (f && bytes > f->node->capacity) {
+        data = bytes < SIZE_MAX / 4 ? malloc(bytes) : NULL;
+        if (data == NULL) {
+            errno = ENOSPC;
+            f = NULL;
+        } else {
+            if (f->node->size)
+                memcpy(data, f->node->data, f->node->size);
+            if (f->node->capacity)
+                free(f->node->data);
+            f->node->data = data;
+            f->node->capacity = bytes;
+        }
+    }
+    mutex_unlock(&files_lock);
+    return f ? 0 : -1;
+}
+
 int unlink(const char *path)
 {
     struct node *n;

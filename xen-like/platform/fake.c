@@ -462,6 +462,73 @@ int plat_file_size(const char *path, size_t *len)
     return f ? 0 : -1;
 }
 
+/* A copy of what is read, or what is to be written. */
+struct plat_file {
+    char *path, *data; /* path NULL: it is read */
+    size_t len, at;
+};
+
+struct plat_file *plat_file_open(const char *path)
+{
+    struct plat_file *f = home_alloc(sizeof(*f));
+
+    if (f && (f->data = plat_file_read(path, &f->len)) == NULL) {
+        free(f);
+        return NULL;
+    }
+    return f;
+}
+
+struct plat_file *plat_file_create(const char *path, uint64_t expected)
+{
+    struct plat_file *f = home_alloc(sizeof(*f));
+
+    (void)expected;
+    if (f)
+        f->path = strdup(path);
+    return f;
+}
+
+ssize_t plat_file_get(struct plat_file *f, void *buf, size_t len)
+{
+    size_t n = len < f->len - f->at ? len : f->len - f->at;
+
+    if (fails())
+        return -1;
+    if (n)
+        memcpy(buf, f->data + f->at, n);
+    f->at += n;
+    return (ssize_t)n;
+}
+
+int plat_file_put(struct plat_file *f, const void *data, size_t len)
+{
+    if (fails())
+        return -1;
+    f->data = realloc(f->data, f->len + len + 1);
+    if (len)
+        memcpy(f->data + f->len, data, len);
+    f->len += len;
+    return 0;
+}
+
+int plat_file_commit(struct plat_file *f)
+{
+    int rc = plat_file_write(f->path, f->data, f->len);
+
+    plat_file_close(f);
+    return rc;
+}
+
+void plat_file_close(struct plat_file *f)
+{
+    if (f) {
+        free(f->path);
+        free(f->data);
+        free(f);
+    }
+}
+
 /* Of whole pages, so that nothing but its own bytes is where a page of it is expected. */
 static struct file *region_new(const char *name, size_t bytes)
 {

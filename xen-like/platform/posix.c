@@ -578,29 +578,124 @@ static void sync_folder(const char *path)
     }
 }
 
-int plat_file_write(const char *path, const void *data, size_t len)
+struct plat_file {
+    int fd;
+    char path[PATH_MAX];
+    char name[PATH_MAX]; /* what it is called until it is made; "": it is read */
+};
+
+static struct plat_file *file_start(const char *path)
+{
+    struct plat_file *f = home_alloc(sizeof(*f));
+
+    if (f && snprintf(f->path, sizeof(f->path), "%s", path) >= (int)sizeof(f->path)) {
+        free(f);
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    return f;
+}
+
+struct plat_file *plat_file_open(const char *path)
+{
+    struct plat_file *f = file_start(path);
+
+    if (f && (f->fd = open_regular(path)) < 0) {
+        free(f);
+        return NULL;
+    }
+    return f;
+}
+
+/* A file system that cannot keep room says so when it is needed. */
+static int keep_room(int fd, uint64_t bytes)
+{
+    if (bytes == 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) == 0)
+        return 0;
+    return errno == ENOSPC || errno == EFBIG ? -1 : 0;
+}
+
+struct plat_file *plat_file_create(const char *path, uint64_t expected)
 {
     static unsigned int serial;
-    char name[PATH_MAX];
-    int fd, error;
+    struct plat_file *f = file_start(path);
 
-    if (snprintf(name, sizeof(name), "%s.new-%d-%u", path, getpid(),
-                 __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED)) >= (int)sizeof(name)) {
+    if (f == NULL)
+        return NULL;
+    f->fd = -1;
+    if (snprintf(f->name, sizeof(f->name), "%s.new-%d-%u", path, getpid(),
+                 __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED)) >= (int)sizeof(f->name)) {
+        f->name[0] = '\0';
         errno = ENAMETOOLONG;
-        return -1;
+    } else {
+        f->fd = open(f->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (f->fd >= 0 && keep_room(f->fd, expected) == 0)
+            return f;
     }
-    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return -1;
-    if (write_all(fd, data, len) || fsync(fd)) {
-        close_keeping_errno(fd);
-    } else if (close(fd) == 0 && rename(name, path) == 0) {
-        sync_folder(path);
-        return 0;
+    plat_file_close(f);
+    return NULL;
+}
+
+ssize_t plat_file_get(struct plat_file *f, void *buf, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = read(f->fd, (char *)buf + done, len - done);
+
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n == 0)
+            break;
+        done += n > 0 ? (size_t)n : 0;
     }
-    error = errno;
-    unlink(name);
+    return (ssize_t)done;
+}
+
+int plat_file_put(struct plat_file *f, const void *data, size_t len)
+{
+    return write_all(f->fd, data, len);
+}
+
+int plat_file_commit(struct plat_file *f)
+{
+    int rc = ftruncate(f->fd, lseek(f->fd, 0, SEEK_CUR)); /* what room was kept and not needed */
+
+    if (rc == 0 && (rc = fsync(f->fd)) == 0) {
+        rc = close(f->fd);
+        f->fd = -1;
+    }
+    if (rc == 0 && (rc = rename(f->name, f->path)) == 0) {
+        f->name[0] = '\0';
+        sync_folder(f->path);
+    }
+    plat_file_close(f);
+    return rc;
+}
+
+void plat_file_close(struct plat_file *f)
+{
+    int error = errno;
+
+    if (f == NULL)
+        return;
+    if (f->fd >= 0)
+        close(f->fd);
+    if (f->name[0])
+        unlink(f->name);
+    free(f);
     errno = error;
+}
+
+int plat_file_write(const char *path, const void *data, size_t len)
+{
+    struct plat_file *f = plat_file_create(path, 0);
+
+    if (f == NULL)
+        return -1;
+    if (plat_file_put(f, data, len) == 0)
+        return plat_file_commit(f);
+    plat_file_close(f);
     return -1;
 }
 

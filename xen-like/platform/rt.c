@@ -230,6 +230,83 @@ int plat_file_size(const char *path, size_t *len)
     return 0;
 }
 
+struct plat_file {
+    int fd;
+    char *path, *name; /* name: what it is called until it is made; NULL: it is read */
+};
+
+/* path and name are the file's from now on. */
+static struct plat_file *file_of(char *path, char *name, int flags)
+{
+    struct plat_file *f = path ? calloc(1, sizeof(*f)) : NULL;
+
+    if (f)
+        f->fd = open(name ? name : path, flags, 0666);
+    if (f && f->fd >= 0) {
+        f->path = path;
+        f->name = name;
+        return f;
+    }
+    free(f);
+    free(path);
+    free(name);
+    return NULL;
+}
+
+struct plat_file *plat_file_open(const char *path) { return file_of(strdup(path), NULL, O_RDONLY); }
+
+struct plat_file *plat_file_create(const char *path, uint64_t expected)
+{
+    static unsigned int serial;
+    struct plat_file *f;
+    char *name = NULL;
+
+    if (asprintf(&name, "%s.new-%u", path, __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED)) < 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    f = file_of(strdup(path), name, O_WRONLY | O_CREAT | O_TRUNC);
+    if (f && file_reserve(f->fd, expected)) {
+        plat_file_close(f);
+        return NULL;
+    }
+    return f;
+}
+
+ssize_t plat_file_get(struct plat_file *f, void *buf, size_t len) { return read(f->fd, buf, len); }
+
+int plat_file_put(struct plat_file *f, const void *data, size_t len)
+{
+    return write(f->fd, data, len) < 0 ? -1 : 0;
+}
+
+int plat_file_commit(struct plat_file *f)
+{
+    int rc = rename(f->name, f->path);
+
+    if (rc == 0) {
+        free(f->name);
+        f->name = NULL;
+    }
+    plat_file_close(f);
+    return rc;
+}
+
+void plat_file_close(struct plat_file *f)
+{
+    int error = errno;
+
+    if (f == NULL)
+        return;
+    close(f->fd);
+    if (f->name)
+        unlink(f->name);
+    free(f->name);
+    free(f->path);
+    free(f);
+    errno = error;
+}
+
 /* ---- regions ---- */
 
 static struct mutex regions_lock; /* guards the list */

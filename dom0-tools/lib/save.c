@@ -1,0 +1,435 @@
+/* guest_save(); see toolstack.h. What a domain has in its memory, and says of it, is checked here. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <platform.h>
+#include <xen/sched.h>
+#include <xenstore.h>
+
+#include "hyp.h"
+#include "nodes.h"
+#include "p2m.h"
+#include "stream.h"
+#include "toolstack.h"
+
+#include "x86/pte.h" /* the hypervisor's */
+
+#define SUSPEND_NS 60000000000u /* as libxl has it */
+#define LOOK_NS 10000000u
+
+enum { ENTRIES = HYP_PAGE / 8, TYPE_BITS = XEN_DOMCTL_PFINFO_LTAB_SHIFT };
+
+struct saver {
+    struct toolstack *t;
+    domid_t id;
+    const char *path;
+    struct plat_file *file;
+    guest_info_t info;
+    struct p2m p2m;
+    struct p2m_batch batch;
+    /* Copies. */
+    struct p2m_shared shared;
+    uint64_t table[ENTRIES];
+    union {
+        struct vcpu_guest_context basic;
+        uint8_t bytes[HYP_STATE_MAX];
+    } state;
+    struct hyp_policy policy;
+};
+
+static int fail(struct saver *s, const char *what)
+{
+    return toolstack_fail(s->t, errno, "domain %u: %s: %s", s->id, what, strerror(errno));
+}
+
+static int cannot_write(struct saver *s)
+{
+    return toolstack_fail(s->t, errno, "%s: %s", s->path, strerror(errno));
+}
+
+static int put(struct saver *s, const void *data, size_t len)
+{
+    return plat_file_put(s->file, data, len) ? cannot_write(s) : 0;
+}
+
+static int record(struct saver *s, uint32_t type, const void *head, size_t head_bytes,
+                  const void *body, size_t body_bytes)
+{
+    return stream_record(s->file, type, head, head_bytes, body, body_bytes) ? cannot_write(s) : 0;
+}
+
+/* The frame that the domain means somewhere becomes its pfn. */
+static int to_pfn(struct saver *s, uint64_t mfn, const char *what, uint64_t *pfn)
+{
+    *pfn = p2m_pfn(&s->p2m, mfn);
+    if (*pfn != PFN_NONE)
+        return 0;
+    return toolstack_fail(s->t, EINVAL, "domain %u: %s is frame 0x%llx, which is not of its memory",
+                          s->id, what, (unsigned long long)mfn);
+}
+
+/* ---- before the memory ---- */
+
+static int save_policy(struct saver *s)
+{
+    if (hyp_get_policy(s->t->hyp, s->id, &s->policy))
+        return fail(s, "its CPUID");
+    if (record(s, RECORD_CPUID_POLICY, NULL, 0, s->policy.leaves,
+               s->policy.nr_leaves * sizeof(s->policy.leaves[0])))
+        return -1;
+    return record(s, RECORD_MSR_POLICY, NULL, 0, s->policy.msrs,
+                  s->policy.nr_msrs * sizeof(s->policy.msrs[0]));
+}
+
+static int save_p2m_frames(struct saver *s)
+{
+    const struct record_p2m_frames head = { 0, (uint32_t)(s->p2m.nr - 1) };
+    uint64_t *pfns = malloc(s->p2m.nr_list * sizeof(*pfns));
+    int rc = pfns ? 0 : fail(s, "its list of memory");
+
+    for (uint64_t i = 0; rc == 0 && i < s->p2m.nr_list; i++)
+        rc = to_pfn(s, s->p2m.list[i], "a part of its list of memory", &pfns[i]);
+    if (rc == 0)
+        rc =
+            record(s, RECORD_P2M_FRAMES, &head, sizeof(head), pfns, s->p2m.nr_list * sizeof(*pfns));
+    free(pfns);
+    return rc;
+}
+
+/* ---- memory ---- */
+
+static unsigned int level_of(xen_pfn_t type)
+{
+    unsigned int level = (unsigned int)(type >> TYPE_BITS) & 7;
+
+    return level <= 4 ? level : 0;
+}
+
+/* A copy of a page table, in which pfns stand for frames. The hypervisor's entries are not the domain's. */
+static int make_table(struct saver *s, const uint64_t *from, unsigned int level)
+{
+    memcpy(s->table, from, sizeof(s->table));
+    for (unsigned int i = 0; i < ENTRIES; i++) {
+        uint64_t *e = &s->table[i], pfn;
+
+        if (level == 4 && i >= HV_FIRST_SLOT && i <= HV_LAST_SLOT)
+            *e = 0;
+        if (!(*e & PTE_P))
+            continue;
+        if (level > 1 && *e & PTE_PS)
+            return toolstack_fail(s->t, EINVAL, "domain %u: it uses large pages", s->id);
+        if (to_pfn(s, pte_mfn(*e), "what a page table maps", &pfn))
+            return -1;
+        *e = (*e & ~PTE_ADDR_MASK) | pfn << PAGE_SHIFT;
+    }
+    return 0;
+}
+
+/* The pages themselves; at are those of the batch's frames. */
+static int put_pages(struct saver *s, const uint8_t *at)
+{
+    size_t plain = 0, frame = 0; /* pages before frame that are not written yet */
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < s->batch.nr; i++) {
+        unsigned int level = level_of(s->batch.types[i]);
+
+        if (level) {
+            rc = put(s, at + plain * HYP_PAGE, (frame - plain) * HYP_PAGE);
+            rc = rc ? rc : make_table(s, (const uint64_t *)(at + frame * HYP_PAGE), level);
+            rc = rc ? rc : put(s, s->table, HYP_PAGE);
+            plain = frame + 1;
+        }
+        frame++;
+    }
+    return rc ? rc : put(s, at + plain * HYP_PAGE, (frame - plain) * HYP_PAGE);
+}
+
+static int put_batch(struct saver *s)
+{
+    xenforeignmemory_handle *memory = hyp_memory(s->t->hyp);
+    struct p2m_batch *b = &s->batch;
+    const struct record_pages head = { .count = (uint32_t)b->nr };
+    const struct record r = { RECORD_PAGE_DATA,
+                              (uint32_t)(sizeof(head) + b->nr * (sizeof(uint64_t) + HYP_PAGE)) };
+    void *at;
+    int rc;
+
+    if (b->nr == 0)
+        return 0;
+    for (size_t i = 0; i < b->nr; i++)
+        b->pfns[i] |= b->types[i] >> TYPE_BITS << PAGE_TYPE_SHIFT;
+    at = xenforeignmemory_map(memory, s->id, PROT_READ, b->nr, b->frames, NULL);
+    if (at == NULL)
+        return fail(s, "its memory cannot be mapped");
+    rc = put(s, &r, sizeof(r));
+    rc = rc ? rc : put(s, &head, sizeof(head));
+    rc = rc ? rc : put(s, b->pfns, b->nr * sizeof(b->pfns[0]));
+    rc = rc ? rc : put_pages(s, at);
+    xenforeignmemory_unmap(memory, at, b->nr);
+    return rc;
+}
+
+static int save_memory(struct saver *s)
+{
+    for (uint64_t pfn = 0; pfn < s->p2m.nr;)
+        if (p2m_next(s->t, s->id, &s->p2m, &pfn, &s->batch) || put_batch(s))
+            return -1;
+    return 0;
+}
+
+/* ---- vCPUs ---- */
+
+static int make_context(struct saver *s, struct vcpu_guest_context *c, uint32_t vcpu)
+{
+    uint64_t pfn;
+
+    if (c->gdt_ents > FIRST_RESERVED_GDT_ENTRY)
+        return toolstack_fail(s->t, EINVAL, "domain %u: its GDT has %lu entries", s->id,
+                              (unsigned long)c->gdt_ents);
+    for (unsigned int i = 0; i * (HYP_PAGE / 8) < c->gdt_ents; i++) {
+        if (to_pfn(s, c->gdt_frames[i], "a part of its GDT", &pfn))
+            return -1;
+        c->gdt_frames[i] = pfn;
+    }
+    if (to_pfn(s, c->ctrlreg[3] >> PAGE_SHIFT, "its root of page tables", &pfn))
+        return -1;
+    c->ctrlreg[3] = pfn << PAGE_SHIFT;
+    if (c->ctrlreg[1]) { /* that of its user space; the lowest bit says that there is one */
+        if (to_pfn(s, c->ctrlreg[1] >> PAGE_SHIFT, "its second root of page tables", &pfn))
+            return -1;
+        c->ctrlreg[1] = pfn << PAGE_SHIFT | 1;
+    }
+    if (vcpu)
+        return 0;
+    if (to_pfn(s, c->user_regs.rdx, "its start_info", &pfn)) /* argument of its suspend */
+        return -1;
+    c->user_regs.rdx = pfn;
+    return 0;
+}
+
+static int save_vcpu(struct saver *s, uint32_t vcpu)
+{
+    static const struct {
+        enum hyp_state what;
+        enum record_type type;
+    } parts[] = { { HYP_BASIC, RECORD_VCPU_BASIC },
+                  { HYP_EXTENDED, RECORD_VCPU_EXTENDED },
+                  { HYP_XSAVE, RECORD_VCPU_XSAVE },
+                  { HYP_MSR_VALUES, RECORD_VCPU_MSRS } };
+    const struct record_vcpu head = { .vcpu = vcpu };
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        size_t len = sizeof(s->state);
+
+        memset(&s->state, 0, sizeof(s->state));
+        if (hyp_get_state(s->t->hyp, s->id, vcpu, parts[i].what, &s->state, &len))
+            return fail(s, "what its vCPU has");
+        if (parts[i].what == HYP_BASIC && make_context(s, &s->state.basic, vcpu))
+            return -1;
+        if (len && record(s, parts[i].type, &head, sizeof(head), &s->state, len))
+            return -1;
+    }
+    return 0;
+}
+
+static int save_vcpus(struct saver *s)
+{
+    struct xen_domctl_getvcpuinfo info;
+    uint64_t hard[4], soft[4];
+
+    for (uint32_t v = 0; v <= s->info.max_vcpu_id; v++) {
+        if (hyp_vcpu(s->t->hyp, s->id, v, &info, hard, soft))
+            return fail(s, "its vCPUs");
+        if (info.online && save_vcpu(s, v))
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- all together ---- */
+
+static int save_tsc(struct saver *s)
+{
+    struct xen_domctl_tsc_info tsc;
+    struct record_tsc r = { 0 };
+
+    if (hyp_get_tsc(s->t->hyp, s->id, &tsc))
+        return fail(s, "its clock");
+    r.mode = tsc.tsc_mode;
+    r.khz = tsc.gtsc_khz;
+    r.nsec = tsc.elapsed_nsec;
+    r.incarnation = tsc.incarnation;
+    return record(s, RECORD_TSC_INFO, NULL, 0, &r, sizeof(r));
+}
+
+static int save_all(struct saver *s, const char *config)
+{
+    const struct record_pv_info pv = { .width = 8, .levels = 4 };
+
+    if (guest_info(s->t, s->id, &s->info) || p2m_read(s->t, &s->info, &s->shared, &s->p2m))
+        return -1;
+    if (stream_begin(s->file, config, strlen(config)))
+        return cannot_write(s);
+    if (record(s, RECORD_PV_INFO, NULL, 0, &pv, sizeof(pv)) || save_policy(s) ||
+        record(s, RECORD_STATIC_DATA_END, NULL, 0, NULL, 0) || save_p2m_frames(s) ||
+        save_memory(s) || save_tsc(s) ||
+        record(s, RECORD_SHARED_INFO, NULL, 0, &s->shared, sizeof(s->shared)) || save_vcpus(s) ||
+        record(s, RECORD_END, NULL, 0, NULL, 0) || record(s, LIBXL_END, NULL, 0, NULL, 0))
+        return -1;
+    return 0;
+}
+
+/* ---- suspended, and not any more ---- */
+
+static void sleep_a_moment(void)
+{
+    struct plat_mutex lock = { { 0 } };
+    struct plat_cond never = { { 0 } };
+
+    plat_lock(&lock);
+    plat_cond_wait(&never, &lock, plat_now() + LOOK_NS);
+    plat_unlock(&lock);
+}
+
+/* Whether it has suspended itself by then. */
+static int wait_for_suspend(struct toolstack *t, domid_t id, uint64_t deadline_ns)
+{
+    guest_info_t info;
+
+    for (;;) {
+        int code;
+
+        if (guest_info(t, id, &info))
+            return -1;
+        code = guest_shutdown_code(&info);
+        if (code == SHUTDOWN_suspend)
+            return 0;
+        if (code >= 0 || info.flags & XEN_DOMINF_dying)
+            return toolstack_fail(t, ESRCH, "domain %u: it has ended", id);
+        if (plat_now() >= deadline_ns)
+            return toolstack_fail(t, ETIMEDOUT, "domain %u: it does not suspend itself", id);
+        sleep_a_moment();
+    }
+}
+
+/* What was asked for and not heard is taken back; what comes at the last moment counts. */
+static int suspend(struct toolstack *t, domid_t id)
+{
+    guest_info_t info;
+
+    if (guest_info(t, id, &info))
+        return -1;
+    if (info.flags & XEN_DOMINF_paused)
+        return toolstack_fail(t, EBUSY, "domain %u: it is paused, so it cannot suspend itself", id);
+    if (guest_shutdown_code(&info) == SHUTDOWN_suspend)
+        return 0;
+    if (guest_request(t, id, "suspend"))
+        return -1;
+    if (wait_for_suspend(t, id, plat_now() + SUSPEND_NS) == 0)
+        return 0;
+    if (errno == ETIMEDOUT && nodes_write(t, id, "control/shutdown", "") == 0)
+        return wait_for_suspend(t, id, 0);
+    return -1;
+}
+
+/* To its kernel the call returns 1: it is where it was, with all it had. */
+static int resume(struct toolstack *t, domid_t id)
+{
+    struct vcpu_guest_context *c = malloc(sizeof(*c));
+    size_t len = sizeof(*c);
+    int rc = c ? hyp_get_state(t->hyp, id, 0, HYP_BASIC, c, &len) : -1;
+
+    if (rc == 0) {
+        c->user_regs.rax = 1;
+        rc = hyp_set_state(t->hyp, id, 0, HYP_BASIC, c, len);
+    }
+    free(c);
+    if (rc || hyp_resume(t->hyp, id))
+        return toolstack_fail(t, errno, "domain %u: it does not go on: %s", id, strerror(errno));
+    if (!xs_resume_domain(t->store, id)) /* its next end is told again */
+        return toolstack_fail(t, errno, "domain %u: in the store: %s", id, strerror(errno));
+    return 0;
+}
+
+/* The error of what went wrong before stays. */
+static void resume_after_failure(struct toolstack *t, domid_t id)
+{
+    char why[sizeof(t->error)];
+    int error = errno;
+
+    memcpy(why, t->error, sizeof(why));
+    if (resume(t, id))
+        plat_log(PLAT_ERROR, "%s", t->error);
+    memcpy(t->error, why, sizeof(why));
+    errno = error;
+}
+
+static int end_of(struct toolstack *t, domid_t id, enum guest_then then)
+{
+    if (then == GUEST_DESTROYED)
+        return guest_destroy(t, id);
+    if (then == GUEST_STAYS_PAUSED && guest_pause(t, id))
+        return -1;
+    return resume(t, id);
+}
+
+/* About: its pages, and for each batch what stands before them. */
+static uint64_t expected_bytes(const guest_info_t *info, const char *config)
+{
+    const uint64_t rest = 256 * 1024;
+
+    return info->tot_pages * (HYP_PAGE + sizeof(uint64_t)) + strlen(config) + rest +
+           (info->max_vcpu_id + 1ull) * HYP_STATE_MAX;
+}
+
+/* Room for the file first: what fails then has not touched the domain. */
+static int save(struct saver *s, const char *config)
+{
+    int rc;
+
+    if (guest_info(s->t, s->id, &s->info))
+        return -1;
+    s->file = plat_file_create(s->path, expected_bytes(&s->info, config));
+    if (s->file == NULL)
+        return cannot_write(s);
+    rc = suspend(s->t, s->id);
+    if (rc) {
+        plat_file_close(s->file);
+        return rc;
+    }
+    rc = save_all(s, config);
+    if (rc)
+        plat_file_close(s->file);
+    else if ((rc = plat_file_commit(s->file)) != 0)
+        cannot_write(s);
+    if (rc)
+        resume_after_failure(s->t, s->id);
+    return rc;
+}
+
+int guest_save(struct toolstack *t, domid_t id, const char *path, const char *config,
+               enum guest_then then)
+{
+    struct saver *s;
+    int rc, error;
+
+    if (id == t->self)
+        return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
+    if (t->store == NULL)
+        return toolstack_fail(t, ENOTSUP, "there is no store");
+    s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return toolstack_fail(t, ENOMEM, "no memory");
+    s->t = t;
+    s->id = id;
+    s->path = path;
+    rc = save(s, config);
+    error = errno;
+    p2m_free(&s->p2m);
+    free(s);
+    errno = error;
+    return rc ? rc : end_of(t, id, then);
+}

@@ -1,0 +1,127 @@
+/* xl save, restore and dump-core. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platform.h>
+
+#include "json.h"
+#include "xl.h"
+
+static int failed(struct xl *x) { return xl_fail(x, "xl: %s", x->tools.error); }
+
+/* ---- what a saved domain is created with ---- */
+
+/* Of a domain that Debian's xl has created: what it keeps of it in a file. */
+static bool others_config(const guest_info_t *info, struct text *json)
+{
+    char path[120], uuid[37], *text;
+
+    config_print_uuid(info->handle, uuid);
+    snprintf(path, sizeof(path), "/var/lib/xen/userdata-d.%u.%s.libxl-json", info->domain, uuid);
+    text = plat_file_read(path, NULL);
+    if (text)
+        text_puts(json, text);
+    free(text);
+    return text != NULL;
+}
+
+static int find_config(struct xl *x, const struct options *o, const guest_info_t *info,
+                       struct domain_config *c, struct text *json)
+{
+    struct json j = { .out = json };
+
+    if (o->nr_args > 2) {
+        int rc = xl_read_config(x, o->args[2], c);
+
+        if (rc)
+            return rc;
+    } else if (guest_config(&x->tools, info->domain, c)) {
+        if (errno == ENOENT && others_config(info, json))
+            return EXIT_OK;
+        return failed(x);
+    }
+    guest_config_now(&x->tools, info, c);
+    config_json(&j, NULL, c);
+    return EXIT_OK;
+}
+
+/* ---- save ---- */
+
+static int save(struct xl *x, const struct options *o, domid_t id, struct text *json)
+{
+    struct domain_config *c = malloc(sizeof(*c));
+    enum guest_then then = GUEST_DESTROYED;
+    guest_info_t info;
+    int rc;
+
+    if (option_value(o, "c"))
+        then = GUEST_GOES_ON;
+    if (option_value(o, "p"))
+        then = GUEST_STAYS_PAUSED;
+    if (c == NULL)
+        return xl_fail(x, "xl: no memory");
+    rc = guest_info(&x->tools, id, &info) ? failed(x) : find_config(x, o, &info, c, json);
+    free(c);
+    if (rc == EXIT_OK && json->failed)
+        rc = xl_fail(x, "xl: no memory");
+    if (rc == EXIT_OK && guest_save(&x->tools, id, o->args[1], json->bytes, then))
+        rc = failed(x);
+    return rc;
+}
+
+int xl_save(struct xl *x, const struct options *o)
+{
+    struct text json = { 0 };
+    domid_t id;
+    int rc;
+
+    if (option_value(o, "D"))
+        return xl_fail(x, "xl: save: -D is not served");
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    if (x->tools.store == NULL)
+        return xl_fail(x, "xl: there is no store");
+    rc = save(x, o, id, &json);
+    text_free(&json);
+    return rc;
+}
+
+/* ---- restore: [<ConfigFile>] <CheckpointFile> ---- */
+
+struct saved {
+    const char *file;
+    struct domain_config *c; /* NULL: what the file says */
+};
+
+static int make(struct toolstack *t, const void *arg, domid_t *id)
+{
+    const struct saved *s = arg;
+
+    return guest_restore(t, s->file, s->c, id);
+}
+
+int xl_restore(struct xl *x, const struct options *o)
+{
+    struct saved s = { .file = o->args[o->nr_args - 1] };
+    int rc = EXIT_OK;
+
+    if (o->nr_args > 1) {
+        s.c = malloc(sizeof(*s.c));
+        rc = s.c ? xl_read_config(x, o->args[0], s.c) : xl_fail(x, "xl: no memory");
+    }
+    if (rc == EXIT_OK && xl_start(x, o, make, &s) != EXIT_OK)
+        rc = EXIT_FAILED; /* 3 is create's alone */
+    free(s.c);
+    return rc;
+}
+
+int xl_dump_core(struct xl *x, const struct options *o)
+{
+    domid_t id;
+
+    if (!xl_domain_of(x, o->args[0], &id))
+        return EXIT_FAILED;
+    return guest_dump_core(&x->tools, id, o->args[1]) ? failed(x) : EXIT_OK;
+}
