@@ -842,6 +842,26 @@ static void test_another_domain_of_the_same_id(void)
     end();
 }
 
+/* When it is adopted it gets a handle, and remains who it is. */
+static void test_a_domain_that_was_started_at_boot(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    guest_new(1, "one");
+    machine[1].incarnation = 0;
+    run_for(MS);
+    guest_says(1, "early words");
+    run_for(MS);
+    machine[1].incarnation = 5;
+    fire("@introduceDomain");
+    run_for(MS);
+    s = attach("one");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nearly words");
+    plat_close(s);
+    end();
+}
+
 /* ---- what fails, and comes again ---- */
 
 static void test_the_daemon_begins_anew(void)
@@ -1019,6 +1039,7 @@ int main(void)
         TEST(test_death_at_each_moment),
         TEST(test_the_last_dead_are_kept),
         TEST(test_another_domain_of_the_same_id),
+        TEST(test_a_domain_that_was_started_at_boot),
         TEST(test_the_daemon_begins_anew),
         TEST(test_a_port_that_cannot_be_bound_is_given_up_with_a_line),
         TEST(test_events_that_are_lost),
