@@ -49,7 +49,7 @@ serve() {
 measure() {
     serve "$1"
     "$dir/work" "$XENSTORED_RUNDIR/count" "$2" | sed "s/^/$1\t/"
-    kill "$daemon"
+    kill -9 "$daemon" # oxenstored stays a long time for another signal
     wait "$daemon" 2>/dev/null || true
     daemon=''
     rm -rf "$XENSTORED_RUNDIR"

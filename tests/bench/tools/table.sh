@@ -16,7 +16,7 @@ verdict=0
 for run in ours ours-again xen; do
     tr -d '\r' <"$dir/$run.log" | sed -n 's/^\(\[[ 0-9.]*\] \)\?WORKLOAD\t\([0-9]*\)\t\([^\t]*\).*/'$run'\tNAME\t\2\t\3/p'
     sed "s/^/$run\tPART\t/" "$dir/$run.tsv"
-done | awk -F '\t' -v OFS='\t' '
+done | awk -F '\t' -v OFS='\t' -v OFMT=%.0f -v CONVFMT=%.0f '
     function part(where, f) {
         if (split(where, f, ":") < 3)
             return where == "hypervisor" ? "hypervisor" : "guest"
@@ -38,7 +38,7 @@ done | awk -F '\t' -v OFS='\t' '
         }
     }' >"$dir/all"
 
-awk -F '\t' -v OFS='\t' '
+awk -F '\t' -v OFS='\t' -v CONVFMT=%.0f '
     function complain(what) { print "bench-tools: " what >"/dev/stderr"; failed = 1 }
     function row(what, ours, xen, target) {
         if (!ours || !xen)
@@ -47,7 +47,7 @@ awk -F '\t' -v OFS='\t' '
             complain(what ": " ours " instructions, the target is " target)
         else if (ours >= xen)
             complain(what ": not cheaper on ours")
-        printf "%s\t%d\t%d\t%.1f\t%s\n", what, ours, xen, ours ? xen / ours : 0, target ? sprintf("%d", target) : "-"
+        printf "%s\t%.0f\t%.0f\t%.1f\t%s\n", what, ours, xen, ours ? xen / ours : 0, target ? sprintf("%.0f", target) : "-"
     }
     { cost[$1, $2] = $3 }
     END {
