@@ -27,8 +27,7 @@ struct client {
         struct xsd_sockmsg h;
         char in[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
     };
-    size_t out_at,
-        out_len; /* an answer that the store has given away; it is before all that waits there */
+    size_t out_at, out_len; /* an answer the store has given away: before all that waits there */
     char out[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
 };
 

@@ -220,7 +220,10 @@ static inline domid_t conn_domain(uint32_t conn, const struct entry *record)
     return (domid_t)(conn < STORE_CONN_OTHER ? conn : record->word[0]);
 }
 
-/** Queue a message of two pieces, or keep it for hooks.answer(). Returns false if it is an event and there is no room for it. */
+/**
+ * Queue a message of two pieces, or keep it for hooks.answer(). Returns false if it is an event and there is no
+ * room for it.
+ */
 bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len);
 
