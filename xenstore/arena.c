@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 3 };
+enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 4 };
 enum { FREED_MAX = 4096 };  /* objects, in one step */
 enum { OLD, UNSEEN, SEEN }; /* obj.fresh */
 

@@ -41,7 +41,7 @@ enum root {
     ROOT_AGES, /* struct tx's replaced (8), connection (4), id (4): domains' transactions with a snapshot */
     ROOT_CONNS, /* connection (4): word[0] domain, word[1] number of its next message */
     ROOT_QUEUE, /* connection (4), number (8): ref[0] a blob, word[0] bytes sent; weight: its length */
-    ROOT_DOMAINS, /* domain (2): word[0] DOMAIN_* flags, word[1] target + 1, or 0; ref[0] its ring */
+    ROOT_DOMAINS, /* domain (2): word[0] DOMAIN_* flags, word[1] target + 1, or 0; ref[0] its ring; weight: 1 with a target */
     ROOT_SPECIALS, /* "@...": ref[NODE_PERMS] */
     ROOT_RELEASED, /* domain (2): word[0] generation when it last went away */
     ROOT_QUOTAS,   /* domain (2), 0xffff for all: word[0], quota (1): word[0] value */

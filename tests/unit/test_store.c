@@ -345,6 +345,8 @@ static void test_a_target_that_is_gone_lends_nothing(void)
         introduce(9);
         ask(D0, XS_SET_TARGET, "6|8|");
         ask(D0, XS_SET_TARGET, "9|6|");
+        introduce(10);
+        ask(D0, XS_SET_TARGET, "10|8|"); /* 8 has two */
         CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|1"), "OK");
         if (how) {
             CU_ASSERT_EQUAL(store_domain_gone(store, 8), 0);
@@ -355,6 +357,7 @@ static void test_a_target_that_is_gone_lends_nothing(void)
         ask(8, XS_WRITE, "/local/domain/8/s|secret");
         CU_ASSERT_STRING_EQUAL(ask(6, XS_READ, "/local/domain/8/s|"), "EACCES");
         CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|x"), "EACCES");
+        CU_ASSERT_STRING_EQUAL(ask(10, XS_READ, "/local/domain/8/s|"), "EACCES");
         CU_ASSERT_STRING_EQUAL(ask(9, XS_WRITE, "/local/domain/6/s|x"), "OK");
         stop();
     }

@@ -7,6 +7,7 @@ set -euo pipefail
 
 iso=${1:?usage: run.sh ISO LOG [QEMU-ARGUMENT]...} log=${2:?}
 shift 2
+mkdir -p "$(dirname "$log")"
 rm -f "$log"
 timeout "${BENCH_TOOLS_SECONDS:-2400}" "${QEMU:-qemu-system-x86_64}" -accel tcg -machine pc -cpu qemu64,+smep -smp 1 \
     -m 8192 -icount shift=0,sleep=off -rtc base=2023-06-10T12:00:00,clock=vm -seed 1 \
