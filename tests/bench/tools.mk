@@ -50,7 +50,8 @@ $(BENCH_TOOLS)/xen.tsv: $(BENCH_GUESTS)/xen.iso $(BENCH_TOOLS)/parts.so tests/be
 	$(Q)$(call BENCH_HOST,tools-job,-icount shift=0$(comma)sleep=off -plugin $(BENCH_TOOLS)/parts.so$(comma)out=$@.tmp)
 	$(Q)mv $@.tmp $@
 
-# The same control domain with 500 guests at once, not counted.
+# The same control domain with 500 guests at once, not counted. The second time, as the first leaves what is kept for good:
+# tables of ports and mappings of domain 0 grow and do not shrink.
 $(BENCH_TOOLS)/guests.cpio: $(RT)/rt_hello.elf $(wildcard tests/bench/tools/guests/*) tests/bench/tools.mk
 	@mkdir -p $(@D)
 	$(Q)rm -rf $@.tree && cp -r tests/bench/tools/guests $@.tree && cp $< $@.tree

@@ -82,6 +82,7 @@ static int run_figures(struct prompt *p, int argc, char **argv)
 
     (void)argc;
     (void)argv;
+    usleep(5 * SETTLED_US); /* the daemons let go of what has ended */
     if (hyp_machine(p->xl.tools.hyp, &machine) || guest_list(&p->xl.tools, &infos, &nr))
         return 1;
     free(infos);
