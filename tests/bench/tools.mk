@@ -24,7 +24,7 @@ $(BENCH_TOOLS)/ramdisk.cpio: $(DROP_IN)/stamp $(BENCH_LINUX)/bench-guest $(BENCH
 	    $(BENCH_LINUX)/bench-guest-init $(BENCH_LINUX)/bench-guest $(RT)/rt_hello.elf
 $(BENCH_TOOLS)/ours.iso: $(BENCH_LINUX_HV) $(BENCH_TOOLS)/control.elf $(BENCH_TOOLS)/ramdisk.cpio tests/system/mkiso.sh tests/bench/tools.mk
 	@echo "  ISO     $@"
-	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS) dom0_mem=512M" \
+	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS)" \
 	    -m $(BENCH_TOOLS)/control.elf -m $(BENCH_TOOLS)/ramdisk.cpio
 
 $(BENCH_TOOLS)/parts.so: $(addprefix tests/bench/plugin/,parts.c mark.h qemu_plugin.h) tests/bench/tools.mk
@@ -58,7 +58,7 @@ $(BENCH_TOOLS)/guests.cpio: $(RT)/rt_hello.elf $(wildcard tests/bench/tools/gues
 	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@
 	$(Q)rm -rf $@.tree
 $(BENCH_TOOLS)/guests.iso: $(HV) $(BENCH_TOOLS)/control.elf $(BENCH_TOOLS)/guests.cpio tests/system/mkiso.sh tests/bench/tools.mk
-	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS) dom0_mem=512M" \
+	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS)" \
 	    -m $(BENCH_TOOLS)/control.elf -m $(BENCH_TOOLS)/guests.cpio
 .PHONY: soak-guests
 #: soak-guests    500 guests at once in 8 GiB, created and destroyed at the embedded control domain's prompt
