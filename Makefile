@@ -36,6 +36,8 @@ include tests/drop-in/drop-in.mk
 include tests/bench/bench.mk
 include tests/bench/growth.mk
 include tests/bench/linux.mk
+include tests/bench/store.mk
+include tests/bench/tools.mk
 include tests/store/store.mk
 include tests/xl/xl.mk
 include tests/consoled/consoled.mk

@@ -8,13 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 3 };
+enum { SLAB_BYTES = 32768, GRANULE = 16, NO_CLASS = 0xff, VERSION = 4 };
 enum { FREED_MAX = 4096 };  /* objects, in one step */
 enum { OLD, UNSEEN, SEEN }; /* obj.fresh */
 
 static const uint16_t class_bytes[] = { 32,   48,   64,   80,   96,   112,  128,  160, 192,  224,
                                         256,  320,  384,  448,  512,  640,  768,  896, 1024, 1280,
                                         1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120 };
+/* Of up to so many granules. */
+enum { SMALL_BYTES = 256 };
+static const uint8_t small_class[SMALL_BYTES / GRANULE + 1] = { 0, 0, 0, 1, 2, 3, 4,  5, 6,
+                                                                7, 7, 8, 8, 9, 9, 10, 10 };
 #define NR_CLASSES (sizeof(class_bytes) / sizeof(class_bytes[0]))
 _Static_assert(NR_CLASSES == sizeof(((struct arena *)0)->partial) / sizeof(uint32_t), "classes");
 
@@ -48,6 +52,8 @@ static uint8_t class_of(size_t bytes)
 {
     uint8_t low = 0, high = NR_CLASSES - 1;
 
+    if (bytes <= SMALL_BYTES) /* most are */
+        return small_class[(bytes + GRANULE - 1) / GRANULE];
     while (low < high) {
         uint8_t mid = (low + high) / 2;
 
@@ -203,7 +209,8 @@ static bool fresh_room(struct arena *a)
     return true;
 }
 
-ref_t arena_alloc(struct arena *a, unsigned int nr_refs, size_t bytes)
+/* A new object, of which nothing but its head is written. */
+static struct obj *take(struct arena *a, unsigned int nr_refs, size_t bytes, ref_t *ref)
 {
     uint8_t class = class_of(bytes);
     struct slab *s;
@@ -223,13 +230,21 @@ ref_t arena_alloc(struct arena *a, unsigned int nr_refs, size_t bytes)
     a->nr_objects++;
     if (!has_room(s))
         partial_remove(a, i);
-    memset(o, 0, bytes);
-    o->bytes = (uint16_t)bytes;
-    o->nr_refs = (uint8_t)nr_refs;
-    o->fresh = UNSEEN;
+    *o = (struct obj){ .bytes = (uint16_t)bytes, .nr_refs = (uint8_t)nr_refs, .fresh = UNSEEN };
     a->fresh_bytes += class_bytes[class];
+    *ref = (ref_t)((size_t)((uint8_t *)o - a->base) / GRANULE);
+    a->fresh[a->nr_fresh++] = *ref;
+    return o;
+}
+
+ref_t arena_alloc(struct arena *a, unsigned int nr_refs, size_t bytes)
+{
+    ref_t ref;
+    struct obj *o = take(a, nr_refs, bytes, &ref);
+
+    memset(o + 1, 0, bytes - sizeof(*o));
     probe(a);
-    return a->fresh[a->nr_fresh++] = (ref_t)((size_t)((uint8_t *)o - a->base) / GRANULE);
+    return ref;
 }
 
 ref_t arena_edit(struct arena *a, ref_t ref)
@@ -239,9 +254,9 @@ ref_t arena_edit(struct arena *a, ref_t ref)
 
     if (from->fresh)
         return ref;
-    copy = arena_alloc(a, from->nr_refs, from->bytes);
-    to = arena_at(a, copy);
+    to = take(a, from->nr_refs, from->bytes, &copy);
     memcpy(to + 1, from + 1, from->bytes - sizeof(*from));
+    probe(a);
     return copy;
 }
 

@@ -27,6 +27,8 @@ struct client {
         struct xsd_sockmsg h;
         char in[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
     };
+    size_t out_at, out_len; /* an answer the store has given away: before all that waits there */
+    char out[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
 };
 
 struct listener {
@@ -81,6 +83,26 @@ static void drop_marked(void *unused)
             drop(clients[i]);
 }
 
+/* False: the client is gone. */
+static bool flush_answer(struct client *c)
+{
+    ssize_t n;
+
+    while (c->out_len) {
+        n = plat_write(c->stream, c->out + c->out_at, c->out_len);
+        if (n < 0)
+            return errno == EAGAIN;
+        c->out_at += (size_t)n;
+        c->out_len -= (size_t)n;
+    }
+    return true;
+}
+
+static size_t waiting(const struct client *c)
+{
+    return c->out_len + store_output_waiting(store, c->conn);
+}
+
 /* ---- what the store calls ---- */
 
 static void hook_log(void *arg, const char *line)
@@ -98,6 +120,25 @@ static void hook_output(void *arg, uint32_t conn)
         rings_output((domid_t)conn);
     else if (c && c->stream)
         plat_watch(loop, c->stream, PLAT_READABLE | PLAT_WRITABLE, ready, c);
+}
+
+static bool hook_may_answer(void *arg, uint32_t conn)
+{
+    const struct client *c = client_of(conn);
+
+    (void)arg;
+    return c && c->stream && c->out_len == 0;
+}
+
+static void hook_answer(void *arg, uint32_t conn, const void *bytes, size_t len)
+{
+    struct client *c = client_of(conn);
+
+    (void)arg;
+    memcpy(c->out, bytes, len);
+    c->out_at = 0;
+    c->out_len = len;
+    flush_answer(c);
 }
 
 static void hook_close(void *arg, uint32_t conn)
@@ -133,7 +174,9 @@ static bool flush(struct client *c)
     size_t len;
     ssize_t n;
 
-    while ((len = store_output(store, c->conn, &bytes)) != 0) {
+    if (!flush_answer(c))
+        return false;
+    while (c->out_len == 0 && (len = store_output(store, c->conn, &bytes)) != 0) {
         n = plat_write(c->stream, bytes, len);
         if (n < 0)
             return errno == EAGAIN;
@@ -170,7 +213,7 @@ static bool receive(struct client *c, bool *idle)
 static void ready(void *arg, unsigned int events)
 {
     struct client *c = arg;
-    bool idle = false, full = store_output_waiting(store, c->conn) > WAITING_MAX;
+    bool idle = false, full = waiting(c) > WAITING_MAX;
 
     if (c->drop)
         return;
@@ -179,7 +222,7 @@ static void ready(void *arg, unsigned int events)
             drop(c);
             return;
         }
-        full = store_output_waiting(store, c->conn) > WAITING_MAX;
+        full = waiting(c) > WAITING_MAX;
     }
     if (c->drop)
         return;
@@ -187,10 +230,8 @@ static void ready(void *arg, unsigned int events)
         drop(c);
         return;
     }
-    full = store_output_waiting(store, c->conn) > WAITING_MAX;
-    plat_watch(loop, c->stream,
-               (full ? 0 : PLAT_READABLE) |
-                   (store_output_waiting(store, c->conn) ? PLAT_WRITABLE : 0),
+    full = waiting(c) > WAITING_MAX;
+    plat_watch(loop, c->stream, (full ? 0 : PLAT_READABLE) | (waiting(c) ? PLAT_WRITABLE : 0),
                ready, c);
 }
 
@@ -267,7 +308,11 @@ static int listen_as(const char *argument)
 
 static int open_store(const char *region_name, size_t len, bool rings)
 {
-    struct store_hooks hooks = { .log = hook_log, .output = hook_output, .close = hook_close };
+    struct store_hooks hooks = { .log = hook_log,
+                                 .output = hook_output,
+                                 .close = hook_close,
+                                 .may_answer = hook_may_answer,
+                                 .answer = hook_answer };
     void *region = plat_region_open(region_name, len, NULL);
 
     if (region == NULL) {

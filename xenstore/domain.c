@@ -15,7 +15,7 @@ static struct entry *edit(struct op *op, domid_t domain)
 {
     char key[2];
 
-    return map_put(op->a, &op->st->root[ROOT_DOMAINS], key, key16(key, domain), 1);
+    return map_put(op->a, &op->st->root[ROOT_DOMAINS], key, key16(key, domain), 0);
 }
 
 void conn_reset(struct op *op, uint32_t conn)
@@ -36,15 +36,27 @@ void conn_remove(struct op *op, uint32_t conn)
     map_remove(op->a, &op->st->root[ROOT_CONNS], key, key32(key, conn));
 }
 
-/* Nobody acts for it any more: its id may be another's soon. */
+static void set_target(struct op *op, domid_t domain, uint64_t plus_1)
+{
+    char key[2];
+
+    map_weigh(op->a, &op->st->root[ROOT_DOMAINS], key, key16(key, domain), plus_1 != 0)->word[1] =
+        plus_1;
+}
+
+/* Nobody acts for it any more: its id may be another's soon. Those that act for somebody are known by their weight. */
 static void untarget(struct op *op, domid_t target)
 {
-    const struct entry *d;
+    uint32_t at = 0, inside;
 
-    for (d = map_above(op->a, op->st->root[ROOT_DOMAINS], "", 0, true); d;
-         d = map_above(op->a, op->st->root[ROOT_DOMAINS], d->key, d->key_len, false))
+    while (at < map_sum(op->a, op->st->root[ROOT_DOMAINS])) {
+        const struct entry *d = map_at(op->a, op->st->root[ROOT_DOMAINS], at, &inside);
+
         if (d->word[1] == target + 1u)
-            map_put(op->a, &op->st->root[ROOT_DOMAINS], d->key, d->key_len, 1)->word[1] = 0;
+            set_target(op, (domid_t)((uint8_t)d->key[0] << 8 | (uint8_t)d->key[1]), 0);
+        else
+            at++;
+    }
 }
 
 void domain_remove(struct op *op, domid_t domain)
@@ -209,7 +221,7 @@ int op_set_target(struct op *op)
         return -EINVAL;
     if (!introduced(op, domain) || !introduced(op, target))
         return -ENOENT;
-    edit(op, domain)->word[1] = target + 1u;
+    set_target(op, domain, target + 1u);
     return 0;
 }
 

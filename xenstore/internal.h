@@ -41,7 +41,7 @@ enum root {
     ROOT_AGES, /* struct tx's replaced (8), connection (4), id (4): domains' transactions with a snapshot */
     ROOT_CONNS, /* connection (4): word[0] domain, word[1] number of its next message */
     ROOT_QUEUE, /* connection (4), number (8): ref[0] a blob, word[0] bytes sent; weight: its length */
-    ROOT_DOMAINS, /* domain (2): word[0] DOMAIN_* flags, word[1] target + 1, or 0; ref[0] its ring */
+    ROOT_DOMAINS, /* domain (2): word[0] DOMAIN_* flags, word[1] target + 1, or 0; ref[0] its ring; weight: 1 with a target */
     ROOT_SPECIALS, /* "@...": ref[NODE_PERMS] */
     ROOT_RELEASED, /* domain (2): word[0] generation when it last went away */
     ROOT_QUOTAS,   /* domain (2), 0xffff for all: word[0], quota (1): word[0] value */
@@ -153,6 +153,9 @@ struct store {
     uint64_t watch_work;  /* lookups of watches, and events, so far */
     struct path path;
     char out[XENSTORE_PAYLOAD_MAX];
+    size_t answer_len; /* of what this step answers by hooks.answer(); 0: nothing */
+    uint32_t answer_conn;
+    char answer[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
 };
 
 struct op {
@@ -217,7 +220,10 @@ static inline domid_t conn_domain(uint32_t conn, const struct entry *record)
     return (domid_t)(conn < STORE_CONN_OTHER ? conn : record->word[0]);
 }
 
-/** Queue a message of two pieces. Returns false if it is an event and there is no room for it. */
+/**
+ * Queue a message of two pieces, or keep it for hooks.answer(). Returns false if it is an event and there is no
+ * room for it.
+ */
 bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len);
 

@@ -3,10 +3,37 @@
 
 #include <string.h>
 
+/* Eight bytes as a number, the first one the most significant. */
+static uint64_t word(const char *at)
+{
+    uint64_t x;
+
+    memcpy(&x, at, sizeof(x));
+    return __builtin_bswap64(x);
+}
+
+/* memcmp(), which not every C library has by words: keys are paths, which begin alike. */
+static int compare_bytes(const char *a, const char *b, size_t len)
+{
+    size_t i = 0;
+
+    if (len >= sizeof(uint64_t)) {
+        while (i < len - sizeof(uint64_t) && word(a + i) == word(b + i))
+            i += sizeof(uint64_t);
+        if (i > len - sizeof(uint64_t)) /* the last ones once more */
+            i = len - sizeof(uint64_t);
+        return (word(a + i) > word(b + i)) - (word(a + i) < word(b + i));
+    }
+    for (; i < len; i++)
+        if (a[i] != b[i])
+            return (uint8_t)a[i] < (uint8_t)b[i] ? -1 : 1;
+    return 0;
+}
+
 static int compare(const void *key, size_t len, const struct entry *e)
 {
     size_t common = len < e->key_len ? len : e->key_len;
-    int order = common ? memcmp(key, e->key, common) : 0;
+    int order = compare_bytes(key, e->key, common);
 
     return order ? order : (len > e->key_len) - (len < e->key_len);
 }
@@ -261,7 +288,7 @@ bool map_remove(struct arena *a, ref_t *map, const void *key, size_t len)
 
 bool key_has_prefix(const struct entry *e, const void *prefix, size_t len)
 {
-    return e->key_len >= len && memcmp(e->key, prefix, len) == 0;
+    return e->key_len >= len && compare_bytes(e->key, prefix, len) == 0;
 }
 
 uint32_t map_count_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len)

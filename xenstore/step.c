@@ -27,6 +27,7 @@ static void op_begin(struct op *op, struct store *s)
     *op = (struct op){ .s = s, .a = &s->a, .hit = NO_QUOTA };
     op->who = (struct who){ .target = -1, .privileged = true };
     s->nr_woken = 0;
+    s->answer_len = 0;
     if (root) {
         op->old = arena_at(op->a, root);
         op->st = arena_at(op->a, arena_edit(op->a, root));
@@ -41,6 +42,8 @@ static void op_commit(struct op *op)
     struct store *s = op->s;
 
     arena_commit(op->a, (ref_t)(((uint8_t *)op->st - op->a->base) / 16));
+    if (s->answer_len)
+        s->hooks.answer(s->hooks.arg, s->answer_conn, s->answer, s->answer_len);
     for (size_t i = 0; i < s->nr_woken; i++)
         if (s->hooks.output)
             s->hooks.output(s->hooks.arg, s->woken[i]);
@@ -134,6 +137,27 @@ static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t 
     return false;
 }
 
+/* Whether an answer need not wait in the region: nothing that is to be sent before it does. */
+static bool answers_at_once(const struct op *op, uint32_t conn)
+{
+    const struct store *s = op->s;
+    char key[4];
+
+    return s->hooks.may_answer && conn >= STORE_CONN_OTHER && s->answer_len == 0 &&
+           map_count_prefix(op->a, op->st->root[ROOT_QUEUE], key, key32(key, conn)) == 0 &&
+           s->hooks.may_answer(s->hooks.arg, conn);
+}
+
+static void lay_out(char *to, const struct xsd_sockmsg *h, const void *first, size_t first_len,
+                    const void *second, size_t second_len)
+{
+    memcpy(to, h, sizeof(*h));
+    if (first_len)
+        memcpy(to + sizeof(*h), first, first_len);
+    if (second_len)
+        memcpy(to + sizeof(*h) + first_len, second, second_len);
+}
+
 bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
              const void *first, size_t first_len, const void *second, size_t second_len)
 {
@@ -148,14 +172,16 @@ bool message(struct op *op, uint32_t conn, uint32_t type, uint32_t req_id, uint3
     if (c == NULL || (type == XS_WATCH_EVENT &&
                       !room_for_event(op, conn, conn_domain(conn, c), sizeof(h) + h.len)))
         return false;
+    if (type != XS_WATCH_EVENT && answers_at_once(op, conn)) {
+        lay_out(op->s->answer, &h, first, first_len, second, second_len);
+        op->s->answer_len = sizeof(h) + h.len;
+        op->s->answer_conn = conn;
+        return true;
+    }
     ref = arena_alloc(op->a, 0, offsetof(struct blob, bytes) + sizeof(h) + h.len);
     b = arena_at(op->a, ref);
     b->len = (uint32_t)sizeof(h) + h.len;
-    memcpy(b->bytes, &h, sizeof(h));
-    if (first_len)
-        memcpy(b->bytes + sizeof(h), first, first_len);
-    if (second_len)
-        memcpy(b->bytes + sizeof(h) + first_len, second, second_len);
+    lay_out(b->bytes, &h, first, first_len, second, second_len);
     c = map_put(op->a, &op->st->root[ROOT_CONNS], key, 4, 1);
     key32(key + 4, (uint32_t)(c->word[1] >> 32));
     key32(key + 8, (uint32_t)c->word[1]);

@@ -24,7 +24,13 @@ struct store_hooks {
     void *arg;
     void (*log)(void *arg, const char *line);
     void (*output)(void *arg, uint32_t conn); /* there is something for store_output() */
-    void (*close)(void *arg, uint32_t conn);  /* to be disconnected: it does not read */
+    /*
+     * Answers to connections from STORE_CONN_OTHER on, for whom nothing waits: they end with the program, so their answers
+     * need not be in the region. Can one be taken now? Then, when the step is whole, it is. NULL: both.
+     */
+    bool (*may_answer)(void *arg, uint32_t conn);
+    void (*answer)(void *arg, uint32_t conn, const void *bytes, size_t len);
+    void (*close)(void *arg, uint32_t conn); /* to be disconnected: it does not read */
     /* Map a domain's ring, bind its port: 0 or -errno. NULL: none has one, INTRODUCE only notes it. */
     int (*introduce)(void *arg, domid_t domain, uint64_t gfn, evtchn_port_t port);
     void (*release)(void *arg, domid_t domain);
@@ -58,7 +64,7 @@ int store_connect(struct store *s, uint32_t conn, domid_t domain);
 int store_disconnect(struct store *s, uint32_t conn);
 
 /**
- * One request. What it answers waits for store_output().
+ * One request. What it answers waits for store_output(), or is hooks.answer()'s.
  * @conn     is connected
  * @payload  h->len bytes, of which XENSTORE_PAYLOAD_MAX may be; need not be aligned
  * Returns 0; -E2BIG too long, -ENOMEM there is no room even for an error: disconnect it.

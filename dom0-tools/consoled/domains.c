@@ -162,16 +162,8 @@ domid_t domains_of_path(const char *path)
 
 /* ---- the hypervisor ---- */
 
-static struct console **find(struct consoled *d, domid_t domain)
-{
-    struct console **at = &d->consoles;
-
-    while (*at && (*at)->domain != domain)
-        at = &(*at)->next;
-    return at;
-}
-
-static void begin(struct consoled *d, const xen_domctl_getdomaininfo_t *info)
+/* At that place of the list. */
+static void begin(struct consoled *d, struct console **at, const xen_domctl_getdomaininfo_t *info)
 {
     struct console *c = console_new(d, info->domain, info->handle);
 
@@ -184,8 +176,8 @@ static void begin(struct consoled *d, const xen_domctl_getdomaininfo_t *info)
         return;
     }
     c->seen = c->stale = true;
-    c->next = d->consoles;
-    d->consoles = c;
+    c->next = *at;
+    *at = c;
 }
 
 static void bury(struct consoled *d)
@@ -215,23 +207,29 @@ static void end(struct consoled *d, struct console **at)
     bury(d);
 }
 
-static void note(struct consoled *d, const xen_domctl_getdomaininfo_t *info)
+/*
+ * The list is in the order of numbers, as domains are told. Returns the place from which on the next one is to be
+ * looked for.
+ */
+static struct console **note(struct consoled *d, struct console **at,
+                             const xen_domctl_getdomaininfo_t *info)
 {
-    struct console **at = find(d, info->domain);
-
     if (info->domain == 0 || (info->flags & XEN_DOMINF_dying))
-        return;
+        return at;
+    while (*at && (*at)->domain < info->domain)
+        at = &(*at)->next;
     /* One that was started at boot has no handle until it is adopted. */
-    if (*at && memcmp((*at)->handle, (xen_domain_handle_t){ 0 }, sizeof(info->handle)) == 0)
+    if (*at && (*at)->domain == info->domain &&
+        memcmp((*at)->handle, (xen_domain_handle_t){ 0 }, sizeof(info->handle)) == 0)
         memcpy((*at)->handle, info->handle, sizeof(info->handle));
-    if (*at && memcmp((*at)->handle, info->handle, sizeof(info->handle)) != 0) {
+    if (*at && (*at)->domain == info->domain &&
+        memcmp((*at)->handle, info->handle, sizeof(info->handle)) != 0)
         end(d, at); /* another one has its id now */
-        at = find(d, info->domain);
-    }
-    if (*at)
+    if (*at && (*at)->domain == info->domain)
         (*at)->seen = true;
     else
-        begin(d, info);
+        begin(d, at, info);
+    return at;
 }
 
 /* Some of the domains from an id on, into d->infos. Returns how many, or -1. */
@@ -264,7 +262,7 @@ void domains_look(struct consoled *d)
     do {
         n = list(d, first);
         for (int i = 0; i < n; i++) {
-            note(d, &d->infos[i]);
+            at = note(d, at, &d->infos[i]);
             first = (domid_t)(d->infos[i].domain + 1);
         }
     } while (n == INFOS_MAX);
@@ -272,6 +270,7 @@ void domains_look(struct consoled *d)
         consoled_retry(d);
         return;
     }
+    at = &d->consoles;
     while (*at)
         if ((*at)->seen)
             at = &(*at)->next;

@@ -164,7 +164,7 @@ struct consoled {
     struct xen_sysctl *sysctl;
     xen_domctl_getdomaininfo_t *infos;
 
-    struct console *consoles; /* of guests that there are */
+    struct console *consoles; /* of guests that there are, by their numbers */
     struct console *dead;     /* the latest first */
     struct plat_timer tick;
 };

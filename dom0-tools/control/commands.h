@@ -24,8 +24,12 @@ struct prompt_command {
 
 extern const struct prompt_command store_commands[]; /* store_commands.c */
 extern const struct prompt_command adopt_commands[]; /* adopt.c */
+extern const struct prompt_command extra_commands[]; /* extra.c; tests have others */
 
 /* ---- prompt.c ---- */
+
+/** Execute one line that is split into words. Returns an exit status. */
+int prompt_run(struct prompt *p, int argc, char **argv);
 
 /** Read lines and execute them until there are no more. False: no memory. */
 bool prompt_serve(struct prompt *p);

@@ -56,9 +56,9 @@ static const struct prompt_command own_commands[] = {
 };
 
 static const struct prompt_command *const command_tables[] = { store_commands, adopt_commands,
-                                                               own_commands, NULL };
+                                                               own_commands, extra_commands, NULL };
 
-static int run(struct prompt *p, int argc, char **argv)
+int prompt_run(struct prompt *p, int argc, char **argv)
 {
     enum command_id id = command_find(argv[0]);
 
@@ -82,7 +82,7 @@ static int run_line(struct prompt *p, char *line)
         return 2;
     }
     words[n] = NULL;
-    return n ? run(p, n, words) : 0;
+    return n ? prompt_run(p, n, words) : 0;
 }
 
 void prompt_run_file(struct prompt *p, const char *path)

@@ -16,20 +16,24 @@
 
 enum { PATH_BYTES = 160, VALUE_BYTES = 256, CONSOLE_LIMIT = 1 << 20 };
 
-/* One transaction, and whether all in it went well. */
-struct writer {
-    struct toolstack *t;
-    const struct nodes *n;
-    xs_transaction_t tx;
-    int error;     /* the first errno; 0: none */
-    char home[80]; /* the directory that is written */
-};
-
 /* Who else has a node of the toolstack's. */
 enum whose {
     PRIVATE,     /* nobody */
     GUEST_READS, /* the domain reads it */
     GUEST_OWNS,  /* it is the domain's, which may write it */
+};
+
+/*
+ * One transaction, and whether all in it went well. A node that is made has its directory's permissions, by the
+ * store's rules: they are set where they are others.
+ */
+struct writer {
+    struct toolstack *t;
+    const struct nodes *n;
+    xs_transaction_t tx;
+    int error;        /* the first errno; 0: none */
+    char home[80];    /* the directory that is written */
+    enum whose whose; /* is that */
 };
 
 static int fail(struct toolstack *t, domid_t id, const char *what)
@@ -50,16 +54,19 @@ static bool permit(struct writer *w, const char *path, enum whose whose)
     return xs_set_permissions(w->t->store, w->tx, path, ours, whose == GUEST_READS ? 2 : 1);
 }
 
-/* What follows is put below that directory, which is made. */
+/* What follows is put below that directory, which is made anew: of one before nothing stays, nor its permissions. */
 static void __attribute__((format(printf, 3, 4)))
 enter(struct writer *w, enum whose whose, const char *format, ...)
 {
+    struct xs_handle *store = w->t->store;
     va_list args;
 
     va_start(args, format);
     vsnprintf(w->home, sizeof(w->home), format, args);
     va_end(args);
-    if (w->error == 0 && (!xs_mkdir(w->t->store, w->tx, w->home) || !permit(w, w->home, whose)))
+    w->whose = whose;
+    if (w->error == 0 && ((!xs_rm(store, w->tx, w->home) && errno != ENOENT) ||
+                          !xs_mkdir(store, w->tx, w->home) || !permit(w, w->home, whose)))
         w->error = errno ? errno : EIO;
 }
 
@@ -70,7 +77,7 @@ static void put_text(struct writer *w, enum whose whose, const char *leaf, const
 
     snprintf(path, sizeof(path), "%s/%s", w->home, leaf);
     if (w->error == 0 && (!xs_write(w->t->store, w->tx, path, value, (unsigned int)strlen(value)) ||
-                          !permit(w, path, whose)))
+                          (whose != w->whose && !permit(w, path, whose))))
         w->error = errno ? errno : EIO;
 }
 
@@ -89,9 +96,9 @@ put(struct writer *w, enum whose whose, const char *leaf, const char *format, ..
     put_text(w, whose, leaf, value);
 }
 
-static void put_directories(struct writer *w)
+/* What the domain itself writes, and the directories on the way there. */
+static void put_owned(struct writer *w)
 {
-    static const char *const read[] = { "cpu", "memory", "device", "control" };
     static const char *const owned[] = { "control/shutdown",
                                          "control/feature-poweroff",
                                          "control/feature-reboot",
@@ -104,8 +111,6 @@ static void put_directories(struct writer *w)
                                          "attr",
                                          "error" };
 
-    for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
-        put(w, GUEST_READS, read[i], NULL);
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         put(w, GUEST_OWNS, owned[i], NULL);
 }
@@ -131,7 +136,7 @@ static void put_guests(struct writer *w, const char *uuid)
     char leaf[32];
 
     enter(w, GUEST_READS, "/local/domain/%u", n->id);
-    put_directories(w);
+    put_owned(w);
     put(w, GUEST_READS, "vm", "/vm/%s", uuid);
     put(w, GUEST_READS, "name", "%s", n->name);
     put(w, GUEST_READS, "domid", "%u", n->id);

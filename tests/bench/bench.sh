@@ -169,6 +169,10 @@ $(cat "$dir/flaws.md")
 
 [linux.md](linux.md) has it, by \`make bench-linux\`.
 
+## Store and toolstack
+
+[store.md](store.md), by \`make bench-store\`; [tools.md](tools.md), by \`make bench-tools\`.
+
 ## How cost grows
 
 By \`make bench-growth\`, which has the figures in \`build/bench-growth.tsv\`.

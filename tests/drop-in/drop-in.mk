@@ -26,7 +26,8 @@ DROP_IN_HOST = $(if $(filter managers,$(notdir $(JOB))),$(MANAGERS),$(DROP_IN))
 #: drop-in-host   Debian's Xen host, built of packages: kernel, ramdisk and disk
 drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
-DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(TOOLS)/xen-like-xl $(ATTEND) $(BUILD)/bench-linux/bench-guest $(BUILD)/bench-linux/bench-guest-init
+DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(TOOLS)/xen-like-xl $(ATTEND) $(BUILD)/bench-linux/bench-guest \
+    $(BUILD)/bench-linux/bench-guest-init $(BUILD)/xen-like/rt_hello.elf
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
         $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
 	@echo "  HOST    $(@D)/root.img"

@@ -13,6 +13,7 @@ packages=(
     libcunit1-dev                       # unit and system tests
     libclang-rt-14-dev                  # sanitizers and libFuzzer for tests/fuzz
     qemu-system-x86 ovmf                # the machine everything runs in; UEFI for it
+    qemu-user                           # the stores as processes whose instructions are counted
     grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools   # grub-mkrescue
     busybox-static cpio gzip xz-utils kmod      # ramdisk; unpacking Debian's kernel
     mmdebstrap e2fsprogs fdisk          # a root file system of Debian's packages; disks

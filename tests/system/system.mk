@@ -42,13 +42,14 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-beside
 	+$(Q)$(MAKE) --no-print-directory soak-xl
 	+$(Q)$(MAKE) --no-print-directory soak-store
+	+$(Q)$(MAKE) --no-print-directory soak-guests
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-release
 	+$(Q)$(MAKE) --no-print-directory test-deb

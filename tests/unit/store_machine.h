@@ -24,6 +24,8 @@ static uint32_t answer_type;
 static char log_last[400];
 static unsigned int log_lines, closed, introduce_calls, release_calls;
 static int introduce_error;
+static bool takes_answers; /* they are not to wait in the region */
+static unsigned int answers_taken;
 
 static void on_log(void *arg, const char *line)
 {
@@ -38,21 +40,13 @@ static int on_introduce(void *arg, domid_t domain, uint64_t gfn, evtchn_port_t p
 }
 static void on_release(void *arg, domid_t domain) { release_calls++; }
 
-static const struct store_hooks hooks = {
-    .log = on_log, .close = on_close, .introduce = on_introduce, .release = on_release
-};
-
-/* One message of those that wait for a connection, to where its kind goes. False: there is none. */
-static bool take(uint32_t conn)
+/* A message, to where its kind goes. */
+static void arrived(uint32_t conn, const void *bytes)
 {
-    const void *bytes;
-    size_t len = store_output(store, conn, &bytes);
     struct xsd_sockmsg h;
     const char *payload;
     size_t at;
 
-    if (len == 0)
-        return false;
     memcpy(&h, bytes, sizeof(h));
     payload = (const char *)bytes + sizeof(h);
     if (h.type == XS_WATCH_EVENT) {
@@ -70,6 +64,31 @@ static bool take(uint32_t conn)
         if (h.len && answer[h.len - 1] == '|')
             answer[h.len - 1] = '\0';
     }
+}
+
+static bool on_may_answer(void *arg, uint32_t conn) { return takes_answers; }
+static void on_answer(void *arg, uint32_t conn, const void *bytes, size_t len)
+{
+    answers_taken++;
+    arrived(conn, bytes);
+}
+
+static const struct store_hooks hooks = { .log = on_log,
+                                          .close = on_close,
+                                          .may_answer = on_may_answer,
+                                          .answer = on_answer,
+                                          .introduce = on_introduce,
+                                          .release = on_release };
+
+/* One message of those that wait for a connection. False: there is none. */
+static bool take(uint32_t conn)
+{
+    const void *bytes;
+    size_t len = store_output(store, conn, &bytes);
+
+    if (len == 0)
+        return false;
+    arrived(conn, bytes);
     store_output_done(store, conn, len);
     return true;
 }
@@ -131,6 +150,8 @@ static void machine_start(void)
     memset(region, 0, region_bytes);
     store = store_open(region, region_bytes, &hooks);
     introduce_error = 0;
+    takes_answers = false;
+    answers_taken = 0;
     events[0] = log_last[0] = '\0';
     log_lines = closed = introduce_calls = release_calls = 0;
     store_connect(store, D0, 0);

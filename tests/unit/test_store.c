@@ -345,6 +345,8 @@ static void test_a_target_that_is_gone_lends_nothing(void)
         introduce(9);
         ask(D0, XS_SET_TARGET, "6|8|");
         ask(D0, XS_SET_TARGET, "9|6|");
+        introduce(10);
+        ask(D0, XS_SET_TARGET, "10|8|"); /* 8 has two */
         CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|1"), "OK");
         if (how) {
             CU_ASSERT_EQUAL(store_domain_gone(store, 8), 0);
@@ -355,6 +357,7 @@ static void test_a_target_that_is_gone_lends_nothing(void)
         ask(8, XS_WRITE, "/local/domain/8/s|secret");
         CU_ASSERT_STRING_EQUAL(ask(6, XS_READ, "/local/domain/8/s|"), "EACCES");
         CU_ASSERT_STRING_EQUAL(ask(6, XS_WRITE, "/local/domain/8/s|x"), "EACCES");
+        CU_ASSERT_STRING_EQUAL(ask(10, XS_READ, "/local/domain/8/s|"), "EACCES");
         CU_ASSERT_STRING_EQUAL(ask(9, XS_WRITE, "/local/domain/6/s|x"), "OK");
         stop();
     }
@@ -1057,6 +1060,30 @@ static void test_events_wait_until_their_client_is_gone(void)
     stop();
 }
 
+static void test_answers_need_not_wait_in_the_region(void)
+{
+    start();
+    introduce(7);
+    takes_answers = true;
+    IS(D0, XS_WRITE, "/a|v", "OK");
+    IS(D0, XS_READ, "/none|", "ENOENT");
+    CU_ASSERT_EQUAL(answers_taken, 2);
+    IS(D0, XS_WATCH, "/a|t|", "OK"); /* its event is behind it */
+    CU_ASSERT_EQUAL(answers_taken, 3);
+    EVENTS("10000 /a t;");
+    IS(D0, XS_WRITE, "/a|w", "OK"); /* an event is before it */
+    CU_ASSERT_EQUAL(answers_taken, 3);
+    EVENTS("10000 /a t;");
+    store_connect(store, D0 + 1, 0);
+    ask(D0 + 1, XS_WRITE, "/a|x"); /* and now one waits */
+    CU_ASSERT_EQUAL(answers_taken, 4);
+    IS(D0, XS_READ, "/a|", "x");
+    CU_ASSERT_EQUAL(answers_taken, 4);
+    IS(7, XS_WRITE, "data|1", "OK"); /* a ring's outlive the program */
+    CU_ASSERT_EQUAL(answers_taken, 4);
+    stop();
+}
+
 /* ---- what it costs ---- */
 
 static unsigned int changes; /* of the region, in a step: objects made and freed */
@@ -1306,6 +1333,7 @@ int main(void)
     T(test_who_does_not_read_loses_events_not_answers);
     T(test_control_commands);
     T(test_events_wait_until_their_client_is_gone);
+    T(test_answers_need_not_wait_in_the_region);
     T(test_a_path_beyond_the_quota_is_not_begun);
     T(test_deep_paths_cost_what_they_and_the_watches_are_many);
     T(test_each_depth_hears_of_one_level);

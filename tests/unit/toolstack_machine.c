@@ -658,10 +658,10 @@ const struct machine_node *machine_node(const char *path)
 unsigned int machine_nr_nodes(void) { return state.nr; }
 unsigned int machine_held(void) { return nr_buffers + nr_mappings + in_transaction; }
 
-/* It and those above it, which are made if they are not there. */
+/* It and those above it, which are made if they are not there, with the permissions of what is above. */
 static struct machine_node *make(const char *path)
 {
-    struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path);
+    struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path), *up;
     char above[96];
 
     if (n || path[0] == '\0')
@@ -669,10 +669,10 @@ static struct machine_node *make(const char *path)
     CU_ASSERT_TRUE_FATAL(strlen(path) < sizeof(above) && path[0] == '/');
     strcpy(above, path);
     *strrchr(above, '/') = '\0';
-    make(above);
+    up = make(above);
     CU_ASSERT_TRUE_FATAL(state.nr < MAX_NODES);
     n = &state.nodes[state.nr++];
-    *n = (struct machine_node){ .reader = ~0u };
+    *n = (struct machine_node){ .owner = up ? up->owner : 0, .reader = up ? up->reader : ~0u };
     strcpy(n->path, path);
     return n;
 }
