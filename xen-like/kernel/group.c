@@ -1,0 +1,114 @@
+/* Groups of threads: see rt/group.h. What is done to their threads is in thread.c, their heap in heap.c. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <rt/kernel.h>
+#include <rt/memory.h>
+
+#include "internal.h"
+
+/* ---- sections ---- */
+
+#define compiler_barrier() __asm__ volatile("" ::: "memory")
+
+void runtime_enter(void)
+{
+    this_cpu()->current->inside++;
+    compiler_barrier();
+}
+
+/* A kill that comes when inside is 0 again finds it so, after its event; one that came before is seen here. */
+void runtime_leave(void)
+{
+    compiler_barrier();
+    this_cpu()->current->inside--;
+    compiler_barrier();
+    thread_end_if_killed();
+}
+
+/* ---- what a group owns ---- */
+
+static void list_add(struct group *g, struct owned *o)
+{
+    runtime_lock(&g->lock);
+    o->next = g->owned;
+    o->at = &g->owned;
+    if (o->next)
+        o->next->at = &o->next;
+    g->owned = o;
+    runtime_unlock(&g->lock);
+}
+
+void own(struct owned *o, void (*release)(struct owned *o))
+{
+    *o = (struct owned){ .group = this_cpu()->current->group, .release = release };
+    if (o->group)
+        list_add(o->group, o);
+}
+
+void disown(struct owned *o)
+{
+    struct group *g = o->group;
+
+    if (g == NULL)
+        return;
+    runtime_lock(&g->lock);
+    *o->at = o->next;
+    if (o->next)
+        o->next->at = o->at;
+    o->group = NULL;
+    runtime_unlock(&g->lock);
+}
+
+/* ---- life ---- */
+
+struct group *group_start(const char *name, void (*fn)(void *arg), void *arg)
+{
+    struct group *g;
+
+    if (this_cpu()->current->group) {
+        errno = EPERM;
+        return NULL;
+    }
+    g = calloc(1, sizeof(*g));
+    if (g && thread_create_in(g, name, fn, arg))
+        return g;
+    free(g);
+    errno = ENOMEM;
+    return NULL;
+}
+
+void group_kill(struct group *g)
+{
+    threads_kill(g);
+    thread_end_if_killed();
+}
+
+void group_join(struct group *g)
+{
+    struct owned *o;
+
+    if (this_cpu()->current->group)
+        panic("a thread of a group joins a group");
+    threads_wait_ended(g);
+    while ((o = g->owned) != NULL) {
+        disown(o);
+        o->release(o);
+    }
+    threads_free(g);
+    heap_release(&g->heap);
+    free(g);
+}
+
+size_t group_heap_bytes(const struct group *g) { return g->heap.nr_pages * PAGE_BYTES; }
+
+void group_fail(void)
+{
+    struct cpu *c = this_cpu();
+    struct thread *t = c->current;
+
+    if (t->group == NULL || t->inside || c->in_handler || c->vcpu_info->evtchn_upcall_mask)
+        return;
+    t->group->failed = true;
+    group_kill(t->group);
+}
