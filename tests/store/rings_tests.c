@@ -358,30 +358,25 @@ static void daemon_killed(void)
 {
     for (int d = 0; d < DOMAINS; d++) {
         machine[d].mapped = 0;
-        free(peers[d]);
-        peers[d] = NULL;
+        free(r->peers[d]);
     }
-    plat_timer_cancel(&turn);
-    plat_timer_cancel(&retrying);
-    evtchn_watch(loop, events, NULL, NULL);
-    xenevtchn_close(events);
-    plat_loop_free(loop);
-    free(domain_of);
-    domain_of = NULL;
-    nr_ports = nr_due = 0;
-    due_first = NULL;
-    due_end = &due_first;
-    exceptions = UNBOUND;
+    plat_timer_cancel(&r->turn);
+    plat_timer_cancel(&r->retrying);
+    evtchn_watch(r->loop, r->events, NULL, NULL);
+    xenevtchn_close(r->events);
+    plat_loop_free(r->loop);
+    free(r->domain_of);
+    free(r);
     store_close(s);
 }
 
 /* Until nothing is left to be done. */
-static void run(void) { CU_ASSERT_TRUE(plat_loop_run(loop) == -1 && errno == EDEADLK); }
+static void run(void) { CU_ASSERT_TRUE(plat_loop_run(r->loop) == -1 && errno == EDEADLK); }
 
 static void stop_loop(void *unused)
 {
     (void)unused;
-    plat_loop_stop(loop);
+    plat_loop_stop(r->loop);
 }
 
 static void turns(unsigned int nr)
@@ -389,8 +384,8 @@ static void turns(unsigned int nr)
     struct plat_timer stopper = { .fn = stop_loop };
 
     while (nr--) {
-        plat_timer_set(loop, &stopper, 0);
-        CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
+        plat_timer_set(r->loop, &stopper, 0);
+        CU_ASSERT_EQUAL(plat_loop_run(r->loop), 0);
     }
 }
 
@@ -543,19 +538,19 @@ static void test_it_hears_who_shuts_down_and_who_is_gone(void)
     ask(XS_MKDIR, "/d|");
     ask(XS_SET_PERMS, "/d|n2|");
     machine[1].shut_down = machine[2].dying = machine[3].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_STRING_EQUAL(ask(XS_READ, "/d|"), "ENOENT");
     CU_ASSERT_STRING_EQUAL(events_of_d0, "@releaseDomain;@releaseDomain;@releaseDomain;");
     CU_ASSERT_TRUE(holds(1) && holds_nothing(2) && holds_nothing(3) && holds(4));
-    raise_event(exceptions); /* of somebody else */
+    raise_event(r->exceptions); /* of somebody else */
     run();
     ask(XS_READ, "/d|");
     CU_ASSERT_STRING_EQUAL(events_of_d0, "@releaseDomain;@releaseDomain;@releaseDomain;");
     CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "3|"), "F");
     CU_ASSERT_STRING_EQUAL(over_ring(1, XS_READ, "/|"), "EACCES|;");
     machine[4].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_TRUE(holds_nothing(4) && holds(5));
     stop();
@@ -603,7 +598,7 @@ static void test_who_has_no_ring_is_heard_of_when_gone(void)
     machine[1].no_map = false;
     CU_ASSERT_STRING_EQUAL(ask(XS_INTRODUCE, "1|1001|8|"), "EINVAL");
     machine[1].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "1|"), "F");
     stop();
@@ -674,14 +669,14 @@ static void test_if_events_are_lost_all_is_bound_anew(void)
     pending_error = EFBIG;
     send_event(0);
     turns(1);
-    CU_ASSERT_PTR_NULL(events);
+    CU_ASSERT_PTR_NULL(r->events);
     pending_error = 0;
     machine[2].dead = true; /* which nobody says */
     run();
     CU_ASSERT_TRUE(holds(1) && machine[0].port && holds_nothing(2));
     CU_ASSERT_STRING_EQUAL(get(1), "EACCES|;");
     machine[1].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_TRUE(holds_nothing(1));
     stop();
@@ -696,7 +691,7 @@ static void test_what_lacks_memory_is_done_later(void)
     lacks_memory = 3;
     CU_ASSERT_STRING_EQUAL(over_ring(1, XS_READ, "/|"), "EACCES|;");
     machine[1].dead = machine[2].shut_down = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     lacks_memory = 5;
     turns(1);
     CU_ASSERT_TRUE(lacks_memory == 3 && holds_nothing(1)); /* its memory is given back at once */
