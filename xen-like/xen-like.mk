@@ -20,6 +20,7 @@ RUNTIME_KERNELS += tests/guests/runtime/libs.c
 RUNTIME_KERNELS += tests/guests/runtime/cycles.c
 RUNTIME_KERNELS += tests/guests/runtime/store_client.c
 RUNTIME_KERNELS += tests/guests/runtime/create.c
+RUNTIME_KERNELS += tests/guests/runtime/store_kill.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))

@@ -24,20 +24,21 @@ static void on_release(void *arg)
         free(event);
     }
     if (errno != EAGAIN) {
-        plat_log(PLAT_ERROR, "attend: the store: %s; who ends now stays as it is", strerror(errno));
-        xenstore_watch(a->loop, a->xs, NULL, NULL);
+        plat_log(PLAT_ERROR, "attend: the store: %s", strerror(errno));
+        plat_loop_stop(a->loop); /* and begin anew */
+        return;
     }
     if (seen && guest_attend(&a->tools) < 0)
         plat_log(PLAT_ERROR, "attend: %s", a->tools.error);
 }
 
-/* It stays to the machine's end, and so does what was opened before a failure. */
+/* What it opens is its group's, and goes back when that ends. */
 bool attend_start(struct plat_loop *loop)
 {
     struct attendant *a = &attendant;
     struct xs_handle *requests = xs_open(0);
 
-    a->loop = loop;
+    *a = (struct attendant){ .loop = loop };
     a->xs = xs_open(0);
     if (a->xs == NULL || requests == NULL) {
         plat_log(PLAT_ERROR, "attend: the store: %s", strerror(errno));

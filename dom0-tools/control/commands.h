@@ -22,8 +22,9 @@ struct prompt_command {
     int (*run)(struct prompt *p, int argc, char **argv);
 };
 
-extern const struct prompt_command store_commands[]; /* store_commands.c */
-extern const struct prompt_command adopt_commands[]; /* adopt.c */
+extern const struct prompt_command store_commands[];   /* store_commands.c */
+extern const struct prompt_command adopt_commands[];   /* adopt.c */
+extern const struct prompt_command service_commands[]; /* service.c */
 
 /* ---- prompt.c ---- */
 

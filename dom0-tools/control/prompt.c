@@ -56,7 +56,8 @@ static const struct prompt_command own_commands[] = {
 };
 
 static const struct prompt_command *const command_tables[] = { store_commands, adopt_commands,
-                                                               own_commands, NULL };
+                                                               service_commands, own_commands,
+                                                               NULL };
 
 static int run(struct prompt *p, int argc, char **argv)
 {

@@ -742,7 +742,8 @@ static void test_groups(void)
         }
         if (i < 2)
             plat_group_kill(g);
-        plat_group_join(g);
+        plat_group_wait(g);
+        plat_group_free(g);
         EXPECT(plat_connect(path) == NULL && errno == ENOENT);
         if (s) {
             EXPECT(plat_read(s, &c, 1) == 0);

@@ -57,15 +57,18 @@ struct plat_group;
  * one. It has a heap of its own; the threads that it starts are in it, too. When it ends, what it has opened
  * of this header and of Xen's interface libraries is closed as if by itself, and all its memory is free. What
  * is not given back: mutexes and loops of others that it has locked or added to, static variables, the console.
- * Returns it, to be joined; NULL: ENOMEM, EPERM the caller is in a group, ENOTSUP.
+ * Returns it, for plat_group_free(); NULL: ENOMEM, EPERM the caller is in a group, ENOTSUP.
  */
 struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), void *arg);
 
-/** End its threads, wherever they are. Any thread, until plat_group_join() returns; the runtime: any context. */
+/** End its threads, wherever they are. It may have ended already. Any thread; the runtime: any context. */
 void plat_group_kill(struct plat_group *g);
 
-/** Wait until all its threads have ended, and free it, with what it has. One thread of no group. */
-void plat_group_join(struct plat_group *g);
+/** Wait until all its threads have ended. Threads of no group. */
+void plat_group_wait(struct plat_group *g);
+
+/** It has ended: give back all that it has, and itself. A thread of no group. */
+void plat_group_free(struct plat_group *g);
 
 /** Initially all zero: free. Its owner must not take it again. */
 struct plat_mutex {

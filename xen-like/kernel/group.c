@@ -39,14 +39,14 @@ static void list_add(struct group *g, struct owned *o)
     runtime_unlock(&g->lock);
 }
 
-void own(struct owned *o, void (*release)(struct owned *o))
+void owned_add(struct owned *o, void (*release)(struct owned *o))
 {
     *o = (struct owned){ .group = this_cpu()->current->group, .release = release };
     if (o->group)
         list_add(o->group, o);
 }
 
-void disown(struct owned *o)
+void owned_remove(struct owned *o)
 {
     struct group *g = o->group;
 
@@ -84,15 +84,16 @@ void group_kill(struct group *g)
     thread_end_if_killed();
 }
 
-void group_join(struct group *g)
+void group_wait(struct group *g) { threads_wait_ended(g); }
+
+void group_free(struct group *g)
 {
     struct owned *o;
 
-    if (this_cpu()->current->group)
-        panic("a thread of a group joins a group");
-    threads_wait_ended(g);
+    if (this_cpu()->current->group || g->nr_alive)
+        panic("a group is freed by a group, or lives");
     while ((o = g->owned) != NULL) {
-        disown(o);
+        owned_remove(o);
         o->release(o);
     }
     threads_free(g);

@@ -137,7 +137,7 @@ void *xencall_alloc_buffer_pages(xencall_handle *xcall, size_t nr_pages)
     b->next = buffers;
     buffers = b;
     mutex_unlock(&lock);
-    own(&b->owner, buffer_release);
+    owned_add(&b->owner, buffer_release);
     return va;
 }
 
@@ -150,7 +150,7 @@ void xencall_free_buffer_pages(xencall_handle *xcall, void *p, size_t nr_pages)
     (void)nr_pages;
     if (b == NULL)
         return;
-    disown(&b->owner);
+    owned_remove(&b->owner);
     page_free(b->va, b->nr_pages);
     free(b);
 }

@@ -153,7 +153,7 @@ static xenevtchn_handle *handle_new(void)
     xenevtchn_handle *xce = calloc(1, sizeof(*xce));
 
     if (xce)
-        own(&xce->owner, handle_release);
+        owned_add(&xce->owner, handle_release);
     return xce;
 }
 
@@ -173,7 +173,7 @@ int xenevtchn_close(xenevtchn_handle *xce)
         return 0;
     evtchn_watch(NULL, xce, NULL, NULL);
     runtime_enter();
-    disown(&xce->owner);
+    owned_remove(&xce->owner);
     handle_free(xce);
     runtime_leave();
     return 0;

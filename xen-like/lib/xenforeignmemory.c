@@ -76,7 +76,7 @@ static void release(struct owned *o);
 
 static void add(mapping_t *m)
 {
-    own(&m->owner, release);
+    owned_add(&m->owner, release);
     mutex_lock(&lock);
     m->next = mappings;
     mappings = m;
@@ -98,7 +98,7 @@ static int end(const mapping_t *which, const void *addr, size_t nr_pages)
     mutex_unlock(&lock);
     if (m == NULL)
         return failed(EINVAL);
-    disown(&m->owner);
+    owned_remove(&m->owner);
     frames_unmap(m->addr, m->nr_pages);
     free(m);
     return 0;

@@ -50,7 +50,7 @@ static struct xengntdev_handle *open_handle(unsigned open_flags, void (*release)
     else
         errno = EINVAL;
     if (h)
-        own(&h->owner, release);
+        owned_add(&h->owner, release);
     return h;
 }
 
@@ -96,7 +96,7 @@ static int close_handle(struct xengntdev_handle *h, int (*end)(struct pages *p))
 
     if (h == NULL)
         return 0;
-    disown(&h->owner);
+    owned_remove(&h->owner);
     for (struct pages *p = h->list, *next; p; p = next) {
         next = p->next;
         rc |= end(p);

@@ -253,7 +253,8 @@ struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), voi
     return NULL;
 }
 void plat_group_kill(struct plat_group *g) { (void)g; }
-void plat_group_join(struct plat_group *g) { (void)g; }
+void plat_group_wait(struct plat_group *g) { (void)g; }
+void plat_group_free(struct plat_group *g) { (void)g; }
 
 struct home_sem *home_sem_new(void) { return home_alloc(sizeof(struct home_sem)); }
 void home_sem_free(struct home_sem *s) { free(s); }

@@ -114,7 +114,8 @@ struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), voi
     return NULL;
 }
 void plat_group_kill(struct plat_group *g) { (void)g; }
-void plat_group_join(struct plat_group *g) { (void)g; }
+void plat_group_wait(struct plat_group *g) { (void)g; }
+void plat_group_free(struct plat_group *g) { (void)g; }
 
 void plat_lock(struct plat_mutex *m) { pthread_mutex_lock(mutex_of(m)); }
 void plat_unlock(struct plat_mutex *m) { pthread_mutex_unlock(mutex_of(m)); }

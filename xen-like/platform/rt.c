@@ -53,7 +53,8 @@ struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), voi
 }
 
 void plat_group_kill(struct plat_group *g) { group_kill((struct group *)g); }
-void plat_group_join(struct plat_group *g) { group_join((struct group *)g); }
+void plat_group_wait(struct plat_group *g) { group_wait((struct group *)g); }
+void plat_group_free(struct plat_group *g) { group_free((struct group *)g); }
 
 static struct mutex *mutex_of(struct plat_mutex *m) { return (struct mutex *)m; }
 static struct cond *cond_of(struct plat_cond *c) { return (struct cond *)c; }
@@ -95,8 +96,8 @@ static void end_release(struct owned *o)
     end_abandon((struct end *)((char *)o - offsetof(struct end, owner)));
 }
 
-void home_own(struct end *e) { own((struct owned *)e->owner, end_release); }
-void home_disown(struct end *e) { disown((struct owned *)e->owner); }
+void home_own(struct end *e) { owned_add((struct owned *)e->owner, end_release); }
+void home_disown(struct end *e) { owned_remove((struct owned *)e->owner); }
 
 /* ---- the console ---- */
 
@@ -328,7 +329,7 @@ void *plat_region_open(const char *name, size_t len, bool *fresh)
     }
     if (r) {
         r->open = true;
-        own(&r->owner, region_release);
+        owned_add(&r->owner, region_release);
     }
     runtime_unlock(&regions_lock);
     if (r && fresh)
@@ -342,7 +343,7 @@ void plat_region_close(void *region, size_t len)
     runtime_lock(&regions_lock);
     for (struct region *r = regions; r; r = r->next)
         if (r->at == region && r->open) {
-            disown(&r->owner);
+            owned_remove(&r->owner);
             r->open = false;
         }
     runtime_unlock(&regions_lock);

@@ -4,7 +4,6 @@
  */
 #define __XEN_TOOLS__ 1
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +13,10 @@
 #include <rt/cpu.h>
 #include <rt/grant.h>
 #include <rt/group.h>
-#include <rt/hypercall.h>
 #include <rt/memory.h>
 #include <rt/thread.h>
 #include <rt/verdict.h>
 
-#include <xen/event_channel.h>
 #include <xencall.h>
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
@@ -27,7 +24,9 @@
 
 #include <platform.h>
 
-enum { NR_PORTS = 4096, EARLY_NS = 4000000, LATE_NS = 40000000 };
+#include "counters.h"
+
+enum { EARLY_NS = 4000000, LATE_NS = 40000000 };
 
 static unsigned int seed = 1;
 
@@ -37,64 +36,22 @@ static unsigned int any(unsigned int n)
     return (seed >> 8) % n;
 }
 
-/* ---- what there is, and is to be as before ---- */
-
-struct counters {
-    size_t heap;  /* the runtime's, used */
-    size_t pages; /* free, and those behind the heap */
-    unsigned int ports;
-    void *map; /* where the next foreign frame would be mapped */
-};
+/* ---- what there is, and is to be as before (counters.h) ---- */
 
 static grant_ref_t granted; /* a page of ours, to ourselves */
 static xen_pfn_t own_frame;
 
-static unsigned int ports_open(void)
+/* A kill leaves them there or not. */
+static void remove_files(void)
 {
-    unsigned int n = 0;
-
-    for (evtchn_port_t port = 1; port < NR_PORTS; port++) {
-        struct evtchn_status s = { .dom = DOMID_SELF, .port = port };
-
-        n += hc(event_channel_op, EVTCHNOP_status, &s) == 0 && s.status != EVTCHNSTAT_closed;
-    }
-    return n;
-}
-
-/* Bytes of newlib's heap. The library fills the structure with int where its header says size_t. */
-static size_t heap_used(void)
-{
-    struct mallinfo info = _mallinfo_r(_REENT);
-    int used;
-
-    memcpy(&used, (char *)&info + 7 * sizeof(int), sizeof(used));
-    return (size_t)used;
-}
-
-static struct counters count(void)
-{
-    struct counters c;
-
     plat_file_remove("/file");
     plat_file_remove("/other");
-    c = (struct counters){ .heap = heap_used(), .ports = ports_open() };
-
-    c.pages = page_nr_free() +
-              ((uint64_t)sbrk(0) - HEAP_BASE + 64 * PAGE_BYTES - 1) / (64 * PAGE_BYTES) * 64;
-    c.map = frames_map(DOMID_SELF, &own_frame, 1, PROT_KERNEL_RO | PTE_NX);
-    if (c.map)
-        frames_unmap(c.map, 1);
-    return c;
 }
 
-static void check_counters(const struct counters *want)
+static void check_all(const struct counters *want)
 {
-    struct counters c = count();
-
-    CHECK_EQ(c.heap, want->heap);
-    CHECK_EQ(c.pages, want->pages);
-    CHECK_EQ(c.ports, want->ports);
-    CHECK_EQ(c.map, want->map);
+    remove_files();
+    check_counters(want);
     CHECK(!grant_in_use(granted));
 }
 
@@ -204,7 +161,8 @@ static void run(void (*fn)(void *arg), bool kill)
     kept = g;
     if (kill)
         timer_set(&timer, clock_now() + 20 * NS_PER_MS);
-    group_join(g);
+    group_wait(g);
+    group_free(g);
     CHECK_EQ(timer_cancel(&timer), false);
 }
 
@@ -216,7 +174,7 @@ static void ends(void)
     before = count();
     run(leave_things, false);
     CHECK(plat_connect("/left") == NULL && errno == ENOENT);
-    check_counters(&before);
+    check_all(&before);
     run(wait_semaphore, true);
     run(wait_condition, true);
     run(wait_loop, true);
@@ -225,7 +183,7 @@ static void ends(void)
     run(fault, false);
     run(die, false);
     run(kill_self, false);
-    check_counters(&before);
+    check_all(&before);
     CHECK_EQ(plat_region_remove("left"), 0);
 }
 
@@ -417,7 +375,8 @@ static unsigned int talk(void)
         thread_yield();
         thread_sleep_until(clock_now() + 20000);
     }
-    group_join(victim.group);
+    group_wait(victim.group);
+    group_free(victim.group);
     if (s) {
         do
             n = plat_read(s, &c, 1);
@@ -447,10 +406,12 @@ static void kills(unsigned int nr)
             verdict_failure("kill %u: it does not start", i);
         timer_set(&timer, clock_now() + any(any(4) ? EARLY_NS : LATE_NS));
         answers += talk();
-        if (i == nr / 2)
+        if (i == nr / 2) {
+            remove_files();
             before = count();
-        else if (i > nr / 2 && (i % 64 == 0 || i + 1 == nr))
-            check_counters(&before);
+        } else if (i > nr / 2 && (i % 64 == 0 || i + 1 == nr)) {
+            check_all(&before);
+        }
     }
     counter = plat_region_open("toy", 4096, &fresh);
     CHECK(counter && !fresh);

@@ -24,22 +24,22 @@ struct group;
 /**
  * Start fn(arg) as the first thread of a new group.
  * @name  of it and its first thread; up to 15 characters
- * Returns it, to be joined; NULL: errno is ENOMEM, or EPERM: the caller is of a group itself.
+ * Returns it, for group_wait() and group_free(); NULL: errno is ENOMEM, or EPERM: the caller is of a group itself.
  */
 struct group *group_start(const char *name, void (*fn)(void *arg), void *arg);
 
 /**
  * End all its threads: those that wait or run elsewhere at once or very soon, the calling one, if it is of
- * the group, before this returns. Event handlers and threads, all vCPUs; not after group_join() began to
- * return. May be called again.
+ * the group, before this returns. Event handlers and threads, all vCPUs. It may have
+ * ended already.
  */
 void group_kill(struct group *g);
 
-/**
- * Wait until all its threads have ended, then give back all that it has, and the group. One thread does
- * that, once, of no group.
- */
-void group_join(struct group *g);
+/** Wait until all its threads have ended. Threads of no group. */
+void group_wait(struct group *g);
+
+/** Give back all that it has, and the group itself, which has ended. A thread of no group. */
+void group_free(struct group *g);
 
 /** The bytes of pages that its heap has now. */
 size_t group_heap_bytes(const struct group *g);
@@ -78,7 +78,7 @@ struct owned {
  * It is the calling thread's group's from now on. In a section.
  * @release  called when the group has ended, without o being anybody's; o is freed there
  */
-void own(struct owned *o, void (*release)(struct owned *o));
+void owned_add(struct owned *o, void (*release)(struct owned *o));
 
 /** It is nobody's: before it is freed, in the same section. */
-void disown(struct owned *o);
+void owned_remove(struct owned *o);
