@@ -375,17 +375,21 @@ static struct transaction **transaction_find(struct xs_handle *h, xs_transaction
     return at;
 }
 
-/* False: there is one of that number, which was the store's before. */
-static bool transaction_add(struct xs_handle *h, struct transaction *t)
+/* False: there is one of that number, which was the store's before. The store may have died since it answered. */
+static bool transaction_add(struct xs_handle *h, struct transaction *t, const struct message *m)
 {
     struct transaction **at;
+    bool is_new;
 
+    t->id = (xs_transaction_t)strtoul(m->body, NULL, 10);
     plat_lock(&h->lock);
+    t->dead = m->nr_breaks != h->nr_breaks;
     at = transaction_find(h, t->id);
-    if (*at == NULL)
+    is_new = *at == NULL;
+    if (is_new)
         *at = t;
     plat_unlock(&h->lock);
-    return *at == t;
+    return is_new;
 }
 
 /* One whose number nobody here has, which a store that is new might give once more: it is for nothing then. */
@@ -394,13 +398,11 @@ xs_transaction_t xs_transaction_start(struct xs_handle *h)
     struct transaction *t = calloc(1, sizeof(*t));
     struct message *m;
 
-    while (t) {
-        m = ask_texts(h, XS_TRANSACTION_START, 0, "", NULL, NULL);
-        if (m == NULL)
-            break;
-        t->id = (xs_transaction_t)strtoul(m->body, NULL, 10);
+    while (t && (m = ask_texts(h, XS_TRANSACTION_START, 0, "", NULL, NULL)) != NULL) {
+        bool added = transaction_add(h, t, m);
+
         free(m);
-        if (transaction_add(h, t))
+        if (added)
             return t->id;
     }
     free(t);

@@ -34,6 +34,7 @@ static void break_off(struct xs_handle *h)
 {
     plat_close(h->stream);
     h->stream = NULL;
+    h->nr_breaks++;
     free(h->message);
     h->message = NULL;
     h->in_len = 0;
@@ -152,6 +153,7 @@ static void came_in(struct xs_handle *h)
             lose(h, ENOMEM);
             return;
         }
+        h->message->nr_breaks = h->nr_breaks;
         h->message->head = h->head;
         h->message->body[h->head.len] = '\0';
     }

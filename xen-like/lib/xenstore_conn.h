@@ -13,6 +13,7 @@
 /* One that has come. body has a zero byte behind. */
 struct message {
     struct message *next;
+    unsigned int nr_breaks; /* the handle's, when it came */
     struct xsd_sockmsg head;
     char body[];
 };
@@ -49,8 +50,9 @@ struct xs_handle {
     bool filters; /* XS_UNWATCH_FILTER */
     int lost;     /* errno: what comes makes no sense; the connection is never used again */
 
-    uint64_t give_up_ns; /* if the store has said nothing by then; 0: it is there */
-    int gave_up;         /* errno: it had not; until the next request */
+    unsigned int nr_breaks; /* of the stream so far */
+    uint64_t give_up_ns;    /* if the store has said nothing by then; 0: it is there */
+    int gave_up;            /* errno: it had not; until the next request */
 
     char out[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
     size_t out_at, out_len;

@@ -125,6 +125,13 @@ static void ring_tell(struct ring *r)
         event_send(r->port);
 }
 
+static void print_ring(const struct ring *r)
+{
+    printf("%s: requests %u-%u, answers %u-%u, connection %u, error %u; request %u\n", r->prefix,
+           r->page->req_cons, r->page->req_prod, r->page->rsp_cons, r->page->rsp_prod,
+           r->page->connection, r->page->error, r->id);
+}
+
 static void ring_wait(struct ring *r, uint64_t until)
 {
     bool in_time = clock_now() < until;
@@ -133,8 +140,10 @@ static void ring_wait(struct ring *r, uint64_t until)
         in_time = semaphore_down(&r->event, until);
     else
         thread_sleep_until(clock_now() + 100000);
-    if (!in_time)
+    if (!in_time) {
+        print_ring(r);
         verdict_failure("%s: the store is silent", r->prefix);
+    }
 }
 
 static void ring_put(struct ring *r, const void *bytes, size_t len)
@@ -415,7 +424,6 @@ static void local_client(void *arg)
         default: local_check(l, key);
         }
         l->m.nr_done++;
-        free(xs_read(l->xs, XBT_NULL, "/", NULL)); /* it is connected when it pauses */
     }
     for (unsigned int key = 0; key < NR_KEYS; key++)
         local_check(l, key);
@@ -480,6 +488,7 @@ static void destroy_child(domid_t id)
 
 /* ---- the store ---- */
 
+static struct local locals[NR_LOCAL];
 static struct ring mine = { .prefix = "/own/k" }, child = { .prefix = "data/k" };
 static struct group *store;
 static unsigned int killed;
@@ -530,12 +539,25 @@ static void store_end(void)
     group_free(store);
 }
 
+/* It is connected, and has no events. */
+static void settle(struct xs_handle *xs)
+{
+    char **event;
+
+    free(xs_read(xs, XBT_NULL, "/", NULL));
+    while ((event = xs_check_watch(xs)) != NULL)
+        free(event);
+}
+
 /* Everything stands still, and the store is no more: what is there is the clients'. */
 static void compare(struct counters *before)
 {
     struct counters now;
 
     pause_all();
+    for (unsigned int i = 0; i < NR_LOCAL; i++)
+        settle(locals[i].xs);
+    settle(child.nudge);
     on_kill(NULL);
     store_end();
     now = count();
@@ -548,7 +570,6 @@ static void compare(struct counters *before)
 
 /* ---- all of it ---- */
 
-static struct local locals[NR_LOCAL];
 static struct thread *threads[NR_CLIENTS];
 
 static unsigned long done_by(unsigned int client)
@@ -570,8 +591,11 @@ static void wait_for_clients(void)
         before[i] = done_by(i);
     for (unsigned int i = 0; i < NR_CLIENTS; i++)
         while (done_by(i) == before[i]) {
-            if (clock_now() > until)
+            if (clock_now() > until) {
+                print_ring(&mine);
+                print_ring(&child);
                 verdict_failure("client %u does nothing", i);
+            }
             thread_sleep_until(clock_now() + 100000);
         }
 }
@@ -636,7 +660,7 @@ static domid_t introduce(struct xs_handle *xs)
     evtchn_port_t port;
     xen_pfn_t frame;
     domid_t id = create_child(&frame, &port);
-    struct xs_permissions perms = { .id = id };
+    struct xs_permissions perms = { .id = id }, all = { .perms = XS_PERM_READ };
     char path[40];
 
     child.page = xenforeignmemory_map(xenforeignmemory_open(NULL, 0), id, PROT_READ | PROT_WRITE, 1,
@@ -645,6 +669,7 @@ static domid_t introduce(struct xs_handle *xs)
         verdict_error("the other domain's page cannot be mapped");
     child.nudge = xs;
     CHECK(xs_write(xs, XBT_NULL, "/nudge", "", 0));
+    CHECK(xs_set_permissions(xs, XBT_NULL, "/nudge", &all, 1)); /* events are for who may read */
     snprintf(path, sizeof(path), "/local/domain/%u/data", id);
     CHECK(xs_write(xs, XBT_NULL, path, "", 0));
     CHECK(xs_set_permissions(xs, XBT_NULL, path, &perms, 1));
