@@ -105,7 +105,7 @@ static int attach(struct peer *p)
 
 static void serve(struct peer *p)
 {
-    bool notify = false;
+    bool notify = !p->attached; /* a store was killed before it said what the page then says */
     int rc = attach(p);
 
     if (rc == 0)
