@@ -103,13 +103,20 @@ void group_free(struct group *g)
 
 size_t group_heap_bytes(const struct group *g) { return g->heap.nr_pages * PAGE_BYTES; }
 
+bool group_in_own_code(void)
+{
+    const struct cpu *c = this_cpu();
+
+    return c->current->group && c->current->inside == 0 && c->in_handler == 0 &&
+           c->vcpu_info->evtchn_upcall_mask == 0;
+}
+
 void group_fail(void)
 {
-    struct cpu *c = this_cpu();
-    struct thread *t = c->current;
+    struct group *g = this_cpu()->current->group;
 
-    if (t->group == NULL || t->inside || c->in_handler || c->vcpu_info->evtchn_upcall_mask)
+    if (!group_in_own_code())
         return;
-    t->group->failed = true;
-    group_kill(t->group);
+    g->failed = true;
+    group_kill(g);
 }

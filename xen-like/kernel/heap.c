@@ -106,10 +106,11 @@ static struct heap_block *small_new(struct heap *h, size_t bytes)
 static struct heap_block *large_new(struct heap *h, size_t bytes)
 {
     struct heap_run *r = run_new(h, (sizeof(*r) + bytes + PAGE_BYTES - 1) / PAGE_BYTES);
-    struct heap_block *b = (struct heap_block *)(r + 1);
+    struct heap_block *b;
 
     if (r == NULL)
         return NULL;
+    b = (struct heap_block *)(r + 1);
     b->class = LARGE;
     b->heap = h;
     return b;

@@ -114,6 +114,8 @@ struct group {
     struct heap heap;
 };
 
+bool group_in_own_code(void); /* the caller may be killed here */
+
 /* A lock of the runtime: whoever holds it is in a section. */
 static inline void runtime_lock(struct mutex *m)
 {

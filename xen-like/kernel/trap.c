@@ -138,7 +138,7 @@ static void crash(const struct cpu_user_regs *regs)
     static unsigned int crashing;
     unsigned int v = regs->entry_vector;
 
-    if (this_cpu()->current->group && !this_cpu()->vcpu_info->evtchn_upcall_mask) {
+    if (group_in_own_code()) {
         kprint("thread %s: %s (%u), error code 0x%x\n", thread_name(thread_self()),
                v < TRAP_VECTORS && names[v] ? names[v] : "unexpected entry", v, regs->error_code);
         trap_dump(regs);

@@ -21,7 +21,7 @@ void _exit(int status)
 
 void abort(void)
 {
-    if (this_cpu()->current->group) {
+    if (group_in_own_code()) {
         kprint("thread %s: abort() called from %p\n", thread_name(thread_self()),
                __builtin_return_address(0));
         group_fail();
@@ -35,7 +35,7 @@ int getpid(void) { return 1; }
 int kill(int pid, int sig)
 {
     (void)pid;
-    if (this_cpu()->current->group) {
+    if (group_in_own_code()) {
         kprint("thread %s: signal %d\n", thread_name(thread_self()), sig);
         group_fail();
     }
