@@ -36,6 +36,7 @@ static struct machine_domain {
     unsigned int busy;     /* so many times more its port cannot be bound */
     unsigned int mapped;   /* how often its page is */
     unsigned int notified; /* events that it has received */
+    uint32_t seen;         /* what its page said at the last: rsp_prod */
     unsigned int port;     /* the store's end; 0: none */
     unsigned int endless;  /* requests that it still sends, one after the other */
     struct xenstore_domain_interface page;
@@ -180,6 +181,7 @@ int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
     (void)xce;
     CU_ASSERT_TRUE_FATAL(ports[port].of < DOMAINS);
     machine[ports[port].of].notified++;
+    machine[ports[port].of].seen = machine[ports[port].of].page.rsp_prod;
     domain_runs((domid_t)ports[port].of);
     return 0;
 }
@@ -587,6 +589,27 @@ static void test_killed_it_goes_on_with_every_ring(void)
     stop();
 }
 
+/* The one that was killed had sent it, and the page did not say so yet. */
+static void test_killed_before_it_has_told_it_tells(void)
+{
+    uint32_t before;
+
+    start();
+    introduce(1);
+    before = machine[1].page.rsp_prod;
+    put(1, XS_READ, "/|");
+    send_event(1);
+    run();
+    daemon_killed();
+    machine[1].page.rsp_prod = before;
+    daemon_start();
+    run();
+    CU_ASSERT_NOT_EQUAL(machine[1].page.rsp_prod, before);
+    CU_ASSERT_EQUAL(machine[1].seen, machine[1].page.rsp_prod);
+    CU_ASSERT_STRING_EQUAL(get(1), "EACCES|;");
+    stop();
+}
+
 static void test_who_has_no_ring_is_heard_of_when_gone(void)
 {
     start();
@@ -713,6 +736,7 @@ int main(void)
     T(test_introduced_again_it_is_bound_again);
     T(test_it_hears_who_shuts_down_and_who_is_gone);
     T(test_killed_it_goes_on_with_every_ring);
+    T(test_killed_before_it_has_told_it_tells);
     T(test_who_has_no_ring_is_heard_of_when_gone);
     T(test_a_port_that_never_gets_free_is_given_up);
     T(test_who_asks_without_an_end_keeps_nobody_waiting);
