@@ -7,6 +7,7 @@ RUNTIME_KERNELS += xen-like/examples/hello.c
 RUNTIME_KERNELS += tests/bench/bench.c
 RUNTIME_KERNELS += tests/bench/growth.c
 RUNTIME_KERNELS += tests/guests/runtime/smp.c
+RUNTIME_KERNELS += tests/guests/runtime/group.c
 RUNTIME_KERNELS += tests/guests/runtime/memory.c
 RUNTIME_KERNELS += tests/guests/runtime/traps.c
 RUNTIME_KERNELS += tests/guests/runtime/crash.c
@@ -20,6 +21,7 @@ RUNTIME_KERNELS += tests/guests/runtime/cycles.c
 RUNTIME_KERNELS += tests/guests/runtime/store_client.c
 RUNTIME_KERNELS += tests/guests/runtime/create.c
 RUNTIME_KERNELS += tests/guests/runtime/xl_cycles.c
+RUNTIME_KERNELS += tests/guests/runtime/store_kill.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
@@ -79,7 +81,7 @@ $(RT)/runtime.a: $(RT_OBJS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 RT_LDFLAGS := -static -nostdlib -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 --build-id=none \
-    -T xen-like/xen-like.lds
+    -T xen-like/xen-like.lds $(patsubst %,--wrap=_%_r,malloc free calloc realloc memalign)
 RT_LINK = ld $(RT_LDFLAGS) -o $@ $(filter %.o,$^) --start-group $(RT)/runtime.a $(NEWLIB_LIBS) --end-group
 
 # Code symbols for backtraces: a table of the first link goes into the second, behind all code.

@@ -37,26 +37,29 @@ struct listener {
     struct listener *next;
 };
 
-static struct store *store;
-static struct plat_loop *loop;
-static struct client *clients[NR_CLIENTS];
-static struct listener *listeners;
-static bool deaf; /* new clients are not accepted */
+/* All that there is of it: a program that is started again begins with a new one. */
+static struct daemon {
+    struct plat_loop *loop;
+    struct store *store;
+    struct client *clients[NR_CLIENTS];
+    struct listener *listeners;
+    bool deaf; /* new clients are not accepted */
+    struct plat_timer dropping;
+} * d;
 
 static void ready(void *arg, unsigned int events);
 static void listen_all(unsigned int events);
 static void drop_marked(void *unused);
-static struct plat_timer dropping = { .fn = drop_marked };
 
 static struct client *client_of(uint32_t conn)
 {
-    return conn - STORE_CONN_OTHER < NR_CLIENTS ? clients[conn - STORE_CONN_OTHER] : NULL;
+    return conn - STORE_CONN_OTHER < NR_CLIENTS ? d->clients[conn - STORE_CONN_OTHER] : NULL;
 }
 
 static void mark(struct client *c, uint64_t when_ns)
 {
     c->drop = true;
-    plat_timer_set(loop, &dropping, when_ns);
+    plat_timer_set(d->loop, &d->dropping, when_ns);
 }
 
 static void drop(struct client *c)
@@ -64,14 +67,14 @@ static void drop(struct client *c)
     if (c->stream)
         plat_close(c->stream);
     c->stream = NULL;
-    if (deaf)
+    if (d->deaf)
         listen_all(PLAT_READABLE);
-    deaf = false;
-    if (store_disconnect(store, c->conn)) { /* its number must not be another's before */
+    d->deaf = false;
+    if (store_disconnect(d->store, c->conn)) { /* its number must not be another's before */
         mark(c, plat_now() + RETRY_NS);
         return;
     }
-    clients[c->conn - STORE_CONN_OTHER] = NULL;
+    d->clients[c->conn - STORE_CONN_OTHER] = NULL;
     free(c);
 }
 
@@ -79,8 +82,8 @@ static void drop_marked(void *unused)
 {
     (void)unused;
     for (unsigned int i = 0; i < NR_CLIENTS; i++)
-        if (clients[i] && clients[i]->drop)
-            drop(clients[i]);
+        if (d->clients[i] && d->clients[i]->drop)
+            drop(d->clients[i]);
 }
 
 /* False: the client is gone. */
@@ -100,7 +103,7 @@ static bool flush_answer(struct client *c)
 
 static size_t waiting(const struct client *c)
 {
-    return c->out_len + store_output_waiting(store, c->conn);
+    return c->out_len + store_output_waiting(d->store, c->conn);
 }
 
 /* ---- what the store calls ---- */
@@ -119,7 +122,7 @@ static void hook_output(void *arg, uint32_t conn)
     if (conn < STORE_CONN_OTHER)
         rings_output((domid_t)conn);
     else if (c && c->stream)
-        plat_watch(loop, c->stream, PLAT_READABLE | PLAT_WRITABLE, ready, c);
+        plat_watch(d->loop, c->stream, PLAT_READABLE | PLAT_WRITABLE, ready, c);
 }
 
 static bool hook_may_answer(void *arg, uint32_t conn)
@@ -176,11 +179,11 @@ static bool flush(struct client *c)
 
     if (!flush_answer(c))
         return false;
-    while (c->out_len == 0 && (len = store_output(store, c->conn, &bytes)) != 0) {
+    while (c->out_len == 0 && (len = store_output(d->store, c->conn, &bytes)) != 0) {
         n = plat_write(c->stream, bytes, len);
         if (n < 0)
             return errno == EAGAIN;
-        if (store_output_done(store, c->conn, (size_t)n))
+        if (store_output_done(d->store, c->conn, (size_t)n))
             return false; /* it would get the bytes twice */
     }
     return true;
@@ -207,7 +210,7 @@ static bool receive(struct client *c, bool *idle)
     if (c->have < sizeof(c->h) + c->h.len)
         return true;
     c->have = 0;
-    return store_request(store, c->conn, &c->h, c->in + sizeof(c->h)) == 0;
+    return store_request(d->store, c->conn, &c->h, c->in + sizeof(c->h)) == 0;
 }
 
 static void ready(void *arg, unsigned int events)
@@ -231,7 +234,7 @@ static void ready(void *arg, unsigned int events)
         return;
     }
     full = waiting(c) > WAITING_MAX;
-    plat_watch(loop, c->stream, (full ? 0 : PLAT_READABLE) | (waiting(c) ? PLAT_WRITABLE : 0),
+    plat_watch(d->loop, c->stream, (full ? 0 : PLAT_READABLE) | (waiting(c) ? PLAT_WRITABLE : 0),
                ready, c);
 }
 
@@ -239,8 +242,8 @@ static void accept_client(void *arg, unsigned int events);
 
 static void listen_all(unsigned int events)
 {
-    for (struct listener *l = listeners; l; l = l->next)
-        plat_watch(loop, l->stream, events, accept_client, l);
+    for (struct listener *l = d->listeners; l; l = l->next)
+        plat_watch(d->loop, l->stream, events, accept_client, l);
 }
 
 static void accept_client(void *arg, unsigned int events)
@@ -256,14 +259,14 @@ static void accept_client(void *arg, unsigned int events)
             EAGAIN) { /* no more files: whoever waits goes on waiting until a client leaves */
             plat_log(PLAT_WARNING, "no client accepted for now: %s", strerror(errno));
             listen_all(0);
-            deaf = true;
+            d->deaf = true;
         }
         return;
     }
-    while (slot < NR_CLIENTS && clients[slot])
+    while (slot < NR_CLIENTS && d->clients[slot])
         slot++;
     c = slot < NR_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
-    if (c == NULL || store_connect(store, STORE_CONN_OTHER + slot, l->domain)) {
+    if (c == NULL || store_connect(d->store, STORE_CONN_OTHER + slot, l->domain)) {
         plat_log(PLAT_WARNING, "no room for one more client");
         plat_close(stream);
         free(c);
@@ -271,8 +274,8 @@ static void accept_client(void *arg, unsigned int events)
     }
     c->conn = STORE_CONN_OTHER + slot;
     c->stream = stream;
-    clients[slot] = c;
-    plat_watch(loop, stream, PLAT_READABLE, ready, c);
+    d->clients[slot] = c;
+    plat_watch(d->loop, stream, PLAT_READABLE, ready, c);
 }
 
 /* ---- beginning ---- */
@@ -287,9 +290,9 @@ static int listen_at(const char *path, domid_t domain)
         return -1;
     }
     l->domain = domain;
-    l->next = listeners;
-    listeners = l;
-    plat_watch(loop, l->stream, PLAT_READABLE, accept_client, l);
+    l->next = d->listeners;
+    d->listeners = l;
+    plat_watch(d->loop, l->stream, PLAT_READABLE, accept_client, l);
     return 0;
 }
 
@@ -323,13 +326,13 @@ static int open_store(const char *region_name, size_t len, bool rings)
         hooks.introduce = hook_introduce;
         hooks.release = hook_release;
     }
-    store = store_open(region, len, &hooks);
-    if (store == NULL) {
+    d->store = store_open(region, len, &hooks);
+    if (d->store == NULL) {
         plat_log(PLAT_ERROR, "what is in region %s cannot be used: %s. --fresh forgets it",
                  region_name, strerror(errno));
         return -1;
     }
-    if (rings && rings_begin(store)) {
+    if (rings && rings_begin(d->store)) {
         plat_log(PLAT_ERROR, "no memory for rings");
         return -1;
     }
@@ -338,13 +341,19 @@ static int open_store(const char *region_name, size_t len, bool rings)
 
 int stored_start(struct plat_loop *l, const struct stored_options *o)
 {
-    loop = l;
-    if (o->rings && rings_open(loop, o->own, o->own_port))
+    d = calloc(1, sizeof(*d));
+    if (d == NULL) {
+        plat_log(PLAT_ERROR, "no memory");
+        return -1;
+    }
+    d->dropping.fn = drop_marked;
+    d->loop = l;
+    if (o->rings && rings_open(d->loop, o->own, o->own_port))
         return -1;
     if (open_store(o->region, o->size_bytes, o->rings) || listen_at(o->socket, 0))
         return -1;
-    for (const char *const *d = o->domain_sockets; d && *d; d++)
-        if (listen_as(*d))
+    for (const char *const *as = o->domain_sockets; as && *as; as++)
+        if (listen_as(*as))
             return -1;
     plat_log(PLAT_INFO, "the store listens at %s", o->socket);
     return 0;

@@ -35,30 +35,34 @@ struct peer {
     evtchn_port_t remote, port;
 };
 
-static struct plat_loop *loop;
-static struct store *store;
-static xenevtchn_handle *events;
-static xenforeignmemory_handle *memory;
-static xencall_handle *hypervisor;
-static struct xen_domctl *domctl;
-static struct xenstore_domain_interface *own_page;
-static evtchn_port_t own_remote, exceptions; /* VIRQ_DOM_EXC's */
+/* All that there is of it: a program that is started again begins with a new one. */
+static struct rings {
+    struct plat_loop *loop;
+    struct store *store;
+    xenevtchn_handle *events;
+    xenforeignmemory_handle *memory;
+    xencall_handle *hypervisor;
+    struct xen_domctl *domctl;
+    struct xenstore_domain_interface *own_page;
+    evtchn_port_t own_remote, exceptions; /* VIRQ_DOM_EXC's */
+    unsigned int tries;                   /* to bind that */
 
-static struct peer *peers[DOMID_FIRST_RESERVED];
-static struct peer *due_first, **due_end = &due_first;
-static size_t nr_due;
-static struct peer *serving;
-static domid_t *domain_of; /* by port of ours; DOMID_FIRST_RESERVED: nobody's */
-static size_t nr_ports;
+    struct peer *peers[DOMID_FIRST_RESERVED];
+    struct peer *due_first, **due_end;
+    size_t nr_due;
+    struct peer *serving;
+    domid_t *domain_of; /* by port of ours; DOMID_FIRST_RESERVED: nobody's */
+    size_t nr_ports;
+    struct plat_timer turn, retrying;
+} * r;
 
 static void serve_due(void *unused);
 static void retry(void *unused);
-static struct plat_timer turn = { .fn = serve_due }, retrying = { .fn = retry };
 
 static void retry_later(void)
 {
-    if (retrying.loop == NULL)
-        plat_timer_set(loop, &retrying, plat_now() + RETRY_NS);
+    if (r->retrying.loop == NULL)
+        plat_timer_set(r->loop, &r->retrying, plat_now() + RETRY_NS);
 }
 
 /* ---- whose turn it is ---- */
@@ -69,31 +73,31 @@ static void make_due(struct peer *p)
         return;
     p->due = true;
     p->next = NULL;
-    *due_end = p;
-    due_end = &p->next;
-    nr_due++;
-    if (turn.loop == NULL)
-        plat_timer_set(loop, &turn, 0);
+    *r->due_end = p;
+    r->due_end = &p->next;
+    r->nr_due++;
+    if (r->turn.loop == NULL)
+        plat_timer_set(r->loop, &r->turn, 0);
 }
 
 static void not_due(struct peer *p)
 {
-    struct peer **at = &due_first;
+    struct peer **at = &r->due_first;
 
     if (!p->due)
         return;
     while (*at != p)
         at = &(*at)->next;
     *at = p->next;
-    if (due_end == &p->next)
-        due_end = at;
-    nr_due--;
+    if (r->due_end == &p->next)
+        r->due_end = at;
+    r->nr_due--;
     p->due = false;
 }
 
 static int attach(struct peer *p)
 {
-    int rc = p->attached ? 0 : store_ring_attach(store, p->domain, p->page);
+    int rc = p->attached ? 0 : store_ring_attach(r->store, p->domain, p->page);
 
     p->attached = rc == 0;
     return rc;
@@ -101,13 +105,13 @@ static int attach(struct peer *p)
 
 static void serve(struct peer *p)
 {
-    bool notify = false;
+    bool notify = !p->attached; /* a store was killed before it said what the page then says */
     int rc = attach(p);
 
     if (rc == 0)
-        rc = store_ring_service(store, p->domain, p->page, &notify);
+        rc = store_ring_service(r->store, p->domain, p->page, &notify);
     if (notify && p->port != UNBOUND)
-        xenevtchn_notify(events, p->port);
+        xenevtchn_notify(r->events, p->port);
     if (rc == -EAGAIN) {
         make_due(p);
     } else if (rc == -ENOMEM) {
@@ -115,20 +119,20 @@ static void serve(struct peer *p)
         retry_later();
     } else if (p->masked && p->port != UNBOUND) {
         p->masked = false;
-        xenevtchn_unmask(events, p->port);
+        xenevtchn_unmask(r->events, p->port);
     }
 }
 
 static void serve_due(void *unused)
 {
     (void)unused;
-    for (size_t n = nr_due; n && due_first; n--) { /* who becomes due meanwhile waits */
-        struct peer *p = due_first;
+    for (size_t n = r->nr_due; n && r->due_first; n--) { /* who becomes due meanwhile waits */
+        struct peer *p = r->due_first;
 
         not_due(p);
-        serving = p;
+        r->serving = p;
         serve(p);
-        serving = NULL;
+        r->serving = NULL;
     }
 }
 
@@ -138,13 +142,13 @@ static struct xenstore_domain_interface *map(domid_t domain, uint64_t gfn)
 {
     xen_pfn_t pfn = gfn;
 
-    return xenforeignmemory_map(memory, domain, PROT_READ | PROT_WRITE, 1, &pfn, NULL);
+    return xenforeignmemory_map(r->memory, domain, PROT_READ | PROT_WRITE, 1, &pfn, NULL);
 }
 
 static void set_page(struct peer *p, struct xenstore_domain_interface *page)
 {
-    if (p->page && p->page != own_page)
-        xenforeignmemory_unmap(memory, p->page, 1);
+    if (p->page && p->page != r->own_page)
+        xenforeignmemory_unmap(r->memory, p->page, 1);
     p->page = page;
     p->attached = false;
     if (page == NULL)
@@ -153,17 +157,17 @@ static void set_page(struct peer *p, struct xenstore_domain_interface *page)
 
 static bool note_port(evtchn_port_t port, domid_t domain)
 {
-    if (port >= nr_ports) {
+    if (port >= r->nr_ports) {
         size_t nr = 2 * (size_t)port;
-        domid_t *more = realloc(domain_of, nr * sizeof(*more));
+        domid_t *more = realloc(r->domain_of, nr * sizeof(*more));
 
         if (more == NULL)
             return false;
-        domain_of = more;
-        while (nr_ports < nr)
-            domain_of[nr_ports++] = DOMID_FIRST_RESERVED;
+        r->domain_of = more;
+        while (r->nr_ports < nr)
+            r->domain_of[r->nr_ports++] = DOMID_FIRST_RESERVED;
     }
-    domain_of[port] = domain;
+    r->domain_of[port] = domain;
     return true;
 }
 
@@ -171,8 +175,8 @@ static void unbind(struct peer *p)
 {
     if (p->port == UNBOUND)
         return;
-    domain_of[p->port] = DOMID_FIRST_RESERVED;
-    xenevtchn_unbind(events, p->port);
+    r->domain_of[p->port] = DOMID_FIRST_RESERVED;
+    xenevtchn_unbind(r->events, p->port);
     p->port = UNBOUND;
 }
 
@@ -180,17 +184,17 @@ static void unbind(struct peer *p)
 static int bind_port(struct peer *p)
 {
     int port =
-        events ? xenevtchn_bind_interdomain(events, p->domain, p->remote) : (errno = EIO, -1);
+        r->events ? xenevtchn_bind_interdomain(r->events, p->domain, p->remote) : (errno = EIO, -1);
 
     if (port < 0)
         return -errno;
     if (!note_port((evtchn_port_t)port, p->domain)) {
-        xenevtchn_unbind(events, (evtchn_port_t)port);
+        xenevtchn_unbind(r->events, (evtchn_port_t)port);
         return -ENOMEM;
     }
     p->port = (evtchn_port_t)port;
     p->masked = false;
-    xenevtchn_notify(events, p->port); /* the domain may have waited for a store */
+    xenevtchn_notify(r->events, p->port); /* the domain may have waited for a store */
     return 0;
 }
 
@@ -202,7 +206,7 @@ static struct peer *peer_new(domid_t domain)
         return NULL;
     p->domain = domain;
     p->port = UNBOUND;
-    peers[domain] = p;
+    r->peers[domain] = p;
     return p;
 }
 
@@ -210,7 +214,7 @@ static void peer_free(struct peer *p)
 {
     unbind(p);
     set_page(p, NULL);
-    peers[p->domain] = NULL;
+    r->peers[p->domain] = NULL;
     free(p);
 }
 
@@ -220,14 +224,14 @@ static void peer_free(struct peer *p)
 int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
 {
     struct xenstore_domain_interface *page = map(domain, gfn);
-    struct peer *known = peers[domain], *p = known;
+    struct peer *known = r->peers[domain], *p = known;
     evtchn_port_t before = known ? known->remote : 0;
     int rc;
 
     if (page == NULL)
         return -errno;
     if (p == NULL && (p = peer_new(domain)) == NULL) {
-        xenforeignmemory_unmap(memory, page, 1);
+        xenforeignmemory_unmap(r->memory, page, 1);
         return -ENOMEM;
     }
     unbind(p); /* the port may be the same */
@@ -238,7 +242,7 @@ int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
         set_page(p, page);
         return 0;
     }
-    xenforeignmemory_unmap(memory, page, 1);
+    xenforeignmemory_unmap(r->memory, page, 1);
     if (known) { /* it goes on as it was */
         p->remote = before;
         p->tries = BIND_TRIES;
@@ -251,15 +255,15 @@ int rings_introduce(domid_t domain, uint64_t gfn, evtchn_port_t remote)
 
 void rings_release(domid_t domain)
 {
-    if (peers[domain])
-        peer_free(peers[domain]);
+    if (r->peers[domain])
+        peer_free(r->peers[domain]);
 }
 
 void rings_output(domid_t domain)
 {
-    struct peer *p = peers[domain];
+    struct peer *p = r->peers[domain];
 
-    if (p && p != serving) /* whom it serves gets it in that turn */
+    if (p && p != r->serving) /* whom it serves gets it in that turn */
         make_due(p);
 }
 
@@ -267,13 +271,13 @@ void rings_output(domid_t domain)
 
 static void look(struct peer *p)
 {
-    struct xen_domctl_getdomaininfo *info = &domctl->u.getdomaininfo;
+    struct xen_domctl_getdomaininfo *info = &r->domctl->u.getdomaininfo;
 
-    memset(domctl, 0, sizeof(*domctl));
-    domctl->cmd = XEN_DOMCTL_getdomaininfo;
-    domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    domctl->domain = p->domain;
-    if (xencall1(hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)domctl) < 0) {
+    memset(r->domctl, 0, sizeof(*r->domctl));
+    r->domctl->cmd = XEN_DOMCTL_getdomaininfo;
+    r->domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    r->domctl->domain = p->domain;
+    if (xencall1(r->hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)r->domctl) < 0) {
         if (errno == ESRCH)
             p->gone = true;
         else
@@ -291,12 +295,12 @@ static void tell(struct peer *p)
     if (p->gone) {
         unbind(p);
         set_page(p, NULL); /* it holds the domain's memory */
-        if (store_domain_gone(store, p->domain) == 0)
+        if (store_domain_gone(r->store, p->domain) == 0)
             peer_free(p);
         else
             retry_later();
     } else if (p->shut_down) {
-        if (store_domain_shutdown(store, p->domain) == 0)
+        if (store_domain_shutdown(r->store, p->domain) == 0)
             p->shut_down = false;
         else
             retry_later();
@@ -306,9 +310,9 @@ static void tell(struct peer *p)
 static void look_at_all(void)
 {
     for (unsigned int d = 1; d < DOMID_FIRST_RESERVED; d++) {
-        if (peers[d]) {
-            look(peers[d]);
-            tell(peers[d]);
+        if (r->peers[d]) {
+            look(r->peers[d]);
+            tell(r->peers[d]);
         }
     }
 }
@@ -320,42 +324,42 @@ static void take_events(void *unused);
 static void close_events(void)
 {
     for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
-        if (peers[d] && peers[d]->port != UNBOUND) {
-            domain_of[peers[d]->port] = DOMID_FIRST_RESERVED;
-            peers[d]->port = UNBOUND;
-            peers[d]->tries = BIND_TRIES;
+        if (r->peers[d] && r->peers[d]->port != UNBOUND) {
+            r->domain_of[r->peers[d]->port] = DOMID_FIRST_RESERVED;
+            r->peers[d]->port = UNBOUND;
+            r->peers[d]->tries = BIND_TRIES;
         }
-    exceptions = UNBOUND;
-    evtchn_watch(loop, events, NULL, NULL);
-    xenevtchn_close(events);
-    events = NULL;
+    r->exceptions = UNBOUND;
+    evtchn_watch(r->loop, r->events, NULL, NULL);
+    xenevtchn_close(r->events);
+    r->events = NULL;
 }
 
 static int open_events(void)
 {
     int error;
 
-    events = xenevtchn_open(NULL, 0);
-    if (events == NULL)
+    r->events = xenevtchn_open(NULL, 0);
+    if (r->events == NULL)
         return -errno;
-    if (evtchn_watch(loop, events, take_events, NULL) == 0)
+    if (evtchn_watch(r->loop, r->events, take_events, NULL) == 0)
         return 0;
     error = errno;
-    xenevtchn_close(events);
-    events = NULL;
+    xenevtchn_close(r->events);
+    r->events = NULL;
     return -error;
 }
 
 static void event(evtchn_port_t port)
 {
-    domid_t domain = port < nr_ports ? domain_of[port] : DOMID_FIRST_RESERVED;
+    domid_t domain = port < r->nr_ports ? r->domain_of[port] : DOMID_FIRST_RESERVED;
 
-    if (port == exceptions) {
-        xenevtchn_unmask(events, port);
+    if (port == r->exceptions) {
+        xenevtchn_unmask(r->events, port);
         look_at_all();
     } else if (domain < DOMID_FIRST_RESERVED) { /* else it was bound when the event came */
-        peers[domain]->masked = true;
-        make_due(peers[domain]);
+        r->peers[domain]->masked = true;
+        make_due(r->peers[domain]);
     }
 }
 
@@ -363,7 +367,7 @@ static void take_events(void *unused)
 {
     (void)unused;
     for (int i = 0; i < EVENTS_MAX; i++) {
-        int port = xenevtchn_pending(events);
+        int port = xenevtchn_pending(r->events);
 
         if (port < 0 && errno == EAGAIN)
             break;
@@ -375,7 +379,7 @@ static void take_events(void *unused)
         }
         event((evtchn_port_t)port);
     }
-    plat_timer_cancel(&turn);
+    plat_timer_cancel(&r->turn);
     serve_due(NULL);
 }
 
@@ -402,12 +406,11 @@ static void try_again(struct peer *p)
 
 static void hear_of_exceptions(void)
 {
-    static unsigned int tries;
-    int port = xenevtchn_bind_virq(events, VIRQ_DOM_EXC);
+    int port = xenevtchn_bind_virq(r->events, VIRQ_DOM_EXC);
 
     if (port >= 0)
-        exceptions = (evtchn_port_t)port;
-    else if (++tries == BIND_TRIES)
+        r->exceptions = (evtchn_port_t)port;
+    else if (++r->tries == BIND_TRIES)
         plat_log(PLAT_ERROR, "nobody says what becomes of domains: %s", strerror(errno));
     look_at_all(); /* what has happened before is not told */
 }
@@ -415,17 +418,17 @@ static void hear_of_exceptions(void)
 static void retry(void *unused)
 {
     (void)unused;
-    if (events == NULL && open_events()) {
+    if (r->events == NULL && open_events()) {
         retry_later();
         return;
     }
-    if (exceptions == UNBOUND)
+    if (r->exceptions == UNBOUND)
         hear_of_exceptions();
-    if (exceptions == UNBOUND)
+    if (r->exceptions == UNBOUND)
         retry_later();
     for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
-        if (peers[d])
-            try_again(peers[d]);
+        if (r->peers[d])
+            try_again(r->peers[d]);
 }
 
 /* ---- beginning ---- */
@@ -440,17 +443,23 @@ static int failed(const char *what)
 
 int rings_open(struct plat_loop *l, struct xenstore_domain_interface *own, evtchn_port_t port)
 {
-    loop = l;
-    own_page = own;
-    own_remote = port;
-    memory = xenforeignmemory_open(NULL, 0);
-    if (memory == NULL)
+    r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return failed("rings");
+    r->turn.fn = serve_due;
+    r->retrying.fn = retry;
+    r->due_end = &r->due_first;
+    r->loop = l;
+    r->own_page = own;
+    r->own_remote = port;
+    r->memory = xenforeignmemory_open(NULL, 0);
+    if (r->memory == NULL)
         return failed("xenforeignmemory");
-    hypervisor = xencall_open(NULL, 0);
-    if (hypervisor == NULL)
+    r->hypervisor = xencall_open(NULL, 0);
+    if (r->hypervisor == NULL)
         return failed("xencall");
-    domctl = xencall_alloc_buffer(hypervisor, sizeof(*domctl));
-    if (domctl == NULL)
+    r->domctl = xencall_alloc_buffer(r->hypervisor, sizeof(*r->domctl));
+    if (r->domctl == NULL)
         return failed("xencall");
     if (open_events())
         return failed("xenevtchn");
@@ -484,9 +493,9 @@ int rings_begin(struct store *s)
 
     if (own == NULL)
         return -ENOMEM;
-    store = s;
-    own->page = own_page;
-    own->remote = own_remote;
+    r->store = s;
+    own->page = r->own_page;
+    own->remote = r->own_remote;
     own->tries = BIND_TRIES;
     while (rc == 0 && (domain = store_introduced_above(s, domain, &place)) > 0)
         rc = begin_with((domid_t)domain, &place);

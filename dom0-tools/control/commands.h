@@ -22,9 +22,10 @@ struct prompt_command {
     int (*run)(struct prompt *p, int argc, char **argv);
 };
 
-extern const struct prompt_command store_commands[]; /* store_commands.c */
-extern const struct prompt_command adopt_commands[]; /* adopt.c */
-extern const struct prompt_command extra_commands[]; /* extra.c; tests have others */
+extern const struct prompt_command store_commands[];   /* store_commands.c */
+extern const struct prompt_command adopt_commands[];   /* adopt.c */
+extern const struct prompt_command service_commands[]; /* service.c */
+extern const struct prompt_command extra_commands[];   /* extra.c; tests have others */
 
 /* ---- prompt.c ---- */
 

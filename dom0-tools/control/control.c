@@ -1,9 +1,9 @@
 /*
  * The embedded control domain: one image with the store, the console daemon, who attends to guests that have
- * ended, and a prompt, each a thread with a loop of its own. They meet as they would on Linux: by the store's
+ * ended, and a prompt, each with a loop of its own. They meet as they would on Linux: by the store's
  * socket and the console daemon's, which are names in memory here.
- *
- * Not yet as designed: the daemons share the prompt's heap, so none can be killed and started again alone.
+ * The daemons are groups of threads, each with a heap of its own, and are started again when they end (service.c):
+ * the store goes on with what it has in its region, its clients here connect anew (xen-like/lib/xenstore.c).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "../attend/attend.h"
 #include "../consoled/consoled.h"
 #include "commands.h"
+#include "service.h"
 
 /* Lines for the prompt, of the ramdisk: "create FILE" for each guest that starts with the machine. */
 #define AUTOSTART "/autostart"
@@ -43,51 +44,12 @@ static bool start_consoled(struct plat_loop *loop)
 
 static bool start_attendant(struct plat_loop *loop) { return attend_start(loop, true); }
 
-static struct service {
-    const char *name;
-    bool (*start)(struct plat_loop *loop); /* false: the log says why not */
-    enum { STARTING, SERVES, FAILED } state;
-} services[] = {
+static struct service services[] = {
     { .name = "store", .start = start_store },
     { .name = "consoled", .start = start_consoled },
     { .name = "attend", .start = start_attendant },
+    { 0 },
 };
-static struct plat_mutex lock; /* guards each service's state */
-static struct plat_cond changed;
-
-static void serve(void *arg)
-{
-    struct service *s = arg;
-    struct plat_loop *loop = plat_loop_new();
-    bool ok = loop && s->start(loop);
-
-    plat_lock(&lock);
-    s->state = ok ? SERVES : FAILED;
-    plat_cond_broadcast(&changed);
-    plat_unlock(&lock);
-    if (ok && plat_loop_run(loop))
-        plat_log(PLAT_ERROR, "%s: %s", s->name, strerror(errno));
-}
-
-/* One after the other: each uses those before it. */
-static bool start_services(void)
-{
-    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
-        struct service *s = &services[i];
-
-        if (plat_thread_start(s->name, serve, s) == NULL)
-            return false;
-        plat_lock(&lock);
-        while (s->state == STARTING)
-            plat_cond_wait(&changed, &lock, PLAT_NEVER);
-        plat_unlock(&lock);
-        if (s->state == FAILED) {
-            plat_log(PLAT_ERROR, "%s does not start", s->name);
-            return false;
-        }
-    }
-    return true;
-}
 
 /* ---- this domain ---- */
 
@@ -119,7 +81,7 @@ int main(void)
 {
     static struct prompt prompt;
 
-    if (!start_services() || !open_all(&prompt))
+    if (!services_start(services) || !open_all(&prompt))
         return 1;
     printf("xen-like control domain, ready at %u ms. help shows what can be done.\n",
            (unsigned int)(plat_now() / 1000000));

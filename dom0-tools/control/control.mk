@@ -3,7 +3,7 @@
 CONTROL := $(BUILD)/control
 CONTROL_SRCS := $(XS_CORE) $(addprefix xenstore/,daemon.c rings.c) \
     $(CONSOLED_CORE) dom0-tools/consoled/attach.c dom0-tools/attend/attend.c \
-    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c store_commands.c adopt.c power.c s5.c extra.c)
+    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c service.c store_commands.c adopt.c power.c s5.c extra.c)
 CONTROL_OBJS := $(CONTROL_SRCS:%.c=$(CONTROL)/%.o)
 CONTROL_LINKED := $(CONTROL_OBJS) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
 
@@ -21,6 +21,9 @@ $(BUILD)/control.elf: $(CONTROL_LINKED) $(CONTROL)/symbols.o $(RT)/runtime.a $(N
 	@echo "  KERNEL  $@"
 	$(Q)$(RT_LINK)
 	@[ $$(stat -c %s $@) -lt 8388608 ] || { echo "$@ is larger than 8 MiB"; rm $@; exit 1; }
+
+# rt_store_kill has the store, too.
+$(RT)/rt_store_kill.pass1 $(RT)/rt_store_kill.elf: $(filter $(CONTROL)/xenstore/%,$(CONTROL_OBJS))
 
 # Its ramdisk, a cpio archive (newc): what guests are made of, and autostart. Kernels are ELF here, as there is nothing
 # that unpacks them there.

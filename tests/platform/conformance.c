@@ -742,6 +742,62 @@ static void test_regions(void)
     EXPECT(plat_region_remove("conformance-1") == 0);
 }
 
+/* ---- groups ---- */
+
+static struct plat_stream *group_listener;
+
+static void group_program(void *arg)
+{
+    struct plat_loop *l = plat_loop_new();
+    char *r = plat_region_open("conformance-1", 4096, NULL);
+
+    EXPECT(l && r && malloc(100000));
+    r[0]++;
+    group_listener = plat_listen(arg);
+    EXPECT(group_listener != NULL);
+    if (r[0] < 3)
+        plat_loop_run(l); /* until it is killed */
+}
+
+/* Killed twice, ended by itself once: what it had is free, what it wrote is there. */
+static void test_groups(void)
+{
+    char path[100], *r;
+
+    strcpy(path, path_of("group"));
+    for (int i = 0; i < 3; i++) {
+        struct plat_group *g = plat_group_start("group", group_program, path);
+        struct plat_stream *s = NULL;
+        char c;
+
+        if (g == NULL) {
+            EXPECT(errno == ENOTSUP && i == 0);
+            return;
+        }
+        while (i < 2 && (s = plat_connect(path)) == NULL) {
+            struct plat_cond none = { { 0 } };
+            struct plat_mutex own = { { 0 } };
+
+            plat_lock(&own);
+            plat_cond_wait(&none, &own, plat_now() + MS);
+            plat_unlock(&own);
+        }
+        if (i < 2)
+            plat_group_kill(g);
+        plat_group_wait(g);
+        plat_group_free(g);
+        EXPECT(plat_connect(path) == NULL && errno == ENOENT);
+        if (s) {
+            EXPECT(plat_read(s, &c, 1) == 0);
+            plat_close(s);
+        }
+    }
+    r = plat_region_open("conformance-1", 4096, NULL);
+    EXPECT(r && r[0] == 3);
+    plat_region_close(r, 4096);
+    EXPECT(plat_region_remove("conformance-1") == 0);
+}
+
 unsigned int conformance(const char *where)
 {
     folder = where;
@@ -759,5 +815,6 @@ unsigned int conformance(const char *where)
     test_renaming();
     test_replacing();
     test_regions();
+    test_groups();
     return nr_unexpected;
 }

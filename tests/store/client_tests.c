@@ -371,26 +371,149 @@ static void test_threads_share_a_connection(void)
     xs_close(h);
 }
 
-static void test_the_daemon_goes_away(void)
+static void daemon_die(void)
 {
-    struct xs_handle *h = open_new(0);
-    unsigned int nr;
     int status;
 
-    CU_ASSERT_TRUE(xs_watch(h, "/gone", "t"));
-    CU_ASSERT_TRUE(comes(h, "/gone", "t"));
     kill(daemon_pid, SIGKILL);
     waitpid(daemon_pid, &status, 0);
     CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void test_the_daemon_goes_away(void)
+{
+    struct xs_handle *h = open_new(0);
+
+    CU_ASSERT_TRUE(xs_watch(h, "/gone", "t"));
+    CU_ASSERT_TRUE(comes(h, "/gone", "t"));
+    daemon_die();
     errno = 0;
     CU_ASSERT_PTR_NULL(xs_read(h, 0, "/", NULL));
     CU_ASSERT_TRUE(errno != 0 && errno != EAGAIN);
+#ifndef OURS /* which waits for a while each time */
+    unsigned int nr;
+
     CU_ASSERT_PTR_NULL(xs_read_watch(h, &nr));
     CU_ASSERT_FALSE(xs_write(h, 0, "/gone", "", 0));
+#endif
     xs_close(h);
     CU_ASSERT_PTR_NULL(xs_open(0));
     daemon_start();
 }
+
+/* ---- when the daemon comes back, which is our library's ---- */
+
+#ifdef OURS
+static bool has(struct xs_handle *h, xs_transaction_t t, const char *path, const char *want)
+{
+    char *value = xs_read(h, t, path, NULL);
+    bool ok = value && strcmp(value, want) == 0;
+
+    free(value);
+    return ok;
+}
+
+static void *start_later(void *unused)
+{
+    (void)unused;
+    usleep(200000);
+    daemon_start();
+    return NULL;
+}
+
+static void test_the_daemon_comes_back(void)
+{
+    struct xs_handle *h = open_new(0);
+    xs_transaction_t t, other;
+    pthread_t starter;
+
+    CU_ASSERT_TRUE(xs_write(h, 0, "/back/a", "1", 1));
+    CU_ASSERT_TRUE(xs_watch(h, "/back", "t1"));
+    CU_ASSERT_TRUE(xs_watch(h, "/back/a", "t2"));
+    CU_ASSERT_TRUE(xs_watch(h, "/back", "t3"));
+    CU_ASSERT_TRUE(xs_unwatch(h, "/back", "t3"));
+    FAILS(xs_watch(h, "/back", "t1"), EEXIST);
+    FAILS(xs_watch(h, "//back", "t1"), EINVAL);
+    CU_ASSERT_TRUE(comes(h, "/back", "t1") && comes(h, "/back/a", "t2") && comes(h, "/back", "t3"));
+    t = xs_transaction_start(h);
+    CU_ASSERT_TRUE(xs_write(h, t, "/back/a", "lost", 4));
+    daemon_die();
+    CU_ASSERT_EQUAL(pthread_create(&starter, NULL, start_later, NULL), 0);
+    CU_ASSERT_TRUE(has(h, 0, "/back/a", "1")); /* it waits, and is answered */
+    pthread_join(starter, NULL);
+    CU_ASSERT_TRUE(comes(h, "/back", "t1") && comes(h, "/back/a", "t2"));
+    FAILS(xs_check_watch(h), EAGAIN);
+    /* the transaction is one that others have overtaken */
+    CU_ASSERT_TRUE(has(h, t, "/back/a", "1"));
+    CU_ASSERT_TRUE(xs_write(h, t, "/back/a", "lost", 4));
+    CU_ASSERT_TRUE(xs_mkdir(h, t, "/back/b") && xs_rm(h, t, "/back"));
+    other = xs_transaction_start(h);
+    CU_ASSERT_TRUE(other != XBT_NULL && other != t);
+    CU_ASSERT_TRUE(xs_write(h, other, "/back/a", "2", 1));
+    FAILS(xs_transaction_end(h, t, false), EAGAIN);
+    CU_ASSERT_TRUE(xs_transaction_end(h, other, false));
+    CU_ASSERT_TRUE(has(h, 0, "/back/a", "2"));
+    CU_ASSERT_TRUE(comes(h, "/back/a", "t1") && comes(h, "/back/a", "t2"));
+    FAILS(xs_transaction_end(h, t, false), ENOENT); /* it has ended */
+    /* what it registered again goes once; one that is aborted may be */
+    t = xs_transaction_start(h);
+    daemon_die();
+    daemon_start();
+    CU_ASSERT_TRUE(xs_transaction_end(h, t, true));
+    CU_ASSERT_TRUE(xs_unwatch(h, "/back", "t1"));
+    FAILS(xs_unwatch(h, "/back", "t1"), ENOENT);
+    CU_ASSERT_TRUE(xs_rm(h, 0, "/back"));
+    xs_close(h);
+}
+
+/* Killed again and again, while a thread writes and another one reads events. */
+static void *write_on(void *arg)
+{
+    char value[20];
+
+    for (int i = 1; i <= 3000; i++) {
+        snprintf(value, sizeof(value), "%d", i);
+        if (!xs_write(arg, 0, "/on/a", value, (unsigned int)strlen(value)) ||
+            !has(arg, 0, "/on/a", value))
+            CU_FAIL("a write is lost");
+    }
+    xs_write(arg, 0, "/on/end", "", 0);
+    return NULL;
+}
+
+static void *read_on(void *arg)
+{
+    for (bool over = false; !over;) {
+        unsigned int nr;
+        char **event = xs_read_watch(arg, &nr);
+
+        if (event == NULL)
+            CU_FAIL_FATAL("no event");
+        free(event);
+        over = has(arg, 0, "/on/end", "");
+    }
+    return NULL;
+}
+
+static void test_the_daemon_is_killed_often(void)
+{
+    struct xs_handle *h = open_new(0);
+    pthread_t threads[2];
+
+    CU_ASSERT_TRUE(xs_watch(h, "/on", "t"));
+    CU_ASSERT_EQUAL(pthread_create(&threads[0], NULL, read_on, h), 0);
+    CU_ASSERT_EQUAL(pthread_create(&threads[1], NULL, write_on, h), 0);
+    for (int i = 0; i < 20; i++) {
+        usleep(20000 + 777 * (unsigned int)i);
+        daemon_die();
+        daemon_start();
+    }
+    pthread_join(threads[1], NULL);
+    pthread_join(threads[0], NULL);
+    CU_ASSERT_TRUE(xs_rm(h, 0, "/on"));
+    xs_close(h);
+}
+#endif
 
 /* ---- in an event loop, which Debian's library has not ---- */
 
@@ -422,7 +545,7 @@ static void on_events(void *arg)
     }
     if (got && nr_seen == 3) /* by the stream it comes, and no request of ours meets it */
         CU_ASSERT_TRUE(xs_write(other, 0, "/l/c", "", 0));
-    if (nr_seen == 4 || (got == NULL && errno != EAGAIN))
+    if ((got && nr_seen == 4) || (got == NULL && errno != EAGAIN))
         plat_loop_stop(loop);
     free(got);
 }
@@ -431,7 +554,6 @@ static void test_in_a_loop(void)
 {
     struct plat_timer timer = { .fn = too_late };
     struct xs_handle *h = open_new(0);
-    int status;
 
     other = open_new(0);
     FAILS(xs_fileno(h) != -1, ENOTSUP);
@@ -446,11 +568,14 @@ static void test_in_a_loop(void)
     CU_ASSERT_TRUE(answered);
     CU_ASSERT_EQUAL(xenstore_watch(loop, h, NULL, NULL), 0);
     CU_ASSERT_EQUAL(xenstore_watch(loop, h, on_events, h), 0);
-    nr_seen = 0;
-    kill(daemon_pid, SIGKILL);
-    waitpid(daemon_pid, &status, 0);
-    CU_ASSERT_EQUAL(plat_loop_run(loop), 0); /* it hears of that, too */
-    CU_ASSERT_EQUAL(nr_seen, 0);
+    nr_seen = 3;
+    daemon_die();
+    daemon_start();
+    CU_ASSERT_EQUAL(plat_loop_run(loop), 0); /* the watch is registered again, which is an event */
+    CU_ASSERT_EQUAL(nr_seen, 4);
+    daemon_die();
+    CU_ASSERT_EQUAL(plat_loop_run(loop), 0); /* it hears of that, too, after a while */
+    CU_ASSERT_EQUAL(nr_seen, 4);
     plat_timer_cancel(&timer);
     xs_close(h);
     xs_close(other);
@@ -484,6 +609,8 @@ int main(int argc, char **argv)
     T(test_threads_share_a_connection);
     T(test_the_daemon_goes_away);
 #ifdef OURS
+    T(test_the_daemon_comes_back);
+    T(test_the_daemon_is_killed_often);
     T(test_in_a_loop);
 #endif
     CU_basic_run_tests();

@@ -36,6 +36,7 @@ static struct machine_domain {
     unsigned int busy;     /* so many times more its port cannot be bound */
     unsigned int mapped;   /* how often its page is */
     unsigned int notified; /* events that it has received */
+    uint32_t seen;         /* what its page said at the last: rsp_prod */
     unsigned int port;     /* the store's end; 0: none */
     unsigned int endless;  /* requests that it still sends, one after the other */
     struct xenstore_domain_interface page;
@@ -180,6 +181,7 @@ int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
     (void)xce;
     CU_ASSERT_TRUE_FATAL(ports[port].of < DOMAINS);
     machine[ports[port].of].notified++;
+    machine[ports[port].of].seen = machine[ports[port].of].page.rsp_prod;
     domain_runs((domid_t)ports[port].of);
     return 0;
 }
@@ -358,30 +360,25 @@ static void daemon_killed(void)
 {
     for (int d = 0; d < DOMAINS; d++) {
         machine[d].mapped = 0;
-        free(peers[d]);
-        peers[d] = NULL;
+        free(r->peers[d]);
     }
-    plat_timer_cancel(&turn);
-    plat_timer_cancel(&retrying);
-    evtchn_watch(loop, events, NULL, NULL);
-    xenevtchn_close(events);
-    plat_loop_free(loop);
-    free(domain_of);
-    domain_of = NULL;
-    nr_ports = nr_due = 0;
-    due_first = NULL;
-    due_end = &due_first;
-    exceptions = UNBOUND;
+    plat_timer_cancel(&r->turn);
+    plat_timer_cancel(&r->retrying);
+    evtchn_watch(r->loop, r->events, NULL, NULL);
+    xenevtchn_close(r->events);
+    plat_loop_free(r->loop);
+    free(r->domain_of);
+    free(r);
     store_close(s);
 }
 
 /* Until nothing is left to be done. */
-static void run(void) { CU_ASSERT_TRUE(plat_loop_run(loop) == -1 && errno == EDEADLK); }
+static void run(void) { CU_ASSERT_TRUE(plat_loop_run(r->loop) == -1 && errno == EDEADLK); }
 
 static void stop_loop(void *unused)
 {
     (void)unused;
-    plat_loop_stop(loop);
+    plat_loop_stop(r->loop);
 }
 
 static void turns(unsigned int nr)
@@ -389,8 +386,8 @@ static void turns(unsigned int nr)
     struct plat_timer stopper = { .fn = stop_loop };
 
     while (nr--) {
-        plat_timer_set(loop, &stopper, 0);
-        CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
+        plat_timer_set(r->loop, &stopper, 0);
+        CU_ASSERT_EQUAL(plat_loop_run(r->loop), 0);
     }
 }
 
@@ -543,19 +540,19 @@ static void test_it_hears_who_shuts_down_and_who_is_gone(void)
     ask(XS_MKDIR, "/d|");
     ask(XS_SET_PERMS, "/d|n2|");
     machine[1].shut_down = machine[2].dying = machine[3].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_STRING_EQUAL(ask(XS_READ, "/d|"), "ENOENT");
     CU_ASSERT_STRING_EQUAL(events_of_d0, "@releaseDomain;@releaseDomain;@releaseDomain;");
     CU_ASSERT_TRUE(holds(1) && holds_nothing(2) && holds_nothing(3) && holds(4));
-    raise_event(exceptions); /* of somebody else */
+    raise_event(r->exceptions); /* of somebody else */
     run();
     ask(XS_READ, "/d|");
     CU_ASSERT_STRING_EQUAL(events_of_d0, "@releaseDomain;@releaseDomain;@releaseDomain;");
     CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "3|"), "F");
     CU_ASSERT_STRING_EQUAL(over_ring(1, XS_READ, "/|"), "EACCES|;");
     machine[4].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_TRUE(holds_nothing(4) && holds(5));
     stop();
@@ -592,6 +589,27 @@ static void test_killed_it_goes_on_with_every_ring(void)
     stop();
 }
 
+/* The one that was killed had sent it, and the page did not say so yet. */
+static void test_killed_before_it_has_told_it_tells(void)
+{
+    uint32_t before;
+
+    start();
+    introduce(1);
+    before = machine[1].page.rsp_prod;
+    put(1, XS_READ, "/|");
+    send_event(1);
+    run();
+    daemon_killed();
+    machine[1].page.rsp_prod = before;
+    daemon_start();
+    run();
+    CU_ASSERT_NOT_EQUAL(machine[1].page.rsp_prod, before);
+    CU_ASSERT_EQUAL(machine[1].seen, machine[1].page.rsp_prod);
+    CU_ASSERT_STRING_EQUAL(get(1), "EACCES|;");
+    stop();
+}
+
 static void test_who_has_no_ring_is_heard_of_when_gone(void)
 {
     start();
@@ -603,7 +621,7 @@ static void test_who_has_no_ring_is_heard_of_when_gone(void)
     machine[1].no_map = false;
     CU_ASSERT_STRING_EQUAL(ask(XS_INTRODUCE, "1|1001|8|"), "EINVAL");
     machine[1].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_STRING_EQUAL(ask(XS_IS_DOMAIN_INTRODUCED, "1|"), "F");
     stop();
@@ -674,14 +692,14 @@ static void test_if_events_are_lost_all_is_bound_anew(void)
     pending_error = EFBIG;
     send_event(0);
     turns(1);
-    CU_ASSERT_PTR_NULL(events);
+    CU_ASSERT_PTR_NULL(r->events);
     pending_error = 0;
     machine[2].dead = true; /* which nobody says */
     run();
     CU_ASSERT_TRUE(holds(1) && machine[0].port && holds_nothing(2));
     CU_ASSERT_STRING_EQUAL(get(1), "EACCES|;");
     machine[1].dead = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     run();
     CU_ASSERT_TRUE(holds_nothing(1));
     stop();
@@ -696,7 +714,7 @@ static void test_what_lacks_memory_is_done_later(void)
     lacks_memory = 3;
     CU_ASSERT_STRING_EQUAL(over_ring(1, XS_READ, "/|"), "EACCES|;");
     machine[1].dead = machine[2].shut_down = true;
-    raise_event(exceptions);
+    raise_event(r->exceptions);
     lacks_memory = 5;
     turns(1);
     CU_ASSERT_TRUE(lacks_memory == 3 && holds_nothing(1)); /* its memory is given back at once */
@@ -718,6 +736,7 @@ int main(void)
     T(test_introduced_again_it_is_bound_again);
     T(test_it_hears_who_shuts_down_and_who_is_gone);
     T(test_killed_it_goes_on_with_every_ring);
+    T(test_killed_before_it_has_told_it_tells);
     T(test_who_has_no_ring_is_heard_of_when_gone);
     T(test_a_port_that_never_gets_free_is_given_up);
     T(test_who_asks_without_an_end_keeps_nobody_waiting);

@@ -16,7 +16,7 @@ $(ST)/rings_tests: $(addprefix $(ST)/,tests/store/rings_tests.o $(XS_CORE:%.c=%.
 	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lcunit -lpthread
 
 # One source of a client, with Debian's library and with ours.
-ST_OURS := $(addprefix $(ST)/,xen-like/lib/xenstore.o $(patsubst %,xen-like/platform/%.o,posix loop log))
+ST_OURS := $(addprefix $(ST)/,xen-like/lib/xenstore.o xen-like/lib/xenstore_conn.o $(patsubst %,xen-like/platform/%.o,posix loop log))
 # (Debian's loses some bytes when the daemon goes away, so it is not for the leak checker.)
 $(ST)/client_tests: $(XS)/tests/store/client_tests.o
 	$(Q)$(CC) -o $@ $^ -lxenstore -lcunit -lpthread

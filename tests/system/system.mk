@@ -24,7 +24,7 @@ TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTE
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf \
     $(BUILD)/control/ramdisk.cpio $(BUILD)/xen-like/rt_hello.elf
 
-.PHONY: deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl system-programs FORCE
+.PHONY: deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl soak-kills system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -42,7 +42,7 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
-#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
@@ -50,6 +50,7 @@ soak:
 	+$(Q)$(MAKE) --no-print-directory soak-xl
 	+$(Q)$(MAKE) --no-print-directory soak-store
 	+$(Q)$(MAKE) --no-print-directory soak-guests
+	+$(Q)$(MAKE) --no-print-directory soak-kills
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-release
 	+$(Q)$(MAKE) --no-print-directory test-deb
@@ -84,6 +85,11 @@ SOAK_FUZZ = $(SYSTEM)/system_tests -s -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(
 soak-fuzz: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/soak.tsv
 	$(Q)$(SOAK_FUZZ)
 	+$(if $(filter n,$(DEBUG)),,$(Q)$(MAKE) --no-print-directory DEBUG=n BUILD=build/release soak-fuzz)
+
+#: soak-kills     threads of the runtime, and the store of the embedded control domain, killed 1,000 times under load
+soak-kills: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/soak-kills.tsv
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
+	    tests/guests/soak-kills.tsv
 
 # The images are built anew when what they are made of, or booted with, changes.
 $(SYSTEM)/settings: FORCE

@@ -271,6 +271,23 @@ static const struct scenario scenarios[] = {
                  "^greeter \\(1\\): shutdown\n  It has ended by poweroff \\(0\\), and nobody has destroyed it\\.\n"
                  "(.*\n)*host +: control\n(.*\n)*xen_version +: 4\\.17.*\n(.*\n)* +greeter -s---- .*\n(.*\n)* +greeter -s---- ",
                  ">poweroff\r" } },
+    /* Its daemons are killed and started again: the store has what it had, others and a guest go on with it. */
+    { .group = "test",
+      .name = "control-services",
+      .memory_mib = 512,
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .modules = { "rt_hello.elf domain=greeter memory=32M -- echo" },
+      .steps = { "^control> ", ">adopt\rstore-write /kept yes\rservice restart store\r",
+                 "store has ended; it is started again\n(.*\n)*.*the store listens",
+                 ">store-read /kept\rservice restart consoled\r",
+                 "^yes\n(.*\n)*.*consoled has ended; it is started again\n(.*\n)*.*consoles are served",
+                 ">service restart attend\rconsole greeter\r",
+                 "attend has ended; it is started again", ">hello\n", "^heard: hello$",
+                 ">\035list\r", "^greeter +1 ", ">service\rservice restart none\r",
+                 "^store +serves +started 2 times\n(.*\n)*service: there is no none\n",
+                 ">poweroff\r" } },
     { .group = "test", /* UEFI */
       .name = "control-uefi",
       .memory_mib = 512,

@@ -49,6 +49,28 @@ struct plat_thread *plat_thread_start(const char *name, void (*fn)(void *arg), v
 /** Wait until its function has returned, and free it. */
 void plat_thread_join(struct plat_thread *t);
 
+/* ---- groups of threads: programs in one image. On Linux they are processes: not here, ENOTSUP. ---- */
+
+struct plat_group;
+
+/**
+ * Run fn(arg) as the first thread of a group that can be killed at any instruction, and started anew as another
+ * one. It has a heap of its own; the threads that it starts are in it, too. When it ends, what it has opened
+ * of this header and of Xen's interface libraries is closed as if by itself, and all its memory is free. What
+ * is not given back: mutexes and loops of others that it has locked or added to, static variables, the console.
+ * Returns it, for plat_group_free(); NULL: ENOMEM, EPERM the caller is in a group, ENOTSUP.
+ */
+struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), void *arg);
+
+/** End its threads, wherever they are. It may have ended already. Any thread; the runtime: any context. */
+void plat_group_kill(struct plat_group *g);
+
+/** Wait until all its threads have ended. Threads of no group. */
+void plat_group_wait(struct plat_group *g);
+
+/** It has ended: give back all that it has, and itself. A thread of no group. */
+void plat_group_free(struct plat_group *g);
+
 /** Initially all zero: free. Its owner must not take it again. */
 struct plat_mutex {
     uint64_t opaque[8];

@@ -105,12 +105,12 @@ static bool input_init(void)
     static struct mutex lock;
     static int port;
 
-    mutex_lock(&lock);
+    runtime_lock(&lock);
     if (port == 0 && ring.page)
         port = event_attach(ring_port(), on_input, NULL);
     else if (port == 0)
         port = event_bind_virq(VIRQ_CONSOLE, 0, on_input, NULL);
-    mutex_unlock(&lock);
+    runtime_unlock(&lock);
     return port > 0;
 }
 

@@ -115,10 +115,10 @@ static long ref_take(grant_ref_t *ref)
     *ref = entry_take();
     if (*ref)
         return 0;
-    mutex_lock(&grow_lock);
+    runtime_lock(&grow_lock);
     while (rc == 0 && (*ref = entry_take()) == 0) /* another thread may have made it grow */
         rc = table_grow();
-    mutex_unlock(&grow_lock);
+    runtime_unlock(&grow_lock);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include <rt/clock.h>
 #include <rt/cpu.h>
+#include <rt/group.h>
 #include <rt/lock.h>
 #include <rt/thread.h>
 
@@ -71,6 +72,9 @@ struct thread {
     struct timer timer;
     struct waitq joiner;
     struct trap_try *trying; /* the innermost trap_try(); trap.c */
+    struct group *group;     /* NULL: the kernel's */
+    struct thread *sibling;  /* of the group's threads */
+    unsigned int inside;     /* depth of sections: it is not to be killed now */
     void (*fn)(void *arg);
     void *arg;
     char *stack;
@@ -81,6 +85,48 @@ struct thread {
 void threads_cpu_init(struct cpu *c);
 void thread_begin(void); /* entry.S */
 void cpu_idle(void) __attribute__((noreturn));
+/* thread_create() in a group */
+struct thread *thread_create_in(struct group *g, const char *name, void (*fn)(void *arg),
+                                void *arg);
+void threads_kill(struct group *g); /* of which none begins any more */
+void threads_wait_ended(struct group *g);
+void threads_free(struct group *g); /* they have ended */
+void thread_end_if_killed(void);    /* here, where nothing is left to be done */
+
+/* heap.c: the heap of a group */
+enum { HEAP_CLASSES = 7 };
+struct heap {
+    struct mutex lock;
+    struct heap_run *runs;                 /* all its pages */
+    struct heap_block *free[HEAP_CLASSES]; /* blocks of 32, 64... bytes */
+    size_t nr_pages;
+};
+void heap_release(struct heap *h);
+
+/* group.c */
+struct group {
+    struct thread *threads; /* guarded by the scheduler's lock, as the next four */
+    unsigned int nr_alive;  /* of these */
+    bool killed, failed;
+    struct waitq ended; /* who waits for the last to end */
+    struct mutex lock;  /* guards what it owns */
+    struct owned *owned;
+    struct heap heap;
+};
+
+bool group_in_own_code(void); /* the caller may be killed here */
+
+/* A lock of the runtime: whoever holds it is in a section. */
+static inline void runtime_lock(struct mutex *m)
+{
+    runtime_enter();
+    mutex_lock(m);
+}
+static inline void runtime_unlock(struct mutex *m)
+{
+    mutex_unlock(m);
+    runtime_leave();
+}
 
 /* libc/files.c */
 void files_init(void);

@@ -378,17 +378,17 @@ size_t balloon(size_t target)
     size_t now;
     bool again = true;
 
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     target_pages = target;
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     while (again) { /* others may allocate in between */
-        mutex_lock(&memory_lock);
+        runtime_lock(&memory_lock);
         if (nr_pages > target)
             again = balloon_inflate(nr_pages - target) > 0;
         else
             again = nr_pages < target && memory_grow(target - nr_pages) > 0;
         now = nr_pages;
-        mutex_unlock(&memory_lock);
+        runtime_unlock(&memory_lock);
     }
     return now;
 }
@@ -400,13 +400,13 @@ void *page_alloc(size_t nr)
 
     if (nr == 0)
         return NULL;
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     pfn = set_take(&free_pfns, nr);
     if (pfn < NR_LINEAR && free_pfns.members < SPARE_PAGES)
         memory_grow(GROW_PAGES);
     while (pfn == NR_LINEAR && nr <= GROW_PAGES && memory_grow(GROW_PAGES))
         pfn = set_take(&free_pfns, nr);
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     if (pfn < NR_LINEAR) {
         va = pfn_to_virt(pfn);
         memset(va, 0, nr * PAGE_BYTES);
@@ -416,13 +416,13 @@ void *page_alloc(size_t nr)
 
 void page_free(void *va, size_t nr)
 {
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     for (size_t i = 0; i < nr; i++)
         if (virt_to_pfn(va) + i >= linear_end || set_has(&free_pfns, virt_to_pfn(va) + i) ||
             set_has(&ballooned, virt_to_pfn(va) + i))
             panic("page_free(%p): not allocated", va);
     set_add(&free_pfns, virt_to_pfn(va), nr);
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
 }
 
 size_t page_nr_free(void) { return free_pfns.members; }
@@ -488,7 +488,7 @@ void *maps_reserve(size_t nr)
     uint64_t va = 0;
     long rc = -12; /* Xen's ENOMEM */
 
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     at = nr ? set_take(&free_maps, nr) : NR_MAPS;
     if (at < NR_MAPS) {
         va = MAP_BASE + at * PAGE_BYTES;
@@ -496,7 +496,7 @@ void *maps_reserve(size_t nr)
         if (rc)
             set_add(&free_maps, at, nr);
     }
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     if (rc == 0)
         return (void *)va;
     errno = xen_errno(rc);
@@ -505,9 +505,9 @@ void *maps_reserve(size_t nr)
 
 void maps_release(void *va, size_t nr)
 {
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     set_add(&free_maps, ((uint64_t)va - MAP_BASE) / PAGE_BYTES, nr);
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
 }
 
 void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
@@ -517,9 +517,9 @@ void *frames_map(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t prot)
 
     if (va == NULL)
         return NULL;
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     rc = entries_write(domid, (uint64_t)va, mfns, nr, prot);
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     if (rc == 0)
         return va;
     frames_unmap(va, nr);
@@ -534,7 +534,7 @@ void *frames_map_each(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t p
 
     if (va == NULL)
         return NULL;
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     for (size_t i = 0; i < nr;) {
         unsigned int n = 0, done = 0;
         long rc;
@@ -549,7 +549,7 @@ void *frames_map_each(domid_t domid, const uint64_t *mfns, size_t nr, uint64_t p
             errs[i + done++] = (int)rc;
         i += rc ? done : n;
     }
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     return va;
 }
 
@@ -557,11 +557,11 @@ void frames_unmap(void *va, size_t nr)
 {
     struct mmuext_op op = { .cmd = MMUEXT_TLB_FLUSH_ALL };
 
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     if (entries_write(DOMID_SELF, (uint64_t)va, NULL, nr, 0))
         panic("frames_unmap(%p) is refused", va);
     hc(mmuext_op, &op, 1, NULL, DOMID_SELF);
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     maps_release(va, nr);
 }
 
@@ -617,7 +617,7 @@ void *sbrk(ptrdiff_t by_bytes)
     uint64_t before, wanted, mapped;
     bool ok;
 
-    mutex_lock(&memory_lock);
+    runtime_lock(&memory_lock);
     mapped = heap_mapped;
     before = heap_end;
     wanted = before + (uint64_t)by_bytes;
@@ -631,7 +631,7 @@ void *sbrk(ptrdiff_t by_bytes)
         memset((void *)wanted, 0, before - wanted);
     if (ok)
         heap_end = wanted;
-    mutex_unlock(&memory_lock);
+    runtime_unlock(&memory_lock);
     if (ok)
         return (void *)before;
     errno = ENOMEM;

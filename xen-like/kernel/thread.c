@@ -110,11 +110,41 @@ static void check_may_wait(void)
         panic("what is not a thread waits");
 }
 
+/* ---- ends; sched_lock is held ---- */
+
+static void mark_dead(struct thread *t)
+{
+    struct group *g = t->group;
+
+    t->state = THREAD_DEAD;
+    while (queue_wake(&t->joiner))
+        ;
+    if (g && --g->nr_alive == 0)
+        while (queue_wake(&g->ended))
+            ;
+}
+
+static void end_here(void)
+{
+    mark_dead(this_cpu()->current);
+    reschedule();
+    panic("a thread that has ended runs");
+}
+
+static bool is_to_end(const struct thread *t)
+{
+    return t->group && t->group->killed && t->inside == 0;
+}
+
+/* ---- waiting; sched_lock is held ---- */
+
 /* Returns false if the deadline came first. */
 static bool wait_in(struct waitq *q, uint64_t deadline_ns)
 {
     struct thread *t = this_cpu()->current;
 
+    if (is_to_end(t)) /* nobody would look for it in there */
+        end_here();
     t->state = THREAD_WAITING;
     t->timed_out = false;
     t->deadline_ns = deadline_ns;
@@ -181,14 +211,8 @@ void cpu_idle(void)
 
 static void thread_end(void)
 {
-    struct thread *t = this_cpu()->current;
-
     spin_lock(&sched_lock);
-    t->state = THREAD_DEAD;
-    while (queue_wake(&t->joiner))
-        ;
-    reschedule();
-    panic("a thread that has ended runs");
+    end_here();
 }
 
 void thread_begin(void)
@@ -214,11 +238,42 @@ static void *first_frame(char *top)
     return sp;
 }
 
-struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
+/* A group that has been killed meanwhile gets one that never runs. */
+static void thread_add(struct thread *t, struct group *g)
 {
+    bool were_off = spin_lock(&sched_lock);
+
+    t->group = g;
+    t->state = THREAD_DEAD;
+    if (g) {
+        t->sibling = g->threads;
+        g->threads = t;
+    }
+    if (g == NULL || !g->killed) {
+        if (g)
+            g->nr_alive++;
+        make_ready(t);
+    }
+    spin_unlock(&sched_lock, were_off);
+}
+
+static void thread_leave_group(struct thread *t)
+{
+    bool were_off = spin_lock(&sched_lock);
+    struct thread **at = t->group ? &t->group->threads : NULL;
+
+    while (at && *at != t)
+        at = &(*at)->sibling;
+    if (at)
+        *at = t->sibling;
+    spin_unlock(&sched_lock, were_off);
+}
+
+struct thread *thread_create_in(struct group *g, const char *name, void (*fn)(void *arg), void *arg)
+{
+    RUNTIME_SECTION;
     struct thread *t = calloc(1, sizeof(*t));
     char *stack = page_alloc(THREAD_STACK_BYTES / PAGE_BYTES + 1);
-    bool were_off;
 
     if (t == NULL || stack == NULL || page_protect(stack, 0)) {
         if (stack)
@@ -232,10 +287,29 @@ struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
     t->arg = arg;
     t->stack = stack;
     t->sp = first_frame(stack + PAGE_BYTES + THREAD_STACK_BYTES);
-    were_off = spin_lock(&sched_lock);
-    make_ready(t);
-    spin_unlock(&sched_lock, were_off);
+    thread_add(t, g);
     return t;
+}
+
+struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
+{
+    return thread_create_in(this_cpu()->current->group, name, fn, arg);
+}
+
+/* It has ended. What a group that has failed left in there is not looked at. */
+static void thread_free(struct thread *t)
+{
+    RUNTIME_SECTION;
+
+    thread_leave_group(t);
+    timer_cancel(&t->timer);
+    timer_sync(&t->timer);
+    if (page_unprotect(t->stack))
+        panic("the page below a stack is lost");
+    page_free(t->stack, THREAD_STACK_BYTES / PAGE_BYTES + 1);
+    if (t->group == NULL || !t->group->failed)
+        _reclaim_reent(&t->reent);
+    free(t);
 }
 
 void thread_join(struct thread *t)
@@ -247,12 +321,7 @@ void thread_join(struct thread *t)
     while (t->state != THREAD_DEAD)
         wait_in(&t->joiner, NO_DEADLINE);
     spin_unlock(&sched_lock, were_off);
-    timer_sync(&t->timer);
-    if (page_unprotect(t->stack))
-        panic("the page below a stack is lost");
-    page_free(t->stack, THREAD_STACK_BYTES / PAGE_BYTES + 1);
-    _reclaim_reent(&t->reent);
-    free(t);
+    thread_free(t);
 }
 
 struct thread *thread_self(void) { return this_cpu()->current; }
@@ -264,6 +333,8 @@ void thread_yield(void)
     bool were_off = spin_lock(&sched_lock);
     struct thread *t = this_cpu()->current;
 
+    if (is_to_end(t))
+        end_here();
     if (t != this_cpu()->idle && run_queue.first) {
         t->state = THREAD_READY;
         queue_add(&run_queue, t);
@@ -285,6 +356,59 @@ void thread_sleep_until(uint64_t deadline_ns)
     were_off = spin_lock(&sched_lock);
     wait_in(NULL, deadline_ns);
     spin_unlock(&sched_lock, were_off);
+}
+
+/* ---- groups ---- */
+
+/* One that does not run is at a place where it waits, or yields. One that runs looks itself, after an event. */
+static void kill_one(struct thread *t)
+{
+    if (t->state == THREAD_RUNNING) {
+        for (unsigned int i = 0; i < MAX_CPUS; i++)
+            if (cpus[i].current == t && &cpus[i] != this_cpu())
+                event_send(cpus[i].ipi_port);
+    } else if (t->state != THREAD_DEAD && t->inside == 0) {
+        if (t->state == THREAD_READY)
+            queue_remove(&run_queue, t);
+        else if (t->waits_in)
+            queue_remove(t->waits_in, t);
+        mark_dead(t);
+    }
+}
+
+void threads_kill(struct group *g)
+{
+    bool were_off = spin_lock(&sched_lock);
+
+    g->killed = true;
+    for (struct thread *t = g->threads; t; t = t->sibling)
+        kill_one(t);
+    spin_unlock(&sched_lock, were_off);
+}
+
+void threads_wait_ended(struct group *g)
+{
+    bool were_off;
+
+    check_may_wait();
+    were_off = spin_lock(&sched_lock);
+    while (g->nr_alive)
+        wait_in(&g->ended, NO_DEADLINE);
+    spin_unlock(&sched_lock, were_off);
+}
+
+void threads_free(struct group *g)
+{
+    while (g->threads)
+        thread_free(g->threads);
+}
+
+void thread_end_if_killed(void)
+{
+    struct cpu *c = this_cpu();
+
+    if (c->in_handler == 0 && is_to_end(c->current))
+        thread_end();
 }
 
 /* ---- mutexes: given from owner to owner in the order of asking ---- */

@@ -138,6 +138,12 @@ static void crash(const struct cpu_user_regs *regs)
     static unsigned int crashing;
     unsigned int v = regs->entry_vector;
 
+    if (group_in_own_code()) {
+        kprint("thread %s: %s (%u), error code 0x%x\n", thread_name(thread_self()),
+               v < TRAP_VECTORS && names[v] ? names[v] : "unexpected entry", v, regs->error_code);
+        trap_dump(regs);
+        group_fail();
+    }
     events_off();
     if (__atomic_exchange_n(&crashing, 1, __ATOMIC_SEQ_CST))
         domain_shutdown(SHUTDOWN_crash); /* another vCPU is at it, or the dump itself trapped */
@@ -175,15 +181,17 @@ void kernel_entry(struct cpu_user_regs *regs)
 {
     unsigned int v = regs->entry_vector;
 
-    if (v == ENTRY_EVENT)
+    if (v == ENTRY_EVENT) {
         event_upcall();
-    else if ((v == VECTOR_PAGE_FAULT || v == VECTOR_GP) && regs->rip >= (uint64_t)try_begin &&
-             regs->rip < (uint64_t)try_failed)
+        thread_end_if_killed();
+    } else if ((v == VECTOR_PAGE_FAULT || v == VECTOR_GP) && regs->rip >= (uint64_t)try_begin &&
+               regs->rip < (uint64_t)try_failed) {
         regs->rip = (uint64_t)try_failed;
-    else if (v < TRAP_VECTORS && handlers[v])
+    } else if (v < TRAP_VECTORS && handlers[v]) {
         handlers[v](regs);
-    else if (v < TRAP_VECTORS && this_cpu()->current->trying && this_cpu()->in_handler == 0)
+    } else if (v < TRAP_VECTORS && this_cpu()->current->trying && this_cpu()->in_handler == 0) {
         give_up(this_cpu()->current->trying, regs);
-    else
+    } else {
         crash(regs);
+    }
 }

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <rt/group.h>
 #include <rt/hypercall.h>
 #include <rt/memory.h>
+#include <rt/thread.h>
 
 /* Nothing is kept in a handle. */
 static struct xencall_handle {
@@ -83,21 +85,74 @@ long xencall2L(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t a
 
 /* ---- buffers, zeroed as Debian's are ---- */
 
+/* Pages, and whose they are. */
+struct buffer {
+    struct owned owner; /* the first member */
+    struct buffer *next;
+    void *va;
+    size_t nr_pages;
+};
+
+static struct mutex lock; /* guards the list, and is held in a section only */
+static struct buffer *buffers;
+
+/* NULL: there is no such one. */
+static struct buffer *buffer_take(const void *va)
+{
+    struct buffer **at = &buffers, *b;
+
+    mutex_lock(&lock);
+    while (*at && (*at)->va != va)
+        at = &(*at)->next;
+    b = *at;
+    if (b)
+        *at = b->next;
+    mutex_unlock(&lock);
+    return b;
+}
+
+static void buffer_release(struct owned *o)
+{
+    struct buffer *b = buffer_take(((struct buffer *)o)->va);
+
+    page_free(b->va, b->nr_pages);
+    free(b);
+}
+
 void *xencall_alloc_buffer_pages(xencall_handle *xcall, size_t nr_pages)
 {
-    void *p = page_alloc(nr_pages);
+    RUNTIME_SECTION;
+    struct buffer *b = calloc(1, sizeof(*b));
+    void *va = b ? page_alloc(nr_pages) : NULL;
 
     (void)xcall;
-    if (p == NULL)
+    if (va == NULL) {
+        free(b);
         errno = nr_pages ? ENOMEM : EINVAL;
-    return p;
+        return NULL;
+    }
+    b->va = va;
+    b->nr_pages = nr_pages;
+    mutex_lock(&lock);
+    b->next = buffers;
+    buffers = b;
+    mutex_unlock(&lock);
+    owned_add(&b->owner, buffer_release);
+    return va;
 }
 
 void xencall_free_buffer_pages(xencall_handle *xcall, void *p, size_t nr_pages)
 {
+    RUNTIME_SECTION;
+    struct buffer *b = p ? buffer_take(p) : NULL;
+
     (void)xcall;
-    if (p)
-        page_free(p, nr_pages);
+    (void)nr_pages;
+    if (b == NULL)
+        return;
+    owned_remove(&b->owner);
+    page_free(b->va, b->nr_pages);
+    free(b);
 }
 
 void *xencall_alloc_buffer(xencall_handle *xcall, size_t size)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include <rt/event.h>
+#include <rt/group.h>
 #include <rt/hypercall.h>
 #include <rt/lock.h>
 #include <rt/thread.h>
@@ -23,6 +24,7 @@ struct port {
 };
 
 struct xenevtchn_handle {
+    struct owned owner;        /* the first member */
     struct port *first, *last; /* the queue */
     unsigned int nr_waiting;   /* threads, each of which wants one up */
     struct semaphore ready;
@@ -126,6 +128,35 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 
 /* ---- handles ---- */
 
+static void handle_free(xenevtchn_handle *xce)
+{
+    for (evtchn_port_t number = 0; number < EVTCHN_2L_NR_CHANNELS; number++)
+        if (port_of(xce, number))
+            xenevtchn_unbind(xce, number);
+    free(xce);
+}
+
+/* Its group has ended, and the loop that it may be watched in is no more. */
+static void handle_release(struct owned *o)
+{
+    xenevtchn_handle *xce = (xenevtchn_handle *)o;
+    bool were_off = spin_lock(&lock);
+
+    xce->watched = false;
+    spin_unlock(&lock, were_off);
+    handle_free(xce);
+}
+
+static xenevtchn_handle *handle_new(void)
+{
+    RUNTIME_SECTION;
+    xenevtchn_handle *xce = calloc(1, sizeof(*xce));
+
+    if (xce)
+        owned_add(&xce->owner, handle_release);
+    return xce;
+}
+
 xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned int flags)
 {
     (void)logger;
@@ -133,18 +164,18 @@ xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned int 
         errno = EINVAL;
         return NULL;
     }
-    return calloc(1, sizeof(xenevtchn_handle));
+    return handle_new();
 }
 
 int xenevtchn_close(xenevtchn_handle *xce)
 {
     if (xce == NULL)
         return 0;
-    for (evtchn_port_t number = 0; number < EVTCHN_2L_NR_CHANNELS; number++)
-        if (port_of(xce, number))
-            xenevtchn_unbind(xce, number);
     evtchn_watch(NULL, xce, NULL, NULL);
-    free(xce);
+    runtime_enter();
+    owned_remove(&xce->owner);
+    handle_free(xce);
+    runtime_leave();
     return 0;
 }
 
@@ -181,6 +212,7 @@ enum how { UNBOUND, INTERDOMAIN, VIRQ };
 
 static int bind_port(xenevtchn_handle *xce, enum how how, domid_t remote, unsigned int number)
 {
+    RUNTIME_SECTION;
     struct port *p = malloc(sizeof(*p));
     bool were_off;
     int port;
@@ -225,6 +257,7 @@ xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle *xce, unsigned in
 
 int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
 {
+    RUNTIME_SECTION;
     bool were_off = spin_lock(&lock);
     struct port *p = port_of(xce, port);
     long rc = 0;

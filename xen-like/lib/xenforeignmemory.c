@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include <rt/group.h>
 #include <rt/hypercall.h>
 #include <rt/memory.h>
 #include <rt/thread.h>
@@ -27,6 +28,7 @@ static struct xenforeignmemory_handle {
 
 /* What is mapped; what others know as a resource's handle. */
 struct xenforeignmemory_resource_handle {
+    struct owned owner; /* the first member */
     struct xenforeignmemory_resource_handle *next;
     void *addr;
     size_t nr_pages;
@@ -70,8 +72,11 @@ static int check(uint32_t dom, int prot, int flags, size_t nr_pages)
     return nr_pages && pte_prot(prot) ? 0 : failed(EINVAL);
 }
 
+static void release(struct owned *o);
+
 static void add(mapping_t *m)
 {
+    owned_add(&m->owner, release);
     mutex_lock(&lock);
     m->next = mappings;
     mappings = m;
@@ -81,6 +86,7 @@ static void add(mapping_t *m)
 /* The one that is this one, or has this address and length: unmapped, and no more. */
 static int end(const mapping_t *which, const void *addr, size_t nr_pages)
 {
+    RUNTIME_SECTION;
     mapping_t **at, *m;
 
     mutex_lock(&lock);
@@ -92,10 +98,13 @@ static int end(const mapping_t *which, const void *addr, size_t nr_pages)
     mutex_unlock(&lock);
     if (m == NULL)
         return failed(EINVAL);
+    owned_remove(&m->owner);
     frames_unmap(m->addr, m->nr_pages);
     free(m);
     return 0;
 }
+
+static void release(struct owned *o) { end((mapping_t *)o, NULL, 0); }
 
 void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
                            const xen_pfn_t arr[/*pages*/], int err[/*pages*/])
@@ -121,6 +130,7 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom, void *a
                             int flags, size_t pages, const xen_pfn_t arr[/*pages*/],
                             int err[/*pages*/])
 {
+    RUNTIME_SECTION;
     mapping_t *m;
     int *errs, first = 0;
 
@@ -174,6 +184,7 @@ xenforeignmemory_map_resource(xenforeignmemory_handle *fmem, domid_t domid, unsi
                               unsigned int id, unsigned long frame, unsigned long nr_frames,
                               void **paddr, int prot, int flags)
 {
+    RUNTIME_SECTION;
     struct xen_mem_acquire_resource r = {
         .domid = domid, .type = (uint16_t)type, .id = id, .frame = frame
     };

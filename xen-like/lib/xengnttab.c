@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include <rt/grant.h>
+#include <rt/group.h>
 #include <rt/hypercall.h>
 #include <rt/memory.h>
 #include <rt/thread.h>
@@ -28,7 +29,8 @@ struct pages {
 };
 
 struct xengntdev_handle {
-    struct mutex lock; /* guards the list */
+    struct owned owner; /* the first member */
+    struct mutex lock;  /* guards the list */
     struct pages *list;
 };
 
@@ -38,12 +40,18 @@ static int failed(int error)
     return -1;
 }
 
-static struct xengntdev_handle *open_handle(unsigned open_flags)
+static struct xengntdev_handle *open_handle(unsigned open_flags, void (*release)(struct owned *o))
 {
+    RUNTIME_SECTION;
+    struct xengntdev_handle *h = NULL;
+
     if (open_flags == 0)
-        return calloc(1, sizeof(struct xengntdev_handle));
-    errno = EINVAL;
-    return NULL;
+        h = calloc(1, sizeof(*h));
+    else
+        errno = EINVAL;
+    if (h)
+        owned_add(&h->owner, release);
+    return h;
 }
 
 static struct pages *pages_new(uint64_t nr)
@@ -83,10 +91,12 @@ static struct pages *list_take(struct xengntdev_handle *h, const void *va, uint3
 /* Whatever is left in it ends. */
 static int close_handle(struct xengntdev_handle *h, int (*end)(struct pages *p))
 {
+    RUNTIME_SECTION;
     int rc = 0;
 
     if (h == NULL)
         return 0;
+    owned_remove(&h->owner);
     for (struct pages *p = h->list, *next; p; p = next) {
         next = p->next;
         rc |= end(p);
@@ -96,12 +106,6 @@ static int close_handle(struct xengntdev_handle *h, int (*end)(struct pages *p))
 }
 
 /* ---- what others grant ---- */
-
-xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned open_flags)
-{
-    (void)logger;
-    return open_handle(open_flags);
-}
 
 static int unmap(struct pages *p)
 {
@@ -113,10 +117,19 @@ static int unmap(struct pages *p)
 
 int xengnttab_close(xengnttab_handle *xgt) { return close_handle(xgt, unmap); }
 
+static void release_mapped(struct owned *o) { close_handle((struct xengntdev_handle *)o, unmap); }
+
+xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned open_flags)
+{
+    (void)logger;
+    return open_handle(open_flags, release_mapped);
+}
+
 /* domids NULL: all of domid. */
 static void *map(xengnttab_handle *xgt, uint32_t count, uint32_t domid, const uint32_t *domids,
                  const uint32_t *refs, int prot)
 {
+    RUNTIME_SECTION;
     struct pages *p;
     domid_t *doms;
     bool ok;
@@ -167,6 +180,7 @@ void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count, uin
 
 int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
 {
+    RUNTIME_SECTION;
     struct pages *p = list_take(xgt, start_address, count);
 
     return p ? unmap(p) : -1;
@@ -250,12 +264,6 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
 
 /* ---- what we grant ---- */
 
-xengntshr_handle *xengntshr_open(struct xentoollog_logger *logger, unsigned open_flags)
-{
-    (void)logger;
-    return open_handle(open_flags);
-}
-
 /* Freed if nobody has any of it mapped; else -1 with EBUSY. */
 static int unshare(struct pages *p)
 {
@@ -275,9 +283,18 @@ static int unshare(struct pages *p)
 
 int xengntshr_close(xengntshr_handle *xgs) { return close_handle(xgs, unshare); }
 
+static void release_shared(struct owned *o) { close_handle((struct xengntdev_handle *)o, unshare); }
+
+xengntshr_handle *xengntshr_open(struct xentoollog_logger *logger, unsigned open_flags)
+{
+    (void)logger;
+    return open_handle(open_flags, release_shared);
+}
+
 void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count, uint32_t *refs,
                             int writable)
 {
+    RUNTIME_SECTION;
     struct pages *p;
     int rc = 0;
 
@@ -310,6 +327,7 @@ void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count, ui
 
 int xengntshr_unshare(xengntshr_handle *xgs, void *start_address, uint32_t count)
 {
+    RUNTIME_SECTION;
     struct pages *p = list_take(xgs, start_address, count);
 
     if (p == NULL)

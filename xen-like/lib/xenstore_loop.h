@@ -6,11 +6,22 @@
 #include <platform.h>
 #include <xenstore.h>
 
+/*
+ * What our library promises when the store dies and comes back: the connection is made anew, by whoever asks or
+ * waits, or by the loop. All watches are registered again, and each fires once, as a new one does; events in
+ * between may be missing. A request that was not answered is sent again: it may have been done twice, and if
+ * another client has changed the same in between, the second time counts. A transaction that was open goes on
+ * for nothing: reading in it tells how things are, all else succeeds, and committing it fails with EAGAIN, as if
+ * another client had been faster. If it was being committed that is so, too, but it may have been done: what
+ * repeats it finds what it has written. A store that is not back after five seconds, or that is and says nothing,
+ * is an error of all requests and waits that began before; the next one tries again.
+ */
+
 /**
  * Have fn(arg) called by the loop as long as there are events of watches: it takes one or more of them by
- * xs_check_watch(). Also when the connection is lost: that says another errno than EAGAIN then. (With
- * Debian's library nobody says that; the next request fails.) From now on the connection is used by the
- * thread of the loop alone.
+ * xs_check_watch(). Also when there is no store any more: that says another errno than EAGAIN then, until the next
+ * request. (With Debian's library nobody says that; the next request fails.) From now on the connection is used
+ * by the thread of the loop alone.
  * @fn  NULL: not any longer, before the loop is freed and before xs_close()
  * Returns 0; -1: EBUSY the connection is watched already, ENOMEM. The thread of the loop.
  */

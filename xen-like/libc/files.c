@@ -181,12 +181,12 @@ static int terminal_read(char *buf, size_t len)
     static struct mutex reader; /* one thread at a time */
     long n;
 
-    mutex_lock(&reader);
+    runtime_lock(&reader);
     n = console_read(buf, len, true);
     for (long i = 0; i < n; i++)
         if (buf[i] == '\r')
             buf[i] = '\n';
-    mutex_unlock(&reader);
+    runtime_unlock(&reader);
     if (n < 0) {
         errno = xen_errno(n);
         return -1;
@@ -241,7 +241,7 @@ int open(const char *path, int flags, ...)
 {
     int fd = FIRST_FD;
 
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     while (fd < NR_FDS && files[fd].node)
         fd++;
     if (fd < NR_FDS) {
@@ -256,7 +256,7 @@ int open(const char *path, int flags, ...)
         errno = EMFILE;
         fd = -1;
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return fd;
 }
 
@@ -266,14 +266,14 @@ int close(int fd)
 
     if (fd >= 0 && fd < FIRST_FD)
         return 0;
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     f = file_of(fd);
     if (f) {
         if (--f->node->opened == 0 && f->node->removed)
             node_free(f->node);
         f->node = NULL;
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return f ? 0 : -1;
 }
 
@@ -284,7 +284,7 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buf, size_t len)
 
     if (fd == STDIN_FILENO)
         return terminal_read(buf, len);
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     f = file_of(fd);
     if (f && (f->flags & O_ACCMODE) == O_WRONLY) {
         errno = EBADF;
@@ -295,7 +295,7 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buf, size_t len)
         memcpy(buf, f->node->data + f->at, (size_t)n);
         f->at += (size_t)n;
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return n;
 }
 
@@ -331,11 +331,11 @@ _READ_WRITE_RETURN_TYPE write(int fd, const void *buf, size_t len)
 
     if (fd == STDOUT_FILENO || fd == STDERR_FILENO)
         return console_write(buf, len), (int)len;
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     f = file_of(fd);
     if (f)
         n = file_write(f, buf, len);
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return n;
 }
 
@@ -348,7 +348,7 @@ off_t lseek(int fd, off_t by, int whence)
         errno = ESPIPE;
         return -1;
     }
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     f = file_of(fd);
     if (f) {
         off_t from = whence == SEEK_SET ? 0 : (off_t)(whence == SEEK_CUR ? f->at : f->node->size);
@@ -358,7 +358,7 @@ off_t lseek(int fd, off_t by, int whence)
         else
             errno = EINVAL;
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return at;
 }
 
@@ -377,11 +377,11 @@ int fstat(int fd, struct stat *st)
         *st = (struct stat){ .st_mode = S_IFCHR | 0666, .st_nlink = 1, .st_blksize = 1024 };
         return 0;
     }
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     f = file_of(fd);
     if (f)
         node_stat(f->node, st);
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return f ? 0 : -1;
 }
 
@@ -389,13 +389,13 @@ int stat(const char *restrict path, struct stat *restrict st)
 {
     struct node *n;
 
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     n = node_find(path);
     if (n)
         node_stat(n, st);
     else
         errno = ENOENT;
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return n ? 0 : -1;
 }
 
@@ -417,10 +417,11 @@ static void node_remove(struct node *n)
 /* Who has the file open goes on with what it held. */
 int file_replace(const char *path, const void *data, size_t len)
 {
+    RUNTIME_SECTION;
     char *copy = malloc(len ? len : 1);
     struct node *before, *n = NULL;
 
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     before = node_find(path);
     if (copy)
         n = node_add(path, copy, len);
@@ -430,7 +431,7 @@ int file_replace(const char *path, const void *data, size_t len)
         if (before)
             node_remove(before);
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     if (n == NULL) {
         free(copy);
         errno = ENOMEM;
@@ -468,26 +469,27 @@ int unlink(const char *path)
 {
     struct node *n;
 
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     n = node_find(path);
     if (n) {
         node_remove(n);
     } else {
         errno = ENOENT;
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return n ? 0 : -1;
 }
 
 /* Of newlib's, which is made of link(), there would be two names for a moment. */
 int rename(const char *from, const char *to)
 {
+    RUNTIME_SECTION;
     char *name = strdup(relative(to));
     struct node *n, *before;
 
     if (name == NULL)
         return -1;
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     n = node_find(from);
     before = node_find(to);
     if (n && n != before) {
@@ -498,7 +500,7 @@ int rename(const char *from, const char *to)
         if (before)
             node_remove(before);
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     free(name);
     if (n == NULL)
         errno = ENOENT;

@@ -1,4 +1,7 @@
-/* newlib's locks (stdio, malloc, the environment...) are mutexes of the runtime; errno is a thread's. */
+/*
+ * newlib's locks (stdio, malloc, the environment...) are mutexes of the runtime; errno is a thread's. What they
+ * guard is all groups': who holds one is in a section.
+ */
 #include <stdlib.h>
 #include <sys/lock.h>
 
@@ -19,6 +22,8 @@ struct __lock __lock___sinit_recursive_mutex, __lock___sfp_recursive_mutex,
 
 void __retarget_lock_init_recursive(_LOCK_T *lock)
 {
+    RUNTIME_SECTION;
+
     *lock = calloc(1, sizeof(**lock));
     if (*lock == NULL)
         panic("no memory for a lock of the C library");
@@ -26,26 +31,30 @@ void __retarget_lock_init_recursive(_LOCK_T *lock)
 
 void __retarget_lock_close_recursive(_LOCK_T lock) { free(lock); }
 
-void __retarget_lock_acquire_recursive(_LOCK_T lock) { mutex_lock(&lock->mutex); }
+void __retarget_lock_acquire_recursive(_LOCK_T lock) { runtime_lock(&lock->mutex); }
 
 int __retarget_lock_try_acquire_recursive(_LOCK_T lock)
 {
-    return mutex_try_lock(&lock->mutex) ? 0 : -1;
+    runtime_enter();
+    if (mutex_try_lock(&lock->mutex))
+        return 0;
+    runtime_leave();
+    return -1;
 }
 
-void __retarget_lock_release_recursive(_LOCK_T lock) { mutex_unlock(&lock->mutex); }
+void __retarget_lock_release_recursive(_LOCK_T lock) { runtime_unlock(&lock->mutex); }
 
 void __retarget_lock_init(_LOCK_T *lock) { __retarget_lock_init_recursive(lock); }
 
 void __retarget_lock_close(_LOCK_T lock) { __retarget_lock_close_recursive(lock); }
 
-void __retarget_lock_acquire(_LOCK_T lock) { mutex_lock(&lock->mutex); }
+void __retarget_lock_acquire(_LOCK_T lock) { runtime_lock(&lock->mutex); }
 
 int __retarget_lock_try_acquire(_LOCK_T lock)
 {
     return __retarget_lock_try_acquire_recursive(lock);
 }
 
-void __retarget_lock_release(_LOCK_T lock) { mutex_unlock(&lock->mutex); }
+void __retarget_lock_release(_LOCK_T lock) { runtime_unlock(&lock->mutex); }
 
 struct _reent *__getreent(void) { return &this_cpu()->current->reent; }

@@ -7,6 +7,8 @@
 #include <rt/hypercall.h>
 #include <rt/kernel.h>
 
+#include "../kernel/internal.h"
+
 char **environ = (char *[]){ NULL };
 
 /* Behind exit(), when stdio has written out its buffers. */
@@ -17,7 +19,15 @@ void _exit(int status)
     domain_shutdown(SHUTDOWN_poweroff);
 }
 
-void abort(void) { panic("abort() called from %p", __builtin_return_address(0)); }
+void abort(void)
+{
+    if (group_in_own_code()) {
+        kprint("thread %s: abort() called from %p\n", thread_name(thread_self()),
+               __builtin_return_address(0));
+        group_fail();
+    }
+    panic("abort() called from %p", __builtin_return_address(0));
+}
 
 int getpid(void) { return 1; }
 
@@ -25,6 +35,10 @@ int getpid(void) { return 1; }
 int kill(int pid, int sig)
 {
     (void)pid;
+    if (group_in_own_code()) {
+        kprint("thread %s: signal %d\n", thread_name(thread_self()), sig);
+        group_fail();
+    }
     panic("signal %d", sig);
 }
 

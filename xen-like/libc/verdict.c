@@ -7,6 +7,8 @@
 #include <rt/thread.h>
 #include <rt/verdict.h>
 
+#include "../kernel/internal.h"
+
 static struct mutex lock; /* guards both */
 static unsigned int nr_failed;
 static char first_failed[160];
@@ -21,12 +23,12 @@ bool verdict_check(bool ok, int line, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(buf, sizeof(buf), fmt, args);
     va_end(args);
-    mutex_lock(&lock);
+    runtime_lock(&lock);
     if (nr_failed++ == 0)
         memcpy(first_failed, buf, sizeof(buf));
     if (nr_failed <= 20)
         printf("line %d: %s\n", line, buf);
-    mutex_unlock(&lock);
+    runtime_unlock(&lock);
     return false;
 }
 

@@ -238,6 +238,24 @@ struct home_sem {
     unsigned int count;
 };
 
+/* There are no groups here. */
+void home_enter(void) {}
+void home_leave(void) {}
+void home_own(struct end *e) { (void)e; }
+void home_disown(struct end *e) { (void)e; }
+
+struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), void *arg)
+{
+    (void)name;
+    (void)fn;
+    (void)arg;
+    errno = ENOTSUP;
+    return NULL;
+}
+void plat_group_kill(struct plat_group *g) { (void)g; }
+void plat_group_wait(struct plat_group *g) { (void)g; }
+void plat_group_free(struct plat_group *g) { (void)g; }
+
 struct home_sem *home_sem_new(void) { return home_alloc(sizeof(struct home_sem)); }
 void home_sem_free(struct home_sem *s) { free(s); }
 

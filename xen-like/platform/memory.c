@@ -12,6 +12,19 @@ enum { CHANNEL_BYTES = 4096, BACKLOG = 16, PATH_MAX_BYTES = 100 };
 
 static struct plat_mutex lock;
 
+/* Whoever has it, or has made what it guards, is not killed before that is whole. */
+static void enter(void)
+{
+    home_enter();
+    plat_lock(&lock);
+}
+
+static void leave(void)
+{
+    plat_unlock(&lock);
+    home_leave();
+}
+
 static struct end *end_of(struct plat_stream *s) { return (struct end *)s; }
 
 static ssize_t fail(int error)
@@ -66,12 +79,12 @@ static bool scan(struct plat_loop *l)
 {
     bool any = false;
 
-    plat_lock(&lock);
+    enter();
     for (struct plat_stream *s = l->streams; s; s = s->next) {
         s->ready = end_of(s)->ops->ready(end_of(s));
         any |= (s->ready & s->events) != 0;
     }
-    plat_unlock(&lock);
+    leave();
     return any;
 }
 
@@ -96,11 +109,11 @@ void home_watched(struct plat_stream *s, struct plat_loop *l)
 {
     struct end *e = end_of(s);
 
-    plat_lock(&lock);
+    enter();
     e->notify = l;
     if (e->ops->watched)
         e->ops->watched(e, l);
-    plat_unlock(&lock);
+    leave();
 }
 
 /* ---- what all streams have ---- */
@@ -110,9 +123,9 @@ ssize_t plat_read(struct plat_stream *s, void *buf, size_t len)
     struct end *e = end_of(s);
     ssize_t n;
 
-    plat_lock(&lock);
+    enter();
     n = e->ops->read ? e->ops->read(e, buf, len) : fail(EAGAIN);
-    plat_unlock(&lock);
+    leave();
     return n;
 }
 
@@ -121,18 +134,29 @@ ssize_t plat_write(struct plat_stream *s, const void *buf, size_t len)
     struct end *e = end_of(s);
     ssize_t n;
 
-    plat_lock(&lock);
+    enter();
     n = e->ops->write ? e->ops->write(e, buf, len) : fail(EAGAIN);
-    plat_unlock(&lock);
+    leave();
     return n;
 }
 
 void plat_close(struct plat_stream *s)
 {
     plat_watch(s->loop, s, 0, NULL, NULL);
-    plat_lock(&lock);
+    enter();
+    home_disown(end_of(s));
     end_of(s)->ops->close(end_of(s));
-    plat_unlock(&lock);
+    leave();
+}
+
+void end_abandon(struct end *e)
+{
+    enter();
+    e->notify = NULL;
+    if (e->ops->watched)
+        e->ops->watched(e, NULL);
+    e->ops->close(e);
+    leave();
 }
 
 /* ---- pairs: two ends, and the bytes on their way to each ---- */
@@ -233,13 +257,16 @@ static struct pair *pair_new(void)
 
 int plat_pair(struct plat_stream *ends[2])
 {
-    struct pair *p = pair_new();
+    struct pair *p;
 
-    if (p == NULL)
-        return -1;
-    for (int i = 0; i < 2; i++)
+    home_enter();
+    p = pair_new();
+    for (int i = 0; p && i < 2; i++) {
+        home_own(&p->ends[i].end);
         ends[i] = &p->ends[i].end.stream;
-    return 0;
+    }
+    home_leave();
+    return p ? 0 : -1;
 }
 
 /* ---- names where one listens ---- */
@@ -299,40 +326,36 @@ static const struct end_ops listener_ops = { .ready = listener_ready, .close = l
 struct plat_stream *plat_listen(const char *path)
 {
     struct listener *l;
-    int error = 0;
 
     if (strlen(path) > PATH_MAX_BYTES) {
         errno = ENAMETOOLONG;
         return NULL;
     }
-    l = home_alloc(sizeof(*l));
-    if (l == NULL)
-        return NULL;
-    l->end.ops = &listener_ops;
-    l->last = &l->first;
-    strcpy(l->path, path);
-    plat_lock(&lock);
-    if (listener_find(path)) {
-        error = EADDRINUSE;
-    } else {
+    enter();
+    l = listener_find(path) ? NULL : home_alloc(sizeof(*l));
+    if (l) {
+        l->end.ops = &listener_ops;
+        l->last = &l->first;
+        strcpy(l->path, path);
         l->next = listeners;
         listeners = l;
+        home_own(&l->end);
+    } else if (listener_find(path)) {
+        errno = EADDRINUSE;
     }
-    plat_unlock(&lock);
-    if (error == 0)
-        return &l->end.stream;
-    free(l);
-    errno = error;
-    return NULL;
+    leave();
+    return l ? &l->end.stream : NULL;
 }
 
 struct plat_stream *plat_accept(struct plat_stream *listener)
 {
     struct pair_end *p;
 
-    plat_lock(&lock);
+    enter();
     p = listener_take((struct listener *)end_of(listener));
-    plat_unlock(&lock);
+    if (p)
+        home_own(&p->end);
+    leave();
     if (p)
         return &p->end.stream;
     errno = EAGAIN;
@@ -341,28 +364,22 @@ struct plat_stream *plat_accept(struct plat_stream *listener)
 
 struct plat_stream *plat_connect(const char *path)
 {
-    struct pair *p = pair_new();
     struct listener *l;
-    int error = 0;
+    struct pair *p = NULL;
 
-    if (p == NULL)
-        return NULL;
-    plat_lock(&lock);
+    enter();
     l = listener_find(path);
     if (l == NULL) {
-        error = ENOENT;
+        errno = ENOENT;
     } else if (l->nr_waiting == BACKLOG) {
-        error = EAGAIN;
-    } else {
+        errno = EAGAIN;
+    } else if ((p = pair_new()) != NULL) {
+        home_own(&p->ends[0].end);
         *l->last = &p->ends[1];
         l->last = &p->ends[1].next;
         l->nr_waiting++;
         changed(&l->end);
     }
-    plat_unlock(&lock);
-    if (error == 0)
-        return &p->ends[0].end.stream;
-    free(p);
-    errno = error;
-    return NULL;
+    leave();
+    return p ? &p->ends[0].end.stream : NULL;
 }

@@ -17,7 +17,18 @@ struct end {
     struct plat_stream stream; /* the first member */
     const struct end_ops *ops;
     struct plat_loop *notify; /* the loop that watches it */
+    void *owner[4];           /* the home's: whose it is */
 };
+
+/*
+ * What a home with thread groups wants to know: the calling thread is among the structures of all groups, and is
+ * not to be killed; an end is its group's, and end_abandon() is to be called when that is no more; is nobody's.
+ */
+void home_enter(void);
+void home_leave(void);
+void home_own(struct end *e);
+void home_disown(struct end *e);
+void end_abandon(struct end *e); /* closed and freed; its loop is no more */
 
 /* One who waits. up() is for any context. */
 struct home_sem;

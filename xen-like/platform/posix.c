@@ -104,6 +104,19 @@ void plat_thread_join(struct plat_thread *t)
     free(t);
 }
 
+/* What is a group there is a process here, and whoever starts it another. */
+struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), void *arg)
+{
+    (void)name;
+    (void)fn;
+    (void)arg;
+    errno = ENOTSUP;
+    return NULL;
+}
+void plat_group_kill(struct plat_group *g) { (void)g; }
+void plat_group_wait(struct plat_group *g) { (void)g; }
+void plat_group_free(struct plat_group *g) { (void)g; }
+
 void plat_lock(struct plat_mutex *m) { pthread_mutex_lock(mutex_of(m)); }
 void plat_unlock(struct plat_mutex *m) { pthread_mutex_unlock(mutex_of(m)); }
 void plat_cond_signal(struct plat_cond *c) { pthread_cond_signal(cond_of(c)); }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <rt/clock.h>
+#include <rt/group.h>
 #include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/lock.h>
@@ -46,6 +47,15 @@ struct plat_thread *plat_thread_start(const char *name, void (*fn)(void *arg), v
 
 void plat_thread_join(struct plat_thread *t) { thread_join((struct thread *)t); }
 
+struct plat_group *plat_group_start(const char *name, void (*fn)(void *arg), void *arg)
+{
+    return (struct plat_group *)group_start(name, fn, arg);
+}
+
+void plat_group_kill(struct plat_group *g) { group_kill((struct group *)g); }
+void plat_group_wait(struct plat_group *g) { group_wait((struct group *)g); }
+void plat_group_free(struct plat_group *g) { group_free((struct group *)g); }
+
 static struct mutex *mutex_of(struct plat_mutex *m) { return (struct mutex *)m; }
 static struct cond *cond_of(struct plat_cond *c) { return (struct cond *)c; }
 
@@ -73,6 +83,21 @@ int home_sem_down(struct home_sem *s, uint64_t deadline_ns)
 {
     return semaphore_down(&s->s, deadline_ns);
 }
+
+/* ---- what groups have of memory.c ---- */
+
+_Static_assert(sizeof(struct owned) <= sizeof(((struct end *)0)->owner), "room");
+
+void home_enter(void) { runtime_enter(); }
+void home_leave(void) { runtime_leave(); }
+
+static void end_release(struct owned *o)
+{
+    end_abandon((struct end *)((char *)o - offsetof(struct end, owner)));
+}
+
+void home_own(struct end *e) { owned_add((struct owned *)e->owner, end_release); }
+void home_disown(struct end *e) { owned_remove((struct owned *)e->owner); }
 
 /* ---- the console ---- */
 
@@ -125,7 +150,13 @@ static ssize_t console_take(struct end *e, const void *buf, size_t len)
     return (ssize_t)len;
 }
 
-static void console_close(struct end *e) { (void)e; }
+static unsigned int console_taken;
+
+static void console_close(struct end *e)
+{
+    (void)e;
+    __atomic_store_n(&console_taken, 0, __ATOMIC_SEQ_CST);
+}
 
 static void console_watched(struct end *e, struct plat_loop *l)
 {
@@ -155,32 +186,45 @@ static const struct end_ops console_ops = { .ready = console_ready,
 
 struct plat_stream *plat_console(void)
 {
-    static unsigned int taken;
+    RUNTIME_SECTION;
 
-    if (__atomic_exchange_n(&taken, 1, __ATOMIC_SEQ_CST)) {
+    if (__atomic_exchange_n(&console_taken, 1, __ATOMIC_SEQ_CST)) {
         errno = EBUSY;
         return NULL;
     }
     console.end.ops = &console_ops;
+    home_own(&console.end);
     console_input_hook(on_input, &console);
     return &console.end.stream;
 }
 
 /* ---- files ---- */
 
-char *plat_file_read(const char *path, size_t *len)
+/* Up to so many bytes of it. */
+static ssize_t file_read(const char *path, void *data, size_t len)
 {
+    RUNTIME_SECTION;
     int fd = open(path, O_RDONLY);
-    struct stat st;
-    char *data = NULL;
     ssize_t n;
 
     if (fd < 0)
-        return NULL;
-    if (fstat(fd, &st) == 0)
-        data = malloc((size_t)st.st_size + 1);
-    n = data ? read(fd, data, (size_t)st.st_size) : -1;
+        return -1;
+    n = read(fd, data, len);
     close(fd);
+    return n;
+}
+
+/* Memory is allocated where it is the caller's. */
+char *plat_file_read(const char *path, size_t *len)
+{
+    struct stat st;
+    char *data;
+    ssize_t n;
+
+    if (stat(path, &st))
+        return NULL;
+    data = malloc((size_t)st.st_size + 1);
+    n = data ? file_read(path, data, (size_t)st.st_size) : -1;
     if (n < 0) {
         free(data);
         return NULL;
@@ -207,6 +251,7 @@ int plat_file_write(const char *path, const void *data, size_t len)
 
 int plat_file_append(const char *path, const void *data, size_t len)
 {
+    RUNTIME_SECTION;
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
     ssize_t n;
 
@@ -311,6 +356,7 @@ void plat_file_close(struct plat_file *f)
 
 static struct mutex regions_lock; /* guards the list */
 static struct region {
+    struct owned owner; /* the first member */
     struct region *next;
     char name[32];
     void *at;
@@ -345,8 +391,11 @@ static struct region *region_new(const char *name, size_t nr_pages)
     return r;
 }
 
+static void region_release(struct owned *o) { ((struct region *)o)->open = false; }
+
 void *plat_region_open(const char *name, size_t len, bool *fresh)
 {
+    RUNTIME_SECTION;
     size_t nr_pages = (len + PAGE_BYTES - 1) / PAGE_BYTES;
     struct region *r = NULL;
     bool made = false;
@@ -355,7 +404,7 @@ void *plat_region_open(const char *name, size_t len, bool *fresh)
         errno = EINVAL;
         return NULL;
     }
-    mutex_lock(&regions_lock);
+    runtime_lock(&regions_lock);
     r = *region_find(name);
     if (r == NULL) {
         r = region_new(name, nr_pages);
@@ -364,9 +413,11 @@ void *plat_region_open(const char *name, size_t len, bool *fresh)
         errno = r->open ? EBUSY : EINVAL;
         r = NULL;
     }
-    if (r)
+    if (r) {
         r->open = true;
-    mutex_unlock(&regions_lock);
+        owned_add(&r->owner, region_release);
+    }
+    runtime_unlock(&regions_lock);
     if (r && fresh)
         *fresh = made;
     return r ? r->at : NULL;
@@ -375,23 +426,26 @@ void *plat_region_open(const char *name, size_t len, bool *fresh)
 void plat_region_close(void *region, size_t len)
 {
     (void)len;
-    mutex_lock(&regions_lock);
+    runtime_lock(&regions_lock);
     for (struct region *r = regions; r; r = r->next)
-        if (r->at == region)
+        if (r->at == region && r->open) {
+            owned_remove(&r->owner);
             r->open = false;
-    mutex_unlock(&regions_lock);
+        }
+    runtime_unlock(&regions_lock);
 }
 
 int plat_region_remove(const char *name)
 {
+    RUNTIME_SECTION;
     struct region **at, *r;
 
-    mutex_lock(&regions_lock);
+    runtime_lock(&regions_lock);
     at = region_find(name);
     r = *at;
     if (r && !r->open)
         *at = r->next;
-    mutex_unlock(&regions_lock);
+    runtime_unlock(&regions_lock);
     if (r && !r->open) {
         page_free(r->at, r->nr_pages);
         free(r);

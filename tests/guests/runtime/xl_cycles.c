@@ -203,7 +203,7 @@ int main(int argc, char **argv)
     struct figures before, after;
 
     call = xencall_open(NULL, 0);
-    if (count == 0 || ids == NULL || call == NULL || !start_services() || !open_all(&p) ||
+    if (count == 0 || ids == NULL || call == NULL || !services_start(services) || !open_all(&p) ||
         plat_file_write(CONFIG, config, sizeof(config) - 1))
         verdict_error("no beginning: %s", strerror(errno));
     for (unsigned int i = 0; i < WARM_UP; i++)
