@@ -297,6 +297,8 @@ int why_ask(struct toolstack *t, domid_t id, struct why *w)
         return -1;
     if (t->store)
         ask_store(t, w);
+    if (w->name[0] == '\0' && id == t->self)
+        snprintf(w->name, sizeof(w->name), "Domain-0");
     ask_vcpus(t, w);
     if (w->info.flags & XEN_DOMINF_dying) {
         ask_held(t, w);

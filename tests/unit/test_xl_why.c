@@ -227,6 +227,8 @@ static void test_refused(void)
 {
     begin();
     run("why none", 1, "", "xl: none is an invalid domain identifier\n");
+    CU_ASSERT_EQUAL(xl("why 0"), 0);
+    says("Domain-0 (0): runnable\n");
     end();
 }
 

@@ -132,7 +132,7 @@ int machine_grants(unsigned int cmd, void *arg)
         return machine[version->dom].there ? 0 : no(ESRCH);
     }
     CU_ASSERT_EQUAL_FATAL(cmd, GNTTABOP_query_size);
-    size->nr_frames = 1;
+    size->nr_frames = machine[size->dom].grants_mfn ? 1 : 0;
     size->max_nr_frames = 32;
     size->status = GNTST_okay;
     return 0;
