@@ -115,12 +115,10 @@ static enum config_action action_for(const struct domain_config *c, int code)
     }
 }
 
-/* Returns its number, 0: it was not. */
-static domid_t start_again(struct toolstack *t, const struct domain_config *c)
+/* Of the domain that was created, or not. Returns its number, 0: it is not. */
+static domid_t begin(struct toolstack *t, const struct domain_config *c, int created, domid_t id)
 {
-    domid_t id;
-
-    if (guest_create(t, c, &id) || guest_unpause(t, id)) {
+    if (created || guest_unpause(t, id)) {
         log_error(t, c->name);
         return 0;
     }
@@ -131,12 +129,13 @@ static domid_t start_again(struct toolstack *t, const struct domain_config *c)
 /* The same domain once more, by its UUID. */
 static domid_t restart(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
 {
+    domid_t id = 0;
+    int rc;
+
     c->has_uuid = true;
     memcpy(c->uuid, info->handle, sizeof(c->uuid));
-    if (guest_destroy(t, info->domain) == 0)
-        return start_again(t, c);
-    log_error(t, c->name);
-    return 0;
+    rc = guest_replace(t, c, info->domain, &id);
+    return begin(t, c, rc, id);
 }
 
 /* What has ended stays, by another name, and has the UUID; another one begins. */
@@ -144,13 +143,17 @@ static domid_t rename_restart(struct toolstack *t, struct domain_config *c,
                               const guest_info_t *info)
 {
     char name[CONFIG_NAME];
+    domid_t id = 0;
+    int rc;
 
     snprintf(name, sizeof(name), "%.50s-%u", c->name, info->domain);
     c->has_uuid = false;
-    if (guest_rename(t, info->domain, name) == 0 && nodes_leave(t, info->domain) == 0)
-        return start_again(t, c);
-    log_error(t, c->name);
-    return 0;
+    if (guest_rename(t, info->domain, name) || nodes_leave(t, info->domain)) {
+        log_error(t, c->name);
+        return 0;
+    }
+    rc = guest_create(t, c, &id);
+    return begin(t, c, rc, id);
 }
 
 static void dump_core(struct toolstack *t, const struct domain_config *c, domid_t id)

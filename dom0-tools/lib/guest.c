@@ -211,20 +211,62 @@ static int create_from(struct toolstack *t, const struct domain_config *c,
     return 0;
 }
 
+/* What a domain begins with. */
+struct files {
+    struct image image;
+    struct plat_view ramdisk;
+};
+
+/* To be closed, also on failure. */
+static int files_open(struct toolstack *t, const struct domain_config *c, struct files *f)
+{
+    f->ramdisk = (struct plat_view){ .copy = NULL };
+    if (image_load(t, c->kernel, &f->image))
+        return -1;
+    if (c->ramdisk[0] && plat_file_view(c->ramdisk, &f->ramdisk))
+        return toolstack_fail(t, errno, "%s: %s", c->ramdisk, strerror(errno));
+    return 0;
+}
+
+static void files_close(struct files *f)
+{
+    int error = errno;
+
+    plat_file_view_end(&f->ramdisk);
+    image_free(&f->image);
+    errno = error;
+}
+
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
 {
-    struct image image = { .elf = NULL };
-    struct plat_view ramdisk = { .copy = NULL };
-    int rc = guest_check(t, c), error;
+    struct files f;
+    int rc = guest_check(t, c);
 
-    rc = rc ? rc : image_load(t, c->kernel, &image);
-    if (rc == 0 && c->ramdisk[0] && plat_file_view(c->ramdisk, &ramdisk))
-        rc = toolstack_fail(t, errno, "%s: %s", c->ramdisk, strerror(errno));
-    rc = rc ? rc : create_from(t, c, &image, &ramdisk, id);
-    error = errno;
-    plat_file_view_end(&ramdisk);
-    image_free(&image);
-    errno = error;
+    if (rc)
+        return rc;
+    rc = files_open(t, c, &f);
+    rc = rc ? rc : create_from(t, c, &f.image, &f.ramdisk, id);
+    files_close(&f);
+    return rc;
+}
+
+int guest_replace(struct toolstack *t, const struct domain_config *c, domid_t old, domid_t *id)
+{
+    char why[sizeof(t->error)];
+    struct files f;
+    int rc = files_open(t, c, &f), error = errno;
+
+    memcpy(why, t->error, sizeof(why));
+    if (guest_destroy(t, old)) {
+        rc = -1;
+    } else if (rc) { /* it is gone, as asked; what there is to be said is this */
+        memcpy(t->error, why, sizeof(why));
+        errno = error;
+    } else {
+        rc = guest_check(t, c);
+        rc = rc ? rc : create_from(t, c, &f.image, &f.ramdisk, id);
+    }
+    files_close(&f);
     return rc;
 }
 

@@ -57,6 +57,12 @@ int guest_shutdown_code(const guest_info_t *info);
  */
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id);
 
+/**
+ * End a domain, and create one in its place, whose files are read (and unpacked) before: so that there is none only as
+ * long as it takes to build. On failure the old one is gone all the same, unless it is that which fails.
+ */
+int guest_replace(struct toolstack *t, const struct domain_config *c, domid_t old, domid_t *id);
+
 /** End it at once, and its nodes in the store. Its number is free as soon as nobody maps its memory. */
 int guest_destroy(struct toolstack *t, domid_t id);
 

@@ -20,12 +20,14 @@
 
 uint8_t kernel_bytes[0x1100];
 const char *config_text;
+domid_t while_reading;
 
 char *plat_file_read(const char *path, size_t *len)
 {
     bool is_kernel = strcmp(path, "/kernel") == 0;
     char *copy;
 
+    while_reading = is_kernel ? the_one() : while_reading;
     if (!is_kernel && (strcmp(path, "guest.cfg") != 0 || config_text == NULL)) {
         errno = ENOENT;
         return NULL;

@@ -427,9 +427,9 @@ static void commands_of_xl(void)
     SAYS("destroy %u", 0, "");
     SAYS("destroy %u", 1, "is an invalid domain identifier");
     says("destroy 0", 1, "Cannot destroy privileged domain 0");
-    says("create /tmp/box.cfg memory=1000000", 1, "no memory for it");
-    says("create /tmp/box.cfg memory=x", 1, "command line:1");
-    says("create /tmp/none", 1, "Failed to read config file");
+    says("create -q /tmp/box.cfg memory=1000000", 3, "no memory for it");
+    says("create -q /tmp/box.cfg memory=x", 1, "command line:1");
+    says("create /tmp/none", 3, "Failed to read config file");
     says("info", 0, "xen_scheduler          : credit2");
     says("why 0", 0, "(0): running");
     says("debug-keys q", 0, "");
