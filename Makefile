@@ -44,15 +44,12 @@ include tests/consoled/consoled.mk
 include tests/lint.mk
 
 #: test           all tests: test-unit, test-store, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick
+TEST_PARTS := test-unit test-store test-guests bench-guard test-peer-quick test-system test-drop-in-quick
 test: deps
-	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) all test-programs
-	+$(Q)$(MAKE) --no-print-directory test-unit
-	+$(Q)$(MAKE) --no-print-directory test-store
-	+$(Q)$(MAKE) --no-print-directory test-guests
-	+$(Q)$(MAKE) --no-print-directory bench-guard
-	+$(Q)$(MAKE) --no-print-directory test-peer-quick
-	+$(Q)$(MAKE) --no-print-directory test-system
-	+$(Q)$(MAKE) --no-print-directory test-drop-in-quick
+	+$(Q)for part in "-j$(JOBS) all test-programs" $(TEST_PARTS); do \
+	    start=$$(date +%s); $(MAKE) --no-print-directory $$part || exit 1; \
+	    echo "== $$part took $$(($$(date +%s) - start)) s"; \
+	done
 
 #: clean          remove build/
 clean:

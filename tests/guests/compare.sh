@@ -50,6 +50,7 @@ file == 1 { # peer.tsv
     next
 }
 file == 2 { # guests.tsv: the names of logs are made as system_tests.c makes them
+    sub(/^[+]/, "", $1) # only in make soak
     cpu = $5
     sub(/,.*/, "", cpu)
     row = $1 "-" cpu ($6 > 1 ? "-x" $6 : "")

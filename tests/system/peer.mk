@@ -16,12 +16,12 @@ $(SYSTEM)/peer.iso: $(PEER)/xen-4.17.gz $(GUEST_ELFS) $(GUEST_RAMDISKS) tests/sy
 
 .PHONY: test-peer test-peer-quick peer-run
 peer-run: $(SYSTEM)/system_tests $(SYSTEM)/peer.iso tests/guests/guests.tsv $(PEER_TABLE)
-	$(Q)$(PEER_RUN) $(PEER_ARGS)
+	$(Q)$(PEER_RUN) $(GUEST_LINES) $(PEER_ARGS)
 
 #: test-peer      the PV test kernels on Debian's Xen and on ours; all differences are to be listed
 test-peer:
 	+$(Q)$(if $(TEST_NAME),,rm -rf $(BUILD)/logs-peer;) failed=0; \
-	for step in peer-run test-guests; do $(MAKE) --no-print-directory $$step || failed=1; done; \
+	for step in peer-run test-guests; do $(MAKE) --no-print-directory GUEST_LINES=-a $$step || failed=1; done; \
 	$(PEER_COMPARE) && exit $$failed
 
 # The part of it that `make test` has; the logs of ours are test-guests'.

@@ -13,7 +13,7 @@ enum scenario_end {
 
 enum firmware { FIRMWARE_BIOS, FIRMWARE_UEFI };
 
-enum { SCENARIO_STEPS = 24 };
+enum { SCENARIO_STEPS = 40 };
 
 /* One boot of a machine. What is not given has a default (see scenario.c). */
 struct scenario {

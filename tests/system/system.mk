@@ -7,6 +7,7 @@ GRUB_PLATFORMS ?= i386-pc x86_64-efi# folders of /usr/lib/grub: BIOS and UEFI
 TEST_JOBS ?= 2# machines at a time
 TEST_NAME ?=# only tests with this in their name
 TEST_GROUP ?= test# of the system tests: test or soak
+GUEST_LINES ?=# -a: all lines of guests.tsv
 
 # What `make run` boots with; see also the environment of tests/system/run.sh.
 RUN_HV_CMDLINE ?= com1=115200,8n1 console=com1 loglvl=info guest_loglvl=info
@@ -61,12 +62,12 @@ soak:
 #: test-release   the PV kernels, those beside domain 0 and the machines on the hypervisor without asserts (build/release)
 test-release:
 	+$(Q)for tests in test-guests soak-beside test-system; do \
-	    $(MAKE) --no-print-directory DEBUG=n BUILD=build/release $$tests || exit 1; \
+	    $(MAKE) --no-print-directory DEBUG=n BUILD=build/release GUEST_LINES=-a $$tests || exit 1; \
 	done
 
-#: test-guests    boot each of build/guests/*.elf and read its verdict
+#: test-guests    boot each of build/guests/*.elf and read its verdict (GUEST_LINES=-a: also with what is for make soak)
 test-guests: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/guests.tsv tests/guests/beside.tsv
-	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -b tests/guests/beside.tsv \
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(GUEST_LINES) -b tests/guests/beside.tsv \
 	    $(SYSTEM)/guests.iso \
 	    guests tests/guests/guests.tsv $(GUEST_ELFS)
 
@@ -175,7 +176,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o control_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

@@ -1,9 +1,9 @@
 /*
  * The system tests: each boots a machine in QEMU through GRUB and watches its console.
  *   usage: system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-d FILES-DIR] [-k KERNEL] ISO GROUP...
- *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] [-b BESIDE.tsv] ISO guests
+ *          system_tests [-j N] [-l LOG-DIR] [-n NAME-PART] [-x PEER.tsv] [-q] [-s] [-a] [-b BESIDE.tsv] ISO guests
  *              TABLE.tsv KERNEL.elf...   -x: on Xen, but for what PEER.tsv skips; -q: the quick ones; -s: QEMU has one
- *              thread; -b: a table of those that run in a domain beside domain 0
+ *              thread; -a: also lines that begin with +; -b: a table of those that run in a domain beside domain 0
  * CUnit asks for the results in order while a pool of processes runs the machines ahead of it.
  */
 #define _GNU_SOURCE
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "control_tests.h"
 #include "pool.h"
 #include "scenario.h"
 
@@ -22,11 +23,11 @@ enum { MAX_TESTS = 512, LOG_TAIL_LINES = 300, XEN_BOOT_S = 60 };
 #define SMALL "dom0_mem=256M"
 
 /* Debian's kernel under load (issue 2): every size of memory on every kind of CPU. */
-#define STRESS(size, mib, cpu_name, cpu_type, arguments)                                          \
+#define STRESS(group_name, size, mib, cpu_name, cpu_type, arguments)                              \
     {                                                                                             \
-        .group = "test", .name = "stress-" size "-" cpu_name, .memory_mib = mib, .cpu = cpu_type, \
-        .hypervisor_cmdline = arguments, .kernel_cmdline = "xl_job=stress", .ramdisk = "full.gz", \
-        .steps = { "XL-JOB-START stress", "XL-JOB-RC 0" }, .timeout_s = 180                       \
+        .group = group_name, .name = "stress-" size "-" cpu_name, .memory_mib = mib,              \
+        .cpu = cpu_type, .hypervisor_cmdline = arguments, .kernel_cmdline = "xl_job=stress",      \
+        .ramdisk = "full.gz", .steps = { "XL-JOB-START stress", "XL-JOB-RC 0" }, .timeout_s = 180 \
     }
 
 /* Ten seconds by the guest's clocks, and by ours. */
@@ -125,15 +126,15 @@ enum { MAX_TESTS = 512, LOG_TAIL_LINES = 300, XEN_BOOT_S = 60 };
 /* The longest first, so that the processors are busy to the end. */
 static const struct scenario scenarios[] = {
     /* One domain that is given all of 8 GiB; the others start sooner with less. */
-    STRESS("8G", 8192, "haswell", "Haswell-noTSX,-smap", ""),
-    STRESS("8G", 8192, "qemu64", "qemu64", "dom0_mem=1024M"),
-    STRESS("8G", 8192, "max", "max,-smap", "dom0_mem=1024M"),
-    STRESS("2G", 2048, "haswell", "Haswell-noTSX,-smap", "dom0_mem=1024M"),
-    STRESS("2G", 2048, "qemu64", "qemu64", ""),
-    STRESS("2G", 2048, "max", "max,-smap", "dom0_mem=1024M"),
-    STRESS("512M", 512, "haswell", "Haswell-noTSX,-smap", "dom0_mem=400M"),
-    STRESS("512M", 512, "qemu64", "qemu64", "dom0_mem=400M"),
-    STRESS("512M", 512, "max", "max,-smap", "dom0_mem=400M"),
+    STRESS("soak", "8G", 8192, "haswell", "Haswell-noTSX,-smap", ""),
+    STRESS("test", "8G", 8192, "qemu64", "qemu64", "dom0_mem=1024M"),
+    STRESS("soak", "8G", 8192, "max", "max,-smap", "dom0_mem=1024M"),
+    STRESS("soak", "2G", 2048, "haswell", "Haswell-noTSX,-smap", "dom0_mem=1024M"),
+    STRESS("soak", "2G", 2048, "qemu64", "qemu64", ""),
+    STRESS("test", "2G", 2048, "max", "max,-smap", "dom0_mem=1024M"),
+    STRESS("test", "512M", 512, "haswell", "Haswell-noTSX,-smap", "dom0_mem=400M"),
+    STRESS("soak", "512M", 512, "qemu64", "qemu64", "dom0_mem=400M"),
+    STRESS("soak", "512M", 512, "max", "max,-smap", "dom0_mem=400M"),
     { .group = "soak",
       .name = "soak-512M-qemu64",
       .memory_mib = 512,
@@ -543,6 +544,7 @@ static size_t nr_tests;
 static struct scenario_options options = { .log_dir = "build/logs", .files_dir = "." };
 static const char *peer; /* PEER.tsv: the image has Debian's Xen, not ours */
 static bool quick;       /* only what PEER.tsv calls so */
+static bool all_lines;   /* of the table of kernels, also those of make soak */
 static struct pool *pool;
 static unsigned int nr_outcomes[3];
 
@@ -619,6 +621,15 @@ static void add_matrix(const char *name_part)
     }
 }
 
+static void add_scenarios(const struct scenario *all, size_t nr, const char *group,
+                          const char *name_part)
+{
+    for (size_t i = 0; i < nr; i++) {
+        if (strcmp(all[i].group, group) == 0 && strstr(all[i].name, name_part) != NULL)
+            add_test(&all[i], all[i].name);
+    }
+}
+
 static void add_group(const char *group, const char *name_part)
 {
     size_t before = nr_tests;
@@ -626,13 +637,8 @@ static void add_group(const char *group, const char *name_part)
     add_combinations(group, name_part);
     if (strcmp(group, "soak") == 0)
         add_matrix(name_part);
-
-    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-        const struct scenario *s = &scenarios[i];
-
-        if (strcmp(s->group, group) == 0 && strstr(s->name, name_part) != NULL)
-            add_test(s, s->name);
-    }
+    add_scenarios(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), group, name_part);
+    add_scenarios(control_scenarios, nr_control_scenarios, group, name_part);
     if (before == nr_tests)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
 }
@@ -649,6 +655,9 @@ static bool parse_guest_line(const char *line, struct guest_line *g)
 {
     if (line[0] == '#' || line[strspn(line, " \t\n")] == '\0')
         return false;
+    if (line[0] == '+' && !all_lines)
+        return false;
+    line += line[0] == '+';
     g->smp = 0;
     strcpy(g->ramdisk, "none");
     g->kernel_arguments[0] = '\0';
@@ -881,8 +890,9 @@ int main(int argc, char *argv[])
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "j:l:n:d:k:x:b:qs")) != -1) {
+    while ((option = getopt(argc, argv, "aj:l:n:d:k:x:b:qs")) != -1) {
         switch (option) {
+        case 'a': all_lines = true; break;
         case 'j': nr_parallel = (unsigned int)strtoul(optarg, NULL, 10); break;
         case 'l': options.log_dir = optarg; break;
         case 'n': name_part = optarg; break;

@@ -200,13 +200,13 @@ const char *files_archived(const char *path, size_t *len)
     const char *data = NULL;
     struct node *n;
 
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     n = node_find(path);
     if (n && n->capacity == 0) {
         data = n->data;
         *len = n->size;
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return data;
 }
 
@@ -445,7 +445,7 @@ int file_reserve(int fd, size_t bytes)
     struct file *f;
     char *data = NULL;
 
-    mutex_lock(&files_lock);
+    runtime_lock(&files_lock);
     f = file_of(fd);
     if (f && bytes > f->node->capacity) {
         data = bytes < SIZE_MAX / 4 ? malloc(bytes) : NULL;
@@ -461,7 +461,7 @@ int file_reserve(int fd, size_t bytes)
             f->node->capacity = bytes;
         }
     }
-    mutex_unlock(&files_lock);
+    runtime_unlock(&files_lock);
     return f ? 0 : -1;
 }
 

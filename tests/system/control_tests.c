@@ -1,0 +1,88 @@
+/* Machines with the embedded control domain, in which Debian's stock kernel is a guest. */
+#include "control_tests.h"
+
+#define CONTROL \
+    .hypervisor_cmdline = "dom0_mem=256M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio"
+
+#define SHELL "XL-SHELL-READY\n(.*\n)*.*/ # "
+#define ONLINE "for c in /sys/devices/system/cpu/cpu*/online; do echo 1 >$c; done 2>/dev/null"
+
+/* What a guest is told by its nodes in the store it does, and it ends in every way that there is. */
+#define LIFE(group_name, what, cpus, vcpus)                                                                  \
+    {                                                                                                        \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus, CONTROL,                         \
+        .steps = { "^control> ",                                                                             \
+                   ">create guest.cfg memory=192 maxmem=256 vcpus=1 maxvcpus=" vcpus "\r"                    \
+                   "console debian\r",                                                                       \
+                   SHELL,                                                                                    \
+                   ">echo cpus=$(nproc)\n",                                                                  \
+                   "^cpus=1\n",                                                                              \
+                   ">\035vcpu-set -i debian " vcpus "\rconsole debian\r",                                    \
+                   ">\nuntil [ $(nproc) = " vcpus " ]; do sleep 1; " ONLINE "; done; "                       \
+                   "echo cpus=$(nproc)\n",                                                                   \
+                   "^cpus=" vcpus "\n",                                                                      \
+                   ">xl_rounds=1 xl_mib=1 sh /jobs/sums && echo carried=$?\n",                               \
+                   "^carried=0\n",                                                                           \
+                   ">\035vcpu-set debian 1\rmem-set debian 128\rconsole debian\r",                           \
+                   ">\nuntil [ $(nproc) = 1 ]; do sleep 1; done; sleep 2; "                                  \
+                   "total() { sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo; }; small=$(total); " \
+                   "echo cpus=$(nproc)\n",                                                                   \
+                   "^cpus=1\n",                                                                              \
+                   ">\035list debian\r",                                                                     \
+                   "^debian +1 +12[78] +1 +[-rb]{6} ",                                                       \
+                   ">mem-set debian 256\rconsole debian\r",                                                  \
+                   ">\nuntil [ $(total) -gt $((small + 120000)) ]; do sleep 1; done; echo grown=yes\n",      \
+                   "^grown=yes\n",                                                                           \
+                   ">\035list debian\rpause debian\rlist debian\r",                                          \
+                   "^debian +1 +25[56] +1 +[-rb]{6} (.*\n)*debian +1 +25[56] +1 +..p... ",                   \
+                   ">unpause debian\rreboot debian\r",                                                       \
+                   "^.*domain debian: started again as 2",                                                   \
+                   ">\rconsole debian\r",                                                                    \
+                   SHELL,                                                                                    \
+                   ">echo c >/proc/sysrq-trigger\n",                                                         \
+                   "^.*domain 2 \\(debian\\) has ended by 3: destroy",                                       \
+                   ">\rcreate guest.cfg vcpus=" vcpus "\rconsole debian\r",                                  \
+                   SHELL,                                                                                    \
+                   ">echo cpus=$(nproc)\n",                                                                  \
+                   "^cpus=" vcpus "\n",                                                                      \
+                   ">\035shutdown -w debian\r",                                                              \
+                   "^.*domain 3 \\(debian\\) has ended by 0: destroy",                                       \
+                   ">\rlist\r",                                                                              \
+                   "^Domain-0 .*\ncontrol> $",                                                               \
+                   ">poweroff\r" },                                                                          \
+        .forbidden = "FAIL", .kernel_crash = true, .timeout_s = 300                                          \
+    }
+
+/* Two that carry bytes about, of which each CPU has more to do than it can, while both are watched and ballooned. */
+#define TWO(group_name, what, cpus, vcpus, rounds, mib)                                            \
+    {                                                                                              \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus, CONTROL,               \
+        .steps = { "^control> ",                                                                   \
+                   ">create guest.cfg 'name=\"first\"' memory=224 vcpus=" vcpus                    \
+                   " 'cmdline=\"console=hvc0 xl_job=sums xl_hold xl_rounds=" rounds " xl_mib=" mib \
+                   "\"'\r"                                                                         \
+                   "create guest.cfg 'name=\"second\"' memory=224 vcpus=" vcpus                    \
+                   " 'cmdline=\"console=hvc0 xl_job=sums xl_hold xl_rounds=" rounds " xl_mib=" mib \
+                   "\"'\r"                                                                         \
+                   "console first\r",                                                              \
+                   "^XL-JOB-START sums",                                                           \
+                   ">\035mem-set first 208\rmem-set second 208\rvcpu-list\rconsole second\r",      \
+                   "^XL-JOB-END sums 0 ",                                                          \
+                   ">\035mem-set second 224\rmem-set first 224\rconsole first\r",                  \
+                   "^XL-JOB-END sums 0 (.*\n)*XL-JOB-RC 0\n",                                      \
+                   ">\035list\r",                                                                  \
+                   "^first +1 .*\nsecond +2 ",                                                     \
+                   ">destroy first\rdestroy second\rlist\r",                                       \
+                   "^Domain-0 .*\ncontrol> $",                                                     \
+                   ">poweroff\r" },                                                                \
+        .forbidden = "FAIL", .timeout_s = 300                                                      \
+    }
+
+const struct scenario control_scenarios[] = {
+    LIFE("test", "control-life", 2, "4"),
+    LIFE("soak", "control-life-1", 1, "2"),
+    LIFE("soak", "control-life-4", 4, "3"),
+    TWO("test", "control-two", 2, "2", "2", "2"),
+    TWO("soak", "control-two-4", 4, "4", "12", "8"),
+};
+const size_t nr_control_scenarios = sizeof(control_scenarios) / sizeof(control_scenarios[0]);
