@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <xen/domctl.h>
+#include <xen/sysctl.h>
 #include <xencall.h>
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
@@ -20,7 +21,17 @@ enum {
     EVENTS_MAX = 64, /* taken at once, before others have their turn */
     RETRY_NS = 100000000,
     BIND_TRIES = 50, /* the end of a store that was killed is free some moments later */
+    NR_INFOS = 128,  /* domains told at once */
     UNBOUND = 0,     /* no port has that number */
+};
+
+/* What the hypervisor is asked, and what it says. */
+struct buffer {
+    union {
+        struct xen_domctl domctl;
+        struct xen_sysctl sysctl;
+    };
+    xen_domctl_getdomaininfo_t infos[NR_INFOS];
 };
 
 struct peer {
@@ -42,12 +53,13 @@ static struct rings {
     xenevtchn_handle *events;
     xenforeignmemory_handle *memory;
     xencall_handle *hypervisor;
-    struct xen_domctl *domctl;
+    struct buffer *buffer;
     struct xenstore_domain_interface *own_page;
     evtchn_port_t own_remote, exceptions; /* VIRQ_DOM_EXC's */
     unsigned int tries;                   /* to bind that */
 
     struct peer *peers[DOMID_FIRST_RESERVED];
+    unsigned int end; /* no peer ever had that number or a higher one */
     struct peer *due_first, **due_end;
     size_t nr_due;
     struct peer *serving;
@@ -207,6 +219,8 @@ static struct peer *peer_new(domid_t domain)
     p->domain = domain;
     p->port = UNBOUND;
     r->peers[domain] = p;
+    if (domain >= r->end)
+        r->end = domain + 1u;
     return p;
 }
 
@@ -269,24 +283,30 @@ void rings_output(domid_t domain)
 
 /* ---- what becomes of domains ---- */
 
+/* What the hypervisor says of that domain; NULL: it says nothing of it. */
+static void heard(struct peer *p, const xen_domctl_getdomaininfo_t *info)
+{
+    if (info == NULL || (info->flags & XEN_DOMINF_dying))
+        p->gone = true;
+    else if (info->flags & XEN_DOMINF_shutdown)
+        p->shut_down = true;
+}
+
 static void look(struct peer *p)
 {
-    struct xen_domctl_getdomaininfo *info = &r->domctl->u.getdomaininfo;
+    struct xen_domctl *domctl = &r->buffer->domctl;
+    const xen_domctl_getdomaininfo_t *info = &domctl->u.getdomaininfo;
 
-    memset(r->domctl, 0, sizeof(*r->domctl));
-    r->domctl->cmd = XEN_DOMCTL_getdomaininfo;
-    r->domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    r->domctl->domain = p->domain;
-    if (xencall1(r->hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)r->domctl) < 0) {
-        if (errno == ESRCH)
-            p->gone = true;
-        else
-            plat_log(PLAT_ERROR, "what has become of domain %u? %s", p->domain, strerror(errno));
-    } else if (info->domain != p->domain || (info->flags & XEN_DOMINF_dying)) {
-        p->gone = true; /* the next one that there is was told */
-    } else if (info->flags & XEN_DOMINF_shutdown) {
-        p->shut_down = true;
-    }
+    memset(domctl, 0, sizeof(*domctl));
+    domctl->cmd = XEN_DOMCTL_getdomaininfo;
+    domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    domctl->domain = p->domain;
+    if (xencall1(r->hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)domctl) == 0)
+        heard(p, info->domain == p->domain ? info : NULL); /* the next one that there is was told */
+    else if (errno == ESRCH)
+        heard(p, NULL);
+    else
+        plat_log(PLAT_ERROR, "what has become of domain %u? %s", p->domain, strerror(errno));
 }
 
 /* The store is told; p may be no more. */
@@ -307,13 +327,45 @@ static void tell(struct peer *p)
     }
 }
 
+/* Some of the domains from that number on, into the buffer. Returns how many, or -1. */
+static int list(domid_t first)
+{
+    struct xen_sysctl *sysctl = &r->buffer->sysctl;
+
+    memset(sysctl, 0, sizeof(*sysctl));
+    sysctl->cmd = XEN_SYSCTL_getdomaininfolist;
+    sysctl->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    sysctl->u.getdomaininfolist.first_domain = first;
+    sysctl->u.getdomaininfolist.max_domains = NR_INFOS;
+    set_xen_guest_handle(sysctl->u.getdomaininfolist.buffer, r->buffer->infos);
+    if (xencall1(r->hypervisor, __HYPERVISOR_sysctl, (uint64_t)(uintptr_t)sysctl) < 0)
+        return -1;
+    return sysctl->u.getdomaininfolist.num_domains <= NR_INFOS
+               ? (int)sysctl->u.getdomaininfolist.num_domains
+               : -1;
+}
+
+/* By lists; one by one where this domain may not have them. */
 static void look_at_all(void)
 {
-    for (unsigned int d = 1; d < DOMID_FIRST_RESERVED; d++) {
-        if (r->peers[d]) {
-            look(r->peers[d]);
-            tell(r->peers[d]);
+    unsigned int at = 0;
+    int nr = list(1);
+
+    for (unsigned int d = 1; d < r->end; d++) {
+        if (r->peers[d] == NULL)
+            continue;
+        while (nr > 0 && r->buffer->infos[at].domain < d) {
+            if (++at < (unsigned int)nr)
+                continue;
+            nr = nr == NR_INFOS ? list((domid_t)d) : 0;
+            at = 0;
         }
+        if (nr < 0)
+            look(r->peers[d]);
+        else
+            heard(r->peers[d],
+                  nr && r->buffer->infos[at].domain == d ? &r->buffer->infos[at] : NULL);
+        tell(r->peers[d]);
     }
 }
 
@@ -323,7 +375,7 @@ static void take_events(void *unused);
 
 static void close_events(void)
 {
-    for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
+    for (unsigned int d = 0; d < r->end; d++)
         if (r->peers[d] && r->peers[d]->port != UNBOUND) {
             r->domain_of[r->peers[d]->port] = DOMID_FIRST_RESERVED;
             r->peers[d]->port = UNBOUND;
@@ -426,7 +478,7 @@ static void retry(void *unused)
         hear_of_exceptions();
     if (r->exceptions == UNBOUND)
         retry_later();
-    for (unsigned int d = 0; d < DOMID_FIRST_RESERVED; d++)
+    for (unsigned int d = 0; d < r->end; d++)
         if (r->peers[d])
             try_again(r->peers[d]);
 }
@@ -458,8 +510,8 @@ int rings_open(struct plat_loop *l, struct xenstore_domain_interface *own, evtch
     r->hypervisor = xencall_open(NULL, 0);
     if (r->hypervisor == NULL)
         return failed("xencall");
-    r->domctl = xencall_alloc_buffer(r->hypervisor, sizeof(*r->domctl));
-    if (r->domctl == NULL)
+    r->buffer = xencall_alloc_buffer(r->hypervisor, sizeof(*r->buffer));
+    if (r->buffer == NULL)
         return failed("xencall");
     if (open_events())
         return failed("xenevtchn");

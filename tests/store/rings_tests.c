@@ -47,8 +47,9 @@ static struct {
     bool masked, pending;
 } ports[PORTS];
 static unsigned int queue[QUEUE], nr_queued, pending_error, next_port;
-static struct plat_stream *near_end, *far_end; /* of the descriptor */
-static struct xen_domctl domctl_buffer;
+static struct plat_stream *near_end, *far_end;               /* of the descriptor */
+static uint8_t buffer[64 << 10] __attribute__((aligned(8))); /* for hypercalls */
+static bool no_lists;                                        /* of domains: not for this one */
 static void *const handle = &machine;
 
 static void raise_event(unsigned int port)
@@ -228,29 +229,55 @@ xencall_handle *xencall_open(xentoollog_logger *logger, unsigned int flags)
 void *xencall_alloc_buffer(xencall_handle *xcall, size_t size)
 {
     (void)xcall;
-    CU_ASSERT_EQUAL(size, sizeof(domctl_buffer));
-    return &domctl_buffer;
+    CU_ASSERT_TRUE_FATAL(size <= sizeof(buffer));
+    return buffer;
 }
 
-/* getdomaininfo: of the first domain from that id on */
-int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg)
+static void describe(domid_t id, xen_domctl_getdomaininfo_t *info)
 {
-    const struct machine_domain *d;
-    domid_t id = domctl_buffer.domain;
+    info->domain = id;
+    info->flags = (machine[id].dying ? XEN_DOMINF_dying : 0) |
+                  (machine[id].shut_down ? XEN_DOMINF_shutdown : 0);
+}
 
-    (void)xcall;
-    CU_ASSERT_TRUE(op == __HYPERVISOR_domctl && arg == (uintptr_t)&domctl_buffer);
-    CU_ASSERT_EQUAL(domctl_buffer.cmd, XEN_DOMCTL_getdomaininfo);
-    CU_ASSERT_EQUAL(domctl_buffer.interface_version, XEN_DOMCTL_INTERFACE_VERSION);
+/* Of the first domain from that id on. */
+static int getdomaininfo(struct xen_domctl *op)
+{
+    domid_t id = op->domain;
+
+    CU_ASSERT_EQUAL(op->cmd, XEN_DOMCTL_getdomaininfo);
+    CU_ASSERT_EQUAL(op->interface_version, XEN_DOMCTL_INTERFACE_VERSION);
     while (id < DOMAINS && machine[id].dead)
         id++;
     if (id >= DOMAINS)
         return fails(ESRCH);
-    d = &machine[id];
-    domctl_buffer.u.getdomaininfo.domain = id;
-    domctl_buffer.u.getdomaininfo.flags =
-        (d->dying ? XEN_DOMINF_dying : 0) | (d->shut_down ? XEN_DOMINF_shutdown : 0);
+    describe(id, &op->u.getdomaininfo);
     return 0;
+}
+
+static int getdomaininfolist(struct xen_sysctl *op)
+{
+    struct xen_sysctl_getdomaininfolist *list = &op->u.getdomaininfolist;
+
+    if (no_lists)
+        return fails(EPERM);
+    CU_ASSERT_EQUAL(op->cmd, XEN_SYSCTL_getdomaininfolist);
+    CU_ASSERT_EQUAL(op->interface_version, XEN_SYSCTL_INTERFACE_VERSION);
+    list->num_domains = 0;
+    for (domid_t id = list->first_domain; id < DOMAINS && list->num_domains < list->max_domains;
+         id++)
+        if (!machine[id].dead)
+            describe(id, &list->buffer.p[list->num_domains++]);
+    return 0;
+}
+
+int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg)
+{
+    (void)xcall;
+    CU_ASSERT_EQUAL(arg, (uintptr_t)buffer);
+    CU_ASSERT_TRUE_FATAL(op == __HYPERVISOR_domctl || op == __HYPERVISOR_sysctl);
+    return op == __HYPERVISOR_domctl ? getdomaininfo((struct xen_domctl *)buffer)
+                                     : getdomaininfolist((struct xen_sysctl *)buffer);
 }
 
 /* ---- the domains ---- */
@@ -532,7 +559,7 @@ static void test_introduced_again_it_is_bound_again(void)
     stop();
 }
 
-static void test_it_hears_who_shuts_down_and_who_is_gone(void)
+static void hears_of_ends(void)
 {
     start();
     for (domid_t d = 1; d < DOMAINS; d++)
@@ -556,6 +583,15 @@ static void test_it_hears_who_shuts_down_and_who_is_gone(void)
     run();
     CU_ASSERT_TRUE(holds_nothing(4) && holds(5));
     stop();
+}
+
+static void test_it_hears_who_shuts_down_and_who_is_gone(void) { hears_of_ends(); }
+
+static void test_it_hears_so_without_lists_of_domains(void)
+{
+    no_lists = true;
+    hears_of_ends();
+    no_lists = false;
 }
 
 static void test_killed_it_goes_on_with_every_ring(void)
@@ -735,6 +771,7 @@ int main(void)
     T(test_what_cannot_be_introduced_leaves_nothing);
     T(test_introduced_again_it_is_bound_again);
     T(test_it_hears_who_shuts_down_and_who_is_gone);
+    T(test_it_hears_so_without_lists_of_domains);
     T(test_killed_it_goes_on_with_every_ring);
     T(test_killed_before_it_has_told_it_tells);
     T(test_who_has_no_ring_is_heard_of_when_gone);
