@@ -26,7 +26,7 @@ $(RT)/create.cpio: $(RT)/rt_hello.elf dom0-tools/tools.mk
 	$(Q)(cd $@.tree && find . | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc) >$@
 
 TOOLS := $(BUILD)/dom0-tools
-TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lpthread
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lzstd -lpthread
 TOOLS_SRCS := $(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_linux.c $(TOOLS_HV)
 $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 	@mkdir -p $(@D)

@@ -1,4 +1,4 @@
-/* image_unpack() on Linux, by zlib and liblzma. */
+/* image_unpack() on Linux, by zlib, liblzma and libzstd. */
 #include "image.h"
 
 #include <errno.h>
@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <zlib.h>
+#include <zstd.h>
+
+/* Of a window as large as an image may be; Linux packs with 128 MiB at most. */
+enum { ZSTD_WINDOW_LOG = 27 };
 
 /* Room for more of what is unpacked: true, or errno says why not. */
 static bool grow(uint8_t **out, size_t *room)
@@ -73,9 +77,41 @@ static int unpack_xz(const uint8_t *bytes, size_t len, uint8_t **out, size_t *ou
     return rc == LZMA_STREAM_END ? 0 : -1;
 }
 
+/* It keeps no more of what it has unpacked than one may load. */
+static int unpack_zstd(const uint8_t *bytes, size_t len, uint8_t **out, size_t *out_len)
+{
+    ZSTD_DStream *z = ZSTD_createDStream();
+    ZSTD_inBuffer in = { .src = bytes, .size = len };
+    ZSTD_outBuffer to = { .size = 0 };
+    size_t room = 0, left = 1; /* 0: the frame has ended */
+
+    if (z == NULL ||
+        ZSTD_isError(ZSTD_DCtx_setParameter(z, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG))) {
+        ZSTD_freeDStream(z);
+        errno = ENOMEM;
+        return -1;
+    }
+    errno = ENOEXEC;
+    while (left && !ZSTD_isError(left) && grow(out, &room)) {
+        to.dst = *out;
+        to.size = room;
+        left = ZSTD_decompressStream(z, &to, &in);
+        if (to.pos < to.size) /* it wants more input than there is */
+            break;
+    }
+    *out_len = to.pos;
+    ZSTD_freeDStream(z);
+    return left == 0 ? 0 : -1;
+}
+
+typedef int unpack_fn(const uint8_t *bytes, size_t len, uint8_t **out, size_t *out_len);
+
 int image_unpack(enum pack_format format, const uint8_t *bytes, size_t len, uint8_t **out,
                  size_t *out_len)
 {
+    static unpack_fn *const unpack[] = {
+        [PACK_GZIP] = unpack_gzip, [PACK_XZ] = unpack_xz, [PACK_ZSTD] = unpack_zstd
+    };
     int rc, error;
 
     *out = NULL;
@@ -83,11 +119,11 @@ int image_unpack(enum pack_format format, const uint8_t *bytes, size_t len, uint
         errno = EFBIG;
         return -1;
     }
-    if (format != PACK_GZIP && format != PACK_XZ) {
+    if (format >= sizeof(unpack) / sizeof(unpack[0]) || unpack[format] == NULL) {
         errno = ENOTSUP;
         return -1;
     }
-    rc = (format == PACK_GZIP ? unpack_gzip : unpack_xz)(bytes, len, out, out_len);
+    rc = unpack[format](bytes, len, out, out_len);
     error = errno;
     if (rc)
         free(*out);

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     gcc libc6-dev binutils make         # build
     libxen-dev                          # Xen's public headers
-    zlib1g-dev liblzma-dev              # packed kernels, for the tools on Linux
+    zlib1g-dev liblzma-dev libzstd-dev  # packed kernels, for the tools on Linux
     xenstore-utils python3-pyxs         # clients of the store
     newlib-source                       # the C library of our PV kernels
     clang clang-format clang-tidy cppcheck      # second compiler, lint

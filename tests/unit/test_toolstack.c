@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <platform.h>
 #include <xenstore.h>
@@ -841,6 +842,20 @@ static size_t xz(uint8_t *to)
     return len;
 }
 
+static size_t zstd(uint8_t *to)
+{
+    ZSTD_CCtx *z = ZSTD_createCCtx();
+    size_t len;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(z);
+    ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag,
+                           1); /* as the zstd program, which Linux packs with */
+    len = ZSTD_compress2(z, to, KERNEL_BYTES, kernel, KERNEL_BYTES);
+    CU_ASSERT_FALSE_FATAL(ZSTD_isError(len));
+    ZSTD_freeCCtx(z);
+    return len;
+}
+
 /* A bzImage in packed: the payload behind 3 sectors and 100 bytes of code. Returns its length. */
 static size_t bzimage(size_t (*pack)(uint8_t *to))
 {
@@ -872,7 +887,9 @@ static void test_packed_kernels(void)
     start(NULL);
     is_a_domain(gzip(packed));
     is_a_domain(xz(packed));
+    is_a_domain(zstd(packed));
     is_a_domain(bzimage(gzip));
+    is_a_domain(bzimage(zstd));
     len = bzimage(xz);
     is_a_domain(len);
     memset(packed + len, 0xff, 100); /* what follows the payload is not looked at */
@@ -886,8 +903,8 @@ static void test_damaged_kernels(void)
 
     start(NULL);
     kernel_file.bytes = packed;
-    for (int i = 0; i < 3; i++) {
-        len = i == 0 ? gzip(packed) : i == 1 ? xz(packed) : bzimage(xz);
+    for (int i = 0; i < 4; i++) {
+        len = i == 0 ? gzip(packed) : i == 1 ? xz(packed) : i == 2 ? bzimage(xz) : zstd(packed);
         for (size_t cut = i == 2 ? 0x251 : 6; cut < len; cut += 1 + len / 50) {
             kernel_file.len = cut;
             refused(ENOEXEC, "/kernel: ");
@@ -903,8 +920,8 @@ static void test_damaged_kernels(void)
     memcpy(packed, "BZh9", 4);
     packed[0x202] = 0;
     refused(ENOTSUP, "packed with bzip2");
-    memcpy(packed, "\x28\xb5\x2f\xfd", 4);
-    refused(ENOTSUP, "packed with zstd");
+    memcpy(packed, "\x02\x21\x4c\x18", 4);
+    refused(ENOTSUP, "packed with lz4");
     end();
 }
 
