@@ -25,13 +25,18 @@ $(BUILD)/control.elf: $(CONTROL_LINKED) $(CONTROL)/symbols.o $(RT)/runtime.a $(N
 # rt_store_kill has the store, too.
 $(RT)/rt_store_kill.pass1 $(RT)/rt_store_kill.elf: $(filter $(CONTROL)/xenstore/%,$(CONTROL_OBJS))
 
-# Its ramdisk, a cpio archive (newc): what guests are made of, and autostart. Kernels are ELF here, as there is nothing
+# Its ramdisk, a cpio archive (newc): what guests are made of, and autostart. Kernels become ELF here, as there is nothing
 # that unpacks them there.
 CONTROL_FILES ?= dom0-tools/control/ramdisk# a folder that becomes the ramdisk's root, with Debian's kernel and BusyBox
-$(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $(shell find $(CONTROL_FILES) -type f) dom0-tools/control/control.mk
+$(CONTROL)/unpack-kernels: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) dom0-tools/control/unpack_kernels.c) $(XL_OBJS) \
+        $(addprefix $(TOOLS)/xen-like/platform/,posix.o handles.o xenstore.o loop.o log.o)
+	$(Q)$(CC) -o $@ $^ $(TOOLS_LIBS)
+$(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinuz $(SYSTEM)/small.gz $(shell find $(CONTROL_FILES) -type f) dom0-tools/control/control.mk \
+        $(CONTROL)/unpack-kernels
 	@mkdir -p $(@D)
 	@echo "  CPIO    $@"
-	$(Q)rm -rf $@.tree && cp -r $(CONTROL_FILES) $@.tree && cp $(DEBIAN)/vmlinux $(SYSTEM)/small.gz $@.tree
+	$(Q)rm -rf $@.tree && cp -r $(CONTROL_FILES) $@.tree && cp $(DEBIAN)/vmlinuz $@.tree/vmlinux && cp $(SYSTEM)/small.gz $@.tree
+	$(Q)find $@.tree -type f -exec $(CONTROL)/unpack-kernels {} +
 	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@.new
 	$(Q)rm -rf $@.tree && mv $@.new $@
 
@@ -40,7 +45,7 @@ $(RT)/rt_xl_cycles.o: RT_CPPFLAGS += -Ixenstore
 $(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS)
 
 .PHONY: control control-ramdisk
-#: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER, Debian's kernel, a BusyBox ramdisk
+#: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER (bzImages become ELF), Debian's kernel, a BusyBox ramdisk
 control-ramdisk: $(CONTROL)/ramdisk.cpio
 #: control        build build/control.elf, the embedded control domain
 control: $(BUILD)/control.elf
