@@ -138,6 +138,8 @@ static void hook_answer(void *arg, uint32_t conn, const void *bytes, size_t len)
     struct client *c = client_of(conn);
 
     (void)arg;
+    if (c == NULL) /* hook_may_answer() has said no */
+        return;
     memcpy(c->out, bytes, len);
     c->out_at = 0;
     c->out_len = len;

@@ -434,7 +434,7 @@ static void commands_of_xl(void)
     says("why 0", 0, "(0): running");
     says("debug-keys q", 0, "");
     says("dmesg", 0, "domains and their vCPUs");
-    says("save a b", 1, "not served yet");
+    says("save a b", 1, "a is an invalid domain identifier");
     CHECK_EQ(plat_file_remove("/tmp/box.cfg"), 0);
 }
 
