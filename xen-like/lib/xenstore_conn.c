@@ -15,7 +15,24 @@ static int failed(int error)
     return -1;
 }
 
-static bool is_usable(const struct xs_handle *h) { return h->lost == 0 && h->gave_up == 0; }
+static bool is_usable(const struct xs_handle *h) { return h->lost == 0 && !h->gave_up; }
+
+/* It has been given up since, or is lost: whoever has waited from then on hears of it, even if others try again. */
+static bool is_over(const struct xs_handle *h, unsigned int nr_gave_up)
+{
+    return h->lost || h->nr_gave_up != nr_gave_up;
+}
+
+static int why_over(const struct xs_handle *h) { return h->lost ? h->lost : h->gave_up_error; }
+
+/* What the store calls its errors. */
+static int error_number(const char *name)
+{
+    for (size_t i = 0; i < NR(xsd_errors); i++)
+        if (strcmp(xsd_errors[i].errstring, name) == 0)
+            return xsd_errors[i].errnum;
+    return EIO;
+}
 
 /* ---- beginnings and ends of the stream; the lock is held ---- */
 
@@ -29,6 +46,9 @@ static void lose(struct xs_handle *h, int error)
         plat_wake(&h->ready);
 }
 
+/* Whoever has asked is told why: an answer would be nobody's. */
+static void forget_request(struct xs_handle *h) { h->out_at = h->out_len = 0; }
+
 /* Without it there are none of its transactions, and who knows whether the last request was done. */
 static void break_off(struct xs_handle *h)
 {
@@ -41,18 +61,30 @@ static void break_off(struct xs_handle *h)
     for (struct transaction *t = h->transactions; t; t = t->next)
         t->dead = true;
     h->interrupted |= h->asked && h->in_transaction;
+    if (h->interrupted)
+        forget_request(h);
     if (h->give_up_ns == 0)
         h->give_up_ns = plat_now() + GIVE_UP_NS;
     if (h->program)
-        plat_timer_set(h->program, &h->retry, plat_now());
+        plat_timer_set(h->program, &h->retry, h->next_try_ns);
+}
+
+/* There is nothing to be given up. */
+static void in_order(struct xs_handle *h)
+{
+    h->give_up_ns = 0;
+    h->refused = 0;
 }
 
 static void give_up(struct xs_handle *h, int error)
 {
     if (h->stream)
         break_off(h);
-    h->gave_up = error;
-    h->give_up_ns = 0;
+    forget_request(h);
+    h->gave_up = true;
+    h->gave_up_error = h->refused ? h->refused : error;
+    h->nr_gave_up++;
+    in_order(h);
     if (h->program)
         plat_wake(&h->ready);
 }
@@ -64,13 +96,17 @@ static struct watch *to_register(struct watch *w)
     return w;
 }
 
-/* Its watches, then its request, are to be sent. */
+/* Its watches, then its request, are to be sent. Not at once if it has just been tried. */
 static void connect_anew(struct xs_handle *h)
 {
+    if (plat_now() < h->next_try_ns)
+        return;
+    h->next_try_ns = plat_now() + RETRY_NS;
     h->stream = plat_connect(xs_daemon_socket());
     if (h->stream == NULL) {
         int error = errno;
 
+        h->refused = 0;
         if (plat_now() >= h->give_up_ns)
             give_up(h, error);
         return;
@@ -79,8 +115,8 @@ static void connect_anew(struct xs_handle *h)
     h->registering_at = 0;
     h->nr_registering = 0;
     h->out_at = 0;
-    if (h->watches == NULL && !h->asked) /* nothing will be answered */
-        h->give_up_ns = 0;
+    if (h->registering == NULL && h->out_len == 0) /* nothing will be answered */
+        in_order(h);
     if (h->program)
         plat_watch(h->program, h->stream, PLAT_READABLE | PLAT_WRITABLE, in_program, h);
 }
@@ -104,23 +140,35 @@ static void on_event(struct xs_handle *h, struct message *m)
         plat_wake(&h->ready);
 }
 
+/* The store lacks room, or the like: as if it had not come back, until that has lasted for too long. */
+static void on_refused(struct xs_handle *h, int error)
+{
+    h->refused = error;
+    break_off(h);
+    if (plat_now() >= h->give_up_ns)
+        give_up(h, error);
+}
+
 /* Of a watch that is registered again. */
 static void on_registered(struct xs_handle *h, struct message *m)
 {
     h->nr_registering--;
-    if (m->head.type != XS_WATCH && strcmp(m->body, "EEXIST") != 0)
+    if (m->head.type == XS_ERROR && strcmp(m->body, "EEXIST") != 0)
+        on_refused(h, error_number(m->body));
+    else if (m->head.type != XS_ERROR && m->head.type != XS_WATCH)
         lose(h, EIO);
+    else if (h->registering == NULL && h->nr_registering == 0 && h->out_len == 0)
+        in_order(h);
     free(m);
 }
 
 static void on_message(struct xs_handle *h, struct message *m)
 {
-    if (!h->asked || m->head.req_id == h->id) /* a request may be what it dies of each time */
-        h->give_up_ns = 0;
     if (m->head.type == XS_WATCH_EVENT) {
         on_event(h, m);
     } else if (h->asked && h->answer == NULL && m->head.req_id == h->id) {
         h->answer = m;
+        in_order(h); /* not before: this may be what the store dies of each time */
     } else if (h->nr_registering && m->head.req_id == 0) {
         on_registered(h, m);
     } else {
@@ -265,11 +313,9 @@ static void on_ready(void *arg, unsigned int ready)
 /* Until something is there, or it is time to try again, or to give up. Nobody else changes the stream meanwhile. */
 static void wait_ready(struct xs_handle *h)
 {
-    uint64_t until = h->give_up_ns;
+    uint64_t until = h->stream ? h->give_up_ns : h->next_try_ns;
     int error;
 
-    if (h->stream == NULL && until > plat_now() + RETRY_NS)
-        until = plat_now() + RETRY_NS;
     if (h->stream && h->program) /* the loop that it is called from does nothing meanwhile */
         plat_watch(h->program, h->stream, 0, NULL, NULL);
     if (h->stream)
@@ -314,7 +360,7 @@ static void tell(struct xs_handle *h)
         plat_wake(&h->wake);
 }
 
-/* Until something has changed: read, or leave it to whoever does. */
+/* Until something has changed: read, or leave it to whoever does. It is not over for the caller. */
 static void wait_for_change(struct xs_handle *h)
 {
     if (h->has_reader)
@@ -323,12 +369,18 @@ static void wait_for_change(struct xs_handle *h)
         read_once(h);
 }
 
-/* The caller wants it: if it has been given up, that is tried once more. */
-static void want(struct xs_handle *h)
+/*
+ * The caller begins to wait: if it has been given up, that is tried once more. A time that nobody has waited
+ * through does not count. Returns what is_over() wants.
+ */
+static unsigned int want(struct xs_handle *h)
 {
-    h->gave_up = 0;
-    if (h->stream == NULL && h->give_up_ns == 0)
+    bool waited_for = h->asked || h->has_reader;
+
+    h->gave_up = false;
+    if (h->give_up_ns ? !waited_for : h->stream == NULL)
         h->give_up_ns = plat_now() + GIVE_UP_NS;
+    return h->nr_gave_up;
 }
 
 /* ---- connections ---- */
@@ -427,7 +479,7 @@ static void retry(void *arg)
     else if (h->stream && h->give_up_ns && plat_now() >= h->give_up_ns)
         give_up(h, ETIMEDOUT);
     if (h->give_up_ns)
-        plat_timer_set(h->program, &h->retry, h->stream ? h->give_up_ns : plat_now() + RETRY_NS);
+        plat_timer_set(h->program, &h->retry, h->stream ? h->give_up_ns : h->next_try_ns);
     plat_unlock(&h->lock);
 }
 
@@ -472,15 +524,6 @@ int xenstore_watch(struct plat_loop *l, struct xs_handle *h, void (*fn)(void *ar
 
 /* ---- requests and events ---- */
 
-/* What the store calls its errors. */
-static int error_number(const char *name)
-{
-    for (size_t i = 0; i < NR(xsd_errors); i++)
-        if (strcmp(xsd_errors[i].errstring, name) == 0)
-            return xsd_errors[i].errnum;
-    return EIO;
-}
-
 static void compose(struct xs_handle *h, struct xsd_sockmsg head, const struct piece *pieces,
                     size_t nr)
 {
@@ -499,29 +542,57 @@ static void compose(struct xs_handle *h, struct xsd_sockmsg head, const struct p
     h->out_len = at;
 }
 
-/* The answer, whatever it is; NULL with *error: there is none. */
-static struct message *exchange(struct xs_handle *h, uint32_t type, xs_transaction_t t,
-                                const struct piece *pieces, size_t nr, int *error)
+/* The lock is held. */
+static bool is_dead_locked(const struct xs_handle *h, xs_transaction_t t)
+{
+    const struct transaction *i = h->transactions;
+
+    while (i && i->id != t)
+        i = i->next;
+    return i && i->dead;
+}
+
+/* It is the caller's turn, who has the lock. */
+static struct message *exchange_in_turn(struct xs_handle *h, struct xsd_sockmsg head,
+                                        const struct piece *pieces, size_t nr,
+                                        unsigned int nr_gave_up, int *error)
 {
     struct message *m;
 
-    plat_lock(&h->lock);
-    while (h->asked)
-        wait_for_change(h);
-    want(h);
     h->asked = true;
-    h->in_transaction = t != XBT_NULL;
+    h->in_transaction = head.tx_id != XBT_NULL;
     h->interrupted = false;
-    compose(h, (struct xsd_sockmsg){ .type = type, .tx_id = t }, pieces, nr);
+    compose(h, head, pieces, nr);
     tell(h); /* whoever reads writes as well */
-    while (h->answer == NULL && is_usable(h) && !h->interrupted)
+    while (h->answer == NULL && !h->interrupted && !is_over(h, nr_gave_up))
         wait_for_change(h);
     m = h->answer;
-    *error = m ? 0 : h->lost ? h->lost : h->interrupted ? EAGAIN : h->gave_up;
+    *error = m ? 0 : h->interrupted && !h->lost ? EAGAIN : why_over(h);
     h->answer = NULL;
     h->asked = false;
-    h->out_at = h->out_len = 0;
+    forget_request(h);
     tell(h);
+    return m;
+}
+
+/* The answer, whatever it is; NULL with *error: there is none. EAGAIN may be that the transaction is dead. */
+static struct message *exchange(struct xs_handle *h, uint32_t type, xs_transaction_t t,
+                                const struct piece *pieces, size_t nr, int *error)
+{
+    const struct xsd_sockmsg head = { .type = type, .tx_id = t };
+    struct message *m = NULL;
+    unsigned int nr_gave_up;
+
+    plat_lock(&h->lock);
+    nr_gave_up = want(h);
+    while (h->asked && !is_over(h, nr_gave_up) && !is_dead_locked(h, t))
+        wait_for_change(h);
+    if (is_dead_locked(h, t)) /* it may have died just now: a new store does not know it */
+        *error = EAGAIN;
+    else if (is_over(h, nr_gave_up))
+        *error = why_over(h);
+    else
+        m = exchange_in_turn(h, head, pieces, nr, nr_gave_up, error);
     plat_unlock(&h->lock);
     return m;
 }
@@ -554,13 +625,10 @@ static struct message *ask_once(struct xs_handle *h, uint32_t type, xs_transacti
 
 static bool is_dead(struct xs_handle *h, xs_transaction_t t)
 {
-    const struct transaction *i;
     bool dead;
 
     plat_lock(&h->lock);
-    for (i = h->transactions; i && i->id != t; i = i->next)
-        ;
-    dead = i && i->dead;
+    dead = is_dead_locked(h, t);
     plat_unlock(&h->lock);
     return dead;
 }
@@ -583,34 +651,34 @@ static struct message *ask_in_dead(struct xs_handle *h, uint32_t type, const str
 struct message *xs_ask(struct xs_handle *h, uint32_t type, xs_transaction_t t,
                        const struct piece *pieces, size_t nr)
 {
-    struct message *m = NULL;
-    bool dead = t != XBT_NULL && is_dead(h, t);
+    struct message *m = ask_once(h, type, t, pieces, nr);
 
-    if (!dead)
-        m = ask_once(h, type, t, pieces, nr);
-    if (!dead && m == NULL && t != XBT_NULL && errno == EAGAIN)
-        dead = is_dead(h, t);
-    return dead ? ask_in_dead(h, type, pieces, nr) : m;
+    if (m == NULL && errno == EAGAIN && t != XBT_NULL) {
+        if (is_dead(h, t))
+            return ask_in_dead(h, type, pieces, nr);
+        errno = EAGAIN;
+    }
+    return m;
 }
 
 struct message *xs_next_event(struct xs_handle *h, bool waits)
 {
+    unsigned int nr_gave_up;
     struct message *m;
     int error;
 
     plat_lock(&h->lock);
-    if (waits)
-        want(h);
+    nr_gave_up = waits ? want(h) : h->nr_gave_up;
     if (!h->has_reader && h->stream == NULL && is_usable(h))
         connect_anew(h);
     if (!h->has_reader) {
         push(h);
         pull(h);
     }
-    while (waits && h->events == NULL && is_usable(h))
+    while (waits && h->events == NULL && !is_over(h, nr_gave_up))
         wait_for_change(h);
     m = h->events;
-    error = m ? 0 : h->lost ? h->lost : h->gave_up ? h->gave_up : EAGAIN;
+    error = m ? 0 : is_usable(h) && !is_over(h, nr_gave_up) ? EAGAIN : why_over(h);
     if (m)
         h->events = m->next;
     if (h->events == NULL)

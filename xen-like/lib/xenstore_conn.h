@@ -51,8 +51,12 @@ struct xs_handle {
     int lost;     /* errno: what comes makes no sense; the connection is never used again */
 
     unsigned int nr_breaks; /* of the stream so far */
-    uint64_t give_up_ns;    /* if the store has said nothing by then; 0: it is there */
-    int gave_up;            /* errno: it had not; until the next request */
+    uint64_t next_try_ns;   /* not to be connected again before */
+    uint64_t give_up_ns;    /* if the store is not in order by then; 0: it is */
+    int refused;       /* errno: why it does not take a watch again; 0: it does, or is not there */
+    bool gave_up;      /* it was not; until the next request */
+    int gave_up_error; /* errno: why, the last time */
+    unsigned int nr_gave_up;
 
     char out[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
     size_t out_at, out_len;
@@ -83,7 +87,8 @@ struct xs_handle {
 /**
  * Send a request and wait for its answer; again over a new connection, unless it is in a transaction.
  * Returns the answer, to be freed; NULL with errno: the store's, or E2BIG, ENOMEM, EIO what came makes no sense.
- * If the store is not there, ECONNREFUSED, ENOENT or the like, after a while.
+ * If the store is not there, ECONNREFUSED, ENOENT or the like, after a while; if it does not take the watches
+ * again, its reason.
  */
 struct message *xs_ask(struct xs_handle *h, uint32_t type, xs_transaction_t t,
                        const struct piece *pieces, size_t nr);

@@ -14,7 +14,8 @@
  * for nothing: reading in it tells how things are, all else succeeds, and committing it fails with EAGAIN, as if
  * another client had been faster. If it was being committed that is so, too, but it may have been done: what
  * repeats it finds what it has written. A store that is not back after five seconds, or that is and says nothing,
- * is an error of all requests and waits that began before; the next one tries again.
+ * or refuses a watch that it had (it is full, say), is an error of all requests and waits that began before; the next
+ * one tries again. If it has refused some, the others fire more often.
  */
 
 /**
