@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../xenstore/daemon.h"
 #include "../attend/attend.h"
@@ -19,7 +20,8 @@
 /* Lines for the prompt, of the ramdisk: "create FILE" for each guest that starts with the machine. */
 #define AUTOSTART "/autostart"
 
-enum { STORE_BYTES = 16 << 20 };
+enum { STORE_BYTES = 16 << 20, RETRY_US = 10000 };
+#define STORE_NS 10000000000u /* how long it may be away at boot */
 
 /* ---- the daemons ---- */
 
@@ -60,12 +62,30 @@ static bool name_domain(struct xs_handle *xs)
            xs_write(xs, XBT_NULL, "/local/domain/0/domid", "0", 1);
 }
 
+/* The store may end just now, and is started again then. */
+static struct xs_handle *open_store(void)
+{
+    uint64_t until = plat_now() + STORE_NS;
+    struct xs_handle *xs;
+    int error;
+
+    do {
+        xs = xs_open(0);
+        if (xs && name_domain(xs))
+            return xs;
+        error = errno;
+        xs_close(xs);
+        usleep(RETRY_US);
+    } while (plat_now() < until);
+    errno = error;
+    return NULL;
+}
+
 static bool open_all(struct prompt *p)
 {
     p->loop = plat_loop_new();
     p->terminal = plat_console();
-    p->xs = xs_open(0);
-    if (p->loop == NULL || p->terminal == NULL || p->xs == NULL || !name_domain(p->xs)) {
+    if (p->loop == NULL || p->terminal == NULL || (p->xs = open_store()) == NULL) {
         plat_log(PLAT_ERROR, "no prompt: %s", strerror(errno));
         return false;
     }

@@ -10,6 +10,7 @@
 /* One that has lived for less is not started again at once. */
 #define SHORT_NS 5000000000u
 #define PAUSE_NS 1000000000u
+#define NR_TRIES 5u      /* at boot, before the machine is said not to work */
 #define LOOK_NS 1000000u /* for a change that nobody could tell of, as it was killed */
 
 static struct service *services;
@@ -25,7 +26,10 @@ static void set_state(struct service *s, int state)
     plat_cond_broadcast(&changed);
 }
 
-static int state_of(struct service *s) { return (int)__atomic_load_n(&s->state, __ATOMIC_SEQ_CST); }
+static int state_of(const struct service *s)
+{
+    return (int)__atomic_load_n(&s->state, __ATOMIC_SEQ_CST);
+}
 
 static void serve(void *arg)
 {
@@ -88,17 +92,31 @@ static void supervise(void *arg)
     }
 }
 
+/* It has been started as often as one is at boot, and has served not once. The lock is held. */
+static bool is_hopeless(const struct service *s)
+{
+    return s->starts > NR_TRIES || (s->starts == NR_TRIES && state_of(s) == SERVICE_ENDED);
+}
+
+/* However long that takes, as machines are slow. False: it is hopeless. */
+static bool wait_until_it_serves(struct service *s)
+{
+    bool serves;
+
+    plat_lock(&lock);
+    while (!(serves = state_of(s) == SERVICE_SERVES) && !is_hopeless(s))
+        plat_cond_wait(&changed, &lock, plat_now() + LOOK_NS);
+    plat_unlock(&lock);
+    if (!serves)
+        plat_log(PLAT_ERROR, "%s has been started %u times in vain", s->name, NR_TRIES);
+    return serves;
+}
+
 bool services_start(struct service *all)
 {
     services = all;
     for (struct service *s = all; s->name; s++) {
-        if (plat_thread_start(s->name, supervise, s) == NULL)
-            return false;
-        plat_lock(&lock);
-        while (state_of(s) == SERVICE_STARTING)
-            plat_cond_wait(&changed, &lock, plat_now() + LOOK_NS);
-        plat_unlock(&lock);
-        if (state_of(s) == SERVICE_ENDED)
+        if (plat_thread_start(s->name, supervise, s) == NULL || !wait_until_it_serves(s))
             return false;
     }
     return true;

@@ -17,5 +17,10 @@ struct service {
     bool asked; /* to start again, by somebody at the prompt */
 };
 
-/** Start them one after the other: each uses those before it. @all  is kept. False: the log says why not. */
+/**
+ * Start them one after the other: each uses those before it. One that ends is started again, up to five times
+ * before it serves; what is slow is waited for.
+ * @all  is kept
+ * False: one does not serve, the log says why not.
+ */
 bool services_start(struct service *all);
