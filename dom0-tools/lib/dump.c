@@ -80,8 +80,8 @@ static int put(struct dumper *d, const void *data, size_t len)
 
 static int count_pages(struct dumper *d)
 {
-    for (uint64_t pfn = 0; pfn < d->p2m.nr;) {
-        if (p2m_next(d->t, d->id, &d->p2m, &pfn, &d->batch))
+    for (uint64_t page = 0; page < d->p2m.nr_pages;) {
+        if (p2m_next(d->t, d->id, &d->p2m, &page, &d->batch))
             return -1;
         d->nr_pages += d->batch.nr;
     }
@@ -194,8 +194,8 @@ static int put_p2m(struct dumper *d)
 {
     if (put_section(d, P2M, NULL))
         return -1;
-    for (uint64_t pfn = 0; pfn < d->p2m.nr;) {
-        if (p2m_next(d->t, d->id, &d->p2m, &pfn, &d->batch))
+    for (uint64_t page = 0; page < d->p2m.nr_pages;) {
+        if (p2m_next(d->t, d->id, &d->p2m, &page, &d->batch))
             return -1;
         for (size_t i = 0; i < d->batch.nr; i++) {
             const uint64_t both[] = { d->batch.pfns[i], d->batch.frames[i] };
@@ -228,8 +228,8 @@ static int put_pages(struct dumper *d)
 {
     if (put_section(d, PAGES, NULL))
         return -1;
-    for (uint64_t pfn = 0; pfn < d->p2m.nr;)
-        if (p2m_next(d->t, d->id, &d->p2m, &pfn, &d->batch) || put_batch(d))
+    for (uint64_t page = 0; page < d->p2m.nr_pages;)
+        if (p2m_next(d->t, d->id, &d->p2m, &page, &d->batch) || put_batch(d))
             return -1;
     return 0;
 }
@@ -259,8 +259,9 @@ static int dump(struct dumper *d)
 {
     int rc;
 
-    if (guest_info(d->t, d->id, &d->info) || p2m_read(d->t, &d->info, &d->shared, &d->p2m) ||
-        count_pages(d) || get_contexts(d) || get_notes(d))
+    if (guest_info(d->t, d->id, &d->info) ||
+        p2m_read(d->t, &d->info, &d->shared, &d->p2m, &d->batch) || count_pages(d) ||
+        get_contexts(d) || get_notes(d))
         return -1;
     d->file = plat_file_create(d->path, lay_out(d));
     if (d->file == NULL)

@@ -13,12 +13,13 @@
 
 enum { LIST_ENTRIES = HYP_PAGE / 8, MAP_BATCH = 256, LEVELS = 4, PFINFO_NONE = 15 };
 
-#define MORE_PFNS 16 /* for a page: Linux makes room to grow to ten times its memory */
+#define MORE_PFNS 16    /* for a page: Linux makes room to grow to ten times its memory */
+#define MORE_PAGES 1024 /* that are not in tot_pages: shared_info, grant table */
 #define HOLES (GIB(4) >> PAGE_SHIFT)
 
 uint64_t p2m_most(uint64_t nr_pages)
 {
-    const uint64_t most = UINT32_MAX - 1; /* a slot has 32 bits, as a stream's numbers have */
+    const uint64_t most = UINT32_MAX - 1; /* a pfn has 32 bits, as a stream's numbers have */
 
     return nr_pages < most / (2 * MORE_PFNS) ? MORE_PFNS * nr_pages + HOLES : most;
 }
@@ -83,6 +84,8 @@ static int find_linear(struct reader *r, const struct arch_shared_info *arch, st
 /* The older form: a frame of frames of frames of the list. */
 static int find_tree(struct reader *r, const struct arch_shared_info *arch, struct p2m *p)
 {
+    if (p->nr_list > LIST_ENTRIES * LIST_ENTRIES) /* more than one frame can lead to */
+        return toolstack_fail(r->t, EINVAL, "domain %u: its tree of memory is too large", r->id);
     for (uint64_t i = 0; i < p->nr_list; i++) {
         const uint64_t *top = look(r, 2, arch->pfn_to_mfn_frame_list_list), *middle;
 
@@ -94,79 +97,107 @@ static int find_tree(struct reader *r, const struct arch_shared_info *arch, stru
     return 0;
 }
 
-/* Numbers that can be no frame's are marks of the domain's own. */
-static int read_list(struct toolstack *t, domid_t id, struct p2m *p)
-{
-    xenforeignmemory_handle *memory = hyp_memory(t->hyp);
-
-    for (uint64_t first = 0; first < p->nr_list; first += MAP_BATCH) {
-        uint64_t n = p->nr_list - first < MAP_BATCH ? p->nr_list - first : MAP_BATCH;
-        uint64_t entry = first * LIST_ENTRIES, nr = n * LIST_ENTRIES;
-        void *at = xenforeignmemory_map(memory, id, PROT_READ, n, p->list + first, NULL);
-
-        if (at == NULL)
-            return toolstack_fail(t, errno, "domain %u: its list of memory: %s", id,
-                                  strerror(errno));
-        nr = nr < p->nr - entry ? nr : p->nr - entry;
-        memcpy(p->mfn + entry, at, nr * sizeof(*p->mfn));
-        xenforeignmemory_unmap(memory, at, n);
-    }
-    for (uint64_t pfn = 0; pfn < p->nr; pfn++)
-        if (p->mfn[pfn] >> (PADDR_BITS_MAX - PAGE_SHIFT))
-            p->mfn[pfn] = PFN_NONE;
-    return 0;
-}
-
 /* ---- back from a frame to its pfn ---- */
 
 static uint64_t hash(uint64_t mfn) { return mfn * 0x9e3779b97f4a7c15u >> 24; }
 
-/* A slot holds a pfn + 1. Of two pfns with one frame the first counts. */
-static int make_slots(struct p2m *p)
+/* Only of frames that the domain has: it does not choose their numbers, so few of them meet in a slot. */
+static int make_room(struct p2m *p, uint64_t most)
 {
-    uint64_t nr = 0, size = 2;
+    uint64_t size = 2;
 
-    for (uint64_t pfn = 0; pfn < p->nr; pfn++)
-        nr += p->mfn[pfn] != PFN_NONE;
-    while (size < 2 * nr)
+    p->most = most < p->nr ? most : p->nr;
+    while (size < 2 * p->most)
         size *= 2;
-    p->slots = calloc(size, sizeof(*p->slots));
-    if (p->slots == NULL)
-        return -1;
     p->mask = size - 1;
-    for (uint64_t pfn = 0; pfn < p->nr; pfn++) {
-        uint64_t i = hash(p->mfn[pfn]) & p->mask;
+    p->mfn = malloc(p->most * sizeof(*p->mfn));
+    p->pfn = malloc(p->most * sizeof(*p->pfn));
+    p->slots = calloc(size, sizeof(*p->slots));
+    return p->mfn && p->pfn && p->slots ? 0 : -1;
+}
 
-        if (p->mfn[pfn] == PFN_NONE || p2m_pfn(p, p->mfn[pfn]) != PFN_NONE)
-            continue;
-        while (p->slots[i])
-            i = (i + 1) & p->mask;
-        p->slots[i] = (uint32_t)(pfn + 1);
-    }
+/* A slot holds a page + 1. Of two pfns with one frame the first counts. */
+static int add(struct toolstack *t, domid_t id, struct p2m *p, uint64_t pfn, uint64_t mfn)
+{
+    uint64_t i = hash(mfn) & p->mask;
+
+    for (; p->slots[i]; i = (i + 1) & p->mask)
+        if (p->mfn[p->slots[i] - 1] == mfn)
+            return 0;
+    if (p->nr_pages == p->most)
+        return toolstack_fail(t, EINVAL, "domain %u: it has more memory than it had", id);
+    p->pfn[p->nr_pages] = (uint32_t)pfn;
+    p->mfn[p->nr_pages++] = mfn;
+    p->slots[i] = (uint32_t)p->nr_pages;
     return 0;
+}
+
+/* ---- reading ---- */
+
+/* Numbers that can be no frame's are marks of the domain's own. What is not its memory is left out. */
+static int read_part(struct toolstack *t, domid_t id, struct p2m *p, uint64_t pfn,
+                     const uint64_t *mfns, uint64_t nr, struct p2m_batch *b)
+{
+    b->nr = 0;
+    for (uint64_t i = 0; i < nr; i++) {
+        uint64_t mfn = mfns[i];
+
+        if (mfn >> (PADDR_BITS_MAX - PAGE_SHIFT))
+            continue;
+        b->pfns[b->nr] = pfn + i;
+        b->types[b->nr] = b->frames[b->nr] = mfn;
+        b->nr++;
+    }
+    if (b->nr && hyp_page_types(t->hyp, id, b->types, b->nr))
+        return toolstack_fail(t, errno, "domain %u: what its pages are: %s", id, strerror(errno));
+    for (size_t i = 0; i < b->nr; i++)
+        if ((b->types[i] >> XEN_DOMCTL_PFINFO_LTAB_SHIFT & 15) != PFINFO_NONE &&
+            add(t, id, p, b->pfns[i], b->frames[i]))
+            return -1;
+    return 0;
+}
+
+static int read_list(struct toolstack *t, domid_t id, struct p2m *p, struct p2m_batch *b)
+{
+    xenforeignmemory_handle *memory = hyp_memory(t->hyp);
+    int rc = 0;
+
+    for (uint64_t first = 0; rc == 0 && first < p->nr_list; first += MAP_BATCH) {
+        uint64_t n = p->nr_list - first < MAP_BATCH ? p->nr_list - first : MAP_BATCH;
+        uint64_t pfn = first * LIST_ENTRIES, nr = n * LIST_ENTRIES;
+        const uint64_t *at = xenforeignmemory_map(memory, id, PROT_READ, n, p->list + first, NULL);
+
+        if (at == NULL)
+            return toolstack_fail(t, errno, "domain %u: its list of memory: %s", id,
+                                  strerror(errno));
+        nr = nr < p->nr - pfn ? nr : p->nr - pfn;
+        for (uint64_t i = 0; rc == 0 && i < nr; i += P2M_BATCH)
+            rc = read_part(t, id, p, pfn + i, at + i, nr - i < P2M_BATCH ? nr - i : P2M_BATCH, b);
+        xenforeignmemory_unmap(memory, (void *)(uintptr_t)at, n);
+    }
+    return rc;
 }
 
 uint64_t p2m_pfn(const struct p2m *p, uint64_t mfn)
 {
     for (uint64_t i = hash(mfn) & p->mask; p->slots[i]; i = (i + 1) & p->mask)
         if (p->mfn[p->slots[i] - 1] == mfn)
-            return p->slots[i] - 1;
+            return p->pfn[p->slots[i] - 1];
     return PFN_NONE;
 }
 
 /* ---- page by page ---- */
 
-int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *pfn,
+int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *page,
              struct p2m_batch *b)
 {
     size_t kept = 0;
 
-    for (b->nr = 0; *pfn < p->nr && b->nr < P2M_BATCH; (*pfn)++)
-        if (p->mfn[*pfn] != PFN_NONE && p2m_pfn(p, p->mfn[*pfn]) == *pfn) {
-            b->pfns[b->nr] = *pfn;
-            b->types[b->nr] = b->frames[b->nr] = p->mfn[*pfn];
-            b->nr++;
-        }
+    for (b->nr = 0; *page < p->nr_pages && b->nr < P2M_BATCH; (*page)++) {
+        b->pfns[b->nr] = p->pfn[*page];
+        b->types[b->nr] = b->frames[b->nr] = p->mfn[*page];
+        b->nr++;
+    }
     if (hyp_page_types(t->hyp, id, b->types, b->nr))
         return toolstack_fail(t, errno, "domain %u: what its pages are: %s", id, strerror(errno));
     for (size_t i = 0; i < b->nr; i++) {
@@ -188,24 +219,19 @@ int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *pfn
 /* ---- all together ---- */
 
 static int read_all(struct toolstack *t, const guest_info_t *info,
-                    const struct arch_shared_info *arch, struct p2m *p)
+                    const struct arch_shared_info *arch, struct p2m *p, struct p2m_batch *batch)
 {
     struct reader r = { .t = t, .id = info->domain };
     int rc;
 
     p->nr = arch->max_pfn;
     p->nr_list = (p->nr + LIST_ENTRIES - 1) / LIST_ENTRIES;
-    p->mfn = malloc(p->nr * sizeof(*p->mfn));
     p->list = malloc(p->nr_list * sizeof(*p->list));
-    if (p->mfn == NULL || p->list == NULL)
+    if (p->list == NULL || make_room(p, info->tot_pages + MORE_PAGES))
         return toolstack_fail(t, ENOMEM, "domain %u: no memory for its list of memory", r.id);
     rc = arch->p2m_cr3 ? find_linear(&r, arch, p) : find_tree(&r, arch, p);
     look_away(&r);
-    if (rc || read_list(t, r.id, p))
-        return -1;
-    if (make_slots(p))
-        return toolstack_fail(t, ENOMEM, "domain %u: no memory for its list of memory", r.id);
-    return 0;
+    return rc ? rc : read_list(t, r.id, p, batch);
 }
 
 static int read_shared(struct toolstack *t, const guest_info_t *info, struct p2m_shared *shared)
@@ -222,7 +248,7 @@ static int read_shared(struct toolstack *t, const guest_info_t *info, struct p2m
 }
 
 int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *shared,
-             struct p2m *p)
+             struct p2m *p, struct p2m_batch *batch)
 {
     const struct arch_shared_info *arch = &shared->info.arch;
     uint64_t pages = info->max_pages > info->tot_pages ? info->max_pages : info->tot_pages;
@@ -239,7 +265,7 @@ int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *s
     if (arch->max_pfn > p2m_most(pages))
         return toolstack_fail(t, EINVAL, "domain %u: its list of memory says %llu pages",
                               info->domain, (unsigned long long)arch->max_pfn);
-    if (read_all(t, info, arch, p) == 0)
+    if (read_all(t, info, arch, p, batch) == 0)
         return 0;
     error = errno;
     p2m_free(p);
@@ -249,6 +275,7 @@ int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *s
 
 void p2m_free(struct p2m *p)
 {
+    free(p->pfn);
     free(p->mfn);
     free(p->list);
     free(p->slots);

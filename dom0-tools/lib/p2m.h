@@ -16,12 +16,25 @@
 uint64_t p2m_most(uint64_t nr_pages);
 
 struct p2m {
-    uint64_t nr;      /* pfns */
-    uint64_t *mfn;    /* of each; PFN_NONE: there is none */
-    uint64_t nr_list; /* frames that hold the domain's list of them */
-    uint64_t *list;   /* these frames' numbers, in order */
-    uint32_t *slots;  /* pfns by a hash of their frames */
+    uint64_t nr;       /* pfns, with those that are no memory */
+    uint64_t nr_list;  /* frames that hold the domain's list of them */
+    uint64_t *list;    /* these frames' numbers, in order */
+    uint64_t nr_pages; /* frames of the list that are the domain's memory, each once */
+    uint64_t most;     /* pages that there is room for */
+    uint64_t *mfn;     /* of each page, */
+    uint32_t *pfn;     /* the first that names it; pages are in the order of these */
+    uint32_t *slots;   /* pages by a hash of their frames */
     uint64_t mask;
+};
+
+enum { P2M_BATCH = 1024 };
+
+/** Some of its pages. */
+struct p2m_batch {
+    size_t nr;
+    uint64_t pfns[P2M_BATCH];
+    xen_pfn_t frames[P2M_BATCH];
+    xen_pfn_t types[P2M_BATCH]; /* XEN_DOMCTL_PFINFO_*, those of pages that have contents */
 };
 
 /** A domain's shared_info, with all of its page. */
@@ -35,30 +48,21 @@ struct p2m_shared {
 /**
  * Read it by what the domain keeps in its shared_info: the linear list (p2m_cr3), else the tree of lists.
  * @shared  receives a copy
+ * @batch   what it works with
  * errno: EINVAL it has kept nothing, or that makes no sense; ENOMEM; of mapping. On failure p is empty.
  */
 int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *shared,
-             struct p2m *p);
+             struct p2m *p, struct p2m_batch *batch);
 
-/** The pfn of a frame; PFN_NONE. */
+/** The pfn of a frame of the domain's memory; PFN_NONE: it is none. */
 uint64_t p2m_pfn(const struct p2m *p, uint64_t mfn);
 
-enum { P2M_BATCH = 1024 };
-
-/** Some of its pages. */
-struct p2m_batch {
-    size_t nr;
-    uint64_t pfns[P2M_BATCH];
-    xen_pfn_t frames[P2M_BATCH];
-    xen_pfn_t types[P2M_BATCH]; /* XEN_DOMCTL_PFINFO_*, those of pages that have contents */
-};
-
 /**
- * The next pages that are the domain's indeed, each once. After the last *pfn is p->nr.
- * @pfn  where to begin; moves behind them
+ * The next pages that are the domain's indeed, each once. After the last *page is p->nr_pages.
+ * @page  where to begin, 0 at first; moves behind them
  * errno: as of hyp_page_types(); EIO a type that nobody knows.
  */
-int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *pfn,
+int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *page,
              struct p2m_batch *batch);
 
 /** All zero is none. */

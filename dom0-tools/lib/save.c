@@ -174,8 +174,8 @@ static int put_batch(struct saver *s)
 
 static int save_memory(struct saver *s)
 {
-    for (uint64_t pfn = 0; pfn < s->p2m.nr;)
-        if (p2m_next(s->t, s->id, &s->p2m, &pfn, &s->batch) || put_batch(s))
+    for (uint64_t page = 0; page < s->p2m.nr_pages;)
+        if (p2m_next(s->t, s->id, &s->p2m, &page, &s->batch) || put_batch(s))
             return -1;
     return 0;
 }
@@ -269,7 +269,8 @@ static int save_all(struct saver *s, const char *config)
 {
     const struct record_pv_info pv = { .width = 8, .levels = 4 };
 
-    if (guest_info(s->t, s->id, &s->info) || p2m_read(s->t, &s->info, &s->shared, &s->p2m))
+    if (guest_info(s->t, s->id, &s->info) ||
+        p2m_read(s->t, &s->info, &s->shared, &s->p2m, &s->batch))
         return -1;
     if (stream_begin(s->file, config, strlen(config)))
         return cannot_write(s);

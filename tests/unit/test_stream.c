@@ -376,6 +376,47 @@ static void test_what_a_domain_says_is_checked(void)
     end();
 }
 
+/* What its list names and is not its memory takes no room, and is not to be found by its number. */
+static void test_frames_of_others_are_left_out(void)
+{
+    static struct p2m_batch batch;
+    static struct p2m_shared shared;
+    guest_info_t info;
+    struct p2m p;
+    domid_t id;
+
+    start();
+    id = make_domain();
+    ((uint64_t *)machine_frame(mfn[LIST]))[HOLE] = 0x123456;
+    ((uint64_t *)machine_frame(mfn[LIST]))[HOLE + 1] = mfn[DATA];
+    CU_ASSERT_EQUAL_FATAL(guest_info(&t, id, &info), 0);
+    CU_ASSERT_EQUAL_FATAL(p2m_read(&t, &info, &shared, &p, &batch), 0);
+    CU_ASSERT_TRUE(p.nr == NR_PFNS && p.nr_pages == NR_PFNS - 2);
+    CU_ASSERT_EQUAL(p2m_pfn(&p, 0x123456), PFN_NONE);
+    CU_ASSERT_EQUAL(p2m_pfn(&p, mfn[DATA]), DATA);
+    CU_ASSERT_EQUAL(p2m_pfn(&p, mfn[NR_PFNS - 1]), NR_PFNS - 1);
+    p2m_free(&p);
+    end();
+}
+
+/* Its tree of lists has one frame at the top, which cannot lead to as much as such a domain may have. */
+static void test_more_than_a_tree_can_hold(void)
+{
+    struct arch_shared_info *arch;
+    domid_t id;
+
+    start();
+    id = make_domain();
+    arch = &((struct shared_info *)machine_frame(machine[id].shared_info_mfn))->arch;
+    machine[id].max_pages = 9u << 20;
+    arch->p2m_cr3 = 0;
+    arch->pfn_to_mfn_frame_list_list = mfn[DATA];
+    for (unsigned int i = 0; i < 512; i++)
+        ((uint64_t *)machine_frame(mfn[DATA]))[i] = mfn[DATA + 1];
+    WITH(arch->max_pfn, (1ul << 27) + 1, "its tree of memory is too large");
+    end();
+}
+
 /* ---- each call fails ---- */
 
 static void test_saving_fails_at_each_call(void)
@@ -786,6 +827,8 @@ int main(void)
     T(test_a_checkpoint);
     T(test_one_that_does_not_suspend);
     T(test_what_a_domain_says_is_checked);
+    T(test_frames_of_others_are_left_out);
+    T(test_more_than_a_tree_can_hold);
     T(test_saving_fails_at_each_call);
     T(test_files_fail_at_each_call);
     T(test_restoring_fails_at_each_call);
