@@ -89,17 +89,26 @@ static int get_p2m_frames(struct restorer *r, uint32_t len)
                           (unsigned long long)r->nr);
     if (check_nr(r))
         return -1;
-    r->mfn = malloc(r->nr * sizeof(*r->mfn));
+    r->frame = calloc(r->nr, sizeof(*r->frame));
     r->type = calloc(r->nr, sizeof(*r->type));
     r->list = malloc(r->nr_list * sizeof(*r->list));
-    if (r->mfn == NULL || r->type == NULL || r->list == NULL)
+    if (r->frame == NULL || r->type == NULL || r->list == NULL)
         return fail(r, "no memory for its list of memory");
-    memset(r->mfn, 0xff, r->nr * sizeof(*r->mfn)); /* PFN_NONE */
     r->stage = WANTS_PAGES;
     return stream_get(&r->s, r->list, r->nr_list * sizeof(*r->list));
 }
 
 /* ---- pages ---- */
+
+static int populate_run(struct restorer *r, uint64_t first, uint64_t nr)
+{
+    if (hyp_populate(r->s.t->hyp, r->built.id, first, nr, r->frame + first) < nr)
+        return toolstack_fail(r->s.t, ENOMEM, "no memory for it, or more than it may have");
+    for (uint64_t i = 0; i < nr; i++)
+        r->frame[first + i]++;
+    r->end = r->end > first + nr ? r->end : first + nr;
+    return 0;
+}
 
 /* Pages that are not there yet, run by run. */
 static int populate(struct restorer *r, size_t count)
@@ -108,14 +117,14 @@ static int populate(struct restorer *r, size_t count)
         uint64_t first = r->pfns[i] & PAGE_PFN_MASK, nr = 0;
 
         while (i < count && (r->pfns[i] & PAGE_PFN_MASK) == first + nr &&
-               r->pfns[i] >> PAGE_TYPE_SHIFT != PAGE_NONE && r->mfn[first + nr] == PFN_NONE) {
+               r->pfns[i] >> PAGE_TYPE_SHIFT != PAGE_NONE && r->frame[first + nr] == 0) {
             nr++;
             i++;
         }
         if (nr == 0)
             i++;
-        else if (hyp_populate(r->s.t->hyp, r->built.id, first, nr, r->mfn + first) < nr)
-            return toolstack_fail(r->s.t, ENOMEM, "no memory for it, or more than it may have");
+        else if (populate_run(r, first, nr))
+            return -1;
     }
     return 0;
 }
@@ -150,8 +159,9 @@ static int get_contents(struct restorer *r, size_t count)
         unsigned int type = (unsigned int)(r->pfns[i] >> PAGE_TYPE_SHIFT);
 
         if (type < PAGE_BROKEN)
-            r->frames[n++] = r->mfn[pfn];
-        r->type[pfn] = (uint8_t)(type < PAGE_BROKEN ? type : PAGE_PLAIN);
+            r->frames[n++] = restore_mfn(r, pfn);
+        if (restore_mfn(r, pfn) != PFN_NONE)
+            r->type[pfn] = (uint8_t)(type < PAGE_BROKEN ? type : PAGE_PLAIN);
     }
     if (n == 0)
         return 0;

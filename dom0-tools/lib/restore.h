@@ -23,8 +23,10 @@ struct restorer {
     struct built built;
     enum restore_stage stage;
     struct hyp_policy policy;
-    uint64_t nr;      /* pfns */
-    uint64_t *mfn;    /* of each; PFN_NONE: there is none */
+    uint64_t
+        nr; /* pfns, as the file says: what no page came for is not written, and takes no memory */
+    uint64_t end;     /* behind the last that a page came for */
+    uint64_t *frame;  /* of each, + 1; 0: there is none */
     uint8_t *type;    /* of each that there is: 0..4, 9..12 of enum saved_type */
     uint64_t nr_list; /* frames of the domain's own list of memory */
     uint64_t *list;   /* their pfns */
@@ -38,6 +40,9 @@ struct restorer {
     uint64_t pfns[PAGES_MAX]; /* of a batch */
     xen_pfn_t frames[PAGES_MAX];
 };
+
+/** The frame of a pfn, which may be any number; PFN_NONE. */
+uint64_t restore_mfn(const struct restorer *r, uint64_t pfn);
 
 /** Some of its memory, to be written. NULL: errno, and the error. */
 void *restore_map(struct restorer *r, const xen_pfn_t *frames, size_t n);

@@ -32,14 +32,19 @@ void restore_unmap(struct restorer *r, void *at, size_t n)
     xenforeignmemory_unmap(hyp_memory(r->s.t->hyp), at, n);
 }
 
+uint64_t restore_mfn(const struct restorer *r, uint64_t pfn)
+{
+    return pfn < r->end && r->frame[pfn] ? r->frame[pfn] - 1 : PFN_NONE;
+}
+
 /* The frame of a pfn that something else in the file names. */
 static int to_mfn(struct restorer *r, uint64_t pfn, const char *what, uint64_t *mfn)
 {
-    if (pfn >= r->nr || r->mfn[pfn] == PFN_NONE)
-        return stream_bad(&r->s, "%s is page 0x%llx, which there is not", what,
-                          (unsigned long long)pfn);
-    *mfn = r->mfn[pfn];
-    return 0;
+    *mfn = restore_mfn(r, pfn);
+    if (*mfn != PFN_NONE)
+        return 0;
+    return stream_bad(&r->s, "%s is page 0x%llx, which there is not", what,
+                      (unsigned long long)pfn);
 }
 
 /* The same of a page that is no page table, and so may be written. */
@@ -85,11 +90,11 @@ static int finish_tables(struct restorer *r)
 {
     size_t n = 0;
 
-    for (uint64_t pfn = 0; pfn < r->nr; pfn++) {
+    for (uint64_t pfn = 0; pfn < r->end; pfn++) {
         if (r->type[pfn] == PAGE_PLAIN)
             continue;
         r->pfns[n] = pfn;
-        r->frames[n++] = r->mfn[pfn];
+        r->frames[n++] = restore_mfn(r, pfn);
         if (n == PAGES_MAX) {
             if (finish_batch(r, n))
                 return -1;
@@ -103,9 +108,9 @@ static int finish_tables(struct restorer *r)
 static int pin_tables(struct restorer *r)
 {
     for (unsigned int level = 4; level; level--)
-        for (uint64_t pfn = 0; pfn < r->nr; pfn++)
+        for (uint64_t pfn = 0; pfn < r->end; pfn++)
             if (r->type[pfn] == PAGE_PINNED + level &&
-                hyp_pin(r->s.t->hyp, r->built.id, level, r->mfn[pfn]))
+                hyp_pin(r->s.t->hyp, r->built.id, level, restore_mfn(r, pfn)))
                 return fail(r, "its page tables are refused");
     return 0;
 }
@@ -124,8 +129,8 @@ static int finish_p2m(struct restorer *r)
         if (at == NULL)
             return -1;
         for (uint64_t k = 0; k < LIST_ENTRIES && first + k < r->nr; k++)
-            if (r->mfn[first + k] != PFN_NONE || !(at[k] & FOREIGN_OR_MARK))
-                at[k] = r->mfn[first + k];
+            if (restore_mfn(r, first + k) != PFN_NONE || !(at[k] & FOREIGN_OR_MARK))
+                at[k] = restore_mfn(r, first + k);
         restore_unmap(r, at, 1);
     }
     return 0;
@@ -269,7 +274,7 @@ void restore_free(struct restorer *r)
     for (unsigned int v = 0; v < RESTORE_VCPUS; v++)
         for (unsigned int what = HYP_BASIC; what <= HYP_MSR_VALUES; what++)
             free(r->state[v][what].bytes);
-    free(r->mfn);
+    free(r->frame);
     free(r->type);
     free(r->list);
     free(r);
