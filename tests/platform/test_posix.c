@@ -201,6 +201,37 @@ static void test_write_fails(void)
     EXPECT(rmdir(folder) == 0); /* nothing was left behind by any of the tests */
 }
 
+/* What is made is its owner's to read, and not what somebody has laid out where it is made. */
+static void test_a_file_is_its_owners(void)
+{
+    char path[64], victim_path[64], name[100];
+    unsigned int serial = 0;
+    struct plat_file *f;
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/secret", folder);
+    snprintf(victim_path, sizeof(victim_path), "%s/victim", folder);
+    EXPECT(plat_file_write(victim_path, "old", 3) == 0);
+    f = plat_file_create(path, 0);
+    if (!EXPECT(f != NULL))
+        return;
+    do /* which name it has */
+        snprintf(name, sizeof(name), "%s.new-%d-%u", path, getpid(), serial++);
+    while (access(name, F_OK) && serial < 10000);
+    EXPECT(stat(name, &st) == 0 && (st.st_mode & 0777) == 0600);
+    plat_file_close(f);
+    snprintf(name, sizeof(name), "%s.new-%d-%u", path, getpid(), serial);
+    EXPECT(symlink(victim_path, name) == 0);
+    f = plat_file_create(path, 0); /* by the name after it */
+    if (!EXPECT(f != NULL))
+        return;
+    EXPECT(plat_file_put(f, "new", 3) == 0 && plat_file_commit(f) == 0);
+    EXPECT(stat(victim_path, &st) == 0 && st.st_size == 3);
+    EXPECT(lstat(path, &st) == 0 && st.st_mode == (S_IFREG | 0600));
+    EXPECT(lstat(name, &st) == 0 && S_ISLNK(st.st_mode)); /* it is not ours to remove */
+    EXPECT(unlink(name) == 0 && unlink(path) == 0 && unlink(victim_path) == 0);
+}
+
 int main(void)
 {
     if (mkdtemp(folder) == NULL || setenv("XEN_LIKE_STATE", folder, 1))
@@ -212,6 +243,7 @@ int main(void)
     test_console();
     test_a_descriptor_is_watched();
     test_a_socket_is_its_users();
+    test_a_file_is_its_owners();
     test_write_fails();
     printf("platform, Linux: %s\n", nr_unexpected ? "FAILED" : "ok");
     return nr_unexpected != 0;

@@ -262,7 +262,8 @@ struct plat_file;
 struct plat_file *plat_file_open(const char *path);
 
 /**
- * Make a file. Until plat_file_commit() nobody finds it, and what has its name stays.
+ * Make a file, which on Linux its owner alone may read. Until plat_file_commit() nobody finds it, and what has its
+ * name stays.
  * @expected  it will have about so many bytes, for which room is kept where that can be; 0: nobody knows
  * NULL: as plat_file_write().
  */

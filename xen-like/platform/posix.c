@@ -591,6 +591,8 @@ static void sync_folder(const char *path)
     }
 }
 
+enum { NEW_NAMES = 100 };
+
 struct plat_file {
     int fd;
     char path[PATH_MAX];
@@ -628,25 +630,44 @@ static int keep_room(int fd, uint64_t bytes)
     return errno == ENOSPC || errno == EFBIG ? -1 : 0;
 }
 
-struct plat_file *plat_file_create(const char *path, uint64_t expected)
+/* By a name of its own: what else has that, of an earlier process or laid out by somebody, is not opened. */
+static int open_new(struct plat_file *f, mode_t mode)
 {
     static unsigned int serial;
+    int fd = -1;
+
+    for (unsigned int i = 0; i < NEW_NAMES && fd < 0; i++) {
+        if (snprintf(f->name, sizeof(f->name), "%s.new-%d-%u", f->path, getpid(),
+                     __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED)) >= (int)sizeof(f->name)) {
+            f->name[0] = '\0';
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        fd = open(f->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd < 0 && errno != EEXIST)
+            break;
+    }
+    if (fd < 0)
+        f->name[0] = '\0'; /* nothing of ours to remove */
+    return fd;
+}
+
+static struct plat_file *file_create(const char *path, uint64_t expected, mode_t mode)
+{
     struct plat_file *f = file_start(path);
 
     if (f == NULL)
         return NULL;
-    f->fd = -1;
-    if (snprintf(f->name, sizeof(f->name), "%s.new-%d-%u", path, getpid(),
-                 __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED)) >= (int)sizeof(f->name)) {
-        f->name[0] = '\0';
-        errno = ENAMETOOLONG;
-    } else {
-        f->fd = open(f->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (f->fd >= 0 && keep_room(f->fd, expected) == 0)
-            return f;
-    }
+    f->fd = open_new(f, mode);
+    if (f->fd >= 0 && keep_room(f->fd, expected) == 0)
+        return f;
     plat_file_close(f);
     return NULL;
+}
+
+struct plat_file *plat_file_create(const char *path, uint64_t expected)
+{
+    return file_create(path, expected, 0600);
 }
 
 ssize_t plat_file_get(struct plat_file *f, void *buf, size_t len)
@@ -702,7 +723,7 @@ void plat_file_close(struct plat_file *f)
 
 int plat_file_write(const char *path, const void *data, size_t len)
 {
-    struct plat_file *f = plat_file_create(path, 0);
+    struct plat_file *f = file_create(path, 0, 0666);
 
     if (f == NULL)
         return -1;
