@@ -190,8 +190,18 @@ static int put_section(struct dumper *d, unsigned int i, const void *data)
     return data ? put(d, data, d->section[i].sh_size) : 0;
 }
 
+/* As many as were counted: of a domain that is destroyed meanwhile they become fewer. */
+static int check_number(struct dumper *d, uint64_t nr)
+{
+    if (nr == d->nr_pages)
+        return 0;
+    return toolstack_fail(d->t, ESRCH, "domain %u: its memory has gone meanwhile", d->id);
+}
+
 static int put_p2m(struct dumper *d)
 {
+    uint64_t nr = 0;
+
     if (put_section(d, P2M, NULL))
         return -1;
     for (uint64_t page = 0; page < d->p2m.nr_pages;) {
@@ -203,8 +213,9 @@ static int put_p2m(struct dumper *d)
             if (put(d, both, sizeof(both)))
                 return -1;
         }
+        nr += d->batch.nr;
     }
-    return 0;
+    return check_number(d, nr);
 }
 
 static int put_batch(struct dumper *d)
@@ -226,12 +237,16 @@ static int put_batch(struct dumper *d)
 
 static int put_pages(struct dumper *d)
 {
+    uint64_t nr = 0;
+
     if (put_section(d, PAGES, NULL))
         return -1;
-    for (uint64_t page = 0; page < d->p2m.nr_pages;)
+    for (uint64_t page = 0; page < d->p2m.nr_pages;) {
         if (p2m_next(d->t, d->id, &d->p2m, &page, &d->batch) || put_batch(d))
             return -1;
-    return 0;
+        nr += d->batch.nr;
+    }
+    return check_number(d, nr);
 }
 
 static int put_all(struct dumper *d)

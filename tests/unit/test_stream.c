@@ -770,6 +770,24 @@ static void test_a_core_fails_at_each_call(void)
     end();
 }
 
+/* Whenever its memory goes, there is no file that lacks some of it. */
+static void test_a_core_of_one_that_goes(void)
+{
+    domid_t id;
+
+    start();
+    id = make_domain();
+    for (unsigned int n = 3; n < 5; n++) { /* after it has been read, and counted */
+        machine[id].types_left = n;
+        CU_ASSERT_EQUAL(guest_dump_core(&t, id, FILE_PATH), -1);
+        CU_ASSERT_EQUAL(errno, ESRCH);
+        CU_ASSERT_FALSE(is_file());
+    }
+    machine[id].types_left = 5;
+    CU_ASSERT_EQUAL(guest_dump_core(&t, id, FILE_PATH), 0);
+    end();
+}
+
 /* ---- configurations ---- */
 
 static const char *wrong_with(const char *text)
@@ -839,6 +857,7 @@ int main(void)
     T(test_other_records);
     T(test_a_core);
     T(test_a_core_fails_at_each_call);
+    T(test_a_core_of_one_that_goes);
     T(test_configurations);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -293,8 +293,13 @@ static int policy(struct xen_domctl_cpu_policy *c, bool set)
 
 static int page_types(domid_t id, struct xen_domctl_getpageframeinfo3 *info)
 {
+    struct machine_domain *d = &machine[id];
+    bool gone = d->types_left == 1;
+
+    if (d->types_left > 1)
+        d->types_left--;
     for (uint64_t i = 0; i < info->num; i++)
-        info->array.p[i] = machine_owner(info->array.p[i]) != id
+        info->array.p[i] = gone || machine_owner(info->array.p[i]) != id
                                ? XEN_DOMCTL_PFINFO_XTAB
                                : frames[info->array.p[i] - FIRST_MFN].type;
     return 0;

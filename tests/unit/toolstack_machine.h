@@ -36,6 +36,8 @@ struct machine_domain {
     struct xen_domctl_tsc_info tsc;
     uint64_t tsc_aux;
     uint8_t xsave[600];
+    unsigned int
+        types_left; /* so often it is said what its pages are, then they have gone; 0: always */
     unsigned int nr_resumed; /* how often the store was told so */
 };
 extern struct machine_domain machine[NR_DOMAINS];
