@@ -103,6 +103,19 @@ static void take_build_info(struct maker *m, const struct json_value *v)
     }
 }
 
+/* As libxl has them: each has a backend, which has to be made and removed. */
+static bool is_devices(const char *key)
+{
+    static const char *const keys[] = { "disks", "nics",     "pcidevs",  "dtdevs",     "vfbs",
+                                        "vkbs",  "vtpms",    "p9s",      "pvcallsifs", "vdispls",
+                                        "vsnds", "channels", "usbctrls", "usbdevs" };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
+}
+
 static void take_value(void *arg, const struct json_value *v)
 {
     struct maker *m = arg;
@@ -121,8 +134,7 @@ static void take_value(void *arg, const struct json_value *v)
         take_string(m, v, c->pool, sizeof(c->pool), "pool_name");
     } else if (strcmp(key, "b_info") == 0) {
         take_build_info(m, v);
-    } else if (strcmp(key, "disks") == 0 || strcmp(key, "nics") == 0 ||
-               strcmp(key, "pcidevs") == 0 || strcmp(key, "vfbs") == 0) {
+    } else if (is_devices(key)) {
         fail(m, "it has devices, which are not served yet");
     } else if (json_is_at(v, "on_poweroff")) {
         take_enum(m, v, &c->on_poweroff, key);

@@ -13,36 +13,44 @@ static int failed(struct xl *x) { return xl_fail(x, "xl: %s", x->tools.error); }
 
 /* ---- what a saved domain is created with ---- */
 
-/* Of a domain that Debian's xl has created: what it keeps of it in a file. */
-static bool others_config(const guest_info_t *info, struct text *json)
+/*
+ * Of a domain that Debian's xl has created: what that keeps of it in a file. Who has devices is refused: its backends
+ * would not be saved, and stay. -1: the error is set; errno ENOENT, there is no such file.
+ */
+static int others_config(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
 {
-    char path[120], uuid[37], *text;
+    char path[120], uuid[37], wrong[80], *text;
+    size_t len;
+    int rc;
 
     config_print_uuid(info->handle, uuid);
     snprintf(path, sizeof(path), "/var/lib/xen/userdata-d.%u.%s.libxl-json", info->domain, uuid);
-    text = plat_file_read(path, NULL);
-    if (text)
-        text_puts(json, text);
+    text = plat_file_read(path, &len);
+    if (text == NULL)
+        return toolstack_fail(t, errno, "domain %u: its configuration: %s", info->domain,
+                              strerror(errno));
+    rc = config_from_json(c, text, len, wrong, sizeof(wrong));
     free(text);
-    return text != NULL;
+    return rc ? toolstack_fail(t, ENOTSUP, "%s: %s", path, wrong) : 0;
 }
 
 static int find_config(struct xl *x, const struct options *o, const guest_info_t *info,
                        struct domain_config *c, struct text *json)
 {
+    struct toolstack *t = &x->tools;
     struct json j = { .out = json };
+    int rc = guest_config(t, info->domain, c);
 
+    if (rc && errno == ENOENT)
+        rc = others_config(t, info, c);
+    if (rc && (errno != ENOENT || o->nr_args < 3))
+        return failed(x);
     if (o->nr_args > 2) {
-        int rc = xl_read_config(x, o->args[2], c);
-
+        rc = xl_read_config(x, o->args[2], c);
         if (rc)
             return rc;
-    } else if (guest_config(&x->tools, info->domain, c)) {
-        if (errno == ENOENT && others_config(info, json))
-            return EXIT_OK;
-        return failed(x);
     }
-    guest_config_now(&x->tools, info, c);
+    guest_config_now(t, info, c);
     config_json(&j, NULL, c);
     return EXIT_OK;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <xen/sched.h>
+#include <xenstore.h>
 
 #include "toolstack_machine.h"
 #include "xl_machine.h"
@@ -42,6 +43,40 @@ static void test_save_and_restore(void)
     end();
 }
 
+/* What Debian's xl keeps with its domains is read, and followed: who has devices is not saved. */
+static void test_a_domain_of_others(void)
+{
+    char path[40];
+    domid_t id;
+
+    start(NULL);
+    run("create -q guest.cfg", 0, "", "");
+    id = the_one();
+    snprintf(path, sizeof(path), "/libxl/%u/config", id);
+    CU_ASSERT_TRUE(xs_rm(x.tools.store, XBT_NULL, path));
+    CU_ASSERT_EQUAL(xl("save web /file"), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "its configuration: No such file"));
+    others_text = "{\"c_info\": {\"type\": \"pv\", \"name\": \"old\"}, "
+                  "\"b_info\": {\"kernel\": \"/its\", \"max_memkb\": 4096}, \"unknown\": 1}";
+    run("save web /file", 0, "", "");
+    CU_ASSERT_PTR_NOT_NULL(strstr(wanted, "\"kernel\": \"/its\""));
+    CU_ASSERT_PTR_NOT_NULL(strstr(wanted, "\"name\": \"web\",\n")); /* as it is now */
+    CU_ASSERT_PTR_NULL(strstr(wanted, "unknown"));
+    wanted[0] = '\0';
+    others_text =
+        "{\"c_info\": {\"type\": \"pv\", \"name\": \"old\"}, \"b_info\": {\"kernel\": \"/its\", "
+        "\"max_memkb\": 4096}, \"vtpms\": [{\"devid\": 0}]}";
+    CU_ASSERT_EQUAL(xl("save web /file"), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "it has devices, which are not served yet"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "userdata-d."));
+    CU_ASSERT_EQUAL(xl("save web /file guest.cfg"), 1); /* nor as something else */
+    CU_ASSERT_STRING_EQUAL(wanted, "");
+    others_text = NULL;
+    run("save web /file guest.cfg", 0, "", "Parsing config from guest.cfg\n");
+    CU_ASSERT_PTR_NOT_NULL(strstr(wanted, "\"kernel\": \"/kernel\""));
+    end();
+}
+
 /* Without a core it goes on as well. */
 static void test_cores(void)
 {
@@ -74,6 +109,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("xl_save", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(test_save_and_restore);
+    T(test_a_domain_of_others);
     T(test_cores);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -19,22 +19,25 @@
 /* ---- files ---- */
 
 uint8_t kernel_bytes[0x1100];
-const char *config_text;
+const char *config_text, *others_text;
 domid_t while_reading;
 
 char *plat_file_read(const char *path, size_t *len)
 {
     bool is_kernel = strcmp(path, "/kernel") == 0;
+    const char *text = strncmp(path, "/var/lib/xen/userdata-d.", 24) == 0 ? others_text
+                       : strcmp(path, "guest.cfg") == 0                   ? config_text
+                                                                          : NULL;
     char *copy;
 
     while_reading = is_kernel ? the_one() : while_reading;
-    if (!is_kernel && (strcmp(path, "guest.cfg") != 0 || config_text == NULL)) {
+    if (!is_kernel && text == NULL) {
         errno = ENOENT;
         return NULL;
     }
-    *len = is_kernel ? sizeof(kernel_bytes) : strlen(config_text);
+    *len = is_kernel ? sizeof(kernel_bytes) : strlen(text);
     copy = malloc(*len + 1);
-    memcpy(copy, is_kernel ? (const char *)kernel_bytes : config_text, *len);
+    memcpy(copy, is_kernel ? (const char *)kernel_bytes : text, *len);
     copy[*len] = '\0';
     return copy;
 }
