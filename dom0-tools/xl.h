@@ -38,6 +38,12 @@ struct xl_home {
     void (*kernel)(struct xl_info *info);
 
     /**
+     * Say in which folder relative paths begin, as an absolute path. -1: errno, ERANGE it is too long. NULL: there is no
+     * such thing, and paths are taken as they are.
+     */
+    int (*folder)(char *path, size_t size);
+
+    /**
      * Have somebody attend to guests that end; before one is created. Returns EXIT_OK, or an exit code, and err says
      * why. NULL: somebody always does, and no command waits for as long as a guest runs.
      */
@@ -76,7 +82,7 @@ void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, ch
 /** The domain of that name or number. Else false, and err says that there is none. */
 bool xl_domain_of(struct xl *x, const char *name, domid_t *id);
 
-/** A configuration file, of which is said what is wrong with it. EXIT_OK; else an exit code. */
+/** A configuration file, of which is said what is wrong with it; its files get absolute paths. EXIT_OK; else an exit code. */
 int xl_read_config(struct xl *x, const char *file, struct domain_config *c);
 
 /**

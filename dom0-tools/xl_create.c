@@ -66,11 +66,39 @@ static int read_config(struct xl *x, const struct arguments *a, bool quiet, stru
     return EXIT_OK;
 }
 
+static int make_absolute(struct xl *x, char path[CONFIG_PATH])
+{
+    char folder[CONFIG_PATH];
+    size_t len, nr = strlen(path);
+
+    if (path[0] == '\0' || path[0] == '/' || x->home == NULL || x->home->folder == NULL)
+        return EXIT_OK;
+    if (x->home->folder(folder, sizeof(folder)))
+        return xl_fail(x, "xl: %s: in which folder: %s", path, strerror(errno));
+    len = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+    if (len + 1 + nr >= CONFIG_PATH)
+        return xl_fail(x, "xl: %s/%s: too long a path", folder, path);
+    memmove(path + len + 1, path, nr + 1);
+    memcpy(path, folder, len);
+    path[len] = '/';
+    return EXIT_OK;
+}
+
+/* Before a configuration is kept: whoever starts the domain again is in another folder. EXIT_OK or EXIT_FAILED. */
+static int find_files(struct xl *x, struct domain_config *c)
+{
+    int rc = make_absolute(x, c->kernel);
+
+    return rc ? rc : make_absolute(x, c->ramdisk);
+}
+
 int xl_read_config(struct xl *x, const char *file, struct domain_config *c)
 {
     struct arguments a = { .file = file };
 
-    return read_config(x, &a, false, c) ? EXIT_FAILED : EXIT_OK; /* 3 is create's alone */
+    if (read_config(x, &a, false, c))
+        return EXIT_FAILED; /* 3 is create's alone */
+    return find_files(x, c);
 }
 
 /* ---- what is made begins to run, with the user at its console or not ---- */
@@ -175,7 +203,8 @@ int xl_create(struct xl *x, const struct options *o)
 
         config_json(&j, NULL, c);
     } else if (rc == EXIT_OK) {
-        rc = xl_start(x, o, make, c);
+        rc = find_files(x, c);
+        rc = rc ? rc : xl_start(x, o, make, c);
     }
     free(c);
     return rc;
@@ -183,7 +212,7 @@ int xl_create(struct xl *x, const struct options *o)
 
 /* ---- config-update ---- */
 
-static int update(struct xl *x, const struct options *o, domid_t id, const struct domain_config *c)
+static int update(struct xl *x, const struct options *o, domid_t id, struct domain_config *c)
 {
     struct json j = { .out = &x->out };
 
@@ -191,6 +220,8 @@ static int update(struct xl *x, const struct options *o, domid_t id, const struc
         config_json(&j, NULL, c);
         return EXIT_OK;
     }
+    if (find_files(x, c))
+        return EXIT_FAILED;
     text_printf(&x->err, "setting dom%u configuration\n", id);
     if (guest_set_config(&x->tools, id, c) == 0)
         return EXIT_OK;

@@ -35,12 +35,15 @@ static int want_attendant(struct xl *x)
     return xl_fail(x, "xl: nobody attends to guests: %s does not start, see its log", path);
 }
 
+static int folder(char *path, size_t size) { return getcwd(path, size) ? 0 : -1; }
+
 int main(int argc, char **argv)
 {
     static const struct xl_home home = { .show = terminal_show,
                                          .console = terminal_console,
                                          .wait = terminal_wait,
                                          .kernel = terminal_kernel,
+                                         .folder = folder,
                                          .want_attendant = want_attendant };
     struct xl x = { .home = &home };
     struct options o;

@@ -1,5 +1,6 @@
 /* xl's commands on a machine in memory: what they do, what they print, what they exit with. */
 #include <CUnit/Basic.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,6 +417,44 @@ static void test_a_restart_that_fails(void)
     end();
 }
 
+/* Whoever starts it again is in another folder; what was given is shown. */
+static int in_root, too_long;
+static int fake_folder(char *path, size_t size)
+{
+    errno = ERANGE;
+    snprintf(path, size, "%s", in_root ? "/" : "/images");
+    return too_long ? -1 : 0;
+}
+
+static const struct xl_home in_a_folder = { .show = fake_show, .folder = fake_folder };
+
+static void test_relative_paths(void)
+{
+    domid_t first;
+
+    start(&in_a_folder);
+    in_root = too_long = 0;
+    config_text = "name = 'web'\nkernel = 'kernel'\nramdisk = 'kernel'\nmemory = 8\n";
+    CU_ASSERT_EQUAL(xl("create -nq guest.cfg"), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"kernel\": \"kernel\""));
+    run("create -q guest.cfg", 3, "", "xl: /images/kernel: No such file or directory\n");
+    too_long = 1;
+    run("create -q guest.cfg", 1, "",
+        "xl: kernel: in which folder: Numerical result out of range\n");
+    too_long = 0;
+    in_root = 1;
+    run("create -q guest.cfg", 0, "", "");
+    first = the_one();
+    x.home = NULL;
+    CU_ASSERT_NOT_EQUAL(ends(SHUTDOWN_reboot, 1), first);
+    CU_ASSERT_NOT_EQUAL(the_one(), 0);
+    x.home = &in_a_folder;
+    run("config-update web guest.cfg", 0, "", "setting dom% configuration\n");
+    x.home = NULL;
+    CU_ASSERT_NOT_EQUAL(ends(SHUTDOWN_reboot, 1), 0);
+    end();
+}
+
 static void test_long_list(void)
 {
     char *words[] = { "list", "-l" };
@@ -491,6 +530,7 @@ int main(void)
     T(test_who_attends);
     T(test_foreground);
     T(test_a_restart_that_fails);
+    T(test_relative_paths);
     T(test_long_list);
     T(test_config_update);
     T(test_what_is_not_served);
