@@ -22,6 +22,12 @@ static struct attendant {
 
 static void on_release(void *arg);
 
+static void attend(struct attendant *a)
+{
+    if (guest_attend(&a->tools) < 0)
+        plat_log(PLAT_ERROR, "attend: %s", a->tools.error);
+}
+
 static void close_store(struct attendant *a)
 {
     if (a->xs) {
@@ -64,30 +70,32 @@ static void on_release(void *arg)
         plat_log(PLAT_WARNING, "attend: the store is gone: %s", strerror(errno));
         close_store(a);
         plat_timer_set(a->loop, &a->tick, plat_now() + RETRY_NS);
-    } else if (seen && guest_attend(&a->tools) < 0) {
-        plat_log(PLAT_ERROR, "attend: %s", a->tools.error);
+    } else if (seen) {
+        attend(a);
     }
 }
 
-static bool store_answers(struct attendant *a)
+static bool answers(struct xs_handle *xs)
 {
-    char *path = a->xs ? xs_get_domain_path(a->xs, 0) : NULL;
+    char *path = xs ? xs_get_domain_path(xs, 0) : NULL;
 
     free(path);
     return path != NULL;
 }
 
-/* With Debian's library no event says that the store is gone. */
+/* With Debian's library no event says that the store is gone. And what failed, with the store or without, is tried again. */
 static void on_tick(void *arg)
 {
     struct attendant *a = arg;
-    bool there = store_answers(a);
+    bool there = answers(a->xs) && answers(a->tools.store);
 
     if (!there) {
         close_store(a);
         there = open_store(a);
         if (there)
             plat_log(PLAT_INFO, "attend: the store is there again");
+    } else if (a->tools.restarts) {
+        attend(a);
     }
     plat_timer_set(a->loop, &a->tick, plat_now() + (there ? TICK_NS : RETRY_NS));
 }

@@ -8,6 +8,7 @@
 #include <xen/sched.h>
 
 #include "../config.h"
+#include "guest_internal.h"
 #include "hyp.h"
 #include "nodes.h"
 #include "toolstack.h"
@@ -115,6 +116,67 @@ static enum config_action action_for(const struct domain_config *c, int code)
     }
 }
 
+/* ---- another one in its place ---- */
+
+enum { RENAMED_SHORT_LIVES = 2, MAX_TRIES = 12, NONE = DOMID_INVALID };
+
+/* Who has ended, and what it was configured with before it became as it is now. */
+struct ended {
+    const guest_info_t *info;
+    uint64_t configured_kib;
+};
+
+/* One that is to begin. */
+struct guest_restart {
+    struct guest_restart *next;
+    struct domain_config c;
+    uint64_t configured_kib;
+    domid_t old; /* of its UUID, whose nodes may still be there; NONE */
+    unsigned int nr_short_lives, nr_tries;
+};
+
+/* Not what stays wrong however often it is tried. */
+static bool may_pass(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case EACCES:
+    case ENOEXEC:
+    case EINVAL:
+    case EEXIST:
+    case E2BIG:
+    case ENOTSUP: return false;
+    default: return true;
+    }
+}
+
+static void try_again(struct toolstack *t, const struct domain_config *c, uint64_t configured_kib,
+                      domid_t old)
+{
+    struct guest_restart *r = malloc(sizeof(*r));
+
+    if (r == NULL) {
+        plat_log(PLAT_ERROR, "domain %s: no memory to try it again", c->name);
+        return;
+    }
+    *r = (struct guest_restart){ .next = t->restarts,
+                                 .configured_kib = configured_kib,
+                                 .old = old,
+                                 .nr_short_lives = t->nr_short_lives };
+    memcpy(&r->c, c, sizeof(r->c));
+    t->restarts = r;
+}
+
+void guest_forget_restarts(struct toolstack *t)
+{
+    while (t->restarts) {
+        struct guest_restart *r = t->restarts;
+
+        t->restarts = r->next;
+        free(r);
+    }
+}
+
 /* Of the domain that was created, or not. Returns its number, 0: it is not. */
 static domid_t begin(struct toolstack *t, const struct domain_config *c, int created, domid_t id)
 {
@@ -127,33 +189,137 @@ static domid_t begin(struct toolstack *t, const struct domain_config *c, int cre
 }
 
 /* The same domain once more, by its UUID. */
-static domid_t restart(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
+static domid_t restart(struct toolstack *t, struct domain_config *c, const struct ended *e)
 {
     domid_t id = 0;
-    int rc;
+    int rc, error;
 
     c->has_uuid = true;
-    memcpy(c->uuid, info->handle, sizeof(c->uuid));
-    rc = guest_replace(t, c, info->domain, &id);
+    memcpy(c->uuid, e->info->handle, sizeof(c->uuid));
+    rc = guest_replace(t, c, e->configured_kib, e->info, &id);
+    error = errno;
+    if (rc && may_pass(error))
+        try_again(t, c, e->configured_kib, e->info->domain);
     return begin(t, c, rc, id);
 }
 
-/* What has ended stays, by another name, and has the UUID; another one begins. */
-static domid_t rename_restart(struct toolstack *t, struct domain_config *c,
-                              const guest_info_t *info)
+/* What has ended stays, by another name, and has the UUID; another one begins. If it cannot, it has its name again. */
+static domid_t rename_restart(struct toolstack *t, struct domain_config *c, const struct ended *e)
 {
+    domid_t id = 0, old = e->info->domain;
     char name[CONFIG_NAME];
-    domid_t id = 0;
-    int rc;
+    int rc, error;
 
-    snprintf(name, sizeof(name), "%.50s-%u", c->name, info->domain);
+    snprintf(name, sizeof(name), "%.50s-%u", c->name, old);
     c->has_uuid = false;
-    if (guest_rename(t, info->domain, name) || nodes_leave(t, info->domain)) {
+    if (nodes_set_aside(t, old, name)) {
         log_error(t, c->name);
         return 0;
     }
-    rc = guest_create(t, c, &id);
-    return begin(t, c, rc, id);
+    rc = guest_replace(t, c, e->configured_kib, NULL, &id);
+    error = errno;
+    if (rc && error == ENOMEM) {
+        plat_log(PLAT_WARNING, "domain %s: %s; what has ended is not kept", c->name, t->error);
+        return restart(t, c, e);
+    }
+    id = begin(t, c, rc, id);
+    if (rc && may_pass(error))
+        try_again(t, c, e->configured_kib, NONE);
+    else if (rc && nodes_rename(t, old, c->name))
+        log_error(t, c->name);
+    return id;
+}
+
+/* Of a domain that has been destroyed all nodes go. 1: it is there, and attended to as others; -1: it is not known. */
+static int end_old(struct toolstack *t, const struct guest_restart *r)
+{
+    char want[4 + 37] = "/vm/", *vm;
+    guest_info_t info;
+    bool same;
+
+    if (r->old == NONE)
+        return 0;
+    if (guest_info(t, r->old, &info) == 0) {
+        if (memcmp(info.handle, r->c.uuid, sizeof(r->c.uuid)) == 0 &&
+            !(info.flags & XEN_DOMINF_dying))
+            return 1;
+    } else if (errno != ESRCH) {
+        return -1;
+    }
+    config_print_uuid(r->c.uuid, want + 4);
+    vm = nodes_read(t, r->old, "vm");
+    if (vm == NULL)
+        return errno == ENOENT ? 0 : toolstack_fail(t, errno, "the store: %s", strerror(errno));
+    same = strcmp(vm, want) == 0; /* else its number is another's by now */
+    free(vm);
+    return same ? nodes_remove(t, r->old) : 0;
+}
+
+/* Returns whether it is not to be tried any more. */
+static bool try_once(struct toolstack *t, struct guest_restart *r, int *done)
+{
+    int rc = end_old(t, r);
+    domid_t id = 0;
+    bool passes;
+
+    if (rc > 0)
+        return true;
+    t->nr_short_lives = r->nr_short_lives;
+    rc = rc ? rc : guest_replace(t, &r->c, r->configured_kib, NULL, &id);
+    passes = rc && may_pass(errno) && ++r->nr_tries < MAX_TRIES;
+    t->nr_short_lives = 0;
+    *done += begin(t, &r->c, rc, id) != 0;
+    return !passes;
+}
+
+/* Returns how many have begun. */
+static int try_restarts(struct toolstack *t)
+{
+    struct guest_restart **at = &t->restarts;
+    int done = 0;
+
+    while (*at) {
+        struct guest_restart *r = *at;
+
+        if (!try_once(t, r, &done)) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        free(r);
+    }
+    return done;
+}
+
+/* ---- what is done ---- */
+
+static bool is_restart(enum config_action action)
+{
+    return action == CONFIG_RESTART || action == CONFIG_RENAME_RESTART ||
+           action == CONFIG_COREDUMP_RESTART;
+}
+
+/* A domain that ends as soon as it has begun would be started for ever. Into t: how many such lives there were. */
+static enum config_action braked(struct toolstack *t, const struct domain_config *c,
+                                 const guest_info_t *info, enum config_action action)
+{
+    unsigned int most =
+        action == CONFIG_RENAME_RESTART ? (unsigned int)RENAMED_SHORT_LIVES : GUEST_SHORT_LIVES;
+    uint64_t start, now = plat_wall() / 1000000000u;
+
+    if (!is_restart(action))
+        return action;
+    start = nodes_start_time(t, info->handle);
+    if (start == 0 || now < start || now - start >= GUEST_SHORT_S)
+        return action;
+    t->nr_short_lives = nodes_short_lives(t, info->domain) + 1;
+    if (t->nr_short_lives < most)
+        return action;
+    plat_log(
+        PLAT_WARNING,
+        "domain %s: %u times in a row it has ended within %u s; it is kept, and not started again",
+        c->name, t->nr_short_lives, (unsigned int)GUEST_SHORT_S);
+    return CONFIG_PRESERVE;
 }
 
 static void dump_core(struct toolstack *t, const struct domain_config *c, domid_t id)
@@ -168,16 +334,17 @@ static void dump_core(struct toolstack *t, const struct domain_config *c, domid_
 }
 
 /* Returns the domain that begins in its place, 0: none. */
-static domid_t act(struct toolstack *t, struct domain_config *c, const guest_info_t *info, int code)
+static domid_t act(struct toolstack *t, struct domain_config *c, const struct ended *e, int code)
 {
     enum config_action action = action_for(c, code);
+    const guest_info_t *info = e->info;
 
     plat_log(PLAT_INFO, "domain %u (%s) has ended by %d: %s", info->domain, c->name, code,
              config_action_name(action));
-    switch (action) {
-    case CONFIG_COREDUMP_RESTART: dump_core(t, c, info->domain); return restart(t, c, info);
-    case CONFIG_RESTART: return restart(t, c, info);
-    case CONFIG_RENAME_RESTART: return rename_restart(t, c, info);
+    switch (braked(t, c, info, action)) {
+    case CONFIG_COREDUMP_RESTART: dump_core(t, c, info->domain); return restart(t, c, e);
+    case CONFIG_RESTART: return restart(t, c, e);
+    case CONFIG_RENAME_RESTART: return rename_restart(t, c, e);
     case CONFIG_PRESERVE:
         if (nodes_leave(t, info->domain))
             log_error(t, c->name);
@@ -205,14 +372,17 @@ static void take_over(struct toolstack *t, const guest_info_t *info, struct doma
 static int attend(struct toolstack *t, struct domain_config *c, const guest_info_t *info,
                   domid_t *next)
 {
+    struct ended e = { .info = info };
     int code = guest_shutdown_code(info);
 
     if (code < 0 || code == SHUTDOWN_suspend || info->flags & XEN_DOMINF_dying)
         return 0;
     if (guest_config(t, info->domain, c))
         return -1;
+    e.configured_kib = c->memory_kib;
     take_over(t, info, c);
-    *next = act(t, c, info, code);
+    *next = act(t, c, &e, code);
+    t->nr_short_lives = 0;
     return 1;
 }
 
@@ -234,7 +404,7 @@ int guest_attend(struct toolstack *t)
 {
     struct domain_config *c = malloc(sizeof(*c));
     guest_info_t *infos;
-    int done = 0;
+    int done = t->store ? try_restarts(t) : 0;
     size_t nr;
 
     if (c == NULL || t->store == NULL || guest_list(t, &infos, &nr)) {

@@ -95,14 +95,14 @@ static int no_memory(struct builder *b, uint64_t nr_free)
 }
 
 /* Before anything is done, and memory for lists taken: the runtime's comes from the same heap. */
-static int check_memory(struct builder *b)
+static int check_memory(struct builder *b, uint64_t more)
 {
     struct xen_sysctl_physinfo machine;
     uint64_t nr_free;
 
     if (hyp_machine(b->hyp, &machine))
         return fail(b, "how much memory is free");
-    nr_free = machine.free_pages + machine.scrub_pages;
+    nr_free = machine.free_pages + machine.scrub_pages + more;
     return nr_free < b->plan->nr_pages ? no_memory(b, nr_free) : 0;
 }
 
@@ -311,17 +311,31 @@ static int fill(struct builder *b)
     return set_registers(b);
 }
 
+static int lay_out(struct builder *b, uint64_t more)
+{
+    const struct build_plan *plan = b->plan;
+    uint64_t nr_ramdisk = (plan->ramdisk_bytes + HYP_PAGE - 1) / HYP_PAGE;
+
+    if (plan->max_pages < plan->nr_pages)
+        return toolstack_fail(b->t, EINVAL, "it has more memory than it may have");
+    if (!layout_compute(&b->l, b->k, plan->nr_pages, nr_ramdisk))
+        return toolstack_fail(b->t, EINVAL, "%s", b->k->error);
+    return check_memory(b, more);
+}
+
+int build_check(struct toolstack *t, const struct build_plan *plan, uint64_t more_pages)
+{
+    struct builder b = { .t = t, .hyp = t->hyp, .plan = plan, .k = plan->image->elf };
+
+    return lay_out(&b, more_pages);
+}
+
 int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out)
 {
     struct builder b = { .t = t, .hyp = t->hyp, .plan = plan, .out = out, .k = plan->image->elf };
-    uint64_t nr_ramdisk = (plan->ramdisk_bytes + HYP_PAGE - 1) / HYP_PAGE;
     int rc, error;
 
-    if (plan->max_pages < plan->nr_pages)
-        return toolstack_fail(t, EINVAL, "it has more memory than it may have");
-    if (!layout_compute(&b.l, b.k, plan->nr_pages, nr_ramdisk))
-        return toolstack_fail(t, EINVAL, "%s", b.k->error);
-    if (check_memory(&b))
+    if (lay_out(&b, 0))
         return -1;
     b.p2m = malloc(plan->nr_pages * sizeof(*b.p2m));
     if (b.p2m == NULL)

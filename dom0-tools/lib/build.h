@@ -32,6 +32,12 @@ struct built {
 /** The domain is paused once. On failure nothing of it is left. errno: EINVAL it does not fit; ENOMEM; ... */
 int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out);
 
+/**
+ * Whether it fits, into its memory and into the machine: what build_domain() looks at before it does anything.
+ * @more_pages  that will be free beside those that are
+ */
+int build_check(struct toolstack *t, const struct build_plan *plan, uint64_t more_pages);
+
 /* ---- its steps that others share; 0, or -1 with errno and t's error ---- */
 
 /** A domain with what the plan says of its size and vCPUs, without memory. On failure there is none. */

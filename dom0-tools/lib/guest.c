@@ -30,6 +30,7 @@ int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self)
 
 void toolstack_close(struct toolstack *t)
 {
+    guest_forget_restarts(t);
     hyp_close(t->hyp);
     t->hyp = NULL;
 }
@@ -150,6 +151,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
                        .memory_kib = c->memory_kib,
                        .max_memory_kib = c->max_memory_kib,
                        .unattended = t->unattended,
+                       .nr_short_lives = t->nr_short_lives,
                        .store_port = b->store_port,
                        .console_port = b->console_port,
                        .store_mfn = b->store_mfn,
@@ -195,27 +197,32 @@ int guest_register(struct toolstack *t, const struct domain_config *c,
     return -1;
 }
 
-static int create_from(struct toolstack *t, const struct domain_config *c,
-                       const struct image *image, const struct plat_view *ramdisk, domid_t *id)
-{
-    struct build_plan plan;
-    struct built built;
-
-    guest_plan(c, &plan);
-    plan.image = image;
-    plan.ramdisk = ramdisk->bytes;
-    plan.ramdisk_bytes = ramdisk->len;
-    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
-        return -1;
-    *id = built.id;
-    return 0;
-}
-
 /* What a domain begins with. */
 struct files {
     struct image image;
     struct plat_view ramdisk;
 };
+
+static void plan_with(const struct domain_config *c, const struct files *f, struct build_plan *plan)
+{
+    guest_plan(c, plan);
+    plan->image = &f->image;
+    plan->ramdisk = f->ramdisk.bytes;
+    plan->ramdisk_bytes = f->ramdisk.len;
+}
+
+static int create_from(struct toolstack *t, const struct domain_config *c, const struct files *f,
+                       domid_t *id)
+{
+    struct build_plan plan;
+    struct built built;
+
+    plan_with(c, f, &plan);
+    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
+        return -1;
+    *id = built.id;
+    return 0;
+}
 
 /* To be closed, also on failure. */
 static int files_open(struct toolstack *t, const struct domain_config *c, struct files *f)
@@ -245,27 +252,65 @@ int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id
     if (rc)
         return rc;
     rc = files_open(t, c, &f);
-    rc = rc ? rc : create_from(t, c, &f.image, &f.ramdisk, id);
+    rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
     return rc;
 }
 
-int guest_replace(struct toolstack *t, const struct domain_config *c, domid_t old, domid_t *id)
+/* It has c's memory, or, where that will not do, what it was configured with. */
+static int find_room(struct toolstack *t, struct domain_config *c, uint64_t configured_kib,
+                     const struct files *f, uint64_t more_pages)
+{
+    struct build_plan plan;
+
+    plan_with(c, f, &plan);
+    if (build_check(t, &plan, more_pages) == 0)
+        return 0;
+    if (c->memory_kib == configured_kib)
+        return -1;
+    plat_log(PLAT_WARNING, "domain %s: %s; tried with %llu MiB, as it was configured", c->name,
+             t->error, (unsigned long long)configured_kib >> 10);
+    c->memory_kib = configured_kib;
+    if (c->max_memory_kib < configured_kib)
+        c->max_memory_kib = configured_kib;
+    plan_with(c, f, &plan);
+    return build_check(t, &plan, more_pages);
+}
+
+/* Without it a domain that has been destroyed could not be forgotten, nor another one begin. */
+static bool store_answers(struct toolstack *t, domid_t id)
+{
+    char *vm = nodes_read(t, id, "vm");
+
+    free(vm);
+    return vm || errno == ENOENT || fail(t, id, "the store does not answer") == 0;
+}
+
+/* @rc  of what has been found out before, which is what there is to be said when the old one is gone */
+static int end_old(struct toolstack *t, int rc, domid_t old)
 {
     char why[sizeof(t->error)];
-    struct files f;
-    int rc = files_open(t, c, &f), error = errno;
+    int error = errno;
 
     memcpy(why, t->error, sizeof(why));
-    if (guest_destroy(t, old)) {
-        rc = -1;
-    } else if (rc) { /* it is gone, as asked; what there is to be said is this */
-        memcpy(t->error, why, sizeof(why));
-        errno = error;
-    } else {
-        rc = guest_check(t, c);
-        rc = rc ? rc : create_from(t, c, &f.image, &f.ramdisk, id);
-    }
+    if (!store_answers(t, old) || guest_destroy(t, old))
+        return -1;
+    memcpy(t->error, why, sizeof(why));
+    errno = error;
+    return rc;
+}
+
+int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configured_kib,
+                  const guest_info_t *old, domid_t *id)
+{
+    struct files f;
+    int rc = files_open(t, c, &f);
+
+    rc = rc ? rc : find_room(t, c, configured_kib, &f, old ? old->tot_pages : 0);
+    if (old)
+        rc = end_old(t, rc, old->domain);
+    rc = rc ? rc : guest_check(t, c);
+    rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
     return rc;
 }

@@ -12,6 +12,9 @@ int guest_check(struct toolstack *t, const struct domain_config *c);
 /** What the domain is built by, but for kernel and ramdisk. It refers to c. */
 void guest_plan(const struct domain_config *c, struct build_plan *plan);
 
+/** What guest_attend() wanted to try again is not tried any more. */
+void guest_forget_restarts(struct toolstack *t);
+
 /** Built, it gets its shares, and its nodes in the store. On failure it is destroyed. */
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built);

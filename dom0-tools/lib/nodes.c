@@ -174,6 +174,8 @@ static void put_toolstacks(struct writer *w, const char *uuid)
         put_text(w, PRIVATE, "config", n->config);
     if (n->unattended)
         put(w, PRIVATE, "unattended", NULL);
+    if (n->nr_short_lives)
+        put(w, PRIVATE, "short-lives", "%u", n->nr_short_lives);
 }
 
 #define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
@@ -376,6 +378,29 @@ static void leave(struct writer *w)
 {
     snprintf(w->home, sizeof(w->home), "/libxl/%u", w->n->id);
     put(w, PRIVATE, "unattended", NULL);
+}
+
+static void set_aside(struct writer *w)
+{
+    rename_both(w);
+    leave(w);
+}
+
+int nodes_set_aside(struct toolstack *t, domid_t id, const char *name)
+{
+    const struct nodes n = { .id = id, .name = name };
+
+    return in_transaction(t, &n, set_aside) ? fail(t, id, "that it is set aside") : 0;
+}
+
+unsigned int nodes_short_lives(struct toolstack *t, domid_t id)
+{
+    char path[PATH_BYTES];
+    char *text = xs_read(t->store, XBT_NULL, AT("/libxl/%u/short-lives", id), NULL);
+    unsigned int n = text ? (unsigned int)strtoul(text, NULL, 10) : 0;
+
+    free(text);
+    return n;
 }
 
 int nodes_leave(struct toolstack *t, domid_t id)

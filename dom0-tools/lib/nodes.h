@@ -20,6 +20,7 @@ struct nodes {
     xen_pfn_t store_mfn, console_mfn;
     const char *config; /* what it is restarted with; NODES_CONFIG_MAX bytes at most; NULL: none */
     bool unattended;    /* nodes_leave() at once */
+    unsigned int nr_short_lives; /* those of the domains whose place it takes, in a row */
 };
 
 enum { NODES_CONFIG_MAX = 3900 }; /* with its path one message of the store */
@@ -56,6 +57,12 @@ bool nodes_config_updated(struct toolstack *t, domid_t id);
 
 /** From now on nobody attends to the domain when it ends. */
 int nodes_leave(struct toolstack *t, domid_t id);
+
+/** That, and it has another name, which is no other's: both or none. */
+int nodes_set_aside(struct toolstack *t, domid_t id, const char *name);
+
+/** Its nr_short_lives. */
+unsigned int nodes_short_lives(struct toolstack *t, domid_t id);
 
 /** Whether somebody does. */
 bool nodes_attended(struct toolstack *t, domid_t id);

@@ -15,6 +15,7 @@
 #include <xen/domctl.h>
 
 struct domain_config;
+struct guest_restart;
 struct hyp;
 struct xs_handle;
 
@@ -26,6 +27,8 @@ struct toolstack {
         sole; /* nobody else names domains here: names are looked up in the index alone before one is
                   given; false at first */
     bool unattended; /* what is created now guest_attend() leaves alone; false at first */
+    unsigned int nr_short_lives;    /* guest_attend()'s, of what it creates now */
+    struct guest_restart *restarts; /* what it tries again; NULL: nothing */
     char error[300];
 };
 
@@ -58,10 +61,15 @@ int guest_shutdown_code(const guest_info_t *info);
 int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id);
 
 /**
- * End a domain, and create one in its place, whose files are read (and unpacked) before: so that there is none only as
- * long as it takes to build. On failure the old one is gone all the same, unless it is that which fails.
+ * End a domain, and create one in its place. What can be known before is: its files are read (and unpacked), so that
+ * there is none only as long as it takes to build, and if c's memory will not do, it gets what it was configured
+ * with, which is logged. On failure the old one is gone all the same, unless the store does not answer, or it
+ * is that which fails.
+ * @c    its memory may become @configured_kib, its maximum not less than that
+ * @old  NULL: none; as guest_create() but for the memory
  */
-int guest_replace(struct toolstack *t, const struct domain_config *c, domid_t old, domid_t *id);
+int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configured_kib,
+                  const guest_info_t *old, domid_t *id);
 
 /** End it at once, and its nodes in the store. Its number is free as soon as nobody maps its memory. */
 int guest_destroy(struct toolstack *t, domid_t id);
@@ -105,10 +113,15 @@ int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config
  * configurations say: destroy, restart, rename and restart, preserve. To be called when VIRQ_DOM_EXC comes, by
  * one program of the control domain. Domains of other toolstacks, those that are suspended, those that were
  * created unattended or have been preserved are left alone.
+ * One that ends within GUEST_SHORT_S seconds, and so did those before it whose place it has taken, is preserved in
+ * place of started again: the GUEST_SHORT_LIVES-th in a row, of those that are renamed the second.
+ * Where the old one is gone and the store, or the hypervisor, fails before there is another, that is kept in t's restarts and
+ * tried again by the next call, a dozen times.
  * What is done, and what fails, is logged. A core is dumped to GUEST_DUMP_FOLDER/NAME; without it, it goes on.
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+enum { GUEST_SHORT_S = 10, GUEST_SHORT_LIVES = 5 };
 #define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
 
 /* ---- files of domains, in the form of Xen 4.17: stream.h ---- */
@@ -141,7 +154,7 @@ int guest_restore(struct toolstack *t, const char *path, const struct domain_con
 int guest_dump_core(struct toolstack *t, domid_t id, const char *path);
 
 /**
- * The same with one domain, also if it was created unattended: by whoever has done so.
+ * The same with one domain, also if it was created unattended: by whoever has done so. Nothing is tried again.
  * @next  receives the domain that has begun in its place, 0: none
  * Returns 1: done; 0: it has not ended; -1: there is no such domain, or it is not this toolstack's.
  */

@@ -132,6 +132,7 @@ void machine_reset(void)
     machine[0].there = true;
     nr_buffers = nr_mappings = 0;
     machine_conflicts = 0;
+    machine_store_gone = false;
     machine_fail_at(0);
 }
 
@@ -652,6 +653,14 @@ int xenforeignmemory_unmap_resource(xenforeignmemory_handle *fmem,
 
 /* ---- xenstore.h ---- */
 
+bool machine_store_gone;
+
+static bool store_fails(void)
+{
+    errno = EIO;
+    return machine_store_gone || fails();
+}
+
 const struct machine_node *machine_node(const char *path)
 {
     for (unsigned int i = 0; i < state.nr; i++)
@@ -690,7 +699,7 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
     char last;
 
     CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
-    if (fails())
+    if (store_fails())
         return false;
     n = make(path);
     CU_ASSERT_TRUE_FATAL(len < NODE_VALUE);
@@ -707,7 +716,7 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
 bool xs_mkdir(struct xs_handle *h, xs_transaction_t t, const char *path)
 {
     CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
-    return !fails() && make(path);
+    return !store_fails() && make(path);
 }
 
 static bool is_below(const char *path, const char *above)
@@ -721,7 +730,7 @@ bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
 {
     unsigned int kept = 0, nr = state.nr;
 
-    if (fails())
+    if (store_fails())
         return false;
     for (unsigned int i = 0; i < nr; i++)
         if (!is_below(state.nodes[i].path, path))
@@ -735,7 +744,7 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigne
 {
     const struct machine_node *n = machine_node(path);
 
-    if (fails())
+    if (store_fails())
         return NULL;
     errno = ENOENT;
     return n ? strdup(n->value) : NULL;
@@ -747,8 +756,8 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
     char *names = (char *)(list + MAX_NODES + 1);
     size_t len = strlen(path);
 
-    if (fails() || machine_node(path) == NULL) {
-        errno = has_failed ? EIO : ENOENT;
+    if (store_fails() || machine_node(path) == NULL) {
+        errno = has_failed || machine_store_gone ? EIO : ENOENT;
         free(list);
         return NULL;
     }
@@ -769,7 +778,7 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
 {
     struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path);
 
-    if (fails())
+    if (store_fails())
         return false;
     CU_ASSERT_PTR_NOT_NULL_FATAL(n);
     CU_ASSERT_TRUE(perms[0].perms == XS_PERM_NONE && num_perms <= 2);
@@ -785,7 +794,7 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
 xs_transaction_t xs_transaction_start(struct xs_handle *h)
 {
     CU_ASSERT_FALSE(in_transaction);
-    if (fails())
+    if (store_fails())
         return XBT_NULL;
     before = state;
     in_transaction = true;
@@ -794,7 +803,7 @@ xs_transaction_t xs_transaction_start(struct xs_handle *h)
 
 bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
 {
-    bool failed = fails(), conflict = !abort && !failed && machine_conflicts;
+    bool failed = store_fails(), conflict = !abort && !failed && machine_conflicts;
 
     CU_ASSERT_TRUE(in_transaction);
     in_transaction = false;
@@ -810,7 +819,7 @@ bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
 bool xs_introduce_domain(struct xs_handle *h, unsigned int domid, unsigned long mfn,
                          unsigned int eventchn)
 {
-    if (fails())
+    if (store_fails())
         return false;
     CU_ASSERT_TRUE(domid < NR_DOMAINS && machine[domid].there && machine_owner(mfn) == domid);
     CU_ASSERT_EQUAL(eventchn, 1);
@@ -820,7 +829,7 @@ bool xs_introduce_domain(struct xs_handle *h, unsigned int domid, unsigned long 
 
 bool xs_release_domain(struct xs_handle *h, unsigned int domid)
 {
-    if (fails())
+    if (store_fails())
         return false;
     errno = ENOENT;
     return machine[domid].introduced ? machine[domid].introduced = false, true : false;
@@ -828,12 +837,12 @@ bool xs_release_domain(struct xs_handle *h, unsigned int domid)
 
 bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid)
 {
-    return !fails() && machine[domid].introduced;
+    return !store_fails() && machine[domid].introduced;
 }
 
 char *xs_control_command(struct xs_handle *h, const char *cmd, void *data, unsigned int len)
 {
-    if (fails())
+    if (store_fails())
         return NULL;
     CU_ASSERT_STRING_EQUAL(cmd, "quota");
     CU_ASSERT_EQUAL(len, strlen(data) + 1);
@@ -842,7 +851,7 @@ char *xs_control_command(struct xs_handle *h, const char *cmd, void *data, unsig
 
 bool xs_resume_domain(struct xs_handle *h, unsigned int domid)
 {
-    if (fails())
+    if (store_fails())
         return false;
     machine[domid].nr_resumed++;
     return true;

@@ -66,6 +66,9 @@ bool machine_fail_at(unsigned int n);
 /** How many calls there have been since machine_fail_at(). */
 unsigned int machine_calls(void);
 
+/** All calls of the store fail. */
+extern bool machine_store_gone;
+
 /** NULL: there is no such node. */
 const struct machine_node *machine_node(const char *path);
 unsigned int machine_nr_nodes(void);

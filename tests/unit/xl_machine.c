@@ -21,6 +21,7 @@
 uint8_t kernel_bytes[0x1100];
 const char *config_text, *others_text;
 domid_t while_reading;
+bool gone_while_reading;
 
 char *plat_file_read(const char *path, size_t *len)
 {
@@ -31,6 +32,7 @@ char *plat_file_read(const char *path, size_t *len)
     char *copy;
 
     while_reading = is_kernel ? the_one() : while_reading;
+    machine_store_gone = machine_store_gone || (is_kernel && gone_while_reading);
     if (!is_kernel && text == NULL) {
         errno = ENOENT;
         return NULL;

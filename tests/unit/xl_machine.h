@@ -9,6 +9,7 @@ extern uint8_t kernel_bytes[];
 extern const char *config_text; /* NULL: there is no such file */
 extern domid_t while_reading;   /* the domain that there was when the kernel was read */
 extern const char *others_text; /* what Debian's xl keeps with any domain; NULL: nothing */
+extern bool gone_while_reading; /* the store, when the kernel is read */
 extern uint64_t wall;           /* the time of day, in seconds */
 extern uint64_t now_ns;         /* plat_now() */
 extern unsigned int nr_waits;   /* of xl; with the third all domains end */
