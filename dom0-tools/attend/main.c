@@ -1,19 +1,19 @@
 /*
  * xen-like-attend: the process of a Linux control domain that attends to guests. `xl create` starts it each time;
- * it ends at once if there is one. SIGTERM ends it; guests that end then wait for the next.
+ * it ends at once if there is one that serves. SIGTERM ends it; guests that end then wait for the next.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "attend.h"
+#include "lock.h"
 #include "platform/posix.h"
+
+#define PATIENCE_NS 60000000000u /* for one that begins, or ends: it may be starting a guest */
 
 static const char usage[] =
     "usage: xen-like-attend [OPTION]...\n"
@@ -49,51 +49,70 @@ static bool parse(struct files *f, int argc, char **argv)
     return ok && optind == argc;
 }
 
-/* 1: it is ours, to the process's end; 0: another process's; -1: errno. The file itself stays for good. */
-static int lock(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+/* ---- its end ---- */
 
-    if (fd < 0)
-        return -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+static struct {
+    struct plat_loop *loop;
+    int lock;
+    sigset_t sigterm;
+} end;
+
+/* At once nobody relies on us any more, whatever the loop does meanwhile; it ends with that, not in the middle of it. */
+static void end_by_sigterm(void *arg)
+{
+    int signal;
+
+    (void)arg;
+    while (sigwait(&end.sigterm, &signal))
+        ;
+    attend_serves(end.lock, false);
+    plat_loop_stop(end.loop);
+}
+
+/* Before there are other threads: none is to take the signal. */
+static bool await_sigterm(struct plat_loop *loop, int lock)
+{
+    end.loop = loop;
+    end.lock = lock;
+    sigemptyset(&end.sigterm);
+    sigaddset(&end.sigterm, SIGTERM);
+    return sigprocmask(SIG_BLOCK, &end.sigterm, NULL) == 0 &&
+           plat_thread_start("sigterm", end_by_sigterm, NULL);
+}
+
+/* ---- all together ---- */
+
+/* Serve, who has the lock. Returns the exit status. */
+static int serve(const struct files *f, int lock)
+{
+    struct plat_loop *loop;
+
+    if (f->log && !posix_log_to(f->log))
         return 1;
-    if (errno == EWOULDBLOCK) {
-        close(fd);
-        return 0;
+    if (f->pid && !posix_background()) {
+        plat_log(PLAT_ERROR, "attend: no background: %s", strerror(errno));
+        return 1;
     }
-    return -1;
-}
-
-static void stop(void *loop, unsigned int ready)
-{
-    (void)ready;
-    plat_loop_stop(loop);
-}
-
-/* Not in the middle of a domain that it starts again. */
-static bool end_by_sigterm(struct plat_loop *loop)
-{
-    struct plat_stream *s;
-    sigset_t set;
-    int fd;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    fd = signalfd(-1, &set, SFD_CLOEXEC);
-    s = fd < 0 ? NULL : plat_of_fd(fd);
-    if (s == NULL)
-        return false;
-    plat_watch(loop, s, PLAT_READABLE, stop, loop);
-    return true;
+    loop = plat_loop_new();
+    if (loop == NULL || !await_sigterm(loop, lock)) {
+        plat_log(PLAT_ERROR, "attend: %s", strerror(errno));
+        return 1;
+    }
+    if (!attend_start(loop, false))
+        return 1;
+    if (attend_serves(lock, true) || posix_ready(f->pid)) {
+        plat_log(PLAT_ERROR, "attend: %s, %s: %s", f->lock, f->pid ? f->pid : "no file of its id",
+                 strerror(errno));
+        return 1;
+    }
+    plat_log(PLAT_INFO, "attend: guests are attended to");
+    return plat_loop_run(loop) ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
     struct files f = { .lock = "/run/xen-like-attend.lock" };
-    struct plat_loop *loop;
-    int locked;
+    int lock;
 
     if (!parse(&f, argc, argv)) {
         fputs(usage, stderr);
@@ -102,28 +121,13 @@ int main(int argc, char **argv)
     closefrom(STDERR_FILENO + 1); /* what who called xl has open, perhaps locked, is not for ever */
     if (f.log == NULL && f.pid)
         f.log = "/var/log/xen/xen-like-attend.log";
-    locked = lock(f.lock);
-    if (locked < 0)
+    lock = posix_fill_standard() ? attend_lock(f.lock, PATIENCE_NS) : -2;
+    if (lock == -1)
+        return 0;
+    if (lock < 0 && errno == ETIMEDOUT)
+        plat_log(PLAT_ERROR, "attend: another one has locked %s, and neither serves nor ends",
+                 f.lock);
+    else if (lock < 0)
         plat_log(PLAT_ERROR, "attend: %s: %s", f.lock, strerror(errno));
-    if (locked <= 0)
-        return locked ? 1 : 0;
-    if (f.log && !posix_log_to(f.log))
-        return 1;
-    if (f.pid && !posix_background()) {
-        plat_log(PLAT_ERROR, "attend: no background: %s", strerror(errno));
-        return 1;
-    }
-    loop = plat_loop_new();
-    if (loop == NULL || !end_by_sigterm(loop)) {
-        plat_log(PLAT_ERROR, "attend: %s", strerror(errno));
-        return 1;
-    }
-    if (!attend_start(loop, false))
-        return 1;
-    if (posix_ready(f.pid)) {
-        plat_log(PLAT_ERROR, "attend: %s: %s", f.pid, strerror(errno));
-        return 1;
-    }
-    plat_log(PLAT_INFO, "attend: guests are attended to");
-    return plat_loop_run(loop) ? 1 : 0;
+    return lock < 0 ? 1 : serve(&f, lock);
 }

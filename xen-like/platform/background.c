@@ -28,12 +28,22 @@ static void wait_for(pid_t child, int fd)
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
+bool posix_fill_standard(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd >= 0 && close(fd) == 0;
+}
+
 bool posix_background(void)
 {
     int ends[2];
     pid_t child;
 
-    if (pipe(ends))
+    if (!posix_fill_standard() || pipe(ends))
         return false;
     child = fork();
     if (child < 0)

@@ -15,6 +15,12 @@ int posix_watch_handle(struct plat_loop *l, const void *handle, int fd, void (*f
                        void *arg);
 
 /**
+ * Of standard input, output and error those that are closed become /dev/null: what is opened now would have their
+ * numbers, and be closed with them by posix_ready(). False: errno.
+ */
+bool posix_fill_standard(void);
+
+/**
  * Go on in the background, before anything is opened; who has started the program waits meanwhile. Returns
  * false, with errno, if that is not possible.
  */
