@@ -338,6 +338,27 @@ int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *v
     return fail(t, id, leaf);
 }
 
+static void unrequest(struct writer *w)
+{
+    char *now = read_in(w->t, w->tx, w->n->id, "control/shutdown");
+
+    if (now == NULL)
+        w->error = errno;
+    else if (strcmp(now, w->n->name) != 0)
+        w->error = EALREADY;
+    free(now);
+    snprintf(w->home, sizeof(w->home), "/local/domain/%u", w->n->id);
+    w->whose = GUEST_OWNS;
+    put(w, GUEST_OWNS, "control/shutdown", NULL);
+}
+
+int nodes_unrequest(struct toolstack *t, domid_t id, const char *what)
+{
+    const struct nodes n = { .id = id, .name = what };
+
+    return in_transaction(t, &n, unrequest) ? fail(t, id, "control/shutdown") : 0;
+}
+
 uint64_t nodes_start_time(struct toolstack *t, const uint8_t uuid[16])
 {
     char path[PATH_BYTES], text[37], *value;

@@ -40,6 +40,9 @@ char *nodes_read(struct toolstack *t, domid_t id, const char *leaf);
 /** errno: ENOENT there is no such node, and none is made. */
 int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *value);
 
+/** Take a guest_request() back. errno: EALREADY it does not stand there any more: the domain has taken it. */
+int nodes_unrequest(struct toolstack *t, domid_t id, const char *what);
+
 /** As guest_rename(). */
 int nodes_rename(struct toolstack *t, domid_t id, const char *name);
 

@@ -1,23 +1,19 @@
 /* guest_save(); see toolstack.h. What a domain has in its memory, and says of it, is checked here. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include <platform.h>
-#include <xen/sched.h>
-#include <xenstore.h>
 
 #include "hyp.h"
-#include "nodes.h"
 #include "p2m.h"
 #include "stream.h"
+#include "suspend.h"
 #include "toolstack.h"
 
 #include "x86/pte.h" /* the hypervisor's */
-
-#define SUSPEND_NS 60000000000u /* as libxl has it */
-#define LOOK_NS 10000000u
 
 enum { ENTRIES = HYP_PAGE / 8, TYPE_BITS = XEN_DOMCTL_PFINFO_LTAB_SHIFT };
 
@@ -283,99 +279,7 @@ static int save_all(struct saver *s, const char *config)
     return 0;
 }
 
-/* ---- suspended, and not any more ---- */
-
-static void sleep_a_moment(void)
-{
-    struct plat_mutex lock = { { 0 } };
-    struct plat_cond never = { { 0 } };
-
-    plat_lock(&lock);
-    plat_cond_wait(&never, &lock, plat_now() + LOOK_NS);
-    plat_unlock(&lock);
-}
-
-/* Whether it has suspended itself by then. */
-static int wait_for_suspend(struct toolstack *t, domid_t id, uint64_t deadline_ns)
-{
-    guest_info_t info;
-
-    for (;;) {
-        int code;
-
-        if (guest_info(t, id, &info))
-            return -1;
-        code = guest_shutdown_code(&info);
-        if (code == SHUTDOWN_suspend)
-            return 0;
-        if (code >= 0 || info.flags & XEN_DOMINF_dying)
-            return toolstack_fail(t, ESRCH, "domain %u: it has ended", id);
-        if (plat_now() >= deadline_ns)
-            return toolstack_fail(t, ETIMEDOUT, "domain %u: it does not suspend itself", id);
-        sleep_a_moment();
-    }
-}
-
-/* What was asked for and not heard is taken back; what comes at the last moment counts. */
-static int suspend(struct toolstack *t, domid_t id)
-{
-    guest_info_t info;
-
-    if (guest_info(t, id, &info))
-        return -1;
-    if (info.flags & XEN_DOMINF_paused)
-        return toolstack_fail(t, EBUSY, "domain %u: it is paused, so it cannot suspend itself", id);
-    if (guest_shutdown_code(&info) == SHUTDOWN_suspend)
-        return 0;
-    if (guest_request(t, id, "suspend"))
-        return -1;
-    if (wait_for_suspend(t, id, plat_now() + SUSPEND_NS) == 0)
-        return 0;
-    if (errno == ETIMEDOUT && nodes_write(t, id, "control/shutdown", "") == 0)
-        return wait_for_suspend(t, id, 0);
-    return -1;
-}
-
-/* To its kernel the call returns 1: it is where it was, with all it had. */
-static int resume(struct toolstack *t, domid_t id)
-{
-    struct vcpu_guest_context *c = malloc(sizeof(*c));
-    size_t len = sizeof(*c);
-    int rc = c ? hyp_get_state(t->hyp, id, 0, HYP_BASIC, c, &len) : -1;
-
-    if (rc == 0) {
-        c->user_regs.rax = 1;
-        rc = hyp_set_state(t->hyp, id, 0, HYP_BASIC, c, len);
-    }
-    free(c);
-    if (rc || hyp_resume(t->hyp, id))
-        return toolstack_fail(t, errno, "domain %u: it does not go on: %s", id, strerror(errno));
-    if (!xs_resume_domain(t->store, id)) /* its next end is told again */
-        return toolstack_fail(t, errno, "domain %u: in the store: %s", id, strerror(errno));
-    return 0;
-}
-
-/* The error of what went wrong before stays. */
-static void resume_after_failure(struct toolstack *t, domid_t id)
-{
-    char why[sizeof(t->error)];
-    int error = errno;
-
-    memcpy(why, t->error, sizeof(why));
-    if (resume(t, id))
-        plat_log(PLAT_ERROR, "%s", t->error);
-    memcpy(t->error, why, sizeof(why));
-    errno = error;
-}
-
-static int end_of(struct toolstack *t, domid_t id, enum guest_then then)
-{
-    if (then == GUEST_DESTROYED)
-        return guest_destroy(t, id);
-    if (then == GUEST_STAYS_PAUSED && guest_pause(t, id))
-        return -1;
-    return resume(t, id);
-}
+/* ---- from before it is suspended until it goes on ---- */
 
 /* About: its pages, and for each batch what stands before them. */
 static uint64_t expected_bytes(const guest_info_t *info, const char *config)
@@ -386,28 +290,54 @@ static uint64_t expected_bytes(const guest_info_t *info, const char *config)
            (info->max_vcpu_id + 1ull) * HYP_STATE_MAX;
 }
 
-/* Room for the file first: what fails then has not touched the domain. */
-static int save(struct saver *s, const char *config)
+static int save_suspended(struct saver *s, const char *config)
 {
-    int rc;
+    int rc = save_all(s, config);
+
+    rc = rc ? rc : suspend_check(s->t, s->id); /* it was all the time */
+    if (rc)
+        plat_file_close(s->file);
+    else if ((rc = plat_file_commit(s->file)) != 0)
+        cannot_write(s);
+    return rc;
+}
+
+/* Room for the file first: what fails then has not touched the domain. */
+static int save(struct saver *s, const char *config, enum guest_then then)
+{
+    bool was_running;
 
     if (guest_info(s->t, s->id, &s->info))
         return -1;
     s->file = plat_file_create(s->path, expected_bytes(&s->info, config));
     if (s->file == NULL)
         return cannot_write(s);
-    rc = suspend(s->t, s->id);
-    if (rc) {
+    if (suspend_domain(s->t, s->id, &was_running)) {
         plat_file_close(s->file);
-        return rc;
+        return -1;
     }
-    rc = save_all(s, config);
-    if (rc)
-        plat_file_close(s->file);
-    else if ((rc = plat_file_commit(s->file)) != 0)
-        cannot_write(s);
-    if (rc)
-        resume_after_failure(s->t, s->id);
+    if (save_suspended(s, config) == 0)
+        return suspend_end(s->t, s->id, then);
+    suspend_undo(s->t, s->id, was_running);
+    return -1;
+}
+
+/* One at a time for each domain. A claim ends with the program that has it. */
+static int save_claimed(struct saver *s, const char *config, enum guest_then then)
+{
+    char name[32];
+    void *claim;
+    int rc, error;
+
+    snprintf(name, sizeof(name), "saving-%u", s->id);
+    claim = plat_region_open(name, HYP_PAGE, NULL);
+    if (claim == NULL)
+        return fail(s, errno == EBUSY ? "it is being saved already" : "to save it alone");
+    rc = save(s, config, then);
+    error = errno;
+    plat_region_close(claim, HYP_PAGE);
+    plat_region_remove(name);
+    errno = error;
     return rc;
 }
 
@@ -427,10 +357,10 @@ int guest_save(struct toolstack *t, domid_t id, const char *path, const char *co
     s->t = t;
     s->id = id;
     s->path = path;
-    rc = save(s, config);
+    rc = save_claimed(s, config, then);
     error = errno;
     p2m_free(&s->p2m);
     free(s);
     errno = error;
-    return rc ? rc : end_of(t, id, then);
+    return rc;
 }

@@ -130,10 +130,11 @@ enum { GUEST_SHORT_S = 10, GUEST_SHORT_LIVES = 5 };
 enum guest_then { GUEST_DESTROYED, GUEST_GOES_ON, GUEST_STAYS_PAUSED };
 
 /**
- * Have a PV domain suspend itself, which takes it a minute at most, and write all of it to a file. When that fails
- * there is no file, what has its name stays, and the domain goes on.
+ * Have a PV domain suspend itself, which takes it a minute at most, two if it has begun by then, and write all of it
+ * to a file. When that fails there is no file, what has its name stays, and the domain goes on, unless it was
+ * suspended before.
  * @config  what the file says that it is created with: JSON, as config_json() and xl have it
- * errno: ETIMEDOUT it does not suspend itself; EBUSY it is paused; EINVAL its memory makes no sense, or it uses other
+ * errno: ETIMEDOUT it does not suspend itself; EBUSY it is paused, or being saved; ESRCH it ended; EINVAL its memory makes no sense, or it uses other
  * domains' memory; ENOSPC, ENOMEM; ENOTSUP no store; else what the hypervisor, the store or the system says.
  */
 int guest_save(struct toolstack *t, domid_t id, const char *path, const char *config,
@@ -142,6 +143,8 @@ int guest_save(struct toolstack *t, domid_t id, const char *path, const char *co
 /**
  * Build a domain from such a file, as guest_create() does of another, and leave it paused. It goes on where it was
  * saved. A file that is not whole, or makes no sense, leaves no domain.
+ * The file is to be trusted as a configuration is: it names kernel and ramdisk, which are read when the domain is
+ * started again later.
  * @c  what it is created with, in place of what the file says; NULL: that
  */
 int guest_restore(struct toolstack *t, const char *path, const struct domain_config *c,

@@ -317,6 +317,63 @@ static void test_one_that_does_not_suspend(void)
     end();
 }
 
+/* What it has taken it does, also after the minute: it is waited for, and saved. */
+static void test_one_that_suspends_late(void)
+{
+    domid_t id;
+
+    start();
+    id = make_domain();
+    machine[id].suspends_ns = plat_now() + 70000000000u;
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
+    CU_ASSERT_TRUE(machine[id].flags == 0 && machine[id].pauses == 0);
+    machine[id].suspends_ns = plat_now() + 500000000000u;
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), -1); /* there is an end to that */
+    CU_ASSERT_EQUAL(errno, ETIMEDOUT);
+    machine[id].suspends_ns = 0;
+    end();
+}
+
+/* Two at once: the second one leaves the domain alone. */
+static void test_one_that_is_being_saved(void)
+{
+    char name[32];
+    void *claim;
+    domid_t id;
+
+    start();
+    id = make_domain();
+    snprintf(name, sizeof(name), "saving-%u", id);
+    claim = plat_region_open(name, 4096, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(claim);
+    CU_ASSERT_EQUAL(save(id, GUEST_DESTROYED), -1);
+    CU_ASSERT_EQUAL(errno, EBUSY);
+    CU_ASSERT_TRUE(machine[id].flags == 0 && machine[id].nr_resumed == 0 && !is_file());
+    plat_region_close(claim, 4096);
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
+    CU_ASSERT_TRUE(plat_region_remove(name) == -1 && errno == ENOENT); /* nothing stays */
+    end();
+}
+
+/* Who was suspended before stays so when it fails; what is destroyed meanwhile gives no file. */
+static void test_suspended_by_others(void)
+{
+    domid_t id;
+
+    start();
+    id = make_domain();
+    machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
+    machine[id].context.gdt_ents = 8192;
+    CU_ASSERT_EQUAL(save(id, GUEST_DESTROYED), -1);
+    CU_ASSERT_TRUE(machine[id].flags && machine[id].nr_resumed == 0 && machine[id].pauses == 0);
+    machine[id].context.gdt_ents = 20;
+    machine[id].types_left = 2;
+    CU_ASSERT_EQUAL(save(id, GUEST_DESTROYED), -1);
+    CU_ASSERT_EQUAL(errno, ESRCH);
+    CU_ASSERT_FALSE(is_file());
+    end();
+}
+
 /* ---- domains that lie about themselves ---- */
 
 static void refuses(domid_t id, const char *why)
@@ -436,7 +493,9 @@ static void test_saving_fails_at_each_call(void)
         if (rc && machine[id].flags) { /* going on has failed as well: it can be done again */
             CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
         } else {
-            CU_ASSERT_TRUE(rc == 0 ? is_file() : !is_file() || machine[id].nr_resumed == 0);
+            CU_ASSERT_TRUE(rc == 0 ? is_file()
+                                   : !is_file() || machine[id].nr_resumed == 0 ||
+                                         machine[id].pauses /* the last step */);
         }
         CU_ASSERT_EQUAL(machine[id].flags, 0);
         end();
@@ -844,6 +903,9 @@ int main(void)
     T(test_saved_and_restored);
     T(test_a_checkpoint);
     T(test_one_that_does_not_suspend);
+    T(test_one_that_suspends_late);
+    T(test_one_that_is_being_saved);
+    T(test_suspended_by_others);
     T(test_what_a_domain_says_is_checked);
     T(test_frames_of_others_are_left_out);
     T(test_more_than_a_tree_can_hold);

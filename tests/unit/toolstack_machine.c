@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <platform.h>
 #include <xen/event_channel.h>
 #include <xen/hypfs.h>
 #include <xen/memory.h>
@@ -204,8 +205,16 @@ static int destroy(domid_t id)
 
 static void info_of(domid_t id, xen_domctl_getdomaininfo_t *info)
 {
-    const struct machine_domain *d = &machine[id];
+    struct machine_domain *d = &machine[id];
+    const struct machine_node *n = NULL;
+    char path[64];
 
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", id);
+    if (d->suspends_ns && plat_now() >= d->suspends_ns && (n = machine_node(path)) &&
+        n->value[0] == '\0') {
+        d->flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
+        d->suspends_ns = 0;
+    }
     *info = (xen_domctl_getdomaininfo_t){ .domain = id,
                                           .flags = d->flags,
                                           .tot_pages = d->nr_pages,
@@ -299,6 +308,7 @@ static int page_types(domid_t id, struct xen_domctl_getpageframeinfo3 *info)
 
     if (d->types_left > 1)
         d->types_left--;
+    d->flags |= gone ? XEN_DOMINF_dying : 0;
     for (uint64_t i = 0; i < info->num; i++)
         info->array.p[i] = gone || machine_owner(info->array.p[i]) != id
                                ? XEN_DOMCTL_PFINFO_XTAB
@@ -708,7 +718,8 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
     if (sscanf(path, "/local/domain/%u/control/shutdow%c", &id, &last) == 2 && last == 'n' &&
         strcmp(n->value, "suspend") == 0 && machine[id].suspends) {
         n->value[0] = '\0';
-        machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
+        if (machine[id].suspends_ns == 0)
+            machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
     }
     return true;
 }

@@ -777,6 +777,14 @@ static const char *region_folder(void)
     return named ? named : "/run/xen-like";
 }
 
+/* It may have been removed before it was locked. */
+static bool is_removed(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 static int region_file(const char *name, int flags)
 {
     const char *folder = region_folder();
@@ -793,6 +801,10 @@ static int region_file(const char *name, int flags)
         if (errno == EWOULDBLOCK)
             errno = EBUSY;
         return close_keeping_errno(fd);
+    }
+    if (fd >= 0 && is_removed(fd)) {
+        close(fd);
+        return region_file(name, flags);
     }
     return fd;
 }
