@@ -24,6 +24,7 @@ CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned int line, const char *co
     return value;
 }
 
+void plat_log(enum plat_level level, const char *fmt, ...) {}
 uint64_t plat_now(void) { return 5; }
 uint64_t plat_wall(void) { return 1700000000123456789; }
 void *test_malloc(size_t bytes);
