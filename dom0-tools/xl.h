@@ -48,6 +48,9 @@ struct xl_home {
      * why. NULL: somebody always does, and no command waits for as long as a guest runs.
      */
     int (*want_attendant)(struct xl *x);
+
+    /** From now on, or not any more, is the end that the user wants (Ctrl-C) for the toolstack's interrupted to say. */
+    void (*heed_interrupts)(bool on);
 };
 
 struct xl {

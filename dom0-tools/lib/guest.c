@@ -46,6 +46,11 @@ int toolstack_fail(struct toolstack *t, int error, const char *fmt, ...)
     return -1;
 }
 
+int toolstack_go_on(struct toolstack *t)
+{
+    return t->interrupted && t->interrupted() ? toolstack_fail(t, EINTR, "interrupted") : 0;
+}
+
 static int fail(struct toolstack *t, domid_t id, const char *what)
 {
     return toolstack_fail(t, errno, "domain %u: %s: %s", id, what, strerror(errno));

@@ -138,6 +138,8 @@ static int add(struct toolstack *t, domid_t id, struct p2m *p, uint64_t pfn, uin
 static int read_part(struct toolstack *t, domid_t id, struct p2m *p, uint64_t pfn,
                      const uint64_t *mfns, uint64_t nr, struct p2m_batch *b)
 {
+    if (toolstack_go_on(t))
+        return -1;
     b->nr = 0;
     for (uint64_t i = 0; i < nr; i++) {
         uint64_t mfn = mfns[i];
@@ -193,6 +195,8 @@ int p2m_next(struct toolstack *t, domid_t id, const struct p2m *p, uint64_t *pag
 {
     size_t kept = 0;
 
+    if (toolstack_go_on(t))
+        return -1;
     for (b->nr = 0; *page < p->nr_pages && b->nr < P2M_BATCH; (*page)++) {
         b->pfns[b->nr] = p->pfn[*page];
         b->types[b->nr] = b->frames[b->nr] = p->mfn[*page];

@@ -183,7 +183,7 @@ int stream_open(struct stream *s, char **config, size_t *config_bytes)
 
 int stream_next(struct stream *s, struct record *r)
 {
-    if (stream_get(s, r, sizeof(*r)))
+    if (toolstack_go_on(s->t) || stream_get(s, r, sizeof(*r)))
         return -1;
     return r->length > RECORD_MAX ? stream_bad(s, "a record of %u bytes", r->length) : 0;
 }

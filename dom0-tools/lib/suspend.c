@@ -48,8 +48,8 @@ int suspend_check(struct toolstack *t, domid_t id)
                     : 0;
 }
 
-/* Whether it has suspended itself by then. */
-static int wait_for_suspend(struct toolstack *t, domid_t id, uint64_t deadline_ns)
+/* Whether it has suspended itself by then. @at_any_rate  whatever the user wants */
+static int wait_for_suspend(struct toolstack *t, domid_t id, uint64_t deadline_ns, bool at_any_rate)
 {
     for (;;) {
         int is = is_suspended(t, id);
@@ -58,6 +58,8 @@ static int wait_for_suspend(struct toolstack *t, domid_t id, uint64_t deadline_n
             return is < 0 ? -1 : 0;
         if (plat_now() >= deadline_ns)
             return toolstack_fail(t, ETIMEDOUT, "domain %u: it does not suspend itself", id);
+        if (!at_any_rate && toolstack_go_on(t))
+            return -1;
         sleep_a_moment();
     }
 }
@@ -135,7 +137,7 @@ static int take_back(struct toolstack *t, domid_t id)
 
     keep(t, &k);
     late = nodes_unrequest(t, id, "suspend") && errno == EALREADY;
-    late = wait_for_suspend(t, id, plat_now() + (late ? SUSPEND_NS : 0)) == 0;
+    late = wait_for_suspend(t, id, plat_now() + (late ? SUSPEND_NS : 0), true) == 0;
     give_back(t, &k);
     return late ? 0 : -1;
 }
@@ -143,7 +145,7 @@ static int take_back(struct toolstack *t, domid_t id)
 static int ask(struct toolstack *t, domid_t id)
 {
     if (guest_request(t, id, "suspend") == 0 &&
-        wait_for_suspend(t, id, plat_now() + SUSPEND_NS) == 0)
+        wait_for_suspend(t, id, plat_now() + SUSPEND_NS, false) == 0)
         return 0;
     if (errno == ESRCH || take_back(t, id))
         return -1;

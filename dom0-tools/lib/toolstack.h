@@ -29,6 +29,8 @@ struct toolstack {
     bool unattended; /* what is created now guest_attend() leaves alone; false at first */
     unsigned int nr_short_lives;    /* guest_attend()'s, of what it creates now */
     struct guest_restart *restarts; /* what it tries again; NULL: nothing */
+    bool (*interrupted)(
+        void); /* the user wants saving, restoring and dumping to end; NULL, as at first: he never does */
     char error[300];
 };
 
@@ -42,6 +44,9 @@ void toolstack_close(struct toolstack *t);
 /** Sets t's error; returns -1, errno being @error. */
 int toolstack_fail(struct toolstack *t, int error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/** 0; -1 with EINTR, if t's user wants an end. */
+int toolstack_go_on(struct toolstack *t);
 
 /* ---- domains ---- */
 
@@ -124,7 +129,7 @@ int guest_attend(struct toolstack *t);
 enum { GUEST_SHORT_S = 10, GUEST_SHORT_LIVES = 5 };
 #define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
 
-/* ---- files of domains, in the form of Xen 4.17: stream.h ---- */
+/* ---- files of domains, in the form of Xen 4.17: stream.h. EINTR: t's user wanted an end, and nothing was done ---- */
 
 /** What becomes of a domain that has been saved. */
 enum guest_then { GUEST_DESTROYED, GUEST_GOES_ON, GUEST_STAYS_PAUSED };

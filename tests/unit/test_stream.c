@@ -561,6 +561,78 @@ static void test_restoring_fails_at_each_call(void)
     end();
 }
 
+/* Whenever the user wants an end, nothing half-done stays. */
+static unsigned int polls_left;
+static bool user_wants_an_end(void) { return polls_left == 0 || --polls_left == 0; }
+
+static void test_saving_and_dumping_are_interrupted(void)
+{
+    unsigned int n = 0;
+    domid_t id;
+    int rc;
+
+    start();
+    id = make_domain();
+    t.interrupted = user_wants_an_end;
+    machine[id].suspends_ns = plat_now() + 20000000;
+    for (rc = -1; rc;) {
+        polls_left = ++n;
+        rc = save(id, GUEST_GOES_ON);
+        CU_ASSERT_TRUE(rc == 0 || errno == EINTR);
+        CU_ASSERT_EQUAL(is_file(), rc == 0);
+        CU_ASSERT_TRUE(machine[id].flags == 0 && machine[id].pauses == 0);
+    }
+    CU_ASSERT_TRUE(n > 2);
+    CU_ASSERT_EQUAL(plat_file_remove(FILE_PATH), 0);
+    for (rc = -1, n = 0; rc;) {
+        polls_left = ++n;
+        rc = guest_dump_core(&t, id, FILE_PATH);
+        CU_ASSERT_TRUE(rc == 0 || errno == EINTR);
+        CU_ASSERT_EQUAL(is_file(), rc == 0);
+        CU_ASSERT_EQUAL(machine[id].pauses, 0);
+    }
+    CU_ASSERT_TRUE(n > 3);
+    end();
+}
+
+/* One that the signal finds asked, but not heard, is not asked any more. */
+static void test_asking_is_interrupted(void)
+{
+    char path[64];
+    domid_t id;
+
+    start();
+    id = make_domain();
+    t.interrupted = user_wants_an_end;
+    polls_left = 3;
+    machine[id].suspends = false;
+    CU_ASSERT_EQUAL(save(id, GUEST_DESTROYED), -1);
+    CU_ASSERT_EQUAL(errno, EINTR);
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", id);
+    CU_ASSERT_STRING_EQUAL(machine_node(path)->value, "");
+    CU_ASSERT_FALSE(is_file());
+    end();
+}
+
+static void test_restoring_is_interrupted(void)
+{
+    unsigned int n = 0;
+    domid_t id;
+    int rc;
+
+    start();
+    CU_ASSERT_EQUAL(save(make_domain(), GUEST_DESTROYED), 0);
+    t.interrupted = user_wants_an_end;
+    for (rc = -1; rc;) {
+        polls_left = ++n;
+        rc = guest_restore(&t, FILE_PATH, NULL, &id);
+        CU_ASSERT_TRUE(rc == 0 || errno == EINTR);
+        CU_ASSERT_EQUAL(nr_domains(), rc == 0);
+    }
+    CU_ASSERT_TRUE(n > 8);
+    end();
+}
+
 /* ---- hostile files ---- */
 
 static char *file;
@@ -912,6 +984,9 @@ int main(void)
     T(test_saving_fails_at_each_call);
     T(test_files_fail_at_each_call);
     T(test_restoring_fails_at_each_call);
+    T(test_saving_and_dumping_are_interrupted);
+    T(test_asking_is_interrupted);
+    T(test_restoring_is_interrupted);
     T(test_cut_anywhere);
     T(test_any_byte_is_another);
     T(test_what_a_file_says_is_checked);

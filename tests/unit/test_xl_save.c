@@ -77,6 +77,26 @@ static void test_a_domain_of_others(void)
     end();
 }
 
+static char heeded[64];
+static void heed(bool on) { strcat(heeded, on ? "+" : "-"); }
+
+/* Only while something is done that can be half-done. */
+static void test_interrupts(void)
+{
+    static const struct xl_home home = { .heed_interrupts = heed };
+
+    start(&home);
+    run("create -q guest.cfg", 0, "", "");
+    CU_ASSERT_STRING_EQUAL(heeded, "");
+    run("save web /full", 1, "", "xl: /full: no room\n");
+    CU_ASSERT_STRING_EQUAL(heeded, "+-");
+    run("dump-core web /file", 0, "", "");
+    CU_ASSERT_STRING_EQUAL(heeded, "+-+-");
+    run("restore -p /file", 0, "", "");
+    CU_ASSERT_STRING_EQUAL(heeded, "+-+-+-");
+    end();
+}
+
 /* Without a core it goes on as well. */
 static void test_cores(void)
 {
@@ -110,6 +130,7 @@ int main(void)
 #define T(f) CU_add_test(s, #f, f)
     T(test_save_and_restore);
     T(test_a_domain_of_others);
+    T(test_interrupts);
     T(test_cores);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
