@@ -18,7 +18,7 @@ FUZZ_SRCS_options := $(UNIT_SRCS_options)
 FUZZ_SRCS_paging := $(wildcard hypervisor/paging/*.c) hypervisor/memory/frame.c hypervisor/memory/heap.c \
     hypervisor/emulate/decode.c hypervisor/emulate/ptwr.c
 FUZZ_SRCS_store := $(UNIT_SRCS_store)
-FUZZ_SRCS_stream := $(filter-out xen-like/% tests/unit/platform_fake.c %/save.c %/suspend.c %/dump.c,$(UNIT_SRCS_stream))
+FUZZ_SRCS_stream := $(filter-out xen-like/% tests/unit/platform_fake.c %/save.c %/suspend.c %/dump.c %/attend.c,$(UNIT_SRCS_stream))
 FUZZ_LEN_acpi := 2048
 FUZZ_LEN_cmdline := 256
 FUZZ_LEN_config := 4096

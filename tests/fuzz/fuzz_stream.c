@@ -10,6 +10,7 @@
 #include <platform.h>
 
 #include "../../dom0-tools/config.h"
+#include "../../dom0-tools/lib/guest_internal.h"
 #include "../../dom0-tools/lib/stream.h"
 #include "../../dom0-tools/lib/toolstack.h"
 #include "../unit/toolstack_machine.h"
@@ -25,6 +26,7 @@ CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned int line, const char *co
 }
 
 void plat_log(enum plat_level level, const char *fmt, ...) {}
+void guest_forget_restarts(struct toolstack *t) {}
 uint64_t plat_now(void) { return 5; }
 uint64_t plat_wall(void) { return 1700000000123456789; }
 void *test_malloc(size_t bytes);
