@@ -36,6 +36,8 @@ static int others_config(struct toolstack *t, const guest_info_t *info, struct d
     if (text == NULL)
         return toolstack_fail(t, errno, "domain %u: its configuration: %s", info->domain,
                               strerror(errno));
+    if (len && text[len - 1] == '\0') /* libxl writes its string with the end */
+        len--;
     rc = config_from_json(c, text, len, wrong, sizeof(wrong));
     free(text);
     return rc ? toolstack_fail(t, ENOTSUP, "%s: %s", path, wrong) : 0;

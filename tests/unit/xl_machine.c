@@ -37,7 +37,8 @@ char *plat_file_read(const char *path, size_t *len)
         errno = ENOENT;
         return NULL;
     }
-    *len = is_kernel ? sizeof(kernel_bytes) : strlen(text);
+    *len = is_kernel ? sizeof(kernel_bytes)
+                     : strlen(text) + (text == others_text); /* as libxl writes it */
     copy = malloc(*len + 1);
     memcpy(copy, is_kernel ? (const char *)kernel_bytes : text, *len);
     copy[*len] = '\0';
