@@ -214,21 +214,26 @@ static ssize_t file_read(const char *path, void *data, size_t len)
     return n;
 }
 
-/* Memory is allocated where it is the caller's. */
+/*
+ * Memory is allocated where it is the caller's, outside of a section. Between the look at its size and the reading
+ * it may have become another file: a longer one shows by a byte more.
+ */
 char *plat_file_read(const char *path, size_t *len)
 {
     struct stat st;
     char *data;
     ssize_t n;
 
-    if (stat(path, &st))
+    do {
+        if (stat(path, &st))
+            return NULL;
+        data = malloc((size_t)st.st_size + 1);
+        n = data ? file_read(path, data, (size_t)st.st_size + 1) : -1;
+        if (n < 0 || n > st.st_size)
+            free(data);
+    } while (n > st.st_size);
+    if (n < 0)
         return NULL;
-    data = malloc((size_t)st.st_size + 1);
-    n = data ? file_read(path, data, (size_t)st.st_size) : -1;
-    if (n < 0) {
-        free(data);
-        return NULL;
-    }
     data[n] = '\0';
     if (len)
         *len = (size_t)n;
