@@ -355,6 +355,8 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const struct en
     default:
         if (guest_destroy(t, info->domain))
             log_error(t, c->name);
+        else
+            plat_log(PLAT_INFO, "domain %u (%s) is destroyed", info->domain, c->name);
         return 0;
     }
 }

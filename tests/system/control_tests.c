@@ -40,13 +40,13 @@
                    ">\rconsole debian\r",                                                                    \
                    SHELL,                                                                                    \
                    ">echo c >/proc/sysrq-trigger\n",                                                         \
-                   "^.*domain 2 \\(debian\\) has ended by 3: destroy",                                       \
+                   DEBIAN_IS_GONE("2"),                                                                      \
                    ">\rcreate guest.cfg vcpus=" vcpus "\rconsole debian\r",                                  \
                    SHELL,                                                                                    \
                    ">echo cpus=$(nproc)\n",                                                                  \
                    "^cpus=" vcpus "\n",                                                                      \
                    ">\035shutdown -w debian\r",                                                              \
-                   "^.*domain 3 \\(debian\\) has ended by 0: destroy",                                       \
+                   DEBIAN_IS_GONE("3"),                                                                      \
                    ">\rlist\r",                                                                              \
                    "^Domain-0 .*\ncontrol> $",                                                               \
                    ">poweroff\r" },                                                                          \
