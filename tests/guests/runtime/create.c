@@ -18,7 +18,6 @@
 #include <xen/grant_table.h>
 #include <xen/io/console.h>
 #include <xen/sched.h>
-#include <xencall.h>
 #include <xenevtchn.h>
 #include <xengnttab.h>
 
@@ -27,18 +26,17 @@
 #include "../../../dom0-tools/lib/toolstack.h"
 #include "../../../dom0-tools/lib/why.h"
 #include "../../../dom0-tools/xl.h"
+#include "counters.h"
 
 #define KERNEL "/kernel" /* rt_hello */
 
 enum {
     CONSOLE_PORT = 2, /* the second that a builder makes */
-    MAX_PORTS = 1024,
     MAX_GUESTS = 64,
     PATIENCE = 200, /* tenths of a second */
 };
 
 static struct toolstack t;
-static xencall_handle *call;
 static xenevtchn_handle *events;
 static xengnttab_handle *grants;
 static struct domain_config config; /* of a guest that works */
@@ -48,20 +46,6 @@ static struct domain_config config; /* of a guest that works */
 struct figures {
     uint64_t nr_frames, nr_domains, nr_ports;
 };
-
-static uint64_t nr_ports(void)
-{
-    uint64_t n = 0;
-
-    for (evtchn_port_t port = 1; port < MAX_PORTS; port++) {
-        struct evtchn_status s = { .dom = DOMID_SELF, .port = port };
-
-        if (xencall2(call, __HYPERVISOR_event_channel_op, EVTCHNOP_status, (uintptr_t)&s))
-            break;
-        n += s.status != EVTCHNSTAT_closed;
-    }
-    return n;
-}
 
 static struct figures take_figures(void)
 {
@@ -74,7 +58,7 @@ static struct figures take_figures(void)
         verdict_error("no figures: %s", t.error);
     f.nr_frames = machine.free_pages + machine.scrub_pages;
     f.nr_domains = nr;
-    f.nr_ports = nr_ports();
+    f.nr_ports = ports_open();
     free(infos);
     return f;
 }
@@ -441,10 +425,9 @@ static void commands_of_xl(void)
 static void open_all(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    call = xencall_open(NULL, 0);
     events = xenevtchn_open(NULL, 0);
     grants = xengnttab_open(NULL, 0);
-    if (call == NULL || events == NULL || grants == NULL || toolstack_open(&t, NULL, 0))
+    if (events == NULL || grants == NULL || toolstack_open(&t, NULL, 0))
         verdict_error("open: %s", t.error);
     strcpy(config.name, "guest");
     strcpy(config.kernel, KERNEL);

@@ -20,12 +20,12 @@ int control_main(void); /* the control domain's own, which is nobody's here */
 #include <xencall.h>
 
 #include "../../../dom0-tools/lib/hyp.h"
+#include "counters.h"
 
 #define CONFIG "/cycles.cfg"
 
 enum {
     WARM_UP = 12, /* cycles that are not counted */
-    MAX_PORTS = 1024,
     LOG_BYTES =
         512 << 10,  /* two files of 64 KiB, each with room for as much again while it grows */
     PATIENCE = 200, /* tenths of a second */
@@ -39,20 +39,6 @@ static xencall_handle *call;
 struct figures {
     long frames, own, heap, domains, ports, grants, nodes;
 };
-
-static long nr_ports(void)
-{
-    long n = 0;
-
-    for (evtchn_port_t port = 1; port < MAX_PORTS; port++) {
-        struct evtchn_status s = { .dom = DOMID_SELF, .port = port };
-
-        if (xencall2(call, __HYPERVISOR_event_channel_op, EVTCHNOP_status, (uintptr_t)&s))
-            break;
-        n += s.status != EVTCHNSTAT_closed;
-    }
-    return n;
-}
 
 /* Mapped by domain 0, as debug key g shows them: a line for each handle. */
 static long nr_grants(void)
@@ -109,7 +95,7 @@ static struct figures take_figures(void)
     f.domains = (long)nr;
     free(infos);
     f.heap = (long)(uintptr_t)sbrk(0);
-    f.ports = nr_ports();
+    f.ports = ports_open();
     f.grants = nr_grants();
     f.nodes = nr_nodes("/");
     return f;
