@@ -45,7 +45,9 @@
                    SHELL,                                                                                    \
                    ">echo cpus=$(nproc)\n",                                                                  \
                    "^cpus=" vcpus "\n",                                                                      \
-                   ">\035destroy debian\rlist\r",                                                            \
+                   ">\035shutdown -w debian\r",                                                              \
+                   DEBIAN_IS_GONE("3"),                                                                      \
+                   ">\rlist\r",                                                                              \
                    "^Domain-0 .*\ncontrol> $",                                                               \
                    ">poweroff\r" },                                                                          \
         .forbidden = "FAIL", .kernel_crash = true, .timeout_s = 300                                          \

@@ -26,7 +26,9 @@ install -m 755 "$busybox" "$tree/small/bin/busybox"
 for name in $("$busybox" --list); do
     [ "$name" = busybox ] || ln -s busybox "$tree/small/bin/$name"
 done
-ln -s ../bin/busybox "$tree/small/sbin/init"
+for name in init poweroff; do # what the kernel runs, also when it is asked to end
+    ln -s ../bin/busybox "$tree/small/sbin/$name"
+done
 install -m 755 "$source/init" "$tree/small/init"
 cp -r "$source/jobs" "$tree/small/jobs"
 printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/tmp:/bin/sh \
