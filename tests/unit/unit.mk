@@ -24,5 +24,6 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test,$(t))))
 test-programs: $(UNIT_BINS) system-programs
 #: test-unit      the hypervisor's logic on the host, under sanitizers
 test-unit: $(UNIT_BINS)
-	@for t in $(UNIT_BINS); do echo "== $$t"; $$t || exit 1; done
+	@printf '%s\n' $(UNIT_BINS) | xargs -P $(JOBS) -I{} sh -c \
+	    'said=$$({} 2>&1); rc=$$?; printf "== %s\n%s\n" {} "$$said"; [ $$rc = 0 ] || exit 255'
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)
