@@ -127,9 +127,12 @@ static void take_value(void *arg, const struct json_value *v)
     } else if (json_is_at(v, "c_info/name")) {
         take_string(m, v, c->name, sizeof(c->name), "name");
     } else if (json_is_at(v, "c_info/uuid")) {
-        c->has_uuid = v->type == JSON_TEXT && config_parse_uuid(c->uuid, v->text) == 0;
-        if (!c->has_uuid)
+        static const uint8_t none[sizeof(c->uuid)]; /* one is to be made up */
+
+        if (v->type != JSON_TEXT || config_parse_uuid(c->uuid, v->text))
             fail(m, "uuid");
+        else
+            c->has_uuid = memcmp(c->uuid, none, sizeof(none)) != 0;
     } else if (json_is_at(v, "c_info/pool_name")) {
         take_string(m, v, c->pool, sizeof(c->pool), "pool_name");
     } else if (strcmp(key, "b_info") == 0) {

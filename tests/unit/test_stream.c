@@ -919,54 +919,6 @@ static void test_a_core_of_one_that_goes(void)
     end();
 }
 
-/* ---- configurations ---- */
-
-static const char *wrong_with(const char *text)
-{
-    static char wrong[80];
-
-    wrong[0] = '\0';
-    CU_ASSERT_EQUAL(config_from_json(&config, text, strlen(text), wrong, sizeof(wrong)),
-                    wrong[0] ? -EINVAL : 0);
-    return wrong;
-}
-
-static void test_configurations(void)
-{
-    static struct domain_config again;
-    char wrong[80];
-
-    start();
-    config.weight = 300;
-    config.on_crash = CONFIG_COREDUMP_DESTROY;
-    config.cpus.nr_vcpus = 2;
-    config.cpus.vcpu[0].word[0] = 5;
-    config.cpus.vcpu[1].word[1] = 1;
-    strcpy(config.cmdline, "a \"b\" \\ c");
-    text_free(&json);
-    config_json(&(struct json){ .out = &json }, NULL, &config);
-    CU_ASSERT_EQUAL(config_from_json(&again, json.bytes, json.len_bytes, wrong, sizeof(wrong)), 0);
-    CU_ASSERT_EQUAL(memcmp(&again, &config, sizeof(config)), 0);
-#define HEAD "{\"c_info\": {\"type\": \"pv\", \"name\": \"x\"}, \"b_info\": {\"kernel\": \"k\", "
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096}}"), "");
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096}, \"disks\": [{\"a\": 1}]}"),
-                           "it has devices, which are not served yet");
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": -1}}"), "max_memkb");
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"max_vcpus\": 65}}"),
-                           "max_vcpus");
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"avail_vcpus\": [1]}}"),
-                           "avail_vcpus");
-    CU_ASSERT_STRING_EQUAL(wrong_with("{\"c_info\": {\"type\": \"hvm\"}}"),
-                           "type: only pv is served");
-    CU_ASSERT_STRING_EQUAL(wrong_with("{\"c_info\": {\"name\": \"a\\u000ab\"}}"), "name");
-    CU_ASSERT_STRING_EQUAL(wrong_with("{\"a\": [1, 2"), "byte 11: a comma is missing");
-    CU_ASSERT_STRING_EQUAL(wrong_with("[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]"), "byte 17: too deep");
-    CU_ASSERT_STRING_EQUAL(wrong_with("\"a"), "byte 2: a string does not end");
-    CU_ASSERT_STRING_EQUAL(wrong_with("1 2"), "byte 2: something stands behind it");
-    CU_ASSERT_STRING_EQUAL(wrong_with(""), "byte 0: no value");
-    end();
-}
-
 int main(void)
 {
     CU_initialize_registry();
@@ -995,7 +947,6 @@ int main(void)
     T(test_a_core);
     T(test_a_core_fails_at_each_call);
     T(test_a_core_of_one_that_goes);
-    T(test_configurations);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }
