@@ -2,6 +2,7 @@
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
 TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c adopt.c attend.c build.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
     p2m.c restore.c restore_finish.c save.c stream.c suspend.c why.c)
+TOOLS_UNPACK := dom0-tools/lib/unpack_linux.c dom0-tools/lib/image_cache.c
 TOOLS_HV := hypervisor/domain/elf.c hypervisor/lib/format.c
 TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor
 # The compiler's own headers first: newlib's stdatomic.h is not C11's.
@@ -27,7 +28,7 @@ $(RT)/create.cpio: $(RT)/rt_hello.elf dom0-tools/tools.mk
 
 TOOLS := $(BUILD)/dom0-tools
 TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -lz -llzma -lzstd -lpthread
-TOOLS_SRCS := $(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_linux.c $(TOOLS_HV)
+TOOLS_SRCS := $(TOOLS_LIB) $(TOOLS_XL) $(TOOLS_UNPACK) $(TOOLS_HV)
 $(TOOLS)/%.o: %.c dom0-tools/tools.mk xenstore/xenstore.mk | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -Ixenstore,$(XS_CFLAGS)) $(TOOLS_CPPFLAGS) -c -o $@ $<
