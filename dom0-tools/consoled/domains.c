@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/shell.h"
 #include "internal.h"
 
 enum { PATH_BYTES = 80 };
@@ -214,7 +215,7 @@ static void end(struct consoled *d, struct console **at)
 static struct console **note(struct consoled *d, struct console **at,
                              const xen_domctl_getdomaininfo_t *info)
 {
-    if (info->domain == 0 || (info->flags & XEN_DOMINF_dying))
+    if (info->domain == 0 || (info->flags & XEN_DOMINF_dying) || shell_is(info->handle))
         return at;
     while (*at && (*at)->domain < info->domain)
         at = &(*at)->next;

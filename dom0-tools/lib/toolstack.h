@@ -96,7 +96,7 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name);
 int guest_info(struct toolstack *t, domid_t id, guest_info_t *info);
 
 /**
- * All domains, in the order of their numbers.
+ * All domains, in the order of their numbers, but shells (shell.h).
  * @infos  receives an array of @nr, to be freed
  */
 int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
