@@ -63,7 +63,7 @@ static bool open_store(struct attendant *a)
 
     a->xs = xs_open(0);
     a->tools.store = a->xs ? xs_open(0) : NULL;
-    if (a->tools.store && xs_watch(a->xs, "@releaseDomain", "") &&
+    if (a->tools.store && xenstore_watch_domains(a->xs, "@releaseDomain", "") &&
         xs_watch(a->xs, SHELLS_WANTED, SHELLS) && xenstore_watch(a->loop, a->xs, on_event, a) == 0)
         return true;
     error = errno;
@@ -72,7 +72,13 @@ static bool open_store(struct attendant *a)
     return false;
 }
 
-/* Any number of events is one look at all domains. */
+static void attend_to(struct attendant *a, domid_t id)
+{
+    if (guest_attend_to(&a->tools, id) < 0)
+        plat_log(PLAT_ERROR, "attend: domain %u: %s", id, a->tools.error);
+}
+
+/* Any number of events that do not say whose they are is one look at all domains. */
 static void on_event(void *arg)
 {
     struct attendant *a = arg;
@@ -80,11 +86,14 @@ static void on_event(void *arg)
     char **event;
 
     while ((event = xs_check_watch(a->xs)) != NULL) {
+        domid_t id = (domid_t)xenstore_event_domain(event[XS_WATCH_PATH]);
         bool shells = strcmp(event[XS_WATCH_TOKEN], SHELLS) == 0;
 
         wish |= shells;
-        released |= !shells;
+        released |= !shells && id == 0;
         free(event);
+        if (id)
+            attend_to(a, id);
     }
     if (errno != EAGAIN) {
         plat_log(PLAT_WARNING, "attend: the store is gone: %s", strerror(errno));

@@ -101,8 +101,11 @@ static void on_store(void *arg)
 
     while ((event = xs_check_watch(d->xs)) != NULL) {
         domid_t domain = domains_of_path(event[XS_WATCH_PATH]);
+        domid_t about = (domid_t)xenstore_event_domain(event[XS_WATCH_PATH]);
 
-        look |= domain == 0;
+        if (about)
+            domains_look_at(d, about);
+        look |= domain == 0 && about == 0;
         for (struct console *c = d->consoles; c && domain; c = c->next)
             c->stale |= c->domain == domain;
         free(event);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xenstore_loop.h>
+
 #include "../lib/shell.h"
 #include "internal.h"
 
@@ -137,8 +139,8 @@ void domains_unwatch_one(struct console *c)
 
 bool domains_watch(struct consoled *d)
 {
-    bool ok = xs_watch(d->xs, "@introduceDomain", "domains") &&
-              xs_watch(d->xs, "@releaseDomain", "domains");
+    bool ok = xenstore_watch_domains(d->xs, "@introduceDomain", "domains") &&
+              xenstore_watch_domains(d->xs, "@releaseDomain", "domains");
 
     for (struct console *c = d->consoles; c; c = c->next) {
         ok = ok && domains_watch_one(c);
@@ -233,8 +235,8 @@ static struct console **note(struct consoled *d, struct console **at,
     return at;
 }
 
-/* Some of the domains from an id on, into d->infos. Returns how many, or -1. */
-static int list(struct consoled *d, domid_t first)
+/* Up to max of the domains from an id on, into d->infos. Returns how many, or -1. */
+static int list(struct consoled *d, domid_t first, uint32_t max)
 {
     struct xen_sysctl *s = d->sysctl;
 
@@ -242,14 +244,32 @@ static int list(struct consoled *d, domid_t first)
     s->cmd = XEN_SYSCTL_getdomaininfolist;
     s->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
     s->u.getdomaininfolist.first_domain = first;
-    s->u.getdomaininfolist.max_domains = INFOS_MAX;
+    s->u.getdomaininfolist.max_domains = max;
     set_xen_guest_handle(s->u.getdomaininfolist.buffer, d->infos);
     if (xencall1(d->hypervisor, __HYPERVISOR_sysctl, (uint64_t)(uintptr_t)s) < 0) {
         plat_log(PLAT_ERROR, "which domains are there? %s", strerror(errno));
         return -1;
     }
-    return s->u.getdomaininfolist.num_domains <= INFOS_MAX ? (int)s->u.getdomaininfolist.num_domains
-                                                           : -1;
+    return s->u.getdomaininfolist.num_domains <= max ? (int)s->u.getdomaininfolist.num_domains : -1;
+}
+
+void domains_look_at(struct consoled *d, domid_t domain)
+{
+    struct console **at = &d->consoles;
+    int n = list(d, domain, 1); /* the next one, if it is not there */
+
+    if (n < 0) {
+        consoled_retry(d);
+        return;
+    }
+    while (*at && (*at)->domain < domain)
+        at = &(*at)->next;
+    if (*at && (*at)->domain == domain)
+        (*at)->seen = false;
+    if (n && d->infos[0].domain == domain)
+        at = note(d, at, &d->infos[0]);
+    if (*at && (*at)->domain == domain && !(*at)->seen)
+        end(d, at);
 }
 
 void domains_look(struct consoled *d)
@@ -261,7 +281,7 @@ void domains_look(struct consoled *d)
     for (struct console *c = d->consoles; c; c = c->next)
         c->seen = false;
     do {
-        n = list(d, first);
+        n = list(d, first, INFOS_MAX);
         for (int i = 0; i < n; i++) {
             at = note(d, at, &d->infos[i]);
             first = (domid_t)(d->infos[i].domain + 1);

@@ -180,6 +180,9 @@ void consoled_retry(struct consoled *d);
 /** Ask the hypervisor which domains there are: new ones get a console, those that are no more lose it. */
 void domains_look(struct consoled *d);
 
+/** The same of one of them, by its number. */
+void domains_look_at(struct consoled *d, domid_t domain);
+
 /** Read what the store says of a guest, and act on it. */
 void domains_read(struct console *c);
 

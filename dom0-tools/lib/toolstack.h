@@ -126,6 +126,9 @@ int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+
+/** The same, of one domain that may have ended, or be none any more, and what was to be tried again. As guest_attend(). */
+int guest_attend_to(struct toolstack *t, domid_t id);
 enum { GUEST_SHORT_S = 10, GUEST_SHORT_LIVES = 5 };
 #define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
 

@@ -249,16 +249,21 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
 
 /* ---- watches ---- */
 
-static struct watch *watch_new(const char *path, const char *token)
+/* @depth  as the store has it; NULL: none */
+static struct watch *watch_new(const char *path, const char *token, const char *depth)
 {
     size_t path_len = strlen(path) + 1, token_len = strlen(token) + 1;
-    struct watch *w = calloc(1, sizeof(*w) + path_len + token_len);
+    size_t depth_len = depth ? strlen(depth) + 1 : 0;
+    struct watch *w = calloc(1, sizeof(*w) + path_len + token_len + depth_len);
 
     if (w == NULL)
         return NULL;
-    w->head = (struct xsd_sockmsg){ .type = XS_WATCH, .len = (uint32_t)(path_len + token_len) };
+    w->head = (struct xsd_sockmsg){ .type = XS_WATCH,
+                                    .len = (uint32_t)(path_len + token_len + depth_len) };
     memcpy(w->body, path, path_len);
     memcpy(w->body + path_len, token, token_len);
+    if (depth)
+        memcpy(w->body + path_len + token_len, depth, depth_len);
     return w;
 }
 
@@ -285,9 +290,9 @@ static void watch_remove(struct xs_handle *h, struct watch *w)
  * It is in the list before it is asked for: whenever the connection is made anew, it is registered. If that is
  * before the request is sent again, the request is one too many.
  */
-bool xs_watch(struct xs_handle *h, const char *path, const char *token)
+static bool watch(struct xs_handle *h, const char *path, const char *token, const char *depth)
 {
-    struct watch *w = watch_new(path, token), **at = &h->watches;
+    struct watch *w = watch_new(path, token, depth), **at = &h->watches;
     bool only = true;
 
     if (w == NULL)
@@ -297,10 +302,20 @@ bool xs_watch(struct xs_handle *h, const char *path, const char *token)
         only &= !is_watch(*at, path, token);
     *at = w;
     plat_unlock(&h->lock);
-    if (done(ask_texts(h, XS_WATCH, 0, path, token, NULL)) || (only && errno == EEXIST))
+    if (done(ask_texts(h, XS_WATCH, 0, path, token, depth)) || (only && errno == EEXIST))
         return true;
     watch_remove(h, w);
     return false;
+}
+
+bool xs_watch(struct xs_handle *h, const char *path, const char *token)
+{
+    return watch(h, path, token, NULL);
+}
+
+bool xenstore_watch_domains(struct xs_handle *h, const char *path, const char *token)
+{
+    return watch(h, path, token, "1");
 }
 
 /* Events of the watch that is no more: what lies at or below its path, with its token. */
