@@ -188,7 +188,7 @@ static bool open_hypervisor(struct consoled *d)
     d->memory = xenforeignmemory_open(NULL, 0);
     d->hypervisor = xencall_open(NULL, 0);
     if (d->hypervisor) {
-        d->sysctl = xencall_alloc_buffer(d->hypervisor, sizeof(*d->sysctl));
+        d->sysctl = xencall_alloc_buffer(d->hypervisor, sizeof(*d->sysctl) + sizeof(*d->domctl));
         d->infos = xencall_alloc_buffer(d->hypervisor, INFOS_MAX * sizeof(*d->infos));
     }
     return d->memory && d->sysctl && d->infos && open_events(d);

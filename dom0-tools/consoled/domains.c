@@ -235,8 +235,8 @@ static struct console **note(struct consoled *d, struct console **at,
     return at;
 }
 
-/* Up to max of the domains from an id on, into d->infos. Returns how many, or -1. */
-static int list(struct consoled *d, domid_t first, uint32_t max)
+/* Some of the domains from an id on, into d->infos. Returns how many, or -1. */
+static int list(struct consoled *d, domid_t first)
 {
     struct xen_sysctl *s = d->sysctl;
 
@@ -244,29 +244,45 @@ static int list(struct consoled *d, domid_t first, uint32_t max)
     s->cmd = XEN_SYSCTL_getdomaininfolist;
     s->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
     s->u.getdomaininfolist.first_domain = first;
-    s->u.getdomaininfolist.max_domains = max;
+    s->u.getdomaininfolist.max_domains = INFOS_MAX;
     set_xen_guest_handle(s->u.getdomaininfolist.buffer, d->infos);
     if (xencall1(d->hypervisor, __HYPERVISOR_sysctl, (uint64_t)(uintptr_t)s) < 0) {
         plat_log(PLAT_ERROR, "which domains are there? %s", strerror(errno));
         return -1;
     }
-    return s->u.getdomaininfolist.num_domains <= max ? (int)s->u.getdomaininfolist.num_domains : -1;
+    return s->u.getdomaininfolist.num_domains <= INFOS_MAX ? (int)s->u.getdomaininfolist.num_domains
+                                                           : -1;
+}
+
+/* What the hypervisor says of that one, into d->infos[0]. Returns 1; 0: there is none; -1. */
+static int ask(struct consoled *d, domid_t domain)
+{
+    struct xen_domctl *domctl = d->domctl;
+
+    memset(domctl, 0, sizeof(*domctl));
+    domctl->cmd = XEN_DOMCTL_getdomaininfo;
+    domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    domctl->domain = domain;
+    if (xencall1(d->hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)domctl) < 0)
+        return errno == ESRCH ? 0 : -1;
+    d->infos[0] = domctl->u.getdomaininfo;
+    return d->infos[0].domain == domain; /* the next one that there is was told */
 }
 
 void domains_look_at(struct consoled *d, domid_t domain)
 {
     struct console **at = &d->consoles;
-    int n = list(d, domain, 1); /* the next one, if it is not there */
+    int n = ask(d, domain);
 
-    if (n < 0) {
-        consoled_retry(d);
+    if (n < 0) { /* it may not be asked that */
+        domains_look(d);
         return;
     }
     while (*at && (*at)->domain < domain)
         at = &(*at)->next;
     if (*at && (*at)->domain == domain)
         (*at)->seen = false;
-    if (n && d->infos[0].domain == domain)
+    if (n)
         at = note(d, at, &d->infos[0]);
     if (*at && (*at)->domain == domain && !(*at)->seen)
         end(d, at);
@@ -281,7 +297,7 @@ void domains_look(struct consoled *d)
     for (struct console *c = d->consoles; c; c = c->next)
         c->seen = false;
     do {
-        n = list(d, first, INFOS_MAX);
+        n = list(d, first);
         for (int i = 0; i < n; i++) {
             at = note(d, at, &d->infos[i]);
             first = (domid_t)(d->infos[i].domain + 1);

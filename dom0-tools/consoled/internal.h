@@ -161,7 +161,10 @@ struct consoled {
     xenforeignmemory_handle *memory;
     xencall_handle *hypervisor;
     struct xs_handle *xs; /* NULL: there is none at present */
-    struct xen_sysctl *sysctl;
+    union { /* one buffer, with room for both */
+        struct xen_sysctl *sysctl;
+        struct xen_domctl *domctl;
+    };
     xen_domctl_getdomaininfo_t *infos;
 
     struct console *consoles; /* of guests that there are, by their numbers */
