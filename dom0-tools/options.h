@@ -38,6 +38,7 @@ enum command_id {
     COMMAND_TOP,
     COMMAND_UPTIME,
     COMMAND_WHY,
+    COMMAND_SHELLS,
     NR_COMMANDS,
 };
 

@@ -323,6 +323,7 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_SAVE] = xl_save,
     [COMMAND_RESTORE] = xl_restore,
     [COMMAND_DUMP_CORE] = xl_dump_core,
+    [COMMAND_SHELLS] = xl_shells,
 };
 
 int xl_run(struct xl *x, int argc, char *const argv[])

@@ -71,7 +71,8 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
-    xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top;
+    xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top,
+    xl_shells;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

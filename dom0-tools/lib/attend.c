@@ -402,26 +402,60 @@ int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next)
     return rc;
 }
 
-int guest_attend(struct toolstack *t)
+/* One that has ended, and is attended to. */
+static int attend_if_ended(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
+{
+    domid_t next;
+
+    return info->domain != t->self && guest_shutdown_code(info) >= 0 &&
+           nodes_attended(t, info->domain) && attend(t, c, info, &next) > 0;
+}
+
+/* What both begin with; NULL: it cannot be. *done: how many began anew */
+static struct domain_config *begin_attending(struct toolstack *t, int *done)
 {
     struct domain_config *c = malloc(sizeof(*c));
+
+    *done = t->store ? try_restarts(t) : 0;
+    if (c && t->store)
+        return c;
+    toolstack_fail(t, c ? ENOTSUP : ENOMEM, c ? "there is no store" : "no memory");
+    free(c);
+    return NULL;
+}
+
+int guest_attend_to(struct toolstack *t, domid_t id)
+{
+    guest_info_t info;
+    int done, found = guest_info(t, id, &info);
+    struct domain_config *c;
+
+    if (found && errno != ESRCH)
+        return -1;
+    if (t->restarts == NULL && (found || guest_shutdown_code(&info) < 0))
+        return 0;
+    c = begin_attending(t, &done);
+    if (c == NULL)
+        return -1;
+    if (found == 0)
+        done += attend_if_ended(t, c, &info);
+    free(c);
+    return done;
+}
+
+int guest_attend(struct toolstack *t)
+{
+    int done;
+    struct domain_config *c = begin_attending(t, &done);
     guest_info_t *infos;
-    int done = t->store ? try_restarts(t) : 0;
     size_t nr;
 
-    if (c == NULL || t->store == NULL || guest_list(t, &infos, &nr)) {
-        if (c == NULL || t->store == NULL)
-            toolstack_fail(t, c ? ENOTSUP : ENOMEM, c ? "there is no store" : "no memory");
+    if (c == NULL || guest_list(t, &infos, &nr)) {
         free(c);
         return -1;
     }
-    for (size_t i = 0; i < nr; i++) {
-        domid_t next;
-
-        if (infos[i].domain != t->self && guest_shutdown_code(&infos[i]) >= 0 &&
-            nodes_attended(t, infos[i].domain))
-            done += attend(t, c, &infos[i], &next) > 0;
-    }
+    for (size_t i = 0; i < nr; i++)
+        done += attend_if_ended(t, c, &infos[i]);
     free(infos);
     free(c);
     return done;

@@ -17,6 +17,7 @@
 #include "image.h"
 #include "names.h"
 #include "nodes.h"
+#include "shell.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
 
@@ -171,6 +172,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
     if (text == NULL)
         return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
+    n.prepared = plan->shell ? plan->shell->uuid : NULL;
     n.config = text;
     rc = nodes_create(t, &n);
     free(text);
@@ -196,6 +198,8 @@ int guest_register(struct toolstack *t, const struct domain_config *c,
 
     if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0)
         return 0;
+    if (plan->shell)
+        return -1;
     error = errno;
     hyp_destroy(t->hyp, built->id);
     errno = error;
@@ -221,10 +225,16 @@ static int create_from(struct toolstack *t, const struct domain_config *c, const
 {
     struct build_plan plan;
     struct built built;
+    struct shell shell;
 
     plan_with(c, f, &plan);
-    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
+    if (shell_take(t, &plan, c->has_uuid, &shell))
+        plan.shell = &shell;
+    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built)) {
+        if (plan.shell)
+            shell_drop(t, &shell);
         return -1;
+    }
     *id = built.id;
     return 0;
 }
@@ -397,7 +407,7 @@ int guest_info(struct toolstack *t, domid_t id, guest_info_t *info)
     return hyp_info(t->hyp, id, info) ? fail(t, id, "nothing is known of it") : 0;
 }
 
-int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+int guest_list_all(struct toolstack *t, guest_info_t **infos, size_t *nr)
 {
     guest_info_t *list = NULL, *larger;
     size_t n = 0;
@@ -419,6 +429,19 @@ int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
         return -1;
     }
     *infos = list;
+    *nr = n;
+    return 0;
+}
+
+int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+{
+    size_t all, n = 0;
+
+    if (guest_list_all(t, infos, &all))
+        return -1;
+    for (size_t i = 0; i < all; i++)
+        if (!shell_is((*infos)[i].handle))
+            (*infos)[n++] = (*infos)[i];
     *nr = n;
     return 0;
 }

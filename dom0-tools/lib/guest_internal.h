@@ -1,10 +1,11 @@
 /* What creation and restoration of a domain share (guest.c). 0, or -1 with errno and t's error. */
 #pragma once
 
+#include "toolstack.h"
+
 struct build_plan;
 struct built;
 struct domain_config;
-struct toolstack;
 
 /** Before anything large is done: nothing that is asked for is not served, name and UUID are free. */
 int guest_check(struct toolstack *t, const struct domain_config *c);
@@ -12,9 +13,12 @@ int guest_check(struct toolstack *t, const struct domain_config *c);
 /** What the domain is built by, but for kernel and ramdisk. It refers to c. */
 void guest_plan(const struct domain_config *c, struct build_plan *plan);
 
+/** As guest_list(), and shells. */
+int guest_list_all(struct toolstack *t, guest_info_t **infos, size_t *nr);
+
 /** What guest_attend() wanted to try again is not tried any more. */
 void guest_forget_restarts(struct toolstack *t);
 
-/** Built, it gets its shares, and its nodes in the store. On failure it is destroyed. */
+/** Built, it gets its shares, and its nodes in the store. On failure it is destroyed, unless it was a shell. */
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built);

@@ -96,7 +96,7 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name);
 int guest_info(struct toolstack *t, domid_t id, guest_info_t *info);
 
 /**
- * All domains, in the order of their numbers.
+ * All domains, in the order of their numbers, but shells (shell.h).
  * @infos  receives an array of @nr, to be freed
  */
 int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
@@ -126,6 +126,9 @@ int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+
+/** The same, of one domain that may have ended, or be none any more, and what was to be tried again. As guest_attend(). */
+int guest_attend_to(struct toolstack *t, domid_t id);
 enum { GUEST_SHORT_S = 10, GUEST_SHORT_LIVES = 5 };
 #define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
 
