@@ -75,7 +75,7 @@ static struct disk *open_disk(struct xenbus_device *bus)
         return NULL;
     }
     d = disks_open(b->disks, name, mode[0] != 'w');
-    if (d == NULL) {
+    if (d == NULL && errno != EAGAIN) {
         int error = errno;
 
         xenbus_error(bus, "%s: %s", name, strerror(error));

@@ -29,9 +29,10 @@ void disks_set_open(struct disks *all,
                     struct disk *(*open)(struct plat_loop *l, const char *name, bool read_only));
 
 /**
- * A view of a disk, or of one of its partitions, for one user, to be closed by its ops when no request is left.
- * Who writes has it alone: EBUSY if it has users already, or a writer.
- * Returns NULL: ENOENT there is none, EROFS it cannot be written, EBUSY, ENOMEM.
+ * A view of a disk, or of one of its partitions (by number, or as /dev/disk/by-partlabel/LABEL or by-partuuid/UUID),
+ * for one user, to be closed by its ops when no request is left. Who writes has these sectors alone.
+ * Returns NULL: ENOENT there is none, EROFS it cannot be written, EBUSY somebody has some of these sectors, EAGAIN
+ * partitions are being read: try again soon, ENOTUNIQ several have that name, ENOMEM.
  */
 struct disk *disks_open(struct disks *all, const char *name, bool read_only);
 
