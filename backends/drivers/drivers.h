@@ -16,3 +16,8 @@ struct plat_loop;
  */
 unsigned int drivers_disks(struct plat_loop *l,
                            void (*found)(void *arg, const char *name, struct disk *d), void *arg);
+
+/** The same for network cards: eth0, eth1... of all kinds together. */
+unsigned int drivers_links(struct plat_loop *l,
+                           void (*found)(void *arg, const char *name, struct link *link),
+                           void *arg);

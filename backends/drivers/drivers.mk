@@ -1,6 +1,11 @@
-# Drivers of physical devices: objects for the runtime, $(DRIVERS_RT_OBJS).
-DRIVERS_SRCS := $(sort $(wildcard backends/drivers/*.c))
-DRIVERS_RT_OBJS := $(DRIVERS_SRCS:%.c=$(RT)/%.o)
+# Drivers of physical devices, for the runtime: objects for who has disks, $(DRIVERS_DISK_OBJS), and who has network
+# cards, $(DRIVERS_LINK_OBJS), which want frame_alloc() and frame_put() of backends/network.
+DRIVERS_COMMON := drivers.c virtio.c
+DRIVERS_DISKS := $(DRIVERS_COMMON) drivers_disks.c disk_queue.c virtio_blk.c
+DRIVERS_LINKS := $(DRIVERS_COMMON) drivers_links.c virtio_net.c
+DRIVERS_SRCS := $(addprefix backends/drivers/,$(sort $(DRIVERS_DISKS) $(DRIVERS_LINKS)))
+DRIVERS_DISK_OBJS := $(DRIVERS_DISKS:%.c=$(RT)/backends/drivers/%.o)
+DRIVERS_LINK_OBJS := $(DRIVERS_LINKS:%.c=$(RT)/backends/drivers/%.o)
 $(RT)/backends/drivers/%.o: backends/drivers/%.c backends/drivers/drivers.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(RT_CPPFLAGS) -Ibackends $(RT_CFLAGS) -c -o $@ $<
