@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "build.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "hyp.h"
 #include "image.h"
@@ -97,13 +98,9 @@ static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
 /* What the configuration asks for, and nobody serves. */
 static int check_served(struct toolstack *t, const struct domain_config *c)
 {
-    if (c->nr_disks)
-        return toolstack_fail(t, ENOTSUP, "disk: not served yet");
-    if (c->nr_vifs)
-        return toolstack_fail(t, ENOTSUP, "vif: not served yet");
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
-    return 0;
+    return devices_check(t, c);
 }
 
 int guest_check(struct toolstack *t, const struct domain_config *c)
@@ -132,8 +129,7 @@ static int set_shares(struct toolstack *t, const struct domain_config *c, domid_
     return 0;
 }
 
-/* As the store keeps it, to be freed. NULL: it cannot be kept. */
-static char *config_of(struct toolstack *t, const struct domain_config *c)
+char *guest_config_text(struct toolstack *t, const struct domain_config *c)
 {
     char *text = malloc(NODES_CONFIG_MAX + 1);
 
@@ -168,7 +164,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 
     if (t->store == NULL)
         return 0;
-    text = config_of(t, c);
+    text = guest_config_text(t, c);
     if (text == NULL)
         return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
@@ -194,14 +190,21 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
+    bool told = set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0;
+    char why[sizeof(t->error)];
     int error;
 
-    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0)
+    if (told && devices_create(t, built->id, c) == 0)
         return 0;
     if (plan->shell)
         return -1;
     error = errno;
-    hyp_destroy(t->hyp, built->id);
+    memcpy(why, t->error, sizeof(why));
+    if (told)
+        guest_destroy(t, built->id);
+    else
+        hyp_destroy(t->hyp, built->id);
+    memcpy(t->error, why, sizeof(why));
     errno = error;
     return -1;
 }
@@ -259,13 +262,14 @@ static void files_close(struct files *f)
     errno = error;
 }
 
-int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
+int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
 {
     struct files f;
     int rc = guest_check(t, c);
 
     if (rc)
         return rc;
+    devices_make_macs(c);
     rc = files_open(t, c, &f);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
@@ -325,6 +329,7 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
     if (old)
         rc = end_old(t, rc, old->domain);
     rc = rc ? rc : guest_check(t, c);
+    devices_make_macs(c);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
     return rc;
@@ -384,11 +389,16 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name)
     return nodes_rename(t, id, name);
 }
 
-int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c)
+int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c)
 {
-    char *text = want_store(t) || check_served(t, c) ? NULL : config_of(t, c);
-    int rc = text ? nodes_set_config(t, id, text) : -1;
+    char *text;
+    int rc;
 
+    if (want_store(t) || check_served(t, c))
+        return -1;
+    devices_keep_macs(t, id, c);
+    text = guest_config_text(t, c);
+    rc = text ? nodes_set_config(t, id, text) : -1;
     free(text);
     return rc;
 }

@@ -16,9 +16,12 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan);
 /** As guest_list(), and shells. */
 int guest_list_all(struct toolstack *t, guest_info_t **infos, size_t *nr);
 
+/** The configuration as the store keeps it, to be freed. NULL: it cannot be kept: errno E2BIG, ENOMEM and t's error. */
+char *guest_config_text(struct toolstack *t, const struct domain_config *c);
+
 /** What guest_attend() wanted to try again is not tried any more. */
 void guest_forget_restarts(struct toolstack *t);
 
-/** Built, it gets its shares, and its nodes in the store. On failure it is destroyed, unless it was a shell. */
+/** Built, it gets its shares, its nodes in the store, and its devices. On failure it is destroyed, unless it was a shell. */
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built);
