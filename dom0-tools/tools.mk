@@ -1,7 +1,7 @@
 # The toolstack's library (dom0-tools/lib/toolstack.h), for both homes: objects of the runtime in
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
-TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c adopt.c attend.c build.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
-    p2m.c restore.c restore_finish.c save.c stream.c suspend.c why.c)
+TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c guest_config.c adopt.c attend.c build.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
+    p2m.c restarts.c restore.c restore_finish.c save.c stream.c suspend.c why.c)
 TOOLS_UNPACK := dom0-tools/lib/unpack_linux.c dom0-tools/lib/image_cache.c
 TOOLS_HV := hypervisor/domain/elf.c hypervisor/lib/format.c
 TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor

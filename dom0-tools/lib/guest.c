@@ -17,6 +17,7 @@
 #include "image.h"
 #include "names.h"
 #include "nodes.h"
+#include "restarts.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
 
@@ -30,7 +31,6 @@ int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self)
 
 void toolstack_close(struct toolstack *t)
 {
-    guest_forget_restarts(t);
     hyp_close(t->hyp);
     t->hyp = NULL;
 }
@@ -131,8 +131,7 @@ static int set_shares(struct toolstack *t, const struct domain_config *c, domid_
     return 0;
 }
 
-/* As the store keeps it, to be freed. NULL: it cannot be kept. */
-static char *config_of(struct toolstack *t, const struct domain_config *c)
+char *guest_config_text(struct toolstack *t, const struct domain_config *c)
 {
     char *text = malloc(NODES_CONFIG_MAX + 1);
 
@@ -167,7 +166,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 
     if (t->store == NULL)
         return 0;
-    text = config_of(t, c);
+    text = guest_config_text(t, c);
     if (text == NULL)
         return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
@@ -256,6 +255,8 @@ int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id
 
     if (rc)
         return rc;
+    if (c->has_uuid && t->store)
+        restarts_forget(t, c->uuid); /* this is it */
     rc = files_open(t, c, &f);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
@@ -376,7 +377,7 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name)
 
 int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c)
 {
-    char *text = want_store(t) || check_served(t, c) ? NULL : config_of(t, c);
+    char *text = want_store(t) || check_served(t, c) ? NULL : guest_config_text(t, c);
     int rc = text ? nodes_set_config(t, id, text) : -1;
 
     free(text);

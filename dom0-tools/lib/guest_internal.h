@@ -1,5 +1,6 @@
 /* What creation and restoration of a domain share (guest.c). 0, or -1 with errno and t's error. */
 #pragma once
+#include <xen/xen.h>
 
 struct build_plan;
 struct built;
@@ -12,8 +13,14 @@ int guest_check(struct toolstack *t, const struct domain_config *c);
 /** What the domain is built by, but for kernel and ramdisk. It refers to c. */
 void guest_plan(const struct domain_config *c, struct build_plan *plan);
 
-/** What guest_attend() wanted to try again is not tried any more. */
-void guest_forget_restarts(struct toolstack *t);
+/** The configuration as the store keeps it, to be freed. NULL: it cannot be kept: errno E2BIG, ENOMEM and t's error. */
+char *guest_config_text(struct toolstack *t, const struct domain_config *c);
+
+/** The name that the domain has by now, into c. */
+void guest_name_now(struct toolstack *t, domid_t id, struct domain_config *c);
+
+/** Read it back. */
+int guest_parse_config(struct toolstack *t, const char *text, struct domain_config *c);
 
 /** Built, it gets its shares, and its nodes in the store. On failure it is destroyed. */
 int guest_register(struct toolstack *t, const struct domain_config *c,
