@@ -2,7 +2,6 @@
 #include "restarts.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +44,9 @@ int restarts_put(struct toolstack *t, const struct domain_config *c, const struc
         return text ? toolstack_fail(t, ENOMEM, "no memory") : -1;
     }
     config_print_uuid(c->uuid, uuid);
-    len = snprintf(value, LINE_BYTES + NODES_CONFIG_MAX, "%" PRIu64 " %u %u %u %d %" PRIu64 "\n%s",
-                   r->configured_kib, r->old, r->nr_short_lives, r->nr_tries, r->foreground,
-                   r->tried, text);
+    len = snprintf(value, LINE_BYTES + NODES_CONFIG_MAX, "%llu %u %u %u %d %llu\n%s",
+                   (unsigned long long)r->configured_kib, r->old, r->nr_short_lives, r->nr_tries,
+                   r->foreground, (unsigned long long)r->tried, text);
     if (!xs_write(t->store, XBT_NULL, path_of(uuid, path), value, (unsigned int)len) ||
         !xs_set_permissions(t->store, XBT_NULL, path, &ours, 1))
         rc = fail(t, uuid);
@@ -59,13 +58,16 @@ int restarts_put(struct toolstack *t, const struct domain_config *c, const struc
 /* Returns where the configuration begins; NULL: it is not understood. */
 static const char *parse_line(const char *text, struct restart *r)
 {
+    unsigned long long kib, tried;
     unsigned int old, foreground;
     int len = 0;
 
-    if (sscanf(text, "%" SCNu64 " %u %u %u %u %" SCNu64 "%n", &r->configured_kib, &old,
-               &r->nr_short_lives, &r->nr_tries, &foreground, &r->tried, &len) != 6 ||
+    if (sscanf(text, "%llu %u %u %u %u %llu%n", &kib, &old, &r->nr_short_lives, &r->nr_tries,
+               &foreground, &tried, &len) != 6 ||
         old > DOMID_INVALID || text[len] != '\n')
         return NULL;
+    r->configured_kib = kib;
+    r->tried = tried;
     r->old = (domid_t)old;
     r->foreground = foreground;
     return text + len + 1;
