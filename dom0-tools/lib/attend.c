@@ -258,7 +258,7 @@ static int try_restarts(struct toolstack *t)
 
     if (uuids || errno == ENOENT)
         t->restarts = 0;
-    for (unsigned int i = 0; i < nr; i++)
+    for (unsigned int i = 0; uuids && i < nr; i++)
         done += try_once(t, uuids[i], &there) != 0;
     free(uuids);
     return done;

@@ -1,5 +1,7 @@
 /* What creation and restoration of a domain share (guest.c). 0, or -1 with errno and t's error. */
 #pragma once
+#include <stdint.h>
+
 #include <xen/xen.h>
 
 struct build_plan;

@@ -26,9 +26,9 @@ struct toolstack {
         sole; /* nobody else names domains here: names are looked up in the index alone before one is
                   given; false at first */
     bool unattended; /* what is created now guest_attend() leaves alone; false at first */
-    unsigned int nr_short_lives;    /* guest_attend()'s, of what it creates now */
-    unsigned int restarts;          /* how many it will try again */
-    uint8_t restart[16];            /* the UUID of the last of them; zero: what has ended is still there */
+    unsigned int nr_short_lives; /* guest_attend()'s, of what it creates now */
+    unsigned int restarts;       /* how many it will try again */
+    uint8_t restart[16]; /* the UUID of the last of them; zero: what has ended is still there */
     bool (*interrupted)(
         void); /* the user wants saving, restoring and dumping to end; NULL, as at first: he never does */
     char error[300];
