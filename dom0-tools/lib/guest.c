@@ -18,6 +18,7 @@
 #include "image.h"
 #include "names.h"
 #include "nodes.h"
+#include "restarts.h"
 #include "shell.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
@@ -32,7 +33,6 @@ int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self)
 
 void toolstack_close(struct toolstack *t)
 {
-    guest_forget_restarts(t);
     hyp_close(t->hyp);
     t->hyp = NULL;
 }
@@ -270,6 +270,8 @@ int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
     if (rc)
         return rc;
     devices_make_macs(c);
+    if (c->has_uuid && t->store)
+        restarts_forget(t, c->uuid); /* this is it */
     rc = files_open(t, c, &f);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
