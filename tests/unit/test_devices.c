@@ -122,40 +122,26 @@ static void write_node(const char *home, const char *leaf, const char *value)
     xs_write(t.store, XBT_NULL, path, value, (unsigned int)strlen(value));
 }
 
-static void backend_acts(const char *home, char state)
+static void fail_to(const char *home, char state)
 {
     char error[120];
 
-    if (state == '5')
-        write_node(home, "state", "6");
-    if (state != '1')
-        return;
-    switch (backends) {
-    case FAIL:
+    if (backends == VANISH) {
+        xs_rm(t.store, XBT_NULL, home);
+    } else if (backends == FAIL_BY_SCRIPT) {
+        write_node(home, "hotplug-error", "no\x01luck");
+    } else if (state == '1') {
         snprintf(error, sizeof(error), "/local/domain/0/error%s", home + 15);
         write_node(error, "error", "2 reading script");
-        write_node(home, "state", "5");
-        break;
-    case FAIL_BY_SCRIPT: write_node(home, "hotplug-error", "no\x01luck"); break;
-    case VANISH: xs_rm(t.store, XBT_NULL, home); break;
-    default: write_node(home, "state", "2"); break;
+        write_node(home, "state", "6");
     }
 }
 
 bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
 {
     now_ns = deadline_ns;
-    for (unsigned int i = 0; i < machine_nr_nodes() && backends != SLEEP; i++) {
-        const struct machine_node *n = machine_node_at(i);
-        char home[96];
-
-        strcpy(home, n->path);
-        if (strncmp(home, "/local/domain/0/backend/v", 25) == 0 &&
-            strcmp(strrchr(home, '/'), "/state") == 0) {
-            *strrchr(home, '/') = '\0';
-            backend_acts(home, n->value[0]);
-        }
-    }
+    if (backends != SLEEP)
+        machine_backends(backends == SERVE ? NULL : fail_to);
     return false;
 }
 
