@@ -64,6 +64,7 @@ unsigned int nr_waits;
 void (*at_wait)(void);
 bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
 {
+    machine_backends(NULL);
     ++nr_waits;
     if (at_wait)
         at_wait();
