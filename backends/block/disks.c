@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "partitions.h"
 
@@ -67,6 +68,13 @@ static void entry_free(struct disks *all, struct entry *e)
     partitions_free(&e->partitions);
     e->disk->ops->close(e->disk);
     free(e);
+}
+
+void disks_free(struct disks *all)
+{
+    while (all->entries)
+        entry_free(all, all->entries);
+    free(all);
 }
 
 static void read_partitions(struct entry *e)
@@ -217,7 +225,7 @@ static bool is_partition(const struct entry *e, const struct gpt_partition *p, c
     return partition_number(name, e->name) == p->number;
 }
 
-/* NULL: ENOENT there is none, EAGAIN it is not known yet, ENOTUNIQ several have that name: which one is meant? */
+/* NULL: ENOENT there is none, EAGAIN it is not known yet, EMLINK several have that name: which one is meant? */
 static const struct gpt_partition *find_partition(struct disks *all, const char *name,
                                                   struct entry **of)
 {
@@ -233,7 +241,7 @@ static const struct gpt_partition *find_partition(struct disks *all, const char 
             if (!is_partition(e, &e->partitions.list[i], name))
                 continue;
             if (found) {
-                errno = ENOTUNIQ;
+                errno = EMLINK;
                 return NULL;
             }
             found = &e->partitions.list[i];

@@ -14,6 +14,7 @@
 #include "../../backends/block/blkback.h"
 #include "../../backends/block/disks.h"
 #include "../../backends/block/ram_disks.h"
+#include "../../backends/drivers/drivers.h"
 #include "../../xenstore/daemon.h"
 #include "../attend/attend.h"
 #include "../consoled/consoled.h"
@@ -52,6 +53,19 @@ static bool start_attendant(struct plat_loop *loop) { return attend_start(loop, 
 /* The words of the command line that name disks. */
 static char *const *words;
 
+static void add_disk(void *disks, const char *name, struct disk *d)
+{
+    char path[DISK_NAME];
+    int error;
+
+    snprintf(path, sizeof(path), "/dev/%s", name);
+    error = disks_add(disks, path, d);
+    if (error) {
+        plat_log(PLAT_ERROR, "%s: %s", path, strerror(error));
+        d->ops->close(d);
+    }
+}
+
 static bool start_blockd(struct plat_loop *loop)
 {
     struct disks *disks = disks_new(loop);
@@ -61,6 +75,7 @@ static bool start_blockd(struct plat_loop *loop)
     for (char *const *w = words; *w; w++)
         if (ram_disks_word(*w))
             ram_disks_add(disks, *w); /* the log says why not; the others are there */
+    drivers_disks(loop, add_disk, disks);
     return blkback_start(loop, disks) != NULL;
 }
 
