@@ -109,7 +109,7 @@ bool offload_valid(const struct frame *f)
         return false;
     if (f->csum != FRAME_CSUM_PARTIAL)
         return f->gso == FRAME_GSO_NONE;
-    return f->bytes >= 2 && f->csum_start <= f->bytes - 2 &&
+    return f->csum_start >= FRAME_MIN && f->csum_start <= f->bytes - 2 &&
            f->csum_offset <= f->bytes - 2 - f->csum_start &&
            (f->gso == FRAME_GSO_NONE || f->gso_bytes >= GSO_BYTES_MIN);
 }

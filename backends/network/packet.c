@@ -13,7 +13,7 @@ static void parse_ethernet(struct packet *p, const uint8_t *data, uint32_t bytes
     p->type = get16(data + at);
     for (int i = 0; i < TAGS_MAX && (p->type == ETH_VLAN || p->type == ETH_QINQ); i++) {
         at += 4;
-        if (bytes - at < 2)
+        if (bytes < at + 2)
             return;
         p->type = get16(data + at);
     }

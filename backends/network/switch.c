@@ -5,23 +5,23 @@
 #include <string.h>
 
 #include "offload.h"
-#include "port.h"
+#include "switch_port.h"
 
 enum { TAGS_BYTES = 8 }; /* VLAN tags do not count for an MTU */
 
 /* ---- out ---- */
 
-static void capture(struct port *p, const struct frame *f)
+static void capture(struct switch_port *p, const struct frame *f)
 {
     if (p->capture && !capture_frame(p->capture, f)) {
         plat_log(PLAT_INFO, "%s: the capture is full", p->options.name);
-        port_capture(p, NULL);
+        switch_capture(p, NULL);
     }
 }
 
 static void send_now(void *arg, struct frame *f)
 {
-    struct port *p = arg;
+    struct switch_port *p = arg;
     uint32_t most = p->link->mtu + ETH_HEADER + TAGS_BYTES;
 
     if (f->gso == FRAME_GSO_NONE && f->bytes > most) {
@@ -39,21 +39,21 @@ static void send_now(void *arg, struct frame *f)
     }
 }
 
-static void send_to(struct port *p, struct frame *f)
+static void send_to(struct switch_port *p, struct frame *f)
 {
     if (p->link->up && !offload_do(p->link, f, send_now, p))
         p->stats.no_memory++;
 }
 
-static bool may_reach(const struct port *from, const struct port *to)
+static bool may_reach(const struct switch_port *from, const struct switch_port *to)
 {
     return from != to && !(from->options.isolated && to->options.isolated);
 }
 
 /* @group  to several; else to one that nobody knows, who is not where all addresses are known. */
-static void flood(struct port *from, struct frame *f, bool group)
+static void flood(struct switch_port *from, struct frame *f, bool group)
 {
-    for (struct port *to = from->owner->ports; to; to = to->next)
+    for (struct switch_port *to = from->owner->ports; to; to = to->next)
         if (may_reach(from, to) && (group || !to->own.fixed))
             send_to(to, f);
 }
@@ -66,7 +66,7 @@ static bool stays(const uint8_t *mac)
     return memcmp(mac, reserved, sizeof(reserved)) == 0 && mac[5] < 16;
 }
 
-static void forward(struct port *from, struct frame *f)
+static void forward(struct switch_port *from, struct frame *f)
 {
     const struct table_entry *e;
 
@@ -88,7 +88,7 @@ static void forward(struct port *from, struct frame *f)
 /* ---- in ---- */
 
 /* Is its sender who he may be? Other ports' own addresses nobody else has. */
-static bool passes(struct port *p, const struct frame *f)
+static bool passes(struct switch_port *p, const struct frame *f)
 {
     const struct table_entry *e = table_find(&p->owner->table, f->data + ETH_ADDRESS);
     struct packet packet;
@@ -103,7 +103,7 @@ static bool passes(struct port *p, const struct frame *f)
 
 static void received(void *arg, struct frame *f)
 {
-    struct port *p = arg;
+    struct switch_port *p = arg;
     uint64_t now = plat_now();
 
     p->stats.in_frames++;
@@ -128,8 +128,8 @@ static void received(void *arg, struct frame *f)
 
 static void received_all(void *arg)
 {
-    struct vswitch *s = ((struct port *)arg)->owner;
-    struct port *p;
+    struct vswitch *s = ((struct switch_port *)arg)->owner;
+    struct switch_port *p;
 
     while ((p = s->dirty) != NULL) {
         s->dirty = p->next_dirty;
@@ -151,9 +151,9 @@ struct vswitch *switch_new(void)
 
 void switch_free(struct vswitch *s) { free(s); }
 
-struct port *switch_add(struct vswitch *s, struct link *l, const struct port_options *o)
+struct switch_port *switch_add(struct vswitch *s, struct link *l, const struct switch_options *o)
 {
-    struct port *p;
+    struct switch_port *p;
 
     if (s->nr_ports == SWITCH_PORTS) {
         errno = ENOSPC;
@@ -183,9 +183,9 @@ struct port *switch_add(struct vswitch *s, struct link *l, const struct port_opt
     return p;
 }
 
-static void unlink_port(struct port *p)
+static void unlink_port(struct switch_port *p)
 {
-    struct port **at = &p->owner->ports;
+    struct switch_port **at = &p->owner->ports;
 
     while (*at != p)
         at = &(*at)->next;
@@ -197,23 +197,26 @@ static void unlink_port(struct port *p)
     p->owner->nr_ports--;
 }
 
-void switch_remove(struct port *p)
+void switch_remove(struct switch_port *p)
 {
     unlink_port(p);
     table_forget(&p->owner->table, p);
-    port_capture(p, NULL);
+    switch_capture(p, NULL);
     p->link->received = NULL;
     p->link->received_all = NULL;
     free(p);
 }
 
-const struct port_stats *port_stats(const struct port *p) { return &p->stats; }
+const struct switch_stats *switch_stats(const struct switch_port *p) { return &p->stats; }
 
-uint64_t port_ready_ns(const struct port *p) { return rate_ready_ns(&p->options.rate, plat_now()); }
+uint64_t switch_ready_ns(const struct switch_port *p)
+{
+    return rate_ready_ns(&p->options.rate, plat_now());
+}
 
-void port_set_rate(struct port *p, const struct rate *rate) { p->options.rate = *rate; }
+void switch_set_rate(struct switch_port *p, const struct rate *rate) { p->options.rate = *rate; }
 
-int port_capture(struct port *p, const char *path)
+int switch_capture(struct switch_port *p, const char *path)
 {
     struct capture *c = p->capture;
 

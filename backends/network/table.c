@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "port.h"
+#include "switch_port.h"
 
 static struct table_entry **bucket(struct table *t, const uint8_t *mac)
 {
@@ -68,7 +68,7 @@ bool table_add_fixed(struct table *t, struct table_entry *e)
     return true;
 }
 
-void table_forget(struct table *t, const struct port *p)
+void table_forget(struct table *t, const struct switch_port *p)
 {
     for (unsigned int i = 0; i < TABLE_BUCKETS; i++)
         for (struct table_entry **at = &t->buckets[i]; *at;)
@@ -92,7 +92,7 @@ static void sweep(struct table *t, uint64_t now_ns)
                 at = &(*at)->next;
 }
 
-void table_learn(struct table *t, const uint8_t *mac, struct port *p, uint64_t now_ns)
+void table_learn(struct table *t, const uint8_t *mac, struct switch_port *p, uint64_t now_ns)
 {
     struct table_entry *e;
 

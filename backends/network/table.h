@@ -8,11 +8,11 @@
 enum { TABLE_ENTRIES = 4096, TABLE_BUCKETS = 1024, TABLE_OF_PORT = 512 };
 #define TABLE_AGE_NS 300000000000u /* not seen for so long: forgotten */
 
-struct port;
+struct switch_port;
 
 struct table_entry {
     struct table_entry *next;
-    struct port *port;
+    struct switch_port *port;
     uint64_t seen_ns;
     uint8_t mac[ETH_ADDRESS];
     bool fixed; /* the port's own, which lies in it: not forgotten, and nobody else's */
@@ -34,9 +34,9 @@ struct table_entry *table_find(struct table *t, const uint8_t *mac);
 bool table_add_fixed(struct table *t, struct table_entry *e);
 
 /** All that is the port's. */
-void table_forget(struct table *t, const struct port *p);
+void table_forget(struct table *t, const struct switch_port *p);
 
 /**
  * A frame from that address has come in there. Where there is no room it is not learned.
  */
-void table_learn(struct table *t, const uint8_t *mac, struct port *p, uint64_t now_ns);
+void table_learn(struct table *t, const uint8_t *mac, struct switch_port *p, uint64_t now_ns);

@@ -40,10 +40,8 @@ static void test_headers_are_found(void)
 }
 
 /* Cut off anywhere: nothing beyond its end is named, or read (the sanitizer sees to that). */
-static void test_a_cut_frame_has_no_more_than_it_has(void)
+static void cut_anywhere(struct made m)
 {
-    struct made m = make_ip6(mac_a, mac_b, IP_TCP, 16, 5);
-
     for (uint32_t bytes = 0; bytes < m.f->bytes; bytes++) {
         uint8_t *part = malloc(bytes + !bytes);
         struct packet p;
@@ -56,6 +54,12 @@ static void test_a_cut_frame_has_no_more_than_it_has(void)
         free(part);
     }
     frame_put(m.f);
+}
+
+static void test_a_cut_frame_has_no_more_than_it_has(void)
+{
+    cut_anywhere(make_ip6(mac_a, mac_b, IP_TCP, 16, 5));
+    cut_anywhere(make_ip4(mac_a, mac_b, IP_UDP, 4, 5, 7)); /* with a VLAN's tag */
 }
 
 static void test_wrong_lengths_hide_what_is_behind(void)
@@ -169,8 +173,10 @@ static const struct link plain = { .mtu = 1500 };
 static void test_a_sum_is_filled_in(void)
 {
     const struct made all[] = {
-        make_ip4(mac_a, mac_b, IP_TCP, 0, 11, 0), make_ip4(mac_a, mac_b, IP_UDP, 4, 0, 9),
-        make_ip6(mac_a, mac_b, IP_TCP, 0, 1400),  make_ip6(mac_a, mac_b, IP_UDP, 16, 7),
+        make_ip4(mac_a, mac_b, IP_TCP, 0, 11, 0),
+        make_ip4(mac_a, mac_b, IP_UDP, 4, 0, 9),
+        make_ip6(mac_a, mac_b, IP_TCP, 0, 1400),
+        make_ip6(mac_a, mac_b, IP_UDP, 16, 7),
     };
 
     for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -353,9 +359,19 @@ static bool passes(const struct guard *g, const struct made *m)
 
 static void test_addresses_are_read(void)
 {
-    static const char *const wrong[] = { "10.0.0",  "10.0.0.256", "1.2.3.4/33", "::/129", "1:2",
-                                         "1::2::3", ":1::",       "1:",         "::g",    "10.0.0.1;",
-                                         "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "12345::" };
+    static const char *const wrong[] = { "10.0.0",
+                                         "10.0.0.256",
+                                         "1.2.3.4/33",
+                                         "::/129",
+                                         "1:2",
+                                         "1::2::3",
+                                         ":1::",
+                                         "1:",
+                                         "::g",
+                                         "10.0.0.1;",
+                                         "1:2:3:4:5:6:7:8:9",
+                                         "::1:2:3:4:5:6:7:8",
+                                         "12345::" };
     struct guard g = { .nr_ranges = 1 };
 
     for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -364,10 +380,12 @@ static void test_addresses_are_read(void)
     }
     CU_ASSERT_TRUE(guard_parse(&g, " 10.1.2.3, 192.168.0.0/16 fd00::1:2/64 ::ffff:1.2.3.4 ::"));
     CU_ASSERT_EQUAL(g.nr_ranges, 5);
-    CU_ASSERT_TRUE(g.ranges[0].version == 4 && g.ranges[0].bits == 32 && g.ranges[0].address[3] == 3);
+    CU_ASSERT_TRUE(g.ranges[0].version == 4 && g.ranges[0].bits == 32 &&
+                   g.ranges[0].address[3] == 3);
     CU_ASSERT_TRUE(g.ranges[1].bits == 16);
-    CU_ASSERT_TRUE(g.ranges[2].version == 6 && g.ranges[2].bits == 64 && g.ranges[2].address[0] == 0xfd &&
-                   g.ranges[2].address[13] == 1 && g.ranges[2].address[15] == 2);
+    CU_ASSERT_TRUE(g.ranges[2].version == 6 && g.ranges[2].bits == 64 &&
+                   g.ranges[2].address[0] == 0xfd && g.ranges[2].address[13] == 1 &&
+                   g.ranges[2].address[15] == 2);
     CU_ASSERT_TRUE(g.ranges[3].address[10] == 0xff && g.ranges[3].address[15] == 4);
     CU_ASSERT_TRUE(guard_parse(&g, "1:2:3:4:5:6:7:8"));
     CU_ASSERT_TRUE(g.nr_ranges == 1 && g.ranges[0].address[15] == 8);
@@ -389,7 +407,8 @@ static void test_only_its_own_addresses_pass(void)
     struct guard any = guard_of(""), four = guard_of("10.0.0.1"), six = guard_of("fd00::1");
     struct made own = make_ip4(mac_b, mac_a, IP_UDP, 0, 0, 0),
                 tagged = make_ip4(mac_b, mac_a, IP_UDP, 0, 0, 5),
-                other = make_ip4(mac_a, mac_b, IP_UDP, 0, 0, 0), own6 = make_ip6(mac_b, mac_a, IP_UDP, 0, 0);
+                other = make_ip4(mac_a, mac_b, IP_UDP, 0, 0, 0),
+                own6 = make_ip6(mac_b, mac_a, IP_UDP, 0, 0);
 
     CU_ASSERT_TRUE(passes(&any, &own) && passes(&any, &own6) && !passes(&any, &other));
     CU_ASSERT_TRUE(passes(&four, &own) && passes(&four, &tagged) && !passes(&four, &own6));
@@ -498,7 +517,9 @@ static void test_fragments_hide_nothing(void)
 
 static void test_its_link_local_address_is_its_own(void)
 {
-    static const uint8_t own[] = { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0x16, 0x3e, 0xff, 0xfe, 0, 0, 1 };
+    static const uint8_t own[] = {
+        0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0x16, 0x3e, 0xff, 0xfe, 0, 0, 1
+    };
     struct guard four = guard_of("10.0.0.1"), six = guard_of("fd00::1");
     struct made m = make_ip6(mac_b, mac_a, IP_UDP, 0, 8);
 

@@ -1,15 +1,15 @@
-/* port.h: a port of the switch, for the switch's own files. */
+/* switch_port.h: a port of the switch, for the switch's own files. */
 #pragma once
 #include "capture.h"
 #include "switch.h"
 #include "table.h"
 
-struct port {
-    struct port *next, *next_dirty;
+struct switch_port {
+    struct switch_port *next, *next_dirty;
     struct vswitch *owner;
     struct link *link;
-    struct port_options options;
-    struct port_stats stats;
+    struct switch_options options;
+    struct switch_stats stats;
     struct table_entry own;  /* its guard's address */
     unsigned int nr_learned; /* entries of the table */
     bool dirty;              /* has got frames since it was flushed */
@@ -17,7 +17,7 @@ struct port {
 };
 
 struct vswitch {
-    struct port *ports, *dirty;
+    struct switch_port *ports, *dirty;
     unsigned int nr_ports;
     struct table table;
 };
