@@ -123,7 +123,9 @@ int netback_uplink(struct netback *n, const char *bridge, struct link *l)
 
     if (b == NULL)
         return -1;
-    if (switch_add(b->vswitch, l, &o))
+    if (b->uplink)
+        errno = EBUSY;
+    else if ((b->uplink = switch_add(b->vswitch, l, &o)) != NULL)
         return 0;
     bridge_put(n, b);
     return -1;
@@ -162,7 +164,7 @@ void netback_stop(struct netback *n)
         xengnttab_close(n->grants);
     plat_wake_remove(&n->wake);
     while (n->bridges) { /* those that have an uplink */
-        n->bridges->users = 1;
+        switch_remove(n->bridges->uplink);
         bridge_put(n, n->bridges);
     }
     free(n);

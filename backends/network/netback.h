@@ -32,6 +32,6 @@ void netback_stop(struct netback *n);
  * Frames of a switch go out, and others come in there.
  * @bridge  its name
  * @l       stays its owner's until netback_stop()
- * 0; -1: errno as switch_add()
+ * 0; -1: EBUSY it has one, or as switch_add()
  */
 int netback_uplink(struct netback *n, const char *bridge, struct link *l);

@@ -54,13 +54,16 @@ struct vif {
     struct switch_port *port; /* NULL: not connected */
     unsigned int nr_queues;
     struct queue *queues;
-    bool sg;
-    bool filters; /* only these groups */
+    bool
+        broken; /* the guest has broken the rules: nothing is taken or given, until it is disconnected */
+    bool sg;      /* it takes frames of several pieces */
+    bool filters; /* it wants no other groups than these */
     unsigned int nr_groups;
     uint8_t groups[GROUPS][ETH_ADDRESS];
     struct plat_timer rate; /* when it may send again */
     bool capturing;
-    uint64_t errors, no_room; /* requests of the guest that failed; frames for it that were dropped */
+    uint64_t errors,
+        no_room; /* requests of the guest that failed; frames for it that were dropped */
 };
 
 struct bridge {
@@ -68,6 +71,7 @@ struct bridge {
     char name[SWITCH_NAME];
     unsigned int users;
     struct vswitch *vswitch;
+    struct switch_port *uplink; /* NULL: there is none */
 };
 
 struct netback {
@@ -90,7 +94,14 @@ void queue_forget(struct queue *q);
 struct bridge *bridge_get(struct netback *n, const char *name);
 void bridge_put(struct netback *n, struct bridge *b);
 
+/** netback_vif.c */
 extern const struct xenbus_driver vif_driver;
+
+/** The guest has broken the rules: it is disconnected when the caller has returned. */
+void vif_break(struct vif *v, const char *why);
+
+/** Whether it listens to a group, and where in its list. -1: it does not. */
+int vif_find_group(const struct vif *v, const uint8_t *mac);
 
 /** netback_tx.c: take what the guest sends, so much that others do not wait. True: there is more. */
 bool queue_take(struct queue *q);
@@ -101,4 +112,6 @@ void vif_flush(struct link *l);
 
 /** Give the guest what waits, as much as it has room for. */
 void queue_give(struct queue *q);
+
+/** What waits is dropped. */
 void queue_drop(struct queue *q);

@@ -6,7 +6,8 @@
 #include "offload.h"
 
 enum {
-    CHAIN_MAX = 20, /* pieces of a frame: the least that is to be served is XEN_NETIF_NR_SLOTS_MIN */
+    CHAIN_MAX =
+        20, /* pieces of a frame: the least that is to be served is XEN_NETIF_NR_SLOTS_MIN */
     EXTRAS_MAX = XEN_NETIF_EXTRA_TYPE_MAX - 1, /* each kind once */
     BATCH_FRAMES = 64,                         /* of a turn; */
     BATCH_SLOTS = 128,
@@ -66,18 +67,10 @@ static bool take(struct batch *b, union slot *s, bool extra)
 
 /* ---- extra infos ---- */
 
-static int find_group(const struct vif *v, const uint8_t *mac)
-{
-    for (unsigned int i = 0; i < v->nr_groups; i++)
-        if (memcmp(v->groups[i], mac, ETH_ADDRESS) == 0)
-            return (int)i;
-    return -1;
-}
-
 /* To listen to a group, or no longer. The answer. */
 static int16_t set_group(struct vif *v, const uint8_t *mac, bool listen)
 {
-    int i = find_group(v, mac);
+    int i = vif_find_group(v, mac);
 
     if (!(mac[0] & 1))
         return NETIF_RSP_ERROR;
@@ -196,8 +189,7 @@ static void begin_frame(struct batch *b, struct chain *c, struct netif_tx_reques
     uint16_t bytes = pieces[0].size;
 
     c->status = NETIF_RSP_ERROR;
-    if (bytes < FRAME_MIN || !pieces_fit(pieces, nr) ||
-        (nr > 1 && !b->q->vif->sg_offered) || (c->f = frame_alloc(bytes)) == NULL)
+    if (bytes < FRAME_MIN || !pieces_fit(pieces, nr) || (c->f = frame_alloc(bytes)) == NULL)
         return;
     c->f->bytes = bytes;
     b->bytes += bytes;
@@ -234,8 +226,8 @@ static bool take_chain(struct batch *b)
 static void copy(struct batch *b)
 {
     struct netback *n = b->q->vif->owner;
-    bool failed = b->nr_segments &&
-                  xengnttab_grant_copy(n->grants, b->nr_segments, n->segments) != 0;
+    bool failed =
+        b->nr_segments && xengnttab_grant_copy(n->grants, b->nr_segments, n->segments) != 0;
 
     for (unsigned int i = 0; i < b->nr_chains; i++) {
         struct chain *c = &b->chains[i];
@@ -299,10 +291,13 @@ static void deliver_all(struct batch *b)
     l->received_all(l->arg);
 }
 
-/* The guest's rate says that it has to wait: it has its turn again when that is over. */
-static bool must_wait(struct vif *v)
+/*
+ * The guest's rate says that it has to wait, after so many bytes that were taken already: it has its turn again when
+ * that is over.
+ */
+static bool must_wait(struct vif *v, uint32_t bytes)
 {
-    uint64_t when = switch_ready_ns(v->port);
+    uint64_t when = switch_ready_ns(v->port, bytes);
 
     if (when)
         plat_timer_set(v->owner->loop, &v->rate, when);
@@ -313,7 +308,7 @@ static bool must_wait(struct vif *v)
 static bool gather(struct batch *b)
 {
     while (b->left && b->nr_chains < BATCH_FRAMES && b->nr_taken < BATCH_SLOTS &&
-           b->bytes < BATCH_BYTES)
+           b->bytes < BATCH_BYTES && !must_wait(b->q->vif, b->bytes))
         if (!take_chain(b))
             return false;
     return true;
@@ -326,18 +321,18 @@ bool queue_take(struct queue *q)
     bool good;
     int n;
 
-    if (v->device->failed_here)
-        return false;
-    if (must_wait(v))
+    if (v->broken || must_wait(v, 0))
         return false;
     n = ring_back_look(&q->tx);
-    b = (struct batch){ .q = q, .left = n > 0 ? (unsigned int)n : 0 };
+    b.q = q;
+    b.left = n > 0 ? (unsigned int)n : 0;
+    b.nr_taken = b.nr_chains = b.nr_segments = b.bytes = 0;
     good = n >= 0 && gather(&b);
     copy(&b);
     answer_all(&b);
     deliver_all(&b);
     n = good ? ring_back_rest(&q->tx, 1) : -EPROTO;
     if (n < 0)
-        xenbus_fail(v->device, "the guest sends what is no chain of requests");
+        vif_break(v, "it sends what is no chain of requests");
     return n > 0;
 }

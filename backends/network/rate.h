@@ -7,9 +7,10 @@
 
 /** All zero: no limit. */
 struct rate {
-    uint64_t bytes, interval_ns; /* the latter up to 2^32 us */
-    uint64_t full_ns;            /* when all would be there again */
-    uint64_t rest;               /* of a nanosecond, in bytes-th */
+    uint64_t bytes;       /* up to 2^60 */
+    uint64_t interval_ns; /* up to 2^32 us */
+    uint64_t full_ns;     /* when all would be there again */
+    uint64_t rest;        /* of a nanosecond, in bytes-th */
 };
 
 /** When something may be sent; 0: now. */
@@ -20,7 +21,7 @@ static inline uint64_t rate_ready_ns(const struct rate *r, uint64_t now_ns)
     return r->full_ns - r->interval_ns + 1;
 }
 
-/** @bytes  of a frame, FRAME_MAX at most */
+/** @bytes  1 MiB at most */
 static inline void rate_take(struct rate *r, uint64_t now_ns, uint32_t bytes)
 {
     uint64_t cost;

@@ -209,12 +209,22 @@ void switch_remove(struct switch_port *p)
 
 const struct switch_stats *switch_stats(const struct switch_port *p) { return &p->stats; }
 
-uint64_t switch_ready_ns(const struct switch_port *p)
+uint64_t switch_ready_ns(const struct switch_port *p, uint32_t bytes)
 {
-    return rate_ready_ns(&p->options.rate, plat_now());
+    struct rate rate = p->options.rate;
+    uint64_t now = plat_now();
+
+    rate_take(&rate, now, bytes);
+    return rate_ready_ns(&rate, now);
 }
 
-void switch_set_rate(struct switch_port *p, const struct rate *rate) { p->options.rate = *rate; }
+void switch_set_rate(struct switch_port *p, const struct rate *rate)
+{
+    struct rate *r = &p->options.rate;
+
+    if (rate->bytes != r->bytes || rate->interval_ns != r->interval_ns)
+        *r = *rate; /* else what was taken stays so */
+}
 
 int switch_capture(struct switch_port *p, const char *path)
 {

@@ -50,10 +50,10 @@ void switch_remove(struct switch_port *p);
 
 const struct switch_stats *switch_stats(const struct switch_port *p);
 
-/** When the link may give the next frame by the port's rate (plat_now()); 0: now. What comes earlier is dropped. */
-uint64_t switch_ready_ns(const struct switch_port *p);
+/** When the link may give the next frame by the port's rate (plat_now()), after @bytes, 1 MiB at most, that it is about to give; 0: now. What comes earlier is dropped. */
+uint64_t switch_ready_ns(const struct switch_port *p, uint32_t bytes);
 
-/** Another rate from now on; all zero: none. */
+/** The rate from now on; all zero: none. If it is the same as before nothing changes. */
 void switch_set_rate(struct switch_port *p, const struct rate *rate);
 
 /**

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../backends/network/netback.h"
 #include "../../xenstore/daemon.h"
 #include "../attend/attend.h"
 #include "../consoled/consoled.h"
@@ -46,9 +47,17 @@ static bool start_consoled(struct plat_loop *loop)
 
 static bool start_attendant(struct plat_loop *loop) { return attend_start(loop, true); }
 
+static bool start_network(struct plat_loop *loop)
+{
+    struct netback_options o = { .queues = 4 };
+
+    return netback_start(loop, &o) != NULL;
+}
+
 static struct service services[] = {
     { .name = "store", .start = start_store },
     { .name = "consoled", .start = start_consoled },
+    { .name = "network", .start = start_network },
     { .name = "attend", .start = start_attendant },
     { 0 },
 };

@@ -110,9 +110,44 @@ static int run_write(struct prompt *p, int argc, char **argv)
     return 0;
 }
 
+/* A letter, as xenstore-chmod has it, and a domain. */
+static bool parse_permission(const char *text, struct xs_permissions *to)
+{
+    static const char letters[] = "nrwb";
+    static const unsigned int bits[] = { XS_PERM_NONE, XS_PERM_READ, XS_PERM_WRITE,
+                                         XS_PERM_READ | XS_PERM_WRITE };
+    const char *at = text[0] ? strchr(letters, text[0]) : NULL;
+    char *end;
+
+    if (at == NULL || text[1] < '0' || text[1] > '9')
+        return false;
+    to->perms = bits[at - letters];
+    to->id = (unsigned int)strtoul(text + 1, &end, 10);
+    return *end == '\0';
+}
+
+static int run_chmod(struct prompt *p, int argc, char **argv)
+{
+    enum { PERMISSIONS = 8 };
+    struct xs_permissions all[PERMISSIONS];
+    bool good = argc > 2 && argc - 2 <= PERMISSIONS;
+
+    for (int i = 2; good && i < argc; i++)
+        good = parse_permission(argv[i], &all[i - 2]);
+    if (!good) {
+        printf(
+            "usage: store-chmod PATH PERMISSION... (n, r, w or b and a domain; the first is the owner)\n");
+        return 2;
+    }
+    if (!xs_set_permissions(p->xs, XBT_NULL, argv[1], all, (unsigned int)(argc - 2)))
+        return failed("store-chmod", argv[1]);
+    return 0;
+}
+
 const struct prompt_command store_commands[] = {
     { "store-ls", "[PATH]", "show what lies below a path of the store", run_ls },
     { "store-read", "PATH...", "show what the store has at these paths", run_read },
+    { "store-chmod", "PATH PERMISSION...", "say who may read and write there", run_chmod },
     { "store-write", "PATH VALUE", "write into the store", run_write },
     { 0 },
 };

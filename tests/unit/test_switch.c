@@ -284,7 +284,7 @@ static void test_a_rate_is_held_exactly(void)
     begin_all(false);
     switch_set_rate(ports[1].port, &rate);
     while (plat_now() - begun < 2000000000) {
-        uint64_t when = switch_ready_ns(ports[1].port);
+        uint64_t when = switch_ready_ns(ports[1].port, 0);
 
         if (when) {
             CU_ASSERT_EQUAL(send(1, macs[2]), 0); /* who does not wait */
@@ -298,7 +298,7 @@ static void test_a_rate_is_held_exactly(void)
     CU_ASSERT_TRUE(sent >= 4000 + 99 && sent <= 4000 + 102);
     CU_ASSERT_EQUAL(switch_stats(ports[1].port)->over_rate, dropped);
     switch_set_rate(ports[1].port, &(struct rate){ 0 });
-    CU_ASSERT_EQUAL(switch_ready_ns(ports[1].port), 0);
+    CU_ASSERT_EQUAL(switch_ready_ns(ports[1].port, 0), 0);
     end();
 }
 
@@ -310,9 +310,11 @@ static void test_a_large_frame_is_paid_for_later(void)
     begin_all(false);
     ports[2].link.mtu = 65535;
     switch_set_rate(ports[1].port, &rate);
+    CU_ASSERT_EQUAL(switch_ready_ns(ports[1].port, 999), 0);
+    CU_ASSERT_EQUAL(switch_ready_ns(ports[1].port, 10000), plat_now() + 9000001);
     m = make_ip4(macs[2], macs[1], IP_UDP, 0, 10000 - 42, 0);
     CU_ASSERT_EQUAL(send_frame(1, m.f), 4);
-    CU_ASSERT_EQUAL(switch_ready_ns(ports[1].port), plat_now() + 9000001);
+    CU_ASSERT_EQUAL(switch_ready_ns(ports[1].port, 0), plat_now() + 9000001);
     end();
 }
 
