@@ -8,7 +8,7 @@
 
 /* ---- turns ---- */
 
-void queue_due(struct queue *q)
+void vif_due(struct vif_queue *q)
 {
     struct netback *n = q->vif->owner;
 
@@ -24,9 +24,9 @@ void queue_due(struct queue *q)
     plat_wake(&n->wake);
 }
 
-static struct queue *next_due(struct netback *n)
+static struct vif_queue *next_due(struct netback *n)
 {
-    struct queue *q = n->first;
+    struct vif_queue *q = n->first;
 
     if (q) {
         n->first = q->next;
@@ -35,10 +35,10 @@ static struct queue *next_due(struct netback *n)
     return q;
 }
 
-void queue_forget(struct queue *q)
+void vif_forget(struct vif_queue *q)
 {
     struct netback *n = q->vif->owner;
-    struct queue **at = &n->first, *last = NULL;
+    struct vif_queue **at = &n->first, *last = NULL;
 
     if (!q->due)
         return;
@@ -56,14 +56,14 @@ void queue_forget(struct queue *q)
 static void run(void *arg)
 {
     struct netback *n = arg;
-    struct queue *last = n->last, *q;
+    struct vif_queue *last = n->last, *q;
     bool more = n->first != NULL;
 
     while (more && (q = next_due(n)) != NULL) {
         more = q != last;
-        queue_give(q);
-        if (queue_take(q)) {
-            queue_due(q);
+        vif_give(q);
+        if (vif_take(q)) {
+            vif_due(q);
         } else {
             port_ready(&q->tx_port);
             port_ready(&q->rx_port);

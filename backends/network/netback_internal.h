@@ -34,8 +34,8 @@ _Static_assert(__CONST_RING_SIZE(netif_tx, 4096) == RING_SLOTS &&
 
 struct vif;
 
-struct queue {
-    struct queue *next; /* that has a turn */
+struct vif_queue {
+    struct vif_queue *next; /* that has a turn */
     struct vif *vif;
     bool due;
     struct ring_back tx, rx;
@@ -53,7 +53,7 @@ struct vif {
     struct bridge *bridge;
     struct switch_port *port; /* NULL: not connected */
     unsigned int nr_queues;
-    struct queue *queues;
+    struct vif_queue *queues;
     bool
         broken; /* the guest has broken the rules: nothing is taken or given, until it is disconnected */
     bool sg;      /* it takes frames of several pieces */
@@ -81,14 +81,14 @@ struct netback {
     xengnttab_handle *grants;
     struct xenbus *bus;
     struct bridge *bridges;
-    struct queue *first, *last; /* that have a turn */
+    struct vif_queue *first, *last; /* that have a turn */
     struct plat_wake wake;
     xengnttab_grant_copy_segment_t segments[SEGMENTS];
 };
 
 /** netback.c: it has something to do: at its turn queue_turn() is called. */
-void queue_due(struct queue *q);
-void queue_forget(struct queue *q);
+void vif_due(struct vif_queue *q);
+void vif_forget(struct vif_queue *q);
 
 /** NULL: errno. Put when it is not used any more. */
 struct bridge *bridge_get(struct netback *n, const char *name);
@@ -104,14 +104,14 @@ void vif_break(struct vif *v, const char *why);
 int vif_find_group(const struct vif *v, const uint8_t *mac);
 
 /** netback_tx.c: take what the guest sends, so much that others do not wait. True: there is more. */
-bool queue_take(struct queue *q);
+bool vif_take(struct vif_queue *q);
 
 /** netback_rx.c: as link_ops. */
 void vif_send(struct link *l, struct frame *f);
 void vif_flush(struct link *l);
 
 /** Give the guest what waits, as much as it has room for. */
-void queue_give(struct queue *q);
+void vif_give(struct vif_queue *q);
 
 /** What waits is dropped. */
-void queue_drop(struct queue *q);
+void vif_drop(struct vif_queue *q);

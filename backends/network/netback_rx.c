@@ -45,7 +45,7 @@ static bool wanted(const struct vif *v, const struct frame *f)
 void vif_send(struct link *l, struct frame *f)
 {
     struct vif *v = (struct vif *)l;
-    struct queue *q = &v->queues[v->nr_queues > 1 ? flow_hash(f) % v->nr_queues : 0];
+    struct vif_queue *q = &v->queues[v->nr_queues > 1 ? flow_hash(f) % v->nr_queues : 0];
 
     if (v->broken || !wanted(v, f))
         return;
@@ -58,7 +58,7 @@ void vif_send(struct link *l, struct frame *f)
     q->waiting_bytes += f->bytes;
 }
 
-static void drop_first(struct queue *q)
+static void drop_first(struct vif_queue *q)
 {
     struct frame *f = q->waiting[q->first];
 
@@ -68,7 +68,7 @@ static void drop_first(struct queue *q)
     frame_put(f);
 }
 
-void queue_drop(struct queue *q)
+void vif_drop(struct vif_queue *q)
 {
     while (q->nr_waiting)
         drop_first(q);
@@ -97,7 +97,7 @@ static unsigned int nr_slots(const struct frame *f)
 }
 
 /* Whether there is room for so many slots; else an event comes when there is. */
-static bool has_room(struct queue *q, unsigned int slots)
+static bool has_room(struct vif_queue *q, unsigned int slots)
 {
     int n = ring_back_look(&q->rx);
 
@@ -108,7 +108,7 @@ static bool has_room(struct queue *q, unsigned int slots)
     return n >= 0 && (unsigned int)n >= slots;
 }
 
-static struct netif_rx_request take_slot(struct queue *q, struct round *r)
+static struct netif_rx_request take_slot(struct vif_queue *q, struct round *r)
 {
     struct netif_rx_request request;
 
@@ -118,7 +118,7 @@ static struct netif_rx_request take_slot(struct queue *q, struct round *r)
 }
 
 /* Its slots, and what is to be copied into the pages of all but an extra info's. */
-static void place(struct queue *q, struct round *r, struct frame *f)
+static void place(struct vif_queue *q, struct round *r, struct frame *f)
 {
     struct netback *n = q->vif->owner;
 
@@ -159,7 +159,7 @@ static uint16_t first_flags(const struct frame *f)
     return f->gso != FRAME_GSO_NONE ? flags | NETRXF_extra_info : flags;
 }
 
-static void answer_gso(struct queue *q, uint32_t slot, const struct frame *f)
+static void answer_gso(struct vif_queue *q, uint32_t slot, const struct frame *f)
 {
     struct netif_extra_info e = {
         .type = XEN_NETIF_EXTRA_TYPE_GSO,
@@ -171,8 +171,8 @@ static void answer_gso(struct queue *q, uint32_t slot, const struct frame *f)
     ring_back_answer(&q->rx, slot, &e);
 }
 
-static void answer(struct queue *q, const struct round *r, unsigned int i, const struct frame *f,
-                   bool good)
+static void answer(struct vif_queue *q, const struct round *r, unsigned int i,
+                   const struct frame *f, bool good)
 {
     unsigned int slot = r->first_slot[i], pieces = nr_pieces(f);
 
@@ -193,7 +193,7 @@ static void answer(struct queue *q, const struct round *r, unsigned int i, const
 }
 
 /* False: there is no room for more, or nothing waits. */
-static bool give_some(struct queue *q)
+static bool give_some(struct vif_queue *q)
 {
     struct netback *n = q->vif->owner;
     struct round r;
@@ -220,7 +220,7 @@ static bool give_some(struct queue *q)
     return true;
 }
 
-void queue_give(struct queue *q)
+void vif_give(struct vif_queue *q)
 {
     bool gave = false;
 
@@ -235,5 +235,5 @@ void vif_flush(struct link *l)
     struct vif *v = (struct vif *)l;
 
     for (unsigned int i = 0; i < v->nr_queues; i++)
-        queue_give(&v->queues[i]);
+        vif_give(&v->queues[i]);
 }

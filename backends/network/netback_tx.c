@@ -37,7 +37,7 @@ struct chain {
 };
 
 struct batch {
-    struct queue *q;
+    struct vif_queue *q;
     unsigned int left; /* requests in the ring, as they were counted */
     unsigned int nr_taken, nr_chains, nr_segments;
     uint32_t bytes;
@@ -262,7 +262,7 @@ static void answer(struct batch *b, const struct chain *c)
 
 static void answer_all(struct batch *b)
 {
-    struct queue *q = b->q;
+    struct vif_queue *q = b->q;
 
     for (unsigned int i = 0; i < b->nr_chains; i++) {
         struct chain *c = &b->chains[i];
@@ -314,7 +314,7 @@ static bool gather(struct batch *b)
     return true;
 }
 
-bool queue_take(struct queue *q)
+bool vif_take(struct vif_queue *q)
 {
     struct vif *v = q->vif;
     struct batch b;

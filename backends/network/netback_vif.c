@@ -90,7 +90,7 @@ static void rate_over(void *arg)
     struct vif *v = arg;
 
     for (unsigned int i = 0; i < v->nr_queues; i++)
-        queue_due(&v->queues[i]);
+        vif_due(&v->queues[i]);
 }
 
 static void vif_close(struct link *l) { (void)l; } /* its end is the device's */
@@ -143,14 +143,14 @@ static void vif_remove(struct xenbus_device *d)
 
 /* ---- connecting ---- */
 
-static void on_event(void *arg) { queue_due(arg); }
+static void on_event(void *arg) { vif_due(arg); }
 
-static void queue_end(struct queue *q)
+static void queue_end(struct vif_queue *q)
 {
     struct netback *n = q->vif->owner;
 
-    queue_forget(q);
-    queue_drop(q);
+    vif_forget(q);
+    vif_drop(q);
     port_unbind(&q->tx_port);
     port_unbind(&q->rx_port);
     ring_back_free(&q->tx);
@@ -176,7 +176,7 @@ static int read_queue(struct xenbus_device *d, const char *folder, const char *n
     return rc;
 }
 
-static int map_ring(struct queue *q, const char *folder, const char *node, void **page,
+static int map_ring(struct vif_queue *q, const char *folder, const char *node, void **page,
                     struct ring_back *ring, size_t request, size_t response)
 {
     struct xenbus_device *d = q->vif->device;
@@ -193,7 +193,7 @@ static int map_ring(struct queue *q, const char *folder, const char *node, void 
     return rc;
 }
 
-static int bind(struct queue *q, const char *folder, const char *node, struct port *port,
+static int bind(struct vif_queue *q, const char *folder, const char *node, struct port *port,
                 uint32_t remote)
 {
     struct xenbus_device *d = q->vif->device;
@@ -205,7 +205,7 @@ static int bind(struct queue *q, const char *folder, const char *node, struct po
 }
 
 /* One for both directions, or one for each. */
-static int bind_ports(struct queue *q, const char *folder)
+static int bind_ports(struct vif_queue *q, const char *folder)
 {
     struct xenbus_device *d = q->vif->device;
     uint32_t tx, rx;
@@ -223,7 +223,7 @@ static int bind_ports(struct queue *q, const char *folder)
     return rc ? rc : bind(q, folder, "event-channel", &q->tx_port, tx);
 }
 
-static int queue_begin(struct queue *q, const char *folder)
+static int queue_begin(struct vif_queue *q, const char *folder)
 {
     int rc = map_ring(q, folder, "tx-ring-ref", &q->tx_page, &q->tx,
                       sizeof(struct netif_tx_request), sizeof(struct netif_tx_response));

@@ -2,10 +2,11 @@
 # the toolstack and the prompt. A part more is its sources here and its table of commands in prompt.c.
 CONTROL := $(BUILD)/control
 CONTROL_SRCS := $(XS_CORE) $(addprefix xenstore/,daemon.c rings.c) \
-    $(CONSOLED_CORE) dom0-tools/consoled/attach.c dom0-tools/attend/attend.c $(NETWORK_CORE) \
+    $(CONSOLED_CORE) dom0-tools/consoled/attach.c dom0-tools/attend/attend.c \
+    $(filter backends/%,$(BLKBACK_CORE)) $(NETWORK_CORE) \
     $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c service.c store_commands.c adopt.c power.c s5.c extra.c)
 CONTROL_OBJS := $(CONTROL_SRCS:%.c=$(CONTROL)/%.o)
-CONTROL_LINKED := $(CONTROL_OBJS) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
+CONTROL_LINKED := $(CONTROL_OBJS) $(DRIVERS_LINK_OBJS) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
 
 $(CONTROL)/%.o: %.c dom0-tools/control/control.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $(@D)

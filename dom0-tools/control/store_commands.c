@@ -110,36 +110,33 @@ static int run_write(struct prompt *p, int argc, char **argv)
     return 0;
 }
 
-/* A letter, as xenstore-chmod has it, and a domain. */
-static bool parse_permission(const char *text, struct xs_permissions *to)
+static int run_rm(struct prompt *p, int argc, char **argv)
 {
-    static const char letters[] = "nrwb";
-    static const unsigned int bits[] = { XS_PERM_NONE, XS_PERM_READ, XS_PERM_WRITE,
-                                         XS_PERM_READ | XS_PERM_WRITE };
-    const char *at = text[0] ? strchr(letters, text[0]) : NULL;
-    char *end;
-
-    if (at == NULL || text[1] < '0' || text[1] > '9')
-        return false;
-    to->perms = bits[at - letters];
-    to->id = (unsigned int)strtoul(text + 1, &end, 10);
-    return *end == '\0';
+    if (argc < 2) {
+        printf("usage: store-rm PATH...\n");
+        return 2;
+    }
+    for (int i = 1; i < argc; i++)
+        if (!xs_rm(p->xs, XBT_NULL, argv[i]))
+            return failed("store-rm", argv[i]);
+    return 0;
 }
+
+enum { PERMISSIONS_MAX = 16 };
 
 static int run_chmod(struct prompt *p, int argc, char **argv)
 {
-    enum { PERMISSIONS = 8 };
-    struct xs_permissions all[PERMISSIONS];
-    bool good = argc > 2 && argc - 2 <= PERMISSIONS;
+    struct xs_permissions perms[PERMISSIONS_MAX];
+    unsigned int nr = 0;
 
-    for (int i = 2; good && i < argc; i++)
-        good = parse_permission(argv[i], &all[i - 2]);
-    if (!good) {
-        printf(
-            "usage: store-chmod PATH PERMISSION... (n, r, w or b and a domain; the first is the owner)\n");
+    for (int i = 2; i < argc && nr < PERMISSIONS_MAX; i++)
+        if (!xs_strings_to_perms(&perms[nr++], 1, argv[i]))
+            return failed("store-chmod", argv[i]);
+    if (nr == 0 || (int)nr != argc - 2) {
+        printf("usage: store-chmod PATH PERMISSION...\n");
         return 2;
     }
-    if (!xs_set_permissions(p->xs, XBT_NULL, argv[1], all, (unsigned int)(argc - 2)))
+    if (!xs_set_permissions(p->xs, XBT_NULL, argv[1], perms, nr))
         return failed("store-chmod", argv[1]);
     return 0;
 }
@@ -147,7 +144,9 @@ static int run_chmod(struct prompt *p, int argc, char **argv)
 const struct prompt_command store_commands[] = {
     { "store-ls", "[PATH]", "show what lies below a path of the store", run_ls },
     { "store-read", "PATH...", "show what the store has at these paths", run_read },
-    { "store-chmod", "PATH PERMISSION...", "say who may read and write there", run_chmod },
     { "store-write", "PATH VALUE", "write into the store", run_write },
+    { "store-rm", "PATH...", "remove what the store has there and below", run_rm },
+    { "store-chmod", "PATH PERMISSION...", "say who owns a node and who may use it: n5 r0",
+      run_chmod },
     { 0 },
 };
