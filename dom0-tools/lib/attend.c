@@ -427,7 +427,7 @@ int guest_attend_to(struct toolstack *t, domid_t id)
 
     if (found && errno != ESRCH)
         return -1;
-    if (t->restarts == NULL && (found || guest_shutdown_code(&info) < 0))
+    if (t->restarts == 0 && (found || guest_shutdown_code(&info) < 0))
         return 0;
     c = begin_attending(t, &done);
     if (c == NULL)
