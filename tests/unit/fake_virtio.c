@@ -203,11 +203,13 @@ void fake_virtio_run_ahead(struct fake_virtio *v, unsigned int queue, uint16_t b
 
     q->done += by;
     memcpy(used + 2, &q->done, 2);
-    fake_pci_message(&v->pci, q->message);
+    if (q->message != NO_MESSAGE)
+        fake_pci_message(&v->pci, q->message);
 }
 
 void fake_virtio_changed(struct fake_virtio *v)
 {
     v->generation++;
-    fake_pci_message(&v->pci, v->config_message);
+    if (v->config_message != NO_MESSAGE)
+        fake_pci_message(&v->pci, v->config_message);
 }
