@@ -8,7 +8,7 @@
 
 #include "drivers/virtio_net.h"
 #include "fake_virtio.h"
-#include "network/link.h"
+#include "net_load.h"
 
 enum { IN, OUT, HEADER = 12, MAX_SEEN = 1024 };
 enum {
@@ -27,32 +27,7 @@ static struct fake_virtio v;
 static struct plat_loop *loop;
 static struct link *l;
 
-/* ---- frames, counted ---- */
-
-static long nr_frames, nr_ours; /* those that a test has when it closes the link */
-static bool no_frames;
-
-struct frame *frame_alloc(uint32_t bytes)
-{
-    static unsigned int n;
-    struct frame *f = no_frames ? NULL : malloc(sizeof(*f));
-
-    if (f == NULL)
-        return NULL;
-    *f = (struct frame){ .refs = 1, .room = bytes };
-    f->data = (uint8_t *)malloc(bytes + 64) + n++ % 7;
-    nr_frames++;
-    return f;
-}
-
-void frame_put(struct frame *f)
-{
-    if (--f->refs)
-        return;
-    nr_frames--;
-    free(f->data - (uintptr_t)f->data % 16);
-    free(f);
-}
+static long nr_ours; /* frames that a test has when it closes the link */
 
 /* What was received: copies of its beginning. */
 static struct frame seen[MAX_SEEN];
@@ -116,7 +91,7 @@ static void close_link(void)
     if (kept)
         frame_put(kept);
     kept = NULL;
-    CU_ASSERT_EQUAL(nr_frames, nr_ours);
+    CU_ASSERT_EQUAL(net_nr_frames, nr_ours);
     CU_ASSERT_EQUAL(v.pci.nr_closed, v.pci.nr_opened);
     CU_ASSERT_EQUAL(v.status, 0);
     plat_loop_free(loop);
@@ -137,8 +112,6 @@ struct header {
     uint16_t header_bytes, gso_bytes, csum_start, csum_offset, nr_buffers;
 };
 
-static uint8_t bytes_of(uint32_t at) { return (uint8_t)(at * 7 + at / 256); }
-
 /* A frame that comes in, over as many buffers as it wants, or says. Returns the sum that it is to have. */
 static uint32_t come_in(struct header h, uint32_t bytes)
 {
@@ -150,7 +123,7 @@ static uint32_t come_in(struct header h, uint32_t bytes)
         h.nr_buffers = (uint16_t)nr;
     memcpy(all, &h, HEADER);
     for (uint32_t i = 0; i < bytes; i++)
-        all[HEADER + i] = bytes_of(i);
+        all[HEADER + i] = net_byte(i);
     for (uint32_t at = 0; at < HEADER + bytes; at += 4096) {
         uint32_t n = left < 4096 ? left : 4096;
 
@@ -257,9 +230,9 @@ static void test_numbers_of_buffers(void)
 static void test_no_memory_for_frames(void)
 {
     open_link(ALL);
-    no_frames = true;
+    net_no_frames = true;
     one_in((struct header){ 0 }, 9000, 0);
-    no_frames = false;
+    net_no_frames = false;
     one_in((struct header){ 0 }, 9000, 1);
     close_link();
 }
@@ -273,16 +246,6 @@ static void test_without_mergeable_buffers(void)
 }
 
 /* ---- out ---- */
-
-static struct frame *make(uint32_t bytes)
-{
-    struct frame *f = frame_alloc(bytes);
-
-    f->bytes = bytes;
-    for (uint32_t i = 0; i < bytes; i++)
-        f->data[i] = bytes_of(i);
-    return f;
-}
 
 static bool go_out(struct frame *f, struct header *h)
 {
@@ -310,7 +273,7 @@ static void test_frames_go_out(void)
 
     open_link(ALL);
     for (unsigned int i = 0; i < 7; i++) {
-        struct frame *f = make(sizes[i]);
+        struct frame *f = net_frame(sizes[i]);
 
         CU_ASSERT(go_out(f, &h));
         CU_ASSERT_EQUAL(f->refs, 1);
@@ -326,7 +289,7 @@ static void test_offloads_go_out(void)
     struct header h;
 
     open_link(ALL);
-    f = make(30000);
+    f = net_frame(30000);
     CU_ASSERT(l->csum4 && l->csum6 && l->tso4 && l->tso6);
     f->csum = FRAME_CSUM_PARTIAL;
     f->csum_start = 34;
@@ -348,7 +311,7 @@ static void test_offloads_go_out(void)
 /* The card takes its time: what there is no room for is dropped, and its references are given back. */
 static void test_a_full_queue(void)
 {
-    struct frame *f = make(3000);
+    struct frame *f = net_frame(3000);
     struct fake_chain c;
     unsigned int nr = 0;
 
@@ -371,7 +334,7 @@ static void test_a_full_queue(void)
     nr_ours = 0;
     CU_ASSERT_EQUAL(f->refs, 1);
     frame_put(f);
-    CU_ASSERT_EQUAL(nr_frames, 0);
+    CU_ASSERT_EQUAL(net_nr_frames, 0);
 }
 
 /* ---- the rest ---- */
@@ -394,7 +357,7 @@ static void test_the_state_of_the_line(void)
 static void test_a_lie_ends_it(void)
 {
     for (unsigned int lie = 0; lie < 3; lie++) {
-        struct frame *f = make(100);
+        struct frame *f = net_frame(100);
 
         open_link(ALL);
         switch (lie) {
