@@ -49,5 +49,22 @@ const struct scenario block_scenarios[] = {
         .forbidden = "FAIL|bad=disk|I/O error",
         .timeout_s = 200,
     },
+    {
+        /* A guest on our runtime with our frontend, whose verdict is at its console. */
+        .group = "split-drivers",
+        .name = "block-runtime",
+        .memory_mib = 768,
+        .smp = 1,
+        CONTROL,
+        .steps = { "^control> ",
+                   ">create guest.cfg 'name=\"ours\"' 'kernel=\"/rt_blkfront.elf\"' 'ramdisk=\"\"' memory=64 "
+                   "'on_poweroff=\"preserve\"' 'disk=[\"phy:/dev/ram1,xvda,w\"]'\rconsole ours\r",
+                   "^VERDICT rt_blkfront SUCCESS",
+                   ">\035destroy ours\rstore-ls /local/domain/0/backend/vbd\rlist\r",
+                   "store-ls /local/domain/0/backend/vbd\n.*list\n.*\n.*Domain-0 .*\n.*control> $",
+                   ">poweroff\r" },
+        .forbidden = "FAIL|ERROR",
+        .timeout_s = 120,
+    },
 };
 const size_t nr_block_scenarios = sizeof(block_scenarios) / sizeof(block_scenarios[0]);
