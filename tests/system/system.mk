@@ -151,6 +151,7 @@ $(SYSTEM)/guest.gz: $(SYSTEM)/small.gz $(DEBIAN)/stamp tests/system/system.mk
 	    sed -n 's/^insmod \(.*[^ ]\) *$$/\1/p' | sort -u | sed "s,^$$PWD/,," | \
 	    cpio --quiet -pdm $(abspath $@.tree) && cp lib/modules/$$v/modules.* $(abspath $@.tree)/lib/modules/$$v/ && \
 	    PATH=$$PATH:/usr/sbin:/sbin depmod -b $(abspath $@.tree) $$v)
+	$(Q)install -D -m 644 $(SYSTEM)/served.sha256 $@.tree/etc/served.sha256
 	$(Q){ cat $<; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@.tmp && rm -rf $@.tree && mv $@.tmp $@
 
