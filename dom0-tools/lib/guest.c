@@ -192,7 +192,7 @@ int guest_register(struct toolstack *t, const struct domain_config *c,
     int error;
 
     if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0) {
-        if (devices_create(t, built->id, c) == 0)
+        if (toolstack_go_on(t) == 0 && devices_create(t, built->id, c) == 0)
             return 0;
         error = errno;
         memcpy(why, t->error, sizeof(why));
