@@ -158,15 +158,16 @@ static void update_locked(uint32_t cpu, struct vcpu *v)
         softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
 }
 
+/* Of those who still wait where it was, another one may need the CPU that was asked for it. */
 static void move_locked(struct vcpu *v, uint32_t from, uint32_t to)
 {
-    struct entity *e = &v->entity;
     uint64_t now = arch_time_ns();
 
-    policy_sleep(&queues[from], e, now);
-    policy_move(&queues[from], &queues[to], e, now);
+    policy_sleep(&queues[from], &v->entity, now);
+    policy_move(&queues[from], &queues[to], &v->entity, now);
     atomic_store(&v->processor, to);
     update_locked(to, v);
+    tell_locked(from);
 }
 
 /*

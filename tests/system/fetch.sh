@@ -25,7 +25,8 @@ die() {
 
 # What the machines of the tests have, and a checksum that ext4 asks for by name.
 modules=(ahci sd_mod virtio_pci virtio_blk virtio_net nvme e1000e ext4 crc32c_generic
-    xenfs xen-privcmd xen-evtchn xen-gntdev)
+    xenfs xen-privcmd xen-evtchn xen-gntdev
+    xen-blkfront xen-netfront)
 
 apt_option=()
 [ "$(id -u)" -ne 0 ] || apt_option=(-o APT::Sandbox::User=root)

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 debian=${1:?usage: mkroot.sh DEBIAN OUT.img} out=${2:?usage: mkroot.sh DEBIAN OUT.img}
-packages=systemd,systemd-sysv,udev,dbus,login,util-linux,kmod,e2fsprogs,procps,iproute2
+packages=systemd,systemd-sysv,udev,dbus,login,util-linux,kmod,e2fsprogs,procps,iproute2,iputils-ping,iperf3
 PATH=$PATH:/usr/sbin:/sbin # mke2fs
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -29,10 +29,13 @@ if ! mmdebstrap --variant=minbase --arch=amd64 --aptopt="$work/apt.conf" --inclu
     exit 1
 fi
 
-# root has no password; the first disk is /; journal and logs are in memory.
+# root has no password; the disk is found by its label; journal and logs are in memory; addresses come by DHCP.
 root=$work/root
 sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
-echo '/dev/vda / ext4 errors=remount-ro 0 1' >"$root/etc/fstab"
+echo 'LABEL=root / ext4 errors=remount-ro 0 1' >"$root/etc/fstab"
+printf '[Match]\nName=e*\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/ethernet.network"
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -s /lib/systemd/system/systemd-networkd.service "$root/etc/systemd/system/multi-user.target.wants/"
 echo xen-like >"$root/etc/hostname"
 echo 127.0.0.1 localhost xen-like >"$root/etc/hosts"
 cp -r "$debian/devices/lib/modules" "$root/lib/"
@@ -40,5 +43,5 @@ rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/dev/*
 
 rm -f "$out.tmp"
 truncate -s 400M "$out.tmp"
-mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$root" "$out.tmp"
+mke2fs -q -t ext4 -L root -E lazy_itable_init=0,lazy_journal_init=0 -d "$root" "$out.tmp"
 mv "$out.tmp" "$out"

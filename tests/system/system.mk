@@ -123,7 +123,7 @@ $(DEBIAN)/stamp: tests/system/fetch.sh tests/system/extract-vmlinux.sh
 	$(Q)tests/system/fetch.sh $(DEBIAN) </dev/null
 $(DEBIAN)/vmlinux $(DEBIAN)/vmlinuz: $(DEBIAN)/stamp ;
 
-# small.gz: BusyBox and the jobs. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
+# small.gz: BusyBox and the jobs. guest.gz: and what a Debian guest has drivers and file systems for. full.gz: and stress-ng. devices.gz: and drivers, e2fsck, our clock.
 # tools.gz: and Xen's tools. ours.gz: and our xl, with its attendant, and store, with a guest.
 INITRAMFS := $(shell find tests/system/initramfs -type f)
 $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $(SYSTEM)/disk.img \
@@ -136,6 +136,17 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(SYSTEM)/small.gz \
 	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
+
+GUEST_MODULES := xen-blkfront xen-netfront ext4 crc32c_generic
+$(SYSTEM)/guest.gz: $(SYSTEM)/small.gz $(DEBIAN)/stamp tests/system/system.mk
+	@echo "  CPIO    $@"
+	$(Q)rm -rf $@.tree && mkdir -p $@.tree && (cd $(DEBIAN)/devices && v=$$(ls lib/modules) && \
+	    for m in $(GUEST_MODULES); do PATH=$$PATH:/usr/sbin:/sbin modprobe -d . -S $$v --show-depends $$m || exit 1; done | \
+	    sed -n 's/^insmod \(.*[^ ]\) *$$/\1/p' | sort -u | sed "s,^$$PWD/,," | \
+	    cpio --quiet -pdm $(abspath $@.tree) && cp lib/modules/$$v/modules.* $(abspath $@.tree)/lib/modules/$$v/ && \
+	    PATH=$$PATH:/usr/sbin:/sbin depmod -b $(abspath $@.tree) $$v)
+	$(Q){ cat $<; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
+	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@.tmp && rm -rf $@.tree && mv $@.tmp $@
 
 $(SYSTEM)/ours.gz: $(SYSTEM)/devices.gz $(TOOLS)/xen-like-xl $(ATTEND) $(BUILD)/xenstore/xen-like-stored $(BUILD)/consoled/xen-like-consoled \
         $(RT)/rt_hello.elf
@@ -154,6 +165,10 @@ $(SYSTEM)/root.img: tests/system/mkroot.sh tests/system/apt-config.sh $(DEBIAN)/
 	@mkdir -p $(@D)
 	@echo "  ROOT    $@"
 	$(Q)tests/system/mkroot.sh $(DEBIAN) $@ </dev/null
+# A disk for a virtual machine: a GPT with one partition, which is that root file system.
+$(SYSTEM)/guest-disk.img: tests/system/mkgpt.sh $(SYSTEM)/root.img
+	@echo "  DISK    $@"
+	$(Q)tests/system/mkgpt.sh $@ root=$(SYSTEM)/root.img
 $(SYSTEM)/clock: tests/system/clock.c tests/system/system.mk
 	@mkdir -p $(SYSTEM)/obj
 	$(Q)$(CC) $(SYSTEM_CFLAGS) -MF $(SYSTEM)/obj/clock.d -static -pthread -o $@ $<
@@ -176,7 +191,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o control_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o control_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

@@ -463,6 +463,42 @@ static void test_a_cpu_that_becomes_idle_takes_over_who_waits(void)
     teardown();
 }
 
+/* Its timer lets three compete at once on CPU 0. Of the two that idle one is asked for each that waits: the one takes who may
+ * be nowhere else, and then the other is asked for who still waits. */
+static void test_whoever_waits_is_told_of_again_when_another_one_was_taken(void)
+{
+    static const uint64_t cpus[] = { 1, 3, 1, 2, 4 };
+
+    setup(3, 5);
+    for (unsigned int i = 5; i-- > 0;) {
+        struct vcpu *v = d->vcpu[i];
+
+        if (i == 0) /* this one comes from elsewhere, so it is taken after one that does not */
+            CU_ASSERT_EQUAL(sched_set_affinity(v, 2, 0), 0);
+        if (i < 3)
+            sched_set_params(v, SCHED_WEIGHT_DEFAULT, 1);
+        CU_ASSERT_EQUAL(sched_set_affinity(v, cpus[i], 0), 0);
+        up(i);
+        settle();
+    }
+    CU_ASSERT_EQUAL(sched_set_affinity(d->vcpu[0], ALL_CPUS, 0), 0);
+    while (queues[0].nr) { /* until their caps are used up */
+        fake_now_ns += POLICY_MIN_NS / 16;
+        settle();
+    }
+    vcpu_pause_set(d->vcpu[3], VPF_PAUSED);
+    vcpu_pause_set(d->vcpu[4], VPF_PAUSED);
+    settle();
+    fake_now_ns += 2 * POLICY_ROUND_NS;
+    cpu_run(0);
+    CU_ASSERT_EQUAL(queues[0].nr, 3);
+    settle();
+    audit();
+    for (unsigned int i = 0; i < 3; i++)
+        CU_ASSERT(d->vcpu[i]->running);
+    teardown();
+}
+
 static void test_the_one_that_a_pinned_one_preempts_goes_elsewhere(void)
 {
     setup(2, 2);
@@ -667,6 +703,7 @@ int main(void)
     CU_ADD_TEST(s, test_the_idle_loop_leaves_for_whoever_wakes);
     CU_ADD_TEST(s, test_who_wakes_beside_a_busy_cpu_goes_to_an_idle_one);
     CU_ADD_TEST(s, test_a_cpu_that_becomes_idle_takes_over_who_waits);
+    CU_ADD_TEST(s, test_whoever_waits_is_told_of_again_when_another_one_was_taken);
     CU_ADD_TEST(s, test_the_one_that_a_pinned_one_preempts_goes_elsewhere);
     CU_ADD_TEST(s, test_preferred_cpus_come_before_allowed_ones);
     CU_ADD_TEST(s, test_who_is_still_being_saved_stays);
