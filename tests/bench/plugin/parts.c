@@ -226,7 +226,7 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
                 break;
             if (is_move(insn))
                 count(insn, &executed[counter].moves, 1);
-            if (marks) /* counts before it, in the window that ends */
+            if (marks) /* counts in the window that begins */
                 qemu_plugin_register_vcpu_insn_exec_cb(insn, mark, QEMU_PLUGIN_CB_NO_REGS,
                                                        (void *)(uintptr_t)number);
         }
