@@ -94,4 +94,4 @@ int xl_read_config(struct xl *x, const char *file, struct domain_config *c);
  * Returns EXIT_OK, of -F when it has ended; else an exit code, and err says why.
  */
 int xl_start(struct xl *x, const struct options *o,
-             int (*make)(struct toolstack *t, const void *arg, domid_t *id), const void *arg);
+             int (*make)(struct toolstack *t, void *arg, domid_t *id), void *arg);

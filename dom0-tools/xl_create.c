@@ -158,7 +158,7 @@ static int follow(struct xl *x, domid_t id)
 
 /* -e: nobody attends to it. -F: this xl does, as long as it is not ended. Else the attendant of all. */
 int xl_start(struct xl *x, const struct options *o,
-             int (*make)(struct toolstack *t, const void *arg, domid_t *id), const void *arg)
+             int (*make)(struct toolstack *t, void *arg, domid_t *id), void *arg)
 {
     bool foreground = option_value(o, "F") != NULL;
     domid_t id;
@@ -179,10 +179,7 @@ int xl_start(struct xl *x, const struct options *o,
     return rc;
 }
 
-static int make(struct toolstack *t, const void *arg, domid_t *id)
-{
-    return guest_create(t, arg, id);
-}
+static int make(struct toolstack *t, void *arg, domid_t *id) { return guest_create(t, arg, id); }
 
 int xl_create(struct xl *x, const struct options *o)
 {

@@ -8,6 +8,7 @@
 #include <xen/sched.h>
 
 #include "../config.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "hyp.h"
 #include "nodes.h"
@@ -216,6 +217,8 @@ static domid_t rename_restart(struct toolstack *t, struct domain_config *c, cons
         log_error(t, c->name);
         return 0;
     }
+    if (devices_remove(t, old)) /* the new one wants them */
+        log_error(t, c->name);
     rc = guest_replace(t, c, e->configured_kib, NULL, &id);
     error = errno;
     if (rc && error == ENOMEM) {

@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "build.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "hyp.h"
 #include "image.h"
@@ -96,13 +97,9 @@ static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
 /* What the configuration asks for, and nobody serves. */
 static int check_served(struct toolstack *t, const struct domain_config *c)
 {
-    if (c->nr_disks)
-        return toolstack_fail(t, ENOTSUP, "disk: not served yet");
-    if (c->nr_vifs)
-        return toolstack_fail(t, ENOTSUP, "vif: not served yet");
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
-    return 0;
+    return devices_check(t, c);
 }
 
 int guest_check(struct toolstack *t, const struct domain_config *c)
@@ -131,8 +128,7 @@ static int set_shares(struct toolstack *t, const struct domain_config *c, domid_
     return 0;
 }
 
-/* As the store keeps it, to be freed. NULL: it cannot be kept. */
-static char *config_of(struct toolstack *t, const struct domain_config *c)
+char *guest_config_text(struct toolstack *t, const struct domain_config *c)
 {
     char *text = malloc(NODES_CONFIG_MAX + 1);
 
@@ -167,7 +163,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 
     if (t->store == NULL)
         return 0;
-    text = config_of(t, c);
+    text = guest_config_text(t, c);
     if (text == NULL)
         return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
@@ -192,12 +188,20 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
+    char why[sizeof(t->error)];
     int error;
 
-    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0)
-        return 0;
-    error = errno;
-    hyp_destroy(t->hyp, built->id);
+    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0) {
+        if (devices_create(t, built->id, c) == 0)
+            return 0;
+        error = errno;
+        memcpy(why, t->error, sizeof(why));
+        guest_destroy(t, built->id);
+        memcpy(t->error, why, sizeof(why));
+    } else {
+        error = errno;
+        hyp_destroy(t->hyp, built->id);
+    }
     errno = error;
     return -1;
 }
@@ -249,13 +253,14 @@ static void files_close(struct files *f)
     errno = error;
 }
 
-int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
+int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
 {
     struct files f;
     int rc = guest_check(t, c);
 
     if (rc)
         return rc;
+    devices_make_macs(c);
     rc = files_open(t, c, &f);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
@@ -315,6 +320,7 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
     if (old)
         rc = end_old(t, rc, old->domain);
     rc = rc ? rc : guest_check(t, c);
+    devices_make_macs(c);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
     return rc;
@@ -374,11 +380,16 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name)
     return nodes_rename(t, id, name);
 }
 
-int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c)
+int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c)
 {
-    char *text = want_store(t) || check_served(t, c) ? NULL : config_of(t, c);
-    int rc = text ? nodes_set_config(t, id, text) : -1;
+    char *text;
+    int rc;
 
+    if (want_store(t) || check_served(t, c))
+        return -1;
+    devices_keep_macs(t, id, c);
+    text = guest_config_text(t, c);
+    rc = text ? nodes_set_config(t, id, text) : -1;
     free(text);
     return rc;
 }

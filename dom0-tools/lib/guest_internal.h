@@ -12,9 +12,12 @@ int guest_check(struct toolstack *t, const struct domain_config *c);
 /** What the domain is built by, but for kernel and ramdisk. It refers to c. */
 void guest_plan(const struct domain_config *c, struct build_plan *plan);
 
+/** The configuration as the store keeps it, to be freed. NULL: it cannot be kept: errno E2BIG, ENOMEM and t's error. */
+char *guest_config_text(struct toolstack *t, const struct domain_config *c);
+
 /** What guest_attend() wanted to try again is not tried any more. */
 void guest_forget_restarts(struct toolstack *t);
 
-/** Built, it gets its shares, and its nodes in the store. On failure it is destroyed. */
+/** Built, it gets its shares, its nodes in the store, and its devices. On failure it is destroyed. */
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built);

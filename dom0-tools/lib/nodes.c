@@ -11,6 +11,7 @@
 #include <xenstore.h>
 
 #include "../config.h"
+#include "devices.h"
 #include "names.h"
 #include "toolstack.h"
 
@@ -299,9 +300,12 @@ static void rm(struct toolstack *t, const char *path, int *error)
 
 int nodes_remove(struct toolstack *t, domid_t id)
 {
-    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm"), *name;
+    char path[PATH_BYTES], *vm, *name;
     int error = 0;
 
+    if (devices_remove(t, id)) /* which needs the rest to be done again */
+        return -1;
+    vm = nodes_read(t, id, "vm");
     if (vm && strncmp(vm, "/vm/", 4) == 0 && strlen(vm) == 4 + 36)
         rm(t, vm, &error);
     else if (vm == NULL && errno != ENOENT)
@@ -393,6 +397,16 @@ int nodes_set_config(struct toolstack *t, domid_t id, const char *config)
 
     free(old);
     return ok ? 0 : fail(t, id, "its configuration");
+}
+
+int nodes_keep_config(struct toolstack *t, domid_t id, const char *config)
+{
+    char path[PATH_BYTES];
+
+    if (xs_write(t->store, XBT_NULL, AT("/libxl/%u/config", id), config,
+                 (unsigned int)strlen(config)))
+        return 0;
+    return fail(t, id, "its configuration");
 }
 
 static void leave(struct writer *w)

@@ -31,7 +31,7 @@ enum { NODES_CONFIG_MAX = 3900 }; /* with its path one message of the store */
  */
 int nodes_create(struct toolstack *t, const struct nodes *n);
 
-/** Remove all nodes of a domain, and let the store forget it. What is not there is no error. */
+/** Remove all nodes of a domain that does not run, those of its devices, too, and let the store forget it. What is not there is no error. */
 int nodes_remove(struct toolstack *t, domid_t id);
 
 /** A node below the domain's directory, as text to be freed; NULL: errno. Of a guest's own: it may be anything. */
@@ -54,6 +54,9 @@ char *nodes_config(struct toolstack *t, domid_t id);
 
 /** Another one in its place, of NODES_CONFIG_MAX bytes at most. ENOENT as nodes_config(). */
 int nodes_set_config(struct toolstack *t, domid_t id, const char *config);
+
+/** The same by the toolstack itself, which does not count as done. */
+int nodes_keep_config(struct toolstack *t, domid_t id, const char *config);
 
 /** Whether that was done. */
 bool nodes_config_updated(struct toolstack *t, domid_t id);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../config.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "p2m.h"
 
@@ -330,6 +331,7 @@ static int read_config(struct restorer *r, const struct domain_config *given, co
                               r->s.path);
     else if (config_from_json(c, text, len, wrong, sizeof(wrong)))
         return stream_bad(&r->s, "its configuration: %s", wrong);
+    devices_make_macs(c);
     return guest_check(r->s.t, c);
 }
 

@@ -58,12 +58,13 @@ int guest_shutdown_code(const guest_info_t *info);
 
 /**
  * Build a domain from its files, make it known to the store, and leave it paused. On failure nothing of it
- * is left behind. Devices (disk, vif) are not served yet: ENOTSUP, by name.
+ * is left behind. Its devices are served when this returns: devices.h. What is not served of them is ENOTSUP, by name.
  * errno: ENOENT, EACCES no such file; ENOEXEC no kernel of a PV domain; EINVAL it does not fit; EEXIST the name
- * is taken; ENOMEM; ENOTSUP; else what the hypervisor or the store says.
+ * is taken; ENOMEM; ENOTSUP; of devices as devices_create(); else what the hypervisor or the store says.
+ * @c   its interfaces without an address are given one
  * @id  receives its number
  */
-int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id);
+int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id);
 
 /**
  * End a domain, and create one in its place. What can be known before is: its files are read (and unpacked), so that
@@ -110,8 +111,8 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 /** What of c the domain has by now, whatever it began with: name, UUID, memory, vCPUs, shares. There is a store. */
 void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c);
 
-/** Let it be restarted with another one. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
-int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c);
+/** Let it be restarted with another one, whose interfaces without an address are given one: that of the same number. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
+int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c);
 
 /**
  * Do with all domains that have ended what on_poweroff, on_reboot, on_crash and on_watchdog of their

@@ -680,6 +680,7 @@ const struct machine_node *machine_node(const char *path)
 }
 
 unsigned int machine_nr_nodes(void) { return state.nr; }
+const struct machine_node *machine_node_at(unsigned int n) { return &state.nodes[n]; }
 unsigned int machine_held(void) { return nr_buffers + nr_mappings + in_transaction; }
 
 /* It and those above it, which are made if they are not there, with the permissions of what is above. */
@@ -767,8 +768,12 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
     char *names = (char *)(list + MAX_NODES + 1);
     size_t len = strlen(path);
 
-    if (store_fails() || machine_node(path) == NULL) {
-        errno = has_failed || machine_store_gone ? EIO : ENOENT;
+    if (store_fails()) {
+        free(list);
+        return NULL;
+    }
+    if (machine_node(path) == NULL) {
+        errno = ENOENT;
         free(list);
         return NULL;
     }

@@ -15,8 +15,8 @@ enum {
     NR_FRAMES = 16384,
     NR_DOMAINS = 400,
     FIRST_MFN = 0x1000,
-    MAX_NODES = 400,
-    NODE_VALUE = 2048
+    MAX_NODES = 500,
+    NODE_VALUE = 4096
 };
 
 struct machine_domain {
@@ -73,5 +73,7 @@ extern bool machine_store_gone;
 /** NULL: there is no such node. */
 const struct machine_node *machine_node(const char *path);
 unsigned int machine_nr_nodes(void);
+/** @n  below that */
+const struct machine_node *machine_node_at(unsigned int n);
 /** So many more transactions are in vain. */
 extern unsigned int machine_conflicts;
