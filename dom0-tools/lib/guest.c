@@ -328,10 +328,27 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
 
 /* ---- life and end ---- */
 
+/*
+ * While it is there, paused: the store removes what a domain owns when it has gone, and backends of Linux that see their
+ * frontend go without having been told to close leave without a word.
+ */
+static void end_devices(struct toolstack *t, domid_t id)
+{
+    struct device_at *list;
+    size_t nr;
+
+    if (devices_list(t, id, &list, &nr) == 0 && nr && hyp_pause(t->hyp, id) == 0 &&
+        devices_remove(t, id))
+        plat_log(PLAT_WARNING, "%s", t->error); /* nodes_remove() tries again, and fails */
+    free(list);
+}
+
 int guest_destroy(struct toolstack *t, domid_t id)
 {
     if (id == t->self)
         return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
+    if (t->store)
+        end_devices(t, id);
     if (hyp_destroy(t->hyp, id) == 0)
         return t->store ? nodes_remove(t, id) : 0;
     if (errno == ESRCH && t->store) { /* one of which only nodes are left */

@@ -725,6 +725,29 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
     return true;
 }
 
+static void serve(const char *home, char state)
+{
+    char path[100];
+
+    snprintf(path, sizeof(path), "%s/state", home);
+    xs_write(NULL, XBT_NULL, path, state == '1' ? "2" : "6", 1);
+}
+
+void machine_backends(void (*fn)(const char *home, char state))
+{
+    for (unsigned int i = 0; i < state.nr; i++) {
+        const struct machine_node *n = &state.nodes[i];
+        char home[sizeof(n->path)], last[16];
+
+        if (sscanf(n->path, "/local/domain/0/backend/v%*2c/%*u/%*u/%15s", last) != 1 ||
+            strcmp(last, "state") != 0 || (n->value[0] != '1' && n->value[0] != '5'))
+            continue;
+        strcpy(home, n->path);
+        *strrchr(home, '/') = '\0';
+        (fn ? fn : serve)(home, n->value[0]);
+    }
+}
+
 bool xs_mkdir(struct xs_handle *h, xs_transaction_t t, const char *path)
 {
     CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);

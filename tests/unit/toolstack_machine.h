@@ -73,6 +73,12 @@ extern bool machine_store_gone;
 /** NULL: there is no such node. */
 const struct machine_node *machine_node(const char *path);
 unsigned int machine_nr_nodes(void);
+/**
+ * The backends of devices in domain 0 do what they are to do by now: one that is to begin waits for its frontend, one
+ * that is to close has closed.
+ * @fn  does it instead for each that is in state '1' or '5'; NULL
+ */
+void machine_backends(void (*fn)(const char *home, char state));
 /** @n  below that */
 const struct machine_node *machine_node_at(unsigned int n);
 /** So many more transactions are in vain. */

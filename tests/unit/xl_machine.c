@@ -63,6 +63,7 @@ void plat_log(enum plat_level level, const char *fmt, ...) {}
 unsigned int nr_waits;
 bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
 {
+    machine_backends(NULL);
     if (++nr_waits == 3)
         for (unsigned int d = 1; d < NR_DOMAINS; d++)
             machine[d].flags |= machine[d].there ? XEN_DOMINF_shutdown : 0;
