@@ -12,3 +12,14 @@ $(BENCH_SPLIT)/guest.gz: $(DROP_IN)/stamp $(BENCH_SPLIT)/split tests/bench/split
 	$(Q){ cat $(DROP_IN)/guest-ramdisk.gz; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -1n; } >$@.tmp
 	$(Q)rm -rf $@.tree && truncate -s %512 $@.tmp && mv $@.tmp $@
+
+# Ours: the control domain as it is, with these guests.
+$(BENCH_SPLIT)/ramdisk.cpio: $(DROP_IN)/stamp $(BENCH_SPLIT)/guest.gz $(wildcard tests/bench/split/ramdisk/*)
+	@echo "  CPIO    $@"
+	$(Q)rm -rf $@.tree && cp -r tests/bench/split/ramdisk $@.tree && cp $(DROP_IN)/vmlinux $(BENCH_SPLIT)/guest.gz $@.tree
+	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@.tmp
+	$(Q)rm -rf $@.tree && mv $@.tmp $@
+$(BENCH_SPLIT)/ours.iso: $(BENCH_LINUX_HV) $(BUILD)/control.elf $(BENCH_SPLIT)/ramdisk.cpio tests/system/mkiso.sh tests/bench/split.mk
+	@echo "  ISO     $@"
+	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS)" \
+	    -m "$(BUILD)/control.elf ram0=64M" -m $(BENCH_SPLIT)/ramdisk.cpio
