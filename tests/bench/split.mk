@@ -23,3 +23,38 @@ $(BENCH_SPLIT)/ours.iso: $(BENCH_LINUX_HV) $(BUILD)/control.elf $(BENCH_SPLIT)/r
 	@echo "  ISO     $@"
 	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS)" \
 	    -m "$(BUILD)/control.elf ram0=64M" -m $(BENCH_SPLIT)/ramdisk.cpio
+$(BENCH_SPLIT)/ours.map: tests/bench/plugin/map.sh $(BENCH_LINUX_HV) $(BUILD)/control.elf
+	$(Q)tests/bench/plugin/map.sh hypervisor $(RELEASE)/hypervisor/xen-like control $(BUILD)/control.elf >$@.tmp && mv $@.tmp $@
+BENCH_SPLIT_COUNT = -icount shift=0$(comma)sleep=off -plugin $(BENCH_TOOLS)/parts.so$(comma)out=$@.tmp$(comma)map=$(1)
+$(BENCH_SPLIT)/ours.tsv $(BENCH_SPLIT)/ours-again.tsv: $(BENCH_SPLIT)/ours.iso $(BENCH_SPLIT)/ours.map $(BENCH_TOOLS)/parts.so tests/bench/split/run.sh
+	@echo "  RUN     two guests on ours ($(@F))"
+	$(Q)tests/bench/split/run.sh $< $(basename $@).log $(call BENCH_SPLIT_COUNT,$(BENCH_SPLIT)/ours.map)
+	$(Q)mv $@.tmp $@
+
+# Linux's backends, on Xen and on our hypervisor: the guests' ramdisk is the host's third disk.
+BENCH_SPLIT_DISK = -device virtio-blk-pci$(comma)drive=guest -drive if=none$(comma)id=guest$(comma)format=raw$(comma)readonly=on$(comma)file=$(BENCH_SPLIT)/guest.gz
+BENCH_SPLIT_HOST = $(call BENCH_HOST,../split/job,$(call BENCH_SPLIT_COUNT,$(1)) $(BENCH_SPLIT_DISK))
+$(BENCH_SPLIT)/xen.map: tests/bench/split/xen-map.sh $(PEER)/xen-4.17.map
+	@mkdir -p $(@D)
+	$(Q)tests/bench/split/xen-map.sh $(PEER)/xen-4.17.map >$@.tmp && mv $@.tmp $@
+$(BENCH_SPLIT)/hypervisor.map: tests/bench/plugin/map.sh $(BENCH_LINUX_HV)
+	@mkdir -p $(@D)
+	$(Q)tests/bench/plugin/map.sh hypervisor $(RELEASE)/hypervisor/xen-like >$@.tmp && mv $@.tmp $@
+define BENCH_SPLIT_RUN
+	@echo "  RUN     two guests of Debian's host ($(@F))"
+	$(Q)$(call BENCH_SPLIT_HOST,$(filter %.map,$^))
+	$(Q)mv $@.tmp $@
+endef
+BENCH_SPLIT_NEEDS := $(BENCH_SPLIT)/guest.gz $(BENCH_TOOLS)/parts.so tests/bench/split/job
+$(BENCH_SPLIT)/xen.tsv $(BENCH_SPLIT)/xen-again.tsv: $(BENCH_GUESTS)/xen.iso $(BENCH_SPLIT)/xen.map $(BENCH_SPLIT_NEEDS)
+	$(BENCH_SPLIT_RUN)
+$(BENCH_SPLIT)/linux-on-ours.tsv: $(BENCH_GUESTS)/ours.iso $(BENCH_SPLIT)/hypervisor.map $(BENCH_SPLIT_NEEDS)
+	$(BENCH_SPLIT_RUN)
+
+.PHONY: bench-split bench-split-runs
+#: bench-split    disks and networks of guests: our backends beside Linux's on Debian's Xen, instructions and where they go
+bench-split: deps
+	$(Q)rm -f $(BENCH_SPLIT)/*.tsv
+	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) bench-split-runs
+	$(Q)tests/bench/split/table.sh $(BENCH_SPLIT) $(BUILD)/bench-split.tsv $(BENCH_FIGURES)
+bench-split-runs: $(addprefix $(BENCH_SPLIT)/,ours.tsv ours-again.tsv xen.tsv xen-again.tsv linux-on-ours.tsv)
