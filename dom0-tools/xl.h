@@ -72,7 +72,7 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
     xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top,
-    xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach, xl_network_detach,
+    xl_shells, xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach, xl_network_detach,
     xl_network_list;
 
 /** Says that on err; EXIT_FAILED. */

@@ -281,9 +281,9 @@ int disk_queue_init(struct disk_queue *q, unsigned int nr_commands)
     }
     q->nr_commands = nr_commands;
     for (unsigned int i = 0; i < nr_commands; i++)
-        q->commands[i] =
-            (struct disk_command){ .nr = i,
-                                   .next = i + 1 < nr_commands ? &q->commands[i + 1] : NULL };
+        q->commands[i] = (struct disk_command){
+            .owner = q, .nr = i, .next = i + 1 < nr_commands ? &q->commands[i + 1] : NULL
+        };
     for (unsigned int i = 0; i < nr_commands; i++)
         q->jobs[i].next = &q->jobs[i + 1];
     q->free = q->commands;

@@ -16,13 +16,13 @@ struct disk_job;
 /** A request or a part of it, as the hardware has it. */
 struct disk_command {
     struct disk_command *next; /* of those that are free */
-    struct disk_job *job;      /* NULL: it is free */
+    struct disk_queue *owner;
+    struct disk_job *job; /* NULL: it is free */
     enum disk_op op;
-    uint64_t sector;       /* but for FLUSH; in 512 bytes */
-    uint32_t nr_sectors;   /* the same */
-    unsigned int nr;       /* its number: below nr_commands */
-    uint64_t deadline_ns;  /* the hardware's use */
-    unsigned int hw_queue; /* the same */
+    uint64_t sector;      /* but for FLUSH; in 512 bytes */
+    uint32_t nr_sectors;  /* the same */
+    unsigned int nr;      /* its number: below nr_commands */
+    uint64_t deadline_ns; /* the driver's use */
 };
 
 struct disk_hw {

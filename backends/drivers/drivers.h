@@ -9,7 +9,8 @@ struct link;
 struct plat_loop;
 
 /**
- * Take all disks that there is a driver for: vda, vdb... (virtio), in the order of their PCI addresses. One
+ * Take all disks that there is a driver for: vda, vdb... (virtio), nvme0n1... (NVMe: controller and
+ * namespace), in the order of their PCI addresses. One
  * that cannot be taken is told in the log, and its name stays unused.
  * @found  called for each, whose it is from then on (its ops->close() gives it back); without "/dev/"
  * Returns how many there are. The thread of the loop.

@@ -1,8 +1,8 @@
 # Drivers of physical devices, for the runtime: objects for who has disks, $(DRIVERS_DISK_OBJS), and who has network
 # cards, $(DRIVERS_LINK_OBJS), which want frame_alloc() and frame_put() of backends/network.
 DRIVERS_COMMON := drivers.c virtio.c
-DRIVERS_DISKS := $(DRIVERS_COMMON) drivers_disks.c disk_queue.c virtio_blk.c
-DRIVERS_LINKS := $(DRIVERS_COMMON) drivers_links.c virtio_net.c
+DRIVERS_DISKS := $(DRIVERS_COMMON) drivers_disks.c disk_queue.c virtio_blk.c nvme.c nvme_disk.c nvme_queue.c
+DRIVERS_LINKS := $(DRIVERS_COMMON) drivers_links.c net_frames.c virtio_net.c e1000e.c
 DRIVERS_SRCS := $(addprefix backends/drivers/,$(sort $(DRIVERS_DISKS) $(DRIVERS_LINKS)))
 DRIVERS_DISK_OBJS := $(DRIVERS_DISKS:%.c=$(RT)/backends/drivers/%.o)
 DRIVERS_LINK_OBJS := $(DRIVERS_LINKS:%.c=$(RT)/backends/drivers/%.o)

@@ -76,6 +76,19 @@ static bool start_network(struct plat_loop *loop)
 /* The words of the command line that name disks. */
 static char *const *words;
 
+static void add_disk(void *disks, const char *name, struct disk *d)
+{
+    char path[DISK_NAME];
+    int error;
+
+    snprintf(path, sizeof(path), "/dev/%s", name);
+    error = disks_add(disks, path, d);
+    if (error) {
+        plat_log(PLAT_ERROR, "%s: %s", path, strerror(error));
+        d->ops->close(d);
+    }
+}
+
 static bool start_blockd(struct plat_loop *loop)
 {
     struct disks *disks = disks_new(loop);
@@ -85,6 +98,7 @@ static bool start_blockd(struct plat_loop *loop)
     for (char *const *w = words; *w; w++)
         if (ram_disks_word(*w))
             ram_disks_add(disks, *w); /* the log says why not; the others are there */
+    drivers_disks(loop, add_disk, disks);
     return blkback_start(loop, disks) != NULL;
 }
 

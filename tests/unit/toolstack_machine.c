@@ -46,6 +46,8 @@ static bool in_transaction;
 
 static unsigned int nr_buffers, nr_mappings, calls, fails_at;
 static bool has_failed;
+static unsigned int dies_at;
+static jmp_buf *after_death;
 
 static int no(int error)
 {
@@ -53,8 +55,23 @@ static int no(int error)
     return -1;
 }
 
+/* What a process that ends does not keep: mappings, memory, a transaction. */
+static void die(void)
+{
+    dies_at = 0;
+    if (in_transaction)
+        state = before;
+    in_transaction = false;
+    for (unsigned int i = 0; i < NR_FRAMES; i++)
+        frames[i].mapped = 0;
+    nr_mappings = nr_buffers = 0;
+    longjmp(*after_death, 1);
+}
+
 static bool fails(void)
 {
+    if (dies_at && calls + 1 == dies_at)
+        die();
     if (++calls != fails_at)
         return false;
     has_failed = true;
@@ -70,6 +87,13 @@ bool machine_fail_at(unsigned int n)
     has_failed = false;
     fails_at = n;
     return had;
+}
+
+void machine_die_at(unsigned int n, jmp_buf *to)
+{
+    calls = 0;
+    dies_at = n;
+    after_death = to;
 }
 
 unsigned int machine_calls(void) { return calls; }

@@ -4,6 +4,7 @@
  * domain that is destroyed must not be mapped.
  */
 #pragma once
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,6 +64,9 @@ unsigned int machine_held(void);
 
 /** The n-th call of any library from now on fails with EIO; 0: none. Returns whether the last one did. */
 bool machine_fail_at(unsigned int n);
+
+/** The n-th call from now on ends who makes it, as if it were killed: it is left by longjmp(*to, 1). 0: none. */
+void machine_die_at(unsigned int n, jmp_buf *to);
 
 /** How many calls there have been since machine_fail_at(). */
 unsigned int machine_calls(void);

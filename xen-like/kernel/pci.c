@@ -73,13 +73,16 @@ static void do_stop(const struct pci_device *d)
     }
 }
 
-/* First of all it is stopped, then its memory is free. */
+/*
+ * First of all it is kept from memory, then stopped, as it may begin with more of what it was told while it stops (QEMU's
+ * NVMe does, and dies of it); only then its memory is free.
+ */
 static void release(struct owned *o)
 {
     struct pci_device *d = (struct pci_device *)o;
 
-    do_stop(d);
     pci_master(d, false);
+    do_stop(d);
     pci_messages_close(d);
     pci_reset(d);
     for (unsigned int i = 0; i < d->nr_windows; i++)

@@ -194,6 +194,73 @@ static void test_answers(struct link *l)
     l->received = NULL;
 }
 
+/* ---- a checksum that is the card's to make ---- */
+
+static bool csum_right, csum_seen;
+
+/* Of UDP over IPv4: what the sender has put there is the sum of the addresses, protocol and length. */
+static uint16_t pseudo_sum(const uint8_t *ip, uint32_t bytes)
+{
+    uint8_t pseudo[12] = { 0 };
+
+    memcpy(pseudo, ip + 12, 8);
+    pseudo[9] = ip[9];
+    put16(pseudo + 10, bytes);
+    return (uint16_t)~sum16(pseudo, sizeof(pseudo));
+}
+
+static void on_csum(void *arg, struct frame *f)
+{
+    const uint8_t *ip = f->data + HEADER, *udp = ip + 20;
+    uint32_t bytes = (uint32_t)udp[4] << 8 | udp[5], sum;
+
+    (void)arg;
+    if (f->bytes < HEADER + 28 + 2 || HEADER + 20 + bytes > f->bytes || ip[9] != 17)
+        return;
+    sum = (uint32_t)(uint16_t)~sum16(udp, bytes) + pseudo_sum(ip, bytes);
+    csum_seen = true;
+    csum_right = f->csum == FRAME_CSUM_PARTIAL /* it goes on as it came: virtio does so */
+                 || ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+    plat_loop_stop(loop);
+}
+
+static void test_csum(struct link *from, struct link *to)
+{
+    struct frame *f = ethernet(from, to->mac, 0x0800);
+    uint8_t *ip = f->data + HEADER, *udp = ip + 20;
+    const uint32_t bytes = 8 + 601;
+
+    doing = "a checksum";
+    if (!from->csum4) {
+        frame_put(f);
+        printf("no checksums\n");
+        return;
+    }
+    ip[0] = 0x45;
+    put16(ip + 2, 20 + bytes);
+    ip[8] = 64;
+    ip[9] = 17;
+    memcpy(ip + 12, our_ip, 4);
+    memcpy(ip + 16, gateway_ip, 4);
+    put16(ip + 10, sum16(ip, 20));
+    put16(udp, 7);
+    put16(udp + 2, 9);
+    put16(udp + 4, bytes);
+    put16(udp + 6, pseudo_sum(ip, bytes));
+    for (uint32_t i = 8; i < bytes; i++)
+        udp[i] = (uint8_t)(i * 5);
+    f->csum = FRAME_CSUM_PARTIAL;
+    f->csum_start = HEADER + 20;
+    f->csum_offset = 6;
+    to->received = on_csum;
+    transmit(from, f, HEADER + 20 + bytes);
+    from->ops->flush(from);
+    CHECK_EQ(plat_loop_run(loop), 0);
+    CHECK(csum_seen && csum_right);
+    to->received = NULL;
+    printf("checksum made\n");
+}
+
 /* ---- from one card to another ---- */
 
 static struct {
@@ -271,6 +338,7 @@ int main(int argc, char **argv)
     if (nr_links >= 3) {
         test_stream(links[1].link, links[2].link);
         test_stream(links[2].link, links[1].link);
+        test_csum(links[1].link, links[2].link);
     }
     plat_timer_cancel(&limit);
     for (unsigned int i = 0; i < nr_links; i++)

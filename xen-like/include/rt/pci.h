@@ -94,8 +94,8 @@ void pci_out16(const struct pci_window *w, uint64_t offset, uint16_t value);
 void pci_out32(const struct pci_window *w, uint64_t offset, uint32_t value);
 
 /**
- * What is to be written to stop the device's own work, as its driver would: done first when it is closed, or its
- * group ends. @bytes  1, 2 or 4
+ * What is to be written to stop the device's own work, as its driver would: done when it is closed, or its group
+ * ends, as soon as it does not master the bus any more. @bytes  1, 2 or 4
  */
 void pci_stop_by(struct pci_device *d, const struct pci_window *w, uint64_t offset,
                  unsigned int bytes, uint32_t value);
