@@ -3,13 +3,38 @@
 
 #include "link.h"
 
+/* Large ones are kept when they are freed: whole pages are had from the system and zeroed, which costs as much as a copy. */
+enum { LARGE = 2048, SPARE_FRAMES = 64 };
+
+static struct frame *spare[SPARE_FRAMES];
+static unsigned int nr_spare;
+
+/* Not one of far more room: what waits is counted by its bytes. */
+static struct frame *spare_take(uint32_t bytes)
+{
+    for (unsigned int i = nr_spare; i-- > 0;) {
+        struct frame *f = spare[i];
+
+        if (f->room < bytes || f->room / 2 > bytes)
+            continue;
+        spare[i] = spare[--nr_spare];
+        return f;
+    }
+    return NULL;
+}
+
 struct frame *frame_alloc(uint32_t bytes)
 {
-    struct frame *f;
+    struct frame *f = NULL;
 
     if (bytes == 0 || bytes > FRAME_MAX)
         return NULL;
-    f = malloc(sizeof(*f) + bytes);
+    if (bytes >= LARGE)
+        f = spare_take(bytes);
+    if (f)
+        bytes = f->room;
+    else
+        f = malloc(sizeof(*f) + bytes);
     if (f)
         *f = (struct frame){ .refs = 1, .room = bytes, .data = (uint8_t *)(f + 1) };
     return f;
@@ -17,6 +42,18 @@ struct frame *frame_alloc(uint32_t bytes)
 
 void frame_put(struct frame *f)
 {
-    if (--f->refs == 0)
+    if (--f->refs > 0)
+        return;
+    if (f->room >= LARGE && nr_spare < SPARE_FRAMES)
+        spare[nr_spare++] = f;
+    else
         free(f);
+}
+
+void frames_forget(void) { nr_spare = 0; }
+
+void frames_free(void)
+{
+    while (nr_spare)
+        free(spare[--nr_spare]);
 }
