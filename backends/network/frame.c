@@ -3,8 +3,11 @@
 
 #include "link.h"
 
-/* Large ones are kept when they are freed: whole pages are had from the system and zeroed, which costs as much as a copy. */
-enum { LARGE = 2048, SPARE_FRAMES = 64 };
+/*
+ * Large ones are kept when they are freed: whole pages are had from the system and zeroed, which costs as much as a copy.
+ * Their bytes begin a page: what a guest receives is copied there in pages, each by one grant copy then.
+ */
+enum { LARGE = 2048, SPARE_FRAMES = 64, PAGE = 4096 };
 
 static struct frame *spare[SPARE_FRAMES];
 static unsigned int nr_spare;
@@ -31,12 +34,15 @@ struct frame *frame_alloc(uint32_t bytes)
         return NULL;
     if (bytes >= LARGE)
         f = spare_take(bytes);
-    if (f)
-        bytes = f->room;
-    else
-        f = malloc(sizeof(*f) + bytes);
+    if (f) {
+        *f = (struct frame){ .refs = 1, .room = f->room, .data = f->data };
+        return f;
+    }
+    f = malloc(sizeof(*f) + bytes + (bytes >= LARGE ? PAGE : 0));
     if (f)
         *f = (struct frame){ .refs = 1, .room = bytes, .data = (uint8_t *)(f + 1) };
+    if (f && bytes >= LARGE)
+        f->data += -(uintptr_t)f->data % PAGE;
     return f;
 }
 

@@ -188,24 +188,6 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
 
 /* ---- copies ---- */
 
-/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
-static int copy_side(struct gnttab_copy_ptr *to, const union xengnttab_copy_ptr *from, bool foreign,
-                     uint16_t done)
-{
-    char *virt = (char *)from->virt + done;
-
-    if (foreign) {
-        to->u.ref = from->foreign.ref;
-        to->domid = from->foreign.domid;
-        to->offset = (uint16_t)(from->foreign.offset + done);
-        return 0;
-    }
-    to->u.gmfn = virt_to_mfn(virt);
-    to->domid = DOMID_SELF;
-    to->offset = (uintptr_t)virt % PAGE_BYTES;
-    return to->u.gmfn ? 0 : failed(EFAULT);
-}
-
 static size_t page_left(const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
 {
     return foreign ? PAGE_BYTES : PAGE_BYTES - ((uintptr_t)from->virt + done) % PAGE_BYTES;
@@ -220,14 +202,48 @@ static bool segment_ok(const xengnttab_grant_copy_segment_t *s)
            (!to || s->dest.foreign.offset + s->len <= (int)PAGE_BYTES);
 }
 
-enum { COPIES = 64 };
+enum { COPIES = 64, TABLE_BYTES = 2 << 20 };
 
 /* Pieces for one hypercall, and whose they are. */
 struct copies {
     struct gnttab_copy ops[COPIES];
     xengnttab_grant_copy_segment_t *of[COPIES];
     unsigned int nr;
+    uintptr_t table_va; /* where what the table maps begins: that of the last piece of our memory */
+    const uint64_t *table; /* NULL: none */
 };
+
+/* virt_to_mfn(), without going through the upper tables for each page of one buffer. */
+static uint64_t frame_of(struct copies *c, const char *virt)
+{
+    uintptr_t va = (uintptr_t)virt & ~(uintptr_t)(TABLE_BYTES - 1);
+    uint64_t pte;
+
+    if (c->table == NULL || c->table_va != va) {
+        c->table = pte_of((void *)va, 1);
+        c->table_va = va;
+    }
+    pte = c->table ? c->table[(uintptr_t)virt % TABLE_BYTES / PAGE_BYTES] : 0;
+    return pte & PTE_PRESENT ? (pte & PTE_FRAME) / PAGE_BYTES : 0;
+}
+
+/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
+static int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
+                     const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
+{
+    char *virt = (char *)from->virt + done;
+
+    if (foreign) {
+        to->u.ref = from->foreign.ref;
+        to->domid = from->foreign.domid;
+        to->offset = (uint16_t)(from->foreign.offset + done);
+        return 0;
+    }
+    to->u.gmfn = frame_of(c, virt);
+    to->domid = DOMID_SELF;
+    to->offset = (uintptr_t)virt % PAGE_BYTES;
+    return to->u.gmfn ? 0 : failed(EFAULT);
+}
 
 /* A segment's status is that of its first piece that failed. 0, or -1 with errno. */
 static int copies_go(struct copies *c)
@@ -256,8 +272,8 @@ static int copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s)
         most = most < also ? most : also;
         len = len < most ? len : (uint16_t)most;
         *op = (struct gnttab_copy){ .len = len, .flags = s->flags };
-        if (copy_side(&op->source, &s->source, from, done) ||
-            copy_side(&op->dest, &s->dest, to, done))
+        if (copy_side(c, &op->source, &s->source, from, done) ||
+            copy_side(c, &op->dest, &s->dest, to, done))
             return -1;
         c->of[c->nr++] = s;
         if (c->nr == COPIES && copies_go(c))
@@ -274,6 +290,7 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
 
     (void)xgt;
     c.nr = 0;
+    c.table = NULL;
     for (uint32_t i = 0; i < count; i++)
         if (!segment_ok(&segs[i]))
             return failed(EINVAL);
