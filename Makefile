@@ -41,6 +41,7 @@ include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/bench/store.mk
 include tests/bench/tools.mk
+include tests/bench/split.mk
 include tests/store/store.mk
 include tests/xl/xl.mk
 include tests/drivers/drivers.mk
