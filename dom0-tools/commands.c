@@ -324,4 +324,12 @@ const struct command commands[NR_COMMANDS] = {
                       false,
                       false,
                       { JSON } },
+    [COMMAND_SHELLS] = { "shells",
+                         "[options] [<Number> [<" SIZE "> [<vCPUs>]]]",
+                         "Have domains made beforehand, so that create is fast; show them",
+                         0,
+                         3,
+                         true,
+                         false,
+                         { { 'w', "wait", NULL, "until there are as many as are wanted" }, JSON } },
 };

@@ -44,6 +44,7 @@ enum command_id {
     COMMAND_BLOCK_LIST,
     COMMAND_BLOCK_DETACH,
     COMMAND_WHY,
+    COMMAND_SHELLS,
     NR_COMMANDS,
 };
 

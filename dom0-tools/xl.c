@@ -323,6 +323,7 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_SAVE] = xl_save,
     [COMMAND_RESTORE] = xl_restore,
     [COMMAND_DUMP_CORE] = xl_dump_core,
+    [COMMAND_SHELLS] = xl_shells,
     [COMMAND_BLOCK_ATTACH] = xl_block_attach,
     [COMMAND_BLOCK_DETACH] = xl_block_detach,
     [COMMAND_BLOCK_LIST] = xl_block_list,

@@ -72,11 +72,14 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
     xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top,
-    xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach, xl_network_detach,
+    xl_shells, xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach, xl_network_detach,
     xl_network_list;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** The user may end what takes long, and then nothing half-done stays; as xl_home's heed_interrupts, if there is that. */
+void xl_heed_interrupts(const struct xl *x, bool on);
 
 /** At its console, as xl_home's console. Where there is no terminal err says so. */
 int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);

@@ -8,6 +8,9 @@
 #include "json.h"
 #include "xl.h"
 
+#define POLL_NS 100000000u
+#define RETRY_NS 5000000000u /* of what could not be started again */
+
 struct arguments {
     const char *file;
     char *overrides[ARGUMENTS];
@@ -102,6 +105,12 @@ int xl_read_config(struct xl *x, const char *file, struct domain_config *c)
     return find_files(x, c);
 }
 
+void xl_heed_interrupts(const struct xl *x, bool on)
+{
+    if (x->home && x->home->heed_interrupts)
+        x->home->heed_interrupts(on);
+}
+
 /* ---- what is made begins to run, with the user at its console or not ---- */
 
 struct start {
@@ -133,27 +142,47 @@ static int start(struct xl *x, const struct options *o, domid_t id)
     return s.rc;
 }
 
-/* In the foreground: to its end, and that of those which begin in its place. */
-static int follow(struct xl *x, domid_t id)
+static void wait_for(uint64_t ns)
 {
     struct plat_mutex lock = { { 0 } };
     struct plat_cond never = { { 0 } };
+
+    plat_lock(&lock);
+    plat_cond_wait(&never, &lock, plat_now() + ns);
+    plat_unlock(&lock);
+}
+
+static bool is_gone(struct xl *x, domid_t id)
+{
+    guest_info_t info;
+
+    if (guest_info(&x->tools, id, &info))
+        return errno == ESRCH;
+    return info.flags & XEN_DOMINF_dying;
+}
+
+/* In the foreground: to its end, and that of those which begin in its place. */
+static int follow(struct xl *x, domid_t id)
+{
     domid_t next = id;
     int rc;
 
-    plat_lock(&lock);
     do {
         id = next;
         rc = guest_attend_one(&x->tools, id, &next);
         if (rc == 0) {
-            guest_info_t info;
-
-            if (guest_info(&x->tools, id, &info) || info.flags & XEN_DOMINF_dying)
+            if (is_gone(x, id))
                 break;
-            plat_cond_wait(&never, &lock, plat_now() + 100000000u);
+            wait_for(POLL_NS);
+        } else if (rc < 0 && errno != ESRCH && errno != ENOENT) { /* it may be there, and ours */
+            wait_for(RETRY_NS);
+            rc = 0;
+        }
+        while (rc > 0 && x->tools.restarts) {
+            wait_for(RETRY_NS);
+            guest_attend_again(&x->tools, id, &next);
         }
     } while (rc == 0 || (rc > 0 && next));
-    plat_unlock(&lock);
     return EXIT_OK;
 }
 
@@ -170,8 +199,10 @@ int xl_start(struct xl *x, const struct options *o,
     x->tools.unattended = foreground || option_value(o, "e");
     if (!x->tools.unattended && x->home && x->home->want_attendant)
         rc = x->home->want_attendant(x);
+    xl_heed_interrupts(x, true);
     if (rc == EXIT_OK && make(&x->tools, arg, &id))
         rc = (xl_fail(x, "xl: %s", x->tools.error), EXIT_NOT_CREATED);
+    xl_heed_interrupts(x, false);
     if (rc == EXIT_OK)
         rc = start(x, o, id);
     if (rc == EXIT_OK && foreground)

@@ -103,7 +103,7 @@ static const struct entry *first_at(struct op *op, char *path, size_t len,
     char cut = path[len];
 
     path[len] = '\0';
-    if (w == NULL || memcmp(w->key, path, w->key_len < len + 1 ? w->key_len : len + 1) < 0)
+    if (w == NULL || key_order(path, len + 1, w) > 0)
         w = next_watch(op, path, len + 1, true);
     path[len] = cut;
     return w && key_has_prefix(w, path, len) ? w : NULL;
@@ -331,7 +331,7 @@ int op_watch(struct op *op)
     w = map_put(op->a, &op->st->root[ROOT_WATCHES], by_path, len, 1);
     w->word[0] = op->who.domain | (p->relative ? WATCH_RELATIVE : 0);
     w->word[1] = depth;
-    op->st->nr_depths += depth != 0;
+    op->st->nr_depths += depth != 0 && !p->special;
     reply(op);
     send(op, w, p->len, p->s, p->len);
     return 0;
@@ -344,7 +344,7 @@ static bool forget(struct op *op, const char *by_path, size_t len)
 
     if (w == NULL)
         return false;
-    op->st->nr_depths -= w->word[1] != 0;
+    op->st->nr_depths -= w->word[1] != 0 && by_path[0] != '@';
     return map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, len);
 }
 

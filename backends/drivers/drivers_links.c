@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "drivers/e1000e.h"
 #include "drivers/virtio.h"
 #include "drivers/virtio_net.h"
 
@@ -16,10 +17,13 @@ unsigned int drivers_links(struct plat_loop *l,
     for (unsigned int i = 0; i < nr && i < DRIVERS_MAX_FUNCTIONS; i++) {
         struct link *link;
 
-        if (!driver_is_virtio(&functions[i], VIRTIO_NET))
+        if (driver_is_virtio(&functions[i], VIRTIO_NET))
+            link = virtio_net_open(l, functions[i].bdf);
+        else if (e1000e_is(&functions[i]))
+            link = e1000e_open(l, functions[i].bdf);
+        else
             continue;
         snprintf(name, sizeof(name), "eth%u", nr_eth++);
-        link = virtio_net_open(l, functions[i].bdf);
         if (link == NULL) {
             driver_not_taken(name, &functions[i]);
             continue;

@@ -6,9 +6,8 @@
 
 #include <platform.h>
 
-#include "drivers/piece.h"
+#include "drivers/net_frames.h"
 #include "drivers/virtio.h"
-#include "network/link.h"
 
 #define BIT(n) (1UL << (n))
 #define F_CSUM BIT(0)
@@ -45,11 +44,10 @@ enum { NEEDS_CSUM = 1, DATA_VALID = 2, GSO_NONE = 0, GSO_TCP4 = 1, GSO_TCP6 = 4 
 _Static_assert(sizeof(struct header) == 12, "by the specification");
 
 enum {
-    PAGE = 4096,
+    PAGE = NET_PAGE,
     HEADER_ROOM = 16, /* of one in the page of those that go out */
-    MAX_PIECES = 1 + FRAME_MAX / PAGE + 2,
+    MAX_PIECES = 1 + NET_PIECES_MAX,
     MAX_BUFFERS = FRAME_MAX / PAGE + 2, /* of one frame that comes in */
-    SMALL_ROOM = 2048,
 };
 _Static_assert(VIRTIO_QUEUE_MAX *HEADER_ROOM <= PAGE, "room");
 
@@ -133,27 +131,13 @@ static void header_fill(struct header *h, const struct frame *f)
     h->header_bytes = headers_of(f);
 }
 
-/* Its memory, cut at the edges of pages. */
-static unsigned int cut(struct piece *pieces, unsigned int nr, uint8_t *data, uint32_t bytes)
-{
-    while (bytes) {
-        uint32_t left = PAGE - (uint32_t)((uintptr_t)data % PAGE), n = bytes < left ? bytes : left;
-
-        pieces[nr++] = (struct piece){ data, n };
-        data += n;
-        bytes -= n;
-    }
-    return nr;
-}
-
 static bool add_out(struct virtio_net *n, struct outgoing *o, const struct frame *f)
 {
     struct piece pieces[MAX_PIECES];
 
     header_fill(o->header, f);
     pieces[0] = (struct piece){ o->header, sizeof(*o->header) };
-    return virtqueue_add(&n->queues[QUEUE_OUT].queue, pieces, cut(pieces, 1, f->data, f->bytes), 0,
-                         o);
+    return virtqueue_add(&n->queues[QUEUE_OUT].queue, pieces, 1 + net_cut(f, pieces + 1), 0, o);
 }
 
 static void send(struct link *l, struct frame *f)
@@ -223,26 +207,6 @@ static bool csum_fits(const struct frame *f)
            f->csum_start + (uint32_t)f->csum_offset + 2 <= f->bytes;
 }
 
-/* The frame that the switch did not keep is used again. */
-static struct frame *frame_for(struct virtio_net *n, uint32_t room)
-{
-    struct frame *f = n->spare;
-
-    if (f == NULL || f->room < room)
-        return frame_alloc(room < SMALL_ROOM ? SMALL_ROOM : room);
-    n->spare = NULL;
-    f->bytes = 0;
-    return f;
-}
-
-static void frame_done(struct virtio_net *n, struct frame *f)
-{
-    if (n->spare == NULL && f->refs == 1 && f->room <= PAGE)
-        n->spare = f;
-    else
-        frame_put(f);
-}
-
 /* The first buffer of a frame has the header. False: it is dropped. */
 static bool frame_begin(struct virtio_net *n, const uint8_t *buffer, uint32_t bytes)
 {
@@ -261,7 +225,7 @@ static bool frame_begin(struct virtio_net *n, const uint8_t *buffer, uint32_t by
     if (h.nr_buffers > MAX_BUFFERS)
         return false;
     room = n->nr_to_come * PAGE + bytes;
-    n->frame = frame_for(n, room < FRAME_MAX ? room : FRAME_MAX);
+    n->frame = net_frame_get(&n->spare, room < FRAME_MAX ? room : FRAME_MAX);
     return n->frame && describe_frame(n, n->frame, &h);
 }
 
@@ -283,7 +247,7 @@ static void frame_end(struct virtio_net *n)
         return;
     if (!n->spoilt && f->bytes >= FRAME_MIN && csum_fits(f) && n->link.received)
         n->link.received(n->link.arg, f);
-    frame_done(n, f);
+    net_frame_put(&n->spare, f);
 }
 
 /* A buffer has come: what it has is copied, so that the card can have it again at once. */
@@ -297,8 +261,8 @@ static void buffer_in(struct virtio_net *n, const uint8_t *buffer, uint32_t byte
     } else {
         n->nr_to_come--;
     }
-    if (!n->spoilt && !frame_add(n->frame, buffer + skip, bytes - skip))
-        n->spoilt = true;
+    if (!n->spoilt)
+        n->spoilt = n->frame == NULL || !frame_add(n->frame, buffer + skip, bytes - skip);
     if (n->nr_to_come == 0)
         frame_end(n);
 }

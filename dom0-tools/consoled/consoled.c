@@ -96,13 +96,15 @@ static bool open_store(struct consoled *d)
 static void on_store(void *arg)
 {
     struct consoled *d = arg;
-    bool look = false;
+    bool look = false, read = false;
     char **event;
 
     while ((event = xs_check_watch(d->xs)) != NULL) {
         domid_t domain = domains_of_path(event[XS_WATCH_PATH]);
+        domid_t about = (domid_t)xenstore_event_domain(event[XS_WATCH_PATH]);
 
-        look |= domain == 0;
+        read |= domain || (about && domains_look_at(d, about));
+        look |= domain == 0 && about == 0;
         for (struct console *c = d->consoles; c && domain; c = c->next)
             c->stale |= c->domain == domain;
         free(event);
@@ -115,7 +117,7 @@ static void on_store(void *arg)
     }
     if (look)
         domains_look(d);
-    for (struct console *c = d->consoles; c; c = c->next)
+    for (struct console *c = d->consoles; c && read; c = c->next)
         if (c->stale)
             domains_read(c);
 }
@@ -185,7 +187,7 @@ static bool open_hypervisor(struct consoled *d)
     d->memory = xenforeignmemory_open(NULL, 0);
     d->hypervisor = xencall_open(NULL, 0);
     if (d->hypervisor) {
-        d->sysctl = xencall_alloc_buffer(d->hypervisor, sizeof(*d->sysctl));
+        d->sysctl = xencall_alloc_buffer(d->hypervisor, sizeof(*d->sysctl) + sizeof(*d->domctl));
         d->infos = xencall_alloc_buffer(d->hypervisor, INFOS_MAX * sizeof(*d->infos));
     }
     return d->memory && d->sysctl && d->infos && open_events(d);
@@ -245,7 +247,7 @@ void consoled_stop(struct consoled *d)
     clients_stop(d);
     free_all(d->consoles);
     free_all(d->dead);
-    d->consoles = d->dead = NULL;
+    d->consoles = d->last = d->dead = NULL;
     close_store(d);
     close_hypervisor(d);
     free(d);

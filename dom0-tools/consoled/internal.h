@@ -80,7 +80,7 @@ void log_add(struct guest_log *l, const char *bytes, size_t len);
 struct client;
 
 struct console {
-    struct console *next;
+    struct console *next, *before; /* of the dead none is known before */
     struct consoled *daemon;
     domid_t domain;
     xen_domain_handle_t handle; /* tells it from another of the same id */
@@ -161,11 +161,14 @@ struct consoled {
     xenforeignmemory_handle *memory;
     xencall_handle *hypervisor;
     struct xs_handle *xs; /* NULL: there is none at present */
-    struct xen_sysctl *sysctl;
+    union {               /* one buffer, with room for both */
+        struct xen_sysctl *sysctl;
+        struct xen_domctl *domctl;
+    };
     xen_domctl_getdomaininfo_t *infos;
 
-    struct console *consoles; /* of guests that there are, by their numbers */
-    struct console *dead;     /* the latest first */
+    struct console *consoles, *last; /* of guests that there are, by their numbers */
+    struct console *dead;            /* the latest first */
     struct plat_timer tick;
 };
 
@@ -179,6 +182,9 @@ void consoled_retry(struct consoled *d);
 
 /** Ask the hypervisor which domains there are: new ones get a console, those that are no more lose it. */
 void domains_look(struct consoled *d);
+
+/** The same of one of them, by its number. Returns whether it is to be read: it is new. */
+bool domains_look_at(struct consoled *d, domid_t domain);
 
 /** Read what the store says of a guest, and act on it. */
 void domains_read(struct console *c);

@@ -46,7 +46,7 @@ static int add_to(struct toolstack *t, struct domain_config *c, const struct con
         return toolstack_fail(t, E2BIG, "more than %d devices of a kind", CONFIG_DEVICES);
     if (disk)
         c->disk[c->nr_disks++] = *disk;
-    else
+    if (vif)
         c->vif[c->nr_vifs++] = *vif;
     text = guest_config_text(t, c);
     free(text);

@@ -169,15 +169,23 @@ void device_take_back(struct toolstack *t, domid_t id, const struct device_at *a
     errno = error;
 }
 
+/* A backend of Linux whose frontend has gone before it was told to close has left, and said nothing. */
+static bool has_frontend(struct toolstack *t, const struct device_at *at)
+{
+    return devices_read_number(t, at->frontend, "state") >= 0 || errno != ENOENT;
+}
+
 /* All at once: they have one deadline. */
 static int remove_all(struct toolstack *t, domid_t id, struct device_at *list, size_t nr)
 {
-    uint64_t deadline_ns = plat_now() + DEVICES_WAIT_S * 1000000000ull;
+    uint64_t wait_ns = 1000000000, deadline_ns;
     int rc = 0, error = 0;
 
     for (size_t i = 0; i < nr; i++) {
         bool served = is_served(t, &list[i]);
 
+        if (has_frontend(t, &list[i]))
+            wait_ns = DEVICES_WAIT_S * 1000000000ull;
         if (close_one(t, id, &list[i], true))
             return -1;
         if (!served && forget_one(t, id, &list[i]))
@@ -185,6 +193,7 @@ static int remove_all(struct toolstack *t, domid_t id, struct device_at *list, s
         if (!served)
             list[i].kind[0] = '\0';
     }
+    deadline_ns = plat_now() + wait_ns;
     for (size_t i = 0; i < nr; i++) {
         if (list[i].kind[0] == '\0')
             continue;

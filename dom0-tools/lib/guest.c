@@ -18,6 +18,8 @@
 #include "image.h"
 #include "names.h"
 #include "nodes.h"
+#include "restarts.h"
+#include "shell.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
 
@@ -31,7 +33,6 @@ int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self)
 
 void toolstack_close(struct toolstack *t)
 {
-    guest_forget_restarts(t);
     hyp_close(t->hyp);
     t->hyp = NULL;
 }
@@ -114,8 +115,12 @@ int guest_check(struct toolstack *t, const struct domain_config *c)
     return c->has_uuid ? check_uuid(t, c->uuid) : 0;
 }
 
-static int set_shares(struct toolstack *t, const struct domain_config *c, domid_t id)
+static int set_scheduling(struct toolstack *t, const struct domain_config *c, domid_t id)
 {
+    const struct xen_domctl_tsc_info tsc = { .tsc_mode = c->tsc_mode };
+
+    if (c->tsc_mode && hyp_set_tsc(t->hyp, id, &tsc))
+        return fail(t, id, "tsc_mode");
     if ((c->weight || c->cap_percent) &&
         hyp_set_shares(t->hyp, id, (uint16_t)c->weight, (uint16_t)c->cap_percent))
         return fail(t, id, "cpu_weight, cap");
@@ -167,6 +172,7 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
     if (text == NULL)
         return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
+    n.prepared = plan->shell ? plan->shell->uuid : NULL;
     n.config = text;
     rc = nodes_create(t, &n);
     free(text);
@@ -188,20 +194,21 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
+    bool told = set_scheduling(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0;
     char why[sizeof(t->error)];
     int error;
 
-    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0) {
-        if (devices_create(t, built->id, c) == 0)
-            return 0;
-        error = errno;
-        memcpy(why, t->error, sizeof(why));
+    if (told && toolstack_go_on(t) == 0 && devices_create(t, built->id, c) == 0)
+        return 0;
+    if (plan->shell)
+        return -1;
+    error = errno;
+    memcpy(why, t->error, sizeof(why));
+    if (told)
         guest_destroy(t, built->id);
-        memcpy(t->error, why, sizeof(why));
-    } else {
-        error = errno;
+    else
         hyp_destroy(t->hyp, built->id);
-    }
+    memcpy(t->error, why, sizeof(why));
     errno = error;
     return -1;
 }
@@ -225,10 +232,16 @@ static int create_from(struct toolstack *t, const struct domain_config *c, const
 {
     struct build_plan plan;
     struct built built;
+    struct shell shell;
 
     plan_with(c, f, &plan);
-    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
+    if (shell_take(t, &plan, c->has_uuid, &shell))
+        plan.shell = &shell;
+    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built)) {
+        if (plan.shell)
+            shell_drop(t, &shell);
         return -1;
+    }
     *id = built.id;
     return 0;
 }
@@ -261,6 +274,8 @@ int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
     if (rc)
         return rc;
     devices_make_macs(c);
+    if (c->has_uuid && t->store)
+        restarts_forget(t, c->uuid); /* this is it */
     rc = files_open(t, c, &f);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
@@ -328,10 +343,27 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
 
 /* ---- life and end ---- */
 
+/*
+ * While it is there, paused: the store removes what a domain owns when it has gone, and backends of Linux that see their
+ * frontend go without having been told to close leave without a word.
+ */
+static void end_devices(struct toolstack *t, domid_t id)
+{
+    struct device_at *list;
+    size_t nr;
+
+    if (devices_list(t, id, &list, &nr) == 0 && nr && hyp_pause(t->hyp, id) == 0 &&
+        devices_remove(t, id))
+        plat_log(PLAT_WARNING, "%s", t->error); /* nodes_remove() tries again, and fails */
+    free(list);
+}
+
 int guest_destroy(struct toolstack *t, domid_t id)
 {
     if (id == t->self)
         return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
+    if (t->store)
+        end_devices(t, id);
     if (hyp_destroy(t->hyp, id) == 0)
         return t->store ? nodes_remove(t, id) : 0;
     if (errno == ESRCH && t->store) { /* one of which only nodes are left */
@@ -408,7 +440,7 @@ int guest_info(struct toolstack *t, domid_t id, guest_info_t *info)
     return hyp_info(t->hyp, id, info) ? fail(t, id, "nothing is known of it") : 0;
 }
 
-int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+int guest_list_all(struct toolstack *t, guest_info_t **infos, size_t *nr)
 {
     guest_info_t *list = NULL, *larger;
     size_t n = 0;
@@ -430,6 +462,19 @@ int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
         return -1;
     }
     *infos = list;
+    *nr = n;
+    return 0;
+}
+
+int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+{
+    size_t all, n = 0;
+
+    if (guest_list_all(t, infos, &all))
+        return -1;
+    for (size_t i = 0; i < all; i++)
+        if (!shell_is((*infos)[i].handle))
+            (*infos)[n++] = (*infos)[i];
     *nr = n;
     return 0;
 }

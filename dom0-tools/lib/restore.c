@@ -12,6 +12,7 @@
 #include "devices.h"
 #include "guest_internal.h"
 #include "p2m.h"
+#include "restarts.h"
 
 static int fail(struct restorer *r, const char *what)
 {
@@ -332,7 +333,11 @@ static int read_config(struct restorer *r, const struct domain_config *given, co
     else if (config_from_json(c, text, len, wrong, sizeof(wrong)))
         return stream_bad(&r->s, "its configuration: %s", wrong);
     devices_make_macs(c);
-    return guest_check(r->s.t, c);
+    if (guest_check(r->s.t, c))
+        return -1;
+    if (c->has_uuid)
+        restarts_forget(r->s.t, c->uuid); /* this is it */
+    return 0;
 }
 
 static int restore(struct restorer *r, const struct domain_config *given)

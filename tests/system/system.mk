@@ -151,6 +151,7 @@ $(SYSTEM)/guest.gz: $(SYSTEM)/small.gz $(DEBIAN)/stamp tests/system/system.mk
 	    sed -n 's/^insmod \(.*[^ ]\) *$$/\1/p' | sort -u | sed "s,^$$PWD/,," | \
 	    cpio --quiet -pdm $(abspath $@.tree) && cp lib/modules/$$v/modules.* $(abspath $@.tree)/lib/modules/$$v/ && \
 	    PATH=$$PATH:/usr/sbin:/sbin depmod -b $(abspath $@.tree) $$v)
+	$(Q)install -D -m 644 $(SYSTEM)/served.sha256 $@.tree/etc/served.sha256
 	$(Q){ cat $<; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@.tmp && rm -rf $@.tree && mv $@.tmp $@
 
@@ -197,7 +198,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

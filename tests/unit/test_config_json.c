@@ -116,6 +116,7 @@ static void test_what_is_wrong(void)
     CU_ASSERT_STRING_EQUAL(wrong_with(VIF "{\"rate_bytes_per_interval\": 5}]}"),
                            "rate_interval_usecs");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": -1}}"), "max_memkb");
+    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"tsc_mode\": \"fast\"}}"), "tsc_mode");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"max_vcpus\": 65}}"),
                            "max_vcpus");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"avail_vcpus\": [1]}}"),

@@ -110,6 +110,8 @@ void device_host_end(const char *node)
         loops_ended[nr_loops_ended++ % 4] = node;
 }
 
+static domid_t id; /* the domain that a test is about */
+
 /* ---- backends: what they do with each node state when the toolstack waits for them ---- */
 
 static enum { SERVE, SLEEP, FAIL, FAIL_BY_SCRIPT, VANISH } backends;
@@ -122,40 +124,30 @@ static void write_node(const char *home, const char *leaf, const char *value)
     xs_write(t.store, XBT_NULL, path, value, (unsigned int)strlen(value));
 }
 
-static void backend_acts(const char *home, char state)
+static void fail_to(const char *home, char state)
 {
     char error[120];
 
-    if (state == '5')
-        write_node(home, "state", "6");
-    if (state != '1')
-        return;
-    switch (backends) {
-    case FAIL:
+    if (backends == VANISH) {
+        xs_rm(t.store, XBT_NULL, home);
+    } else if (backends == FAIL_BY_SCRIPT) {
+        write_node(home, "hotplug-error", "no\x01luck");
+    } else if (state == '1') {
         snprintf(error, sizeof(error), "/local/domain/0/error%s", home + 15);
         write_node(error, "error", "2 reading script");
-        write_node(home, "state", "5");
-        break;
-    case FAIL_BY_SCRIPT: write_node(home, "hotplug-error", "no\x01luck"); break;
-    case VANISH: xs_rm(t.store, XBT_NULL, home); break;
-    default: write_node(home, "state", "2"); break;
+        write_node(home, "state", "6");
     }
 }
+
+/* Whether backends are told to close while the domain is there: then they can see that it is wanted. */
+static bool told_late;
 
 bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
 {
     now_ns = deadline_ns;
-    for (unsigned int i = 0; i < machine_nr_nodes() && backends != SLEEP; i++) {
-        const struct machine_node *n = machine_node_at(i);
-        char home[96];
-
-        strcpy(home, n->path);
-        if (strncmp(home, "/local/domain/0/backend/v", 25) == 0 &&
-            strcmp(strrchr(home, '/'), "/state") == 0) {
-            *strrchr(home, '/') = '\0';
-            backend_acts(home, n->value[0]);
-        }
-    }
+    told_late |= !machine[id].there;
+    if (backends != SLEEP)
+        machine_backends(backends == SERVE ? NULL : fail_to);
     return false;
 }
 
@@ -223,8 +215,6 @@ static void end(void)
     toolstack_close(&t);
     CU_ASSERT_EQUAL(machine_held(), 0);
 }
-
-static domid_t id; /* the domain that a test is about */
 
 static void create(void) { CU_ASSERT_EQUAL_FATAL(guest_create(&t, &config, &id), 0); }
 
@@ -491,6 +481,16 @@ static void test_a_backend_that_does_not_begin_leaves_nothing(void)
     end();
 }
 
+static bool yes(void) { return true; }
+
+static void test_a_user_who_wants_an_end_leaves_nothing(void)
+{
+    start();
+    t.interrupted = yes;
+    refused(EINTR, "interrupted");
+    end();
+}
+
 static void test_a_backend_says_why_it_does_not_begin(void)
 {
     start();
@@ -531,6 +531,30 @@ static void test_a_disk_has_one_writer(void)
 }
 
 /* ---- ends ---- */
+
+static void test_backends_close_before_the_domain_goes(void)
+{
+    start();
+    create();
+    told_late = false;
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_FALSE(told_late);
+    end();
+}
+
+/* Linux's block backend, where another toolstack destroys a domain without asking. */
+static void test_a_backend_has_left_without_a_word(void)
+{
+    start();
+    create();
+    backends = SLEEP;
+    xs_rm(t.store, XBT_NULL, fill("/local/domain/%/device"));
+    now_ns = 0;
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_TRUE(now_ns < 2000000000);
+    no_nodes();
+    end();
+}
 
 static void test_a_backend_that_does_not_close_keeps_nothing(void)
 {
@@ -767,8 +791,11 @@ int main(void)
     T(test_a_file_has_a_loop_device_while_it_is_served);
     T(test_what_is_not_served_is_refused_by_name);
     T(test_a_backend_that_does_not_begin_leaves_nothing);
+    T(test_a_user_who_wants_an_end_leaves_nothing);
     T(test_a_backend_says_why_it_does_not_begin);
     T(test_a_disk_has_one_writer);
+    T(test_backends_close_before_the_domain_goes);
+    T(test_a_backend_has_left_without_a_word);
     T(test_a_backend_that_does_not_close_keeps_nothing);
     T(test_devices_come_again_with_a_restart);
     T(test_who_is_renamed_gives_its_devices_up);

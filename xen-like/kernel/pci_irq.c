@@ -110,19 +110,22 @@ static void unmap_message(int pirq)
     hc(physdev_op, PHYSDEVOP_unmap_pirq, &op);
 }
 
-/* The function sends messages, or not at all. */
+/*
+ * The function sends messages, or none. With MSI-X all are masked then, and it stays in that mode: what is on its way
+ * in the device may still come, and must not become something else.
+ */
 static void enable(const struct pci_device *d, bool on)
 {
     uint8_t msix = pci_capability(d, PCI_CAP_MSIX, 0), msi = pci_capability(d, PCI_CAP_MSI, 0);
-    unsigned int reg = msix ? msix + MSIX_CONTROL : msi + MSI_CONTROL;
-    uint32_t bits = msix ? MSIX_ENABLE | MSIX_MASK_ALL : MSI_ENABLE, control;
+    uint32_t control;
 
-    if (msix == 0 && msi == 0)
-        return;
-    control = pci_read(d, reg, 2) & ~bits;
-    if (on)
-        control |= msix ? MSIX_ENABLE : MSI_ENABLE;
-    pci_write(d, reg, 2, control);
+    if (msix) {
+        control = pci_read(d, msix + MSIX_CONTROL, 2) & ~MSIX_MASK_ALL;
+        pci_write(d, msix + MSIX_CONTROL, 2, control | MSIX_ENABLE | (on ? 0 : MSIX_MASK_ALL));
+    } else if (msi) {
+        control = pci_read(d, msi + MSI_CONTROL, 2) & ~(uint32_t)MSI_ENABLE;
+        pci_write(d, msi + MSI_CONTROL, 2, control | (on ? MSI_ENABLE : 0));
+    }
 }
 
 int pci_bind(struct pci_device *d, unsigned int nr, struct plat_wake *w)

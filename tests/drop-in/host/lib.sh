@@ -127,6 +127,17 @@ store_has_guest() {
         xenstore-ls -f /local/domain/0/backend | grep "/vbd/$id/51712/state = \"4\""
 }
 
+# backend_is KIND DEVID STATE: of the guest's device.  backend_gone KIND DEVID
+backend_is() { [ "$(xenstore-read "/local/domain/0/backend/$1/$(xl domid u1)/$2/state")" = "$3" ]; }
+backend_gone() { ! xenstore-read "/local/domain/0/backend/$1/$(xl domid u1)/$2/state"; }
+
+# spare_disks LOOP FILE: a block device and a file, of 4 MiB
+spare_disks() {
+    dd if=/dev/zero of=/tmp/spare.img bs=1M count=4 2>/dev/null &&
+        dd if=/dev/zero of="$2" bs=1M count=4 2>/dev/null && losetup "$1" /tmp/spare.img
+}
+no_loop_of() { ! losetup -a | grep "$1"; }
+
 # field NAME: of xl info
 field() { xl info "$1"; }
 

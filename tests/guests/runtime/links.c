@@ -9,6 +9,8 @@
 
 #include <platform.h>
 #include <rt/clock.h>
+#include <rt/memory.h>
+#include <rt/thread.h>
 #include <rt/verdict.h>
 
 #include "drivers/drivers.h"
@@ -194,6 +196,73 @@ static void test_answers(struct link *l)
     l->received = NULL;
 }
 
+/* ---- a checksum that is the card's to make ---- */
+
+static bool csum_right, csum_seen;
+
+/* Of UDP over IPv4: what the sender has put there is the sum of the addresses, protocol and length. */
+static uint16_t pseudo_sum(const uint8_t *ip, uint32_t bytes)
+{
+    uint8_t pseudo[12] = { 0 };
+
+    memcpy(pseudo, ip + 12, 8);
+    pseudo[9] = ip[9];
+    put16(pseudo + 10, bytes);
+    return (uint16_t)~sum16(pseudo, sizeof(pseudo));
+}
+
+static void on_csum(void *arg, struct frame *f)
+{
+    const uint8_t *ip = f->data + HEADER, *udp = ip + 20;
+    uint32_t bytes = (uint32_t)udp[4] << 8 | udp[5], sum;
+
+    (void)arg;
+    if (f->bytes < HEADER + 28 + 2 || HEADER + 20 + bytes > f->bytes || ip[9] != 17)
+        return;
+    sum = (uint32_t)(uint16_t)~sum16(udp, bytes) + pseudo_sum(ip, bytes);
+    csum_seen = true;
+    csum_right = f->csum == FRAME_CSUM_PARTIAL /* it goes on as it came: virtio does so */
+                 || ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+    plat_loop_stop(loop);
+}
+
+static void test_csum(struct link *from, struct link *to)
+{
+    struct frame *f = ethernet(from, to->mac, 0x0800);
+    uint8_t *ip = f->data + HEADER, *udp = ip + 20;
+    const uint32_t bytes = 8 + 601;
+
+    doing = "a checksum";
+    if (!from->csum4) {
+        frame_put(f);
+        printf("no checksums\n");
+        return;
+    }
+    ip[0] = 0x45;
+    put16(ip + 2, 20 + bytes);
+    ip[8] = 64;
+    ip[9] = 17;
+    memcpy(ip + 12, our_ip, 4);
+    memcpy(ip + 16, gateway_ip, 4);
+    put16(ip + 10, sum16(ip, 20));
+    put16(udp, 7);
+    put16(udp + 2, 9);
+    put16(udp + 4, bytes);
+    put16(udp + 6, pseudo_sum(ip, bytes));
+    for (uint32_t i = 8; i < bytes; i++)
+        udp[i] = (uint8_t)(i * 5);
+    f->csum = FRAME_CSUM_PARTIAL;
+    f->csum_start = HEADER + 20;
+    f->csum_offset = 6;
+    to->received = on_csum;
+    transmit(from, f, HEADER + 20 + bytes);
+    from->ops->flush(from);
+    CHECK_EQ(plat_loop_run(loop), 0);
+    CHECK(csum_seen && csum_right);
+    to->received = NULL;
+    printf("checksum made\n");
+}
+
 /* ---- from one card to another ---- */
 
 static struct {
@@ -258,9 +327,48 @@ static void test_stream(struct link *from, struct link *to)
            (unsigned long)((plat_now() - before) / NS_PER_MS));
 }
 
+/* ---- death ---- */
+
+static void sends_for_ever(void *arg)
+{
+    nr_links = 0;
+    loop = plat_loop_new();
+    drivers_links(loop, on_found, NULL);
+    semaphore_up(arg);
+    while (nr_links >= 3) {
+        test_stream(links[1].link, links[2].link);
+        test_stream(links[2].link, links[1].link);
+    }
+}
+
+/* Killed with frames on their way, at some moment. Then the cards can be had again, and no page is lost. */
+static void killed(void)
+{
+    size_t free_pages = 0;
+
+    for (unsigned int i = 0; i < 4; i++) {
+        struct semaphore busy = { 0 };
+        struct plat_group *g = plat_group_start("links", sends_for_ever, &busy);
+
+        CHECK(g != NULL);
+        semaphore_down(&busy, NO_DEADLINE);
+        thread_sleep_until(clock_now() + (10 + i * 23) * NS_PER_MS);
+        plat_group_kill(g);
+        plat_group_wait(g);
+        plat_group_free(g);
+        if (i == 1)
+            free_pages = page_nr_free();
+    }
+    CHECK_EQ(page_nr_free(), free_pages);
+    nr_links = 0;
+    nr_frames = 0; /* they were the groups' */
+}
+
 int main(int argc, char **argv)
 {
     struct plat_timer limit = { .fn = on_limit };
+
+    killed();
 
     loop = plat_loop_new();
     plat_timer_set(loop, &limit, plat_now() + LIMIT_S * NS_PER_S);
@@ -271,6 +379,7 @@ int main(int argc, char **argv)
     if (nr_links >= 3) {
         test_stream(links[1].link, links[2].link);
         test_stream(links[2].link, links[1].link);
+        test_csum(links[1].link, links[2].link);
     }
     plat_timer_cancel(&limit);
     for (unsigned int i = 0; i < nr_links; i++)
