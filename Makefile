@@ -24,6 +24,7 @@ include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include backends/drivers/drivers.mk
+include frontends/network/network.mk
 include dom0-tools/xl.mk
 include dom0-tools/tools.mk
 include dom0-tools/attend/attend.mk

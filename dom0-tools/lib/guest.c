@@ -198,7 +198,7 @@ int guest_register(struct toolstack *t, const struct domain_config *c,
     char why[sizeof(t->error)];
     int error;
 
-    if (told && devices_create(t, built->id, c) == 0)
+    if (told && toolstack_go_on(t) == 0 && devices_create(t, built->id, c) == 0)
         return 0;
     if (plan->shell)
         return -1;
