@@ -18,6 +18,7 @@ help:
 	@sed -n 's/^#: *//p' $(MAKEFILE_LIST)
 
 include hypervisor/hypervisor.mk
+include backends/network/network.mk
 include tests/unit/unit.mk
 include tests/unit/coverage.mk
 include tests/fuzz/fuzz.mk
