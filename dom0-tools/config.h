@@ -93,6 +93,9 @@ struct config_vif {
     uint32_t rate_interval_us; /* granted in portions, so often */
 };
 
+/** What a vif may transfer in one of its intervals. */
+uint64_t config_rate_per_interval(const struct config_vif *vif);
+
 struct domain_config {
     char name[CONFIG_NAME];           /* not "", printable, without '/' */
     bool has_uuid;                    /* else one is to be made up */
@@ -156,14 +159,28 @@ int config_parse(struct domain_config *c, const struct config_source *source);
  */
 size_t config_print(const struct domain_config *c, char *buf, size_t size);
 
+/**
+ * One device by the syntax of disk= and vif=. source has host, report and arg, and what stands in file is reported about;
+ * nothing else of it is looked at.
+ * Returns 0; -EINVAL: reported.
+ * @vif  its devid is UINT32_MAX unless the text has one
+ */
+int config_parse_disk(struct config_disk *disk, const char *text,
+                      const struct config_source *source);
+int config_parse_vif(struct config_vif *vif, const char *text, const struct config_source *source);
+
 struct json;
+
+/** One of them, as an element of its list. @key  as in json.h */
+void config_json_disk(struct json *j, const char *key, const struct config_disk *disk);
+void config_json_vif(struct json *j, const char *key, const struct config_vif *vif);
 
 /** The same as an object of the shape that `xl list -l` and `xl create -n` print. @key  as in json.h */
 void config_json(struct json *j, const char *key, const struct domain_config *c);
 
 /**
  * The configuration out of that again, or out of what Debian's xl keeps with a domain. What it says beside is not
- * looked at; devices are refused.
+ * looked at; devices that are no disks and no vifs are refused.
  * @c      all of it is written, of use only on success
  * @wrong  receives on failure what is wrong
  * Returns 0; -EINVAL.
@@ -180,6 +197,9 @@ void config_print_cpus(const struct config_cpus *cpus, unsigned int nr_cpus, cha
  * Returns 0; -EINVAL: it is no such list, or has no CPU though it is not "none".
  */
 int config_parse_cpus(struct config_cpus *cpus, const char *text, const struct config_host *host);
+
+/** A MAC address: six times two digits, with colons between them. False: it is none. */
+bool config_parse_mac(const char *text, uint8_t mac[6]);
 
 /** A UUID, with dashes where they belong or without. 0; -EINVAL. */
 int config_parse_uuid(uint8_t uuid[16], const char *text);

@@ -30,8 +30,8 @@ static int sort_arguments(struct xl *x, const struct options *o, unsigned int fi
     return EXIT_OK;
 }
 
-static void report(void *arg, enum plat_level level, const char *file, unsigned int line,
-                   const char *text)
+void xl_report(void *arg, enum plat_level level, const char *file, unsigned int line,
+               const char *text)
 {
     struct xl *x = arg;
 
@@ -44,7 +44,8 @@ static void report(void *arg, enum plat_level level, const char *file, unsigned 
 
 static int read_config(struct xl *x, const struct arguments *a, bool quiet, struct domain_config *c)
 {
-    struct config_source source = { .report = report,
+    struct config_source source = { .served = CONFIG_SERVE_DISK | CONFIG_SERVE_VIF,
+                                    .report = xl_report,
                                     .arg = x,
                                     .file = a->file,
                                     .overrides = a->overrides,

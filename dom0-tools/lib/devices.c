@@ -56,14 +56,8 @@ void devices_make_macs(struct domain_config *c)
 bool devices_read_mac(struct toolstack *t, const char *end, uint8_t mac[6])
 {
     char *text = devices_read(t, end, "mac");
-    unsigned int byte[6], len = 0;
-    bool is = text &&
-              sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3],
-                     &byte[4], &byte[5], (int *)&len) == 6 &&
-              len == 17 && text[len] == '\0';
+    bool is = text && config_parse_mac(text, mac);
 
-    for (unsigned int i = 0; is && i < 6; i++)
-        mac[i] = (uint8_t)byte[i];
     free(text);
     return is;
 }
@@ -251,13 +245,6 @@ static void put_disk(struct device_writer *w, const char *home, const struct dev
         device_put(w, home, "hotplug-status", "connected");
 }
 
-/* What it may send in one interval of its credit. */
-static uint64_t rate_of(const struct config_vif *v)
-{
-    return v->rate_bytes / 1000000 * v->rate_interval_us +
-           v->rate_bytes % 1000000 * v->rate_interval_us / 1000000;
-}
-
 static void put_vif(struct device_writer *w, const char *home, const struct device *d)
 {
     const struct config_vif *v = d->vif;
@@ -266,7 +253,8 @@ static void put_vif(struct device_writer *w, const char *home, const struct devi
                v->mac[3], v->mac[4], v->mac[5]);
     put_if(w, home, "ip", v->ip);
     if (v->rate_bytes)
-        device_put(w, home, "rate", "%llu,%u", (unsigned long long)rate_of(v), v->rate_interval_us);
+        device_put(w, home, "rate", "%llu,%u", (unsigned long long)config_rate_per_interval(v),
+                   v->rate_interval_us);
     put_if(w, home, "vifname", v->vifname);
     if (v->mtu)
         device_put(w, home, "mtu", "%u", v->mtu);
