@@ -23,6 +23,9 @@ struct netfront_user {
 /** Serve the first interface of this guest. @user is kept. NULL: the log says why not. */
 struct netfront *netfront_start(struct plat_loop *loop, const struct netfront_user *user);
 
+/** It ends without a word to the backend. */
+void netfront_stop(struct netfront *n);
+
 /**
  * Send a copy of a frame.
  * @bytes  14..NETFRONT_FRAME
