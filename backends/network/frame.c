@@ -52,9 +52,12 @@ struct frame *frame_alloc(uint32_t bytes)
     return f;
 }
 
-void frame_align(struct frame *f, uint32_t first)
+void frame_align(struct frame *f, uint32_t before)
 {
-    if (f->room >= LARGE && first < PAGE && first > (f->bytes - 1) % PAGE)
+    uint32_t first = before % PAGE;
+
+    if (f->room >= LARGE && f->bytes > 4 * PAGE && first &&
+        1 + (f->bytes - first + PAGE - 1) / PAGE <= FRAME_PAGES)
         f->data = data_of(f) + PAGE - first;
 }
 
