@@ -52,12 +52,9 @@ struct frame *frame_alloc(uint32_t bytes)
     return f;
 }
 
-void frame_align(struct frame *f, uint32_t before)
+void frame_align(struct frame *f, uint32_t first)
 {
-    uint32_t first = before % PAGE;
-
-    if (f->room >= LARGE && f->bytes > 4 * PAGE && first &&
-        1 + (f->bytes - first + PAGE - 1) / PAGE <= FRAME_PAGES)
+    if (f->room >= LARGE && first < PAGE && first > (f->bytes - 1) % PAGE)
         f->data = data_of(f) + PAGE - first;
 }
 

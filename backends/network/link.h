@@ -11,7 +11,6 @@ enum {
     FRAME_MAX =
         65535 + 14 + 4, /* bytes of the largest: one that is still to be cut into segments */
     FRAME_MIN = 14,
-    FRAME_PAGES = 17, /* of the largest, if it begins one */
 };
 
 /** What is still to be done with a frame, or was done. */
@@ -46,10 +45,10 @@ static inline struct frame *frame_get(struct frame *f)
 }
 void frame_put(struct frame *f);
 /**
- * bytes is set and nothing is written yet: if it is large and lies in FRAME_PAGES at most, what is behind so many of its
- * bytes begins a page. What a guest sends has pages in its midst: each is one copy then, from it and to the other.
+ * bytes is set and nothing is written yet: if it lies in no more pages then, what is behind its first bytes begins one.
+ * A guest sends headers, then pages; each of them is copied at once then, both from it and to the other.
  */
-void frame_align(struct frame *f, uint32_t before);
+void frame_align(struct frame *f, uint32_t first);
 
 /** Of those that were freed some are kept. Who kept them before has ended, with its heap: they are no more. */
 void frames_forget(void);

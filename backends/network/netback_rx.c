@@ -9,8 +9,7 @@ enum { BATCH_FRAMES = 64 };
 
 _Static_assert(sizeof(struct netif_rx_request) == 8 && sizeof(struct netif_rx_response) == 8,
                "ABI: rx");
-_Static_assert((int)FRAME_PAGES + 1 <= XEN_NETIF_NR_SLOTS_MIN &&
-                   (FRAME_MAX + RING_PAGE - 1) / RING_PAGE <= (int)FRAME_PAGES,
+_Static_assert((FRAME_MAX + RING_PAGE - 1) / RING_PAGE + 1 <= XEN_NETIF_NR_SLOTS_MIN,
                "a frame's slots are no more than a frontend has to take");
 
 /* ---- which queue ---- */
@@ -87,28 +86,22 @@ struct round {
     unsigned int first_slot[BATCH_FRAMES], first_segment[BATCH_FRAMES + 1];
 };
 
-/* Pieces are as pages of our memory have it (frame_align()), but never more than a guest has to take. */
-static uint32_t first_bytes(const struct frame *f)
-{
-    uint32_t first = RING_PAGE - (uint32_t)((uintptr_t)f->data % RING_PAGE);
-
-    if (f->bytes <= RING_PAGE)
-        return f->bytes;
-    return 1 + (f->bytes - first + RING_PAGE - 1) / RING_PAGE <= FRAME_PAGES ? first : RING_PAGE;
-}
-
 static unsigned int nr_pieces(const struct frame *f)
 {
-    return 1 + (f->bytes - first_bytes(f) + RING_PAGE - 1) / RING_PAGE;
+    return (f->bytes + RING_PAGE - 1) / RING_PAGE;
 }
 
+/* As pages of our memory have it, if that is no more pieces (frame_align()). */
 static uint32_t piece_bytes(const struct frame *f, unsigned int piece)
 {
-    uint32_t first = first_bytes(f), left;
+    uint32_t first = RING_PAGE - (uint32_t)((uintptr_t)f->data % RING_PAGE), before, left;
 
+    if (first <= (f->bytes - 1) % RING_PAGE)
+        first = RING_PAGE;
+    before = piece ? first + (piece - 1) * RING_PAGE : 0;
+    left = f->bytes - before;
     if (piece == 0)
-        return first;
-    left = f->bytes - first - (piece - 1) * RING_PAGE;
+        return left < first ? left : first;
     return left < RING_PAGE ? left : RING_PAGE;
 }
 

@@ -182,16 +182,6 @@ static void add_segments(struct batch *b, struct chain *c, const struct netif_tx
     c->nr_segments = b->nr_segments - c->first_segment;
 }
 
-/* Bytes before the first piece that is a page. */
-static uint32_t before_pages(const struct netif_tx_request *pieces, unsigned int nr)
-{
-    uint32_t bytes = 0;
-
-    for (unsigned int i = 0; i < nr && pieces[i].size < RING_PAGE; i++)
-        bytes += pieces[i].size;
-    return bytes;
-}
-
 /* The frame for a chain, and what is to be copied into it. Without one the chain is answered with an error. */
 static void begin_frame(struct batch *b, struct chain *c, struct netif_tx_request *pieces,
                         unsigned int nr)
@@ -202,7 +192,7 @@ static void begin_frame(struct batch *b, struct chain *c, struct netif_tx_reques
     if (bytes < FRAME_MIN || !pieces_fit(pieces, nr) || (c->f = frame_alloc(bytes)) == NULL)
         return;
     c->f->bytes = bytes;
-    frame_align(c->f, before_pages(pieces, nr));
+    frame_align(c->f, pieces[0].size);
     b->bytes += bytes;
     add_segments(b, c, pieces, nr);
 }
