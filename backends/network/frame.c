@@ -26,13 +26,6 @@ static struct frame *spare_take(uint32_t bytes)
     return NULL;
 }
 
-static uint8_t *data_of(struct frame *f)
-{
-    uint8_t *data = (uint8_t *)(f + 1);
-
-    return f->room >= LARGE ? data + -(uintptr_t)data % PAGE : data;
-}
-
 struct frame *frame_alloc(uint32_t bytes)
 {
     struct frame *f = NULL;
@@ -41,21 +34,16 @@ struct frame *frame_alloc(uint32_t bytes)
         return NULL;
     if (bytes >= LARGE)
         f = spare_take(bytes);
-    if (f)
-        bytes = f->room;
-    else
-        f = malloc(sizeof(*f) + bytes + (bytes >= LARGE ? 2 * PAGE : 0));
     if (f) {
-        *f = (struct frame){ .refs = 1, .room = bytes };
-        f->data = data_of(f);
+        *f = (struct frame){ .refs = 1, .room = f->room, .data = f->data };
+        return f;
     }
+    f = malloc(sizeof(*f) + bytes + (bytes >= LARGE ? PAGE : 0));
+    if (f)
+        *f = (struct frame){ .refs = 1, .room = bytes, .data = (uint8_t *)(f + 1) };
+    if (f && bytes >= LARGE)
+        f->data += -(uintptr_t)f->data % PAGE;
     return f;
-}
-
-void frame_align(struct frame *f, uint32_t first)
-{
-    if (f->room >= LARGE && first < PAGE && first > (f->bytes - 1) % PAGE)
-        f->data = data_of(f) + PAGE - first;
 }
 
 void frame_put(struct frame *f)

@@ -44,11 +44,6 @@ static inline struct frame *frame_get(struct frame *f)
     return f;
 }
 void frame_put(struct frame *f);
-/**
- * bytes is set and nothing is written yet: if it lies in no more pages then, what is behind its first bytes begins one.
- * A guest sends headers, then pages; each of them is copied at once then, both from it and to the other.
- */
-void frame_align(struct frame *f, uint32_t first);
 
 /** Of those that were freed some are kept. Who kept them before has ended, with its heap: they are no more. */
 void frames_forget(void);

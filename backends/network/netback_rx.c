@@ -91,20 +91,6 @@ static unsigned int nr_pieces(const struct frame *f)
     return (f->bytes + RING_PAGE - 1) / RING_PAGE;
 }
 
-/* As pages of our memory have it, if that is no more pieces (frame_align()). */
-static uint32_t piece_bytes(const struct frame *f, unsigned int piece)
-{
-    uint32_t first = RING_PAGE - (uint32_t)((uintptr_t)f->data % RING_PAGE), before, left;
-
-    if (first <= (f->bytes - 1) % RING_PAGE)
-        first = RING_PAGE;
-    before = piece ? first + (piece - 1) * RING_PAGE : 0;
-    left = f->bytes - before;
-    if (piece == 0)
-        return left < first ? left : first;
-    return left < RING_PAGE ? left : RING_PAGE;
-}
-
 static unsigned int nr_slots(const struct frame *f)
 {
     return nr_pieces(f) + (f->gso != FRAME_GSO_NONE ? 1 : 0);
@@ -135,22 +121,20 @@ static struct netif_rx_request take_slot(struct vif_queue *q, struct round *r)
 static void place(struct vif_queue *q, struct round *r, struct frame *f)
 {
     struct netback *n = q->vif->owner;
-    uint32_t at = 0;
 
     r->first_slot[r->nr_frames] = r->nr_slots;
     r->first_segment[r->nr_frames++] = r->nr_segments;
-    for (unsigned int i = 0, nr = nr_pieces(f); i < nr; i++) {
+    for (uint32_t at = 0; at < f->bytes; at += RING_PAGE) {
+        uint32_t left = f->bytes - at;
         struct netif_rx_request request = take_slot(q, r);
-        uint32_t bytes = piece_bytes(f, i);
 
         n->segments[r->nr_segments++] = (xengnttab_grant_copy_segment_t){
             .source.virt = f->data + at,
             .dest.foreign = { .ref = request.gref, .domid = q->vif->device->other },
-            .len = (uint16_t)bytes,
+            .len = (uint16_t)(left < RING_PAGE ? left : RING_PAGE),
             .flags = GNTCOPY_dest_gref,
         };
-        at += bytes;
-        if (i == 0 && f->gso != FRAME_GSO_NONE)
+        if (at == 0 && f->gso != FRAME_GSO_NONE)
             take_slot(q, r);
     }
     r->first_segment[r->nr_frames] = r->nr_segments;
@@ -193,10 +177,11 @@ static void answer(struct vif_queue *q, const struct round *r, unsigned int i,
     unsigned int slot = r->first_slot[i], pieces = nr_pieces(f);
 
     for (unsigned int j = 0; j < pieces; j++) {
+        uint32_t left = f->bytes - j * RING_PAGE;
         struct netif_rx_response a = {
             .id = r->slots[slot].id,
             .flags = j == 0 ? first_flags(f) : 0,
-            .status = good ? (int16_t)piece_bytes(f, j) : NETIF_RSP_ERROR,
+            .status = good ? (int16_t)(left < RING_PAGE ? left : RING_PAGE) : NETIF_RSP_ERROR,
         };
 
         if (j + 1 < pieces)

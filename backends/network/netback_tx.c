@@ -192,7 +192,6 @@ static void begin_frame(struct batch *b, struct chain *c, struct netif_tx_reques
     if (bytes < FRAME_MIN || !pieces_fit(pieces, nr) || (c->f = frame_alloc(bytes)) == NULL)
         return;
     c->f->bytes = bytes;
-    frame_align(c->f, pieces[0].size);
     b->bytes += bytes;
     add_segments(b, c, pieces, nr);
 }

@@ -36,7 +36,7 @@ $(foreach i,$(BENCH_ISOS),$(eval $(call bench_iso,$(i))))
 
 .PHONY: bench bench-images bench-kernel bench-guard bench-record
 # All of them are run, also when one has failed.
-BENCH_PARTS := kernel linux guests sched growth store split
+BENCH_PARTS := kernel linux guests sched growth store
 #: bench          ours and Debian's Xen side by side: tables, build/bench.tsv, the pictures in figures/
 bench: deps
 	+$(Q)failed=0; for part in $(BENCH_PARTS); do \
