@@ -32,6 +32,12 @@ static int probe(struct xenbus_device *d)
     drv.probes++;
     drv.device = d;
     d->data = malloc(1); /* a leak is found */
+    if (drv.probe_rc == -EAGAIN && drv.probes < 4) {
+        free(d->data);
+        return -EAGAIN;
+    }
+    if (drv.probe_rc == -EAGAIN)
+        drv.probe_rc = 0;
     xenbus_put(&n, "feature-some", "%d", 1);
     xenbus_publish(d, &n);
     if (drv.probe_rc) {
@@ -316,6 +322,24 @@ static void test_a_probe_that_fails_is_told(void)
     front(1);
     CU_ASSERT_EQUAL(drv.probes, 1);
     CU_ASSERT_EQUAL(drv.connects, 0);
+    end();
+}
+
+/* Not at once, and again: it is asked after a while, not without end. */
+static void test_a_probe_that_is_not_ready_yet(void)
+{
+    uint64_t before;
+
+    begin(&backend, 0);
+    drv.probe_rc = -EAGAIN;
+    before = plat_now();
+    make_device();
+    CU_ASSERT_EQUAL(drv.probes, 4);
+    CU_ASSERT_TRUE(plat_now() - before >= 3 * 100000000u);
+    CU_ASSERT_TRUE(state_is(BACK, 2));
+    front(3);
+    CU_ASSERT_TRUE(state_is(BACK, 4));
+    drv.probes = 1; /* that began something */
     end();
 }
 
@@ -607,6 +631,7 @@ int main(void)
     CU_add_test(s, "a connection fails", test_a_connection_that_fails);
     CU_add_test(s, "a peer breaks the rules", test_a_peer_that_breaks_the_rules_is_disconnected);
     CU_add_test(s, "a probe fails", test_a_probe_that_fails_is_told);
+    CU_add_test(s, "a probe is not ready", test_a_probe_that_is_not_ready_yet);
     CU_add_test(s, "made anew", test_a_device_made_anew_under_the_same_name);
     CU_add_test(s, "started again", test_a_program_that_is_started_again_goes_on);
     CU_add_test(s, "started again alone", test_a_program_that_is_started_again_without_its_peer);
