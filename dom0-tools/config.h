@@ -1,7 +1,7 @@
 /*
  * A domain's configuration: what an xl.cfg(5) file says, checked, as plain data.
  *
- * A struct domain_config has no pointers: it is copied by assignment and never freed. It has some 25 KiB,
+ * A struct domain_config has no pointers: it is copied by assignment and never freed. It has some 29 KiB,
  * too much for a thread's stack. Whoever wrote the file is not trusted: no text is longer and no number is
  * larger than what stands here.
  */
@@ -17,7 +17,8 @@ enum {
     CONFIG_CMDLINE = 1024, /* what start_info has room for */
     CONFIG_VCPUS = 64,     /* of a domain */
     CONFIG_CPUS = 256,     /* of a machine */
-    CONFIG_DEVICES = 16,   /* disks, vifs */
+    CONFIG_DEVICES = 16,   /* disks, vifs, channels */
+    CONFIG_SOCKET_PATH = 100,
 };
 
 /** What is done with a domain that has ended, each in the way of xl.cfg(5). */
@@ -93,6 +94,16 @@ struct config_vif {
     uint32_t rate_interval_us; /* granted in portions, so often */
 };
 
+enum config_connection { CONFIG_PTY, CONFIG_SOCKET, CONFIG_NR_CONNECTIONS };
+
+/** A console beside the first: of the channel at index i of the list it is the one of number i + 1. */
+struct config_channel {
+    enum config_connection connection; /* what the other end is, on a Linux control domain */
+    char name[CONFIG_NAME];            /* by which the guest's programs find it; not "" */
+    char path[CONFIG_SOCKET_PATH];     /* of a socket, absolute; else "" */
+    char backend[CONFIG_NAME];         /* domain; "": domain 0 */
+};
+
 struct domain_config {
     char name[CONFIG_NAME];           /* not "", printable, without '/' */
     bool has_uuid;                    /* else one is to be made up */
@@ -109,9 +120,10 @@ struct domain_config {
     unsigned int weight;              /* 1..65535; 0: the scheduler's default */
     unsigned int cap_percent;         /* of one CPU: 250 are two and a half; 0: none */
     char pool[CONFIG_NAME];           /* cpupool, by name or number; "": the first */
-    unsigned int nr_disks, nr_vifs;
+    unsigned int nr_disks, nr_vifs, nr_channels;
     struct config_disk disk[CONFIG_DEVICES];
     struct config_vif vif[CONFIG_DEVICES];
+    struct config_channel channel[CONFIG_DEVICES];
     enum config_action on_poweroff, on_reboot, on_crash, on_watchdog;
 };
 

@@ -106,9 +106,9 @@ static void take_build_info(struct maker *m, const struct json_value *v)
 /* As libxl has them: each has a backend, which has to be made and removed. */
 static bool is_devices(const char *key)
 {
-    static const char *const keys[] = { "disks", "nics",     "pcidevs",  "dtdevs",     "vfbs",
-                                        "vkbs",  "vtpms",    "p9s",      "pvcallsifs", "vdispls",
-                                        "vsnds", "channels", "usbctrls", "usbdevs" };
+    static const char *const keys[] = { "disks", "nics",     "pcidevs", "dtdevs",     "vfbs",
+                                        "vkbs",  "vtpms",    "p9s",     "pvcallsifs", "vdispls",
+                                        "vsnds", "usbctrls", "usbdevs" };
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(key, keys[i]) == 0)
@@ -137,6 +137,9 @@ static void take_value(void *arg, const struct json_value *v)
         take_string(m, v, c->pool, sizeof(c->pool), "pool_name");
     } else if (strcmp(key, "b_info") == 0) {
         take_build_info(m, v);
+    } else if (strcmp(key, "channels") == 0) {
+        if (!take_json_channel(c, v))
+            fail(m, "channels");
     } else if (is_devices(key)) {
         fail(m, "it has devices, which are not served yet");
     } else if (json_is_at(v, "on_poweroff")) {
@@ -169,6 +172,8 @@ static void complete(struct maker *m)
         fail(m, "name");
     if (c->kernel[0] == '\0')
         fail(m, "kernel: it has none");
+    if (!channels_are_whole(c))
+        fail(m, "channels");
     if (c->nr_vcpus > c->max_vcpus)
         fail(m, "max_vcpus");
     if (c->memory_kib < 1024 || c->memory_kib > c->max_memory_kib)
