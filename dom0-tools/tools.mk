@@ -1,6 +1,6 @@
 # The toolstack's library (dom0-tools/lib/toolstack.h), for both homes: objects of the runtime in
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
-TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c adopt.c attend.c build.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
+TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c adopt.c attend.c build.c channels.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
     p2m.c restore.c restore_finish.c save.c stream.c suspend.c why.c)
 TOOLS_HV := hypervisor/domain/elf.c hypervisor/lib/format.c
 TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor

@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "build.h"
+#include "channels.h"
 #include "guest_internal.h"
 #include "hyp.h"
 #include "image.h"
@@ -102,7 +103,7 @@ static int check_served(struct toolstack *t, const struct domain_config *c)
         return toolstack_fail(t, ENOTSUP, "vif: not served yet");
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
-    return 0;
+    return channels_check(t, c);
 }
 
 int guest_check(struct toolstack *t, const struct domain_config *c)
@@ -177,6 +178,18 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
     return rc;
 }
 
+/* Its nodes, again. What is known of an error stays. */
+static void forget(struct toolstack *t, domid_t id)
+{
+    char why[sizeof(t->error)];
+    int error = errno;
+
+    memcpy(why, t->error, sizeof(why));
+    nodes_remove(t, id);
+    memcpy(t->error, why, sizeof(why));
+    errno = error;
+}
+
 void guest_plan(const struct domain_config *c, struct build_plan *plan)
 {
     *plan = (struct build_plan){ .cmdline = c->cmdline,
@@ -194,8 +207,11 @@ int guest_register(struct toolstack *t, const struct domain_config *c,
 {
     int error;
 
-    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0)
-        return 0;
+    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0) {
+        if (channels_create(t, built->id, c) == 0)
+            return 0;
+        forget(t, built->id);
+    }
     error = errno;
     hyp_destroy(t->hyp, built->id);
     errno = error;
