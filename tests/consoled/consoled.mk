@@ -1,11 +1,15 @@
 # The console daemon with libraries and a platform in memory, under sanitizers.
-$(ST)/consoled_tests: $(addprefix $(ST)/,tests/consoled/consoled_tests.o $(CONSOLED_CORE:%.c=%.o) \
-        dom0-tools/consoled/attach.o $(addprefix xen-like/platform/,fake.o memory.o loop.o log.o))
+ST_CONSOLED := $(addprefix $(ST)/,consoled_tests consoled_harm_tests)
+ST_CONSOLED_SRCS := $(addprefix $(ST)/,$(CONSOLED_CORE:%.c=%.o) dom0-tools/consoled/attach.o \
+    $(addprefix xen-like/platform/,fake.o memory.o loop.o log.o))
+$(ST)/consoled_tests: $(ST)/tests/consoled/consoled_tests.o $(ST_CONSOLED_SRCS)
+$(ST)/consoled_harm_tests: $(ST)/tests/consoled/harm_tests.o $(ST_CONSOLED_SRCS)
+$(ST_CONSOLED):
 	$(Q)$(CC) $(ST_SAN) -o $@ $^ -lcunit -lpthread
 
 .PHONY: test-consoled
 #: test-consoled  the console daemon on the host: hostile guests, floods, slow clients, deaths
-test-consoled: $(ST)/consoled_tests
-	@echo "== $<"; $<
+test-consoled: $(ST_CONSOLED)
+	@for t in $^; do echo "== $$t"; $$t || exit 1; done
 test-unit: test-consoled
-test-programs: $(ST)/consoled_tests
+test-programs: $(ST_CONSOLED)

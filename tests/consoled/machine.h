@@ -473,7 +473,7 @@ static void guest_dies(unsigned int domain)
 }
 
 /* What the hypervisor does when all is given back. */
-static void guest_gone(unsigned int domain)
+static inline void guest_gone(unsigned int domain)
 {
     char prefix[80];
 
