@@ -30,6 +30,7 @@ include tests/system/system.mk
 include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/consoled/consoled.mk
+include backends/block/block.mk
 include dom0-tools/control/control.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk

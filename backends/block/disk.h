@@ -22,12 +22,14 @@ struct disk_segment {
 /** Its owner keeps it, the segments and the data until done() was called. */
 struct disk_request {
     enum disk_op op;
-    uint64_t sector;     /* where it begins; READ, WRITE, DISCARD */
-    uint64_t nr_sectors; /* DISCARD */
+    uint64_t
+        sector; /* where it begins; READ, WRITE, DISCARD. A partition adds its own beginning to it */
+    uint64_t nr_sectors;                 /* DISCARD */
     const struct disk_segment *segments; /* READ, WRITE: one after the other on the disk */
     unsigned int nr_segments;
-    void (*done)(struct disk_request *r, int error); /* error: 0, or an errno; then the owner may free it */
-    struct disk_request *next;                       /* the disk's */
+    void (*done)(struct disk_request *r,
+                 int error);   /* error: 0, or an errno; then the owner may free it */
+    struct disk_request *next; /* the disk's */
 };
 
 struct disk;
@@ -45,12 +47,15 @@ struct disk_ops {
 struct disk {
     const struct disk_ops *ops;
     uint64_t nr_sectors;
-    uint32_t sector_bytes;          /* 512 or 4096: the unit of all requests */
-    uint32_t max_bytes;             /* of a READ or WRITE; 0: any number */
-    bool read_only, flush, discard; /* the last two: it has that; without flush a write that is done is on the disk */
-    uint32_t discard_bytes;         /* granularity of DISCARD */
-    uint8_t *memory; /* not NULL: all of it lies there, and may be read and written without a request */
-    void (*changed)(void *arg); /* its user's, called when nr_sectors has become another one; NULL: nobody's */
+    uint32_t sector_bytes; /* 512 or 4096: the unit of all requests */
+    uint32_t max_bytes;    /* of a READ or WRITE; 0: any number */
+    bool read_only, flush,
+        discard; /* the last two: it has that; without flush a write that is done is on the disk */
+    uint32_t discard_bytes; /* granularity of DISCARD */
+    uint8_t
+        *memory; /* not NULL: all of it lies there, and may be read and written without a request */
+    void (*changed)(
+        void *arg); /* its user's, called when nr_sectors has become another one; NULL: nobody's */
     void *arg;
 };
 

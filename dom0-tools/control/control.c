@@ -11,6 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../backends/block/blkback.h"
+#include "../../backends/block/disks.h"
+#include "../../backends/block/ram_disks.h"
 #include "../../xenstore/daemon.h"
 #include "../attend/attend.h"
 #include "../consoled/consoled.h"
@@ -46,10 +49,26 @@ static bool start_consoled(struct plat_loop *loop)
 
 static bool start_attendant(struct plat_loop *loop) { return attend_start(loop, true); }
 
+/* The words of the command line that name disks. */
+static char *const *words;
+
+static bool start_blockd(struct plat_loop *loop)
+{
+    struct disks *disks = disks_new(loop);
+
+    if (disks == NULL)
+        return false;
+    for (char *const *w = words; *w; w++)
+        if (ram_disks_word(*w))
+            ram_disks_add(disks, *w); /* the log says why not; the others are there */
+    return blkback_start(loop, disks) != NULL;
+}
+
 static struct service services[] = {
     { .name = "store", .start = start_store },
     { .name = "consoled", .start = start_consoled },
     { .name = "attend", .start = start_attendant },
+    { .name = "blockd", .start = start_blockd },
     { 0 },
 };
 
@@ -97,10 +116,12 @@ static bool open_all(struct prompt *p)
     return true;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static struct prompt prompt;
 
+    (void)argc;
+    words = argv + 1;
     if (!services_start(services) || !open_all(&prompt))
         return 1;
     printf("xen-like control domain, ready at %u ms. help shows what can be done.\n",

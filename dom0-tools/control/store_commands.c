@@ -110,9 +110,43 @@ static int run_write(struct prompt *p, int argc, char **argv)
     return 0;
 }
 
+static int run_rm(struct prompt *p, int argc, char **argv)
+{
+    if (argc < 2) {
+        printf("usage: store-rm PATH...\n");
+        return 2;
+    }
+    for (int i = 1; i < argc; i++)
+        if (!xs_rm(p->xs, XBT_NULL, argv[i]))
+            return failed("store-rm", argv[i]);
+    return 0;
+}
+
+enum { PERMISSIONS_MAX = 16 };
+
+static int run_chmod(struct prompt *p, int argc, char **argv)
+{
+    struct xs_permissions perms[PERMISSIONS_MAX];
+    unsigned int nr = 0;
+
+    for (int i = 2; i < argc && nr < PERMISSIONS_MAX; i++)
+        if (!xs_strings_to_perms(&perms[nr++], 1, argv[i]))
+            return failed("store-chmod", argv[i]);
+    if (nr == 0 || (int)nr != argc - 2) {
+        printf("usage: store-chmod PATH PERMISSION...\n");
+        return 2;
+    }
+    if (!xs_set_permissions(p->xs, XBT_NULL, argv[1], perms, nr))
+        return failed("store-chmod", argv[1]);
+    return 0;
+}
+
 const struct prompt_command store_commands[] = {
     { "store-ls", "[PATH]", "show what lies below a path of the store", run_ls },
     { "store-read", "PATH...", "show what the store has at these paths", run_read },
     { "store-write", "PATH VALUE", "write into the store", run_write },
+    { "store-rm", "PATH...", "remove what the store has there and below", run_rm },
+    { "store-chmod", "PATH PERMISSION...", "say who owns a node and who may use it: n5 r0",
+      run_chmod },
     { 0 },
 };

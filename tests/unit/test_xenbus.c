@@ -537,7 +537,7 @@ static void test_too_many_or_too_long_nodes_are_refused(void)
     CU_ASSERT_EQUAL(xenbus_publish(d, &n), -E2BIG);
     CU_ASSERT_PTR_NULL(store_get(BACK "/node"));
     n = (struct xenbus_nodes){ .nr = 0 };
-    xenbus_put(&n, "node", "%0100d", 1);
+    xenbus_put(&n, "node", "%0300d", 1);
     CU_ASSERT_EQUAL(xenbus_publish(d, &n), -E2BIG);
     end();
 }

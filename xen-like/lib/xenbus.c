@@ -2,7 +2,6 @@
 #include "xenbus.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,19 +67,6 @@ void xenbus_disconnected(struct xenbus_device *d)
     d->disconnecting = false;
     if (d->after != XenbusStateUnknown)
         set_state(d, d->after);
-    look_later(d, 0);
-}
-
-void xenbus_fail(struct xenbus_device *d, const char *fmt, ...)
-{
-    char text[200];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    plat_log(PLAT_WARNING, "%s: domain %u: %s", d->path, d->other, text);
-    d->doomed = true;
     look_later(d, 0);
 }
 
@@ -277,6 +263,11 @@ static void begin(struct xenbus_device *d, enum xenbus_state stored)
         xenbus_error(d, "its folder names no other end");
     else
         rc = d->driver->probe(d);
+    if (rc == -EAGAIN) {
+        unwatch(d);
+        look_later(d, RETRY_NS);
+        return;
+    }
     d->failed = rc != 0;
     d->probed = rc == 0;
     if (rc) {

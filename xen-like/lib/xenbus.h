@@ -35,7 +35,8 @@ struct xenbus_driver {
         front_is_ready; /* that a frontend has when it has made its rings: Initialised or Connected */
     /**
      * A device is there, and nothing is agreed on. A backend opens what it serves, and publishes its features.
-     * Returns 0, or -errno, after xenbus_error(): it is Closed then, until it is made anew.
+     * Returns 0, or -EAGAIN it is asked again soon, or -errno, after xenbus_error(): it is Closed then, until it is made
+     * anew.
      */
     int (*probe)(struct xenbus_device *d);
     /** The other end is ready: make, or map, the rings. 0; -errno, after xenbus_error(): nothing is left of it. */
@@ -67,11 +68,13 @@ struct xenbus_device {
     /* Private. */
     uint32_t serial; /* its watch's name */
     bool probed, failed, disconnecting, doomed, dirty, seen;
-    bool unwritten;          /* the store does not have our state yet */
-    bool touched;            /* our folder was; */
-    bool said;               /* the other end has said its state, once more perhaps */
-    bool told;               /* connected() was called */
-    bool known;              /* the other end was there once */
+    bool unwritten;        /* the store does not have our state yet */
+    bool touched;          /* our folder was; */
+    bool said;             /* the other end has said its state, once more perhaps */
+    bool told;             /* connected() was called */
+    bool known;            /* the other end was there once */
+    unsigned int nr_lines; /* of the log, since */
+    uint64_t lines_since_ns;
     enum xenbus_state after; /* to be in when it is disconnected; Unknown: nothing is written */
 };
 
@@ -99,7 +102,11 @@ void xenbus_disconnected(struct xenbus_device *d);
 void xenbus_fail(struct xenbus_device *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** Say what is wrong: in the log, and for a toolstack in hotplug-error and hotplug-status of a backend's folder. */
+/** A line of the log, which says whose it is; a device has 20 of them in a minute. */
+void xenbus_log(struct xenbus_device *d, enum plat_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** Say what is wrong: in the log, and by a backend's probe() in its folder's hotplug-error and hotplug-status. */
 void xenbus_error(struct xenbus_device *d, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -124,14 +131,14 @@ int xenbus_text(struct xenbus_device *d, enum xenbus_end end, const char *node, 
 
 /* ---- writing: our folder ---- */
 
-enum { XENBUS_NODES = 32 };
+enum { XENBUS_NODES = 24 };
 
 /** Nodes to be written at once. Initially nr is 0. */
 struct xenbus_nodes {
     unsigned int nr;
     bool too_much;
     struct {
-        char name[40], value[64];
+        char name[40], value[256];
     } nodes[XENBUS_NODES];
 };
 

@@ -185,19 +185,58 @@ int xenbus_tell(struct xenbus_device *d, const struct xenbus_nodes *n)
     return xenbus_write_nodes(d, n, d->state);
 }
 
-void xenbus_error(struct xenbus_device *d, const char *fmt, ...)
+#define LINES_NS 60000000000u
+enum { LINES = 20, TEXT_BYTES = 200 };
+
+static void log_text(struct xenbus_device *d, enum plat_level level, const char *text)
 {
-    struct xenbus_nodes n = { .nr = 0 };
-    char text[sizeof(n.nodes[0].value)];
+    uint64_t now = plat_now();
+
+    if (d->nr_lines == 0 || now - d->lines_since_ns >= LINES_NS) {
+        d->lines_since_ns = now;
+        d->nr_lines = 0;
+    }
+    if (d->nr_lines++ < LINES)
+        plat_log(level, "%s: %s", d->path, text);
+}
+
+void xenbus_log(struct xenbus_device *d, enum plat_level level, const char *fmt, ...)
+{
+    char text[TEXT_BYTES];
     va_list args;
 
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    plat_log(PLAT_ERROR, "%s: %s", d->path, text);
-    if (!d->driver->backend)
+    log_text(d, level, text);
+}
+
+void xenbus_error(struct xenbus_device *d, const char *fmt, ...)
+{
+    struct xenbus_nodes n = { .nr = 0 };
+    char text[TEXT_BYTES];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    log_text(d, PLAT_ERROR, text);
+    if (!d->driver->backend || d->probed)
         return;
     xenbus_put(&n, "hotplug-error", "%s", text);
     xenbus_put(&n, "hotplug-status", "error");
     xenbus_publish(d, &n);
+}
+
+void xenbus_fail(struct xenbus_device *d, const char *fmt, ...)
+{
+    char text[TEXT_BYTES];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    xenbus_log(d, PLAT_WARNING, "domain %u: %s", d->other, text);
+    d->doomed = d->dirty = true;
+    xenbus_look_at(d->bus, 0);
 }

@@ -1,0 +1,96 @@
+/*
+ * What the parts of the block backend know of each other.
+ *
+ * A device has queues, each a ring with an event channel and a slot's worth of memory for each of the ring's slots: so
+ * what a guest can have running at once is what its rings hold, and bytes_max of data. Queues that have something to do
+ * take turns, in each of which they take BUDGET requests at most. A turn's grants are copied together: first pages of
+ * indirect segments, then data of writes, and of all there is to do with disks that are memory.
+ */
+#pragma once
+#include <xengnttab.h>
+
+#include "blk_request.h"
+#include "blkback.h"
+#include "disks.h"
+#include "ports.h"
+#include "ring.h"
+#include "xenbus.h"
+
+enum {
+    BUDGET = 32,
+    QUEUES_MAX = 4,
+    ORDER_MAX = 3,
+    COPIES_MAX = 256,           /* given to the hypervisor at once */
+    RUNNING_MAX_BYTES = 4 << 20 /* of a device's data between disk and grants */
+};
+
+/* A slot of the ring that is being worked on. */
+struct io {
+    struct io *next;
+    struct queue *queue;
+    uint32_t slot;
+    int status; /* BLKIF_RSP_*, so far */
+    struct blk_request request;
+    struct disk_request disk;
+    struct disk_segment segment; /* the part of the data that the disk has */
+    void *memory;  /* of the data; NULL: there are none, or they are the disk's memory */
+    uint8_t *data; /* in it, a multiple of a page */
+};
+
+struct queue {
+    struct queue *next_turn; /* of those that have something to do */
+    struct device *device;
+    bool waits_turn, broken;
+    bool stalled; /* until some of the device's data is done */
+    struct port port;
+    struct ring_back ring;
+    void *pages;
+    unsigned int nr_pages;
+    struct io *ios;              /* one for each slot */
+    struct io *done, **done_end; /* by the disk; answers are to be written */
+    unsigned int nr_running;     /* at the disk, or done */
+};
+
+struct statistics {
+    uint64_t reads, read_sectors, writes, written_sectors, flushes, discards, refused, failed;
+};
+
+struct device {
+    struct xenbus_device *bus;
+    struct blkback *backend;
+    struct disk *disk;
+    struct queue queues[QUEUES_MAX];
+    unsigned int nr_queues; /* that are connected */
+    bool leaving;           /* disconnected when nothing runs any more */
+    uint64_t running_bytes;
+    struct statistics statistics;
+};
+
+struct blkback {
+    struct plat_loop *loop;
+    struct disks *disks;
+    struct ports *ports;
+    xengnttab_handle *grants;
+    struct xenbus *bus;
+    struct queue *turns, **turns_end;
+    struct plat_wake wake;
+    xengnttab_grant_copy_segment_t copies[COPIES_MAX];
+    struct io *copy_of[COPIES_MAX]; /* whose each is */
+    unsigned int nr_copies;
+};
+
+/* ---- queue.c ---- */
+
+/** It has something to do: its turn comes. */
+void queue_wake(struct queue *q);
+/** Not any more. */
+void queue_forget(struct queue *q);
+/** A turn of each that waits for one. */
+void queues_run(void *blkback);
+/** The port's. */
+void queue_event(void *queue);
+
+/* ---- blkback.c ---- */
+
+/** Something that ran has ended: perhaps it was the last of a device that is to be disconnected. */
+void device_check_end(struct device *d);

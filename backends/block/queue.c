@@ -1,0 +1,381 @@
+/* A turn of a queue: what the disk has done, then new requests of the ring, then answers. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blkback_internal.h"
+
+/* ---- turns ---- */
+
+void queue_wake(struct queue *q)
+{
+    struct blkback *b = q->device->backend;
+
+    if (q->waits_turn)
+        return;
+    q->waits_turn = true;
+    q->next_turn = NULL;
+    *b->turns_end = q;
+    b->turns_end = &q->next_turn;
+    plat_wake(&b->wake);
+}
+
+void queue_forget(struct queue *q)
+{
+    struct blkback *b = q->device->backend;
+
+    for (struct queue **at = &b->turns; *at; at = &(*at)->next_turn)
+        if (*at == q) {
+            *at = q->next_turn;
+            if (b->turns_end == &q->next_turn)
+                b->turns_end = at;
+            break;
+        }
+    q->waits_turn = false;
+}
+
+void queue_event(void *arg) { queue_wake(arg); }
+
+/* ---- copies between grants and memory, many at a time ---- */
+
+static void copies_do(struct blkback *b)
+{
+    int rc = b->nr_copies ? xengnttab_grant_copy(b->grants, b->nr_copies, b->copies) : 0;
+
+    for (unsigned int i = 0; i < b->nr_copies; i++)
+        if (rc || b->copies[i].status != GNTST_okay)
+            b->copy_of[i]->status = BLKIF_RSP_ERROR; /* a bad grant is the guest's own loss */
+    b->nr_copies = 0;
+}
+
+static void copy_add(struct io *io, bool to_grant, grant_ref_t ref, uint16_t offset, uint16_t bytes,
+                     void *memory)
+{
+    struct blkback *b = io->queue->device->backend;
+    domid_t domain = io->queue->device->bus->other;
+    xengnttab_grant_copy_segment_t *c;
+
+    if (b->nr_copies == COPIES_MAX)
+        copies_do(b);
+    b->copy_of[b->nr_copies] = io;
+    c = &b->copies[b->nr_copies++];
+    c->len = bytes;
+    c->status = GNTST_general_error;
+    c->flags = to_grant ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
+    if (to_grant) {
+        c->source.virt = memory;
+        c->dest.foreign.ref = ref;
+        c->dest.foreign.offset = offset;
+        c->dest.foreign.domid = domain;
+    } else {
+        c->dest.virt = memory;
+        c->source.foreign.ref = ref;
+        c->source.foreign.offset = offset;
+        c->source.foreign.domid = domain;
+    }
+}
+
+/* All of a request's data, from or to one piece of memory. */
+static void copy_data(struct io *io, uint8_t *memory)
+{
+    const struct blk_request *r = &io->request;
+
+    for (unsigned int i = 0; i < r->nr_segments; i++) {
+        const struct blkif_request_segment *s = &r->segments[i];
+
+        copy_add(io, r->op == DISK_READ, s->gref, blk_segment_offset(s), blk_segment_bytes(s),
+                 memory);
+        memory += blk_segment_bytes(s);
+    }
+}
+
+/* ---- answers ---- */
+
+static void count(struct statistics *s, const struct io *io)
+{
+    const struct blk_request *r = &io->request;
+
+    if (io->status != BLKIF_RSP_OKAY) {
+        s->failed++;
+        return;
+    }
+    switch (r->op) {
+    case DISK_READ:
+        s->reads++;
+        s->read_sectors += r->nr_sectors;
+        break;
+    case DISK_WRITE:
+        s->writes++;
+        s->written_sectors += r->nr_sectors;
+        break;
+    case DISK_FLUSH: s->flushes++; break;
+    case DISK_DISCARD: s->discards++; break;
+    }
+}
+
+static void answer(struct io *io)
+{
+    struct blkif_response response;
+
+    memset(&response, 0, sizeof(response)); /* nothing of ours between the fields */
+    response.id = io->request.id;
+    response.operation = io->request.operation;
+    response.status = (int16_t)io->status;
+    ring_back_answer(&io->queue->ring, io->slot, &response);
+}
+
+static void refuse(struct io *io)
+{
+    io->queue->device->statistics.refused++;
+    answer(io);
+}
+
+/* ---- requests that a disk is asked for ---- */
+
+static void running_begin(struct io *io)
+{
+    io->queue->nr_running++;
+    io->queue->device->running_bytes += io->request.nr_sectors * DISK_SECTOR;
+}
+
+/* All queues of the device that had to wait for that. */
+static void running_end(struct io *io)
+{
+    struct device *d = io->queue->device;
+
+    free(io->memory);
+    io->memory = NULL;
+    io->queue->nr_running--;
+    d->running_bytes -= io->request.nr_sectors * DISK_SECTOR;
+    for (unsigned int i = 0; i < d->nr_queues; i++)
+        if (d->queues[i].stalled) {
+            d->queues[i].stalled = false;
+            queue_wake(&d->queues[i]);
+        }
+}
+
+static bool has_data(const struct io *io) { return io->request.op <= DISK_WRITE; }
+
+/* The next part of it, as large as the disk takes. */
+static void submit_part(struct io *io, uint64_t from_byte)
+{
+    const struct disk *d = io->queue->device->disk;
+    uint64_t left = io->request.nr_sectors * DISK_SECTOR - from_byte;
+
+    if (d->max_bytes && left > d->max_bytes)
+        left = d->max_bytes;
+    io->segment = (struct disk_segment){ .data = io->data + from_byte, .bytes = (uint32_t)left };
+    io->disk.sector = io->request.sector + from_byte / DISK_SECTOR;
+    disk_submit(io->queue->device->disk, &io->disk);
+}
+
+static void on_done(struct disk_request *r, int error)
+{
+    struct io *io = (struct io *)((char *)r - offsetof(struct io, disk));
+    struct queue *q = io->queue;
+    uint64_t done;
+
+    if (error)
+        io->status = error == EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR;
+    if (!error && has_data(io)) {
+        done = (uint64_t)((uint8_t *)io->segment.data - io->data) + io->segment.bytes;
+        if (done < io->request.nr_sectors * DISK_SECTOR) {
+            submit_part(io, done);
+            return;
+        }
+    }
+    io->next = NULL;
+    *q->done_end = io;
+    q->done_end = &io->next;
+    queue_wake(q);
+}
+
+static void submit(struct io *io)
+{
+    io->disk = (struct disk_request){ .op = io->request.op,
+                                      .sector = io->request.sector,
+                                      .nr_sectors = io->request.nr_sectors,
+                                      .segments = &io->segment,
+                                      .nr_segments = has_data(io),
+                                      .done = on_done };
+    if (has_data(io))
+        submit_part(io, 0);
+    else
+        disk_submit(io->queue->device->disk, &io->disk);
+}
+
+/* What the disk has done: data of reads go to the guest. */
+static void finish(struct queue *q)
+{
+    struct io *list = q->done;
+
+    q->done = NULL;
+    q->done_end = &q->done;
+    for (struct io *io = list; io; io = io->next)
+        if (io->request.op == DISK_READ && io->status == BLKIF_RSP_OKAY)
+            copy_data(io, io->data);
+    copies_do(q->device->backend);
+    for (struct io *io = list, *next; io; io = next) {
+        next = io->next;
+        running_end(io);
+        count(&q->device->statistics, io);
+        answer(io);
+    }
+}
+
+/* ---- new requests ---- */
+
+/* How many can be begun with: each may be the largest. */
+static int budget(const struct device *d)
+{
+    uint64_t most = BUDGET;
+
+    if (!d->disk->memory)
+        most = (RUNNING_MAX_BYTES - d->running_bytes - 1) / (BLK_SEGMENTS * BLK_PAGE) + 1;
+    return most < BUDGET ? (int)most : BUDGET;
+}
+
+/* Their slots' ios into a list. Returns how many; -EPROTO. */
+static int take(struct queue *q, struct io *taken[BUDGET])
+{
+    int there = ring_back_look(&q->ring), most = budget(q->device), n;
+
+    for (n = 0; n < there && n < most; n++) {
+        struct blkif_request copy;
+        uint32_t slot = ring_back_take(&q->ring, &copy);
+        struct io *io = &q->ios[slot & (q->ring.ring.nr_entries - 1)];
+
+        io->slot = slot;
+        io->status = blk_request_parse(&copy, &io->request);
+        if (io->status == BLKIF_RSP_OKAY && io->request.indirect)
+            copy_add(io, false, io->request.page, 0,
+                     (uint16_t)(io->request.nr_segments * sizeof(struct blkif_request_segment)),
+                     io->request.segments);
+        taken[n] = io;
+    }
+    return there < 0 ? there : n;
+}
+
+/* Its memory, and what is to be copied now. False: it is not to be gone on with. */
+static bool prepare(struct io *io)
+{
+    struct disk *d = io->queue->device->disk;
+    struct blk_request *r = &io->request;
+
+    if (io->status == BLKIF_RSP_OKAY)
+        io->status = blk_request_check(r, d);
+    if (io->status != BLKIF_RSP_OKAY) {
+        refuse(io);
+        return false;
+    }
+    if (!has_data(io))
+        return true;
+    if (d->memory) {
+        copy_data(io, d->memory + r->sector * DISK_SECTOR);
+        return true;
+    }
+    io->memory = malloc(r->nr_sectors * DISK_SECTOR + BLK_PAGE);
+    if (io->memory == NULL) {
+        io->status = BLKIF_RSP_ERROR;
+        refuse(io);
+        return false;
+    }
+    io->data = (uint8_t *)(((uintptr_t)io->memory + BLK_PAGE - 1) & ~(uintptr_t)(BLK_PAGE - 1));
+    if (r->op == DISK_WRITE)
+        copy_data(io, io->data);
+    return true;
+}
+
+static void go_on(struct io *io)
+{
+    struct device *d = io->queue->device;
+
+    if (has_data(io) && d->disk->memory) {
+        count(&d->statistics, io);
+        answer(io);
+        return;
+    }
+    if (io->status != BLKIF_RSP_OKAY) { /* the data of a write were not to be had */
+        free(io->memory);
+        io->memory = NULL;
+        refuse(io);
+        return;
+    }
+    running_begin(io);
+    submit(io);
+}
+
+/* Returns how many there were; -EPROTO. */
+static int begin(struct queue *q)
+{
+    struct blkback *b = q->device->backend;
+    struct io *taken[BUDGET];
+    int n = take(q, taken), nr_good = 0;
+
+    copies_do(b);
+    for (int i = 0; i < n; i++)
+        if (prepare(taken[i]))
+            taken[nr_good++] = taken[i];
+    copies_do(b);
+    for (int i = 0; i < nr_good; i++)
+        go_on(taken[i]);
+    return n;
+}
+
+static void broken(struct queue *q)
+{
+    q->broken = true;
+    xenbus_fail(q->device->bus, "the indices of its ring are impossible");
+}
+
+/* Another turn, or an event when there is more. */
+static void rest(struct queue *q)
+{
+    int there = ring_back_rest(&q->ring, 1);
+
+    if (there < 0)
+        broken(q);
+    else if (there > 0)
+        queue_wake(q);
+    else
+        port_ready(&q->port);
+}
+
+static void turn(struct queue *q)
+{
+    struct device *d = q->device;
+    int n = 0;
+
+    finish(q);
+    if (!d->leaving && !q->broken) {
+        q->stalled = d->running_bytes >= RUNNING_MAX_BYTES;
+        n = q->stalled ? 0 : begin(q);
+        if (n < 0)
+            broken(q);
+    }
+    if (ring_back_push(&q->ring))
+        port_notify(&q->port);
+    if (!d->leaving && !q->broken && !q->stalled)
+        rest(q);
+    device_check_end(d); /* last: it may be no more */
+}
+
+void queues_run(void *arg)
+{
+    struct blkback *b = arg;
+    struct queue *last = NULL, *q;
+
+    /* Those that come again while this runs are behind the last of now. */
+    for (q = b->turns; q; q = q->next_turn)
+        last = q;
+    while (last && (q = b->turns) != NULL) {
+        bool is_last = q == last;
+
+        queue_forget(q);
+        turn(q);
+        if (is_last)
+            break;
+    }
+    if (b->turns)
+        plat_wake(&b->wake);
+}
