@@ -193,6 +193,9 @@ void config_print_cpus(const struct config_cpus *cpus, unsigned int nr_cpus, cha
  */
 int config_parse_cpus(struct config_cpus *cpus, const char *text, const struct config_host *host);
 
+/** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
+bool config_parse_number(const char *text, uint64_t max, uint64_t *value);
+
 /** A UUID, with dashes where they belong or without. 0; -EINVAL. */
 int config_parse_uuid(uint8_t uuid[16], const char *text);
 

@@ -48,6 +48,3 @@ bool take_json_channel(struct domain_config *c, const struct json_value *v);
 
 /** Whether each that was taken so has all that it needs. */
 bool channels_are_whole(const struct domain_config *c);
-
-/** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
-bool config_parse_number(const char *text, uint64_t max, uint64_t *value);

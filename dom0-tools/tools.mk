@@ -8,7 +8,7 @@ TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor
 TOOLS_RT_CPPFLAGS = -isystem $(shell $(CC) -print-file-name=include) $(RT_CPPFLAGS) $(TOOLS_CPPFLAGS)
 
 # xl's commands, executed; with the pure parts of xl.mk.
-TOOLS_XL := $(addprefix dom0-tools/,print_why.c xl.c xl_create.c xl_info.c xl_list.c xl_save.c xl_top.c xl_vcpu.c xl_why.c)
+TOOLS_XL := $(addprefix dom0-tools/,print_why.c xl.c xl_channel.c xl_create.c xl_info.c xl_list.c xl_save.c xl_top.c xl_vcpu.c xl_why.c)
 
 TOOLS_RT_OBJS = $(patsubst %.c,$(RT)/%.o,$(TOOLS_LIB) $(TOOLS_XL) dom0-tools/lib/unpack_none.c $(TOOLS_HV)) $(RT_XL_OBJS)
 $(RT)/dom0-tools/%.o: dom0-tools/%.c dom0-tools/tools.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)

@@ -22,10 +22,12 @@ struct xl_home {
     /**
      * Let the user be at a domain's console until he leaves, or the domain does. What has been said is shown before.
      * @who       the domain's name or number
+     * @number    of its console: 0 is the first
      * @attached  called with @arg once nothing that the domain says can be missed any more; NULL: nobody wants to know
      * Returns EXIT_OK; else there is no such console: the user, or err, knows why.
      */
-    int (*console)(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+    int (*console)(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
+                   void *arg);
 
     /**
      * Wait, so that what was shown can be looked at.
@@ -71,13 +73,15 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
-    xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top;
+    xl_vcpu_pin, xl_vcpu_set, xl_channel_list, xl_credit2, xl_uptime, xl_info, xl_why,
+    xl_config_update, xl_top;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** At its console, as xl_home's console. Where there is no terminal err says so. */
-int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+int xl_attach(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
+              void *arg);
 
 /** What is known of a domain. @name  receives a text that d refers to, to be freed */
 void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name);
