@@ -94,6 +94,9 @@ struct config_vif {
     uint32_t rate_interval_us; /* granted in portions, so often */
 };
 
+/** What a vif may transfer in one of its intervals. */
+uint64_t config_rate_per_interval(const struct config_vif *vif);
+
 enum config_connection { CONFIG_PTY, CONFIG_SOCKET, CONFIG_NR_CONNECTIONS };
 
 /** A console beside the first: of the channel at index i of the list it is the one of number i + 1. */
@@ -168,14 +171,28 @@ int config_parse(struct domain_config *c, const struct config_source *source);
  */
 size_t config_print(const struct domain_config *c, char *buf, size_t size);
 
+/**
+ * One device by the syntax of disk= and vif=. source has host, report and arg, and what stands in file is reported about;
+ * nothing else of it is looked at.
+ * Returns 0; -EINVAL: reported.
+ * @vif  its devid is UINT32_MAX unless the text has one
+ */
+int config_parse_disk(struct config_disk *disk, const char *text,
+                      const struct config_source *source);
+int config_parse_vif(struct config_vif *vif, const char *text, const struct config_source *source);
+
 struct json;
+
+/** One of them, as an element of its list. @key  as in json.h */
+void config_json_disk(struct json *j, const char *key, const struct config_disk *disk);
+void config_json_vif(struct json *j, const char *key, const struct config_vif *vif);
 
 /** The same as an object of the shape that `xl list -l` and `xl create -n` print. @key  as in json.h */
 void config_json(struct json *j, const char *key, const struct domain_config *c);
 
 /**
  * The configuration out of that again, or out of what Debian's xl keeps with a domain. What it says beside is not
- * looked at; devices are refused.
+ * looked at; devices that are no disks and no vifs are refused.
  * @c      all of it is written, of use only on success
  * @wrong  receives on failure what is wrong
  * Returns 0; -EINVAL.
@@ -192,6 +209,9 @@ void config_print_cpus(const struct config_cpus *cpus, unsigned int nr_cpus, cha
  * Returns 0; -EINVAL: it is no such list, or has no CPU though it is not "none".
  */
 int config_parse_cpus(struct config_cpus *cpus, const char *text, const struct config_host *host);
+
+/** A MAC address: six times two digits, with colons between them. False: it is none. */
+bool config_parse_mac(const char *text, uint8_t mac[6]);
 
 /** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
 bool config_parse_number(const char *text, uint64_t max, uint64_t *value);

@@ -1,4 +1,5 @@
 /* disk= by xl-disk-configuration(5), its deprecated forms included. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -261,6 +262,16 @@ static void take_disk(struct job *j, struct config_disk *d, const struct value *
     for (char *param; !s.failed && (param = spec_next(&s)) != NULL;)
         take_one(&s, d, param);
     complete(&s, d);
+}
+
+int config_parse_disk(struct config_disk *disk, const char *text,
+                      const struct config_source *source)
+{
+    struct job j = { .source = source, .key = "disk", .file = source->file };
+    const struct value v = { .text = text };
+
+    take_disk(&j, disk, &v);
+    return j.errors ? -EINVAL : 0;
 }
 
 void take_disks(struct job *j, const struct value *v)

@@ -103,12 +103,158 @@ static void take_build_info(struct maker *m, const struct json_value *v)
     }
 }
 
-/* As libxl has them: each has a backend, which has to be made and removed. */
+/* ---- devices ---- */
+
+/* What is left to libxl, which then says yes. */
+static void take_flag(struct maker *m, const struct json_value *v, bool *to, const char *name)
+{
+    if (v->type == JSON_NULL || (v->type == JSON_TEXT && strcmp(v->text, "<default>") == 0))
+        return;
+    if (v->type == JSON_NUMBER)
+        *to = take_number(m, v, 1, name);
+    else if (v->type == JSON_TEXT &&
+             (strcmp(v->text, "True") == 0 || strcmp(v->text, "False") == 0))
+        *to = v->text[0] == 'T';
+    else
+        fail(m, name);
+}
+
+/* In our own form there are commas between these. */
+static void take_parameter(struct maker *m, const struct json_value *v, char *to, size_t size,
+                           const char *name)
+{
+    take_string(m, v, to, size, name);
+    if (strchr(to, ','))
+        fail(m, name);
+}
+
+static void take_name(struct maker *m, const struct json_value *v, const char *const *names,
+                      unsigned int nr, unsigned int *to, const char *name)
+{
+    int i = v->type == JSON_TEXT ? name_index(names, nr, v->text) : -1;
+
+    if (i >= 0)
+        *to = (unsigned int)i;
+    else if (v->type != JSON_NULL && (v->type != JSON_TEXT || strcmp(v->text, "unknown") != 0))
+        fail(m, name);
+}
+
+#define TAKE_TEXT(member, name) take_parameter(m, v, (member), sizeof(member), name)
+
+static void take_disk(struct maker *m, const struct json_value *v)
+{
+    unsigned int n = v->place[1].index, choice;
+    const char *key = v->place[2].key;
+    struct config_disk *d = &m->c->disk[n];
+
+    if (n >= CONFIG_DEVICES)
+        return fail(m, "too many disks");
+    if (n >= m->c->nr_disks) {
+        m->c->nr_disks = n + 1;
+        *d = (struct config_disk){ .read_only = true, .discard = true, .trusted = true };
+    }
+    if (strcmp(key, "backend_domname") == 0)
+        TAKE_TEXT(d->backend, key);
+    else if (strcmp(key, "backend_domid") == 0 && take_number(m, v, UINT16_MAX, key))
+        fail(m, "backend_domid: by name only");
+    else if (strcmp(key, "pdev_path") == 0)
+        TAKE_TEXT(d->target, key);
+    else if (strcmp(key, "vdev") == 0)
+        TAKE_TEXT(d->vdev, key);
+    else if (strcmp(key, "script") == 0)
+        TAKE_TEXT(d->script, key);
+    else if (strcmp(key, "readwrite") == 0)
+        d->read_only = take_number(m, v, 1, key) == 0;
+    else if (strcmp(key, "is_cdrom") == 0)
+        d->cdrom = take_number(m, v, 1, key) != 0;
+    else if (strcmp(key, "direct_io_safe") == 0)
+        take_flag(m, v, &d->direct_io_safe, "direct_io_safe");
+    else if (strcmp(key, "discard_enable") == 0)
+        take_flag(m, v, &d->discard, "discard_enable");
+    else if (strcmp(key, "trusted") == 0)
+        take_flag(m, v, &d->trusted, "trusted");
+    if (strcmp(key, "format") == 0) {
+        choice = d->format;
+        take_name(m, v, config_formats, CONFIG_NR_FORMATS, &choice, "format");
+        d->format = choice;
+    } else if (strcmp(key, "backend") == 0) {
+        choice = d->backend_type;
+        take_name(m, v, config_backends, CONFIG_NR_BACKENDS, &choice, "backend");
+        d->backend_type = choice;
+    }
+}
+
+static void take_mac(struct maker *m, const struct json_value *v, struct config_vif *vif)
+{
+    vif->has_mac = v->type == JSON_TEXT && config_parse_mac(v->text, vif->mac);
+    if (!vif->has_mac && v->type != JSON_NULL)
+        fail(m, "mac");
+}
+
+static void take_vif(struct maker *m, const struct json_value *v)
+{
+    unsigned int n = v->place[1].index;
+    const char *key = v->place[2].key;
+    struct config_vif *vif = &m->c->vif[n];
+
+    if (n >= CONFIG_DEVICES)
+        return fail(m, "too many nics");
+    if (n >= m->c->nr_vifs) {
+        m->c->nr_vifs = n + 1;
+        *vif = (struct config_vif){ .trusted = true, .devid = n };
+    }
+    if (strcmp(key, "backend_domname") == 0)
+        TAKE_TEXT(vif->backend, key);
+    else if (strcmp(key, "backend_domid") == 0 && take_number(m, v, UINT16_MAX, key))
+        fail(m, "backend_domid: by name only");
+    else if (strcmp(key, "devid") == 0)
+        vif->devid = (uint32_t)take_number(m, v, 65535, key);
+    else if (strcmp(key, "mtu") == 0)
+        vif->mtu = (uint16_t)take_number(m, v, 65535, key);
+    else if (strcmp(key, "mac") == 0)
+        take_mac(m, v, vif);
+    else if (strcmp(key, "ip") == 0)
+        TAKE_TEXT(vif->ip, key);
+    else if (strcmp(key, "bridge") == 0)
+        TAKE_TEXT(vif->bridge, key);
+    else if (strcmp(key, "ifname") == 0)
+        TAKE_TEXT(vif->vifname, key);
+    else if (strcmp(key, "gatewaydev") == 0)
+        TAKE_TEXT(vif->gateway, key);
+    else if (strcmp(key, "script") == 0)
+        TAKE_TEXT(vif->script, key);
+    else if (strcmp(key, "rate_bytes_per_interval") == 0)
+        vif->rate_bytes =
+            take_number(m, v, 1000000000000, key); /* made whole in complete_devices() */
+    else if (strcmp(key, "rate_interval_usecs") == 0)
+        vif->rate_interval_us = (uint32_t)take_number(m, v, UINT32_MAX, key);
+    else if (strcmp(key, "trusted") == 0)
+        take_flag(m, v, &vif->trusted, "trusted");
+}
+
+static void complete_devices(struct maker *m)
+{
+    for (unsigned int i = 0; i < m->c->nr_disks; i++)
+        if (m->c->disk[i].vdev[0] == '\0')
+            fail(m, "a disk has no vdev");
+    for (unsigned int i = 0; i < m->c->nr_vifs; i++) {
+        struct config_vif *v = &m->c->vif[i];
+
+        if (v->rate_bytes && v->rate_interval_us == 0)
+            fail(m, "rate_interval_usecs");
+        else if (v->rate_bytes)
+            v->rate_bytes = v->rate_bytes * 1000000 / v->rate_interval_us;
+        if (v->rate_bytes == 0)
+            v->rate_interval_us = 0;
+    }
+}
+
+/* Of libxl; each has a backend, which has to be made and removed. */
 static bool is_devices(const char *key)
 {
-    static const char *const keys[] = { "disks", "nics",     "pcidevs", "dtdevs",     "vfbs",
-                                        "vkbs",  "vtpms",    "p9s",     "pvcallsifs", "vdispls",
-                                        "vsnds", "usbctrls", "usbdevs" };
+    static const char *const keys[] = { "pcidevs", "dtdevs",   "vfbs",       "vkbs",
+                                        "vtpms",   "p9s",      "pvcallsifs", "vdispls",
+                                        "vsnds",   "usbctrls", "usbdevs" };
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(key, keys[i]) == 0)
@@ -140,8 +286,12 @@ static void take_value(void *arg, const struct json_value *v)
     } else if (strcmp(key, "channels") == 0) {
         if (!take_json_channel(c, v))
             fail(m, "channels");
+    } else if (strcmp(key, "disks") == 0 && v->depth == 3) {
+        take_disk(m, v);
+    } else if (strcmp(key, "nics") == 0 && v->depth == 3) {
+        take_vif(m, v);
     } else if (is_devices(key)) {
-        fail(m, "it has devices, which are not served yet");
+        fail(m, "it has devices that are not served");
     } else if (json_is_at(v, "on_poweroff")) {
         take_enum(m, v, &c->on_poweroff, key);
     } else if (json_is_at(v, "on_reboot")) {
@@ -194,6 +344,7 @@ int config_from_json(struct domain_config *c, const char *text, size_t len, char
         snprintf(wrong, wrong_bytes, "byte %zu: %s", at, syntax);
         return -EINVAL;
     }
+    complete_devices(&m);
     complete(&m);
     if (m.wrong)
         snprintf(wrong, wrong_bytes, "%s", m.wrong);

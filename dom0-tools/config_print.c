@@ -214,9 +214,15 @@ static void json_build_info(struct json *j, const struct domain_config *c)
     json_end(j);
 }
 
-static void json_disk(struct json *j, const struct config_disk *d)
+/* As libxl writes what may be left to it, and is not. */
+static void json_flag(struct json *j, const char *key, bool value)
 {
-    json_object(j, NULL);
+    json_string(j, key, value ? "True" : "False");
+}
+
+void config_json_disk(struct json *j, const char *key, const struct config_disk *d)
+{
+    json_object(j, key);
     json_text(j, "backend_domname", d->backend);
     json_text(j, "pdev_path", d->target);
     json_string(j, "vdev", d->vdev);
@@ -226,18 +232,19 @@ static void json_disk(struct json *j, const struct config_disk *d)
     json_uint(j, "removable", d->cdrom);
     json_uint(j, "readwrite", !d->read_only);
     json_uint(j, "is_cdrom", d->cdrom);
-    json_bool(j, "direct_io_safe", d->direct_io_safe);
-    json_bool(j, "discard_enable", d->discard);
-    json_bool(j, "trusted", d->trusted);
+    json_flag(j, "direct_io_safe", d->direct_io_safe);
+    json_flag(j, "discard_enable", d->discard);
+    json_flag(j, "trusted", d->trusted);
     json_end(j);
 }
 
-static void json_vif(struct json *j, const struct config_vif *v)
+void config_json_vif(struct json *j, const char *key, const struct config_vif *v)
 {
     char mac[18];
 
-    json_object(j, NULL);
-    json_uint(j, "devid", v->devid);
+    json_object(j, key);
+    if (v->devid != UINT32_MAX)
+        json_uint(j, "devid", v->devid);
     print_mac(v->mac, mac);
     json_text(j, "mac", v->has_mac ? mac : "");
     json_text(j, "bridge", v->bridge);
@@ -245,14 +252,15 @@ static void json_vif(struct json *j, const struct config_vif *v)
     json_text(j, "ifname", v->vifname);
     json_text(j, "script", v->script);
     json_text(j, "ip", v->ip);
+    json_string(j, "nictype", "vif"); /* else libxl takes it for an HVM domain's */
     json_text(j, "backend_domname", v->backend);
     if (v->mtu)
         json_uint(j, "mtu", v->mtu);
     if (v->rate_bytes) {
-        json_uint(j, "rate_bytes_per_second", v->rate_bytes);
+        json_uint(j, "rate_bytes_per_interval", config_rate_per_interval(v));
         json_uint(j, "rate_interval_usecs", v->rate_interval_us);
     }
-    json_bool(j, "trusted", v->trusted);
+    json_flag(j, "trusted", v->trusted);
     json_end(j);
 }
 
@@ -263,11 +271,11 @@ void config_json(struct json *j, const char *key, const struct domain_config *c)
     json_build_info(j, c);
     json_array(j, "disks");
     for (unsigned int i = 0; i < c->nr_disks; i++)
-        json_disk(j, &c->disk[i]);
+        config_json_disk(j, NULL, &c->disk[i]);
     json_end(j);
     json_array(j, "nics");
     for (unsigned int i = 0; i < c->nr_vifs; i++)
-        json_vif(j, &c->vif[i]);
+        config_json_vif(j, NULL, &c->vif[i]);
     json_end(j);
     json_channels(j, c);
     json_string(j, "on_poweroff", config_action_name(c->on_poweroff));

@@ -1,4 +1,5 @@
 /* vif= by xl-network-configuration(5). */
+#include <errno.h>
 #include <string.h>
 
 #include "config_spec.h"
@@ -11,23 +12,27 @@ static int hex_digit(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-/* Six times two digits; not the address of a group. */
+bool config_parse_mac(const char *text, uint8_t mac[6])
+{
+    for (unsigned int i = 0; i < 6; i++, text += 3) {
+        int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+
+        if (low < 0 || text[2] != (i < 5 ? ':' : '\0'))
+            return false;
+        mac[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+/* Not the address of a group. */
 static void vif_mac(struct spec *s, const struct param *p, void *member, const char *value)
 {
     struct config_vif *v = (void *)((char *)member - p->offset);
-    const char *at = value;
 
-    for (unsigned int i = 0; i < 6; i++, at += 3) {
-        int high = hex_digit(at[0]), low = high < 0 ? -1 : hex_digit(at[1]);
-
-        if (low < 0 || at[2] != (i < 5 ? ':' : '\0')) {
-            spec_wrong(s, value, "is no MAC address");
-            return;
-        }
-        v->mac[i] = (uint8_t)(high << 4 | low);
-    }
-    v->has_mac = true;
-    if (v->mac[0] & 1)
+    v->has_mac = config_parse_mac(value, v->mac);
+    if (!v->has_mac)
+        spec_wrong(s, value, "is no MAC address");
+    else if (v->mac[0] & 1)
         spec_wrong(s, value, "is the MAC address of a group");
 }
 
@@ -103,6 +108,12 @@ static bool parse_interval(const char *text, uint32_t *interval_us)
     return false;
 }
 
+uint64_t config_rate_per_interval(const struct config_vif *v)
+{
+    return v->rate_bytes / 1000000 * v->rate_interval_us +
+           v->rate_bytes % 1000000 * v->rate_interval_us / 1000000;
+}
+
 static bool parse_rate(const char *at, struct config_vif *v)
 {
     at = take_rate(at, &v->rate_bytes);
@@ -153,6 +164,16 @@ static void take_vif(struct job *j, struct config_vif *vif, const struct value *
         else if (*param)
             spec_wrong(&s, param, "is no parameter of a vif");
     }
+}
+
+int config_parse_vif(struct config_vif *vif, const char *text, const struct config_source *source)
+{
+    struct job j = { .source = source, .key = "vif", .file = source->file };
+    const struct value v = { .text = text };
+
+    *vif = (struct config_vif){ .trusted = true, .devid = UINT32_MAX };
+    take_vif(&j, vif, &v);
+    return j.errors ? -EINVAL : 0;
 }
 
 void take_vifs(struct job *j, const struct value *v)

@@ -199,7 +199,11 @@ static void tell_store(const struct sink *s, const struct why *w)
     for (uint32_t i = 0; i < w->nr_devices; i++) {
         const struct why_device *d = &w->devices[i];
 
-        if (d->state != XenbusStateConnected || d->backend_state != XenbusStateConnected)
+        if (d->backend_state == XenbusStateClosing)
+            reason(s, "device",
+                   "Device %s is to be detached, and the domain does not let it go: it is %s.",
+                   d->name, bus_state(d->state));
+        else if (d->state != XenbusStateConnected || d->backend_state != XenbusStateConnected)
             reason(s, "device", "Device %s is not connected: it is %s, its backend %s.", d->name,
                    bus_state(d->state), bus_state(d->backend_state));
     }

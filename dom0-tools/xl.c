@@ -328,6 +328,13 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_SAVE] = xl_save,
     [COMMAND_RESTORE] = xl_restore,
     [COMMAND_DUMP_CORE] = xl_dump_core,
+    [COMMAND_SHELLS] = xl_shells,
+    [COMMAND_BLOCK_ATTACH] = xl_block_attach,
+    [COMMAND_BLOCK_DETACH] = xl_block_detach,
+    [COMMAND_BLOCK_LIST] = xl_block_list,
+    [COMMAND_NETWORK_ATTACH] = xl_network_attach,
+    [COMMAND_NETWORK_DETACH] = xl_network_detach,
+    [COMMAND_NETWORK_LIST] = xl_network_list,
 };
 
 int xl_run(struct xl *x, int argc, char *const argv[])

@@ -73,8 +73,9 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
-    xl_vcpu_pin, xl_vcpu_set, xl_channel_list, xl_credit2, xl_uptime, xl_info, xl_why,
-    xl_config_update, xl_top;
+    xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top,
+    xl_shells, xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach,
+    xl_network_detach, xl_network_list, xl_channel_list;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -89,6 +90,10 @@ void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, ch
 /** The domain of that name or number. Else false, and err says that there is none. */
 bool xl_domain_of(struct xl *x, const char *name, domid_t *id);
 
+/** What is wrong with a configuration, on err: of struct config_source. @arg  the struct xl */
+void xl_report(void *arg, enum plat_level level, const char *file, unsigned int line,
+               const char *text);
+
 /** A configuration file, of which is said what is wrong with it; its files get absolute paths. EXIT_OK; else an exit code. */
 int xl_read_config(struct xl *x, const char *file, struct domain_config *c);
 
@@ -98,4 +103,4 @@ int xl_read_config(struct xl *x, const char *file, struct domain_config *c);
  * Returns EXIT_OK, of -F when it has ended; else an exit code, and err says why.
  */
 int xl_start(struct xl *x, const struct options *o,
-             int (*make)(struct toolstack *t, const void *arg, domid_t *id), const void *arg);
+             int (*make)(struct toolstack *t, void *arg, domid_t *id), void *arg);

@@ -8,6 +8,9 @@
 #include "json.h"
 #include "xl.h"
 
+#define POLL_NS 100000000u
+#define RETRY_NS 5000000000u /* of what could not be started again */
+
 struct arguments {
     const char *file;
     char *overrides[ARGUMENTS];
@@ -30,8 +33,8 @@ static int sort_arguments(struct xl *x, const struct options *o, unsigned int fi
     return EXIT_OK;
 }
 
-static void report(void *arg, enum plat_level level, const char *file, unsigned int line,
-                   const char *text)
+void xl_report(void *arg, enum plat_level level, const char *file, unsigned int line,
+               const char *text)
 {
     struct xl *x = arg;
 
@@ -44,7 +47,8 @@ static void report(void *arg, enum plat_level level, const char *file, unsigned 
 
 static int read_config(struct xl *x, const struct arguments *a, bool quiet, struct domain_config *c)
 {
-    struct config_source source = { .report = report,
+    struct config_source source = { .served = CONFIG_SERVE_DISK | CONFIG_SERVE_VIF,
+                                    .report = xl_report,
                                     .arg = x,
                                     .file = a->file,
                                     .overrides = a->overrides,
@@ -132,33 +136,53 @@ static int start(struct xl *x, const struct options *o, domid_t id)
     return s.rc;
 }
 
-/* In the foreground: to its end, and that of those which begin in its place. */
-static int follow(struct xl *x, domid_t id)
+static void wait_for(uint64_t ns)
 {
     struct plat_mutex lock = { { 0 } };
     struct plat_cond never = { { 0 } };
+
+    plat_lock(&lock);
+    plat_cond_wait(&never, &lock, plat_now() + ns);
+    plat_unlock(&lock);
+}
+
+static bool is_gone(struct xl *x, domid_t id)
+{
+    guest_info_t info;
+
+    if (guest_info(&x->tools, id, &info))
+        return errno == ESRCH;
+    return info.flags & XEN_DOMINF_dying;
+}
+
+/* In the foreground: to its end, and that of those which begin in its place. */
+static int follow(struct xl *x, domid_t id)
+{
     domid_t next = id;
     int rc;
 
-    plat_lock(&lock);
     do {
         id = next;
         rc = guest_attend_one(&x->tools, id, &next);
         if (rc == 0) {
-            guest_info_t info;
-
-            if (guest_info(&x->tools, id, &info) || info.flags & XEN_DOMINF_dying)
+            if (is_gone(x, id))
                 break;
-            plat_cond_wait(&never, &lock, plat_now() + 100000000u);
+            wait_for(POLL_NS);
+        } else if (rc < 0 && errno != ESRCH && errno != ENOENT) { /* it may be there, and ours */
+            wait_for(RETRY_NS);
+            rc = 0;
+        }
+        while (rc > 0 && x->tools.restarts) {
+            wait_for(RETRY_NS);
+            guest_attend_again(&x->tools, id, &next);
         }
     } while (rc == 0 || (rc > 0 && next));
-    plat_unlock(&lock);
     return EXIT_OK;
 }
 
 /* -e: nobody attends to it. -F: this xl does, as long as it is not ended. Else the attendant of all. */
 int xl_start(struct xl *x, const struct options *o,
-             int (*make)(struct toolstack *t, const void *arg, domid_t *id), const void *arg)
+             int (*make)(struct toolstack *t, void *arg, domid_t *id), void *arg)
 {
     bool foreground = option_value(o, "F") != NULL;
     domid_t id;
@@ -179,10 +203,7 @@ int xl_start(struct xl *x, const struct options *o,
     return rc;
 }
 
-static int make(struct toolstack *t, const void *arg, domid_t *id)
-{
-    return guest_create(t, arg, id);
-}
+static int make(struct toolstack *t, void *arg, domid_t *id) { return guest_create(t, arg, id); }
 
 int xl_create(struct xl *x, const struct options *o)
 {

@@ -150,6 +150,23 @@ static int ask(struct xl *x, struct answers *a, struct xl_info *i)
     return 0;
 }
 
+/* Of the table the values of those whose names begin so, as xl has it. */
+static void print_field(struct text *t, const char *field, const struct xl_info *info)
+{
+    struct text all = { 0 };
+    const char *line, *end, *value;
+
+    print_info(&all, info);
+    t->failed |= all.failed;
+    for (line = all.bytes; line && *line; line = end + 1) {
+        end = strchr(line, '\n');
+        value = strstr(line, ": ");
+        if (strncmp(line, field, strlen(field)) == 0 && value && value < end)
+            text_put(t, value + 2, (size_t)(end + 1 - (value + 2)));
+    }
+    text_free(&all);
+}
+
 int xl_info(struct xl *x, const struct options *o)
 {
     struct answers *a = calloc(1, sizeof(*a));
@@ -164,6 +181,8 @@ int xl_info(struct xl *x, const struct options *o)
     } else {
         if (option_value(o, "json"))
             json_info(&j, &info);
+        else if (o->nr_args && option_value(o, "n") == NULL)
+            print_field(&x->out, o->args[0], &info);
         else
             print_info(&x->out, &info);
     }

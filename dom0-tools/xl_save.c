@@ -115,9 +115,9 @@ struct saved {
     struct domain_config *c; /* NULL: what the file says */
 };
 
-static int make(struct toolstack *t, const void *arg, domid_t *id)
+static int make(struct toolstack *t, void *arg, domid_t *id)
 {
-    const struct saved *s = arg;
+    struct saved *s = arg;
 
     int rc;
 

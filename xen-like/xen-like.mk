@@ -22,6 +22,8 @@ RUNTIME_KERNELS += tests/guests/runtime/store_client.c
 RUNTIME_KERNELS += tests/guests/runtime/create.c
 RUNTIME_KERNELS += tests/guests/runtime/xl_cycles.c
 RUNTIME_KERNELS += tests/guests/runtime/store_kill.c
+RUNTIME_KERNELS += tests/guests/runtime/disks.c
+RUNTIME_KERNELS += tests/guests/runtime/links.c
 
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
@@ -61,7 +63,7 @@ RT_CPPFLAGS = -nostdinc -isystem $(NEWLIB)/include -isystem $(shell $(CC) -print
     -isystem $(BUILD)/include -isystem $(RT)/include -Ixen-like/include -Ixen-like/libc/include \
     -Ixen-like/lib -D__XEN_INTERFACE_VERSION__=0x00040e00 \
     -D_GNU_SOURCE -D_POSIX_TIMERS=1 -D_POSIX_MONOTONIC_CLOCK=200112L -MMD -MP
-RT_CFLAGS := -std=gnu11 -O2 -g $(RT_TARGET) -fno-common -Wall -Wextra -Werror -Wshadow \
+RT_CFLAGS := -std=gnu11 -O2 -g $(RT_TARGET) -fbuiltin -fno-common -Wall -Wextra -Werror -Wshadow \
     -Wmissing-prototypes -Wstrict-prototypes -Wvla
 
 # Of libxen-dev's libraries the headers, and nothing else that lies beside them.

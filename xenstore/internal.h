@@ -54,7 +54,7 @@ struct state {
     ref_t root[NR_ROOTS];
     uint64_t generation; /* the last that was given */
     uint64_t next_tx;
-    uint64_t nr_depths; /* of watches that have one */
+    uint64_t nr_depths; /* of watches of paths that have one */
     uint64_t replaced;  /* bytes of the tree that were, since there is one */
 };
 

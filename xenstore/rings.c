@@ -21,7 +21,7 @@ enum {
     EVENTS_MAX = 64, /* taken at once, before others have their turn */
     RETRY_NS = 100000000,
     BIND_TRIES = 50, /* the end of a store that was killed is free some moments later */
-    NR_INFOS = 128,  /* domains told at once */
+    NR_INFOS = 512,  /* domains told at once: for each list all are passed that were before */
     UNBOUND = 0,     /* no port has that number */
 };
 

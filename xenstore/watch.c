@@ -331,7 +331,7 @@ int op_watch(struct op *op)
     w = map_put(op->a, &op->st->root[ROOT_WATCHES], by_path, len, 1);
     w->word[0] = op->who.domain | (p->relative ? WATCH_RELATIVE : 0);
     w->word[1] = depth;
-    op->st->nr_depths += depth != 0;
+    op->st->nr_depths += depth != 0 && !p->special;
     reply(op);
     send(op, w, p->len, p->s, p->len);
     return 0;
@@ -344,7 +344,7 @@ static bool forget(struct op *op, const char *by_path, size_t len)
 
     if (w == NULL)
         return false;
-    op->st->nr_depths -= w->word[1] != 0;
+    op->st->nr_depths -= w->word[1] != 0 && by_path[0] != '@';
     return map_remove(op->a, &op->st->root[ROOT_WATCHES], by_path, len);
 }
 

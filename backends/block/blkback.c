@@ -75,7 +75,7 @@ static struct disk *open_disk(struct xenbus_device *bus)
         return NULL;
     }
     d = disks_open(b->disks, name, mode[0] != 'w');
-    if (d == NULL) {
+    if (d == NULL && errno != EAGAIN) {
         int error = errno;
 
         xenbus_error(bus, "%s: %s", name, strerror(error));
@@ -145,7 +145,7 @@ static int map_ring(struct queue *q, const char *folder, unsigned int order)
 
     q->nr_pages = 1u << order;
     for (unsigned int i = 0; i < q->nr_pages; i++) {
-        char node[40];
+        char node[64];
         uint64_t ref;
 
         if (order)
@@ -169,7 +169,7 @@ static int map_ring(struct queue *q, const char *folder, unsigned int order)
 static int queue_open(struct queue *q, const char *folder, unsigned int order)
 {
     struct xenbus_device *bus = q->device->bus;
-    char node[40];
+    char node[64];
     uint64_t port;
     int rc = map_ring(q, folder, order);
 
@@ -238,7 +238,7 @@ static int connect_it(struct xenbus_device *bus)
     int rc = read_choice(d, &nr, &order);
 
     for (unsigned int i = 0; rc == 0 && i < nr; i++) {
-        char folder[16] = "";
+        char folder[24] = "";
 
         if (nr > 1)
             snprintf(folder, sizeof(folder), "queue-%u/", i);

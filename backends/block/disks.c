@@ -1,9 +1,13 @@
 #include "disks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "partitions.h"
 
 struct view {
     struct disk disk;
@@ -19,6 +23,7 @@ struct entry {
     char name[DISK_NAME];
     struct disk *disk;
     struct view *views;
+    struct partitions partitions;
     bool transient; /* opened for its users: closed after the last of them */
 };
 
@@ -60,8 +65,22 @@ static void entry_free(struct disks *all, struct entry *e)
     while (*at != e)
         at = &(*at)->next;
     *at = e->next;
+    partitions_free(&e->partitions);
     e->disk->ops->close(e->disk);
     free(e);
+}
+
+void disks_free(struct disks *all)
+{
+    while (all->entries)
+        entry_free(all, all->entries);
+    free(all);
+}
+
+static void read_partitions(struct entry *e)
+{
+    if (!e->partitions.reading)
+        partitions_read(&e->partitions, e->disk, NULL, NULL);
 }
 
 static void view_close(struct disk *d)
@@ -73,6 +92,8 @@ static void view_close(struct disk *d)
     *at = v->next;
     if (v->entry->views == NULL && v->entry->transient)
         entry_free(v->all, v->entry);
+    else if (v->whole && !v->disk.read_only)
+        read_partitions(v->entry); /* it may have made others */
     free(v);
 }
 
@@ -164,7 +185,82 @@ static int add(struct disks *all, const char *name, struct disk *d, bool transie
 
 int disks_add(struct disks *all, const char *name, struct disk *d)
 {
-    return add(all, name, d, false);
+    int error = add(all, name, d, false);
+
+    if (error == 0)
+        read_partitions(find(all, name));
+    return error;
+}
+
+/* ---- partitions ---- */
+
+/* "/dev/vda1" of "/dev/vda", "/dev/ram0p1" of "/dev/ram0": the number; 0: it is none of this disk's. */
+static unsigned int partition_number(const char *name, const char *disk)
+{
+    size_t len = strlen(disk);
+    unsigned long n;
+    char *end;
+
+    if (strncmp(name, disk, len) != 0)
+        return 0;
+    name += len;
+    if (isdigit((unsigned char)disk[len - 1]) && *name++ != 'p')
+        return 0;
+    if (*name < '1' || *name > '9')
+        return 0;
+    n = strtoul(name, &end, 10);
+    return *end || n > UINT32_MAX ? 0 : (unsigned int)n;
+}
+
+static bool is_partition(const struct entry *e, const struct gpt_partition *p, const char *name)
+{
+    static const char by_label[] = "/dev/disk/by-partlabel/", by_uuid[] = "/dev/disk/by-partuuid/";
+    char uuid[37];
+
+    if (strncmp(name, by_label, sizeof(by_label) - 1) == 0)
+        return p->label[0] && strcmp(name + sizeof(by_label) - 1, p->label) == 0;
+    gpt_uuid_print(p->uuid, uuid);
+    if (strncmp(name, by_uuid, sizeof(by_uuid) - 1) == 0)
+        return strcasecmp(name + sizeof(by_uuid) - 1, uuid) == 0;
+    return partition_number(name, e->name) == p->number;
+}
+
+/* NULL: ENOENT there is none, EAGAIN it is not known yet, EMLINK several have that name: which one is meant? */
+static const struct gpt_partition *find_partition(struct disks *all, const char *name,
+                                                  struct entry **of)
+{
+    const struct gpt_partition *found = NULL;
+
+    errno = ENOENT;
+    for (struct entry *e = all->entries; e; e = e->next) {
+        if (e->partitions.reading) {
+            errno = EAGAIN;
+            return NULL;
+        }
+        for (int i = 0; i < e->partitions.nr; i++) {
+            if (!is_partition(e, &e->partitions.list[i], name))
+                continue;
+            if (found) {
+                errno = EMLINK;
+                return NULL;
+            }
+            found = &e->partitions.list[i];
+            *of = e;
+        }
+    }
+    return found;
+}
+
+static struct disk *open_partition(struct disks *all, const char *name, bool read_only)
+{
+    struct entry *e = NULL;
+    const struct gpt_partition *p = find_partition(all, name, &e);
+    uint64_t unit;
+
+    if (p == NULL)
+        return NULL;
+    unit = e->disk->sector_bytes / DISK_SECTOR;
+    return view_new(all, e, p->first * unit, p->nr * unit, false, read_only);
 }
 
 /* What the registry does not have is opened for as long as it has users. */
@@ -197,9 +293,12 @@ struct disk *disks_open(struct disks *all, const char *name, bool read_only)
 {
     struct entry *e = find(all, name);
 
+    struct disk *d;
+
     if (e)
         return view_new(all, e, 0, e->disk->nr_sectors, true, read_only);
-    return open_other(all, name, read_only);
+    d = open_partition(all, name, read_only);
+    return d || errno != ENOENT ? d : open_other(all, name, read_only);
 }
 
 const char *disks_nth(const struct disks *all, unsigned int n, const struct disk **d)

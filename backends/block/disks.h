@@ -14,6 +14,9 @@ struct disks;
 /** NULL: no memory. */
 struct disks *disks_new(struct plat_loop *l);
 
+/** Nobody has a view any more, and no partitions are being read: all disks are closed. */
+void disks_free(struct disks *all);
+
 /**
  * Here is a disk; from now on it is the registry's, which uses its changed and arg.
  * @name  as users will say it: "/dev/vda"; its partitions are /dev/vda1 or, behind a digit, /dev/nvme0n1p1
@@ -29,9 +32,10 @@ void disks_set_open(struct disks *all,
                     struct disk *(*open)(struct plat_loop *l, const char *name, bool read_only));
 
 /**
- * A view of a disk, or of one of its partitions, for one user, to be closed by its ops when no request is left.
- * Who writes has it alone: EBUSY if it has users already, or a writer.
- * Returns NULL: ENOENT there is none, EROFS it cannot be written, EBUSY, ENOMEM.
+ * A view of a disk, or of one of its partitions (by number, or as /dev/disk/by-partlabel/LABEL or by-partuuid/UUID),
+ * for one user, to be closed by its ops when no request is left. Who writes has these sectors alone.
+ * Returns NULL: ENOENT there is none, EROFS it cannot be written, EBUSY somebody has some of these sectors, EAGAIN
+ * partitions are being read: try again soon, EMLINK several have that name, ENOMEM.
  */
 struct disk *disks_open(struct disks *all, const char *name, bool read_only);
 

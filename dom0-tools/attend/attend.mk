@@ -1,5 +1,5 @@
 # Who attends to guests on Linux, beside xl. In the control domain's image attend.c is a thread.
-ATTEND_SRCS := $(TOOLS_LIB) dom0-tools/lib/unpack_linux.c $(TOOLS_HV) $(addprefix dom0-tools/attend/,attend.c lock.c main.c) \
+ATTEND_SRCS := $(TOOLS_LIB) $(TOOLS_LINUX) $(TOOLS_HV) $(addprefix dom0-tools/attend/,attend.c lock.c main.c) \
     $(addprefix xen-like/platform/,posix.c handles.c background.c xenstore.c loop.c log.c)
 ATTEND := $(TOOLS)/xen-like-attend
 

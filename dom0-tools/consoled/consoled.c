@@ -105,8 +105,11 @@ static void on_store(void *arg)
 
     while ((event = xs_check_watch(d->xs)) != NULL) {
         domid_t domain = domains_of_path(event[XS_WATCH_PATH]);
+        domid_t about = (domid_t)xenstore_event_domain(event[XS_WATCH_PATH]);
 
-        look |= domain == 0;
+        if (about)
+            domains_look_at(d, about);
+        look |= domain == 0 && about == 0;
         for (struct console *c = d->consoles; c && domain; c = c->next)
             c->stale |= c->domain == domain;
         free(event);
@@ -204,7 +207,7 @@ static bool open_hypervisor(struct consoled *d)
     d->memory = xenforeignmemory_open(NULL, 0);
     d->hypervisor = xencall_open(NULL, 0);
     if (d->hypervisor) {
-        d->sysctl = xencall_alloc_buffer(d->hypervisor, sizeof(*d->sysctl));
+        d->sysctl = xencall_alloc_buffer(d->hypervisor, sizeof(*d->sysctl) + sizeof(*d->domctl));
         d->infos = xencall_alloc_buffer(d->hypervisor, INFOS_MAX * sizeof(*d->infos));
     }
     return d->memory && d->sysctl && d->infos && open_events(d);

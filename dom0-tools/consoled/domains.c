@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xenstore_loop.h>
+
+#include "../lib/shell.h"
 #include "internal.h"
 
 enum { PATH_BYTES = 80 };
@@ -138,8 +141,8 @@ void domains_unwatch_one(struct console *c)
 
 bool domains_watch(struct consoled *d)
 {
-    bool ok = xs_watch(d->xs, "@introduceDomain", "domains") &&
-              xs_watch(d->xs, "@releaseDomain", "domains");
+    bool ok = xenstore_watch_domains(d->xs, "@introduceDomain", "domains") &&
+              xenstore_watch_domains(d->xs, "@releaseDomain", "domains");
 
     for (struct console *c = d->consoles; c; c = c->next) {
         ok = ok && domains_watch_one(c);
@@ -216,7 +219,7 @@ static void end(struct consoled *d, struct console **at)
 static struct console **note(struct consoled *d, struct console **at,
                              const xen_domctl_getdomaininfo_t *info)
 {
-    if (info->domain == 0 || (info->flags & XEN_DOMINF_dying))
+    if (info->domain == 0 || (info->flags & XEN_DOMINF_dying) || shell_is(info->handle))
         return at;
     while (*at && (*at)->domain < info->domain)
         at = &(*at)->next;
@@ -251,6 +254,40 @@ static int list(struct consoled *d, domid_t first)
     }
     return s->u.getdomaininfolist.num_domains <= INFOS_MAX ? (int)s->u.getdomaininfolist.num_domains
                                                            : -1;
+}
+
+/* What the hypervisor says of that one, into d->infos[0]. Returns 1; 0: there is none; -1. */
+static int ask(struct consoled *d, domid_t domain)
+{
+    struct xen_domctl *domctl = d->domctl;
+
+    memset(domctl, 0, sizeof(*domctl));
+    domctl->cmd = XEN_DOMCTL_getdomaininfo;
+    domctl->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    domctl->domain = domain;
+    if (xencall1(d->hypervisor, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)domctl) < 0)
+        return errno == ESRCH ? 0 : -1;
+    d->infos[0] = domctl->u.getdomaininfo;
+    return d->infos[0].domain == domain; /* the next one that there is was told */
+}
+
+void domains_look_at(struct consoled *d, domid_t domain)
+{
+    struct console **at = &d->consoles;
+    int n = ask(d, domain);
+
+    if (n < 0) { /* it may not be asked that */
+        domains_look(d);
+        return;
+    }
+    while (*at && (*at)->domain < domain)
+        at = &(*at)->next;
+    if (*at && (*at)->domain == domain)
+        (*at)->seen = false;
+    if (n)
+        at = note(d, at, &d->infos[0]);
+    if (*at && (*at)->domain == domain && !(*at)->seen)
+        end(d, at);
 }
 
 void domains_look(struct consoled *d)

@@ -193,7 +193,10 @@ struct consoled {
     xenforeignmemory_handle *memory;
     xencall_handle *hypervisor;
     struct xs_handle *xs; /* NULL: there is none at present */
-    struct xen_sysctl *sysctl;
+    union { /* one buffer, with room for both */
+        struct xen_sysctl *sysctl;
+        struct xen_domctl *domctl;
+    };
     xen_domctl_getdomaininfo_t *infos;
 
     struct console *consoles; /* of guests that there are, by their numbers */
@@ -213,6 +216,9 @@ void consoled_retry(struct consoled *d);
 
 /** Ask the hypervisor which domains there are: new ones get a console, those that are no more lose it. */
 void domains_look(struct consoled *d);
+
+/** The same of one of them, by its number. */
+void domains_look_at(struct consoled *d, domid_t domain);
 
 /** Read what the store says of a guest, and act on it. */
 void domains_read(struct console *c);

@@ -14,6 +14,8 @@
 #include "../../backends/block/blkback.h"
 #include "../../backends/block/disks.h"
 #include "../../backends/block/ram_disks.h"
+#include "../../backends/drivers/drivers.h"
+#include "../../backends/network/netback.h"
 #include "../../xenstore/daemon.h"
 #include "../attend/attend.h"
 #include "../consoled/consoled.h"
@@ -49,8 +51,43 @@ static bool start_consoled(struct plat_loop *loop)
 
 static bool start_attendant(struct plat_loop *loop) { return attend_start(loop, true); }
 
+/* The machine's card eth0 leads out of the switch xenbr0, eth1 out of xenbr1. */
+static void found_card(void *arg, const char *name, struct link *link)
+{
+    char bridge[32];
+
+    snprintf(bridge, sizeof(bridge), "xenbr%s", name + strcspn(name, "0123456789"));
+    if (netback_uplink(arg, bridge, link))
+        plat_log(PLAT_ERROR, "%s: no uplink of %s: %s", name, bridge, strerror(errno));
+    else
+        plat_log(PLAT_INFO, "%s is the uplink of %s", name, bridge);
+}
+
+static bool start_network(struct plat_loop *loop)
+{
+    struct netback_options o = { .queues = 4 };
+    struct netback *n = netback_start(loop, &o);
+
+    if (n)
+        drivers_links(loop, found_card, n);
+    return n != NULL;
+}
+
 /* The words of the command line that name disks. */
 static char *const *words;
+
+static void add_disk(void *disks, const char *name, struct disk *d)
+{
+    char path[DISK_NAME];
+    int error;
+
+    snprintf(path, sizeof(path), "/dev/%s", name);
+    error = disks_add(disks, path, d);
+    if (error) {
+        plat_log(PLAT_ERROR, "%s: %s", path, strerror(error));
+        d->ops->close(d);
+    }
+}
 
 static bool start_blockd(struct plat_loop *loop)
 {
@@ -61,15 +98,14 @@ static bool start_blockd(struct plat_loop *loop)
     for (char *const *w = words; *w; w++)
         if (ram_disks_word(*w))
             ram_disks_add(disks, *w); /* the log says why not; the others are there */
+    drivers_disks(loop, add_disk, disks);
     return blkback_start(loop, disks) != NULL;
 }
 
 static struct service services[] = {
-    { .name = "store", .start = start_store },
-    { .name = "consoled", .start = start_consoled },
-    { .name = "attend", .start = start_attendant },
-    { .name = "blockd", .start = start_blockd },
-    { 0 },
+    { .name = "store", .start = start_store },     { .name = "consoled", .start = start_consoled },
+    { .name = "network", .start = start_network }, { .name = "attend", .start = start_attendant },
+    { .name = "blockd", .start = start_blockd },   { 0 },
 };
 
 /* ---- this domain ---- */

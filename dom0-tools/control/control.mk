@@ -3,10 +3,10 @@
 CONTROL := $(BUILD)/control
 CONTROL_SRCS := $(XS_CORE) $(addprefix xenstore/,daemon.c rings.c) \
     $(CONSOLED_CORE) dom0-tools/consoled/attach.c dom0-tools/attend/attend.c \
-    $(filter backends/%,$(BLKBACK_CORE)) \
+    $(filter backends/%,$(BLKBACK_CORE)) $(NETWORK_CORE) \
     $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c service.c store_commands.c adopt.c power.c s5.c extra.c)
 CONTROL_OBJS := $(CONTROL_SRCS:%.c=$(CONTROL)/%.o)
-CONTROL_LINKED := $(CONTROL_OBJS) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
+CONTROL_LINKED := $(CONTROL_OBJS) $(sort $(DRIVERS_DISK_OBJS) $(DRIVERS_LINK_OBJS)) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
 
 $(CONTROL)/%.o: %.c dom0-tools/control/control.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $(@D)
@@ -43,7 +43,7 @@ $(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinuz $(SYSTEM)/small.gz $(SYSTEM)/guest.gz
 
 # rt_xl_cycles is that domain with another main(); its guest is rt_create's.
 $(RT)/rt_xl_cycles.o: RT_CPPFLAGS += -Ixenstore
-$(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS)
+$(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS) $(DRIVERS_DISK_OBJS)
 
 .PHONY: control control-ramdisk
 #: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER (bzImages become ELF), Debian's kernel, a BusyBox ramdisk

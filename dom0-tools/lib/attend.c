@@ -1,4 +1,4 @@
-/* guest_config(), guest_config_now() and guest_attend(); see toolstack.h. */
+/* guest_attend(); see toolstack.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,98 +8,12 @@
 #include <xen/sched.h>
 
 #include "../config.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "hyp.h"
 #include "nodes.h"
+#include "restarts.h"
 #include "toolstack.h"
-
-/* It was checked when the domain was created. */
-static void ignore(void *arg, enum plat_level level, const char *file, unsigned int line,
-                   const char *text)
-{
-    (void)arg;
-    (void)level;
-    (void)file;
-    (void)line;
-    (void)text;
-}
-
-int guest_config(struct toolstack *t, domid_t id, struct domain_config *c)
-{
-    struct config_source source = { .file = "",
-                                    .served = CONFIG_SERVE_DISK | CONFIG_SERVE_VIF,
-                                    .report = ignore };
-    char *text;
-    int rc;
-
-    if (t->store == NULL)
-        return toolstack_fail(t, ENOTSUP, "there is no store");
-    text = nodes_config(t, id);
-    if (text == NULL)
-        return toolstack_fail(t, errno, "domain %u: its configuration: %s", id, strerror(errno));
-    source.text = text;
-    source.len_bytes = strlen(text);
-    rc = config_parse(c, &source);
-    free(text);
-    return rc ? toolstack_fail(t, -rc, "domain %u: its configuration: %s", id, strerror(-rc)) : 0;
-}
-
-static uint64_t number(struct toolstack *t, domid_t id, const char *leaf)
-{
-    char *text = nodes_read(t, id, leaf);
-    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
-
-    free(text);
-    return n;
-}
-
-static void name_now(struct toolstack *t, domid_t id, struct domain_config *c)
-{
-    char *name = guest_name(t, id);
-
-    if (name)
-        snprintf(c->name, sizeof(c->name), "%.63s", name);
-    free(name);
-}
-
-/* As many as it was told to have: a domain that ends, or is saved, has taken them out of use by itself. */
-static void vcpus_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
-{
-    unsigned int online = 0;
-
-    c->max_vcpus = info->max_vcpu_id + 1;
-    for (unsigned int v = 0; v < c->max_vcpus; v++) {
-        char leaf[32], *state;
-
-        snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
-        state = nodes_read(t, info->domain, leaf);
-        online += state && strcmp(state, "online") == 0;
-        free(state);
-    }
-    c->nr_vcpus = online ? online : c->max_vcpus;
-}
-
-void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
-{
-    uint64_t kib = number(t, info->domain, "memory/target");
-    uint16_t weight, cap;
-
-    name_now(t, info->domain, c);
-    c->has_uuid = true;
-    memcpy(c->uuid, info->handle, sizeof(c->uuid));
-    c->max_memory_kib = info->max_pages * (HYP_PAGE / 1024);
-    if (kib >= 1024)
-        c->memory_kib = kib;
-    if (c->memory_kib > c->max_memory_kib)
-        c->memory_kib = c->max_memory_kib;
-    vcpus_now(t, info, c);
-    if (hyp_get_shares(t->hyp, info->domain, &weight, &cap) == 0) {
-        c->weight = weight;
-        c->cap_percent = cap;
-    }
-}
-
-/* ---- who has ended ---- */
 
 static void log_error(struct toolstack *t, const char *name)
 {
@@ -118,21 +32,12 @@ static enum config_action action_for(const struct domain_config *c, int code)
 
 /* ---- another one in its place ---- */
 
-enum { RENAMED_SHORT_LIVES = 2, MAX_TRIES = 12, NONE = DOMID_INVALID };
+enum { RENAMED_SHORT_LIVES = 2, MAX_TRIES = 12, FOREGROUND_S = 300 };
 
 /* Who has ended, and what it was configured with before it became as it is now. */
 struct ended {
     const guest_info_t *info;
     uint64_t configured_kib;
-};
-
-/* One that is to begin. */
-struct guest_restart {
-    struct guest_restart *next;
-    struct domain_config c;
-    uint64_t configured_kib;
-    domid_t old; /* of its UUID, whose nodes may still be there; NONE */
-    unsigned int nr_short_lives, nr_tries;
 };
 
 /* Not what stays wrong however often it is tried. */
@@ -150,57 +55,62 @@ static bool may_pass(int error)
     }
 }
 
-static void try_again(struct toolstack *t, const struct domain_config *c, uint64_t configured_kib,
-                      domid_t old)
+/* It begins, or not, which is final or to be tried again. Returns its number, 0: it has not. */
+static domid_t settle(struct toolstack *t, const struct domain_config *c, int created, domid_t id,
+                      bool last)
 {
-    struct guest_restart *r = malloc(sizeof(*r));
+    bool failed = created || guest_unpause(t, id), again = failed && may_pass(errno) && !last;
 
-    if (r == NULL) {
-        plat_log(PLAT_ERROR, "domain %s: no memory to try it again", c->name);
-        return;
-    }
-    *r = (struct guest_restart){ .next = t->restarts,
-                                 .configured_kib = configured_kib,
-                                 .old = old,
-                                 .nr_short_lives = t->nr_short_lives };
-    memcpy(&r->c, c, sizeof(r->c));
-    t->restarts = r;
-}
-
-void guest_forget_restarts(struct toolstack *t)
-{
-    while (t->restarts) {
-        struct guest_restart *r = t->restarts;
-
-        t->restarts = r->next;
-        free(r);
-    }
-}
-
-/* Of the domain that was created, or not. Returns its number, 0: it is not. */
-static domid_t begin(struct toolstack *t, const struct domain_config *c, int created, domid_t id)
-{
-    if (created || guest_unpause(t, id)) {
+    if (failed)
         log_error(t, c->name);
-        return 0;
+    else
+        plat_log(PLAT_INFO, "domain %s: started again as %u", c->name, id);
+    if (again || !restarts_forget(t, c->uuid)) {
+        t->restarts++;
+        memcpy(t->restart, c->uuid, sizeof(t->restart));
     }
-    plat_log(PLAT_INFO, "domain %s: started again as %u", c->name, id);
-    return id;
+    return failed ? 0 : id;
+}
+
+/* What has ended stays as it is until it is looked at again. */
+static void not_yet(struct toolstack *t, const struct domain_config *c)
+{
+    t->restarts += may_pass(errno);
+    memset(t->restart, 0, sizeof(t->restart));
+    log_error(t, c->name);
+}
+
+/*
+ * Before anything is done that could not be done again: whoever attends next knows of it. False: what has ended stays as it
+ * is, until the store has room for that. (A configuration that is too long for it is refused later, too.)
+ */
+static bool keep_restart(struct toolstack *t, const struct domain_config *c, const struct ended *e,
+                         domid_t old)
+{
+    const struct restart r = { .configured_kib = e->configured_kib,
+                               .old = old,
+                               .nr_short_lives = t->nr_short_lives,
+                               .foreground = t->unattended,
+                               .tried = plat_wall() / 1000000000u };
+
+    if (restarts_put(t, c, &r) == 0 || !may_pass(errno))
+        return true;
+    not_yet(t, c);
+    return false;
 }
 
 /* The same domain once more, by its UUID. */
 static domid_t restart(struct toolstack *t, struct domain_config *c, const struct ended *e)
 {
     domid_t id = 0;
-    int rc, error;
+    int rc;
 
     c->has_uuid = true;
     memcpy(c->uuid, e->info->handle, sizeof(c->uuid));
+    if (!keep_restart(t, c, e, e->info->domain))
+        return 0;
     rc = guest_replace(t, c, e->configured_kib, e->info, &id);
-    error = errno;
-    if (rc && may_pass(error))
-        try_again(t, c, e->configured_kib, e->info->domain);
-    return begin(t, c, rc, id);
+    return settle(t, c, rc, id, false);
 }
 
 /* What has ended stays, by another name, and has the UUID; another one begins. If it cannot, it has its name again. */
@@ -211,84 +121,169 @@ static domid_t rename_restart(struct toolstack *t, struct domain_config *c, cons
     int rc, error;
 
     snprintf(name, sizeof(name), "%.50s-%u", c->name, old);
-    c->has_uuid = false;
+    c->has_uuid = true;
+    guest_make_uuid(c->uuid);
+    if (!keep_restart(t, c, e, DOMID_INVALID))
+        return 0;
     if (nodes_set_aside(t, old, name)) {
-        log_error(t, c->name);
+        not_yet(t, c);
+        restarts_forget(t, c->uuid);
         return 0;
     }
+    if (devices_remove(t, old)) /* the new one wants them */
+        log_error(t, c->name);
     rc = guest_replace(t, c, e->configured_kib, NULL, &id);
     error = errno;
     if (rc && error == ENOMEM) {
         plat_log(PLAT_WARNING, "domain %s: %s; what has ended is not kept", c->name, t->error);
+        restarts_forget(t, c->uuid);
         return restart(t, c, e);
     }
-    id = begin(t, c, rc, id);
-    if (rc && may_pass(error))
-        try_again(t, c, e->configured_kib, NONE);
-    else if (rc && nodes_rename(t, old, c->name))
+    id = settle(t, c, rc, id, false);
+    if (rc && !may_pass(error) && nodes_rename(t, old, c->name))
         log_error(t, c->name);
     return id;
 }
 
-/* Of a domain that has been destroyed all nodes go. 1: it is there, and attended to as others; -1: it is not known. */
-static int end_old(struct toolstack *t, const struct guest_restart *r)
+/* ---- once more ---- */
+
+/* Of a domain that has been destroyed all nodes go. */
+static int remove_old(struct toolstack *t, const uint8_t uuid[16], domid_t old)
 {
     char want[4 + 37] = "/vm/", *vm;
     guest_info_t info;
     bool same;
 
-    if (r->old == NONE)
+    if (old == DOMID_INVALID)
         return 0;
-    if (guest_info(t, r->old, &info) == 0) {
-        if (memcmp(info.handle, r->c.uuid, sizeof(r->c.uuid)) == 0 &&
-            !(info.flags & XEN_DOMINF_dying))
-            return 1;
-    } else if (errno != ESRCH) {
+    if (guest_info(t, old, &info) && errno != ESRCH)
         return -1;
-    }
-    config_print_uuid(r->c.uuid, want + 4);
-    vm = nodes_read(t, r->old, "vm");
+    config_print_uuid(uuid, want + 4);
+    vm = nodes_read(t, old, "vm");
     if (vm == NULL)
         return errno == ENOENT ? 0 : toolstack_fail(t, errno, "the store: %s", strerror(errno));
     same = strcmp(vm, want) == 0; /* else its number is another's by now */
     free(vm);
-    return same ? nodes_remove(t, r->old) : 0;
+    return same ? nodes_remove(t, old) : 0;
 }
 
-/* Returns whether it is not to be tried any more. */
-static bool try_once(struct toolstack *t, struct guest_restart *r, int *done)
+/* It was made by somebody who has been killed before it could begin. */
+static bool is_half_made(const guest_info_t *info)
 {
-    int rc = end_old(t, r);
-    domid_t id = 0;
-    bool passes;
+    return info->flags & XEN_DOMINF_paused && info->cpu_time == 0 && guest_shutdown_code(info) < 0;
+}
 
-    if (rc > 0)
-        return true;
+/* What there is of it by now. 1: all, it need not begin: *id; 0: nothing, not any more; -1: that is not known. */
+static int clear_up(struct toolstack *t, const uint8_t uuid[16], domid_t old, domid_t *id)
+{
+    guest_info_t *infos;
+    size_t nr;
+    int rc = guest_list(t, &infos, &nr);
+
+    if (rc)
+        return -1;
+    for (size_t i = 0; rc == 0 && i < nr; i++) {
+        if (infos[i].flags & XEN_DOMINF_dying || memcmp(infos[i].handle, uuid, 16) != 0)
+            continue;
+        *id = infos[i].domain;
+        rc = is_half_made(&infos[i]) ? guest_destroy(t, *id) : 1;
+    }
+    free(infos);
+    return rc ? rc : remove_old(t, uuid, old);
+}
+
+/* A living xl does it in the foreground. */
+static bool is_others(const struct toolstack *t, const struct restart *r, uint64_t now)
+{
+    return r->foreground && !t->unattended && now >= r->tried && now - r->tried < FOREGROUND_S;
+}
+
+/* That it is tried is kept before, so that it is not for ever if that kills who does it. Returns what settle() does. */
+static domid_t try_kept(struct toolstack *t, struct domain_config *c, struct restart *r,
+                        domid_t *there)
+{
+    domid_t id = 0;
+    int rc;
+
+    r->nr_tries++;
+    r->foreground = t->unattended;
+    r->tried = plat_wall() / 1000000000u;
+    if (restarts_put(t, c, r)) {
+        t->restarts++;
+        return 0;
+    }
+    rc = clear_up(t, c->uuid, r->old, there);
+    if (rc > 0) {
+        restarts_forget(t, c->uuid);
+        return 0;
+    }
+    *there = 0;
     t->nr_short_lives = r->nr_short_lives;
-    rc = rc ? rc : guest_replace(t, &r->c, r->configured_kib, NULL, &id);
-    passes = rc && may_pass(errno) && ++r->nr_tries < MAX_TRIES;
+    rc = rc ? rc : guest_replace(t, c, r->configured_kib, NULL, &id);
+    id = settle(t, c, rc, id, r->nr_tries >= MAX_TRIES);
     t->nr_short_lives = 0;
-    *done += begin(t, &r->c, rc, id) != 0;
-    return !passes;
+    return id;
+}
+
+/*
+ * One more try of what is kept by that UUID. Returns who has begun, 0: none; t's restarts counts what is still to begin.
+ * @there  receives who is there already, 0: none
+ */
+static domid_t try_once(struct toolstack *t, const char *uuid, domid_t *there)
+{
+    struct domain_config *c = malloc(sizeof(*c));
+    struct restart r;
+    domid_t id = 0;
+
+    *there = 0;
+    if (c == NULL) {
+        t->restarts++;
+    } else if (restarts_get(t, uuid, c, &r)) {
+        t->restarts += errno != ENOENT && errno != EINVAL;
+        if (errno == EINVAL)
+            log_error(t, uuid);
+    } else if (is_others(t, &r, plat_wall() / 1000000000u)) {
+        t->restarts++;
+    } else {
+        id = try_kept(t, c, &r, there);
+    }
+    free(c);
+    return id;
 }
 
 /* Returns how many have begun. */
 static int try_restarts(struct toolstack *t)
 {
-    struct guest_restart **at = &t->restarts;
+    unsigned int nr = 0;
+    char **uuids = restarts_list(t, &nr);
+    domid_t there;
     int done = 0;
 
-    while (*at) {
-        struct guest_restart *r = *at;
-
-        if (!try_once(t, r, &done)) {
-            at = &r->next;
-            continue;
-        }
-        *at = r->next;
-        free(r);
-    }
+    if (uuids || errno == ENOENT)
+        t->restarts = 0;
+    for (unsigned int i = 0; uuids && i < nr; i++)
+        done += try_once(t, uuids[i], &there) != 0;
+    free(uuids);
     return done;
+}
+
+int guest_attend_again(struct toolstack *t, domid_t id, domid_t *next)
+{
+    static const uint8_t none[16];
+    char uuid[37];
+    domid_t there;
+
+    t->restarts = 0;
+    *next = id;
+    if (memcmp(t->restart, none, sizeof(none)) == 0)
+        return 1;
+    config_print_uuid(t->restart, uuid);
+    *next = try_once(t, uuid, &there);
+    if (t->restarts)
+        return 0;
+    if (*next == 0)
+        *next = there;
+    return 1;
 }
 
 /* ---- what is done ---- */
@@ -354,7 +349,7 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const struct en
         /* fall through */
     default:
         if (guest_destroy(t, info->domain))
-            log_error(t, c->name);
+            not_yet(t, c);
         else
             plat_log(PLAT_INFO, "domain %u (%s) is destroyed", info->domain, c->name);
         return 0;
@@ -365,7 +360,7 @@ static domid_t act(struct toolstack *t, struct domain_config *c, const struct en
 static void take_over(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
 {
     if (nodes_config_updated(t, info->domain))
-        name_now(t, info->domain, c);
+        guest_name_now(t, info->domain, c);
     else
         guest_config_now(t, info, c);
 }
@@ -402,26 +397,60 @@ int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next)
     return rc;
 }
 
-int guest_attend(struct toolstack *t)
+/* One that has ended, and is attended to. */
+static int attend_if_ended(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
+{
+    domid_t next;
+
+    return info->domain != t->self && guest_shutdown_code(info) >= 0 &&
+           nodes_attended(t, info->domain) && attend(t, c, info, &next) > 0;
+}
+
+/* What both begin with; NULL: it cannot be. *done: how many began anew */
+static struct domain_config *begin_attending(struct toolstack *t, int *done)
 {
     struct domain_config *c = malloc(sizeof(*c));
+
+    *done = t->store ? try_restarts(t) : 0;
+    if (c && t->store)
+        return c;
+    toolstack_fail(t, c ? ENOTSUP : ENOMEM, c ? "there is no store" : "no memory");
+    free(c);
+    return NULL;
+}
+
+int guest_attend_to(struct toolstack *t, domid_t id)
+{
+    guest_info_t info;
+    int done, found = guest_info(t, id, &info);
+    struct domain_config *c;
+
+    if (found && errno != ESRCH)
+        return -1;
+    if (t->restarts == 0 && (found || guest_shutdown_code(&info) < 0))
+        return 0;
+    c = begin_attending(t, &done);
+    if (c == NULL)
+        return -1;
+    if (found == 0)
+        done += attend_if_ended(t, c, &info);
+    free(c);
+    return done;
+}
+
+int guest_attend(struct toolstack *t)
+{
+    int done;
+    struct domain_config *c = begin_attending(t, &done);
     guest_info_t *infos;
-    int done = t->store ? try_restarts(t) : 0;
     size_t nr;
 
-    if (c == NULL || t->store == NULL || guest_list(t, &infos, &nr)) {
-        if (c == NULL || t->store == NULL)
-            toolstack_fail(t, c ? ENOTSUP : ENOMEM, c ? "there is no store" : "no memory");
+    if (c == NULL || guest_list(t, &infos, &nr)) {
         free(c);
         return -1;
     }
-    for (size_t i = 0; i < nr; i++) {
-        domid_t next;
-
-        if (infos[i].domain != t->self && guest_shutdown_code(&infos[i]) >= 0 &&
-            nodes_attended(t, infos[i].domain))
-            done += attend(t, c, &infos[i], &next) > 0;
-    }
+    for (size_t i = 0; i < nr; i++)
+        done += attend_if_ended(t, c, &infos[i]);
     free(infos);
     free(c);
     return done;

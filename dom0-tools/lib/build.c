@@ -16,6 +16,7 @@
 #include "hyp.h"
 #include "image.h"
 #include "layout.h"
+#include "shell.h"
 #include "toolstack.h"
 
 #include "domain/elf.h" /* the hypervisor's; last, as it has macros of its own */
@@ -94,7 +95,10 @@ static int no_memory(struct builder *b, uint64_t nr_free)
                           (unsigned long long)nr_free >> 8);
 }
 
-/* Before anything is done, and memory for lists taken: the runtime's comes from the same heap. */
+/*
+ * Before anything is done, and memory for lists taken: the runtime's comes from the same heap. Shells are for when there is
+ * enough.
+ */
 static int check_memory(struct builder *b, uint64_t more)
 {
     struct xen_sysctl_physinfo machine;
@@ -103,6 +107,8 @@ static int check_memory(struct builder *b, uint64_t more)
     if (hyp_machine(b->hyp, &machine))
         return fail(b, "how much memory is free");
     nr_free = machine.free_pages + machine.scrub_pages + more;
+    if (nr_free < b->plan->nr_pages)
+        nr_free += shells_give_up(b->t, b->plan->nr_pages - nr_free);
     return nr_free < b->plan->nr_pages ? no_memory(b, nr_free) : 0;
 }
 
@@ -180,16 +186,18 @@ static int write_start_info(struct builder *b, uint64_t shared_info_mfn)
     return write_at(b, l->info_pfn * HYP_PAGE, &si, sizeof(si));
 }
 
-/* No upcalls before the kernel wants them. Ours does so itself, Xen leaves it to the builder. */
-static int mask_upcalls(struct builder *b, uint64_t shared_info_mfn)
+/* Ours does so itself, Xen leaves it to the builder. */
+int build_mask_upcalls(struct toolstack *t, domid_t id, uint64_t shared_info_mfn)
 {
-    struct shared_info *s = map_frames(b, &shared_info_mfn, 1);
+    xen_pfn_t mfn = shared_info_mfn;
+    struct shared_info *s =
+        xenforeignmemory_map(hyp_memory(t->hyp), id, PROT_READ | PROT_WRITE, 1, &mfn, NULL);
 
     if (s == NULL)
-        return fail(b, "its shared_info cannot be mapped");
+        return failed(t, "its shared_info cannot be mapped");
     for (unsigned int i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
         s->vcpu_info[i].evtchn_upcall_mask = 1;
-    unmap(b, s, 1);
+    xenforeignmemory_unmap(hyp_memory(t->hyp), s, 1);
     return 0;
 }
 
@@ -258,14 +266,19 @@ static int set_registers(struct builder *b)
 
 /* ---- all together ---- */
 
-static int set_limits(struct toolstack *t, const struct build_plan *plan, domid_t id)
+static int set_memory(struct toolstack *t, const struct build_plan *plan, domid_t id)
 {
-    if (hyp_max_vcpus(t->hyp, id, plan->nr_vcpus))
-        return failed(t, "its vCPUs");
     if (hyp_max_memory(t->hyp, id, plan->max_pages * (HYP_PAGE / 1024)) ||
         hyp_set_memory_map(t->hyp, id, plan->max_pages * HYP_PAGE))
         return failed(t, "how much memory it may have");
     return 0;
+}
+
+static int set_limits(struct toolstack *t, const struct build_plan *plan, domid_t id)
+{
+    if (hyp_max_vcpus(t->hyp, id, plan->nr_vcpus))
+        return failed(t, "its vCPUs");
+    return set_memory(t, plan, id);
 }
 
 int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id)
@@ -291,12 +304,26 @@ int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id)
     return -1;
 }
 
+/* What a domain has before its kernel: made now, or a shell's. */
+static int begin(struct builder *b)
+{
+    const struct shell *shell = b->plan->shell;
+
+    if (shell == NULL)
+        return populate(b) || build_ports(b->t, b->out) ? -1 : 0;
+    b->out->store_port = shell->store_port;
+    b->out->console_port = shell->console_port;
+    if (b->plan->max_pages != shell->nr_pages && set_memory(b->t, b->plan, shell->id))
+        return -1;
+    return build_shell_frames(b->t, shell, b->p2m);
+}
+
 static int fill(struct builder *b)
 {
     const struct layout *l = &b->l;
     xen_domctl_getdomaininfo_t info;
 
-    if (populate(b) || load_kernel(b) || build_ports(b->t, b->out))
+    if (begin(b) || load_kernel(b))
         return -1;
     b->out->store_mfn = b->p2m[l->store_pfn];
     b->out->console_mfn = b->p2m[l->console_pfn];
@@ -305,7 +332,7 @@ static int fill(struct builder *b)
     if (write_at(b, l->ramdisk_pfn * HYP_PAGE, b->plan->ramdisk, b->plan->ramdisk_bytes) ||
         write_at(b, l->p2m_pfn * HYP_PAGE, b->p2m, b->plan->nr_pages * sizeof(*b->p2m)) ||
         write_tables(b) || write_start_info(b, info.shared_info_frame) ||
-        mask_upcalls(b, info.shared_info_frame) ||
+        (b->plan->shell == NULL && build_mask_upcalls(b->t, b->out->id, info.shared_info_frame)) ||
         build_grant_rings(b->t, b->out->id, b->out->store_mfn, b->out->console_mfn))
         return -1;
     return set_registers(b);
@@ -333,15 +360,18 @@ int build_check(struct toolstack *t, const struct build_plan *plan, uint64_t mor
 int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out)
 {
     struct builder b = { .t = t, .hyp = t->hyp, .plan = plan, .out = out, .k = plan->image->elf };
-    int rc, error;
+    int rc = 0, error;
 
-    if (lay_out(&b, 0))
+    if (lay_out(&b, plan->shell ? plan->nr_pages : 0))
         return -1;
     b.p2m = malloc(plan->nr_pages * sizeof(*b.p2m));
     if (b.p2m == NULL)
         return fail(&b, "its list of frames");
-    rc = build_empty(t, plan, &out->id);
-    if (rc == 0 && (rc = fill(&b)) != 0) {
+    if (plan->shell)
+        out->id = plan->shell->id;
+    else
+        rc = build_empty(t, plan, &out->id);
+    if (rc == 0 && (rc = fill(&b)) != 0 && plan->shell == NULL) {
         error = errno;
         hyp_destroy(t->hyp, out->id);
         errno = error;

@@ -9,6 +9,7 @@
 #include <xen/xen.h>
 
 struct image;
+struct shell;
 struct toolstack;
 
 struct build_plan {
@@ -21,6 +22,7 @@ struct build_plan {
     uint32_t nr_vcpus;   /* all it can have */
     uint32_t ssidref;    /* its roles; 0: a guest */
     uint8_t uuid[16];
+    const struct shell *shell; /* that it is built in; NULL: none. One that was taken: shell.h */
 };
 
 struct built {
@@ -29,8 +31,18 @@ struct built {
     xen_pfn_t store_mfn, console_mfn;  /* its rings, which are also granted: GNTTAB_RESERVED_* */
 };
 
-/** The domain is paused once. On failure nothing of it is left. errno: EINVAL it does not fit; ENOMEM; ... */
+/** The domain is paused once. On failure nothing of it is left but a shell that was given. errno: EINVAL it does not fit; ENOMEM; ... */
 int build_domain(struct toolstack *t, const struct build_plan *plan, struct built *out);
+
+/**
+ * The beginning of a domain (shell.h): one with memory, vCPUs and ports by the plan, without a kernel. Its frames are listed in its
+ * own last pages, as whoever goes on with it may be another program. On failure there is none.
+ * @shell  receives all but its UUID
+ */
+int build_shell(struct toolstack *t, const struct build_plan *plan, struct shell *shell);
+
+/** The frames of a shell, whose list is cleared. @p2m  receives as many as it has pages */
+int build_shell_frames(struct toolstack *t, const struct shell *shell, uint64_t *p2m);
 
 /**
  * Whether it fits, into its memory and into the machine: what build_domain() looks at before it does anything.
@@ -42,6 +54,9 @@ int build_check(struct toolstack *t, const struct build_plan *plan, uint64_t mor
 
 /** A domain with what the plan says of its size and vCPUs, without memory. On failure there is none. */
 int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id);
+
+/** No upcalls before its kernel wants them. */
+int build_mask_upcalls(struct toolstack *t, domid_t id, uint64_t shared_info_mfn);
 
 /** Its ports. */
 int build_ports(struct toolstack *t, struct built *built);

@@ -13,11 +13,14 @@
 #include "../config.h"
 #include "build.h"
 #include "channels.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "hyp.h"
 #include "image.h"
 #include "names.h"
 #include "nodes.h"
+#include "restarts.h"
+#include "shell.h"
 
 enum { PAGE_KIB = HYP_PAGE / 1024, LIST_BATCH = 128 };
 
@@ -31,7 +34,6 @@ int toolstack_open(struct toolstack *t, struct xs_handle *store, domid_t self)
 
 void toolstack_close(struct toolstack *t)
 {
-    guest_forget_restarts(t);
     hyp_close(t->hyp);
     t->hyp = NULL;
 }
@@ -97,13 +99,9 @@ static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
 /* What the configuration asks for, and nobody serves. */
 static int check_served(struct toolstack *t, const struct domain_config *c)
 {
-    if (c->nr_disks)
-        return toolstack_fail(t, ENOTSUP, "disk: not served yet");
-    if (c->nr_vifs)
-        return toolstack_fail(t, ENOTSUP, "vif: not served yet");
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
-    return channels_check(t, c);
+    return channels_check(t, c) ? -1 : devices_check(t, c);
 }
 
 int guest_check(struct toolstack *t, const struct domain_config *c)
@@ -132,8 +130,7 @@ static int set_shares(struct toolstack *t, const struct domain_config *c, domid_
     return 0;
 }
 
-/* As the store keeps it, to be freed. NULL: it cannot be kept. */
-static char *config_of(struct toolstack *t, const struct domain_config *c)
+char *guest_config_text(struct toolstack *t, const struct domain_config *c)
 {
     char *text = malloc(NODES_CONFIG_MAX + 1);
 
@@ -168,26 +165,15 @@ static int tell_store(struct toolstack *t, const struct domain_config *c,
 
     if (t->store == NULL)
         return 0;
-    text = config_of(t, c);
+    text = guest_config_text(t, c);
     if (text == NULL)
         return -1;
     memcpy(n.uuid, plan->uuid, sizeof(n.uuid));
+    n.prepared = plan->shell ? plan->shell->uuid : NULL;
     n.config = text;
     rc = nodes_create(t, &n);
     free(text);
     return rc;
-}
-
-/* Its nodes, again. What is known of an error stays. */
-static void forget(struct toolstack *t, domid_t id)
-{
-    char why[sizeof(t->error)];
-    int error = errno;
-
-    memcpy(why, t->error, sizeof(why));
-    nodes_remove(t, id);
-    memcpy(t->error, why, sizeof(why));
-    errno = error;
 }
 
 void guest_plan(const struct domain_config *c, struct build_plan *plan)
@@ -205,15 +191,21 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
+    bool told = set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0;
+    char why[sizeof(t->error)];
     int error;
 
-    if (set_shares(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0) {
-        if (channels_create(t, built->id, c) == 0)
-            return 0;
-        forget(t, built->id);
-    }
+    if (told && channels_create(t, built->id, c) == 0 && devices_create(t, built->id, c) == 0)
+        return 0;
+    if (plan->shell)
+        return -1;
     error = errno;
-    hyp_destroy(t->hyp, built->id);
+    memcpy(why, t->error, sizeof(why));
+    if (told)
+        guest_destroy(t, built->id);
+    else
+        hyp_destroy(t->hyp, built->id);
+    memcpy(t->error, why, sizeof(why));
     errno = error;
     return -1;
 }
@@ -237,10 +229,16 @@ static int create_from(struct toolstack *t, const struct domain_config *c, const
 {
     struct build_plan plan;
     struct built built;
+    struct shell shell;
 
     plan_with(c, f, &plan);
-    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built))
+    if (shell_take(t, &plan, c->has_uuid, &shell))
+        plan.shell = &shell;
+    if (build_domain(t, &plan, &built) || guest_register(t, c, &plan, &built)) {
+        if (plan.shell)
+            shell_drop(t, &shell);
         return -1;
+    }
     *id = built.id;
     return 0;
 }
@@ -265,13 +263,16 @@ static void files_close(struct files *f)
     errno = error;
 }
 
-int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id)
+int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
 {
     struct files f;
     int rc = guest_check(t, c);
 
     if (rc)
         return rc;
+    devices_make_macs(c);
+    if (c->has_uuid && t->store)
+        restarts_forget(t, c->uuid); /* this is it */
     rc = files_open(t, c, &f);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
@@ -331,6 +332,7 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
     if (old)
         rc = end_old(t, rc, old->domain);
     rc = rc ? rc : guest_check(t, c);
+    devices_make_macs(c);
     rc = rc ? rc : create_from(t, c, &f, id);
     files_close(&f);
     return rc;
@@ -338,10 +340,27 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
 
 /* ---- life and end ---- */
 
+/*
+ * While it is there, paused: the store removes what a domain owns when it has gone, and backends of Linux that see their
+ * frontend go without having been told to close leave without a word.
+ */
+static void end_devices(struct toolstack *t, domid_t id)
+{
+    struct device_at *list;
+    size_t nr;
+
+    if (devices_list(t, id, &list, &nr) == 0 && nr && hyp_pause(t->hyp, id) == 0 &&
+        devices_remove(t, id))
+        plat_log(PLAT_WARNING, "%s", t->error); /* nodes_remove() tries again, and fails */
+    free(list);
+}
+
 int guest_destroy(struct toolstack *t, domid_t id)
 {
     if (id == t->self)
         return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
+    if (t->store)
+        end_devices(t, id);
     if (hyp_destroy(t->hyp, id) == 0)
         return t->store ? nodes_remove(t, id) : 0;
     if (errno == ESRCH && t->store) { /* one of which only nodes are left */
@@ -390,11 +409,16 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name)
     return nodes_rename(t, id, name);
 }
 
-int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c)
+int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c)
 {
-    char *text = want_store(t) || check_served(t, c) ? NULL : config_of(t, c);
-    int rc = text ? nodes_set_config(t, id, text) : -1;
+    char *text;
+    int rc;
 
+    if (want_store(t) || check_served(t, c))
+        return -1;
+    devices_keep_macs(t, id, c);
+    text = guest_config_text(t, c);
+    rc = text ? nodes_set_config(t, id, text) : -1;
     free(text);
     return rc;
 }
@@ -413,7 +437,7 @@ int guest_info(struct toolstack *t, domid_t id, guest_info_t *info)
     return hyp_info(t->hyp, id, info) ? fail(t, id, "nothing is known of it") : 0;
 }
 
-int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+int guest_list_all(struct toolstack *t, guest_info_t **infos, size_t *nr)
 {
     guest_info_t *list = NULL, *larger;
     size_t n = 0;
@@ -435,6 +459,19 @@ int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
         return -1;
     }
     *infos = list;
+    *nr = n;
+    return 0;
+}
+
+int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr)
+{
+    size_t all, n = 0;
+
+    if (guest_list_all(t, infos, &all))
+        return -1;
+    for (size_t i = 0; i < all; i++)
+        if (!shell_is((*infos)[i].handle))
+            (*infos)[n++] = (*infos)[i];
     *nr = n;
     return 0;
 }

@@ -86,7 +86,7 @@ static int unpack(struct toolstack *t, const char *path, struct image *image, si
         *len = image->file.len;
         return 0;
     }
-    if (image_unpack(format, packed, packed_len, &out, len) == 0) {
+    if (image_unpack_file(path, format, packed, packed_len, &out, len) == 0) {
         plat_file_view_end(&image->file);
         image->unpacked = out;
         return 0;

@@ -35,9 +35,24 @@ enum pack_format image_format(const uint8_t **bytes, size_t *len);
 enum { IMAGE_MAX_BYTES = 512 << 20 }; /* unpacked; more is refused */
 
 /**
- * In a file of each home: unpack what begins at bytes; what is behind its end is ignored.
+ * In a file of each home: unpack a file that begins at bytes, or has them as its payload; what is behind their end is
+ * ignored. On Linux that is done once: image_cache_folder keeps it until the file is another one, IMAGE_CACHE_* of
+ * others, or root, want it removed.
+ * @path  of the file
  * @out @out_len  receive it, to be freed
- * Returns 0; -1: errno ENOTSUP not in this home; ENOEXEC it is damaged; EFBIG; ENOMEM.
+ * Returns 0; -1: errno ENOTSUP not in this home; ENOEXEC it is damaged; EFBIG; ENOMEM. What goes wrong with what is
+ * kept is no failure.
  */
+int image_unpack_file(const char *path, enum pack_format format, const uint8_t *bytes, size_t len,
+                      uint8_t **out, size_t *out_len);
+
+/* ---- Linux ---- */
+
+/** The same without a file. */
 int image_unpack(enum pack_format format, const uint8_t *bytes, size_t len, uint8_t **out,
                  size_t *out_len);
+
+enum { IMAGE_CACHE_FILES = 32, IMAGE_CACHE_BYTES = 512 << 20 }; /* above either the oldest go */
+
+/** NULL: nothing is kept, or looked for. */
+extern const char *image_cache_folder;

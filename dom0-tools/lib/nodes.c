@@ -11,6 +11,7 @@
 #include <xenstore.h>
 
 #include "../config.h"
+#include "devices.h"
 #include "names.h"
 #include "toolstack.h"
 
@@ -127,33 +128,20 @@ static void put_console(struct writer *w)
     put(w, GUEST_READS, "console/output", "pty");
     put(w, GUEST_READS, "console/tty", NULL);
     put(w, GUEST_READS, "console/port", "%u", n->console_port);
-    put(w, GUEST_READS, "console/ring-ref", "%llu", (unsigned long long)n->console_mfn);
 }
 
-static void put_guests(struct writer *w, const char *uuid)
+static void put_vcpus(struct writer *w, unsigned int first, const char *state)
 {
-    const struct nodes *n = w->n;
     char leaf[32];
 
-    enter(w, GUEST_READS, "/local/domain/%u", n->id);
-    put_owned(w);
-    put(w, GUEST_READS, "vm", "/vm/%s", uuid);
-    put(w, GUEST_READS, "name", "%s", n->name);
-    put(w, GUEST_READS, "domid", "%u", n->id);
-    for (unsigned int v = 0; v < n->max_vcpus; v++) {
+    for (unsigned int v = first; v < w->n->max_vcpus; v++) {
         snprintf(leaf, sizeof(leaf), "cpu/%u/availability", v);
-        put(w, GUEST_READS, leaf, v < n->nr_vcpus ? "online" : "offline");
+        put(w, GUEST_READS, leaf, "%s", v < w->n->nr_vcpus ? "online" : state);
     }
-    put(w, GUEST_READS, "memory/static-max", "%llu", (unsigned long long)n->max_memory_kib);
-    put(w, GUEST_READS, "memory/target", "%llu", (unsigned long long)n->memory_kib);
-    put(w, GUEST_READS, "memory/videoram", "0");
-    put(w, GUEST_READS, "store/port", "%u", n->store_port);
-    put(w, GUEST_READS, "store/ring-ref", "%llu", (unsigned long long)n->store_mfn);
-    put_console(w);
 }
 
-/* What the toolstack keeps for itself: the domain reads that at most. */
-static void put_toolstacks(struct writer *w, const char *uuid)
+/* What a domain has as soon as it is there, and that of the toolstack which is below other directories. */
+static void put_skeleton(struct writer *w, const char *uuid)
 {
     const struct nodes *n = w->n;
 
@@ -163,22 +151,81 @@ static void put_toolstacks(struct writer *w, const char *uuid)
     put(w, GUEST_READS, "online", "1");
     put(w, GUEST_READS, "state", "1"); /* XenbusStateInitialising */
     put(w, GUEST_READS, "protocol", "vt100");
-    enter(w, GUEST_READS, "/vm/%s", uuid);
-    put(w, GUEST_READS, "name", "%s", n->name);
-    put(w, GUEST_READS, "uuid", "%s", uuid);
-    put(w, GUEST_READS, "image/ostype", "linux");
-    put(w, GUEST_READS, "start_time", "%llu", (unsigned long long)(plat_wall() / 1000000000u));
     enter(w, PRIVATE, "/libxl/%u", n->id);
     put(w, PRIVATE, "type", "pv"); /* xl takes others for HVM guests */
+    enter(w, GUEST_READS, "/local/domain/%u", n->id);
+    put_owned(w);
+    put(w, GUEST_READS, "vm", "/vm/%s", uuid);
+    put(w, GUEST_READS, "domid", "%u", n->id);
+    put_vcpus(w, 0, "offline");
+    put(w, GUEST_READS, "memory/static-max", "%llu", (unsigned long long)n->max_memory_kib);
+    put(w, GUEST_READS, "memory/target", "%llu", (unsigned long long)n->memory_kib);
+    put(w, GUEST_READS, "memory/videoram", "0");
+    put(w, GUEST_READS, "store/port", "%u", n->store_port);
+    put_console(w);
+}
+
+static void put_vm(struct writer *w, const char *uuid)
+{
+    enter(w, GUEST_READS, "/vm/%s", uuid);
+    put(w, GUEST_READS, "uuid", "%s", uuid);
+    put(w, GUEST_READS, "image/ostype", "linux");
+}
+
+/* Nodes are put below that directory, which is there. */
+static void __attribute__((format(printf, 3, 4)))
+go_to(struct writer *w, enum whose whose, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(w->home, sizeof(w->home), format, args);
+    va_end(args);
+    w->whose = whose;
+}
+
+#define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
+
+/* What is another one's with each domain: name, rings, configuration. The rest is there. */
+static void put_own(struct writer *w, const char *uuid)
+{
+    const struct nodes *n = w->n;
+
+    go_to(w, GUEST_READS, "/vm/%s", uuid);
+    put(w, GUEST_READS, "name", "%s", n->name);
+    put(w, GUEST_READS, "start_time", "%llu", (unsigned long long)(plat_wall() / 1000000000u));
+    go_to(w, PRIVATE, "/libxl/%u", n->id);
     if (n->config)
         put_text(w, PRIVATE, "config", n->config);
     if (n->unattended)
         put(w, PRIVATE, "unattended", NULL);
     if (n->nr_short_lives)
         put(w, PRIVATE, "short-lives", "%u", n->nr_short_lives);
+    go_to(w, GUEST_READS, "/local/domain/%u", n->id);
+    put(w, GUEST_READS, "name", "%s", n->name);
+    put(w, GUEST_READS, "store/ring-ref", "%llu", (unsigned long long)n->store_mfn);
+    put(w, GUEST_READS, "console/ring-ref", "%llu", (unsigned long long)n->console_mfn);
 }
 
-#define AT(...) (snprintf(path, sizeof(path), __VA_ARGS__), path)
+/* What is not as it was prepared. */
+static void adapt(struct writer *w, const char *uuid)
+{
+    const struct nodes *n = w->n;
+    char path[PATH_BYTES], old[37];
+
+    if (memcmp(n->prepared, n->uuid, sizeof(n->uuid)) != 0) {
+        config_print_uuid(n->prepared, old);
+        if (w->error == 0 && !xs_rm(w->t->store, w->tx, AT("/vm/%s", old)) && errno != ENOENT)
+            w->error = errno;
+        put_vm(w, uuid);
+        go_to(w, GUEST_READS, "/local/domain/%u", n->id);
+        put(w, GUEST_READS, "vm", "/vm/%s", uuid);
+    }
+    go_to(w, GUEST_READS, "/local/domain/%u", n->id);
+    if (n->max_memory_kib != n->memory_kib)
+        put(w, GUEST_READS, "memory/static-max", "%llu", (unsigned long long)n->max_memory_kib);
+    put_vcpus(w, n->nr_vcpus, "offline");
+}
 
 /* ---- names ---- */
 
@@ -234,8 +281,28 @@ static void create(struct writer *w)
 
     config_print_uuid(w->n->uuid, uuid);
     take_name(w, w->n->name);
-    put_guests(w, uuid);
-    put_toolstacks(w, uuid);
+    if (w->n->prepared) {
+        adapt(w, uuid);
+    } else {
+        put_vm(w, uuid);
+        put_skeleton(w, uuid);
+    }
+    put_own(w, uuid);
+}
+
+static void prepare(struct writer *w)
+{
+    char uuid[37];
+
+    config_print_uuid(w->n->uuid, uuid);
+    put_vm(w, uuid);
+    put_skeleton(w, uuid);
+    put(w, GUEST_READS, "name", "xen-like-shell-%u", w->n->id);
+}
+
+int nodes_prepare(struct toolstack *t, const struct nodes *n)
+{
+    return in_transaction(t, n, prepare) ? fail(t, n->id, "its nodes") : 0;
 }
 
 int nodes_create(struct toolstack *t, const struct nodes *n)
@@ -299,9 +366,12 @@ static void rm(struct toolstack *t, const char *path, int *error)
 
 int nodes_remove(struct toolstack *t, domid_t id)
 {
-    char path[PATH_BYTES], *vm = nodes_read(t, id, "vm"), *name;
+    char path[PATH_BYTES], *vm, *name;
     int error = 0;
 
+    if (devices_remove(t, id)) /* which needs the rest to be done again */
+        return -1;
+    vm = nodes_read(t, id, "vm");
     if (vm && strncmp(vm, "/vm/", 4) == 0 && strlen(vm) == 4 + 36)
         rm(t, vm, &error);
     else if (vm == NULL && errno != ENOENT)
@@ -393,6 +463,16 @@ int nodes_set_config(struct toolstack *t, domid_t id, const char *config)
 
     free(old);
     return ok ? 0 : fail(t, id, "its configuration");
+}
+
+int nodes_keep_config(struct toolstack *t, domid_t id, const char *config)
+{
+    char path[PATH_BYTES];
+
+    if (xs_write(t->store, XBT_NULL, AT("/libxl/%u/config", id), config,
+                 (unsigned int)strlen(config)))
+        return 0;
+    return fail(t, id, "its configuration");
 }
 
 static void leave(struct writer *w)

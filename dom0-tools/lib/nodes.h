@@ -21,17 +21,26 @@ struct nodes {
     const char *config; /* what it is restarted with; NODES_CONFIG_MAX bytes at most; NULL: none */
     bool unattended;    /* nodes_leave() at once */
     unsigned int nr_short_lives; /* those of the domains whose place it takes, in a row */
+    const uint8_t *prepared;     /* the UUID that nodes_prepare() knew; NULL: it was not called */
 };
 
 enum { NODES_CONFIG_MAX = 3900 }; /* with its path one message of the store */
 
 /**
- * Write them all, in one transaction, then introduce the domain to the store. On failure there are none.
+ * Write them all, in one transaction, then introduce the domain to the store. On failure there are none, but those that
+ * were prepared.
  * errno: EEXIST another domain has its name; else the store's.
  */
 int nodes_create(struct toolstack *t, const struct nodes *n);
 
-/** Remove all nodes of a domain, and let the store forget it. What is not there is no error. */
+/**
+ * Write what is known of a domain before it has a name, a kernel and a configuration, and all its nr_vcpus are online: for
+ * nodes_create() to complete. Until then it is called xen-like-shell-ID, in case that somebody lists it, and the store does not
+ * know its ring. On failure there are none.
+ */
+int nodes_prepare(struct toolstack *t, const struct nodes *n);
+
+/** Remove all nodes of a domain that does not run, those of its devices, too, and let the store forget it. What is not there is no error. */
 int nodes_remove(struct toolstack *t, domid_t id);
 
 /** A node below the domain's directory, as text to be freed; NULL: errno. Of a guest's own: it may be anything. */
@@ -54,6 +63,9 @@ char *nodes_config(struct toolstack *t, domid_t id);
 
 /** Another one in its place, of NODES_CONFIG_MAX bytes at most. ENOENT as nodes_config(). */
 int nodes_set_config(struct toolstack *t, domid_t id, const char *config);
+
+/** The same by the toolstack itself, which does not count as done. */
+int nodes_keep_config(struct toolstack *t, domid_t id, const char *config);
 
 /** Whether that was done. */
 bool nodes_config_updated(struct toolstack *t, domid_t id);

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "../config.h"
+#include "devices.h"
 #include "guest_internal.h"
 #include "p2m.h"
+#include "restarts.h"
 
 static int fail(struct restorer *r, const char *what)
 {
@@ -330,7 +332,12 @@ static int read_config(struct restorer *r, const struct domain_config *given, co
                               r->s.path);
     else if (config_from_json(c, text, len, wrong, sizeof(wrong)))
         return stream_bad(&r->s, "its configuration: %s", wrong);
-    return guest_check(r->s.t, c);
+    devices_make_macs(c);
+    if (guest_check(r->s.t, c))
+        return -1;
+    if (c->has_uuid)
+        restarts_forget(r->s.t, c->uuid); /* this is it */
+    return 0;
 }
 
 static int restore(struct restorer *r, const struct domain_config *given)

@@ -15,7 +15,6 @@
 #include <xen/domctl.h>
 
 struct domain_config;
-struct guest_restart;
 struct hyp;
 struct xs_handle;
 
@@ -27,8 +26,9 @@ struct toolstack {
         sole; /* nobody else names domains here: names are looked up in the index alone before one is
                   given; false at first */
     bool unattended; /* what is created now guest_attend() leaves alone; false at first */
-    unsigned int nr_short_lives;    /* guest_attend()'s, of what it creates now */
-    struct guest_restart *restarts; /* what it tries again; NULL: nothing */
+    unsigned int nr_short_lives; /* guest_attend()'s, of what it creates now */
+    unsigned int restarts;       /* how many it will try again */
+    uint8_t restart[16]; /* the UUID of the last of them; zero: what has ended is still there */
     bool (*interrupted)(
         void); /* the user wants saving, restoring and dumping to end; NULL, as at first: he never does */
     char error[300];
@@ -58,12 +58,13 @@ int guest_shutdown_code(const guest_info_t *info);
 
 /**
  * Build a domain from its files, make it known to the store, and leave it paused. On failure nothing of it
- * is left behind. Devices (disk, vif) are not served yet: ENOTSUP, by name.
+ * is left behind. Its devices are served when this returns: devices.h. What is not served of them is ENOTSUP, by name.
  * errno: ENOENT, EACCES no such file; ENOEXEC no kernel of a PV domain; EINVAL it does not fit; EEXIST the name
- * is taken; ENOMEM; ENOTSUP; else what the hypervisor or the store says.
+ * is taken; ENOMEM; ENOTSUP; of devices as devices_create(); else what the hypervisor or the store says.
+ * @c   its interfaces without an address are given one
  * @id  receives its number
  */
-int guest_create(struct toolstack *t, const struct domain_config *c, domid_t *id);
+int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id);
 
 /**
  * End a domain, and create one in its place. What can be known before is: its files are read (and unpacked), so that
@@ -96,7 +97,7 @@ int guest_rename(struct toolstack *t, domid_t id, const char *name);
 int guest_info(struct toolstack *t, domid_t id, guest_info_t *info);
 
 /**
- * All domains, in the order of their numbers.
+ * All domains, in the order of their numbers, but shells (shell.h).
  * @infos  receives an array of @nr, to be freed
  */
 int guest_list(struct toolstack *t, guest_info_t **infos, size_t *nr);
@@ -110,8 +111,8 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 /** What of c the domain has by now, whatever it began with: name, UUID, memory, vCPUs, shares. There is a store. */
 void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c);
 
-/** Let it be restarted with another one. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
-int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config *c);
+/** Let it be restarted with another one, whose interfaces without an address are given one: that of the same number. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
+int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c);
 
 /**
  * Do with all domains that have ended what on_poweroff, on_reboot, on_crash and on_watchdog of their
@@ -120,12 +121,15 @@ int guest_set_config(struct toolstack *t, domid_t id, const struct domain_config
  * created unattended or have been preserved are left alone.
  * One that ends within GUEST_SHORT_S seconds, and so did those before it whose place it has taken, is preserved in
  * place of started again: the GUEST_SHORT_LIVES-th in a row, of those that are renamed the second.
- * Where the old one is gone and the store, or the hypervisor, fails before there is another, that is kept in t's restarts and
- * tried again by the next call, a dozen times.
+ * Where the store or the hypervisor fails before there is another, or the caller is killed, the next call tries it again, a
+ * dozen times, also of another process: what is to begin is in the store (restarts.h). t's restarts says how many there are.
  * What is done, and what fails, is logged. A core is dumped to GUEST_DUMP_FOLDER/NAME; without it, it goes on.
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */
 int guest_attend(struct toolstack *t);
+
+/** The same, of one domain that may have ended, or be none any more, and what was to be tried again. As guest_attend(). */
+int guest_attend_to(struct toolstack *t, domid_t id);
 enum { GUEST_SHORT_S = 10, GUEST_SHORT_LIVES = 5 };
 #define GUEST_DUMP_FOLDER "/var/lib/xen/dump" /* as Debian's xl has it */
 
@@ -162,11 +166,18 @@ int guest_restore(struct toolstack *t, const char *path, const struct domain_con
 int guest_dump_core(struct toolstack *t, domid_t id, const char *path);
 
 /**
- * The same with one domain, also if it was created unattended: by whoever has done so. Nothing is tried again.
- * @next  receives the domain that has begun in its place, 0: none
+ * The same with one domain, also if it was created unattended: by whoever has done so.
+ * @next  receives the domain that has begun in its place, 0: none, or t's restarts is 1: guest_attend_again()
  * Returns 1: done; 0: it has not ended; -1: there is no such domain, or it is not this toolstack's.
  */
 int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next);
+
+/**
+ * Once more, after a while.
+ * @next  as before; it may be one that is there already, as @id itself
+ * Returns 0: it is to be tried again; 1: not any more.
+ */
+int guest_attend_again(struct toolstack *t, domid_t id, domid_t *next);
 
 /** A new UUID, of version 4. */
 void guest_make_uuid(uint8_t uuid[16]);

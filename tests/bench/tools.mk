@@ -27,7 +27,7 @@ $(BENCH_TOOLS)/ours.iso: $(BENCH_LINUX_HV) $(BENCH_TOOLS)/control.elf $(BENCH_TO
 	$(Q)tests/system/mkiso.sh -o $@ -x $< -c "$(BENCH_LINUX_HV_OPTIONS)" \
 	    -m $(BENCH_TOOLS)/control.elf -m $(BENCH_TOOLS)/ramdisk.cpio
 
-$(BENCH_TOOLS)/parts.so: $(addprefix tests/bench/plugin/,parts.c mark.h qemu_plugin.h) tests/bench/tools.mk
+$(BENCH_TOOLS)/parts.so: $(addprefix tests/bench/plugin/,parts.c install.h mark.h qemu_plugin.h) tests/bench/tools.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wconversion -fPIC -shared -fvisibility=hidden -o $@ $<
 $(BENCH_TOOLS)/map: tests/bench/plugin/map.sh $(BENCH_LINUX_HV) $(BENCH_TOOLS)/control.elf

@@ -3,7 +3,7 @@ DROP_IN := $(BUILD)/drop-in
 CPUS ?= 1# of the host, and of its guest
 STORE ?= c# which xenstored: c, ocaml or ours
 CONSOLED ?= debian# which console daemon: debian or ours
-TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served), whose guests have no devices
+TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served)
 IMAGE ?= ours# which hypervisor: ours or xen
 JOB ?= full# full, short, beside, cycles, managers, adopt, load, streams, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them

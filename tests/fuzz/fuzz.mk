@@ -1,7 +1,7 @@
 # Fuzz targets, for libFuzzer of clang 14: one program per target, linked like a unit test's.
 # A new target: a name in FUZZ_TARGETS, a file fuzz_NAME.c, its sources in FUZZ_SRCS_NAME, and at
 # least one input in corpus/NAME/. Inputs are at most FUZZ_LEN_NAME bytes long.
-FUZZ_TARGETS := acpi cmdline config decode efi elf evtchn multiboot options paging store stream
+FUZZ_TARGETS := acpi cmdline config decode efi elf evtchn multiboot options paging store stream switch
 FUZZ_SECONDS ?= 60# for each target
 FUZZ_CC := clang
 
@@ -19,6 +19,7 @@ FUZZ_SRCS_paging := $(wildcard hypervisor/paging/*.c) hypervisor/memory/frame.c 
     hypervisor/emulate/decode.c hypervisor/emulate/ptwr.c
 FUZZ_SRCS_store := $(UNIT_SRCS_store)
 FUZZ_SRCS_stream := $(filter-out xen-like/% tests/unit/platform_fake.c %/save.c %/suspend.c %/dump.c %/attend.c,$(UNIT_SRCS_stream))
+FUZZ_SRCS_switch := $(filter-out %/capture.c,$(NETWORK_SWITCH))
 FUZZ_LEN_acpi := 2048
 FUZZ_LEN_cmdline := 256
 FUZZ_LEN_config := 4096
@@ -31,6 +32,7 @@ FUZZ_LEN_options := 512
 FUZZ_LEN_paging := 1025
 FUZZ_LEN_store := 8192
 FUZZ_LEN_stream := 4096
+FUZZ_LEN_switch := 8192
 
 FUZZ_CFLAGS = $(filter-out $(UNIT_INSTRUMENT),$(UNIT_CFLAGS)) -Itests/fuzz -fno-sanitize-recover=undefined
 FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)

@@ -26,7 +26,6 @@ CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned int line, const char *co
 }
 
 void plat_log(enum plat_level level, const char *fmt, ...) {}
-void guest_forget_restarts(struct toolstack *t) {}
 uint64_t plat_now(void) { return 5; }
 uint64_t plat_wall(void) { return 1700000000123456789; }
 void *test_malloc(size_t bytes);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "control_tests.h"
+#include "network_tests.h"
 #include "pool.h"
 #include "scenario.h"
 
@@ -535,7 +536,7 @@ static const struct combination combinations[] = {
 struct test {
     struct scenario scenario;
     char name[128], kernel[80], cpu[64], ramdisk[64], hypervisor_cmdline[320], kernel_cmdline[400],
-        module[900], second[900];
+        module[900], second[900], qemu[512];
     void (*run)(const struct scenario *s, const struct scenario_options *o, struct result *result);
 };
 
@@ -639,14 +640,16 @@ static void add_group(const char *group, const char *name_part)
         add_matrix(name_part);
     add_scenarios(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), group, name_part);
     add_scenarios(control_scenarios, nr_control_scenarios, group, name_part);
+    add_scenarios(network_scenarios, nr_network_scenarios, group, name_part);
     if (before == nr_tests)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
 }
 
 /* One line of the table of PV test kernels: name, hypervisor's arguments, seconds, MiB, CPU, and
- * perhaps the number of those, a ramdisk, and the kernel's arguments. */
+ * perhaps the number of those, a ramdisk, the kernel's arguments, and a word for the test's name with further
+ * arguments of QEMU. */
 struct guest_line {
-    char name[64], arguments[256], cpu[64], ramdisk[64], kernel_arguments[400];
+    char name[64], arguments[256], cpu[64], ramdisk[64], kernel_arguments[400], word[32], qemu[512];
     unsigned int timeout_s, memory_mib, smp;
 };
 
@@ -660,11 +663,11 @@ static bool parse_guest_line(const char *line, struct guest_line *g)
     line += line[0] == '+';
     g->smp = 0;
     strcpy(g->ramdisk, "none");
-    g->kernel_arguments[0] = '\0';
-    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u\t%63s\t%399[^\n]", g->name,
-               g->arguments, &g->timeout_s, &g->memory_mib, g->cpu, &g->smp, g->ramdisk,
-               g->kernel_arguments) < 5) {
-        fprintf(stderr, "system_tests: not five to eight columns: %s", line);
+    g->kernel_arguments[0] = g->word[0] = g->qemu[0] = '\0';
+    if (sscanf(line, "%63[^\t]\t%255[^\t]\t%u\t%u\t%63s\t%u\t%63s\t%399[^\t\n]\t%31s %511[^\n]",
+               g->name, g->arguments, &g->timeout_s, &g->memory_mib, g->cpu, &g->smp, g->ramdisk,
+               g->kernel_arguments, g->word, g->qemu) < 5) {
+        fprintf(stderr, "system_tests: not five to nine columns: %s", line);
         exit(2);
     }
     return true;
@@ -689,7 +692,7 @@ static bool peer_says(const char *name, const char *word)
     return found;
 }
 
-/* The test's name is the kernel's and the CPU's, and their number if there are several. */
+/* The test's name is the kernel's, its line's word, if it has one, and the CPU's, and their number if there are several. */
 static void add_guest(const struct guest_line *g, const char *name_part)
 {
     struct scenario s = { .memory_mib = g->memory_mib,
@@ -700,7 +703,8 @@ static void add_guest(const struct guest_line *g, const char *name_part)
 
     if (g->smp > 1)
         snprintf(count, sizeof(count), "-x%u", g->smp);
-    snprintf(name, sizeof(name), "%s-%.*s%s", g->name, (int)strcspn(g->cpu, ","), g->cpu, count);
+    snprintf(name, sizeof(name), "%s%s%s-%.*s%s", g->name, g->word[0] != '\0' ? "-" : "", g->word,
+             (int)strcspn(g->cpu, ","), g->cpu, count);
     if (strstr(name, name_part) == NULL)
         return;
     if (peer != NULL && (peer_says(g->name, "skip") || (quick && !peer_says(g->name, "quick"))))
@@ -721,6 +725,8 @@ static void add_guest(const struct guest_line *g, const char *name_part)
     t->scenario.ramdisk = t->ramdisk;
     snprintf(t->kernel_cmdline, sizeof(t->kernel_cmdline), "%s", g->kernel_arguments);
     t->scenario.kernel_cmdline = t->kernel_cmdline;
+    snprintf(t->qemu, sizeof(t->qemu), "%s", g->qemu);
+    t->scenario.qemu = t->qemu;
     t->scenario.kernel_crash = true; /* see EXPECT name CRASH */
     t->scenario.forbidden = "audit: [1-9]";
 }

@@ -27,6 +27,35 @@ static const char *wrong_with(const char *text)
 
 #define HEAD "{\"c_info\": {\"type\": \"pv\", \"name\": \"x\"}, \"b_info\": {\"kernel\": \"k\", "
 
+#define DISK HEAD "\"max_memkb\": 4096}, \"disks\": ["
+#define VIF HEAD "\"max_memkb\": 4096}, \"nics\": ["
+
+/* As Debian's xl has it in its file. */
+static void test_devices_of_libxl(void)
+{
+    static const struct config_disk disk = {
+        .target = "/dev/vg/web", .vdev = "xvda", .discard = true, .trusted = true
+    };
+    static const struct config_vif vif = { .has_mac = true,
+                                           .mac = { 0, 0x16, 0x3e, 0, 0, 9 },
+                                           .trusted = true,
+                                           .devid = 2,
+                                           .bridge = "xenbr0",
+                                           .rate_bytes = 125000,
+                                           .rate_interval_us = 50000 };
+
+    CU_ASSERT_STRING_EQUAL(
+        wrong_with(HEAD
+                   "\"max_memkb\": 4096}, \"disks\": [{\"pdev_path\": \"/dev/vg/web\", \"vdev\": "
+                   "\"xvda\", \"format\": \"raw\", \"readwrite\": 1, \"colo_restore_enable\": "
+                   "\"False\"}], \"nics\": [{\"devid\": 2, \"mac\": \"00:16:3e:00:00:09\", "
+                   "\"bridge\": \"xenbr0\", \"nictype\": \"vif\", \"rate_bytes_per_interval\": "
+                   "6250, \"rate_interval_usecs\": 50000}]}"),
+        "");
+    CU_ASSERT_TRUE(config.nr_disks == 1 && memcmp(&config.disk[0], &disk, sizeof(disk)) == 0);
+    CU_ASSERT_TRUE(config.nr_vifs == 1 && memcmp(&config.vif[0], &vif, sizeof(vif)) == 0);
+}
+
 static void test_read_again(void)
 {
     static struct domain_config again;
@@ -46,6 +75,31 @@ static void test_read_again(void)
     strcpy(config.channel[1].name, "b");
     strcpy(config.channel[1].path, "/b");
     strcpy(config.channel[1].backend, "drv");
+    config.nr_disks = 2;
+    config.disk[0] = (struct config_disk){
+        .target = "/a", .vdev = "xvda", .script = "block", .direct_io_safe = true, .trusted = true
+    };
+    config.disk[1] = (struct config_disk){ .vdev = "hdc",
+                                           .backend = "storage",
+                                           .format = CONFIG_QCOW2,
+                                           .backend_type = CONFIG_BACKEND_QDISK,
+                                           .read_only = true,
+                                           .cdrom = true,
+                                           .discard = true };
+    config.nr_vifs = 2;
+    config.vif[0] = (struct config_vif){ .has_mac = true,
+                                         .mac = { 2, 1, 2, 3, 4, 5 },
+                                         .mtu = 1400,
+                                         .devid = 7,
+                                         .bridge = "b",
+                                         .vifname = "n",
+                                         .ip = "10.0.0.1",
+                                         .gateway = "g",
+                                         .script = "s",
+                                         .backend = "d",
+                                         .rate_bytes = 125000000,
+                                         .rate_interval_us = 20000 };
+    config.vif[1] = (struct config_vif){ .trusted = true, .devid = 1 };
     config_json(&(struct json){ .out = &json }, NULL, &config);
     CU_ASSERT_EQUAL(config_from_json(&again, json.bytes, json.len_bytes, wrong, sizeof(wrong)), 0);
     CU_ASSERT_EQUAL(memcmp(&again, &config, sizeof(config)), 0);
@@ -55,8 +109,18 @@ static void test_read_again(void)
 static void test_what_is_wrong(void)
 {
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096}}"), "");
-    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096}, \"disks\": [{\"a\": 1}]}"),
-                           "it has devices, which are not served yet");
+    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096}, \"pcidevs\": [{\"a\": 1}]}"),
+                           "it has devices that are not served");
+    CU_ASSERT_STRING_EQUAL(wrong_with(DISK "{\"pdev_path\": \"/x\"}]}"), "a disk has no vdev");
+    CU_ASSERT_STRING_EQUAL(wrong_with(DISK "{\"vdev\": \"xvda,\"}]}"), "vdev");
+    CU_ASSERT_STRING_EQUAL(wrong_with(DISK "{\"vdev\": \"xvda\", \"format\": \"x\"}]}"), "format");
+    CU_ASSERT_STRING_EQUAL(wrong_with(DISK "{\"vdev\": \"xvda\", \"trusted\": \"x\"}]}"),
+                           "trusted");
+    CU_ASSERT_STRING_EQUAL(wrong_with(DISK "{\"backend_domid\": 3}]}"),
+                           "backend_domid: by name only");
+    CU_ASSERT_STRING_EQUAL(wrong_with(VIF "{\"mac\": \"1\"}]}"), "mac");
+    CU_ASSERT_STRING_EQUAL(wrong_with(VIF "{\"rate_bytes_per_interval\": 5}]}"),
+                           "rate_interval_usecs");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": -1}}"), "max_memkb");
 #define CHANNEL(element) HEAD "\"max_memkb\": 4096}, \"channels\": [" element "]}"
     CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("{\"devid\": 0, \"name\": \"x\"}")), "");
@@ -88,6 +152,7 @@ int main(void)
     CU_initialize_registry();
     CU_pSuite s = CU_add_suite("config_json", NULL, NULL);
     CU_add_test(s, "test_read_again", test_read_again);
+    CU_add_test(s, "test_devices_of_libxl", test_devices_of_libxl);
     CU_add_test(s, "test_what_is_wrong", test_what_is_wrong);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

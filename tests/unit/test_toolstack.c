@@ -472,11 +472,6 @@ static void test_what_is_refused(void)
     config.cpus.nr_vcpus = 1;
     refused(EINVAL, "cpus");
     config.cpus.nr_vcpus = 0;
-    config.nr_disks = 1;
-    refused(ENOTSUP, "disk");
-    config.nr_disks = 0;
-    config.nr_vifs = 1;
-    refused(ENOTSUP, "vif");
     CU_ASSERT_EQUAL(machine_nr_nodes(), 0);
     end();
 }

@@ -43,7 +43,7 @@ static void test_save_and_restore(void)
     end();
 }
 
-/* What Debian's xl keeps with its domains is read, and followed: who has devices is not saved. */
+/* What Debian's xl keeps with its domains is read, and followed: who has devices that are not served is not saved. */
 static void test_a_domain_of_others(void)
 {
     char path[40];
@@ -67,7 +67,7 @@ static void test_a_domain_of_others(void)
         "{\"c_info\": {\"type\": \"pv\", \"name\": \"old\"}, \"b_info\": {\"kernel\": \"/its\", "
         "\"max_memkb\": 4096}, \"vtpms\": [{\"devid\": 0}]}";
     CU_ASSERT_EQUAL(xl("save web /file"), 1);
-    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "it has devices, which are not served yet"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "it has devices that are not served"));
     CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "userdata-d."));
     CU_ASSERT_EQUAL(xl("save web /file guest.cfg"), 1); /* nor as something else */
     CU_ASSERT_STRING_EQUAL(wanted, "");

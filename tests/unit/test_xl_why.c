@@ -141,12 +141,17 @@ static void test_devices(void)
                             1));
     node("device/vbd/1/state", "3");
     node("device/vbd/1/backend", "/nowhere");
+    node("device/vbd/3/state", "4");
+    node("device/vbd/3/backend", "/local/domain/0/backend/vbd/9/3");
+    CU_ASSERT_TRUE(xs_write(x.tools.store, XBT_NULL, "/local/domain/0/backend/vbd/9/3/state", "5",
+                            1));
     node("device/vbd/2/state", "9\033");
     node("device/vbd/2/backend", "/local/domain/70000/x");
     CU_ASSERT_EQUAL(xl("why web"), 0);
     says("device vif/0: Connected, backend Connected in domain 0\n");
     is_silent_of("Device vif/0");
     says("  Device vbd/1 is not connected: it is Initialised, its backend not known.\n");
+    says("  Device vbd/3 is to be detached, and the domain does not let it go: it is Connected.\n");
     is_silent_of("vbd/2");
     is_silent_of("device suspend");
     end();

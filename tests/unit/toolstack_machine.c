@@ -46,6 +46,8 @@ static bool in_transaction;
 
 static unsigned int nr_buffers, nr_mappings, calls, fails_at;
 static bool has_failed;
+static unsigned int dies_at;
+static jmp_buf *after_death;
 
 static int no(int error)
 {
@@ -53,8 +55,23 @@ static int no(int error)
     return -1;
 }
 
+/* What a process that ends does not keep: mappings, memory, a transaction. */
+static void die(void)
+{
+    dies_at = 0;
+    if (in_transaction)
+        state = before;
+    in_transaction = false;
+    for (unsigned int i = 0; i < NR_FRAMES; i++)
+        frames[i].mapped = 0;
+    nr_mappings = nr_buffers = 0;
+    longjmp(*after_death, 1);
+}
+
 static bool fails(void)
 {
+    if (dies_at && calls + 1 == dies_at)
+        die();
     if (++calls != fails_at)
         return false;
     has_failed = true;
@@ -70,6 +87,13 @@ bool machine_fail_at(unsigned int n)
     has_failed = false;
     fails_at = n;
     return had;
+}
+
+void machine_die_at(unsigned int n, jmp_buf *to)
+{
+    calls = 0;
+    dies_at = n;
+    after_death = to;
 }
 
 unsigned int machine_calls(void) { return calls; }
@@ -680,6 +704,7 @@ const struct machine_node *machine_node(const char *path)
 }
 
 unsigned int machine_nr_nodes(void) { return state.nr; }
+const struct machine_node *machine_node_at(unsigned int n) { return &state.nodes[n]; }
 unsigned int machine_held(void) { return nr_buffers + nr_mappings + in_transaction; }
 
 /* It and those above it, which are made if they are not there, with the permissions of what is above. */
@@ -722,6 +747,29 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const v
             machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
     }
     return true;
+}
+
+static void serve(const char *home, char state)
+{
+    char path[100];
+
+    snprintf(path, sizeof(path), "%s/state", home);
+    xs_write(NULL, XBT_NULL, path, state == '1' ? "2" : "6", 1);
+}
+
+void machine_backends(void (*fn)(const char *home, char state))
+{
+    for (unsigned int i = 0; i < state.nr; i++) {
+        const struct machine_node *n = &state.nodes[i];
+        char home[sizeof(n->path)], last[16];
+
+        if (sscanf(n->path, "/local/domain/0/backend/v%*2c/%*u/%*u/%15s", last) != 1 ||
+            strcmp(last, "state") != 0 || (n->value[0] != '1' && n->value[0] != '5'))
+            continue;
+        strcpy(home, n->path);
+        *strrchr(home, '/') = '\0';
+        (fn ? fn : serve)(home, n->value[0]);
+    }
 }
 
 bool xs_mkdir(struct xs_handle *h, xs_transaction_t t, const char *path)
@@ -767,8 +815,12 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
     char *names = (char *)(list + MAX_NODES + 1);
     size_t len = strlen(path);
 
-    if (store_fails() || machine_node(path) == NULL) {
-        errno = has_failed || machine_store_gone ? EIO : ENOENT;
+    if (store_fails()) {
+        free(list);
+        return NULL;
+    }
+    if (machine_node(path) == NULL) {
+        errno = ENOENT;
         free(list);
         return NULL;
     }

@@ -4,6 +4,7 @@
  * domain that is destroyed must not be mapped.
  */
 #pragma once
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,8 +16,8 @@ enum {
     NR_FRAMES = 16384,
     NR_DOMAINS = 400,
     FIRST_MFN = 0x1000,
-    MAX_NODES = 400,
-    NODE_VALUE = 2048
+    MAX_NODES = 500,
+    NODE_VALUE = 4096
 };
 
 struct machine_domain {
@@ -64,6 +65,9 @@ unsigned int machine_held(void);
 /** The n-th call of any library from now on fails with EIO; 0: none. Returns whether the last one did. */
 bool machine_fail_at(unsigned int n);
 
+/** The n-th call from now on ends who makes it, as if it were killed: it is left by longjmp(*to, 1). 0: none. */
+void machine_die_at(unsigned int n, jmp_buf *to);
+
 /** How many calls there have been since machine_fail_at(). */
 unsigned int machine_calls(void);
 
@@ -73,5 +77,13 @@ extern bool machine_store_gone;
 /** NULL: there is no such node. */
 const struct machine_node *machine_node(const char *path);
 unsigned int machine_nr_nodes(void);
+/**
+ * The backends of devices in domain 0 do what they are to do by now: one that is to begin waits for its frontend, one
+ * that is to close has closed.
+ * @fn  does it instead for each that is in state '1' or '5'; NULL
+ */
+void machine_backends(void (*fn)(const char *home, char state));
+/** @n  below that */
+const struct machine_node *machine_node_at(unsigned int n);
 /** So many more transactions are in vain. */
 extern unsigned int machine_conflicts;

@@ -61,9 +61,14 @@ void plat_log(enum plat_level level, const char *fmt, ...) {}
 
 /* While xl waits the domains end. */
 unsigned int nr_waits;
+void (*at_wait)(void);
 bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
 {
-    if (++nr_waits == 3)
+    machine_backends(NULL);
+    ++nr_waits;
+    if (at_wait)
+        at_wait();
+    else if (nr_waits == 3)
         for (unsigned int d = 1; d < NR_DOMAINS; d++)
             machine[d].flags |= machine[d].there ? XEN_DOMINF_shutdown : 0;
     return false;

@@ -12,7 +12,8 @@ extern const char *others_text; /* what Debian's xl keeps with any domain; NULL:
 extern bool gone_while_reading; /* the store, when the kernel is read */
 extern uint64_t wall;           /* the time of day, in seconds */
 extern uint64_t now_ns;         /* plat_now() */
-extern unsigned int nr_waits;   /* of xl; with the third all domains end */
+extern unsigned int nr_waits;   /* of xl; with the third all domains end, unless there is */
+extern void (*at_wait)(void);   /* another one that knows what happens then */
 
 extern char wanted[2000]; /* what was to be saved, restored or dumped; nothing is */
 

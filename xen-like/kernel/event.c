@@ -123,10 +123,14 @@ int event_bind_ipi(unsigned int cpu, event_fn fn, void *arg)
 int event_bind_pirq(unsigned int pirq, bool share, event_fn fn, void *arg)
 {
     struct evtchn_bind_pirq op = { .pirq = pirq, .flags = share ? BIND_PIRQ__WILL_SHARE : 0 };
+    struct physdev_irq_status_query status = { .irq = pirq };
+    bool needs_eoi = hc(physdev_op, PHYSDEVOP_irq_status_query, &status) != 0 ||
+                     (status.flags & XENIRQSTAT_needs_eoi);
     long rc = hc(event_channel_op, EVTCHNOP_bind_pirq, &op);
-    int port = opened(rc, op.port, 0, (int)pirq, fn, arg);
+    int port = opened(rc, op.port, 0, needs_eoi ? (int)pirq : -1, fn, arg);
 
-    if (port > 0) { /* an interrupt that came before anybody listened must not hold up the next */
+    if (port > 0 &&
+        needs_eoi) { /* an interrupt that came before anybody listened must not hold up the next */
         struct physdev_eoi eoi = { .irq = pirq };
 
         hc(physdev_op, PHYSDEVOP_eoi, &eoi);

@@ -28,14 +28,14 @@ void runtime_leave(void)
 
 /* ---- what a group owns ---- */
 
-static void list_add(struct group *g, struct owned *o)
+static void list_add(struct group *g, struct owned **list, struct owned *o)
 {
     runtime_lock(&g->lock);
-    o->next = g->owned;
-    o->at = &g->owned;
+    o->next = *list;
+    o->at = list;
     if (o->next)
         o->next->at = &o->next;
-    g->owned = o;
+    *list = o;
     runtime_unlock(&g->lock);
 }
 
@@ -43,7 +43,14 @@ void owned_add(struct owned *o, void (*release)(struct owned *o))
 {
     *o = (struct owned){ .group = this_cpu()->current->group, .release = release };
     if (o->group)
-        list_add(o->group, o);
+        list_add(o->group, &o->group->owned, o);
+}
+
+void owned_add_first(struct owned *o, void (*release)(struct owned *o))
+{
+    *o = (struct owned){ .group = this_cpu()->current->group, .release = release };
+    if (o->group)
+        list_add(o->group, &o->group->owned_first, o);
 }
 
 void owned_remove(struct owned *o)
@@ -86,16 +93,22 @@ void group_kill(struct group *g)
 
 void group_wait(struct group *g) { threads_wait_ended(g); }
 
-void group_free(struct group *g)
+static void release_all(struct owned **list)
 {
     struct owned *o;
 
-    if (this_cpu()->current->group || g->nr_alive)
-        panic("a group is freed by a group, or lives");
-    while ((o = g->owned) != NULL) {
+    while ((o = *list) != NULL) {
         owned_remove(o);
         o->release(o);
     }
+}
+
+void group_free(struct group *g)
+{
+    if (this_cpu()->current->group || g->nr_alive)
+        panic("a group is freed by a group, or lives");
+    release_all(&g->owned_first);
+    release_all(&g->owned);
     threads_free(g);
     heap_release(&g->heap);
     free(g);

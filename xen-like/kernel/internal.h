@@ -110,7 +110,7 @@ struct group {
     bool killed, failed;
     struct waitq ended; /* who waits for the last to end */
     struct mutex lock;  /* guards what it owns */
-    struct owned *owned;
+    struct owned *owned, *owned_first; /* the latter before the former */
     struct heap heap;
 };
 

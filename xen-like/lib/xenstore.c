@@ -249,32 +249,70 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
 
 /* ---- watches ---- */
 
-static struct watch *watch_new(const char *path, const char *token)
+static uint32_t watch_hash(const char *path, const char *token)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (const char *i = path; *i; i++)
+        hash = (hash ^ (uint8_t)*i) * 16777619u;
+    for (const char *i = token; *i; i++)
+        hash = (hash ^ (uint8_t)*i) * 16777619u;
+    return hash;
+}
+
+/* @depth  as the store has it; NULL: none */
+static struct watch *watch_new(const char *path, const char *token, const char *depth)
 {
     size_t path_len = strlen(path) + 1, token_len = strlen(token) + 1;
-    struct watch *w = calloc(1, sizeof(*w) + path_len + token_len);
+    size_t depth_len = depth ? strlen(depth) + 1 : 0;
+    struct watch *w = calloc(1, sizeof(*w) + path_len + token_len + depth_len);
 
     if (w == NULL)
         return NULL;
-    w->head = (struct xsd_sockmsg){ .type = XS_WATCH, .len = (uint32_t)(path_len + token_len) };
+    w->head = (struct xsd_sockmsg){ .type = XS_WATCH,
+                                    .len = (uint32_t)(path_len + token_len + depth_len) };
     memcpy(w->body, path, path_len);
     memcpy(w->body + path_len, token, token_len);
+    if (depth)
+        memcpy(w->body + path_len + token_len, depth, depth_len);
+    w->hash = watch_hash(path, token);
     return w;
 }
 
-static bool is_watch(const struct watch *w, const char *path, const char *token)
+/* One of those; NULL: there is none. */
+static struct watch *watch_find(const struct xs_handle *h, const char *path, const char *token)
 {
-    return strcmp(w->body, path) == 0 && strcmp(w->body + strlen(path) + 1, token) == 0;
+    uint32_t hash = watch_hash(path, token);
+    struct watch *w = h->bucket[hash % WATCH_BUCKETS];
+
+    while (w && (w->hash != hash || strcmp(w->body, path) != 0 ||
+                 strcmp(w->body + strlen(path) + 1, token) != 0))
+        w = w->beside;
+    return w;
+}
+
+/* Behind all others: where they are registered again, it will be, too. */
+static void watch_add(struct xs_handle *h, struct watch *w)
+{
+    struct watch **bucket = &h->bucket[w->hash % WATCH_BUCKETS];
+
+    w->before = h->last_watch;
+    *(w->before ? &w->before->next : &h->watches) = w;
+    h->last_watch = w;
+    w->beside = *bucket;
+    *bucket = w;
 }
 
 static void watch_remove(struct xs_handle *h, struct watch *w)
 {
-    struct watch **at = &h->watches;
+    struct watch **at = &h->bucket[w->hash % WATCH_BUCKETS];
 
     plat_lock(&h->lock);
     while (*at != w)
-        at = &(*at)->next;
-    *at = w->next;
+        at = &(*at)->beside;
+    *at = w->beside;
+    *(w->before ? &w->before->next : &h->watches) = w->next;
+    *(w->next ? &w->next->before : &h->last_watch) = w->before;
     if (h->registering == w)
         h->registering = w->next;
     plat_unlock(&h->lock);
@@ -285,22 +323,31 @@ static void watch_remove(struct xs_handle *h, struct watch *w)
  * It is in the list before it is asked for: whenever the connection is made anew, it is registered. If that is
  * before the request is sent again, the request is one too many.
  */
-bool xs_watch(struct xs_handle *h, const char *path, const char *token)
+static bool watch(struct xs_handle *h, const char *path, const char *token, const char *depth)
 {
-    struct watch *w = watch_new(path, token), **at = &h->watches;
-    bool only = true;
+    struct watch *w = watch_new(path, token, depth);
+    bool only;
 
     if (w == NULL)
         return false;
     plat_lock(&h->lock);
-    for (; *at; at = &(*at)->next)
-        only &= !is_watch(*at, path, token);
-    *at = w;
+    only = watch_find(h, path, token) == NULL;
+    watch_add(h, w);
     plat_unlock(&h->lock);
-    if (done(ask_texts(h, XS_WATCH, 0, path, token, NULL)) || (only && errno == EEXIST))
+    if (done(ask_texts(h, XS_WATCH, 0, path, token, depth)) || (only && errno == EEXIST))
         return true;
     watch_remove(h, w);
     return false;
+}
+
+bool xs_watch(struct xs_handle *h, const char *path, const char *token)
+{
+    return watch(h, path, token, NULL);
+}
+
+bool xenstore_watch_domains(struct xs_handle *h, const char *path, const char *token)
+{
+    return watch(h, path, token, "1");
 }
 
 /* Events of the watch that is no more: what lies at or below its path, with its token. */
@@ -328,8 +375,7 @@ bool xs_unwatch(struct xs_handle *h, const char *path, const char *token)
     bool ok;
 
     plat_lock(&h->lock);
-    for (w = h->watches; w && !is_watch(w, path, token); w = w->next)
-        ;
+    w = watch_find(h, path, token);
     if (w)
         w->leaving = true;
     plat_unlock(&h->lock);

@@ -24,11 +24,15 @@ struct piece {
     size_t len;
 };
 
+enum { WATCH_BUCKETS = 128 };
+
 /* One that is registered, as the request that does that again. */
 struct watch {
-    struct watch *next;
-    bool leaving;            /* it is being removed, and not to be registered any more */
-    struct xsd_sockmsg head; /* with id 0, which no other request has */
+    struct watch *next, *before; /* of all */
+    struct watch *beside;        /* the next whose hash is as much modulo WATCH_BUCKETS */
+    uint32_t hash;               /* of path and token */
+    bool leaving;                /* it is being removed, and not to be registered any more */
+    struct xsd_sockmsg head;     /* with id 0, which no other request has */
     char body[];
 };
 
@@ -70,7 +74,7 @@ struct xs_handle {
     bool in_transaction, interrupted; /* so is that request; and the transaction was lost */
     struct message *answer;
     struct message *events, **events_end;
-    struct watch *watches;
+    struct watch *watches, *last_watch, *bucket[WATCH_BUCKETS];
     struct watch *registering; /* sent again up to there */
     size_t registering_at;
     unsigned int nr_registering; /* which are not answered yet */

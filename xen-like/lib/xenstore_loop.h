@@ -3,6 +3,9 @@
  * which says ENOTSUP in our library; with Debian's it is platform/xenstore.c.
  */
 #pragma once
+#include <stdlib.h>
+#include <string.h>
+
 #include <platform.h>
 #include <xenstore.h>
 
@@ -27,3 +30,18 @@
  * Returns 0; -1: EBUSY the connection is watched already, ENOMEM. The thread of the loop.
  */
 int xenstore_watch(struct plat_loop *l, struct xs_handle *h, void (*fn)(void *arg), void *arg);
+
+/**
+ * xs_watch() of "@introduceDomain" or "@releaseDomain", whose events say of which domain they are, where store and library can:
+ * their path is "@releaseDomain/5" then. The first one does not, and those of Debian's library never do: with "@releaseDomain"
+ * it may be any domain.
+ */
+bool xenstore_watch_domains(struct xs_handle *h, const char *path, const char *token);
+
+/** The domain that an event's path of such a watch is about; 0: it does not say. */
+static inline unsigned int xenstore_event_domain(const char *path)
+{
+    const char *id = path[0] == '@' ? strchr(path, '/') : NULL;
+
+    return id ? (unsigned int)strtoul(id + 1, NULL, 10) : 0;
+}

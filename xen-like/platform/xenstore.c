@@ -7,3 +7,9 @@ int xenstore_watch(struct plat_loop *l, struct xs_handle *h, void (*fn)(void *ar
 {
     return posix_watch_handle(l, h, fn ? xs_fileno(h) : -1, fn, arg);
 }
+
+/* It cannot ask for more. */
+bool xenstore_watch_domains(struct xs_handle *h, const char *path, const char *token)
+{
+    return xs_watch(h, path, token);
+}

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "install.h"
 #include "mark.h"
 #include "qemu_plugin.h"
 
@@ -144,27 +145,15 @@ static bool map_read(const char *path)
     return true;
 }
 
-PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_INTERFACE;
-
-PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc,
-                                      char **argv);
-PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc,
-                                      char **argv)
+int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv)
 {
+    const struct install how = { .name = "parts",
+                                 .argument = "map=",
+                                 .read = map_read,
+                                 .out_path = &out_path,
+                                 .translate = translate,
+                                 .finish = finish };
+
     (void)info;
-    for (int i = 0; i < argc; i++) {
-        if (strncmp(argv[i], "out=", 4) == 0) {
-            out_path = strdup(argv[i] + 4);
-        } else if (strncmp(argv[i], "map=", 4) != 0 || !map_read(argv[i] + 4)) {
-            fprintf(stderr, "parts: cannot take %s\n", argv[i]);
-            return 1;
-        }
-    }
-    if (out_path == NULL) {
-        fprintf(stderr, "parts: out=FILE is missing\n");
-        return 1;
-    }
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
-    qemu_plugin_register_atexit_cb(id, finish, NULL);
-    return 0;
+    return install(id, argc, argv, &how);
 }

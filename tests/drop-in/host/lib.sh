@@ -110,14 +110,12 @@ kill_daemon() {
 }
 again_console() { kill_daemon xenconsoled; start_console; }
 
-# our_tools: from now on xl is ours where it serves the command; it builds no devices
+# our_tools: from now on xl is ours where it serves the command
 our_tools() {
-    mkdir -p /run/tools && ln -s /drop-in/xl /run/tools/xl && PATH=/run/tools:$PATH &&
-        sed -i '/^disk\|^vif/d' /drop-in/u1.cfg && xl domid Domain-0
+    mkdir -p /run/tools && ln -s /drop-in/xl /run/tools/xl && PATH=/run/tools:$PATH && xl domid Domain-0
 }
 
-# devices: whether the guest has a disk and a network.  can COMMAND: whether the guest's toolstack serves it
-devices() { [ "$tools" = debian ]; }
+# can COMMAND: whether the guest's toolstack serves it
 can() { [ "$tools" = debian ] || grep -qx "$1" /drop-in/served; }
 
 # store_has_guest: what the tools, the backends and the guest itself have written
@@ -125,10 +123,20 @@ store_has_guest() {
     local id
     id=$(xl domid u1) && xenstore-ls -f "/local/domain/$id" >/tmp/nodes && wc -l /tmp/nodes &&
         grep "/name = \"u1\"" /tmp/nodes || return 1
-    devices || return 0
     grep '/device/vif/0/state = "4"' /tmp/nodes &&
         xenstore-ls -f /local/domain/0/backend | grep "/vbd/$id/51712/state = \"4\""
 }
+
+# backend_is KIND DEVID STATE: of the guest's device.  backend_gone KIND DEVID
+backend_is() { [ "$(xenstore-read "/local/domain/0/backend/$1/$(xl domid u1)/$2/state")" = "$3" ]; }
+backend_gone() { ! xenstore-read "/local/domain/0/backend/$1/$(xl domid u1)/$2/state"; }
+
+# spare_disks LOOP FILE: a block device and a file, of 4 MiB
+spare_disks() {
+    dd if=/dev/zero of=/tmp/spare.img bs=1M count=4 2>/dev/null &&
+        dd if=/dev/zero of="$2" bs=1M count=4 2>/dev/null && losetup "$1" /tmp/spare.img
+}
+no_loop_of() { ! losetup -a | grep "$1"; }
 
 # field NAME: of xl info
 field() { xl info "$1"; }
@@ -180,9 +188,8 @@ configure() {
 guest_disk_works() { guest_says '^GUEST-DISK ok drop-in-disk' "$1"; }
 guest_network_works() { guest_says '^GUEST-NET .* 0% packet loss' "$1"; }
 
-# devices_work STEP-SUFFIX N: two steps, if it has them
+# devices_work STEP-SUFFIX N: two steps
 devices_work() {
-    devices || return 0
     step "disk-works$1" guest_disk_works "$2"
     step "network-works$1" guest_network_works "$2"
 }

@@ -5,7 +5,7 @@
  * library's user. It has a heap of its own, which malloc() uses in its threads; the threads that they
  * start are of the group, too. What the runtime has given it, each with its owner (struct owned), goes
  * back when the group ends: streams and listeners, regions, handles of xenevtchn and xengnttab with what
- * they hold, foreign mappings, threads, at last the heap. What it takes by rt/...h directly, by
+ * they hold, foreign mappings, PCI devices (these first), threads, at last the heap. What it takes by rt/...h directly, by
  * open() or fopen(), does not. Its static variables stay as they are: it has none, or sets them when it starts.
  *
  * A kill comes at whatever instruction of the group's own code a thread is, or in its wait. What must not
@@ -79,6 +79,9 @@ struct owned {
  * @release  called when the group has ended, without o being anybody's; o is freed there
  */
 void owned_add(struct owned *o, void (*release)(struct owned *o));
+
+/** The same for what uses others of these: a device, which reads and writes memory. It is released before them. */
+void owned_add_first(struct owned *o, void (*release)(struct owned *o));
 
 /** It is nobody's: before it is freed, in the same section. */
 void owned_remove(struct owned *o);

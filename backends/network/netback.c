@@ -1,0 +1,171 @@
+/* Beginning and end, switches by name, and turns. */
+#include "netback.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "netback_internal.h"
+
+/* ---- turns ---- */
+
+void vif_due(struct vif_queue *q)
+{
+    struct netback *n = q->vif->owner;
+
+    if (q->due)
+        return;
+    q->due = true;
+    q->next = NULL;
+    if (n->first)
+        n->last->next = q;
+    else
+        n->first = q;
+    n->last = q;
+    plat_wake(&n->wake);
+}
+
+static struct vif_queue *next_due(struct netback *n)
+{
+    struct vif_queue *q = n->first;
+
+    if (q) {
+        n->first = q->next;
+        q->due = false;
+    }
+    return q;
+}
+
+void vif_forget(struct vif_queue *q)
+{
+    struct netback *n = q->vif->owner;
+    struct vif_queue **at = &n->first, *last = NULL;
+
+    if (!q->due)
+        return;
+    while (*at != q) {
+        last = *at;
+        at = &last->next;
+    }
+    *at = q->next;
+    if (n->last == q)
+        n->last = last;
+    q->due = false;
+}
+
+/* Each that is due has a turn; who has more to do has the next one when the loop has looked at all else. */
+static void run(void *arg)
+{
+    struct netback *n = arg;
+    struct vif_queue *last = n->last, *q;
+    bool more = n->first != NULL;
+
+    while (more && (q = next_due(n)) != NULL) {
+        more = q != last;
+        vif_give(q);
+        if (vif_take(q)) {
+            vif_due(q);
+        } else {
+            port_ready(&q->tx_port);
+            port_ready(&q->rx_port);
+        }
+    }
+}
+
+/* ---- switches ---- */
+
+struct bridge *bridge_get(struct netback *n, const char *name)
+{
+    unsigned int nr = 0;
+    struct bridge *b;
+
+    for (b = n->bridges; b; b = b->next, nr++)
+        if (strcmp(b->name, name) == 0) {
+            b->users++;
+            return b;
+        }
+    if (nr == BRIDGES || strlen(name) >= sizeof(b->name)) {
+        errno = nr == BRIDGES ? ENOSPC : EINVAL;
+        return NULL;
+    }
+    b = calloc(1, sizeof(*b));
+    if (b == NULL)
+        return NULL;
+    strcpy(b->name, name);
+    b->vswitch = switch_new();
+    if (b->vswitch == NULL) {
+        free(b);
+        errno = ENOMEM;
+        return NULL;
+    }
+    b->users = 1;
+    b->next = n->bridges;
+    n->bridges = b;
+    return b;
+}
+
+void bridge_put(struct netback *n, struct bridge *b)
+{
+    struct bridge **at = &n->bridges;
+
+    if (--b->users)
+        return;
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    switch_free(b->vswitch);
+    free(b);
+}
+
+int netback_uplink(struct netback *n, const char *bridge, struct link *l)
+{
+    struct switch_options o = { .name = "uplink" };
+    struct bridge *b = bridge_get(n, bridge);
+
+    if (b == NULL)
+        return -1;
+    if (b->uplink)
+        errno = EBUSY;
+    else if ((b->uplink = switch_add(b->vswitch, l, &o)) != NULL)
+        return 0;
+    bridge_put(n, b);
+    return -1;
+}
+
+/* ---- beginning and end ---- */
+
+struct netback *netback_start(struct plat_loop *loop, const struct netback_options *o)
+{
+    struct netback *n = calloc(1, sizeof(*n));
+
+    if (n == NULL)
+        return NULL;
+    n->loop = loop;
+    n->options = *o;
+    n->wake = (struct plat_wake){ .fn = run, .arg = n };
+    plat_wake_add(loop, &n->wake);
+    n->grants = xengnttab_open(NULL, 0);
+    if (n->grants)
+        n->ports = ports_open(loop);
+    if (n->ports)
+        n->bus = xenbus_open(loop, &vif_driver, n);
+    if (n->bus)
+        return n;
+    plat_log(PLAT_ERROR, "no network interfaces are served: %s", strerror(errno));
+    netback_stop(n);
+    return NULL;
+}
+
+void netback_stop(struct netback *n)
+{
+    if (n->bus)
+        xenbus_close(n->bus);
+    ports_close(n->ports);
+    if (n->grants)
+        xengnttab_close(n->grants);
+    plat_wake_remove(&n->wake);
+    while (n->bridges) { /* those that have an uplink */
+        switch_remove(n->bridges->uplink);
+        bridge_put(n, n->bridges);
+    }
+    free(n);
+}
