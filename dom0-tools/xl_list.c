@@ -37,12 +37,18 @@ static uint64_t uptime_of(struct xl *x, const guest_info_t *info)
     return start && start < now ? now - start : 0;
 }
 
-void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name)
+/* What costs a question of the store or of the hypervisor for each domain is not asked for in vain. */
+enum detail { BRIEF, WHOLE };
+
+/* @detail  BRIEF: without uptime, weight and cap */
+static void describe(struct xl *x, const guest_info_t *info, enum detail detail,
+                     struct xl_domain *d, char **name)
 {
     uint16_t weight = 0, cap = 0;
 
     *name = guest_name(&x->tools, info->domain);
-    (void)hyp_get_shares(x->tools.hyp, info->domain, &weight, &cap); /* of a dying one: none */
+    if (detail == WHOLE) /* of a dying one: none */
+        (void)hyp_get_shares(x->tools.hyp, info->domain, &weight, &cap);
     *d = (struct xl_domain){ .id = info->domain,
                              .name = *name                           ? *name
                                      : info->domain == x->tools.self ? "Domain-0"
@@ -57,17 +63,22 @@ void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, ch
                                                     ? 0u
                                                     : (unsigned int)guest_shutdown_code(info),
                              .cpu_time_ns = info->cpu_time,
-                             .uptime_s = uptime_of(x, info),
+                             .uptime_s = detail == WHOLE ? uptime_of(x, info) : 0,
                              .weight = weight,
                              .cap_percent = cap };
     memcpy(d->uuid, info->handle, sizeof(d->uuid));
+}
+
+void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name)
+{
+    describe(x, info, WHOLE, d, name);
 }
 
 /*
  * For each domain that was asked for, or all, in the order of their numbers: fn(). Those that are not there are
  * named on err.
  */
-static int each(struct xl *x, const char *const *names, unsigned int nr_names,
+static int each(struct xl *x, const char *const *names, unsigned int nr_names, enum detail detail,
                 void (*fn)(struct xl *x, const guest_info_t *info, const struct xl_domain *d,
                            void *arg),
                 void *arg)
@@ -92,7 +103,7 @@ static int each(struct xl *x, const char *const *names, unsigned int nr_names,
         } else {
             one = infos[i];
         }
-        xl_describe(x, &one, &d, &name);
+        describe(x, &one, detail, &d, &name);
         fn(x, &one, &d, arg);
         free(name);
     }
@@ -143,14 +154,15 @@ int xl_list(struct xl *x, const struct options *o)
         options |= option_value(o, known[i].name) ? known[i].option : 0u;
     if (option_value(o, "l") || option_value(o, "json")) {
         json_array(&j, NULL);
-        rc = each(x, o->args, o->nr_args, option_value(o, "l") ? list_long : list_json, &j);
+        rc = each(x, o->args, o->nr_args, option_value(o, "l") ? BRIEF : WHOLE,
+                  option_value(o, "l") ? list_long : list_json, &j);
         json_end(&j);
         return rc;
     }
     if (o->nr_args && !xl_domain_of(x, o->args[0], &id)) /* no table of nobody */
         return EXIT_FAILED;
     print_list_head(&x->out, options);
-    return each(x, o->args, o->nr_args, list_row, &options);
+    return each(x, o->args, o->nr_args, BRIEF, list_row, &options);
 }
 
 /* ---- vcpu-list ---- */
@@ -197,7 +209,7 @@ int xl_vcpu_list(struct xl *x, const struct options *o)
         json_array(&j, NULL);
     else
         print_vcpus_head(&x->out);
-    rc = each(x, o->args, o->nr_args, vcpus_of, &how);
+    rc = each(x, o->args, o->nr_args, BRIEF, vcpus_of, &how);
     if (how.json)
         json_end(&j);
     return rc;
@@ -251,7 +263,7 @@ int xl_credit2(struct xl *x, const struct options *o)
     }
     if (option_value(o, "json")) {
         json_array(&j, NULL);
-        rc = each(x, &domain, domain != NULL, list_json, &j);
+        rc = each(x, &domain, domain != NULL, WHOLE, list_json, &j);
         json_end(&j);
         return rc;
     }
@@ -260,7 +272,7 @@ int xl_credit2(struct xl *x, const struct options *o)
     else if (!xl_domain_of(x, domain, &id))
         return EXIT_FAILED;
     print_credit2_head(&x->out);
-    return each(x, &domain, domain != NULL, credit2_row, NULL);
+    return each(x, &domain, domain != NULL, WHOLE, credit2_row, NULL);
 }
 
 /* ---- uptime ---- */
@@ -282,11 +294,11 @@ int xl_uptime(struct xl *x, const struct options *o)
 
     if (option_value(o, "json")) {
         json_array(&j, NULL);
-        rc = each(x, o->args, o->nr_args, list_json, &j);
+        rc = each(x, o->args, o->nr_args, WHOLE, list_json, &j);
         json_end(&j);
         return rc;
     }
     if (!is_short)
         print_uptime_head(&x->out);
-    return each(x, o->args, o->nr_args, uptime_row, &is_short);
+    return each(x, o->args, o->nr_args, WHOLE, uptime_row, &is_short);
 }

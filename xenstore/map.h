@@ -59,6 +59,9 @@ void map_list(const struct arena *a, ref_t map, struct entry **list);
 uint32_t map_sum(const struct arena *a, ref_t map);
 uint32_t map_rank(const struct arena *a, ref_t map, const void *key, size_t len);
 
+/** Below 0, 0 or above, as a key is below that of e, the same, or above it. */
+int key_order(const void *key, size_t len, const struct entry *e);
+
 /**
  * The entry in which the @at-th unit of weight lies.
  * @inside  receives how many units before it are this entry's

@@ -345,28 +345,49 @@ static int list(domid_t first)
                : -1;
 }
 
-/* By lists; one by one where this domain may not have them. */
+static void hear_and_tell(domid_t domain, const xen_domctl_getdomaininfo_t *info)
+{
+    if (r->peers[domain] == NULL)
+        return;
+    heard(r->peers[domain], info);
+    tell(r->peers[domain]);
+}
+
+/* One by one, where this domain may not have lists. */
+static void look_at_each(unsigned int first)
+{
+    for (unsigned int d = first; d < r->end; d++) {
+        if (r->peers[d])
+            look(r->peers[d]);
+        if (r->peers[d])
+            tell(r->peers[d]);
+    }
+}
+
+/* Mostly nothing has become of most: these are passed over fast. */
 static void look_at_all(void)
 {
-    unsigned int at = 0;
-    int nr = list(1);
+    const xen_domctl_getdomaininfo_t *info, *end;
+    unsigned int d = 1; /* all below have been looked at */
+    int nr;
 
-    for (unsigned int d = 1; d < r->end; d++) {
-        if (r->peers[d] == NULL)
-            continue;
-        while (nr > 0 && r->buffer->infos[at].domain < d) {
-            if (++at < (unsigned int)nr)
-                continue;
-            nr = nr == NR_INFOS ? list((domid_t)d) : 0;
-            at = 0;
+    do {
+        nr = list((domid_t)d);
+        if (nr < 0) {
+            look_at_each(d);
+            return;
         }
-        if (nr < 0)
-            look(r->peers[d]);
-        else
-            heard(r->peers[d],
-                  nr && r->buffer->infos[at].domain == d ? &r->buffer->infos[at] : NULL);
-        tell(r->peers[d]);
-    }
+        end = r->buffer->infos + nr;
+        for (info = r->buffer->infos; info < end; info++) {
+            for (; d < info->domain; d++)
+                hear_and_tell((domid_t)d, NULL);
+            if (info->flags & (XEN_DOMINF_dying | XEN_DOMINF_shutdown))
+                hear_and_tell(info->domain, info);
+            d++;
+        }
+    } while (nr == NR_INFOS);
+    for (; d < r->end; d++)
+        hear_and_tell((domid_t)d, NULL);
 }
 
 /* ---- events ---- */

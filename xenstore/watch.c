@@ -103,7 +103,7 @@ static const struct entry *first_at(struct op *op, char *path, size_t len,
     char cut = path[len];
 
     path[len] = '\0';
-    if (w == NULL || memcmp(w->key, path, w->key_len < len + 1 ? w->key_len : len + 1) < 0)
+    if (w == NULL || key_order(path, len + 1, w) > 0)
         w = next_watch(op, path, len + 1, true);
     path[len] = cut;
     return w && key_has_prefix(w, path, len) ? w : NULL;

@@ -100,15 +100,14 @@ static bool open_store(struct consoled *d)
 static void on_store(void *arg)
 {
     struct consoled *d = arg;
-    bool look = false;
+    bool look = false, read = false;
     char **event;
 
     while ((event = xs_check_watch(d->xs)) != NULL) {
         domid_t domain = domains_of_path(event[XS_WATCH_PATH]);
         domid_t about = (domid_t)xenstore_event_domain(event[XS_WATCH_PATH]);
 
-        if (about)
-            domains_look_at(d, about);
+        read |= domain || (about && domains_look_at(d, about));
         look |= domain == 0 && about == 0;
         for (struct console *c = d->consoles; c && domain; c = c->next)
             c->stale |= c->domain == domain;
@@ -122,7 +121,7 @@ static void on_store(void *arg)
     }
     if (look)
         domains_look(d);
-    for (struct console *c = d->consoles; c; c = c->next)
+    for (struct console *c = d->consoles; c && read; c = c->next)
         if (c->stale)
             domains_read(c);
 }
@@ -272,7 +271,7 @@ void consoled_stop(struct consoled *d)
     free_all(d->consoles);
     free_all(d->dead);
     free_all(d->dead_channels);
-    d->consoles = d->dead = d->dead_channels = NULL;
+    d->consoles = d->last = d->dead = d->dead_channels = NULL;
     close_store(d);
     close_hypervisor(d);
     free(d);

@@ -182,6 +182,8 @@ static void begin(struct consoled *d, struct console **at, const xen_domctl_getd
     }
     c->seen = c->stale = true;
     c->next = *at;
+    c->before = *at ? (*at)->before : d->last;
+    *(*at ? &(*at)->before : &d->last) = c;
     *at = c;
 }
 
@@ -206,6 +208,7 @@ static void end(struct consoled *d, struct console **at)
     struct console *c = *at;
 
     *at = c->next;
+    *(c->next ? &c->next->before : &d->last) = c->before;
     domains_unwatch_one(c);
     console_end(c);
     channels_orphaned(d, c->domain);
@@ -271,23 +274,32 @@ static int ask(struct consoled *d, domid_t domain)
     return d->infos[0].domain == domain; /* the next one that there is was told */
 }
 
-void domains_look_at(struct consoled *d, domid_t domain)
+/* Where in the list that one is, or would be. Most that begin and end are the last. */
+static struct console **place_of(struct consoled *d, domid_t domain)
 {
-    struct console **at = &d->consoles;
+    struct console *c = d->last;
+
+    while (c && c->domain >= domain)
+        c = c->before;
+    return c ? &c->next : &d->consoles;
+}
+
+bool domains_look_at(struct consoled *d, domid_t domain)
+{
+    struct console **at = place_of(d, domain);
     int n = ask(d, domain);
 
     if (n < 0) { /* it may not be asked that */
         domains_look(d);
-        return;
+        return false;
     }
-    while (*at && (*at)->domain < domain)
-        at = &(*at)->next;
     if (*at && (*at)->domain == domain)
         (*at)->seen = false;
     if (n)
         at = note(d, at, &d->infos[0]);
     if (*at && (*at)->domain == domain && !(*at)->seen)
         end(d, at);
+    return *at && (*at)->domain == domain && (*at)->stale;
 }
 
 void domains_look(struct consoled *d)

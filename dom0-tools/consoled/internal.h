@@ -84,7 +84,7 @@ struct xenbus;
 struct xenbus_device;
 
 struct console {
-    struct console *next;
+    struct console *next, *before; /* of the dead none is known before */
     struct consoled *daemon;
     domid_t domain;
     unsigned int number;          /* 0: its first, which it has always had; else a channel */
@@ -193,14 +193,14 @@ struct consoled {
     xenforeignmemory_handle *memory;
     xencall_handle *hypervisor;
     struct xs_handle *xs; /* NULL: there is none at present */
-    union { /* one buffer, with room for both */
+    union {               /* one buffer, with room for both */
         struct xen_sysctl *sysctl;
         struct xen_domctl *domctl;
     };
     xen_domctl_getdomaininfo_t *infos;
 
-    struct console *consoles; /* of guests that there are, by their numbers */
-    struct console *dead;     /* the latest first */
+    struct console *consoles, *last; /* of guests that there are, by their numbers */
+    struct console *dead;            /* the latest first */
     struct xenbus *bus;
     struct console *channels, *dead_channels; /* of all guests */
     struct plat_timer tick;
@@ -217,8 +217,8 @@ void consoled_retry(struct consoled *d);
 /** Ask the hypervisor which domains there are: new ones get a console, those that are no more lose it. */
 void domains_look(struct consoled *d);
 
-/** The same of one of them, by its number. */
-void domains_look_at(struct consoled *d, domid_t domain);
+/** The same of one of them, by its number. Returns whether it is to be read: it is new. */
+bool domains_look_at(struct consoled *d, domid_t domain);
 
 /** Read what the store says of a guest, and act on it. */
 void domains_read(struct console *c);

@@ -95,7 +95,7 @@
                    ">typed words\n",                                                                \
                    ">\035channel-list debian\rconsole debian\r",                                    \
                    "^Idx BE state evt-ch ring-ref connection +\n0   0  4     [0-9]+ +[0-9]+ +pty +" \
-                   "\n1   0  4     [0-9]+ +[0-9]+ +socket +\n(.*\n)*heard-typed words",             \
+                   "\n1   0  4     [0-9]+ +[0-9]+ +socket +\n(.*\n)*.*heard-typed words",           \
                    ">\035service restart consoled\r",                                               \
                    "consoled has ended; it is started again\n(.*\n)*.*consoles are served",         \
                    ">console debian\r\n",                                                           \

@@ -120,7 +120,7 @@ static void console_close(struct console *c)
 
 /* ---- life ---- */
 
-static domid_t must_create(const struct domain_config *c)
+static domid_t must_create(struct domain_config *c)
 {
     domid_t id = 0;
 
@@ -154,7 +154,7 @@ static int wait_for_end(domid_t id, struct console *c)
     return code;
 }
 
-static void run_one(const struct domain_config *config_of_it)
+static void run_one(struct domain_config *config_of_it)
 {
     static struct console console;
     domid_t id = must_create(config_of_it);
@@ -230,7 +230,7 @@ static void fill_machine(void)
 
 /* ---- what cannot be ---- */
 
-static void refused(const struct domain_config *c, int error, const char *says)
+static void refused(struct domain_config *c, int error, const char *says)
 {
     domid_t id;
     int rc;

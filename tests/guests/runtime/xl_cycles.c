@@ -7,7 +7,7 @@
  * no further than for the console daemon's log of the guest, a file in memory with a limit (control.c).
  */
 #define __XEN_TOOLS__ 1
-int control_main(void); /* the control domain's own, which is nobody's here */
+int control_main(int argc, char **argv); /* the control domain's own, which is nobody's here */
 #define main control_main
 #include "../../../dom0-tools/control/control.c"
 #undef main
@@ -129,11 +129,11 @@ static struct figures figures_when(const struct figures *expected)
 
 static int xl(const char *line)
 {
-    char copy[128], *words[8];
+    char copy[128], *argv[8];
     int rc;
 
     snprintf(copy, sizeof(copy), "%s", line);
-    rc = xl_run(&p.xl, words_split(copy, words, 8), words);
+    rc = xl_run(&p.xl, words_split(copy, argv, 8), argv);
     if (p.xl.err.len_bytes && rc)
         printf("xl %s: %s", line, p.xl.err.bytes);
     text_free(&p.xl.out);
