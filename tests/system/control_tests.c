@@ -101,7 +101,7 @@
                    ">console debian\r\n",                                                           \
                    "/ # ",                                                                          \
                    AT_HVC1("echo again; read -r line; dd bs=1 count=20000 if=/dev/zero | "          \
-                           "tr '\\\\000' x; echo; echo back-$line"),                                \
+                           "tr '\\000' x; echo; echo back-$line"),                                \
                    ">\035console -n 1 debian\r",                                                    \
                    "^again\n",                                                                      \
                    ">more\n",                                                                       \
@@ -118,7 +118,7 @@ const struct scenario control_scenarios[] = {
     LIFE("test", "control-life", 2, "4"),
     LIFE("soak", "control-life-1", 1, "2"),
     LIFE("soak", "control-life-4", 4, "3"),
-    CHANNELS("test", "control-channels", 1),
+    CHANNELS("split-drivers", "control-channels", 1),
     CHANNELS("soak", "control-channels-2", 2),
     TWO("test", "control-two", 2, "2", "2", "2"),
     TWO("soak", "control-two-4", 4, "4", "12", "8"),
