@@ -35,6 +35,7 @@ static int parse_discard(const struct blkif_request *from, struct blk_request *r
     r->id = d.id;
     r->sector = d.sector_number;
     r->nr_sectors = d.nr_sectors;
+    r->nr_segments = 0;
     return d.flag & BLKIF_DISCARD_SECURE ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_OKAY;
 }
 

@@ -1,12 +1,13 @@
 # Fuzz targets, for libFuzzer of clang 14: one program per target, linked like a unit test's.
 # A new target: a name in FUZZ_TARGETS, a file fuzz_NAME.c, its sources in FUZZ_SRCS_NAME, and at
 # least one input in corpus/NAME/. Inputs are at most FUZZ_LEN_NAME bytes long.
-FUZZ_TARGETS := acpi cmdline config decode efi elf evtchn multiboot options paging store stream switch
+FUZZ_TARGETS := acpi block cmdline config decode efi elf evtchn multiboot options paging store stream switch
 FUZZ_SECONDS ?= 60# for each target
 FUZZ_CC := clang
 
 FUZZ_BOOT := tests/fuzz/fuzz.c hypervisor/lib/format.c# what panics
 FUZZ_SRCS_acpi := hypervisor/x86/acpi.c $(FUZZ_BOOT)
+FUZZ_SRCS_block := backends/block/blk_request.c backends/block/gpt.c
 FUZZ_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/options.c hypervisor/lib/format.c
 FUZZ_SRCS_config := $(UNIT_SRCS_config)
 FUZZ_SRCS_decode := hypervisor/emulate/decode.c
@@ -21,6 +22,7 @@ FUZZ_SRCS_store := $(UNIT_SRCS_store)
 FUZZ_SRCS_stream := $(filter-out xen-like/% tests/unit/platform_fake.c %/save.c %/suspend.c %/dump.c %/attend.c,$(UNIT_SRCS_stream))
 FUZZ_SRCS_switch := $(filter-out %/capture.c,$(NETWORK_SWITCH))
 FUZZ_LEN_acpi := 2048
+FUZZ_LEN_block := 4096
 FUZZ_LEN_cmdline := 256
 FUZZ_LEN_config := 4096
 FUZZ_LEN_decode := 33

@@ -14,7 +14,7 @@ drive=$1 iso=$2
 machine=(
     -accel tcg -machine pc -cpu "${RUN_CPU:-qemu64}" -smp "${RUN_SMP:-1}"
     -m "${RUN_MEMORY:-1024}" -nodefaults -display none
-    -device virtio-scsi-pci -device scsi-cd,drive=cd
+    -device virtio-scsi-pci -device scsi-cd,drive=cd,bootindex=0
     -drive "if=none,id=cd,media=cdrom,format=raw,readonly=on,file=$iso"
 )
 # shellcheck disable=SC2206  # a list of words by intent

@@ -25,7 +25,7 @@ TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTE
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf \
     $(BUILD)/control/ramdisk.cpio $(BUILD)/xen-like/rt_hello.elf
 
-.PHONY: deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl soak-kills system-programs FORCE
+.PHONY: test-split-drivers deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl soak-kills system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -42,6 +42,12 @@ run-image run-linux-image: %-image: $(SYSTEM)/%.iso $(SYSTEM)/drive
 test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYSTEM)/root.img
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
+
+#: test-split-drivers  disks, networks and consoles between domains: unit tests, and machines with stock guests
+SPLIT_UNIT_TESTS := ring xenbus blkback disks
+test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%)
+	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
+	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
 
 #: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
@@ -191,7 +197,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o control_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

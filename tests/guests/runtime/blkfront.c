@@ -1,0 +1,171 @@
+/*
+ * A guest with our block frontend: each of its disks is written, all of it, and read again; what makes no sense is
+ * refused; and it is the same whatever serves it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rt/verdict.h>
+
+#include "blkfront.h"
+#include "store_ring.h"
+
+enum { CHUNK = BLKFRONT_MAX_BYTES / 512, RUNNING = 40, WAIT_S = 60 };
+
+static struct plat_loop *loop;
+static struct blkfront_disk *disk;
+static struct job {
+    struct blkfront_request request;
+    uint8_t data[BLKFRONT_MAX_BYTES];
+} * jobs;
+static enum blkfront_op op;
+static uint64_t next_sector, errors, wrong;
+static unsigned int running, seed;
+
+static uint8_t byte_at(uint64_t at) { return (uint8_t)(at * 13 + at / 512 + seed); }
+
+static void fill(struct job *j)
+{
+    for (uint64_t i = 0; i < j->request.nr_sectors * 512; i++)
+        j->data[i] = byte_at(j->request.sector * 512 + i);
+}
+
+static void verify(struct job *j)
+{
+    for (uint64_t i = 0; i < j->request.nr_sectors * 512; i++)
+        wrong += j->data[i] != byte_at(j->request.sector * 512 + i);
+}
+
+static void next_phase(void);
+
+/* One job goes on with the next part of the disk, of changing length. */
+static void go_on(struct job *j)
+{
+    uint64_t left = disk->nr_sectors - next_sector, n = 1 + next_sector * 7 % CHUNK;
+
+    if (left == 0)
+        return;
+    n = n < left ? n : left;
+    j->request.op = op;
+    j->request.sector = next_sector;
+    j->request.nr_sectors = n;
+    next_sector += n;
+    if (op == BLKFRONT_WRITE)
+        fill(j);
+    else
+        memset(j->data, 0, sizeof(j->data));
+    running++;
+    blkfront_submit(disk, &j->request);
+}
+
+static void on_done(struct blkfront_request *r, int error)
+{
+    struct job *j = (struct job *)r;
+
+    running--;
+    errors += error != 0;
+    if (error == 0 && op == BLKFRONT_READ)
+        verify(j);
+    go_on(j);
+    if (running == 0)
+        next_phase();
+}
+
+static void all_of_it(enum blkfront_op what)
+{
+    op = what;
+    next_sector = 0;
+    running = 1; /* not the end before all have begun */
+    for (int i = 0; i < RUNNING; i++) {
+        jobs[i].request.data = jobs[i].data;
+        jobs[i].request.done = on_done;
+        go_on(&jobs[i]);
+    }
+    if (--running == 0)
+        next_phase();
+}
+
+static int said;
+static void on_refused(struct blkfront_request *r, int error)
+{
+    (void)r;
+    said = error;
+}
+
+static int refused(uint64_t sector, uint64_t nr)
+{
+    struct blkfront_request r = { .op = BLKFRONT_READ,
+                                  .sector = sector,
+                                  .nr_sectors = nr,
+                                  .data = jobs[0].data,
+                                  .done = on_refused };
+
+    said = -1;
+    blkfront_submit(disk, &r);
+    return said;
+}
+
+static void next_phase(void)
+{
+    static unsigned int phase;
+
+    CHECK_EQ(errors, 0);
+    CHECK_EQ(wrong, 0);
+    printf("phase %u: %llu sectors\n", phase, (unsigned long long)next_sector);
+    switch (phase++) {
+    case 0:
+    case 2: all_of_it(BLKFRONT_READ); break;
+    case 1:
+        seed = 99;
+        all_of_it(BLKFRONT_WRITE);
+        break;
+    default:
+        CHECK_EQ(refused(disk->nr_sectors, 1), EINVAL);
+        CHECK_EQ(refused(UINT64_MAX, 1), EINVAL);
+        CHECK_EQ(refused(0, 0), EINVAL);
+        CHECK_EQ(refused(0, CHUNK + 1), EINVAL);
+        plat_loop_stop(loop);
+    }
+}
+
+static void ready(void *arg, struct blkfront_disk *d)
+{
+    (void)arg;
+    if (disk)
+        return;
+    disk = d;
+    printf("disk %u has %llu sectors of %u bytes\n", d->id, (unsigned long long)d->nr_sectors,
+           d->sector_bytes);
+    all_of_it(BLKFRONT_WRITE);
+}
+
+static void gone(void *arg, struct blkfront_disk *d)
+{
+    (void)arg;
+    if (d == disk)
+        verdict_failure("the disk is gone");
+}
+
+static void too_late(void *arg)
+{
+    (void)arg;
+    verdict_failure("%s", disk ? "it takes too long" : "there is no disk");
+}
+
+int main(void)
+{
+    static const struct blkfront_user user = { .ready = ready, .gone = gone };
+    struct plat_timer timer = { .fn = too_late };
+
+    if (store_ring_start())
+        verdict_skip("no store: %s", strerror(errno));
+    loop = plat_loop_new();
+    jobs = calloc(RUNNING, sizeof(*jobs));
+    if (loop == NULL || jobs == NULL || blkfront_start(loop, &user) == NULL)
+        verdict_error("it does not start: %s", strerror(errno));
+    plat_timer_set(loop, &timer, plat_now() + WAIT_S * 1000000000ull);
+    plat_loop_run(loop);
+    return verdict();
+}
