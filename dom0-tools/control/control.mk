@@ -43,7 +43,7 @@ $(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinuz $(SYSTEM)/small.gz $(SYSTEM)/guest.gz
 
 # rt_xl_cycles is that domain with another main(); its guest is rt_create's.
 $(RT)/rt_xl_cycles.o: RT_CPPFLAGS += -Ixenstore
-$(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS) $(DRIVERS_DISK_OBJS)
+$(RT)/rt_xl_cycles.pass1 $(RT)/rt_xl_cycles.elf: $(filter-out $(CONTROL)/dom0-tools/control/control.o,$(CONTROL_OBJS)) $(TOOLS_RT_OBJS) $(sort $(DRIVERS_DISK_OBJS) $(DRIVERS_LINK_OBJS))
 
 .PHONY: control control-ramdisk
 #: control-ramdisk build build/control/ramdisk.cpio, its ramdisk: CONTROL_FILES=FOLDER (bzImages become ELF), Debian's kernel, a BusyBox ramdisk

@@ -27,6 +27,12 @@ CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned int line, const char *co
 
 void plat_log(enum plat_level level, const char *fmt, ...) {}
 uint64_t plat_now(void) { return 5; }
+void plat_lock(struct plat_mutex *m) {}
+void plat_unlock(struct plat_mutex *m) {}
+bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
+{
+    return false;
+}
 uint64_t plat_wall(void) { return 1700000000123456789; }
 void *test_malloc(size_t bytes);
 void *test_calloc(size_t n, size_t bytes);
