@@ -23,24 +23,37 @@ static int check_ours(struct xenbus_device *d)
     return rc == 0 && strcmp(type, "xenconsoled") == 0 ? 0 : -ENODEV;
 }
 
+/* Of a guest that goes, say, in whose place this one comes. */
+static bool is_anothers(const struct console *c)
+{
+    for (const struct console *i = c->daemon->channels; i; i = i->next)
+        if (strcmp(i->socket, c->socket) == 0)
+            return true;
+    return false;
+}
+
 /* What the other end is for programs here: a socket, or a terminal. */
 static int open_other_end(struct xenbus_device *d, struct console *c)
 {
-    char connection[16], path[104];
+    char connection[16];
+    int error;
 
     if (xenbus_text(d, XENBUS_OURS, "connection", connection, sizeof(connection)) ||
         strcmp(connection, "socket") != 0) {
         domains_open_tty(c);
         return 0;
     }
-    if (xenbus_text(d, XENBUS_OURS, "path", path, sizeof(path)) || path[0] != '/') {
+    if (xenbus_text(d, XENBUS_OURS, "path", c->socket, sizeof(c->socket)) || c->socket[0] != '/') {
         xenbus_error(d, "its socket has no path");
         return -EINVAL;
     }
-    if (clients_listen_for(c, path) == 0)
+    if (clients_listen_for(c, c->socket) == 0)
         return 0;
-    xenbus_error(d, "its socket %s: %s", path, strerror(errno));
-    return -errno;
+    error = errno;
+    if (error == EADDRINUSE && is_anothers(c))
+        return -EAGAIN;
+    xenbus_error(d, "its socket %s: %s", c->socket, strerror(error));
+    return -error;
 }
 
 static int probe(struct xenbus_device *d)

@@ -113,7 +113,8 @@ struct console {
     uint64_t shown; /* the position up to which somebody has been shown it */
     struct guest_log log;
     struct client *clients, *tty;
-    struct plat_stream *listener; /* of a channel that is a socket; NULL: it is none */
+    char socket[104];             /* of a channel that is one: its path; */
+    struct plat_stream *listener; /* NULL: none listens there */
     struct client *peer;          /* who is at that; NULL: nobody */
 };
 

@@ -240,6 +240,29 @@ static void test_a_socket_that_cannot_be_is_said(void)
     end();
 }
 
+/* As when a guest is restarted: which of the two is looked at first does not matter. */
+static void test_a_socket_goes_to_the_next_guest(void)
+{
+    struct plat_stream *s;
+
+    begin(false);
+    connected(1, "one", "/run/one");
+    guest_new(2, "two");
+    channel_new(2, 1, "/run/one");
+    run_for(MS);
+    CU_ASSERT_EQUAL(state(2, 1), 1);
+    channel_gone(1, 1);
+    run_for(500 * MS);
+    CU_ASSERT_EQUAL(state(2, 1), 2);
+    channel_ready(2, 1);
+    run_for(MS);
+    says(2, 1, "hello");
+    s = plat_connect("/run/one");
+    CU_ASSERT_STRING_EQUAL(all_of(s), "hello");
+    plat_close(s);
+    end();
+}
+
 /* QEMU's, by Debian's toolstack; the first console is no such device either. */
 static void test_devices_that_are_not_ours(void)
 {
@@ -571,6 +594,7 @@ int main(void)
         TEST(test_a_terminal_of_the_system),
         TEST(test_a_socket_is_for_one_at_a_time),
         TEST(test_a_socket_that_cannot_be_is_said),
+        TEST(test_a_socket_goes_to_the_next_guest),
         TEST(test_devices_that_are_not_ours),
         TEST(test_requests_for_channels),
         TEST(test_console_attach_of_a_channel),

@@ -101,7 +101,7 @@
                    ">console debian\r\n",                                                           \
                    "/ # ",                                                                          \
                    AT_HVC1("echo again; read -r line; dd bs=1 count=20000 if=/dev/zero | "          \
-                           "tr '\\000' x; echo; echo back-$line"),                                \
+                           "tr '\\000' x; echo; echo back-$line"),                                  \
                    ">\035console -n 1 debian\r",                                                    \
                    "^again\n",                                                                      \
                    ">more\n",                                                                       \
@@ -119,6 +119,26 @@ const struct scenario control_scenarios[] = {
     LIFE("soak", "control-life-1", 1, "2"),
     LIFE("soak", "control-life-4", 4, "3"),
     CHANNELS("split-drivers", "control-channels", 1),
+    { /* A guest on our runtime with our frontend. */
+      .group = "split-drivers",
+      .name = "runtime-channels",
+      .memory_mib = 768,
+      .smp = 1,
+      CONTROL,
+      .steps = { "^control> ",
+                 ">create guest.cfg 'name=\"ours\"' 'kernel=\"/rt_consfront.elf\"' 'ramdisk=\"\"' memory=64 "
+                 "'on_poweroff=\"preserve\"' 'channel=[\"connection=pty,name=org.one\","
+                 "\"connection=pty,name=org.two\"]'\rconsole -n 2 ours\r",
+                 "^channel 2 is org.two\n", ">some words\n", "^SOME WORDS\n",
+                 ">\035console -n 1 ours\r", "^channel 1 is org.one\n",
+                 ">\035service restart consoled\r",
+                 "consoled has ended; it is started again\n(.*\n)*.*consoles are served",
+                 ">console -n 2 ours\rmore\n", "^MORE\n", ">end\n\035console ours\r",
+                 "^VERDICT rt_consfront SUCCESS",
+                 ">\035channel-list --json ours\rdestroy ours\rlist\r",
+                 "\"name\": \"org.two\"(.*\n)*^Domain-0 .*\n.*control> $", ">poweroff\r" },
+      .forbidden = "FAIL|ERROR",
+      .timeout_s = 240 },
     CHANNELS("soak", "control-channels-2", 2),
     TWO("test", "control-two", 2, "2", "2", "2"),
     TWO("soak", "control-two-4", 4, "4", "12", "8"),

@@ -263,8 +263,7 @@ static void begin(struct xenbus_device *d, enum xenbus_state stored)
         xenbus_error(d, "its folder names no other end");
     else
         rc = d->driver->probe(d);
-    if (rc == -EAGAIN) {
-        unwatch(d);
+    if (rc == -EAGAIN) { /* the watch stays: a new one would fire at once, and so on */
         look_later(d, RETRY_NS);
         return;
     }
