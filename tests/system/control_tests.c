@@ -78,6 +78,9 @@
         .forbidden = "FAIL", .timeout_s = 300                                                      \
     }
 
+/* No other domain is there any more, at once or when who has its memory has let it go. */
+#define GONE ">list\rlist\rlist\rlist\r", "^Domain-0 .*\n.*control> ",
+
 /* What a guest does at its second console while another one is watched. */
 #define AT_HVC1(commands) ">(stty raw -echo; " commands ") <>/dev/hvc1 >&0 &\n"
 
@@ -108,9 +111,9 @@
                    "xx\nback-more\n",                                                               \
                    ">\035console -n 3 debian\r",                                                    \
                    "there is no such domain with a console",                                        \
-                   ">destroy debian\rlist\rstore-ls /local/domain/0/backend\r",                     \
-                   "^Domain-0 .*\n(.*\n)*control> $",                                               \
-                   ">poweroff\r" },                                                                 \
+                   ">destroy debian\rstore-ls /local/domain/0/backend/console\r",                   \
+                   "store-ls /local/domain/0/backend/console\n.*control> $",                        \
+                   GONE ">poweroff\r" },                                                            \
         .forbidden = "FAIL", .timeout_s = 240                                                       \
     }
 
@@ -134,9 +137,10 @@ const struct scenario control_scenarios[] = {
                  ">\035service restart consoled\r",
                  "consoled has ended; it is started again\n(.*\n)*.*consoles are served",
                  ">console -n 2 ours\rmore\n", "^MORE\n", ">end\n\035console ours\r",
-                 "^VERDICT rt_consfront SUCCESS",
-                 ">\035channel-list --json ours\rdestroy ours\rlist\r",
-                 "\"name\": \"org.two\"(.*\n)*^Domain-0 .*\n.*control> $", ">poweroff\r" },
+                 "^VERDICT rt_consfront SUCCESS", ">\035channel-list --json ours\r",
+                 "\"name\": \"org.two\"(.*\n)*.*control> $",
+                 ">destroy ours\rstore-ls /local/domain/0/backend/console\r",
+                 "store-ls /local/domain/0/backend/console\n.*control> $", GONE ">poweroff\r" },
       .forbidden = "FAIL|ERROR",
       .timeout_s = 240 },
     CHANNELS("soak", "control-channels-2", 2),
