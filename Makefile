@@ -24,6 +24,7 @@ include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include backends/drivers/drivers.mk
+include frontends/network/network.mk
 include dom0-tools/xl.mk
 include dom0-tools/tools.mk
 include dom0-tools/attend/attend.mk
@@ -41,6 +42,7 @@ include tests/bench/growth.mk
 include tests/bench/linux.mk
 include tests/bench/store.mk
 include tests/bench/tools.mk
+include tests/bench/split.mk
 include tests/store/store.mk
 include tests/xl/xl.mk
 include tests/drivers/drivers.mk

@@ -21,6 +21,10 @@ static const char *const actions[CONFIG_NR_ACTIONS] = { "destroy",          "res
 
 const char *config_action_name(enum config_action action) { return actions[action]; }
 
+static const char *const tsc_modes[CONFIG_NR_TSC] = { "default", "always_emulate", "native" };
+
+const char *config_tsc_name(enum config_tsc mode) { return tsc_modes[mode]; }
+
 int name_index(const char *const *names, unsigned int nr, const char *name)
 {
     for (unsigned int i = 0; i < nr; i++) {
@@ -139,6 +143,19 @@ static void take_action(struct job *j, const struct key *k, const struct value *
         wrong(j, v,
               "is none of destroy, restart, rename-restart, preserve, coredump-destroy, "
               "coredump-restart");
+}
+
+static void take_tsc(struct job *j, const struct key *k, const struct value *v)
+{
+    int mode;
+
+    if (!is_text(j, v))
+        return;
+    mode = name_index(tsc_modes, CONFIG_NR_TSC, v->text);
+    if (mode >= 0)
+        *(enum config_tsc *)member(j, k) = (enum config_tsc)mode;
+    else
+        wrong(j, v, "is none of default, always_emulate, native");
 }
 
 static void take_name(struct job *j, const struct key *k, const struct value *v)
@@ -292,6 +309,7 @@ static const struct key keys[] = {
     { "cpu_weight", take_uint, AT(weight), 1, 65535 },
     { "cap", take_uint, AT(cap_percent), 0, 65535 },
     { "pool", take_string, TEXT(pool) },
+    { "tsc_mode", take_tsc, AT(tsc_mode), 0, 0 },
     { "on_poweroff", take_action, AT(on_poweroff), 0, 0 },
     { "on_reboot", take_action, AT(on_reboot), 0, 0 },
     { "on_crash", take_action, AT(on_crash), 0, 0 },

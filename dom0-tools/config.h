@@ -107,6 +107,17 @@ struct config_channel {
     char backend[CONFIG_NAME];         /* domain; "": domain 0 */
 };
 
+/** Who answers a guest's RDTSC; the numbers are the hypervisor's. DEFAULT: the CPU, if its TSC can be relied on. */
+enum config_tsc {
+    CONFIG_TSC_DEFAULT,
+    CONFIG_TSC_ALWAYS_EMULATE,
+    CONFIG_TSC_NATIVE,
+    CONFIG_NR_TSC,
+};
+
+/** As xl.cfg has it. */
+const char *config_tsc_name(enum config_tsc mode);
+
 struct domain_config {
     char name[CONFIG_NAME];           /* not "", printable, without '/' */
     bool has_uuid;                    /* else one is to be made up */
@@ -123,6 +134,7 @@ struct domain_config {
     unsigned int weight;              /* 1..65535; 0: the scheduler's default */
     unsigned int cap_percent;         /* of one CPU: 250 are two and a half; 0: none */
     char pool[CONFIG_NAME];           /* cpupool, by name or number; "": the first */
+    enum config_tsc tsc_mode;
     unsigned int nr_disks, nr_vifs, nr_channels;
     struct config_disk disk[CONFIG_DEVICES];
     struct config_vif vif[CONFIG_DEVICES];

@@ -53,6 +53,16 @@ static void take_enum(struct maker *m, const struct json_value *v, enum config_a
     fail(m, name);
 }
 
+static void take_tsc(struct maker *m, const struct json_value *v)
+{
+    for (int mode = 0; mode < CONFIG_NR_TSC; mode++)
+        if (v->type == JSON_TEXT && strcmp(v->text, config_tsc_name(mode)) == 0) {
+            m->c->tsc_mode = mode;
+            return;
+        }
+    fail(m, "tsc_mode");
+}
+
 /* A set of CPUs is an array of their numbers. */
 static void take_cpu(struct maker *m, const struct json_value *v, struct config_affinity *a)
 {
@@ -88,6 +98,8 @@ static void take_build_info(struct maker *m, const struct json_value *v)
         return;
     } else if (strcmp(key, "max_vcpus") == 0) {
         c->max_vcpus = (unsigned int)take_number(m, v, CONFIG_VCPUS, key);
+    } else if (strcmp(key, "tsc_mode") == 0) {
+        take_tsc(m, v);
     } else if (strcmp(key, "max_memkb") == 0) {
         c->max_memory_kib = take_number(m, v, most_kib, key);
     } else if (strcmp(key, "target_memkb") == 0) {

@@ -139,6 +139,8 @@ size_t config_print(const struct domain_config *c, char *buf, size_t size)
     if (c->cap_percent)
         text_printf(&t, "cap = %u\n", c->cap_percent);
     put_text(&t, "pool", c->pool);
+    if (c->tsc_mode)
+        put_text(&t, "tsc_mode", config_tsc_name(c->tsc_mode));
     put_devices(&t, c);
     put_text(&t, "on_poweroff", config_action_name(c->on_poweroff));
     put_text(&t, "on_reboot", config_action_name(c->on_reboot));
@@ -203,6 +205,8 @@ static void json_build_info(struct json *j, const struct domain_config *c)
     if (c->cap_percent)
         json_uint(j, "cap", c->cap_percent);
     json_end(j);
+    if (c->tsc_mode)
+        json_string(j, "tsc_mode", config_tsc_name(c->tsc_mode));
     json_text(j, "kernel", c->kernel);
     json_text(j, "cmdline", c->cmdline);
     json_text(j, "ramdisk", c->ramdisk);

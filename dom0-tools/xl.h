@@ -80,6 +80,9 @@ xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list,
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/** The user may end what takes long, and then nothing half-done stays; as xl_home's heed_interrupts, if there is that. */
+void xl_heed_interrupts(const struct xl *x, bool on);
+
 /** At its console, as xl_home's console. Where there is no terminal err says so. */
 int xl_attach(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
               void *arg);

@@ -105,6 +105,12 @@ int xl_read_config(struct xl *x, const char *file, struct domain_config *c)
     return find_files(x, c);
 }
 
+void xl_heed_interrupts(const struct xl *x, bool on)
+{
+    if (x->home && x->home->heed_interrupts)
+        x->home->heed_interrupts(on);
+}
+
 /* ---- what is made begins to run, with the user at its console or not ---- */
 
 struct start {
@@ -193,8 +199,10 @@ int xl_start(struct xl *x, const struct options *o,
     x->tools.unattended = foreground || option_value(o, "e");
     if (!x->tools.unattended && x->home && x->home->want_attendant)
         rc = x->home->want_attendant(x);
+    xl_heed_interrupts(x, true);
     if (rc == EXIT_OK && make(&x->tools, arg, &id))
         rc = (xl_fail(x, "xl: %s", x->tools.error), EXIT_NOT_CREATED);
+    xl_heed_interrupts(x, false);
     if (rc == EXIT_OK)
         rc = start(x, o, id);
     if (rc == EXIT_OK && foreground)

@@ -174,6 +174,7 @@ int xl_block_attach(struct xl *x, const struct options *o)
     struct config_disk disk;
     char spec[1024];
     domid_t id;
+    int rc;
 
     if (!find_domain(x, o->args[0], &id) || join(x, o, spec, sizeof(spec)) ||
         config_parse_disk(&disk, spec, &source))
@@ -183,7 +184,10 @@ int xl_block_attach(struct xl *x, const struct options *o)
         config_json_disk(&j, NULL, &disk);
         return EXIT_OK;
     }
-    return devices_attach_disk(&x->tools, id, &disk) ? failed(x) : EXIT_OK;
+    xl_heed_interrupts(x, true);
+    rc = devices_attach_disk(&x->tools, id, &disk) ? failed(x) : EXIT_OK;
+    xl_heed_interrupts(x, false);
+    return rc;
 }
 
 int xl_network_attach(struct xl *x, const struct options *o)
@@ -193,6 +197,7 @@ int xl_network_attach(struct xl *x, const struct options *o)
     struct config_vif vif;
     char spec[1024];
     domid_t id;
+    int rc;
 
     if (!find_domain(x, o->args[0], &id) || join(x, o, spec, sizeof(spec)) ||
         config_parse_vif(&vif, spec, &source))
@@ -203,7 +208,10 @@ int xl_network_attach(struct xl *x, const struct options *o)
         return EXIT_OK;
     }
     devices_make_mac(&vif);
-    return devices_attach_vif(&x->tools, id, &vif) ? failed(x) : EXIT_OK;
+    xl_heed_interrupts(x, true);
+    rc = devices_attach_vif(&x->tools, id, &vif) ? failed(x) : EXIT_OK;
+    xl_heed_interrupts(x, false);
+    return rc;
 }
 
 /* ---- detach ---- */
@@ -230,6 +238,16 @@ static bool find_device(struct xl *x, domid_t id, const char *kind, uint32_t dev
     return is;
 }
 
+static int detach(struct xl *x, domid_t id, const struct device_at *at, bool force)
+{
+    int rc;
+
+    xl_heed_interrupts(x, true);
+    rc = devices_detach(&x->tools, id, at, force) ? failed(x) : EXIT_OK;
+    xl_heed_interrupts(x, false);
+    return rc;
+}
+
 int xl_block_detach(struct xl *x, const struct options *o)
 {
     struct device_at at;
@@ -240,7 +258,7 @@ int xl_block_detach(struct xl *x, const struct options *o)
         return EXIT_FAILED;
     if (!vdev_number(o->args[1], &devid) || !find_device(x, id, "vbd", devid, NULL, &at))
         return xl_fail(x, "Error: Device %s not connected.", o->args[1]);
-    return devices_detach(&x->tools, id, &at, option_value(o, "f") != NULL) ? failed(x) : EXIT_OK;
+    return detach(x, id, &at, option_value(o, "f") != NULL);
 }
 
 int xl_network_detach(struct xl *x, const struct options *o)
@@ -259,5 +277,5 @@ int xl_network_detach(struct xl *x, const struct options *o)
         return xl_fail(x, "Unknown device %s.", which);
     if (!find_device(x, id, "vif", (uint32_t)devid, by_mac ? mac : NULL, &at))
         return xl_fail(x, "Unknown device %s.", which);
-    return devices_detach(&x->tools, id, &at, false) ? failed(x) : EXIT_OK;
+    return detach(x, id, &at, false);
 }

@@ -11,13 +11,6 @@
 
 static int failed(struct xl *x) { return xl_fail(x, "xl: %s", x->tools.error); }
 
-/* The user may end what takes long, and then nothing half-done stays. */
-static void heed_interrupts(const struct xl *x, bool on)
-{
-    if (x->home && x->home->heed_interrupts)
-        x->home->heed_interrupts(on);
-}
-
 /* ---- what a saved domain is created with ---- */
 
 /*
@@ -83,10 +76,10 @@ static int save(struct xl *x, const struct options *o, domid_t id, struct text *
     free(c);
     if (rc == EXIT_OK && json->failed)
         rc = xl_fail(x, "xl: no memory");
-    heed_interrupts(x, true);
+    xl_heed_interrupts(x, true);
     if (rc == EXIT_OK && guest_save(&x->tools, id, o->args[1], json->bytes, then))
         rc = failed(x);
-    heed_interrupts(x, false);
+    xl_heed_interrupts(x, false);
     return rc;
 }
 
@@ -110,7 +103,6 @@ int xl_save(struct xl *x, const struct options *o)
 /* ---- restore: [<ConfigFile>] <CheckpointFile> ---- */
 
 struct saved {
-    const struct xl *x;
     const char *file;
     struct domain_config *c; /* NULL: what the file says */
 };
@@ -119,17 +111,12 @@ static int make(struct toolstack *t, void *arg, domid_t *id)
 {
     struct saved *s = arg;
 
-    int rc;
-
-    heed_interrupts(s->x, true);
-    rc = guest_restore(t, s->file, s->c, id);
-    heed_interrupts(s->x, false);
-    return rc;
+    return guest_restore(t, s->file, s->c, id);
 }
 
 int xl_restore(struct xl *x, const struct options *o)
 {
-    struct saved s = { .x = x, .file = o->args[o->nr_args - 1] };
+    struct saved s = { .file = o->args[o->nr_args - 1] };
     int rc = EXIT_OK;
 
     if (o->nr_args > 1) {
@@ -149,8 +136,8 @@ int xl_dump_core(struct xl *x, const struct options *o)
 
     if (!xl_domain_of(x, o->args[0], &id))
         return EXIT_FAILED;
-    heed_interrupts(x, true);
+    xl_heed_interrupts(x, true);
     rc = guest_dump_core(&x->tools, id, o->args[1]) ? failed(x) : EXIT_OK;
-    heed_interrupts(x, false);
+    xl_heed_interrupts(x, false);
     return rc;
 }

@@ -312,6 +312,8 @@ static int begin(struct queue *q)
     struct io *taken[BUDGET];
     int n = take(q, taken), nr_good = 0;
 
+    if (n > 0)
+        port_found(&q->port, (unsigned int)n);
     copies_do(b);
     for (int i = 0; i < n; i++)
         if (prepare(taken[i]))

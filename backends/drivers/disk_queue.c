@@ -26,7 +26,7 @@ static bool joins(const struct piece *before, const uint8_t *data)
 /* A command is whole sectors of the disk. */
 static unsigned int trim(struct piece *pieces, unsigned int nr, uint32_t excess)
 {
-    while (excess) {
+    while (excess && nr) {
         uint32_t n = min(excess, pieces[nr - 1].bytes);
 
         pieces[nr - 1].bytes -= n;

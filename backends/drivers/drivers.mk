@@ -10,7 +10,7 @@ $(RT)/backends/drivers/%.o: backends/drivers/%.c backends/drivers/drivers.mk xen
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(RT_CPPFLAGS) -Ibackends $(RT_CFLAGS) -c -o $@ $<
 
-.PHONY: check-drivers-headers cppcheck-drivers
+.PHONY: check-drivers-headers cppcheck-drivers clang-tidy-drivers variants-drivers drivers-objects
 check-drivers-headers: $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@for h in $(patsubst backends/%,%,$(wildcard backends/drivers/*.h)); do \
 	    echo "#include \"$$h\"" | $(CC) $(filter-out -MMD -MP,$(RT_CPPFLAGS)) -Ibackends $(RT_CFLAGS) -x c -fsyntax-only - || exit 1; \
@@ -20,4 +20,12 @@ cppcheck-drivers: $(BUILD)/include
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
 	    -Ixen-like/include -Ibackends -D__x86_64__ -D__GNUC__ --std=c11 $(DRIVERS_SRCS)
 cppcheck: cppcheck-drivers
+clang-tidy-drivers:
+	@echo $(DRIVERS_SRCS) | xargs -n 1 -P $(JOBS) sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 -D_GNU_SOURCE -Ibackends -Ixen-like/include 2>&1 | \
+	    grep -E "(warning|error):" && exit 255; exit 0' tidy
+clang-tidy: clang-tidy-drivers
+drivers-objects: $(sort $(DRIVERS_DISK_OBJS) $(DRIVERS_LINK_OBJS))
+variants-drivers:
+	+$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/variants/clang-y drivers-objects
+variants: variants-drivers
 -include $(wildcard $(RT)/backends/drivers/*.d)

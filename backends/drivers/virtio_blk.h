@@ -1,4 +1,5 @@
-/* backends/drivers/virtio_blk.h: disks by virtio (specification 1.2, 5.2), several queues of up to 256 descriptors. */
+/* backends/drivers/virtio_blk.h: disks by virtio (specification 1.2, 5.2), several queues of up to 256 descriptors.
+ * A command has no time limit: what the device never ends is waited for. */
 #pragma once
 #include <stdint.h>
 

@@ -261,8 +261,8 @@ static void buffer_in(struct virtio_net *n, const uint8_t *buffer, uint32_t byte
     } else {
         n->nr_to_come--;
     }
-    if (!n->spoilt && !frame_add(n->frame, buffer + skip, bytes - skip))
-        n->spoilt = true;
+    if (!n->spoilt)
+        n->spoilt = n->frame == NULL || !frame_add(n->frame, buffer + skip, bytes - skip);
     if (n->nr_to_come == 0)
         frame_end(n);
 }

@@ -8,15 +8,16 @@
 #include <stdint.h>
 
 enum {
-    FRAME_MAX = 65535 + 14 + 4, /* bytes of the largest: one that is still to be cut into segments */
+    FRAME_MAX =
+        65535 + 14 + 4, /* bytes of the largest: one that is still to be cut into segments */
     FRAME_MIN = 14,
 };
 
 /** What is still to be done with a frame, or was done. */
 enum frame_csum {
-    FRAME_CSUM_NONE,    /* nothing is known: whoever receives it looks himself */
+    FRAME_CSUM_NONE, /* nothing is known: whoever receives it looks himself */
     FRAME_CSUM_PARTIAL, /* the sum of csum_start.. to the end is to be put at csum_start + csum_offset */
-    FRAME_CSUM_GOOD,    /* somebody has looked: it is right */
+    FRAME_CSUM_GOOD, /* somebody has looked: it is right */
 };
 enum frame_gso { FRAME_GSO_NONE, FRAME_GSO_TCP4, FRAME_GSO_TCP6 };
 
@@ -44,6 +45,11 @@ static inline struct frame *frame_get(struct frame *f)
 }
 void frame_put(struct frame *f);
 
+/** Of those that were freed some are kept. Who kept them before has ended, with its heap: they are no more. */
+void frames_forget(void);
+/** They are freed. */
+void frames_free(void);
+
 struct link;
 
 struct link_ops {
@@ -56,9 +62,10 @@ struct link_ops {
 
 struct link {
     const struct link_ops *ops;
-    bool csum4, csum6, tso4, tso6; /* it takes frames that are PARTIAL, or with gso; the switch does it for others */
-    uint8_t mac[6];                /* of a physical port */
-    uint16_t mtu;                  /* bytes behind Ethernet's header; 1500 */
+    bool csum4, csum6, tso4,
+        tso6; /* it takes frames that are PARTIAL, or with gso; the switch does it for others */
+    uint8_t mac[6]; /* of a physical port */
+    uint16_t mtu;   /* bytes behind Ethernet's header; 1500 */
     bool up;
     /* The switch's: a frame has come in there, which stays the link's; the end of those that came together. */
     void (*received)(void *arg, struct frame *f);

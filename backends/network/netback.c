@@ -137,6 +137,7 @@ struct netback *netback_start(struct plat_loop *loop, const struct netback_optio
 {
     struct netback *n = calloc(1, sizeof(*n));
 
+    frames_forget();
     if (n == NULL)
         return NULL;
     n->loop = loop;
@@ -167,5 +168,6 @@ void netback_stop(struct netback *n)
         switch_remove(n->bridges->uplink);
         bridge_put(n, n->bridges);
     }
+    frames_free();
     free(n);
 }

@@ -10,7 +10,7 @@
  *   isolated  1: it reaches the uplink only, and others that are not isolated
  *   capture   a file's path: what goes through it is written there as long as the node is (switch.h)
  *
- * mac, ip, bridge and isolated are read when a frontend connects; rate and capture whenever they change.
+ * mac, ip, bridge and isolated are read once; rate and capture whenever they change.
  */
 #pragma once
 #include <platform.h>

@@ -51,7 +51,7 @@ struct vif {
     struct netback *owner;
     struct xenbus_device *device;
     struct bridge *bridge;
-    struct switch_port *port; /* NULL: not connected */
+    struct switch_port *port; /* its link is up when a frontend is connected */
     unsigned int nr_queues;
     struct vif_queue *queues;
     bool

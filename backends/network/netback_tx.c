@@ -328,6 +328,7 @@ bool vif_take(struct vif_queue *q)
     b.left = n > 0 ? (unsigned int)n : 0;
     b.nr_taken = b.nr_chains = b.nr_segments = b.bytes = 0;
     good = n >= 0 && gather(&b);
+    port_found(&q->tx_port, b.nr_chains);
     copy(&b);
     answer_all(&b);
     deliver_all(&b);

@@ -83,6 +83,52 @@ static bool read_options(struct vif *v, struct switch_options *o)
     return read_guard(d, &o->guard) && read_rate(d, &o->rate);
 }
 
+/* A port of its bridge. */
+static int plug(struct vif *v)
+{
+    struct switch_options o = { .isolated = false };
+    char bridge[SWITCH_NAME];
+    int error;
+
+    if (!read_options(v, &o))
+        return -EINVAL;
+    if (xenbus_text(v->device, XENBUS_OURS, "bridge", bridge, sizeof(bridge)))
+        strcpy(bridge, "xenbr0");
+    v->bridge = bridge_get(v->owner, bridge);
+    if (v->bridge)
+        v->port = switch_add(v->bridge->vswitch, &v->link, &o);
+    if (v->port)
+        return 0;
+    error = errno;
+    xenbus_error(v->device, "bridge %s: %s", bridge,
+                 error == EEXIST ? "another interface has this mac" : strerror(error));
+    return -error;
+}
+
+static void unplug(struct vif *v)
+{
+    if (v->port)
+        switch_remove(v->port);
+    if (v->bridge)
+        bridge_put(v->owner, v->bridge);
+    v->port = NULL;
+    v->bridge = NULL;
+    v->capturing = false;
+}
+
+/* It may change at any time. */
+static void look_at_capture(struct vif *v)
+{
+    char path[TEXT_MAX];
+    bool wanted = xenbus_text(v->device, XENBUS_OURS, "capture", path, sizeof(path)) == 0;
+
+    if (wanted == v->capturing)
+        return;
+    v->capturing = wanted;
+    if (switch_capture(v->port, wanted ? path : NULL))
+        xenbus_error(v->device, "capture: %s", strerror(errno));
+}
+
 /* ---- a device ---- */
 
 static void rate_over(void *arg)
@@ -122,21 +168,26 @@ static int vif_probe(struct xenbus_device *d)
     xenbus_put(&nodes, "feature-rx-flip", "0");
     xenbus_put(&nodes, "multi-queue-max-queues", "%u", n->options.queues);
     xenbus_put(&nodes, "hotplug-status", "connected"); /* what a script would say elsewhere */
-    rc = xenbus_publish(d, &nodes);
+    v->owner = n;
+    v->device = d;
+    v->link = (struct link){ .ops = &vif_ops, .mtu = 65535 };
+    v->rate = (struct plat_timer){ .fn = rate_over, .arg = v };
+    rc = plug(v);
+    if (rc == 0)
+        rc = xenbus_publish(d, &nodes);
     if (rc) {
+        unplug(v);
         free(v);
         return rc;
     }
-    v->owner = n;
-    v->device = d;
-    v->link = (struct link){ .ops = &vif_ops, .mtu = 65535, .up = true };
-    v->rate = (struct plat_timer){ .fn = rate_over, .arg = v };
     d->data = v;
+    look_at_capture(v);
     return 0;
 }
 
 static void vif_remove(struct xenbus_device *d)
 {
+    unplug(d->data);
     free(d->data);
     d->data = NULL;
 }
@@ -184,8 +235,8 @@ static int map_ring(struct vif_queue *q, const char *folder, const char *node, v
     int rc = read_queue(d, folder, node, &ref);
 
     if (rc == 0) {
-        *page =
-            xengnttab_map_grant_ref(q->vif->owner->grants, d->other, ref, PROT_READ | PROT_WRITE);
+        *page = xengnttab_map_domain_grant_refs(q->vif->owner->grants, 1, d->other, &ref,
+                                                PROT_READ | PROT_WRITE);
         rc = *page ? ring_back_init(ring, *page, 1, request, response) : -errno;
     }
     if (rc)
@@ -285,41 +336,6 @@ static void read_features(struct vif *v)
     v->link.tso6 = v->sg && xenbus_feature(d, XENBUS_THEIRS, "feature-gso-tcpv6");
 }
 
-/* A port of its bridge. */
-static int plug(struct vif *v)
-{
-    struct switch_options o = { .isolated = false };
-    char bridge[SWITCH_NAME];
-    int error;
-
-    if (!read_options(v, &o))
-        return -EINVAL;
-    if (xenbus_text(v->device, XENBUS_OURS, "bridge", bridge, sizeof(bridge)))
-        strcpy(bridge, "xenbr0");
-    v->bridge = bridge_get(v->owner, bridge);
-    if (v->bridge)
-        v->port = switch_add(v->bridge->vswitch, &v->link, &o);
-    if (v->port)
-        return 0;
-    error = errno;
-    xenbus_error(v->device, "bridge %s: %s", bridge,
-                 error == EEXIST ? "another interface has this mac" : strerror(error));
-    return -error;
-}
-
-static void unplug(struct vif *v)
-{
-    if (v->port)
-        switch_remove(v->port);
-    if (v->bridge)
-        bridge_put(v->owner, v->bridge);
-    v->port = NULL;
-    v->bridge = NULL;
-    v->capturing = false;
-}
-
-static void vif_changed(struct xenbus_device *d);
-
 static int vif_connect(struct xenbus_device *d)
 {
     struct vif *v = d->data;
@@ -331,15 +347,10 @@ static int vif_connect(struct xenbus_device *d)
     }
     read_features(v);
     rc = begin_queues(v);
-    if (rc == 0)
-        rc = plug(v);
-    if (rc) {
-        unplug(v);
+    if (rc)
         end_queues(v);
-        return rc;
-    }
-    vif_changed(d);
-    return 0;
+    v->link.up = rc == 0;
+    return rc;
 }
 
 static void vif_disconnect(struct xenbus_device *d)
@@ -353,31 +364,19 @@ static void vif_disconnect(struct xenbus_device *d)
         d->other, d->id, (unsigned long long)s->in_frames, (unsigned long long)s->out_frames,
         (unsigned long long)s->refused, (unsigned long long)v->errors,
         (unsigned long long)v->no_room);
-    unplug(v);
+    v->link.up = false;
     end_queues(v);
     xenbus_disconnected(d);
 }
 
 /* ---- what may change while it is connected ---- */
 
-static void look_at_capture(struct vif *v)
-{
-    char path[TEXT_MAX];
-    bool wanted = xenbus_text(v->device, XENBUS_OURS, "capture", path, sizeof(path)) == 0;
-
-    if (wanted == v->capturing)
-        return;
-    v->capturing = wanted;
-    if (switch_capture(v->port, wanted ? path : NULL))
-        xenbus_error(v->device, "capture: %s", strerror(errno));
-}
-
 static void vif_changed(struct xenbus_device *d)
 {
     struct vif *v = d->data;
     struct rate rate;
 
-    if (v == NULL || v->port == NULL)
+    if (v == NULL)
         return;
     look_at_capture(v);
     if (!read_rate(d, &rate))

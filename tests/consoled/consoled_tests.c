@@ -458,6 +458,8 @@ static void test_a_slow_client_keeps_nobody_waiting(void)
     end();
 }
 
+static void tell(void) { tells_which = true; }
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -483,6 +485,8 @@ int main(void)
         CU_TEST_INFO_NULL,
     };
     CU_SuiteInfo suites[] = { { "console daemon", NULL, NULL, NULL, NULL, tests },
+                              { "the same, told of which domain events are", NULL, NULL, tell, NULL,
+                                tests },
                               CU_SUITE_INFO_NULL };
     unsigned int failures;
 

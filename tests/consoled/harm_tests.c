@@ -263,7 +263,7 @@ static void test_another_domain_of_the_same_id(void)
     store_remove("/local/domain/1/name");
     machine[1].incarnation++;
     set_node(1, "name", "new");
-    fire("@releaseDomain");
+    fire_of("@releaseDomain", 1);
     run_for(MS);
     CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 old\nold words<end>");
     CU_ASSERT_EQUAL(machine[1].mapped, 1);
@@ -286,11 +286,52 @@ static void test_a_domain_that_was_started_at_boot(void)
     guest_says(1, "early words");
     run_for(MS);
     machine[1].incarnation = 5;
-    fire("@introduceDomain");
+    fire_of("@introduceDomain", 1);
     run_for(MS);
     s = attach("one");
     CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nearly words");
     plat_close(s);
+    end();
+}
+
+/* Nothing of it is anybody's business until it is a guest. */
+static void test_a_shell_has_no_console(void)
+{
+    begin(false);
+    machine[2].shell = true;
+    guest_exists_silently(2);
+    machine[2].shell = true;
+    guest_nodes(2, "xen-like-shell-2");
+    guest_new(3, "three");
+    run_for(20000 * MS); /* all domains are looked at meanwhile */
+    CU_ASSERT_EQUAL(machine[2].mapped, 0);
+    CU_ASSERT_EQUAL(machine[3].mapped, 1);
+    machine[2].shell = false;
+    set_node(2, "name", "two");
+    fire_of("@introduceDomain", 2);
+    run_for(MS);
+    CU_ASSERT_EQUAL(machine[2].mapped, 1);
+    end();
+}
+
+/* However many others there are. */
+static void test_whom_the_store_names_is_looked_at_alone(void)
+{
+    unsigned int before;
+
+    begin(false);
+    guest_new(1, "one");
+    guest_new(3, "three");
+    run_for(MS);
+    before = nr_lists;
+    guest_new(2, "two");
+    run_for(MS);
+    CU_ASSERT_EQUAL(machine[2].mapped, 1);
+    guest_dies(1);
+    run_for(MS);
+    CU_ASSERT_EQUAL(machine[1].mapped, 0);
+    CU_ASSERT_EQUAL(machine[3].mapped, 1);
+    CU_ASSERT_TRUE(tells_which ? nr_lists == before : nr_lists > before);
     end();
 }
 
@@ -434,6 +475,8 @@ static void test_no_memory(void)
     }
 }
 
+static void tell(void) { tells_which = true; }
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -448,6 +491,8 @@ int main(void)
         TEST(test_the_last_dead_are_kept),
         TEST(test_another_domain_of_the_same_id),
         TEST(test_a_domain_that_was_started_at_boot),
+        TEST(test_a_shell_has_no_console),
+        TEST(test_whom_the_store_names_is_looked_at_alone),
         TEST(test_the_daemon_begins_anew),
         TEST(test_a_port_that_cannot_be_bound_is_given_up_with_a_line),
         TEST(test_events_that_are_lost),
@@ -457,6 +502,8 @@ int main(void)
         CU_TEST_INFO_NULL,
     };
     CU_SuiteInfo suites[] = { { "console daemon, harm", NULL, NULL, NULL, NULL, tests },
+                              { "the same, told of which domain events are", NULL, NULL, tell, NULL,
+                                tests },
                               CU_SUITE_INFO_NULL };
     unsigned int failures;
 

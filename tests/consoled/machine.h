@@ -12,6 +12,7 @@
 #include <xentoollog.h>
 
 #include "../../dom0-tools/consoled/internal.h"
+#include "../../dom0-tools/lib/shell.h"
 #include "evtchn_loop.h"
 #include "platform/fake.h"
 #include "../unit/fake_store.h"
@@ -29,6 +30,7 @@ enum {
 
 static struct machine_domain {
     bool exists, dying, has_grant, no_map;
+    bool shell;               /* its handle says so */
     unsigned int busy;        /* so many times more its port cannot be bound */
     unsigned int incarnation; /* in its handle */
     unsigned int mapped, notified;
@@ -40,6 +42,9 @@ static struct machine_domain {
         struct xencons_interface page;
     } channel[CHANNELS];
 } machine[DOMAINS];
+
+static bool tells_which;      /* the store's events say which domain they are about */
+static unsigned int nr_lists; /* of domains, so far */
 
 static int fails(int error)
 {
@@ -271,24 +276,46 @@ void xencall_free_buffer(xencall_handle *xcall, void *p)
     free(p);
 }
 
+static void tell_of(unsigned int d, xen_domctl_getdomaininfo_t *info)
+{
+    memset(info, 0, sizeof(*info));
+    info->domain = (domid_t)d;
+    info->flags = machine[d].dying ? XEN_DOMINF_dying : 0;
+    info->handle[0] = (uint8_t)machine[d].incarnation;
+    if (machine[d].shell)
+        memcpy(info->handle, SHELL_MARK, SHELL_MARK_BYTES);
+}
+
+/* That domain, or the next one. */
+static int tell_of_one(struct xen_domctl *op)
+{
+    unsigned int d = op->domain;
+
+    CU_ASSERT_EQUAL(op->cmd, XEN_DOMCTL_getdomaininfo);
+    while (d < DOMAINS && d && !machine[d].exists)
+        d++;
+    if (d >= DOMAINS)
+        return fails(ESRCH);
+    op->domain = (domid_t)d;
+    tell_of(d, &op->u.getdomaininfo);
+    return 0;
+}
+
 int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg)
 {
     struct xen_sysctl *s = (struct xen_sysctl *)(uintptr_t)arg;
     struct xen_sysctl_getdomaininfolist *l = &s->u.getdomaininfolist;
 
     (void)xcall;
+    if (op == __HYPERVISOR_domctl)
+        return tell_of_one((struct xen_domctl *)(uintptr_t)arg);
+    nr_lists++;
     CU_ASSERT_TRUE(op == __HYPERVISOR_sysctl && s->cmd == XEN_SYSCTL_getdomaininfolist);
     l->num_domains = 0;
     for (unsigned int d = l->first_domain; d < DOMAINS && l->num_domains < l->max_domains; d++) {
-        xen_domctl_getdomaininfo_t *info = &l->buffer.p[l->num_domains];
-
         if (d && !machine[d].exists)
             continue;
-        memset(info, 0, sizeof(*info));
-        info->domain = (domid_t)d;
-        info->flags = machine[d].dying ? XEN_DOMINF_dying : 0;
-        info->handle[0] = (uint8_t)machine[d].incarnation;
-        l->num_domains++;
+        tell_of(d, &l->buffer.p[l->num_domains++]);
     }
     return 0;
 }
@@ -312,7 +339,16 @@ static void fire(const char *special)
     store_set(path, "x");
 }
 
-/* Events of which domain: Debian's library tells of none. */
+/* That it has begun, or ended. */
+static void fire_of(const char *path, unsigned int domain)
+{
+    char with_id[40];
+
+    snprintf(with_id, sizeof(with_id), "%s/%u", path, domain);
+    fire(tells_which ? with_id : path);
+}
+
+/* Whether its events say of which domain they are, is tells_which. */
 bool xenstore_watch_domains(struct xs_handle *h, const char *path, const char *token)
 {
     return xs_watch(h, path, token);
@@ -355,7 +391,7 @@ static void guest_exists_silently(unsigned int domain)
 static void guest_exists(unsigned int domain)
 {
     guest_exists_silently(domain);
-    fire("@introduceDomain");
+    fire_of("@introduceDomain", domain);
 }
 
 static void guest_nodes(unsigned int domain, const char *name)
@@ -376,7 +412,7 @@ static void guest_new(unsigned int domain, const char *name)
 static void guest_dies(unsigned int domain)
 {
     machine[domain].dying = true;
-    fire("@releaseDomain");
+    fire_of("@releaseDomain", domain);
 }
 
 /* What the hypervisor does when all is given back. */

@@ -14,7 +14,7 @@ $(DRIVERS_TESTS)/drivers.iso: $(HV) $(DRIVERS_KERNELS:%=%.elf) tests/system/mkis
 	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" $(addprefix -f ,$(filter %.elf,$^))
 
 # Each machine of drivers.tsv that has disks has them in build/drivers/, one name each.
-DRIVERS_IMAGES := blk blk4k nvme nvme4k
+DRIVERS_IMAGES := blk blk4k nvme nvme4k q35blk q35nvme
 
 .PHONY: test-drivers
 #: test-drivers   our drivers of disks and network cards, on QEMU's devices

@@ -117,6 +117,25 @@
         .forbidden = "FAIL", .timeout_s = 240                                                       \
     }
 
+/* Who attends to guests is killed while it starts one again, which the next one does then. */
+#define KILLED(group_name, what, cpus)                                                                 \
+    {                                                                                                  \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus, CONTROL,                   \
+        .steps = { "^control> ",                                                                       \
+                   ">create guest.cfg memory=192\rconsole debian\r",                                   \
+                   SHELL,                                                                              \
+                   ">\035reboot debian\r",                                                             \
+                   "domain 1 \\(debian\\) has ended by 1: restart",                                    \
+                   ">\rservice restart attend\r",                                                      \
+                   "attend has ended; it is started again\n(.*\n)*.*domain debian: started again as ", \
+                   ">\rconsole debian\r",                                                              \
+                   SHELL,                                                                              \
+                   ">\035destroy debian\rlist\r",                                                      \
+                   "^Domain-0 .*\ncontrol> $",                                                         \
+                   ">poweroff\r" },                                                                    \
+        .forbidden = "FAIL", .timeout_s = 300                                                          \
+    }
+
 const struct scenario control_scenarios[] = {
     LIFE("test", "control-life", 2, "4"),
     LIFE("soak", "control-life-1", 1, "2"),
@@ -146,5 +165,6 @@ const struct scenario control_scenarios[] = {
     CHANNELS("soak", "control-channels-2", 2),
     TWO("test", "control-two", 2, "2", "2", "2"),
     TWO("soak", "control-two-4", 4, "4", "12", "8"),
+    KILLED("soak", "control-killed", 1),
 };
 const size_t nr_control_scenarios = sizeof(control_scenarios) / sizeof(control_scenarios[0]);

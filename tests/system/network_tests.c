@@ -6,62 +6,61 @@
 
 #define SHELL "XL-SHELL-READY\n(.*\n)*.*/ # "
 
-/* The nodes of an interface, as libxl writes them. */
-#define VIF(domain, last)                                                                                                                                                                   \
-    ">store-write " FRONT(                                                                                                                                                                  \
-        domain) " \"\"\r"                                                                                                                                                                   \
-                "store-chmod " FRONT(                                                                                                                                                       \
-                    domain) " n" domain " r0\r"                                                                                                                                             \
-                            "store-write " FRONT(domain) "/backend " BACK(                                                                                                                  \
-                                domain) "\r"                                                                                                                                                \
-                                        "store-write " FRONT(                                                                                                                               \
-                                            domain) "/backend-id 0\r"                                                                                                                       \
-                                                    "store-write " FRONT(                                                                                                                   \
-                                                        domain) "/handle 0\r"                                                                                                               \
-                                                                "store-write " FRONT(                                                                                                       \
-                                                                    domain) "/mac 00:16:3e:00:00:" last                                                                                     \
-                                                                            "\r"                                                                                                            \
-                                                                            "store-write " FRONT(                                                                                           \
-                                                                                domain) "/state 1\r"                                                                                        \
-                                                                                        "store-write " BACK(                                                                                \
-                                                                                            domain) " \"\"\r"                                                                               \
-                                                                                                    "store-chmod " BACK(                                                                    \
-                                                                                                        domain) " n0 r" domain                                                              \
-                                                                                                                "\r"                                                                        \
-                                                                                                                "store-write " BACK(                                                        \
-                                                                                                                    domain) "/frontend-id " domain                                          \
-                                                                                                                            "\r"                                                            \
-                                                                                                                            "store-write " BACK(domain) "/frontend " FRONT(                 \
-                                                                                                                                domain) "\r"                                                \
-                                                                                                                                        "store-write " BACK(                                \
-                                                                                                                                            domain) "/online 1\r"                           \
-                                                                                                                                                    "store-write " BACK(                    \
-                                                                                                                                                        domain) "/mac 00:16:3e:00:00:" last \
-                                                                                                                                                                "\r"                        \
-                                                                                                                                                                "store-write " BACK(        \
-                                                                                                                                                                    domain) "/state 1\r"
-#define FRONT(domain) "/local/domain/" domain "/device/vif/0"
-#define BACK(domain) "/local/domain/0/backend/vif/" domain "/0"
-
-#define GUEST(name, more) \
-    "create -p guest.cfg 'name=\"" name "\"' 'ramdisk=\"/guest.gz\"' memory=224" more "\r"
+#define GUEST(name, last, more)                                     \
+    "create guest.cfg 'name=\"" name "\"' 'ramdisk=\"/guest.gz\"' " \
+    "'vif=[\"mac=00:16:3e:00:00:" last more "\"]' memory=224\r"
 #define UP(address)                                                                               \
     ">modprobe xen-netfront; until [ -e /sys/class/net/eth0 ]; do sleep 1; done; ip address add " \
-    "10.0.0." address "/24 dev eth0; ip link set eth0 up; echo up=" address "\n",                 \
+    "10.0.2." address "/24 dev eth0; ip link set eth0 up; cd /tmp; echo up=" address "\n",        \
         "^up=" address "\n"
 
+/* What one sends, and its sum, the other has got. */
+#define GET                                                                                     \
+    ">nc -l -p 9000 </dev/null >got; nc -l -p 9001 </dev/null >sum; [ -s got ] && "             \
+    "[ \"$(sha256sum <got)\" = \"$(cat sum)\" ] && echo carried=$(ls -l got | awk '{ print $5 " \
+    "}')\n"
+#define GIVE(address)                                                               \
+    ">head -c 8000001 /dev/urandom >some; sha256sum <some >sum; nc 10.0.2." address \
+    " 9000 <some; sleep 1; nc 10.0.2." address " 9001 <sum; echo given=$?\n",       \
+        "^given=0\n"
+
 const struct scenario network_scenarios[] = {
+    /* Two guests, and what is behind the machine's card. */
     {
         .group = "split-drivers",
         .name = "network-two",
         .memory_mib = 1024,
         .smp = 2,
         CONTROL,
-        .steps = { "^control> ", ">" GUEST("one", "") GUEST("two", "") "list\r", "^two +2 ",
-                   VIF("1", "01"), VIF("2", "02"), ">unpause one\runpause two\rconsole one\r",
-                   SHELL, UP("1"), ">\035console two\r", SHELL, UP("2"),
-                   ">ping -c 3 -W 5 10.0.0.1\n", "^3 packets transmitted, 3 packets received",
-                   ">\035destroy one\rdestroy two\rlist\r", "^Domain-0 .*\ncontrol> $",
+        .nic = "virtio-net",
+        .steps = { "eth0 is the uplink of xenbr0",
+                   "^control> ",
+                   ">" GUEST("one", "01", "") GUEST("two", "02", ",ip=10.0.2.16") "console one\r",
+                   SHELL,
+                   UP("15"),
+                   ">\035console two\r",
+                   SHELL,
+                   UP("16"),
+                   ">ping -c 3 -W 5 10.0.2.15\n",
+                   "^3 packets transmitted, 3 packets received",
+                   ">ip address add 10.0.2.77/24 dev eth0; ping -I 10.0.2.77 -c 2 -W 1 10.0.2.15\n",
+                   "^2 packets transmitted, 0 packets received",
+                   ">\035console one\r\n",
+                   GET,
+                   ">\035console two\r\n",
+                   GIVE("15"),
+                   ">ping -c 3 -W 5 10.0.2.2\n",
+                   "^3 packets transmitted, 3 packets received",
+                   ">nc 10.0.2.100 80 </dev/null >big; "
+                   "sha256sum -c /etc/served.sha256 2>&1 | grep big\n",
+                   "^big: OK",
+                   ">nc 10.0.2.100 81 <big >sum; [ \"$(sha256sum <big)\" = \"$(cat sum)\" ] && echo "
+                   "back=yes\n",
+                   "^back=yes\n",
+                   ">\035console one\r",
+                   "^carried=8000001\n",
+                   ">\035store-ls /local/domain/0/backend/vif\rdestroy one\rdestroy two\rlist\r",
+                   "^Domain-0 .*\ncontrol> $",
                    ">poweroff\r" },
         .forbidden = "FAIL",
         .timeout_s = 200,

@@ -7,7 +7,7 @@ PEER_COMPARE = tests/guests/compare.sh $(if $(TEST_NAME),-n "$(TEST_NAME)") $(BU
 
 $(PEER)/stamp: tests/system/fetch-peer.sh
 	$(Q)tests/system/fetch-peer.sh $(PEER) </dev/null
-$(PEER)/xen-4.17.gz: $(PEER)/stamp ;
+$(PEER)/xen-4.17.gz $(PEER)/xen-4.17.map: $(PEER)/stamp ;
 
 $(SYSTEM)/peer.iso: $(PEER)/xen-4.17.gz $(GUEST_ELFS) $(GUEST_RAMDISKS) tests/system/mkiso.sh $(SYSTEM)/settings
 	@echo "  ISO     $@"

@@ -44,7 +44,7 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
 #: test-split-drivers  disks, networks and consoles between domains: unit tests, and machines with stock guests
-SPLIT_UNIT_TESTS := ring xenbus blkback disks consfront
+SPLIT_UNIT_TESTS := ring xenbus blkback blkfront disks consfront
 test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(ST)/consoled_channel_tests
 	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
@@ -151,6 +151,7 @@ $(SYSTEM)/guest.gz: $(SYSTEM)/small.gz $(DEBIAN)/stamp tests/system/system.mk
 	    sed -n 's/^insmod \(.*[^ ]\) *$$/\1/p' | sort -u | sed "s,^$$PWD/,," | \
 	    cpio --quiet -pdm $(abspath $@.tree) && cp lib/modules/$$v/modules.* $(abspath $@.tree)/lib/modules/$$v/ && \
 	    PATH=$$PATH:/usr/sbin:/sbin depmod -b $(abspath $@.tree) $$v)
+	$(Q)install -D -m 644 $(SYSTEM)/served.sha256 $@.tree/etc/served.sha256
 	$(Q){ cat $<; (cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | \
 	    cpio --quiet --reproducible -o -H newc -R 0:0) | gzip -6n; } >$@.tmp && rm -rf $@.tree && mv $@.tmp $@
 

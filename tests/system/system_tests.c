@@ -641,8 +641,8 @@ static void add_group(const char *group, const char *name_part)
         add_matrix(name_part);
     add_scenarios(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), group, name_part);
     add_scenarios(control_scenarios, nr_control_scenarios, group, name_part);
-    add_scenarios(network_scenarios, nr_network_scenarios, group, name_part);
     add_scenarios(block_scenarios, nr_block_scenarios, group, name_part);
+    add_scenarios(network_scenarios, nr_network_scenarios, group, name_part);
     if (before == nr_tests)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
 }

@@ -273,6 +273,10 @@ static void test_actions(void)
     GOOD("on_poweroff='restart'; on_reboot='destroy'");
     CU_ASSERT_TRUE(config.on_poweroff == CONFIG_RESTART && config.on_reboot == CONFIG_DESTROY);
     BAD("on_crash='soft-reset'", "error f:2: on_crash: 'soft-reset' is not for PV domains\n");
+    GOOD("tsc_mode='native'");
+    CU_ASSERT_EQUAL(config.tsc_mode, CONFIG_TSC_NATIVE);
+    BAD("tsc_mode='fast'",
+        "error f:2: tsc_mode: 'fast' is none of default, always_emulate, native\n");
     BAD("on_crash='die'", "error f:2: on_crash: 'die' is none of destroy, restart, rename-restart, "
                           "preserve, coredump-destroy, coredump-restart\n");
     BAD("on_crash=['destroy']", "error f:2: on_crash: a list is no value of this key\n");

@@ -390,6 +390,7 @@ static void test_the_json_of_a_configuration(void)
                                  "            \"weight\": 512,\n"
                                  "            \"cap\": 50\n"
                                  "        },\n"
+                                 "        \"tsc_mode\": \"native\",\n"
                                  "        \"kernel\": \"k\",\n"
                                  "        \"cmdline\": \"root=/dev/xvda\",\n"
                                  "        \"type.pv\": {},\n"
@@ -441,7 +442,7 @@ static void test_the_json_of_a_configuration(void)
     struct json j = { .out = &text };
 
     GOOD(
-        "maxvcpus=2; cpus=['1,3']; maxmem=64; cpu_weight=512; cap=50; root='/dev/xvda'; pool='Pool-0'; "
+        "maxvcpus=2; cpus=['1,3']; maxmem=64; cpu_weight=512; cap=50; tsc_mode='native'; root='/dev/xvda'; pool='Pool-0'; "
         "disk=['/dev/x,,xvda']; vif=['mac=00:16:3e:00:00:01']; "
         "channel=['connection=pty,name=org.a','connection=socket,path=/b,name=b']; on_crash='preserve'; "
         "uuid='01234567-89ab-cdef-1032-547698badcfe'");

@@ -133,6 +133,7 @@ static void test_what_is_wrong(void)
         "channels");
     CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1")),
                            "channels");
+    CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"tsc_mode\": \"fast\"}}"), "tsc_mode");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"max_vcpus\": 65}}"),
                            "max_vcpus");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"avail_vcpus\": [1]}}"),

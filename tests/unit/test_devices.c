@@ -481,6 +481,16 @@ static void test_a_backend_that_does_not_begin_leaves_nothing(void)
     end();
 }
 
+static bool yes(void) { return true; }
+
+static void test_a_user_who_wants_an_end_leaves_nothing(void)
+{
+    start();
+    t.interrupted = yes;
+    refused(EINTR, "interrupted");
+    end();
+}
+
 static void test_a_backend_says_why_it_does_not_begin(void)
 {
     start();
@@ -781,6 +791,7 @@ int main(void)
     T(test_a_file_has_a_loop_device_while_it_is_served);
     T(test_what_is_not_served_is_refused_by_name);
     T(test_a_backend_that_does_not_begin_leaves_nothing);
+    T(test_a_user_who_wants_an_end_leaves_nothing);
     T(test_a_backend_says_why_it_does_not_begin);
     T(test_a_disk_has_one_writer);
     T(test_backends_close_before_the_domain_goes);

@@ -5,3 +5,6 @@ UNIT_SRCS_toolstack := tests/unit/toolstack_machine.c tests/unit/toolstack_answe
 UNIT_LIBS_toolstack := -lz -llzma -lzstd
 UNIT_SRCS_kernels := $(UNIT_SRCS_toolstack)
 UNIT_LIBS_kernels := $(UNIT_LIBS_toolstack)
+UNIT_TESTS += shells
+UNIT_SRCS_shells := $(UNIT_SRCS_toolstack)
+UNIT_LIBS_shells := $(UNIT_LIBS_toolstack)

@@ -24,6 +24,12 @@
 uint64_t plat_now(void);  /* since some moment in the past; never goes back */
 uint64_t plat_wall(void); /* since 1970-01-01 00:00 UTC */
 
+/**
+ * Let others have this CPU for now, other domains, too; nothing is waited for. Who serves requests does so before he
+ * looks for them: by then there are more, and all are served in one go.
+ */
+void plat_yield(void);
+
 enum plat_level { PLAT_ERROR, PLAT_WARNING, PLAT_INFO, PLAT_DEBUG };
 
 /**

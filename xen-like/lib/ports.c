@@ -7,8 +7,9 @@
 
 enum {
     AT_ONCE = 64,
-    PORTS_MAX = 1 << 17
-}; /* events taken before others have their turn; numbers of the ABI */
+    PORTS_MAX = 1 << 17,
+    TRY_YIELD = 16,
+}; /* events taken before others have their turn; numbers of the ABI; times served */
 
 struct ports {
     struct plat_loop *loop;
@@ -17,6 +18,8 @@ struct ports {
     uint32_t nr;
     uint32_t nr_bound;
     struct plat_timer again; /* to open the handle anew */
+    unsigned int found;      /* most requests of a port, since events were looked at */
+    unsigned int served;     /* times without a yield */
 };
 
 #define AGAIN_NS 100000000u
@@ -94,6 +97,12 @@ void port_ready(struct port *port)
         xenevtchn_unmask(port->ports->events, port->number);
 }
 
+void port_found(struct port *port, unsigned int requests)
+{
+    if (port->ports && requests > port->ports->found)
+        port->ports->found = requests;
+}
+
 void port_notify(struct port *port)
 {
     if (port->ports && port->ports->events)
@@ -160,6 +169,11 @@ static void serve(void *arg)
 {
     struct ports *p = arg;
 
+    if (p->found > 1 || ++p->served == TRY_YIELD) {
+        p->served = 0;
+        plat_yield();
+    }
+    p->found = 0;
     for (int i = 0; i < AT_ONCE; i++) {
         int number = xenevtchn_pending(p->events);
 

@@ -37,5 +37,11 @@ void port_unbind(struct port *port);
 
 /** It may have the next event. */
 void port_ready(struct port *port);
+/**
+ * So many requests were there when it was served. Where it is more than one at a time, who sends them is let go on
+ * before the next event is looked at: on the same CPU it would be interrupted at each first one, and here all wait that
+ * come meanwhile. Where there is only one ever that would be two switches for nothing, and is tried now and then.
+ */
+void port_found(struct port *port, unsigned int requests);
 /** Send one to the other end. */
 void port_notify(struct port *port);

@@ -188,24 +188,6 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
 
 /* ---- copies ---- */
 
-/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
-static int copy_side(struct gnttab_copy_ptr *to, const union xengnttab_copy_ptr *from, bool foreign,
-                     uint16_t done)
-{
-    char *virt = (char *)from->virt + done;
-
-    if (foreign) {
-        to->u.ref = from->foreign.ref;
-        to->domid = from->foreign.domid;
-        to->offset = (uint16_t)(from->foreign.offset + done);
-        return 0;
-    }
-    to->u.gmfn = virt_to_mfn(virt);
-    to->domid = DOMID_SELF;
-    to->offset = (uintptr_t)virt % PAGE_BYTES;
-    return to->u.gmfn ? 0 : failed(EFAULT);
-}
-
 static size_t page_left(const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
 {
     return foreign ? PAGE_BYTES : PAGE_BYTES - ((uintptr_t)from->virt + done) % PAGE_BYTES;
@@ -220,46 +202,102 @@ static bool segment_ok(const xengnttab_grant_copy_segment_t *s)
            (!to || s->dest.foreign.offset + s->len <= (int)PAGE_BYTES);
 }
 
+enum { COPIES = 64, TABLE_BYTES = 2 << 20 };
+
+/* Pieces for one hypercall, and whose they are. */
+struct copies {
+    struct gnttab_copy ops[COPIES];
+    xengnttab_grant_copy_segment_t *of[COPIES];
+    unsigned int nr;
+    uintptr_t table_va; /* where what the table maps begins: that of the last piece of our memory */
+    const uint64_t *table; /* NULL: none */
+};
+
+/* virt_to_mfn(), without going through the upper tables for each page of one buffer. */
+static uint64_t frame_of(struct copies *c, const char *virt)
+{
+    uintptr_t va = (uintptr_t)virt & ~(uintptr_t)(TABLE_BYTES - 1);
+    uint64_t pte;
+
+    if (c->table == NULL || c->table_va != va) {
+        c->table = pte_of((void *)va, 1);
+        c->table_va = va;
+    }
+    pte = c->table ? c->table[(uintptr_t)virt % TABLE_BYTES / PAGE_BYTES] : 0;
+    return pte & PTE_PRESENT ? (pte & PTE_FRAME) / PAGE_BYTES : 0;
+}
+
+/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
+static int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
+                     const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
+{
+    char *virt = (char *)from->virt + done;
+
+    if (foreign) {
+        to->u.ref = from->foreign.ref;
+        to->domid = from->foreign.domid;
+        to->offset = (uint16_t)(from->foreign.offset + done);
+        return 0;
+    }
+    to->u.gmfn = frame_of(c, virt);
+    to->domid = DOMID_SELF;
+    to->offset = (uintptr_t)virt % PAGE_BYTES;
+    return to->u.gmfn ? 0 : failed(EFAULT);
+}
+
+/* A segment's status is that of its first piece that failed. 0, or -1 with errno. */
+static int copies_go(struct copies *c)
+{
+    if (c->nr && grants_copy(c->ops, c->nr) == -38)
+        return failed(ENOSYS);
+    for (unsigned int i = 0; i < c->nr; i++)
+        if (c->of[i]->status == GNTST_okay)
+            c->of[i]->status = c->ops[i].status;
+    c->nr = 0;
+    return 0;
+}
+
 /* Piece by piece, none of which crosses a page of our memory. 0, or -1 with errno. */
-static int copy_segment(xengnttab_grant_copy_segment_t *s)
+static int copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s)
 {
     bool from = s->flags & GNTCOPY_source_gref, to = s->flags & GNTCOPY_dest_gref;
-    struct gnttab_copy ops[4];
     uint16_t done = 0;
-    unsigned int n = 0;
 
+    s->status = GNTST_okay;
     while (done < s->len) {
         size_t most = page_left(&s->source, from, done), also = page_left(&s->dest, to, done);
         uint16_t len = s->len - done;
+        struct gnttab_copy *op = &c->ops[c->nr];
 
         most = most < also ? most : also;
         len = len < most ? len : (uint16_t)most;
-        ops[n] = (struct gnttab_copy){ .len = len, .flags = s->flags };
-        if (copy_side(&ops[n].source, &s->source, from, done) ||
-            copy_side(&ops[n].dest, &s->dest, to, done))
+        *op = (struct gnttab_copy){ .len = len, .flags = s->flags };
+        if (copy_side(c, &op->source, &s->source, from, done) ||
+            copy_side(c, &op->dest, &s->dest, to, done))
             return -1;
-        n++;
+        c->of[c->nr++] = s;
+        if (c->nr == COPIES && copies_go(c))
+            return -1;
         done += len;
     }
-    s->status = GNTST_okay;
-    if (n && grants_copy(ops, n) == -38)
-        return failed(ENOSYS);
-    for (unsigned int i = 0; i < n && s->status == GNTST_okay; i++)
-        s->status = ops[i].status;
     return 0;
 }
 
 int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
                          xengnttab_grant_copy_segment_t *segs)
 {
+    struct copies c;
+
     (void)xgt;
+    c.nr = 0;
+    c.table = NULL;
     for (uint32_t i = 0; i < count; i++)
         if (!segment_ok(&segs[i]))
             return failed(EINVAL);
     for (uint32_t i = 0; i < count; i++)
-        if (copy_segment(&segs[i]))
+        if (copies_add(&c, &segs[i]))
             return -1;
-    return 0;
+    return copies_go(&c);
 }
 
 /* ---- what we grant ---- */

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ static uint64_t now_of(clockid_t clock)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+void plat_yield(void) { sched_yield(); }
 uint64_t plat_now(void) { return now_of(CLOCK_MONOTONIC); }
 uint64_t plat_wall(void) { return now_of(CLOCK_REALTIME); }
 

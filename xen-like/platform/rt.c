@@ -37,6 +37,11 @@ void home_log(enum plat_level level, const char *line)
 
 /* ---- clock, threads, locks: by other names ---- */
 
+void plat_yield(void)
+{
+    thread_yield();
+    hc(sched_op, SCHEDOP_yield, 0);
+}
 uint64_t plat_now(void) { return clock_now(); }
 uint64_t plat_wall(void) { return clock_wall(); }
 

@@ -10,6 +10,7 @@
 
 #include <platform.h>
 #include <rt/clock.h>
+#include <rt/cpu.h>
 #include <rt/memory.h>
 #include <rt/thread.h>
 #include <rt/verdict.h>
@@ -253,6 +254,7 @@ int main(int argc, char **argv)
     unsigned int wanted = (unsigned int)strtoul(argv[argc - 1], NULL, 10);
     struct plat_timer limit = { .fn = on_limit };
 
+    printf("%u vCPUs\n", cpus_start());
     killed(wanted);
     open_all();
     CHECK_EQ(nr_disks, wanted);

@@ -9,6 +9,8 @@
 
 #include <platform.h>
 #include <rt/clock.h>
+#include <rt/memory.h>
+#include <rt/thread.h>
 #include <rt/verdict.h>
 
 #include "drivers/drivers.h"
@@ -325,9 +327,48 @@ static void test_stream(struct link *from, struct link *to)
            (unsigned long)((plat_now() - before) / NS_PER_MS));
 }
 
+/* ---- death ---- */
+
+static void sends_for_ever(void *arg)
+{
+    nr_links = 0;
+    loop = plat_loop_new();
+    drivers_links(loop, on_found, NULL);
+    semaphore_up(arg);
+    while (nr_links >= 3) {
+        test_stream(links[1].link, links[2].link);
+        test_stream(links[2].link, links[1].link);
+    }
+}
+
+/* Killed with frames on their way, at some moment. Then the cards can be had again, and no page is lost. */
+static void killed(void)
+{
+    size_t free_pages = 0;
+
+    for (unsigned int i = 0; i < 4; i++) {
+        struct semaphore busy = { 0 };
+        struct plat_group *g = plat_group_start("links", sends_for_ever, &busy);
+
+        CHECK(g != NULL);
+        semaphore_down(&busy, NO_DEADLINE);
+        thread_sleep_until(clock_now() + (10 + i * 23) * NS_PER_MS);
+        plat_group_kill(g);
+        plat_group_wait(g);
+        plat_group_free(g);
+        if (i == 1)
+            free_pages = page_nr_free();
+    }
+    CHECK_EQ(page_nr_free(), free_pages);
+    nr_links = 0;
+    nr_frames = 0; /* they were the groups' */
+}
+
 int main(int argc, char **argv)
 {
     struct plat_timer limit = { .fn = on_limit };
+
+    killed();
 
     loop = plat_loop_new();
     plat_timer_set(loop, &limit, plat_now() + LIMIT_S * NS_PER_S);

@@ -1,0 +1,89 @@
+#!/bin/bash
+# What `make bench-split` says of its runs.
+#   usage: table.sh DIR TSV FIGURES
+# DIR      has xen, xen-again, ours, ours-again and linux-on-ours: .tsv of parts.so, .log with the names of its windows
+# TSV      workload, unit, ours, Xen with Linux's backends, ratio, ours with Linux's backends
+# FIGURES  a folder, for split.md
+# Fails unless each of ours is at most two thirds of the peer's, and each of both repeats within 5 %.
+set -euo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../linux/markdown.sh"
+dir=$1 tsv=$2 figures=$3
+verdict=0
+
+# Instructions a unit: RUN WORKLOAD ALL, then the parts, of which copies are no other.
+for run in ours ours-again xen xen-again linux-on-ours; do
+    tr -d '\r' <"$dir/$run.log" | sed -n 's/^\(\[[ 0-9.]*\] \)\?WORKLOAD\t/'$run'\tNAME\t/p'
+    sed "s/^/$run\tPART\t/" "$dir/$run.tsv"
+done | awk -F '\t' -v OFS='\t' -f "$here/parts.awk" | sort -t $'\t' -k 1,1 -k 2,2n >"$dir/all"
+
+awk -F '\t' -v OFS='\t' '
+    function complain(what) { print "bench-split: " what >"/dev/stderr"; failed = 1 }
+    function repeats(run, n) {
+        if ((cost[run, n] - cost[run "-again", n]) ^ 2 > (cost[run, n] / 20) ^ 2)
+            complain(name[n] ": " run " does not repeat: " cost[run, n] ", " cost[run "-again", n])
+    }
+    { cost[$1, $2] = $5; name[$2] = $3; unit[$2] = $4; last = $2 > last ? $2 : last }
+    END {
+        print "workload", "unit", "ours", "xen", "ratio", "linux_on_ours"
+        for (n = 1; n <= last; n++) {
+            if (!cost["ours", n] || !cost["xen", n])
+                complain(name[n] ": not measured")
+            else if (cost["ours", n] * 3 > cost["xen", n] * 2)
+                complain(name[n] ": " cost["ours", n] " instructions, two thirds of Xen are " cost["xen", n] * 2 / 3)
+            repeats("ours", n)
+            repeats("xen", n)
+            printf "%s\t%s\t%.0f\t%.0f\t%.3f\t%.0f\n", name[n], unit[n], cost["ours", n], cost["xen", n],
+                cost["xen", n] ? cost["ours", n] / cost["xen", n] : 0, cost["linux-on-ours", n]
+        }
+        exit failed || last != 9
+    }' "$dir/all" >"$tsv" || verdict=1
+
+parts_of() { awk -F '\t' -v OFS='\t' -v run="$1" '$1 == run { print $3, $5, $6, $7, $8, $9, $10, $11 }' "$dir/all" >"$dir/$1.parts"; }
+heading=$'\tall\tcopies\tgrants\tevent channels\thypervisor else\tbackend domain\tguests'
+for run in ours xen linux-on-ours; do
+    parts_of $run
+    show "$heading" "$dir/$run.parts" >"$dir/$run.md"
+done
+tail -n +2 "$tsv" >"$dir/rows"
+show $'workload\tunit\tours\tXen\tours/Xen\tLinux\'s on ours' "$dir/rows" >"$dir/rows.md"
+echo
+cat "$dir/rows.md"
+for run in ours xen linux-on-ours; do
+    echo "$run:"
+    cat "$dir/$run.md"
+done
+cat >"$figures/split.md" <<MARKDOWN
+# Disks and networks of guests beside Linux's backends
+
+Written by \`make bench-split\`: instructions of the whole machine (\`tests/bench/plugin/parts.c\`) but idle loops, per unit.
+One CPU, two guests of one vCPU and 128 MiB with the same Debian kernel and ramdisk on all sides, \`tsc_mode="native"\`. Ours:
+the backends in the embedded control domain on our hypervisor (without asserts); Xen: Linux's \`blkback\` and \`netback\` with a
+bridge in domain 0 of Debian's host on Debian's Xen 4.17; the last column has that domain 0 on our hypervisor.
+
+The disk is a RAM disk of 64 MiB of the backend's domain. Requests go past the guest's page cache by its asynchronous I/O:
+32 at a time, or one; sequential are four of 1 MiB at a time. Packets are counted by their IP length, one \`send\` and one
+\`recv\` each from one guest to the other, 64 on their way at most and one answer for 32; TCP is one stream.
+A repeated string instruction counts as often as it repeats (512 for 4 KiB).
+
+$(cat "$dir/rows.md")
+
+Where it goes. Copies are repeated moves (\`REP MOVS\`), wherever they are, and no part of the other columns; on ours the
+runtime's \`memcpy\`, too. Grants are the hypervisor's grant operations with what they map and count, event channels its
+delivery of them; the rest of the hypervisor is ways in and out, scheduling, time.
+
+Ours:
+
+$(cat "$dir/ours.md")
+
+Linux's backends on Xen:
+
+$(cat "$dir/xen.md")
+
+Linux's backends on our hypervisor:
+
+$(cat "$dir/linux-on-ours.md")
+MARKDOWN
+exit $verdict
