@@ -34,6 +34,7 @@ include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/consoled/consoled.mk
 include backends/block/block.mk
+include frontends/console/console.mk
 include dom0-tools/control/control.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk

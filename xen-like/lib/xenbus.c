@@ -270,7 +270,7 @@ static void begin(struct xenbus_device *d, enum xenbus_state stored)
     d->failed = rc != 0;
     d->probed = rc == 0;
     if (rc) {
-        if (d->state != XenbusStateClosed)
+        if (d->state != XenbusStateClosed && rc != -ENODEV)
             set_state(d, XenbusStateClosed);
         return;
     }
