@@ -132,17 +132,18 @@ int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_co
     return 0;
 }
 
-/* ---- what we share ---- */
+/* ---- what we share; a test may have its own of these, where the granter is another domain ---- */
 
 bool grants_busy;
 static unsigned int nr_shared;
 
-struct xengntdev_handle *xengntshr_open(struct xentoollog_logger *logger, unsigned flags)
+__attribute__((weak)) struct xengntdev_handle *xengntshr_open(struct xentoollog_logger *logger,
+                                                              unsigned flags)
 {
     return calloc(1, sizeof(struct xengntdev_handle));
 }
 
-int xengntshr_close(struct xengntdev_handle *h)
+__attribute__((weak)) int xengntshr_close(struct xengntdev_handle *h)
 {
     free(h);
     return 0;
@@ -151,8 +152,8 @@ int xengntshr_close(struct xengntdev_handle *h)
 uint8_t *grant_at(uint32_t ref) { return ref < nr_grants ? grants[ref].page : NULL; }
 unsigned int grants_shared(void) { return nr_shared; }
 
-void *xengntshr_share_pages(struct xengntdev_handle *h, uint32_t domid, int count, uint32_t *refs,
-                            int writable)
+__attribute__((weak)) void *xengntshr_share_pages(struct xengntdev_handle *h, uint32_t domid,
+                                                  int count, uint32_t *refs, int writable)
 {
     uint8_t *pages = aligned_alloc(PAGE, (size_t)count * PAGE);
 
@@ -162,7 +163,7 @@ void *xengntshr_share_pages(struct xengntdev_handle *h, uint32_t domid, int coun
     return pages;
 }
 
-int xengntshr_unshare(struct xengntdev_handle *h, void *start, uint32_t count)
+__attribute__((weak)) int xengntshr_unshare(struct xengntdev_handle *h, void *start, uint32_t count)
 {
     if (grants_busy) {
         errno = EBUSY;

@@ -95,7 +95,7 @@ static void run_child(int in, int out)
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     text_puts(&x.out, "said before\n");
-    rc = terminal_console(&x, "web", on_attached, NULL);
+    rc = terminal_console(&x, "web", 0, on_attached, NULL);
     terminal_show(&x);
     _exit(rc);
 }
@@ -263,7 +263,7 @@ static int run_refused(const char *tty)
     child = fork();
     if (child == 0) {
         dup2(out[1], STDERR_FILENO);
-        status = terminal_console(&x, "web", NULL, NULL);
+        status = terminal_console(&x, "web", 0, NULL, NULL);
         terminal_show(&x);
         _exit(status);
     }
