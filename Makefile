@@ -18,6 +18,7 @@ help:
 	@sed -n 's/^#: *//p' $(MAKEFILE_LIST)
 
 include hypervisor/hypervisor.mk
+include backends/network/network.mk
 include tests/unit/unit.mk
 include tests/unit/coverage.mk
 include tests/fuzz/fuzz.mk
@@ -33,6 +34,7 @@ include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/consoled/consoled.mk
 include backends/block/block.mk
+include frontends/console/console.mk
 include dom0-tools/control/control.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk

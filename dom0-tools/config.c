@@ -212,6 +212,15 @@ static void take_devices(struct job *j, const struct key *k, const struct value 
         take_vifs(j, v);
 }
 
+static void take_channel_list(struct job *j, const struct key *k, const struct value *v)
+{
+    (void)k;
+    if (v->text)
+        wrong(j, v, "is no list");
+    else
+        take_channels(j, v);
+}
+
 /* ---- the command line of the kernel ---- */
 
 /* What is reported next is about this setting. False: there is none. */
@@ -307,6 +316,7 @@ static const struct key keys[] = {
     { "on_watchdog", take_action, AT(on_watchdog), 0, 0 },
     { "disk", take_devices, 0, CONFIG_SERVE_DISK, 0 },
     { "vif", take_devices, 0, CONFIG_SERVE_VIF, 0 },
+    { "channel", take_channel_list, 0, 0, 0 },
     { "bootloader", refuse, 0, 0, 0 },
     { "vfb", refuse, 0, 0, 0 },
     { "pci", refuse, 0, 0, 0 },

@@ -1,7 +1,7 @@
 /*
  * A domain's configuration: what an xl.cfg(5) file says, checked, as plain data.
  *
- * A struct domain_config has no pointers: it is copied by assignment and never freed. It has some 25 KiB,
+ * A struct domain_config has no pointers: it is copied by assignment and never freed. It has some 29 KiB,
  * too much for a thread's stack. Whoever wrote the file is not trusted: no text is longer and no number is
  * larger than what stands here.
  */
@@ -17,7 +17,8 @@ enum {
     CONFIG_CMDLINE = 1024, /* what start_info has room for */
     CONFIG_VCPUS = 64,     /* of a domain */
     CONFIG_CPUS = 256,     /* of a machine */
-    CONFIG_DEVICES = 16,   /* disks, vifs */
+    CONFIG_DEVICES = 16,   /* disks, vifs, channels */
+    CONFIG_SOCKET_PATH = 100,
 };
 
 /** What is done with a domain that has ended, each in the way of xl.cfg(5). */
@@ -96,6 +97,16 @@ struct config_vif {
 /** What a vif may transfer in one of its intervals. */
 uint64_t config_rate_per_interval(const struct config_vif *vif);
 
+enum config_connection { CONFIG_PTY, CONFIG_SOCKET, CONFIG_NR_CONNECTIONS };
+
+/** A console beside the first: of the channel at index i of the list it is the one of number i + 1. */
+struct config_channel {
+    enum config_connection connection; /* what the other end is, on a Linux control domain */
+    char name[CONFIG_NAME];            /* by which the guest's programs find it; not "" */
+    char path[CONFIG_SOCKET_PATH];     /* of a socket, absolute; else "" */
+    char backend[CONFIG_NAME];         /* domain; "": domain 0 */
+};
+
 /** Who answers a guest's RDTSC; the numbers are the hypervisor's. DEFAULT: the CPU, if its TSC can be relied on. */
 enum config_tsc {
     CONFIG_TSC_DEFAULT,
@@ -124,9 +135,10 @@ struct domain_config {
     unsigned int cap_percent;         /* of one CPU: 250 are two and a half; 0: none */
     char pool[CONFIG_NAME];           /* cpupool, by name or number; "": the first */
     enum config_tsc tsc_mode;
-    unsigned int nr_disks, nr_vifs;
+    unsigned int nr_disks, nr_vifs, nr_channels;
     struct config_disk disk[CONFIG_DEVICES];
     struct config_vif vif[CONFIG_DEVICES];
+    struct config_channel channel[CONFIG_DEVICES];
     enum config_action on_poweroff, on_reboot, on_crash, on_watchdog;
 };
 
@@ -212,6 +224,9 @@ int config_parse_cpus(struct config_cpus *cpus, const char *text, const struct c
 
 /** A MAC address: six times two digits, with colons between them. False: it is none. */
 bool config_parse_mac(const char *text, uint8_t mac[6]);
+
+/** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
+bool config_parse_number(const char *text, uint64_t max, uint64_t *value);
 
 /** A UUID, with dashes where they belong or without. 0; -EINVAL. */
 int config_parse_uuid(uint8_t uuid[16], const char *text);

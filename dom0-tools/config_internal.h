@@ -20,15 +20,31 @@ void complain(struct job *j, enum plat_level level, unsigned int line, const cha
 /** The value's text, copied, if it is printable and has room. */
 bool take_text(struct job *j, const struct value *v, char *to, size_t size);
 
-/* Of disk= and vif=: a list of specifications. */
+/* Of disk=, vif= and channel=: a list of specifications. */
 void take_disks(struct job *j, const struct value *v);
 void take_vifs(struct job *j, const struct value *v);
+void take_channels(struct job *j, const struct value *v);
 
 /** The index of a name in an array, -1: it is not there. */
 int name_index(const char *const *names, unsigned int nr, const char *name);
 
 extern const char *const config_formats[CONFIG_NR_FORMATS];
 extern const char *const config_backends[CONFIG_NR_BACKENDS]; /* "" */
+extern const char *const config_connections[CONFIG_NR_CONNECTIONS];
 
-/** Digits, or "0x" and digits (or 0 and octal ones), all of it, up to max. */
-bool config_parse_number(const char *text, uint64_t max, uint64_t *value);
+/** A string as the language has it, with quotes. */
+void put_quoted(struct text *t, const char *string);
+
+/* ---- config_channel.c: text and JSON of all channels ---- */
+
+struct json;
+struct json_value;
+
+void put_channels(struct text *t, const struct domain_config *c);
+void json_channels(struct json *j, const struct domain_config *c);
+
+/** A value below "channels" of such JSON. False: it is wrong. */
+bool take_json_channel(struct domain_config *c, const struct json_value *v);
+
+/** Whether each that was taken so has all that it needs. */
+bool channels_are_whole(const struct domain_config *c);

@@ -266,7 +266,7 @@ static bool is_devices(const char *key)
 {
     static const char *const keys[] = { "pcidevs", "dtdevs",   "vfbs",       "vkbs",
                                         "vtpms",   "p9s",      "pvcallsifs", "vdispls",
-                                        "vsnds",   "channels", "usbctrls",   "usbdevs" };
+                                        "vsnds",   "usbctrls", "usbdevs" };
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(key, keys[i]) == 0)
@@ -295,6 +295,9 @@ static void take_value(void *arg, const struct json_value *v)
         take_string(m, v, c->pool, sizeof(c->pool), "pool_name");
     } else if (strcmp(key, "b_info") == 0) {
         take_build_info(m, v);
+    } else if (strcmp(key, "channels") == 0) {
+        if (!take_json_channel(c, v))
+            fail(m, "channels");
     } else if (strcmp(key, "disks") == 0 && v->depth == 3) {
         take_disk(m, v);
     } else if (strcmp(key, "nics") == 0 && v->depth == 3) {
@@ -331,6 +334,8 @@ static void complete(struct maker *m)
         fail(m, "name");
     if (c->kernel[0] == '\0')
         fail(m, "kernel: it has none");
+    if (!channels_are_whole(c))
+        fail(m, "channels");
     if (c->nr_vcpus > c->max_vcpus)
         fail(m, "max_vcpus");
     if (c->memory_kib < 1024 || c->memory_kib > c->max_memory_kib)

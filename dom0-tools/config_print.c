@@ -6,7 +6,7 @@
 #include "config_internal.h"
 #include "json.h"
 
-static void put_quoted(struct text *t, const char *string)
+void put_quoted(struct text *t, const char *string)
 {
     text_puts(t, "\"");
     for (; *string; string++) {
@@ -116,6 +116,7 @@ static void put_devices(struct text *t, const struct domain_config *c)
         put_vif(t, &c->vif[i]);
     }
     text_puts(t, c->nr_vifs ? "]\n" : "");
+    put_channels(t, c);
 }
 
 size_t config_print(const struct domain_config *c, char *buf, size_t size)
@@ -280,6 +281,7 @@ void config_json(struct json *j, const char *key, const struct domain_config *c)
     for (unsigned int i = 0; i < c->nr_vifs; i++)
         config_json_vif(j, NULL, &c->vif[i]);
     json_end(j);
+    json_channels(j, c);
     json_string(j, "on_poweroff", config_action_name(c->on_poweroff));
     json_string(j, "on_reboot", config_action_name(c->on_reboot));
     json_string(j, "on_watchdog", config_action_name(c->on_watchdog));

@@ -171,6 +171,50 @@ void json_vcpu(struct json *j, const struct xl_domain *d, const struct xl_vcpu *
     json_end(j);
 }
 
+/* ---- xl channel-list ---- */
+
+void print_channels_head(struct text *t)
+{
+    text_printf(t, "%-3s %-2s %-5s %-6s %8s %-10s %-30s\n", "Idx", "BE", "state", "evt-ch",
+                "ring-ref", "connection", "");
+}
+
+void print_channel(struct text *t, const struct xl_channel *c)
+{
+    text_printf(t, "%-3u %-2u %-5u %-6" PRId64 " %-8" PRId64 " %-10s ", c->index, c->backend_id,
+                c->state, c->port, c->ring_ref, c->connection);
+    if (strcmp(c->connection, "pty") == 0)
+        text_printf(t, "%-30s ", c->path);
+    text_puts(t, "\n");
+}
+
+static void number_or_null(struct json *j, const char *key, int64_t value)
+{
+    if (value < 0)
+        json_null(j, key);
+    else
+        json_int(j, key, value);
+}
+
+void json_channel(struct json *j, uint32_t domain, const struct xl_channel *c)
+{
+    json_object(j, NULL);
+    json_uint(j, "domain", domain);
+    json_uint(j, "index", c->index);
+    json_uint(j, "console", c->index + 1);
+    json_string(j, "name", c->name);
+    json_string(j, "connection", c->connection);
+    if (c->path[0])
+        json_string(j, "path", c->path);
+    else
+        json_null(j, "path");
+    json_uint(j, "backend_domain", c->backend_id);
+    json_uint(j, "state", c->state);
+    number_or_null(j, "port", c->port);
+    number_or_null(j, "ring_ref", c->ring_ref);
+    json_end(j);
+}
+
 /* ---- xl sched-credit2, xl uptime ---- */
 
 void print_credit2_pool(struct text *t, const char *pool, unsigned int ratelimit_us)

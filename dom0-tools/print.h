@@ -78,6 +78,28 @@ void print_vcpu(struct text *t, const struct xl_domain *d, const struct xl_vcpu 
 void json_vcpu(struct json *j, const struct xl_domain *d, const struct xl_vcpu *v,
                unsigned int nr_cpus);
 
+/* ---- xl channel-list ---- */
+
+/** One console beside the first, of number index + 1. */
+struct xl_channel {
+    unsigned int index;      /* in the domain's list; */
+    unsigned int backend_id; /* domain */
+    unsigned int state;      /* XenbusState of the frontend; */
+    int64_t port, ring_ref;  /* -1: it has not said so */
+    const char *name;        /* "" if there is none, as of the other texts */
+    const char *connection;  /* "pty", "socket" */
+    const char *path;        /* of a pty its terminal, of a socket its path */
+};
+
+void print_channels_head(struct text *t);
+
+/** As xl's, of a pty with its terminal. */
+void print_channel(struct text *t, const struct xl_channel *c);
+
+/** An element: domain (its id), index, console (the number for xl console -n), name, connection, path (null: not
+ *  known), backend_domain, state, port, ring_ref (null: the frontend has not said so). */
+void json_channel(struct json *j, uint32_t domain, const struct xl_channel *c);
+
 /* ---- xl sched-credit2, xl uptime ---- */
 
 void print_credit2_pool(struct text *t, const char *pool, unsigned int ratelimit_us);

@@ -1,6 +1,6 @@
 # The toolstack's library (dom0-tools/lib/toolstack.h), for both homes: objects of the runtime in
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
-TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c guest_config.c adopt.c attend.c build.c device_change.c device_end.c device_store.c devices.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
+TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c guest_config.c adopt.c attend.c build.c channels.c device_change.c device_end.c device_store.c devices.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
     p2m.c restarts.c restore.c restore_finish.c save.c shell.c shell_build.c shell_make.c stream.c suspend.c vdev.c why.c)
 # What is another file in each home.
 TOOLS_LINUX := $(addprefix dom0-tools/lib/,unpack_linux.c image_cache.c device_host_linux.c)
@@ -11,7 +11,7 @@ TOOLS_CPPFLAGS := -D__XEN_TOOLS__ -Idom0-tools -Ihypervisor
 TOOLS_RT_CPPFLAGS = -isystem $(shell $(CC) -print-file-name=include) $(RT_CPPFLAGS) $(TOOLS_CPPFLAGS)
 
 # xl's commands, executed; with the pure parts of xl.mk.
-TOOLS_XL := $(addprefix dom0-tools/,print_why.c xl.c xl_create.c xl_device.c xl_info.c xl_list.c xl_save.c xl_shells.c xl_top.c xl_vcpu.c xl_why.c)
+TOOLS_XL := $(addprefix dom0-tools/,print_why.c xl.c xl_channel.c xl_create.c xl_device.c xl_info.c xl_list.c xl_save.c xl_shells.c xl_top.c xl_vcpu.c xl_why.c)
 
 TOOLS_RT_OBJS = $(patsubst %.c,$(RT)/%.o,$(TOOLS_LIB) $(TOOLS_XL) $(TOOLS_NONE) $(TOOLS_HV)) $(RT_XL_OBJS)
 $(RT)/dom0-tools/%.o: dom0-tools/%.c dom0-tools/tools.mk xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)

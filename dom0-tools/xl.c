@@ -146,23 +146,27 @@ static int xl_trigger(struct xl *x, const struct options *o)
 
 /* ---- its console ---- */
 
-int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg)
+int xl_attach(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
+              void *arg)
 {
     if (x->home == NULL || x->home->console == NULL)
         return xl_fail(x, "xl: there is no terminal here");
-    return x->home->console(x, who, attached, arg);
+    return x->home->console(x, who, number, attached, arg);
 }
 
 int xl_console(struct xl *x, const struct options *o)
 {
     const char *type = option_value(o, "t"), *number = option_value(o, "n");
+    uint64_t n = 0;
 
     if (type && strcmp(type, "pv") != 0 && strcmp(type, "serial") != 0 &&
         strcmp(type, "vuart") != 0)
         return xl_fail(x, "console type supported are: pv, serial, vuart");
-    if ((type && strcmp(type, "pv") != 0) || (number && strcmp(number, "0") != 0))
-        return xl_fail(x, "xl: console: there is only pv's, of number 0");
-    return xl_attach(x, o->args[0], NULL, NULL);
+    if (type && strcmp(type, "pv") != 0)
+        return xl_fail(x, "xl: console: there are only pv's");
+    if (number && !config_parse_number(number, UINT32_MAX, &n))
+        return xl_fail(x, "xl: console: %s is no number of a console", number);
+    return xl_attach(x, o->args[0], (unsigned int)n, NULL, NULL);
 }
 
 /* ---- memory ---- */
@@ -316,6 +320,7 @@ static xl_command_fn *const served[NR_COMMANDS] = {
     [COMMAND_VCPU_PIN] = xl_vcpu_pin,
     [COMMAND_VCPU_SET] = xl_vcpu_set,
     [COMMAND_CONSOLE] = xl_console,
+    [COMMAND_CHANNEL_LIST] = xl_channel_list,
     [COMMAND_INFO] = xl_info,
     [COMMAND_WHY] = xl_why,
     [COMMAND_CONFIG_UPDATE] = xl_config_update,

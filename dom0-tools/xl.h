@@ -22,10 +22,12 @@ struct xl_home {
     /**
      * Let the user be at a domain's console until he leaves, or the domain does. What has been said is shown before.
      * @who       the domain's name or number
+     * @number    of its console: 0 is the first
      * @attached  called with @arg once nothing that the domain says can be missed any more; NULL: nobody wants to know
      * Returns EXIT_OK; else there is no such console: the user, or err, knows why.
      */
-    int (*console)(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+    int (*console)(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
+                   void *arg);
 
     /**
      * Wait, so that what was shown can be looked at.
@@ -72,8 +74,8 @@ int xl_run(struct xl *x, int argc, char *const argv[]);
 typedef int xl_command_fn(struct xl *x, const struct options *o);
 xl_command_fn xl_console, xl_create, xl_save, xl_restore, xl_dump_core, xl_list, xl_vcpu_list,
     xl_vcpu_pin, xl_vcpu_set, xl_credit2, xl_uptime, xl_info, xl_why, xl_config_update, xl_top,
-    xl_shells, xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach, xl_network_detach,
-    xl_network_list;
+    xl_shells, xl_block_attach, xl_block_detach, xl_block_list, xl_network_attach,
+    xl_network_detach, xl_network_list, xl_channel_list;
 
 /** Says that on err; EXIT_FAILED. */
 int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -82,7 +84,8 @@ int xl_fail(struct xl *x, const char *fmt, ...) __attribute__((format(printf, 2,
 void xl_heed_interrupts(const struct xl *x, bool on);
 
 /** At its console, as xl_home's console. Where there is no terminal err says so. */
-int xl_attach(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+int xl_attach(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
+              void *arg);
 
 /** What is known of a domain. @name  receives a text that d refers to, to be freed */
 void xl_describe(struct xl *x, const guest_info_t *info, struct xl_domain *d, char **name);

@@ -1,6 +1,6 @@
 # The pure parts of xl: what configurations, options and terminals mean, and how its outputs look. No
 # hypervisor, no store. Objects for both homes; who makes a program of them links them.
-XL_PURE := $(addprefix dom0-tools/,commands.c complete.c config.c config_cpus.c config_disk.c config_json.c config_print.c config_spec.c config_text.c \
+XL_PURE := $(addprefix dom0-tools/,commands.c complete.c config.c config_channel.c config_cpus.c config_disk.c config_json.c config_print.c config_spec.c config_text.c \
     config_uuid.c config_vif.c edit.c json.c json_read.c options.c print.c print_info.c print_top.c text.c)
 XL_HEADERS := complete config config_internal config_spec config_text edit json json_read options print text
 XL := $(BUILD)/dom0-tools/xl

@@ -136,7 +136,7 @@ static int start(struct xl *x, const struct options *o, domid_t id)
     char who[8];
 
     snprintf(who, sizeof(who), "%u", id);
-    if (option_value(o, "c") && xl_attach(x, who, run, &s) != EXIT_OK)
+    if (option_value(o, "c") && xl_attach(x, who, 0, run, &s) != EXIT_OK)
         xl_fail(x, "xl: domain %u has been created, but its console is not to be had", id);
     run(&s);
     return s.rc;

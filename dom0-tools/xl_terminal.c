@@ -142,6 +142,7 @@ bool terminal_wait(struct xl *x, unsigned int seconds, bool keys)
 struct client {
     struct xl *x;
     domid_t id;
+    unsigned int number;
     char node[64];
     struct xs_handle *store; /* another connection than the toolstack's: it has a watch */
     struct plat_loop *loop;
@@ -228,7 +229,11 @@ static bool talk(struct client *c, int fd)
 
 static bool open_client(struct client *c)
 {
-    snprintf(c->node, sizeof(c->node), "/local/domain/%u/console/tty", c->id);
+    if (c->number)
+        snprintf(c->node, sizeof(c->node), "/local/domain/%u/device/console/%u/tty", c->id,
+                 c->number);
+    else
+        snprintf(c->node, sizeof(c->node), "/local/domain/%u/console/tty", c->id);
     c->store = xs_open(0);
     c->loop = c->store ? plat_loop_new() : NULL;
     c->terminal = c->loop ? plat_console() : NULL;
@@ -248,9 +253,10 @@ static void close_client(struct client *c)
         xs_close(c->store);
 }
 
-int terminal_console(struct xl *x, const char *who, void (*attached)(void *arg), void *arg)
+int terminal_console(struct xl *x, const char *who, unsigned int number,
+                     void (*attached)(void *arg), void *arg)
 {
-    struct client c = { .x = x };
+    struct client c = { .x = x, .number = number };
     int rc = EXIT_FAILED, fd;
 
     if (!xl_domain_of(x, who, &c.id))

@@ -4,6 +4,7 @@
 
 /** As xl_home has them. The console is the one that xenconsoled, Debian's or ours, names in the store. */
 void terminal_show(struct xl *x);
-int terminal_console(struct xl *x, const char *who, void (*attached)(void *arg), void *arg);
+int terminal_console(struct xl *x, const char *who, unsigned int number,
+                     void (*attached)(void *arg), void *arg);
 void terminal_kernel(struct xl_info *info);
 bool terminal_wait(struct xl *x, unsigned int seconds, bool keys);

@@ -23,6 +23,7 @@ RUNTIME_KERNELS += tests/guests/runtime/create.c
 RUNTIME_KERNELS += tests/guests/runtime/xl_cycles.c
 RUNTIME_KERNELS += tests/guests/runtime/store_kill.c
 RUNTIME_KERNELS += tests/guests/runtime/blkfront.c
+RUNTIME_KERNELS += tests/guests/runtime/consfront.c
 RUNTIME_KERNELS += frontends/network/answers.c
 RUNTIME_KERNELS += tests/guests/runtime/disks.c
 RUNTIME_KERNELS += tests/guests/runtime/links.c

@@ -17,7 +17,7 @@ blockd: $(BLOCKD_BUILD)/xen-like-blockd
 cppcheck-block: $(BUILD)/include
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
 	    -Ixen-like/include -Ixen-like -Ixen-like/lib -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 \
-	    backends/block $(filter xen-like/%,$(BLKBACK_CORE))
+	    backends/block frontends/block $(filter xen-like/%,$(BLKBACK_CORE))
 cppcheck: cppcheck-block
 
 # A guest on our runtime with our frontend: rt_blkfront.

@@ -140,7 +140,7 @@ bool console_talk(struct plat_loop *loop, struct plat_stream *terminal, struct p
 }
 
 int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const char *socket,
-                   const char *who, void (*attached)(void *arg), void *arg)
+                   const char *who, unsigned int number, void (*attached)(void *arg), void *arg)
 {
     struct plat_stream *daemon = plat_connect(socket);
     struct session s = { .loop = loop,
@@ -156,7 +156,10 @@ int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const c
         plat_write(terminal, text, (size_t)len);
         return -1;
     }
-    len = snprintf(s.typed.buf, sizeof(s.typed.buf), "attach %s\n", who);
+    if (number)
+        len = snprintf(s.typed.buf, sizeof(s.typed.buf), "channel %u %s\n", number, who);
+    else
+        len = snprintf(s.typed.buf, sizeof(s.typed.buf), "attach %s\n", who);
     if (len >= (int)sizeof(s.typed.buf))
         len = sizeof(s.typed.buf) - 1;
     s.typed.len = (size_t)len;

@@ -14,6 +14,7 @@ struct client {
     struct consoled *daemon;
     struct console *console; /* NULL: it has not said which */
     struct plat_stream *stream;
+    bool is_peer;      /* at a channel's own socket */
     bool is_tty;       /* always there, so what it takes is not shown to anybody yet */
     bool blocked;      /* nothing more that it has typed is read until the guest takes some */
     char held;         /* if it is blocked: what has been read, and comes first then */
@@ -54,12 +55,24 @@ static void hear(struct consoled *d)
     d->deaf = false;
 }
 
+static void on_peer(void *arg, unsigned int ready);
+
+static void hear_peers(struct console *c)
+{
+    if (c->listener)
+        plat_watch(c->daemon->loop, c->listener, c->peer ? 0u : PLAT_READABLE, on_peer, c);
+}
+
 static void drop(struct client *c)
 {
     struct consoled *d = c->daemon;
 
     unlink_from(c);
-    if (c->is_tty) {
+    if (c->is_peer) {
+        plat_close(c->stream);
+        c->console->peer = NULL;
+        hear_peers(c->console);
+    } else if (c->is_tty) {
         plat_watch(d->loop, c->stream, 0, NULL, NULL);
         d->options.tty_close(c->stream);
         c->console->tty = NULL;
@@ -168,12 +181,14 @@ static bool receive(struct client *c)
 /* Of those at some guest who wait for it to read, who came first; it may have left. NULL: nobody. */
 static struct client *longest_blocked(struct consoled *d)
 {
+    struct console *lists[] = { d->consoles, d->channels };
     struct client *found = NULL;
 
-    for (struct console *c = d->consoles; c && found == NULL; c = c->next)
-        for (struct client *i = c->clients; i; i = i->next)
-            if (i->blocked && !i->is_tty)
-                found = i;
+    for (int n = 0; n < 2 && found == NULL; n++)
+        for (struct console *c = lists[n]; c && found == NULL; c = c->next)
+            for (struct client *i = c->clients; i; i = i->next)
+                if (i->blocked && !i->is_tty && !i->is_peer)
+                    found = i;
     return found;
 }
 
@@ -210,21 +225,43 @@ static void refuse(struct client *c, const char *why)
     drop(c);
 }
 
+/* "attach WHO", or "channel NUMBER WHO". Returns who, NULL: it is neither. */
+static const char *parse_request(const char *line, unsigned int *number)
+{
+    static const char attach_verb[] = "attach ", channel_verb[] = "channel ";
+    unsigned long n;
+    char *end;
+
+    *number = 0;
+    if (strncmp(line, attach_verb, strlen(attach_verb)) == 0)
+        return line + strlen(attach_verb);
+    if (strncmp(line, channel_verb, strlen(channel_verb)) != 0)
+        return NULL;
+    line += strlen(channel_verb);
+    n = strtoul(line, &end, 10);
+    if (*line < '0' || *line > '9' || *end != ' ' || n > UINT32_MAX)
+        return NULL;
+    *number = (unsigned int)n;
+    return end + 1;
+}
+
 static void on_request(struct client *c)
 {
-    static const char verb[] = "attach ";
     struct console *console;
+    unsigned int number;
+    const char *who;
 
     c->line[c->len] = '\0';
     c->taken = c->len;
-    if (strncmp(c->line, verb, strlen(verb)) != 0) {
-        refuse(c, "what is understood is: attach WHO");
+    who = parse_request(c->line, &number);
+    if (who == NULL) {
+        refuse(c, "what is understood is: attach WHO, channel NUMBER WHO");
         return;
     }
-    console = consoled_find(c->daemon, c->line + strlen(verb));
+    console = consoled_find(c->daemon, who, number);
     if (console == NULL) { /* the store may not have told of it yet */
         domains_look(c->daemon);
-        console = consoled_find(c->daemon, c->line + strlen(verb));
+        console = consoled_find(c->daemon, who, number);
     }
     if (console)
         attach(c, console);
@@ -328,6 +365,40 @@ void clients_stop(struct consoled *d)
     d->deaf = false;
 }
 
+/* The next one waits until this one leaves. */
+static void on_peer(void *arg, unsigned int ready)
+{
+    struct console *c = arg;
+    struct plat_stream *stream = plat_accept(c->listener);
+    struct client *client = stream ? client_new(c->daemon, stream) : NULL;
+
+    (void)ready;
+    if (client) {
+        client->is_peer = true;
+        client->at = c->shown;
+        link_to(client, c);
+        c->peer = client;
+        hear_peers(c);
+        watch(client);
+    } else if (stream) {
+        plat_close(stream);
+    }
+}
+
+int clients_listen_for(struct console *c, const char *path)
+{
+    c->listener = plat_listen(path);
+    hear_peers(c);
+    return c->listener ? 0 : -1;
+}
+
+void clients_unlisten(struct console *c)
+{
+    if (c->listener)
+        plat_close(c->listener);
+    c->listener = NULL;
+}
+
 void client_tty(struct console *c, struct plat_stream *tty)
 {
     struct client *client = client_new(c->daemon, tty);
@@ -350,6 +421,7 @@ void clients_output(struct console *c)
 
 void clients_end(struct console *c)
 {
+    clients_unlisten(c);
     if (c->tty) {
         flush(c->tty);
         drop(c->tty);

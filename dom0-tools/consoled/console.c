@@ -1,4 +1,4 @@
-/* One guest: its ring and port, what it may use, and its end. */
+/* One console: its ring and port, what it may use, and its end. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,17 +59,20 @@ static void disconnect(struct console *c)
     c->tries = 0;
 }
 
-/* By the grant that the builder makes for it; where there is none, as only the privileged may. */
+/*
+ * By the grant that the builder makes for it; where there is none, as only the privileged may. A channel's is the
+ * guest's, and there is no other way.
+ */
 static bool map(struct console *c)
 {
+    uint32_t ref = c->number ? (uint32_t)c->gfn : GNTTAB_RESERVED_CONSOLE;
     xen_pfn_t gfn = c->gfn;
-    void *page = c->daemon->grants
-                     ? xengnttab_map_grant_ref(c->daemon->grants, c->domain,
-                                               GNTTAB_RESERVED_CONSOLE, PROT_READ | PROT_WRITE)
-                     : NULL;
+    void *page = c->daemon->grants ? xengnttab_map_grant_ref(c->daemon->grants, c->domain, ref,
+                                                             PROT_READ | PROT_WRITE)
+                                   : NULL;
 
     c->granted = page != NULL;
-    if (page == NULL)
+    if (page == NULL && c->number == 0)
         page = xenforeignmemory_map(c->daemon->memory, c->domain, PROT_READ | PROT_WRITE, 1, &gfn,
                                     NULL);
     if (page)
@@ -89,20 +92,28 @@ static bool bind_port(struct console *c)
     return false;
 }
 
+static bool attempt(struct console *c)
+{
+    if ((c->ring.page == NULL && !map(c)) || (c->port == 0 && !bind_port(c)))
+        return false;
+    c->tries = 0;
+    xenevtchn_notify(c->daemon->events, (evtchn_port_t)c->port); /* it may have waited */
+    return true;
+}
+
 /* Who served it before may have its port for some moments more. */
 static void connect(struct console *c)
 {
-    if ((c->ring.page || map(c)) && (c->port || bind_port(c))) {
-        c->tries = 0;
-        xenevtchn_notify(c->daemon->events, (evtchn_port_t)c->port); /* it may have waited */
+    if (attempt(c))
         return;
-    }
     c->tries--;
-    if (c->tries == 0)
+    if (c->tries)
+        consoled_retry(c->daemon);
+    else if (c->number)
+        channel_fail(c, strerror(errno));
+    else
         plat_log(PLAT_WARNING, "domain %u (%s): its console, frame %#llx and port %u: %s",
                  c->domain, c->name, (unsigned long long)c->gfn, c->remote, strerror(errno));
-    else
-        consoled_retry(c->daemon);
 }
 
 void console_place(struct console *c, uint64_t gfn, evtchn_port_t remote)
@@ -119,6 +130,32 @@ void console_place(struct console *c, uint64_t gfn, evtchn_port_t remote)
     c->remote = remote;
     c->tries = BIND_TRIES;
     connect(c);
+}
+
+int console_connect(struct console *c, uint32_t ref, evtchn_port_t remote, bool patiently)
+{
+    int error;
+
+    disconnect(c);
+    c->gfn = ref;
+    c->remote = remote;
+    if (patiently || c->daemon->events == NULL) {
+        c->tries = BIND_TRIES;
+        connect(c);
+        return 0;
+    }
+    errno = 0;
+    if (attempt(c))
+        return 0;
+    error = errno ? errno : EIO;
+    disconnect(c);
+    return -error;
+}
+
+void console_try(struct console *c)
+{
+    if (c->tries)
+        connect(c);
 }
 
 void console_unbound(struct console *c)
@@ -140,10 +177,13 @@ void console_rebind(struct console *c)
 
 static void break_off(struct console *c)
 {
-    plat_log(PLAT_WARNING,
-             "domain %u (%s) has impossible indices in its console's ring: "
-             "it is not served any more",
-             c->domain, c->name);
+    if (c->number)
+        channel_fail(c, "impossible indices in its ring: it is not served any more");
+    else
+        plat_log(PLAT_WARNING,
+                 "domain %u (%s) has impossible indices in its console's ring: "
+                 "it is not served any more",
+                 c->domain, c->name);
     c->broken = true;
     disconnect(c);
     clients_input(c); /* what they type is for nobody, but read */
@@ -211,7 +251,7 @@ void console_event(struct console *c)
 
 int console_room(struct console *c)
 {
-    int room = c->port ? ring_room(&c->ring) : -ENOTCONN;
+    int room = c->port ? ring_room(&c->ring) : c->number && !c->broken && !c->gone ? 0 : -ENOTCONN;
 
     if (room == -EPROTO)
         break_off(c);
@@ -226,11 +266,16 @@ void console_give(struct console *c, const char *bytes, size_t len)
 
 /* ---- the end ---- */
 
-void console_end(struct console *c)
+void console_disconnect(struct console *c)
 {
     if (c->ring.page)
         take(c);
     disconnect(c);
+}
+
+void console_end(struct console *c)
+{
+    console_disconnect(c);
     c->gone = true;
     clients_end(c);
 }
@@ -238,6 +283,7 @@ void console_end(struct console *c)
 void console_free(struct console *c)
 {
     disconnect(c);
+    clients_unlisten(c);
     clients_drop(c);
     history_free(&c->history);
     free(c);

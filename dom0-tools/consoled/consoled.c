@@ -17,11 +17,13 @@ enum { EVENTS_MAX = 64 }; /* taken at once, before others have their turn */
 
 static struct console *of_port(struct consoled *d, int port)
 {
-    struct console *c = d->consoles;
+    struct console *lists[] = { d->consoles, d->channels };
 
-    while (c && c->port != port)
-        c = c->next;
-    return c;
+    for (int i = 0; i < 2; i++)
+        for (struct console *c = lists[i]; c; c = c->next)
+            if (c->port == port)
+                return c;
+    return NULL;
 }
 
 static void take_events(void *arg);
@@ -34,6 +36,8 @@ static void close_events(struct consoled *d)
     xenevtchn_close(d->events);
     d->events = NULL;
     for (struct console *c = d->consoles; c; c = c->next)
+        console_unbound(c);
+    for (struct console *c = d->channels; c; c = c->next)
         console_unbound(c);
 }
 
@@ -132,6 +136,22 @@ void consoled_retry(struct consoled *d)
         plat_timer_set(d->loop, &d->tick, when);
 }
 
+static void rebind_all(struct consoled *d)
+{
+    for (struct console *c = d->consoles; c; c = c->next)
+        console_rebind(c);
+    for (struct console *c = d->channels; c; c = c->next)
+        console_rebind(c);
+}
+
+static void try_again(struct consoled *d)
+{
+    for (struct console *c = d->consoles; c; c = c->next)
+        console_try(c);
+    for (struct console *c = d->channels; c; c = c->next)
+        console_try(c);
+}
+
 static bool store_answers(struct consoled *d)
 {
     char *path = d->xs ? xs_get_domain_path(d->xs, 0) : NULL;
@@ -147,8 +167,7 @@ static void on_tick(void *arg)
     plat_timer_set(d->loop, &d->tick, plat_now() + TICK_NS);
     clients_hear(d);
     if (d->events == NULL && open_events(d))
-        for (struct console *c = d->consoles; c; c = c->next)
-            console_rebind(c);
+        rebind_all(d);
     if (d->events == NULL)
         consoled_retry(d);
     if (!store_answers(d)) {
@@ -160,21 +179,21 @@ static void on_tick(void *arg)
         plat_log(PLAT_INFO, "the store is there again");
     }
     domains_look(d);
-    for (struct console *c = d->consoles; c; c = c->next)
-        if (c->tries)
-            console_place(c, c->gfn, c->remote);
+    try_again(d);
 }
 
-struct console *consoled_find(struct consoled *d, const char *who)
+struct console *consoled_find(struct consoled *d, const char *who, unsigned int number)
 {
-    struct console *lists[] = { d->consoles, d->dead };
+    struct console *lists[] = { number ? d->channels : d->consoles,
+                                number ? d->dead_channels : d->dead };
     char *end;
     unsigned long id = strtoul(who, &end, 10);
     bool is_id = *who && *end == '\0';
 
     for (int i = 0; i < 2; i++)
         for (struct console *c = lists[i]; c; c = c->next)
-            if (c->placed && (is_id ? c->domain == id : strcmp(c->name, who) == 0))
+            if ((c->placed || number) && c->number == number &&
+                (is_id ? c->domain == id : strcmp(c->name, who) == 0))
                 return c;
     return NULL;
 }
@@ -224,8 +243,11 @@ struct consoled *consoled_start(struct plat_loop *loop, const struct consoled_op
     else if (clients_listen(d) == 0) {
         plat_timer_set(loop, &d->tick, plat_now() + TICK_NS);
         domains_look(d);
-        plat_log(PLAT_INFO, "consoles are served at %s", o->socket);
-        return d;
+        if (channels_open(d)) {
+            plat_log(PLAT_INFO, "consoles are served at %s", o->socket);
+            return d;
+        }
+        plat_log(PLAT_ERROR, "no console daemon without devices: %s", strerror(errno));
     }
     consoled_stop(d);
     return NULL;
@@ -245,9 +267,11 @@ void consoled_stop(struct consoled *d)
 {
     plat_timer_cancel(&d->tick);
     clients_stop(d);
+    channels_close(d);
     free_all(d->consoles);
     free_all(d->dead);
-    d->consoles = d->last = d->dead = NULL;
+    free_all(d->dead_channels);
+    d->consoles = d->last = d->dead = d->dead_channels = NULL;
     close_store(d);
     close_hypervisor(d);
     free(d);

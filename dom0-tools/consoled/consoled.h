@@ -4,11 +4,15 @@
  * clients be the guest's terminal.
  *
  * A client connects to the daemon's socket and sends one line: "attach WHO" and a newline, WHO being a
- * domain's id or its name. The answer is a line: "ok ID NAME", or "error " and why not, and then the end. What
+ * domain's id or its name, or "channel N WHO" for a console beside the domain's first (N is 1 or more). The answer is a line: "ok ID NAME", or "error " and why not, and then the end. What
  * follows "ok" are bytes: to the guest what is typed, from it first what nobody has been shown yet, as far
  * as it is kept, then what it prints. Whoever is too slow to be shown all is told in the text how much is
  * missing. After the guest's end comes the stream's. A dead guest can still be attached to for what it said
  * last, until DEAD_MAX others have died.
+ *
+ * Consoles beside the first are devices of the class console by xenbus, of which the toolstack says type xenconsoled
+ * in the backend's folder. One with connection socket has a socket of its own, at path: whoever connects there is at
+ * it at once, one client at a time.
  */
 #pragma once
 #include <platform.h>
@@ -18,7 +22,8 @@
 struct consoled_options {
     const char *socket; /* where it listens */
     const char *
-        log_folder; /* has guest-NAME.log, and guest-NAME.log.1 with what was before; NULL: no files */
+        log_folder; /* has guest-NAME.log, of other consoles channel-N-NAME.log, and with .1 behind it what was
+                       before; NULL: no files */
     size_t log_bytes;     /* of either file, about */
     size_t history_bytes; /* of what is kept in memory of each guest; 1 at least */
 
@@ -48,11 +53,12 @@ void consoled_stop(struct consoled *d);
  * @loop      not running
  * @terminal  not watched; what comes from it is typed, and what is printed goes there
  * @who       a domain's id or name
+ * @number    of its console, 0 being the first
  * @attached  called with @arg once nothing that the guest says can be missed any more; NULL: nobody wants to know
  * Returns 0; -1: the terminal says why not.
  */
 int console_attach(struct plat_loop *loop, struct plat_stream *terminal, const char *socket,
-                   const char *who, void (*attached)(void *arg), void *arg);
+                   const char *who, unsigned int number, void (*attached)(void *arg), void *arg);
 
 /**
  * The same at any stream.

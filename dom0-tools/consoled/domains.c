@@ -52,13 +52,13 @@ static bool is_ours(struct console *c)
 }
 
 /* With a name, also another one, begins the log of that name. One that is gone stays what it was. */
-static void read_name(struct console *c)
+void domains_name(struct console *c)
 {
     char *text = read_node(c, "name"), name[NAME_BYTES];
 
     if (text && text[0])
         snprintf(name, sizeof(name), "%s", text);
-    else if (c->placed)
+    else if (c->name[0])
         snprintf(name, sizeof(name), "%s", c->name);
     else
         snprintf(name, sizeof(name), "%u", c->domain);
@@ -66,18 +66,17 @@ static void read_name(struct console *c)
     for (char *i = name; *i; i++) /* it goes into lines */
         if ((unsigned char)*i < ' ' || *i == 0x7f)
             *i = '_';
-    if (c->placed && strcmp(name, c->name) == 0)
+    if (strcmp(name, c->name) == 0)
         return;
     snprintf(c->name, sizeof(c->name), "%s", name);
-    log_begin(&c->log, &c->daemon->options, c->name);
+    log_begin(&c->log, &c->daemon->options, c->name, c->number);
 }
 
-/* A terminal of the system, whose name stands in the store. */
-static void open_tty(struct console *c)
+void domains_open_tty(struct console *c)
 {
     const struct consoled_options *o = &c->daemon->options;
     struct plat_stream *tty;
-    char name[64], path[PATH_BYTES];
+    char name[64], node[40] = "console/tty", path[PATH_BYTES];
 
     if (c->tty || o->tty_open == NULL)
         return;
@@ -86,7 +85,9 @@ static void open_tty(struct console *c)
         plat_log(PLAT_WARNING, "domain %u has no terminal: %s", c->domain, strerror(errno));
         return;
     }
-    console_path(path, c->domain, "console/tty");
+    if (c->number)
+        snprintf(node, sizeof(node), "device/console/%u/tty", c->number);
+    console_path(path, c->domain, node);
     if (xs_write(c->daemon->xs, XBT_NULL, path, name, (unsigned int)strlen(name)))
         client_tty(c, tty);
     else
@@ -101,9 +102,10 @@ void domains_read(struct console *c)
     if (c->daemon->xs == NULL || !read_number(c, "console/ring-ref", UINT64_MAX >> 12, &gfn) ||
         !read_number(c, "console/port", UINT32_MAX, &port) || !is_ours(c))
         return;
-    read_name(c);
+    domains_name(c);
+    channels_renamed(c->daemon, c->domain);
     if (!c->placed)
-        open_tty(c);
+        domains_open_tty(c);
     console_place(c, gfn, (evtchn_port_t)port);
 }
 
@@ -185,15 +187,16 @@ static void begin(struct consoled *d, struct console **at, const xen_domctl_getd
     *at = c;
 }
 
-static void bury(struct consoled *d)
+void domains_bury(struct console **dead, struct console *c)
 {
-    struct console **at = &d->dead;
+    struct console **at = dead;
 
+    c->next = *dead;
+    *dead = c;
     for (int n = 0; *at && n < DEAD_MAX; n++)
         at = &(*at)->next;
     while (*at) {
-        struct console *c = *at;
-
+        c = *at;
         *at = c->next;
         console_free(c);
     }
@@ -208,9 +211,8 @@ static void end(struct consoled *d, struct console **at)
     *(c->next ? &c->next->before : &d->last) = c->before;
     domains_unwatch_one(c);
     console_end(c);
-    c->next = d->dead;
-    d->dead = c;
-    bury(d);
+    channels_orphaned(d, c->domain);
+    domains_bury(&d->dead, c);
 }
 
 /*

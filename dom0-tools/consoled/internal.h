@@ -72,26 +72,32 @@ struct guest_log {
     uint64_t retry_ns; /* not again before that time */
 };
 
-void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name);
+/** @number  of its console: 0 is the first, others have files of their own */
+void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name,
+               unsigned int number);
 void log_add(struct guest_log *l, const char *bytes, size_t len);
 
-/* ---- console.c: a guest ---- */
+/* ---- console.c: a console of a guest ---- */
 
 struct client;
+struct xenbus;
+struct xenbus_device;
 
 struct console {
     struct console *next, *before; /* of the dead none is known before */
     struct consoled *daemon;
     domid_t domain;
-    xen_domain_handle_t handle; /* tells it from another of the same id */
+    unsigned int number;          /* 0: its first, which it has always had; else a channel */
+    struct xenbus_device *device; /* of a channel; NULL: it is no more */
+    xen_domain_handle_t handle;   /* tells it from another of the same id; of a channel zero */
     char name[NAME_BYTES];
     bool seen;  /* in this look at all domains */
     bool stale; /* what the store says of it is to be read again */
     bool gone;
 
-    uint64_t gfn; /* where its ring is, and its port, by the store; */
+    uint64_t gfn; /* where its ring is, of a channel its grant; and its port, by the store; */
     evtchn_port_t remote;
-    bool placed;  /* if it has said so */
+    bool placed;  /* if it has said so (a channel's not even then, but from the beginning) */
     bool granted; /* the ring is mapped by grant */
     bool broken;  /* the guest has broken the rules: not served until it is placed anew */
     bool masked;
@@ -107,6 +113,9 @@ struct console {
     uint64_t shown; /* the position up to which somebody has been shown it */
     struct guest_log log;
     struct client *clients, *tty;
+    char socket[104];             /* of a channel that is one: its path; */
+    struct plat_stream *listener; /* NULL: none listens there */
+    struct client *peer;          /* who is at that; NULL: nobody */
 };
 
 /** NULL: no memory. */
@@ -115,8 +124,20 @@ struct console *console_new(struct consoled *d, domid_t domain, const xen_domain
 /** What the store says is this: serve it from there, if that is new. */
 void console_place(struct console *c, uint64_t gfn, evtchn_port_t remote);
 
+/**
+ * The same for a channel, at once or not at all: 0, -errno.
+ * @patiently  who served it before may still have its port: 0, and if it is not to be had it is a channel_fail()
+ */
+int console_connect(struct console *c, uint32_t ref, evtchn_port_t remote, bool patiently);
+
+/** A channel is not served any more, until it is connected again. What it said last is still taken. */
+void console_disconnect(struct console *c);
+
 /** The handle that its port was one of is closed. */
 void console_unbound(struct console *c);
+
+/** If it could not be connected, but may be. */
+void console_try(struct console *c);
 
 /** Its port is to be bound anew, as one of another handle. */
 void console_rebind(struct console *c);
@@ -124,7 +145,7 @@ void console_rebind(struct console *c);
 /** Its port has an event, which is masked now. */
 void console_event(struct console *c);
 
-/** How many bytes can be typed; negative: none, and not soon: it is not served. */
+/** How many bytes can be typed, 0: later, perhaps; negative: none, and not soon: it is not served. */
 int console_room(struct console *c);
 
 /** @len  console_room() at most */
@@ -145,6 +166,18 @@ void clients_input(struct console *c);  /* there may be room for what they have 
 void clients_drop(struct console *c);   /* all of it */
 void client_tty(struct console *c,
                 struct plat_stream *tty); /* a terminal of the system as a client */
+
+/** A socket where one client at a time is at the channel, without a request. 0; -1: errno. */
+int clients_listen_for(struct console *c, const char *path);
+void clients_unlisten(struct console *c); /* who is there stays */
+
+/* ---- channels.c: consoles beside the first ---- */
+
+bool channels_open(struct consoled *d); /* false: errno */
+void channels_close(struct consoled *d);
+void channels_renamed(struct consoled *d, domid_t domain);
+void channels_orphaned(struct consoled *d, domid_t domain); /* it is no more */
+void channel_fail(struct console *c, const char *why);      /* it cannot be served: soon Closed */
 
 /* ---- consoled.c ---- */
 
@@ -169,11 +202,13 @@ struct consoled {
 
     struct console *consoles, *last; /* of guests that there are, by their numbers */
     struct console *dead;            /* the latest first */
+    struct xenbus *bus;
+    struct console *channels, *dead_channels; /* of all guests */
     struct plat_timer tick;
 };
 
-/** The one of that id or name; of the dead the latest. NULL: there is none. */
-struct console *consoled_find(struct consoled *d, const char *who);
+/** That of that number of the guest of that id or name; of the dead the latest. NULL: there is none. */
+struct console *consoled_find(struct consoled *d, const char *who, unsigned int number);
 
 /** Something failed that may go well soon. */
 void consoled_retry(struct consoled *d);
@@ -188,6 +223,15 @@ bool domains_look_at(struct consoled *d, domid_t domain);
 
 /** Read what the store says of a guest, and act on it. */
 void domains_read(struct console *c);
+
+/** What the store calls its guest is its name, and that of its log. */
+void domains_name(struct console *c);
+
+/** Give it a terminal of the system, whose name is written into the store, where there are any. */
+void domains_open_tty(struct console *c);
+
+/** It has ended: the first of such a list, of which the last ones are freed. */
+void domains_bury(struct console **dead, struct console *c);
 
 /** Have the store tell of all that matters, from now on. False: it has not. */
 bool domains_watch(struct consoled *d);

@@ -14,9 +14,10 @@ static void clean(char *name)
             *c = '_';
 }
 
-void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name)
+void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name,
+               unsigned int number)
 {
-    char part[NAME_BYTES];
+    char part[NAME_BYTES], kind[32] = "guest";
     int len;
 
     *l = (struct guest_log){ .max_bytes = o->log_bytes };
@@ -24,7 +25,9 @@ void log_begin(struct guest_log *l, const struct consoled_options *o, const char
         return;
     snprintf(part, sizeof(part), "%s", name);
     clean(part);
-    len = snprintf(l->path, sizeof(l->path), "%s/guest-%s.log", o->log_folder, part);
+    if (number)
+        snprintf(kind, sizeof(kind), "channel-%u", number);
+    len = snprintf(l->path, sizeof(l->path), "%s/%s-%s.log", o->log_folder, kind, part);
     if (len >= (int)sizeof(l->path)) {
         plat_log(PLAT_ERROR, "%s has no log: its folder's name is too long", name);
         l->path[0] = '\0';

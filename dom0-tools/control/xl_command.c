@@ -25,13 +25,15 @@ static void show(struct xl *x)
 }
 
 /* Also of a domain that is dead, as long as the console daemon knows it: its word counts. */
-static int console(struct xl *x, const char *who, void (*attached)(void *arg), void *arg)
+static int console(struct xl *x, const char *who, unsigned int number, void (*attached)(void *arg),
+                   void *arg)
 {
     struct prompt *p = x->place;
 
     show(x);
-    return console_attach(p->loop, p->terminal, CONSOLED_SOCKET, who, attached, arg) ? EXIT_FAILED
-                                                                                     : EXIT_OK;
+    return console_attach(p->loop, p->terminal, CONSOLED_SOCKET, who, number, attached, arg)
+               ? EXIT_FAILED
+               : EXIT_OK;
 }
 
 struct pause {

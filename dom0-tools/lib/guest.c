@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "build.h"
+#include "channels.h"
 #include "devices.h"
 #include "guest_internal.h"
 #include "hyp.h"
@@ -100,7 +101,7 @@ static int check_served(struct toolstack *t, const struct domain_config *c)
 {
     if (c->pool[0] && strcmp(c->pool, "Pool-0") != 0 && strcmp(c->pool, "0") != 0)
         return toolstack_fail(t, ENOTSUP, "pool: there is only Pool-0, not %s", c->pool);
-    return devices_check(t, c);
+    return channels_check(t, c) ? -1 : devices_check(t, c);
 }
 
 int guest_check(struct toolstack *t, const struct domain_config *c)
@@ -198,7 +199,8 @@ int guest_register(struct toolstack *t, const struct domain_config *c,
     char why[sizeof(t->error)];
     int error;
 
-    if (told && toolstack_go_on(t) == 0 && devices_create(t, built->id, c) == 0)
+    if (told && toolstack_go_on(t) == 0 && channels_create(t, built->id, c) == 0 &&
+        devices_create(t, built->id, c) == 0)
         return 0;
     if (plan->shell)
         return -1;

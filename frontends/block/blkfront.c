@@ -345,10 +345,22 @@ static const struct xenbus_driver driver = { .type = "vbd",
                                              .disconnect = disconnect,
                                              .remove = removed };
 
+void blkfront_stop(struct blkfront *all)
+{
+    int error = errno; /* of who could not start */
+
+    if (all->bus)
+        xenbus_close(all->bus);
+    ports_close(all->ports);
+    if (all->shares)
+        xengntshr_close(all->shares);
+    free(all);
+    errno = error;
+}
+
 struct blkfront *blkfront_start(struct plat_loop *l, const struct blkfront_user *user)
 {
     struct blkfront *all = calloc(1, sizeof(*all));
-    int error;
 
     if (all == NULL)
         return NULL;
@@ -359,11 +371,6 @@ struct blkfront *blkfront_start(struct plat_loop *l, const struct blkfront_user 
     all->bus = all->ports ? xenbus_open(l, &driver, all) : NULL;
     if (all->bus)
         return all;
-    error = errno;
-    ports_close(all->ports);
-    if (all->shares)
-        xengntshr_close(all->shares);
-    free(all);
-    errno = error;
+    blkfront_stop(all);
     return NULL;
 }

@@ -43,5 +43,8 @@ struct blkfront_user {
 /** All disks that this domain has, now and later. NULL: errno. The user is kept. */
 struct blkfront *blkfront_start(struct plat_loop *l, const struct blkfront_user *user);
 
+/** All disks are gone for us, without a word to their backends. */
+void blkfront_stop(struct blkfront *all);
+
 /** Begin with a request, or wait until there is room. done(): EINVAL it makes no sense, EROFS, EOPNOTSUPP, EIO. */
 void blkfront_submit(struct blkfront_disk *d, struct blkfront_request *r);

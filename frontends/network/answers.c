@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "netfront.h"
-#include "xenstore_ring.h"
+#include "store_ring.h"
 
 enum { MAC = 6, ETH = 14, IP4 = 20, IP6 = 40, ARP_BYTES = 28 };
 
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
         if (sscanf(argv[i], "ip=%u.%u.%u.%u", &a[0], &a[1], &a[2], &a[3]) == 4)
             for (int j = 0; j < 4; j++)
                 ip4[j] = (uint8_t)a[j];
-    if (loop && xenstore_ring_start())
+    if (loop && store_ring_start() == 0)
         front = netfront_start(loop, &user);
     return front && plat_loop_run(loop) == 0 ? 0 : 1;
 }

@@ -289,9 +289,16 @@ struct netfront *netfront_start(struct plat_loop *loop, const struct netfront_us
     if (n->bus)
         return n;
     plat_log(PLAT_ERROR, "no network interface: %s", strerror(errno));
+    netfront_stop(n);
+    return NULL;
+}
+
+void netfront_stop(struct netfront *n)
+{
+    if (n->bus)
+        xenbus_close(n->bus);
     ports_close(n->ports);
     if (n->shares)
         xengntshr_close(n->shares);
     free(n);
-    return NULL;
 }

@@ -3,7 +3,7 @@
  * says is copied once and checked; what it cannot have meant ends the connection.
  *
  * One queue, a page for each frame, so none is longer than 4096 bytes; checksums are the guest's own work. All of it
- * belongs to the thread of one loop, whose xs_open() leads to the store (xenstore_ring.h).
+ * belongs to the thread of one loop, whose xs_open() leads to the store (store_ring.h).
  */
 #pragma once
 #include <platform.h>
@@ -22,6 +22,9 @@ struct netfront_user {
 
 /** Serve the first interface of this guest. @user is kept. NULL: the log says why not. */
 struct netfront *netfront_start(struct plat_loop *loop, const struct netfront_user *user);
+
+/** It ends without a word to the backend. */
+void netfront_stop(struct netfront *n);
 
 /**
  * Send a copy of a frame.

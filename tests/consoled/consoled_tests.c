@@ -95,7 +95,8 @@ static void test_requests_that_are_none(void)
     plat_close(s);
     s = plat_connect(SOCKET);
     plat_write(s, "list\n", 5);
-    CU_ASSERT_STRING_EQUAL(all_of(s), "error what is understood is: attach WHO\n<end>");
+    CU_ASSERT_STRING_EQUAL(all_of(s),
+                           "error what is understood is: attach WHO, channel NUMBER WHO\n<end>");
     plat_close(s);
     s = plat_connect(SOCKET);
     memset(line, 'x', sizeof(line));
@@ -227,16 +228,16 @@ static void test_console_attach_is_a_client(void)
                "root\x1d"
                "later",
                10);
-    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "one", on_attached, &attached), 0);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "one", 0, on_attached, &attached), 0);
     CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "login: ");
     CU_ASSERT_EQUAL(guest_gets(1, typed, sizeof(typed)), 4);
     CU_ASSERT_STRING_EQUAL(typed, "root");
     CU_ASSERT_EQUAL(plat_read(ends[0], typed, sizeof(typed)), 5); /* what came behind Ctrl-] */
     plat_write(ends[1], "mine", 4);
-    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none", on_attached, &attached), -1);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none", 0, on_attached, &attached), -1);
     CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "error there is no such domain with a console\n");
     CU_ASSERT_EQUAL(plat_read(ends[0], typed, 20), 4); /* it has left what was not for it */
-    CU_ASSERT_EQUAL(console_attach(loop, ends[0], "/nowhere", "none", NULL, NULL), -1);
+    CU_ASSERT_EQUAL(console_attach(loop, ends[0], "/nowhere", "none", 0, NULL, NULL), -1);
     CU_ASSERT_EQUAL(attached, 1);
     plat_close(ends[0]);
     plat_close(ends[1]);
@@ -289,7 +290,7 @@ static void test_a_terminal_of_the_system(void)
     begin(true);
     guest_new(1, "one");
     run_for(MS);
-    CU_ASSERT_STRING_EQUAL(node("/local/domain/1/console/tty"), "/dev/pts/7");
+    CU_ASSERT_STRING_EQUAL(store_get("/local/domain/1/console/tty"), "/dev/pts/7");
     guest_says(1, "hello");
     CU_ASSERT_STRING_EQUAL(all_of(tty_end), "hello");
     plat_write(tty_end, "x", 1);

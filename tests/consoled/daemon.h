@@ -45,7 +45,7 @@ static void begin(bool with_tty)
 
     fake_reset();
     memset(machine, 0, sizeof(machine));
-    memset(nodes, 0, sizeof(nodes));
+    store_reset(0);
     store_is_gone = false;
     if (with_tty) {
         o.tty_open = tty_open;
@@ -61,12 +61,13 @@ static void end(void)
     consoled_stop(daemon_);
     plat_loop_free(loop);
     for (int d = 0; d < DOMAINS; d++)
-        CU_ASSERT_TRUE(machine[d].mapped == 0 && machine[d].port == 0);
+        CU_ASSERT_TRUE(machine[d].mapped == 0 && machine[d].port == 0 &&
+                       machine[d].channel[1].mapped == 0 && machine[d].channel[1].port == 0);
 }
 
 /* ---- clients ---- */
 
-static struct plat_stream *attach(const char *who)
+static inline struct plat_stream *attach(const char *who)
 {
     struct plat_stream *s = plat_connect(SOCKET);
     char line[200];

@@ -131,10 +131,10 @@ static void test_a_guest_that_is_renamed(void)
     s = attach("new");
     CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 new\nbefore,after,later");
     plat_close(s);
-    CU_ASSERT_EQUAL(nr_watches, 2 + 2);
+    CU_ASSERT_EQUAL(store_nr_watches(), WATCHES + 2);
     guest_dies(1);
     run_for(MS);
-    CU_ASSERT_EQUAL(nr_watches, 2);
+    CU_ASSERT_EQUAL(store_nr_watches(), WATCHES);
     end();
 }
 
@@ -143,12 +143,12 @@ static void test_a_watch_that_fails(void)
 {
     begin(false);
     run_for(MS);
-    watches_fail = 2; /* the second of two, once */
+    store_fail_at(2); /* the second of two, once */
     guest_new(1, "one");
     run_for(MS);
-    CU_ASSERT_EQUAL(nr_watches, 2);
+    CU_ASSERT_EQUAL(store_nr_watches(), WATCHES);
     run_for(1000 * MS);
-    CU_ASSERT_EQUAL(nr_watches, 2 + 2);
+    CU_ASSERT_EQUAL(store_nr_watches(), WATCHES + 2);
     CU_ASSERT_NOT_EQUAL(machine[1].port, 0);
     end();
 }
@@ -260,7 +260,7 @@ static void test_another_domain_of_the_same_id(void)
     guest_says(1, "old words");
     s = attach("old");
     /* It dies and another is there before the daemon looks. */
-    nodes[0].path[0] = '\0';
+    store_remove("/local/domain/1/name");
     machine[1].incarnation++;
     set_node(1, "name", "new");
     fire_of("@releaseDomain", 1);
@@ -433,11 +433,11 @@ static void test_a_store_that_dies(void)
     guest_new(1, "one");
     s = attach("one");
     all_of(s);
-    store_is_gone = true;
+    set_store_gone(true);
     guest_says(1, "goes on\n");
     run_for(6000 * MS);
     CU_ASSERT_STRING_EQUAL(all_of(s), "goes on\n");
-    store_is_gone = false;
+    set_store_gone(false);
     guest_new(2, "two"); /* which nobody is told of */
     run_for(1000 * MS);
     CU_ASSERT_TRUE(machine[1].port && machine[2].port);
@@ -469,7 +469,7 @@ static void test_no_memory(void)
         s = attach("one");
         CU_ASSERT_STRING_EQUAL(all_of(s), "ok 1 one\nhello");
         plat_close(s);
-        if (node("/local/domain/1/console/tty"))
+        if (store_get("/local/domain/1/console/tty"))
             plat_close(tty_end);
         end();
     }

@@ -15,15 +15,16 @@
 #include "../../dom0-tools/lib/shell.h"
 #include "evtchn_loop.h"
 #include "platform/fake.h"
+#include "../unit/fake_store.h"
 #include "xenstore_loop.h"
 
 enum {
     DOMAINS = 32,
     PORTS = 64,
-    NODES = 200,
-    WATCHES = 80,
-    EVENTS = 600,
-    GUEST_PORT = 7,
+    WATCHES = 3,     /* of the daemon, that are nobody's */
+    CHANNELS = 3,    /* of a guest; the first is its first console, not a channel */
+    GUEST_PORT = 7,  /* of a guest's first console, those of channels follow; */
+    CHANNEL_REF = 8, /* and so do grants */
     GFN = 1000
 };
 
@@ -36,6 +37,10 @@ static struct machine_domain {
     unsigned int port;      /* the daemon's end; 0: none */
     uint64_t endless, sent; /* bytes that it still prints; has printed */
     struct xencons_interface page;
+    struct {
+        unsigned int port, mapped, notified;
+        struct xencons_interface page;
+    } channel[CHANNELS];
 } machine[DOMAINS];
 
 static bool tells_which;      /* the store's events say which domain they are about */
@@ -51,6 +56,7 @@ static int fails(int error)
 
 static struct {
     unsigned int of; /* 0: nobody's */
+    unsigned int channel;
     bool masked, pending;
 } ports[PORTS];
 static unsigned int queue[PORTS], nr_queued, next_port, events_lost, nr_unmasked;
@@ -89,7 +95,7 @@ int xenevtchn_close(xenevtchn_handle *xce)
     CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     CU_ASSERT_FALSE(events_watched);
     for (int d = 0; d < DOMAINS; d++)
-        machine[d].port = 0;
+        machine[d].port = machine[d].channel[1].port = machine[d].channel[2].port = 0;
     return 0;
 }
 
@@ -109,25 +115,33 @@ xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xce, uint
                                                      evtchn_port_t remote)
 {
     struct machine_domain *d = &machine[domain];
+    unsigned int channel = remote - GUEST_PORT, *port;
 
     CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
-    if (!d->exists || d->port || remote != GUEST_PORT || (d->busy && d->busy--))
+    if (!d->exists || channel >= CHANNELS || (d->busy && d->busy--))
+        return fails(EINVAL);
+    port = channel ? &d->channel[channel].port : &d->port;
+    if (*port)
         return fails(EINVAL);
     do
         next_port = next_port % (PORTS - 1) + 1;
     while (ports[next_port].of);
     ports[next_port].of = domain;
+    ports[next_port].channel = channel;
     ports[next_port].masked = ports[next_port].pending = false;
-    d->port = next_port;
-    raise_event(d->port); /* as the hypervisor does */
-    return (int)d->port;
+    *port = next_port;
+    raise_event(*port); /* as the hypervisor does */
+    return (int)*port;
 }
 
 int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
 {
     CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     CU_ASSERT_NOT_EQUAL(ports[port].of, 0);
-    machine[ports[port].of].port = 0;
+    if (ports[port].channel)
+        machine[ports[port].of].channel[ports[port].channel].port = 0;
+    else
+        machine[ports[port].of].port = 0;
     ports[port].of = 0;
     return 0;
 }
@@ -163,6 +177,10 @@ int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 {
     CU_ASSERT_PTR_EQUAL_FATAL(xce, handle);
     CU_ASSERT_NOT_EQUAL_FATAL(ports[port].of, 0);
+    if (ports[port].channel) {
+        machine[ports[port].of].channel[ports[port].channel].notified++;
+        return 0;
+    }
     machine[ports[port].of].notified++;
     guest_runs(ports[port].of);
     return 0;
@@ -201,14 +219,25 @@ static int unmap_page(const void *page)
     for (int d = 0; d < DOMAINS; d++)
         if (page == &machine[d].page)
             machine[d].mapped--;
+    for (int d = 0; d < DOMAINS; d++)
+        for (int c = 1; c < CHANNELS; c++)
+            if (page == &machine[d].channel[c].page)
+                machine[d].channel[c].mapped--;
     return 0;
 }
 
 void *xengnttab_map_grant_ref(xengnttab_handle *xgt, uint32_t domain, uint32_t ref, int prot)
 {
     (void)xgt;
-    CU_ASSERT_TRUE(ref == GNTTAB_RESERVED_CONSOLE && prot == (PROT_READ | PROT_WRITE));
-    return map_page(domain, machine[domain].has_grant);
+    CU_ASSERT_EQUAL(prot, PROT_READ | PROT_WRITE);
+    if (ref == GNTTAB_RESERVED_CONSOLE)
+        return map_page(domain, machine[domain].has_grant);
+    if (ref <= CHANNEL_REF || ref >= CHANNEL_REF + CHANNELS || !machine[domain].exists) {
+        errno = EINVAL;
+        return NULL;
+    }
+    machine[domain].channel[ref - CHANNEL_REF].mapped++;
+    return &machine[domain].channel[ref - CHANNEL_REF].page;
 }
 
 int xengnttab_unmap(xengnttab_handle *xgt, void *page, uint32_t count)
@@ -291,32 +320,23 @@ int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg)
     return 0;
 }
 
-/* ---- the store ---- */
+/* ---- the store: fake_store.h's ---- */
 
-static struct {
-    char path[80], value[80]; /* path "": nothing */
-} nodes[NODES];
-static char watches[WATCHES][80], events[EVENTS][80];
-static unsigned int nr_watches, nr_events;
-static unsigned int watches_fail; /* n: the n-th from now on fails */
 static bool store_is_gone;
-static struct plat_wake store_wake;
-static bool store_watched;
 
-static void store_event(const char *path)
+static inline void set_store_gone(bool gone)
 {
-    if (nr_events == EVENTS)
-        return;
-    strcpy(events[nr_events++], path);
-    if (store_watched)
-        plat_wake(&store_wake);
+    store_is_gone = gone;
+    store_set_gone(gone);
 }
 
-static void fire(const char *path)
+/* As a node below a home that nobody reads: so it comes to who watches it. */
+static void fire(const char *special)
 {
-    for (unsigned int i = 0; i < nr_watches; i++)
-        if (strncmp(path, watches[i], strlen(watches[i])) == 0)
-            store_event(path);
+    char path[80];
+
+    snprintf(path, sizeof(path), "/local/domain/0/%s", special);
+    store_set(path, "x");
 }
 
 /* That it has begun, or ended. */
@@ -328,115 +348,10 @@ static void fire_of(const char *path, unsigned int domain)
     fire(tells_which ? with_id : path);
 }
 
-static char *node(const char *path)
-{
-    for (int i = 0; i < NODES; i++)
-        if (strcmp(nodes[i].path, path) == 0)
-            return nodes[i].value;
-    return NULL;
-}
-
-static void write_node(const char *path, const char *value)
-{
-    char *there = node(path);
-
-    for (int i = 0; i < NODES && there == NULL; i++)
-        if (nodes[i].path[0] == '\0') {
-            strcpy(nodes[i].path, path);
-            there = nodes[i].value;
-        }
-    CU_ASSERT_PTR_NOT_NULL_FATAL(there);
-    strcpy(there, value);
-    fire(path);
-}
-
-struct xs_handle *xs_open(unsigned long flags)
-{
-    (void)flags;
-    nr_watches = nr_events = 0;
-    if (store_is_gone)
-        errno = ECONNREFUSED;
-    return store_is_gone ? NULL : handle;
-}
-
-void xs_close(struct xs_handle *h)
-{
-    (void)h;
-    CU_ASSERT_FALSE(store_watched);
-}
-
-void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
-{
-    const char *value = store_is_gone ? NULL : node(path);
-
-    (void)h;
-    (void)t;
-    if (value && len)
-        *len = (unsigned int)strlen(value);
-    errno = store_is_gone ? ECONNRESET : ENOENT;
-    return value ? strdup(value) : NULL;
-}
-
-bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const void *data,
-              unsigned int len)
-{
-    char value[80];
-
-    (void)h;
-    (void)t;
-    snprintf(value, sizeof(value), "%.*s", (int)len, (const char *)data);
-    if (!store_is_gone)
-        write_node(path, value);
-    return !store_is_gone;
-}
-
-bool xs_watch(struct xs_handle *h, const char *path, const char *token)
-{
-    (void)h;
-    (void)token;
-    errno = ECONNRESET;
-    if (store_is_gone || nr_watches == WATCHES || (watches_fail && --watches_fail == 0))
-        return false;
-    for (unsigned int i = 0; i < nr_watches; i++)
-        if (strcmp(watches[i], path) == 0)
-            return fails(EEXIST) == 0;
-    strcpy(watches[nr_watches++], path);
-    store_event(path);
-    return true;
-}
-
 /* Whether its events say of which domain they are, is tells_which. */
 bool xenstore_watch_domains(struct xs_handle *h, const char *path, const char *token)
 {
     return xs_watch(h, path, token);
-}
-
-bool xs_unwatch(struct xs_handle *h, const char *path, const char *token)
-{
-    (void)h;
-    (void)token;
-    for (unsigned int i = 0; i < nr_watches; i++)
-        if (strcmp(watches[i], path) == 0) {
-            memmove(watches[i], watches[i + 1], (--nr_watches - i) * sizeof(watches[0]));
-            return true;
-        }
-    return false;
-}
-
-char **xs_check_watch(struct xs_handle *h)
-{
-    char **event;
-
-    (void)h;
-    errno = store_is_gone ? ECONNRESET : EAGAIN;
-    if (nr_events == 0 || store_is_gone)
-        return NULL;
-    event = malloc(2 * sizeof(*event) + sizeof(events[0]));
-    event[0] = (char *)(event + 2);
-    event[1] = event[0];
-    strcpy(event[0], events[0]);
-    memmove(events, events + 1, --nr_events * sizeof(events[0]));
-    return event;
 }
 
 char *xs_get_domain_path(struct xs_handle *h, unsigned int domid)
@@ -446,20 +361,6 @@ char *xs_get_domain_path(struct xs_handle *h, unsigned int domid)
     return store_is_gone ? NULL : strdup("/local/domain/0");
 }
 
-int xenstore_watch(struct plat_loop *l, struct xs_handle *h, void (*fn)(void *arg), void *arg)
-{
-    (void)h;
-    if (store_watched)
-        plat_wake_remove(&store_wake);
-    store_watched = fn != NULL;
-    store_wake = (struct plat_wake){ .fn = fn, .arg = arg };
-    if (fn) {
-        plat_wake_add(l, &store_wake);
-        plat_wake(&store_wake);
-    }
-    return 0;
-}
-
 /* ---- guests ---- */
 
 static void set_node(unsigned int domain, const char *name, const char *value)
@@ -467,7 +368,7 @@ static void set_node(unsigned int domain, const char *name, const char *value)
     char path[80];
 
     snprintf(path, sizeof(path), "/local/domain/%u/%s", domain, name);
-    write_node(path, value);
+    store_set(path, "%s", value);
 }
 
 static void set_number(unsigned int domain, const char *name, unsigned int value)
@@ -521,10 +422,8 @@ static inline void guest_gone(unsigned int domain)
 
     CU_ASSERT_TRUE(machine[domain].mapped == 0 && machine[domain].port == 0);
     machine[domain].exists = false;
-    snprintf(prefix, sizeof(prefix), "/local/domain/%u/", domain);
-    for (int i = 0; i < NODES; i++)
-        if (strncmp(nodes[i].path, prefix, strlen(prefix)) == 0)
-            nodes[i].path[0] = '\0';
+    snprintf(prefix, sizeof(prefix), "/local/domain/%u", domain);
+    store_remove(prefix);
 }
 
 /* How much of it there was room for. */
@@ -560,7 +459,7 @@ static void guest_runs(unsigned int domain)
 }
 
 /* What was typed at it. */
-static size_t guest_gets(unsigned int domain, char *buf, size_t max)
+static inline size_t guest_gets(unsigned int domain, char *buf, size_t max)
 {
     struct xencons_interface *p = &machine[domain].page;
     size_t n = 0;

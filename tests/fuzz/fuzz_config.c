@@ -41,12 +41,16 @@ static void check_ranges(const struct domain_config *c)
     BUG_ON(c->memory_kib < 1024 || c->max_memory_kib < c->memory_kib);
     BUG_ON(c->nr_vcpus < 1 || c->max_vcpus < c->nr_vcpus || c->max_vcpus > CONFIG_VCPUS);
     BUG_ON(c->cpus.nr_vcpus > c->max_vcpus || c->cpus_soft.nr_vcpus > c->max_vcpus);
-    BUG_ON(c->nr_disks > CONFIG_DEVICES || c->nr_vifs > CONFIG_DEVICES);
+    BUG_ON(c->nr_disks > CONFIG_DEVICES || c->nr_vifs > CONFIG_DEVICES ||
+           c->nr_channels > CONFIG_DEVICES);
     BUG_ON(c->weight > 65535 || c->cap_percent > 65535);
     BUG_ON(c->on_poweroff >= CONFIG_NR_ACTIONS || c->on_reboot >= CONFIG_NR_ACTIONS ||
            c->on_crash >= CONFIG_NR_ACTIONS || c->on_watchdog >= CONFIG_NR_ACTIONS);
     for (unsigned int i = 0; i < c->nr_disks; i++)
         BUG_ON(c->disk[i].vdev[0] == '\0' || c->disk[i].format >= CONFIG_NR_FORMATS);
+    for (unsigned int i = 0; i < c->nr_channels; i++)
+        BUG_ON(c->channel[i].name[0] == '\0' ||
+               (c->channel[i].connection == CONFIG_SOCKET) != (c->channel[i].path[0] == '/'));
 }
 
 /* Printed and parsed, it is the same. */

@@ -78,6 +78,45 @@
         .forbidden = "FAIL", .timeout_s = 300                                                      \
     }
 
+/* No other domain is there any more, at once or when who has its memory has let it go. */
+#define GONE ">list\rlist\rlist\rlist\r", "^Domain-0 .*\n.*control> ",
+
+/* What a guest does at its second console while another one is watched. */
+#define AT_HVC1(commands) ">(stty raw -echo; " commands ") <>/dev/hvc1 >&0 &\n"
+
+/* Bytes by consoles beside the first, both ways, also when the daemon has been killed in between. */
+#define CHANNELS(group_name, what, cpus)                                                            \
+    {                                                                                               \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus, CONTROL,                \
+        .steps = { "^control> ",                                                                    \
+                   ">create -c guest.cfg 'channel=[\"connection=pty,name=org.one\","                \
+                   "\"connection=socket,path=/two,name=two\"]'\r",                                  \
+                   SHELL,                                                                           \
+                   AT_HVC1("echo hello; read -r line; echo heard-$line >/dev/hvc0"),                \
+                   ">\035console -n 1 debian\r",                                                    \
+                   "^hello\n",                                                                      \
+                   ">typed words\n",                                                                \
+                   ">\035channel-list debian\rconsole debian\r",                                    \
+                   "^Idx BE state evt-ch ring-ref connection +\n0   0  4     [0-9]+ +[0-9]+ +pty +" \
+                   "\n1   0  4     [0-9]+ +[0-9]+ +socket +\n(.*\n)*.*heard-typed words",           \
+                   ">\035service restart consoled\r",                                               \
+                   "consoled has ended; it is started again\n(.*\n)*.*consoles are served",         \
+                   ">console debian\r\n",                                                           \
+                   "/ # ",                                                                          \
+                   AT_HVC1("echo again; read -r line; dd bs=1 count=20000 if=/dev/zero | "          \
+                           "tr '\\000' x; echo; echo back-$line"),                                  \
+                   ">\035console -n 1 debian\r",                                                    \
+                   "^again\n",                                                                      \
+                   ">more\n",                                                                       \
+                   "xx\nback-more\n",                                                               \
+                   ">\035console -n 3 debian\r",                                                    \
+                   "there is no such domain with a console",                                        \
+                   ">destroy debian\rstore-ls /local/domain/0/backend/console\r",                   \
+                   "store-ls /local/domain/0/backend/console\n.*control> $",                        \
+                   GONE ">poweroff\r" },                                                            \
+        .forbidden = "FAIL", .timeout_s = 240                                                       \
+    }
+
 /* Who attends to guests is killed while it starts one again, which the next one does then. */
 #define KILLED(group_name, what, cpus)                                                                 \
     {                                                                                                  \
@@ -101,6 +140,29 @@ const struct scenario control_scenarios[] = {
     LIFE("test", "control-life", 2, "4"),
     LIFE("soak", "control-life-1", 1, "2"),
     LIFE("soak", "control-life-4", 4, "3"),
+    CHANNELS("split-drivers", "control-channels", 1),
+    { /* A guest on our runtime with our frontend. */
+      .group = "split-drivers",
+      .name = "runtime-channels",
+      .memory_mib = 768,
+      .smp = 1,
+      CONTROL,
+      .steps = { "^control> ",
+                 ">create guest.cfg 'name=\"ours\"' 'kernel=\"/rt_consfront.elf\"' 'ramdisk=\"\"' memory=64 "
+                 "'on_poweroff=\"preserve\"' 'channel=[\"connection=pty,name=org.one\","
+                 "\"connection=pty,name=org.two\"]'\rconsole -n 2 ours\r",
+                 "^channel 2 is org.two\n", ">some words\n", "^SOME WORDS\n",
+                 ">\035console -n 1 ours\r", "^channel 1 is org.one\n",
+                 ">\035service restart consoled\r",
+                 "consoled has ended; it is started again\n(.*\n)*.*consoles are served",
+                 ">console -n 2 ours\rmore\n", "^MORE\n", ">end\n\035console ours\r",
+                 "^VERDICT rt_consfront SUCCESS", ">\035channel-list --json ours\r",
+                 "\"name\": \"org.two\"(.*\n)*.*control> $",
+                 ">destroy ours\rstore-ls /local/domain/0/backend/console\r",
+                 "store-ls /local/domain/0/backend/console\n.*control> $", GONE ">poweroff\r" },
+      .forbidden = "FAIL|ERROR",
+      .timeout_s = 240 },
+    CHANNELS("soak", "control-channels-2", 2),
     TWO("test", "control-two", 2, "2", "2", "2"),
     TWO("soak", "control-two-4", 4, "4", "12", "8"),
     KILLED("soak", "control-killed", 1),

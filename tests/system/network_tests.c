@@ -35,9 +35,15 @@ const struct scenario network_scenarios[] = {
         .nic = "virtio-net",
         .steps = { "eth0 is the uplink of xenbr0",
                    "^control> ",
-                   ">" GUEST("one", "01", "") GUEST("two", "02", ",ip=10.0.2.16") "console one\r",
+                   ">" GUEST("one", "01", "")
+                       GUEST("two", "02", ",ip=10.0.2.16") "create "
+                                                           "answers.cfg\rconsole one\r",
                    SHELL,
                    UP("15"),
+                   ">ping -c 3 -W 9 10.0.2.30\n",
+                   "^3 packets transmitted, 3 packets received",
+                   ">ping -c 3 -W 9 fe80::216:3eff:fe00:30%eth0\n",
+                   "^3 packets transmitted, 3 packets received",
                    ">\035console two\r",
                    SHELL,
                    UP("16"),
@@ -59,11 +65,11 @@ const struct scenario network_scenarios[] = {
                    "^back=yes\n",
                    ">\035console one\r",
                    "^carried=8000001\n",
-                   ">\035store-ls /local/domain/0/backend/vif\rdestroy one\rdestroy two\rlist\r",
+                   ">\035store-ls /local/domain/0/backend/vif\rdestroy one\rdestroy two\rdestroy answers\rlist\r",
                    "^Domain-0 .*\ncontrol> $",
                    ">poweroff\r" },
         .forbidden = "FAIL",
-        .timeout_s = 200,
+        .timeout_s = 300,
     },
 };
 const size_t nr_network_scenarios = sizeof(network_scenarios) / sizeof(network_scenarios[0]);

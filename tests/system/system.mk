@@ -44,8 +44,8 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
 #: test-split-drivers  disks, networks and consoles between domains: unit tests, and machines with stock guests
-SPLIT_UNIT_TESTS := ring xenbus blkback disks
-test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%)
+SPLIT_UNIT_TESTS := ring xenbus blkback blkfront disks consfront
+test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(ST)/consoled_channel_tests
 	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
 
@@ -198,7 +198,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o device_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

@@ -132,6 +132,51 @@ int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_co
     return 0;
 }
 
+/* ---- what we share ---- */
+
+bool grants_busy;
+static unsigned int nr_shared;
+
+struct xengntdev_handle *xengntshr_open(struct xentoollog_logger *logger, unsigned flags)
+{
+    return calloc(1, sizeof(struct xengntdev_handle));
+}
+
+int xengntshr_close(struct xengntdev_handle *h)
+{
+    free(h);
+    return 0;
+}
+
+uint8_t *grant_at(uint32_t ref) { return ref < nr_grants ? grants[ref].page : NULL; }
+unsigned int grants_shared(void) { return nr_shared; }
+
+void *xengntshr_share_pages(struct xengntdev_handle *h, uint32_t domid, int count, uint32_t *refs,
+                            int writable)
+{
+    uint8_t *pages = aligned_alloc(PAGE, (size_t)count * PAGE);
+
+    for (int i = 0; i < count; i++)
+        refs[i] = grant_page(domid, pages + i * PAGE, writable);
+    nr_shared += (unsigned int)count;
+    return pages;
+}
+
+int xengntshr_unshare(struct xengntdev_handle *h, void *start, uint32_t count)
+{
+    if (grants_busy) {
+        errno = EBUSY;
+        return -1;
+    }
+    for (uint32_t ref = 0; ref < nr_grants; ref++)
+        if (grants[ref].page >= (uint8_t *)start &&
+            grants[ref].page < (uint8_t *)start + count * PAGE)
+            grants[ref].page = NULL;
+    nr_shared -= count;
+    free(start);
+    return 0;
+}
+
 /* ---- event channels: a port's number is the same at both ends ---- */
 
 static struct {
@@ -154,6 +199,8 @@ void grants_reset(void)
     memset(grants, 0, sizeof(grants));
     memset(ports, 0, sizeof(ports));
     nr_grants = FIRST;
+    nr_shared = 0;
+    grants_busy = false;
     nr_ports = 1;
     grant_copies = 0;
 }

@@ -16,6 +16,11 @@ uint32_t grant_page(unsigned int domain, void *page, bool writable);
 void grant_revoke(uint32_t ref);
 void grants_revoke_all(unsigned int domain);
 
+/** What a grant of ours (xengntshr_share_pages()) is of; NULL: none. Whether the other end has all of them mapped. */
+uint8_t *grant_at(uint32_t ref);
+extern bool grants_busy;
+unsigned int grants_shared(void);
+
 /** How many pages are mapped, and ports bound. */
 unsigned int grants_mapped(void);
 unsigned int ports_bound(void);

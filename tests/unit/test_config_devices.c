@@ -1,4 +1,4 @@
-/* dom0-tools/config_disk.c and config_vif.c: every form of a disk and a vif, and every mistake. */
+/* dom0-tools/config_disk.c, config_vif.c, config_channel.c: every form of a disk, a vif and a channel, and every mistake. */
 #include <CUnit/Basic.h>
 
 #include "config_reader.h"
@@ -296,6 +296,71 @@ static void test_mistakes_in_vifs(void)
     bad_vif("bridge", "'bridge' is no parameter of a vif");
 }
 
+/* ---- channels ---- */
+
+static void test_all_parameters_of_a_channel(void)
+{
+    const struct config_channel *c = config.channel;
+
+    GOOD("channel=['connection=pty, name=org.my.channel',"
+         "'path=/run/x.sock,backend=drv,name=two words,connection=socket']");
+    CU_ASSERT_EQUAL(config.nr_channels, 2);
+    CU_ASSERT_TRUE(c[0].connection == CONFIG_PTY && c[0].path[0] == '\0');
+    CU_ASSERT_STRING_EQUAL(c[0].name, "org.my.channel");
+    CU_ASSERT_STRING_EQUAL(c[0].backend, "");
+    CU_ASSERT_EQUAL(c[1].connection, CONFIG_SOCKET);
+    CU_ASSERT_STRING_EQUAL(c[1].name, "two words");
+    CU_ASSERT_STRING_EQUAL(c[1].path, "/run/x.sock");
+    CU_ASSERT_STRING_EQUAL(c[1].backend, "drv");
+    CU_ASSERT_TRUE(repeats());
+    GOOD("channel=[]");
+    CU_ASSERT_EQUAL(config.nr_channels, 0);
+}
+
+static void bad_channel(const char *text, const char *what)
+{
+    char line[2048], wanted[512];
+
+    snprintf(line, sizeof(line), "channel=[\"%s\"]", text);
+    snprintf(wanted, sizeof(wanted), "error f:2: channel: %s\n", what);
+    BAD(line, wanted);
+}
+
+static void test_mistakes_in_channels(void)
+{
+    char text[2048], *at;
+
+    BAD("channel='connection=pty,name=x'",
+        "error f:2: channel: 'connection=pty,name=x' is no list\n");
+    bad_channel("", "a channel has no connection");
+    bad_channel("name=x", "a channel has no connection");
+    bad_channel("connection=pty", "a channel has no name");
+    bad_channel("connection=pty,name=", "a channel has no name");
+    bad_channel("connection=PTY,name=x", "'PTY' is none of pty, socket");
+    bad_channel("connection=unknown,name=x", "'unknown' is none of pty, socket");
+    bad_channel("connection=socket,name=x", "a channel's socket has no absolute path");
+    bad_channel("connection=socket,name=x,path=y", "a channel's socket has no absolute path");
+    bad_channel("connection=pty,name=x,path=/y", "a channel that is no socket has a path");
+    bad_channel("connection=pty,name=x,name=y", "'name' is given twice");
+    bad_channel("connection=pty,name=x,devid=1", "'devid=1' is no parameter of a channel");
+    bad_channel("connection,name=x", "'connection' is no parameter of a channel");
+    for (unsigned int n = CONFIG_SOCKET_PATH - 1; n <= CONFIG_SOCKET_PATH; n++) {
+        sprintf(text, "channel=['connection=socket,name=x,path=/%0*d']", (int)n - 1, 0);
+        CU_ASSERT_EQUAL(parse(text), n < CONFIG_SOCKET_PATH ? 0 : -EINVAL);
+    }
+    at = text + sprintf(text, "channel=[");
+    for (unsigned int i = 0; i < CONFIG_DEVICES; i++)
+        at += sprintf(at, "'connection=pty,name=c%u',", i);
+    strcpy(at, "]");
+    GOOD(text);
+    CU_ASSERT_TRUE(config.nr_channels == CONFIG_DEVICES && repeats());
+    at = text + sprintf(text, "channel=[");
+    for (unsigned int i = 0; i < CONFIG_DEVICES; i++)
+        at += sprintf(at, "'connection=pty,name=c%u',", i);
+    strcpy(at, "'name=x']");
+    BAD(text, "error f:2: channel: 'name=x' is one channel too many\n");
+}
+
 /* ---- as JSON ---- */
 
 static void test_the_json_of_a_configuration(void)
@@ -354,6 +419,20 @@ static void test_the_json_of_a_configuration(void)
                                  "            \"trusted\": \"True\"\n"
                                  "        }\n"
                                  "    ],\n"
+                                 "    \"channels\": [\n"
+                                 "        {\n"
+                                 "            \"devid\": 0,\n"
+                                 "            \"name\": \"org.a\",\n"
+                                 "            \"connection.pty\": {}\n"
+                                 "        },\n"
+                                 "        {\n"
+                                 "            \"devid\": 1,\n"
+                                 "            \"name\": \"b\",\n"
+                                 "            \"connection.socket\": {\n"
+                                 "                \"path\": \"/b\"\n"
+                                 "            }\n"
+                                 "        }\n"
+                                 "    ],\n"
                                  "    \"on_poweroff\": \"destroy\",\n"
                                  "    \"on_reboot\": \"restart\",\n"
                                  "    \"on_watchdog\": \"destroy\",\n"
@@ -364,7 +443,8 @@ static void test_the_json_of_a_configuration(void)
 
     GOOD(
         "maxvcpus=2; cpus=['1,3']; maxmem=64; cpu_weight=512; cap=50; tsc_mode='native'; root='/dev/xvda'; pool='Pool-0'; "
-        "disk=['/dev/x,,xvda']; vif=['mac=00:16:3e:00:00:01']; on_crash='preserve'; "
+        "disk=['/dev/x,,xvda']; vif=['mac=00:16:3e:00:00:01']; "
+        "channel=['connection=pty,name=org.a','connection=socket,path=/b,name=b']; on_crash='preserve'; "
         "uuid='01234567-89ab-cdef-1032-547698badcfe'");
     config_json(&j, NULL, &config);
     CU_ASSERT_STRING_EQUAL(text.bytes, wanted);
@@ -385,6 +465,8 @@ int main(void)
     T(test_all_parameters_of_a_vif);
     T(test_rates);
     T(test_mistakes_in_vifs);
+    T(test_all_parameters_of_a_channel);
+    T(test_mistakes_in_channels);
     T(test_the_json_of_a_configuration);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

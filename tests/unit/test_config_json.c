@@ -69,6 +69,12 @@ static void test_read_again(void)
     config.cpus.vcpu[0].word[0] = 5;
     config.cpus.vcpu[1].word[1] = 1;
     strcpy(config.cmdline, "a \"b\" \\ c");
+    config.nr_channels = 2;
+    strcpy(config.channel[0].name, "org.a");
+    config.channel[1].connection = CONFIG_SOCKET;
+    strcpy(config.channel[1].name, "b");
+    strcpy(config.channel[1].path, "/b");
+    strcpy(config.channel[1].backend, "drv");
     config.nr_disks = 2;
     config.disk[0] = (struct config_disk){
         .target = "/a", .vdev = "xvda", .script = "block", .direct_io_safe = true, .trusted = true
@@ -116,6 +122,17 @@ static void test_what_is_wrong(void)
     CU_ASSERT_STRING_EQUAL(wrong_with(VIF "{\"rate_bytes_per_interval\": 5}]}"),
                            "rate_interval_usecs");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": -1}}"), "max_memkb");
+#define CHANNEL(element) HEAD "\"max_memkb\": 4096}, \"channels\": [" element "]}"
+    CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("{\"devid\": 0, \"name\": \"x\"}")), "");
+    CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("{\"devid\": 1, \"name\": \"x\"}")), "channels");
+    CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("{\"devid\": 0}")), "channels");
+    CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("{\"name\": \"a,b\"}")), "channels");
+    CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("{\"name\": \"a\\u0007\"}")), "channels");
+    CU_ASSERT_STRING_EQUAL(
+        wrong_with(CHANNEL("{\"name\": \"x\", \"connection.socket\": {\"path\": null}}")),
+        "channels");
+    CU_ASSERT_STRING_EQUAL(wrong_with(CHANNEL("1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1")),
+                           "channels");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"tsc_mode\": \"fast\"}}"), "tsc_mode");
     CU_ASSERT_STRING_EQUAL(wrong_with(HEAD "\"max_memkb\": 4096, \"max_vcpus\": 65}}"),
                            "max_vcpus");

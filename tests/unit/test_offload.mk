@@ -1,4 +1,3 @@
-include backends/network/network.mk
 UNIT_TESTS += offload
 UNIT_SRCS_offload := $(addprefix backends/network/,frame.c packet.c offload.c guard.c)
 UNIT_TESTS += switch

@@ -53,6 +53,16 @@ static uint64_t now = 1;
 uint64_t plat_now(void) { return now; }
 uint64_t plat_wall(void) { return 1700000000123456789; }
 void plat_log(enum plat_level level, const char *fmt, ...) {}
+void plat_lock(struct plat_mutex *m) {}
+void plat_unlock(struct plat_mutex *m) {}
+bool plat_cond_wait(struct plat_cond *c, struct plat_mutex *m, uint64_t deadline_ns)
+{
+    return false;
+}
+struct plat_file *plat_file_create(const char *path, uint64_t expected) { return NULL; }
+int plat_file_put(struct plat_file *f, const void *data, size_t len) { return -1; }
+int plat_file_commit(struct plat_file *f) { return -1; }
+void plat_file_close(struct plat_file *f) {}
 
 /* test_config.mk has config_text.c take its memory by these. */
 void *test_malloc(size_t bytes);

@@ -65,6 +65,71 @@ static void test_what_the_store_says(void)
     end();
 }
 
+static void two_channels(void)
+{
+    config.nr_channels = 2;
+    strcpy(config.channel[0].name, "org.my.one");
+    config.channel[1].connection = CONFIG_SOCKET;
+    strcpy(config.channel[1].name, "two");
+    strcpy(config.channel[1].path, "/run/two");
+}
+
+static void test_channels_in_the_store(void)
+{
+    struct channel_info *list;
+    size_t nr;
+    domid_t id;
+    char path[80];
+
+    start(STORE);
+    two_channels();
+    strcpy(config.channel[1].backend, "driver");
+    refused(ENOTSUP, "channel: no backend in driver");
+    strcpy(config.channel[1].backend, "0");
+    id = create();
+    expect_node("/local/domain/%u/device/console/1", "", id, 0);
+    expect_node("/local/domain/%u/device/console/1/state", "1", id, 0);
+    expect_node("/local/domain/%u/device/console/1/backend-id", "0", id, 0);
+    expect_node("/local/domain/%u/device/console/1/protocol", "vt100", id, 0);
+    expect_node("/local/domain/%u/device/console/1/name", "org.my.one", 0, id);
+    expect_node("/local/domain/%u/device/console/1/type", "xenconsoled", 0, id);
+    expect_node("/local/domain/%u/device/console/1/limit", "1048576", 0, id);
+    expect_node("/local/domain/%u/device/console/1/output", "pty", 0, id);
+    expect_node("/local/domain/%u/device/console/1/tty", "", 0, id);
+    expect_node("/local/domain/%u/device/console/2/output", "chardev:libxl-channel1", 0, id);
+    expect_node("/local/domain/0/backend/console/%u/1", "", 0, id);
+    snprintf(path, sizeof(path), "%u", id);
+    expect_node("/local/domain/0/backend/console/%u/1/frontend-id", path, 0, id);
+    snprintf(path, sizeof(path), "/local/domain/%u/device/console/1", id);
+    expect_node("/local/domain/0/backend/console/%u/1/frontend", path, 0, id);
+    expect_node("/local/domain/0/backend/console/%u/1/online", "1", 0, id);
+    expect_node("/local/domain/0/backend/console/%u/1/state", "1", 0, id);
+    expect_node("/local/domain/0/backend/console/%u/1/connection", "pty", 0, id);
+    expect_node("/local/domain/0/backend/console/%u/2/connection", "socket", 0, id);
+    expect_node("/local/domain/0/backend/console/%u/2/path", "/run/two", 0, id);
+    expect_node("/libxl/%u/device/console/2/path", "/run/two", 0, ~0u);
+    CU_ASSERT_TRUE(channels_list(&t, id, &list, &nr) == 0 && nr == 2);
+    CU_ASSERT_TRUE(list[0].number == 1 && list[1].number == 2 && list[0].state == 1);
+    CU_ASSERT_TRUE(list[0].port == -1 && list[0].ring_ref == -1 && list[0].path[0] == '\0');
+    CU_ASSERT_STRING_EQUAL(list[1].path, "/run/two");
+    CU_ASSERT_STRING_EQUAL(list[1].name, "two");
+    free(list);
+    for (unsigned int i = 0; i < 5; i++) { /* what the guest may say */
+        static const char *const values[] = { "12", "", "-1", "4294967296", "1x" };
+
+        snprintf(path, sizeof(path), "/local/domain/%u/device/console/1/port", id);
+        xs_write(STORE, XBT_NULL, path, values[i], (unsigned int)strlen(values[i]));
+        CU_ASSERT_TRUE(channels_list(&t, id, &list, &nr) == 0 && nr == 2);
+        CU_ASSERT_EQUAL(list[0].port, i ? -1 : 12);
+        free(list);
+    }
+    CU_ASSERT_TRUE(channels_list(&t, 0, &list, &nr) == 0 && nr == 0);
+    free(list);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    end();
+}
+
 static void test_names(void)
 {
     domid_t a, b, found = 0;
@@ -438,6 +503,8 @@ static void creation_fails_at_each_call(struct xs_handle *store, bool like_linux
     start(store);
     make_kernel(like_linux);
     config.weight = 512;
+    if (store)
+        two_channels();
     for (bool failed = true; failed; n++) {
         int rc;
 
@@ -509,6 +576,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("toolstack", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(test_what_the_store_says);
+    T(test_channels_in_the_store);
     T(test_names);
     T(test_names_by_others);
     T(test_many_names);

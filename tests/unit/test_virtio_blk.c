@@ -318,7 +318,7 @@ static void tell(enum lie lie)
 
     switch (lie) {
     case RUNS_AHEAD: fake_virtio_run_ahead(&v, h->queue, 40); break;
-    case BEYOND_THE_RING: fake_virtio_push(&v, h->queue, 64, 0); break;
+    case BEYOND_THE_RING: fake_virtio_push(&v, h->queue, 0x7ffffff0, 0); break;
     case NOT_GIVEN: fake_virtio_push(&v, h->queue, 63, 0); break;
     case NOT_THE_FIRST: fake_virtio_push(&v, h->queue, h->chain.id + 1u, 0); break;
     case TWICE:

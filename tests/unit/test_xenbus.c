@@ -32,6 +32,12 @@ static int probe(struct xenbus_device *d)
     drv.probes++;
     drv.device = d;
     d->data = malloc(1); /* a leak is found */
+    if (drv.probe_rc == -EAGAIN && drv.probes < 4) {
+        free(d->data);
+        return -EAGAIN;
+    }
+    if (drv.probe_rc == -EAGAIN)
+        drv.probe_rc = 0;
     xenbus_put(&n, "feature-some", "%d", 1);
     xenbus_publish(d, &n);
     if (drv.probe_rc) {
@@ -319,6 +325,24 @@ static void test_a_probe_that_fails_is_told(void)
     end();
 }
 
+/* Not at once, and again: it is asked after a while, not without end. */
+static void test_a_probe_that_is_not_ready_yet(void)
+{
+    uint64_t before;
+
+    begin(&backend, 0);
+    drv.probe_rc = -EAGAIN;
+    before = plat_now();
+    make_device();
+    CU_ASSERT_EQUAL(drv.probes, 4);
+    CU_ASSERT_TRUE(plat_now() - before >= 3 * 100000000u);
+    CU_ASSERT_TRUE(state_is(BACK, 2));
+    front(3);
+    CU_ASSERT_TRUE(state_is(BACK, 4));
+    drv.probes = 1; /* that began something */
+    end();
+}
+
 static void test_a_device_made_anew_under_the_same_name(void)
 {
     begin(&backend, 0);
@@ -595,6 +619,60 @@ static void test_a_frontend_survives_any_backend(void)
             }
 }
 
+static unsigned int asked;
+static void count(void) { asked++; }
+
+/* Of a class whose devices begin with a number; and of another program's, as it says of itself. */
+static void test_devices_that_are_none_of_ours(void)
+{
+    struct xenbus_driver driver = backend;
+
+    driver.first = 51713;
+    begin(&driver, 0);
+    make_device();
+    run_loop(loop);
+    CU_ASSERT_EQUAL(drv.probes, 0);
+    CU_ASSERT_STRING_EQUAL(store_get(BACK "/state"), "1");
+    xenbus_close(bus);
+    bus = xenbus_open(loop, &driver, NULL); /* found by looking, too */
+    run_loop(loop);
+    CU_ASSERT_EQUAL(drv.probes, 0);
+    xenbus_close(bus);
+    drv.probe_rc = -ENODEV;
+    bus = xenbus_open(loop, &backend, NULL);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(drv.probes, 1);
+    store_set(BACK "/state", "2");
+    store_set(FRONT "/state", "3");
+    store_set(BACK "/state", "4");
+    store_set(FRONT "/state", "5");
+    run_loop(loop);
+    CU_ASSERT_STRING_EQUAL(store_get(BACK "/state"), "4");
+    CU_ASSERT_EQUAL(drv.probes, 1);
+    end();
+}
+
+/* However many other domains there are. */
+static void test_a_domain_that_goes_costs_nothing_of_others(void)
+{
+    begin(&backend, 0);
+    for (unsigned int d = 100; d < 200; d++) {
+        char path[80];
+
+        snprintf(path, sizeof(path), "/local/domain/0/backend/vbd/%u/1/x", d);
+        store_set(path, "x");
+    }
+    make_device();
+    run_loop(loop);
+    asked = 0;
+    store_hook = count;
+    store_remove("/local/domain/0/backend/vbd/5");
+    run_loop(loop);
+    store_hook = NULL;
+    CU_ASSERT_TRUE(drv.removes == 1 && asked < 8);
+    end();
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -607,6 +685,7 @@ int main(void)
     CU_add_test(s, "a connection fails", test_a_connection_that_fails);
     CU_add_test(s, "a peer breaks the rules", test_a_peer_that_breaks_the_rules_is_disconnected);
     CU_add_test(s, "a probe fails", test_a_probe_that_fails_is_told);
+    CU_add_test(s, "a probe is not ready", test_a_probe_that_is_not_ready_yet);
     CU_add_test(s, "made anew", test_a_device_made_anew_under_the_same_name);
     CU_add_test(s, "started again", test_a_program_that_is_started_again_goes_on);
     CU_add_test(s, "started again alone", test_a_program_that_is_started_again_without_its_peer);
@@ -617,6 +696,8 @@ int main(void)
     CU_add_test(s, "another domain", test_folders_that_name_another_domain);
     CU_add_test(s, "numbers", test_numbers_of_the_other_end);
     CU_add_test(s, "too many nodes", test_too_many_or_too_long_nodes_are_refused);
+    CU_add_test(s, "none of ours", test_devices_that_are_none_of_ours);
+    CU_add_test(s, "a domain goes", test_a_domain_that_goes_costs_nothing_of_others);
     CU_add_test(s, "a frontend", test_a_frontend_from_its_beginning_to_its_end);
     CU_add_test(s, "a frontend, any backend", test_a_frontend_survives_any_backend);
     CU_basic_run_tests();

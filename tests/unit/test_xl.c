@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include <xen/sched.h>
+#include <xenstore.h>
 
 #include "toolstack_machine.h"
 #include "xl_machine.h"
 
 /* A terminal of which the user leaves at once; "none" has no console. */
 static char at_console[16], shown[64];
+static unsigned int console_number;
 static unsigned int pauses_before, pauses_then;
 
 static void fake_show(struct xl *of)
@@ -23,11 +25,13 @@ static void fake_show(struct xl *of)
     text_free(&of->err);
 }
 
-static int fake_console(struct xl *of, const char *who, void (*attached)(void *arg), void *arg)
+static int fake_console(struct xl *of, const char *who, unsigned int number,
+                        void (*attached)(void *arg), void *arg)
 {
     domid_t id;
 
     snprintf(at_console, sizeof(at_console), "%s", who);
+    console_number = number;
     if (guest_find(&of->tools, who, &id))
         return xl_fail(of, "no such console");
     fake_show(of);
@@ -101,10 +105,56 @@ static void test_console(void)
     run("console -t pv -n 0 %", 0, "", "");
     run("console none", 1, "", "no such console\n");
     run("console -t virtual web", 1, "", "console type supported are: pv, serial, vuart\n");
-    run("console -t serial web", 1, "", "xl: console: there is only pv's, of number 0\n");
-    run("console -n 1 web", 1, "", "xl: console: there is only pv's, of number 0\n");
+    run("console -t serial web", 1, "", "xl: console: there are only pv's\n");
+    CU_ASSERT_EQUAL(console_number, 0);
+    run("console -n 12 web", 0, "", "");
+    CU_ASSERT_EQUAL(console_number, 12);
+    run("console -n x web", 1, "", "xl: console: x is no number of a console\n");
+    run("console -n -1 web", 1, "", "xl: console: -1 is no number of a console\n");
+    run("console -n 4294967296 web", 1, "", "xl: console: 4294967296 is no number of a console\n");
     x.home = NULL;
     run("console web", 1, "", "xl: there is no terminal here\n");
+    end();
+}
+
+#define CHANNELS_HEAD "Idx BE state evt-ch ring-ref connection                               \n"
+
+static void set_front(const char *leaf, const char *value)
+{
+    char path[80];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/device/console/1/%s", the_one(), leaf);
+    xs_write(x.tools.store, XBT_NULL, path, value, (unsigned int)strlen(value));
+}
+
+static void test_channel_list(void)
+{
+    start(&home);
+    run("create -q guest.cfg \"channel=['connection=pty,name=org.a','connection=socket,path=/b,name=b']\"",
+        0, "", "");
+    run("channel-list web", 0,
+        CHANNELS_HEAD "0   0  1     -1     -1       pty                                       \n"
+                      "1   0  1     -1     -1       socket     \n",
+        "");
+    set_front("port", "12");
+    set_front("ring-ref", "8");
+    set_front("state", "4");
+    set_front("tty", "/dev/pts/3");
+    run("channel-list none web", 1,
+        CHANNELS_HEAD "0   0  4     12     8        pty        /dev/pts/3                     \n"
+                      "1   0  1     -1     -1       socket     \n",
+        "none is an invalid domain identifier\n");
+    run("channel-list --json %", 0,
+        "[\n    {\n        \"domain\": %,\n        \"index\": 0,\n        \"console\": 1,\n"
+        "        \"name\": \"org.a\",\n        \"connection\": \"pty\",\n"
+        "        \"path\": \"/dev/pts/3\",\n        \"backend_domain\": 0,\n        \"state\": 4,\n"
+        "        \"port\": 12,\n        \"ring_ref\": 8\n    },\n    {\n        \"domain\": %,\n"
+        "        \"index\": 1,\n        \"console\": 2,\n        \"name\": \"b\",\n"
+        "        \"connection\": \"socket\",\n        \"path\": \"/b\",\n        \"backend_domain\": 0,\n"
+        "        \"state\": 1,\n        \"port\": null,\n        \"ring_ref\": null\n    }\n]\n",
+        "");
+    run("channel-list 0", 0, CHANNELS_HEAD, "");
+    run("channel-list --json 0", 0, "[]\n", "");
     end();
 }
 
@@ -516,6 +566,7 @@ int main(void)
     T(test_dry_run);
     T(test_what_create_refuses);
     T(test_console);
+    T(test_channel_list);
     T(test_create_with_a_console);
     T(test_lists);
     T(test_shares);

@@ -18,6 +18,7 @@
 #include <xen/sched.h>
 
 #include "../../dom0-tools/config.h"
+#include "../../dom0-tools/lib/channels.h"
 #include "../../dom0-tools/lib/image.h"
 #include "../../dom0-tools/lib/layout.h"
 #include "../../dom0-tools/lib/nodes.h"

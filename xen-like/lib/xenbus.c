@@ -263,15 +263,14 @@ static void begin(struct xenbus_device *d, enum xenbus_state stored)
         xenbus_error(d, "its folder names no other end");
     else
         rc = d->driver->probe(d);
-    if (rc == -EAGAIN) {
-        unwatch(d);
+    if (rc == -EAGAIN) { /* the watch stays: a new one would fire at once, and so on */
         look_later(d, RETRY_NS);
         return;
     }
     d->failed = rc != 0;
     d->probed = rc == 0;
     if (rc) {
-        if (d->state != XenbusStateClosed)
+        if (d->state != XenbusStateClosed && rc != -ENODEV)
             set_state(d, XenbusStateClosed);
         return;
     }

@@ -31,11 +31,12 @@ struct xenbus_device;
 struct xenbus_driver {
     const char *type; /* "vbd", "vif", "console" */
     bool backend;     /* else a frontend */
+    uint32_t first;   /* devices of lower numbers are no such devices: a domain's first console */
     enum xenbus_state
         front_is_ready; /* that a frontend has when it has made its rings: Initialised or Connected */
     /**
      * A device is there, and nothing is agreed on. A backend opens what it serves, and publishes its features.
-     * Returns 0, or -EAGAIN it is asked again soon, or -errno, after xenbus_error(): it is Closed then, until it is made
+     * Returns 0, or -EAGAIN it is asked again soon, -ENODEV it is another program's and left alone, or -errno, after xenbus_error(): it is Closed then, until it is made
      * anew.
      */
     int (*probe)(struct xenbus_device *d);

@@ -68,29 +68,6 @@ static bool parse_id(const char **at, uint64_t max, uint64_t *id)
     return true;
 }
 
-/* A node of the class's folder was written, or all below it may have been. */
-static void class_event(struct xenbus *b, const char *path)
-{
-    const char *at = strstr(path, b->root); /* behind our home, if that is said, too */
-    struct xenbus_device *d;
-    uint64_t other = 0, id;
-
-    if (at == NULL)
-        return;
-    at += strlen(b->root);
-    at += *at == '/';
-    if ((b->driver->backend && !parse_id(&at, DOMID_FIRST_RESERVED - 1, &other)) ||
-        !parse_id(&at, UINT32_MAX, &id)) {
-        b->scan = true;
-        return;
-    }
-    d = find_or_add(b, (domid_t)other, (uint32_t)id);
-    if (d) {
-        d->dirty = true;
-        d->touched |= *at && strcmp(at, "state") != 0;
-    }
-}
-
 /* All devices in a folder of the class. False: the store has said no. */
 static bool scan_folder(struct xenbus *b, const char *path, domid_t other)
 {
@@ -103,13 +80,31 @@ static bool scan_folder(struct xenbus *b, const char *path, domid_t other)
         struct xenbus_device *d = NULL;
         uint64_t id;
 
-        if (parse_id(&at, UINT32_MAX, &id))
+        if (parse_id(&at, UINT32_MAX, &id) && id >= b->driver->first)
             d = find_or_add(b, other, (uint32_t)id);
         if (d)
             d->dirty = d->seen = true;
     }
     free(names);
     return ok;
+}
+
+static bool scan_folder_of(struct xenbus *b, domid_t domain)
+{
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof(path), "%s/%u", b->root, domain);
+    return scan_folder(b, path, domain);
+}
+
+/* Those of one domain alone: others need not be asked for when it comes or goes. */
+static void scan_domain(struct xenbus *b, domid_t domain)
+{
+    for (struct xenbus_device *d = b->devices; d; d = d->next)
+        d->seen = d->other != domain;
+    b->scan |= !scan_folder_of(b, domain);
+    for (struct xenbus_device *d = b->devices; d; d = d->next)
+        d->dirty |= !d->seen;
 }
 
 static bool scan_domains(struct xenbus *b)
@@ -120,13 +115,10 @@ static bool scan_domains(struct xenbus *b)
 
     for (unsigned int i = 0; names && ok && i < nr; i++) {
         const char *at = names[i];
-        char path[PATH_BYTES];
         uint64_t domain;
 
-        if (!parse_id(&at, DOMID_FIRST_RESERVED - 1, &domain))
-            continue;
-        snprintf(path, sizeof(path), "%s/%u", b->root, (unsigned int)domain);
-        ok = scan_folder(b, path, (domid_t)domain);
+        if (parse_id(&at, DOMID_FIRST_RESERVED - 1, &domain))
+            ok = scan_folder_of(b, (domid_t)domain);
     }
     free(names);
     return ok;
@@ -141,6 +133,37 @@ static void scan(struct xenbus *b)
         xenbus_look_at(b, RETRY_NS);
     for (struct xenbus_device *d = b->devices; d; d = d->next)
         d->dirty |= !d->seen; /* it is no more */
+}
+
+/* A node of the class's folder was written, or all below it may have been. */
+static void class_event(struct xenbus *b, const char *path)
+{
+    const char *at = strstr(path, b->root); /* behind our home, if that is said, too */
+    struct xenbus_device *d;
+    uint64_t other = 0, id;
+
+    if (at == NULL)
+        return;
+    at += strlen(b->root);
+    at += *at == '/';
+    if (b->driver->backend && !parse_id(&at, DOMID_FIRST_RESERVED - 1, &other)) {
+        b->scan = true;
+        return;
+    }
+    if (!parse_id(&at, UINT32_MAX, &id)) {
+        if (b->driver->backend && *at == '\0')
+            scan_domain(b, (domid_t)other);
+        else
+            b->scan = true;
+        return;
+    }
+    if (id < b->driver->first)
+        return;
+    d = find_or_add(b, (domid_t)other, (uint32_t)id);
+    if (d) {
+        d->dirty = true;
+        d->touched |= *at && strcmp(at, "state") != 0;
+    }
 }
 
 static bool open_store(struct xenbus *b);

@@ -65,7 +65,7 @@ static void on_request(struct client *c)
         send(c, XS_WATCH_EVENT, c->body, c->head.len);
         break;
     case XS_WRITE:
-        snprintf(event, sizeof(event), "%.*s%cwritten", (int)sizeof(event) - 10, c->body, '\0');
+        snprintf(event, sizeof(event), "%.80s%cwritten", c->body, '\0');
         send(c, XS_WATCH_EVENT, event, path_len + 8);
         send(c, XS_WRITE, "OK", 3);
         break;
