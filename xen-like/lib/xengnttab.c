@@ -204,26 +204,30 @@ static bool segment_ok(const xengnttab_grant_copy_segment_t *s)
 
 enum { COPIES = 64, TABLE_BYTES = 2 << 20 };
 
+#define NO_TABLE UINTPTR_MAX
+
 /* Pieces for one hypercall, and whose they are. */
 struct copies {
     struct gnttab_copy ops[COPIES];
     xengnttab_grant_copy_segment_t *of[COPIES];
     unsigned int nr;
-    uintptr_t table_va; /* where what the table maps begins: that of the last piece of our memory */
-    const uint64_t *table; /* NULL: none */
+    uintptr_t table_va; /* what the table maps begins there: that of the last piece of our memory */
+    const uint64_t *table;
 };
 
 /* virt_to_mfn(), without going through the upper tables for each page of one buffer. */
-static uint64_t frame_of(struct copies *c, const char *virt)
+static inline uint64_t frame_of(struct copies *c, const char *virt)
 {
     uintptr_t va = (uintptr_t)virt & ~(uintptr_t)(TABLE_BYTES - 1);
     uint64_t pte;
 
-    if (c->table == NULL || c->table_va != va) {
+    if (c->table_va != va) {
         c->table = pte_of((void *)va, 1);
-        c->table_va = va;
+        c->table_va = c->table ? va : NO_TABLE;
+        if (c->table == NULL)
+            return 0;
     }
-    pte = c->table ? c->table[(uintptr_t)virt % TABLE_BYTES / PAGE_BYTES] : 0;
+    pte = c->table[(uintptr_t)virt % TABLE_BYTES / PAGE_BYTES];
     return pte & PTE_PRESENT ? (pte & PTE_FRAME) / PAGE_BYTES : 0;
 }
 
@@ -290,7 +294,7 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
 
     (void)xgt;
     c.nr = 0;
-    c.table = NULL;
+    c.table_va = NO_TABLE;
     for (uint32_t i = 0; i < count; i++)
         if (!segment_ok(&segs[i]))
             return failed(EINVAL);

@@ -1,7 +1,8 @@
 #!/bin/bash
 # What `make bench-split` says of its runs.
 #   usage: table.sh DIR TSV FIGURES
-# DIR      has xen, xen-again, ours, ours-again and linux-on-ours: .tsv of parts.so, .log with the names of its windows
+# DIR      has xen, xen-again, ours, ours-again and, if it was run, linux-on-ours: .tsv of parts.so, .log with the names
+#          of its windows
 # TSV      workload, unit, ours, Xen with Linux's backends, ratio, ours with Linux's backends
 # FIGURES  a folder, for split.md
 # Fails unless each of ours is at most two thirds of the peer's, and each of both repeats within 5 %.
@@ -15,6 +16,7 @@ verdict=0
 
 # Instructions a unit: RUN WORKLOAD ALL, then the parts, of which copies are no other.
 for run in ours ours-again xen xen-again linux-on-ours; do
+    [ -e "$dir/$run.tsv" ] || continue
     tr -d '\r' <"$dir/$run.log" | sed -n 's/^\(\[[ 0-9.]*\] \)\?WORKLOAD\t/'$run'\tNAME\t/p'
     sed "s/^/$run\tPART\t/" "$dir/$run.tsv"
 done | awk -F '\t' -v OFS='\t' -f "$here/parts.awk" | sort -t $'\t' -k 1,1 -k 2,2n >"$dir/all"
@@ -22,7 +24,9 @@ done | awk -F '\t' -v OFS='\t' -f "$here/parts.awk" | sort -t $'\t' -k 1,1 -k 2,
 awk -F '\t' -v OFS='\t' '
     function complain(what) { print "bench-split: " what >"/dev/stderr"; failed = 1 }
     function repeats(run, n) {
-        if ((cost[run, n] - cost[run "-again", n]) ^ 2 > (cost[run, n] / 20) ^ 2)
+        if (!cost[run "-again", n])
+            complain(name[n] ": " run " was run once")
+        else if ((cost[run, n] - cost[run "-again", n]) ^ 2 > (cost[run, n] / 20) ^ 2)
             complain(name[n] ": " run " does not repeat: " cost[run, n] ", " cost[run "-again", n])
     }
     { cost[$1, $2] = $5; name[$2] = $3; unit[$2] = $4; last = $2 > last ? $2 : last }
@@ -35,8 +39,8 @@ awk -F '\t' -v OFS='\t' '
                 complain(name[n] ": " cost["ours", n] " instructions, two thirds of Xen are " cost["xen", n] * 2 / 3)
             repeats("ours", n)
             repeats("xen", n)
-            printf "%s\t%s\t%.0f\t%.0f\t%.3f\t%.0f\n", name[n], unit[n], cost["ours", n], cost["xen", n],
-                cost["xen", n] ? cost["ours", n] / cost["xen", n] : 0, cost["linux-on-ours", n]
+            printf "%s\t%s\t%.0f\t%.0f\t%.3f\t%s\n", name[n], unit[n], cost["ours", n], cost["xen", n],
+                cost["xen", n] ? cost["ours", n] / cost["xen", n] : 0, cost["linux-on-ours", n] ? cost["linux-on-ours", n] : "-"
         }
         exit failed || last != 9
     }' "$dir/all" >"$tsv" || verdict=1
@@ -45,7 +49,11 @@ parts_of() { awk -F '\t' -v OFS='\t' -v run="$1" '$1 == run { print $3, $5, $6, 
 heading=$'\tall\tcopies\tgrants\tevent channels\thypervisor else\tbackend domain\tguests'
 for run in ours xen linux-on-ours; do
     parts_of $run
-    show "$heading" "$dir/$run.parts" >"$dir/$run.md"
+    if [ -s "$dir/$run.parts" ]; then
+        show "$heading" "$dir/$run.parts" >"$dir/$run.md"
+    else
+        echo "Not run." >"$dir/$run.md"
+    fi
 done
 tail -n +2 "$tsv" >"$dir/rows"
 show $'workload\tunit\tours\tXen\tours/Xen\tLinux\'s on ours' "$dir/rows" >"$dir/rows.md"
