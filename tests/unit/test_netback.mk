@@ -1,4 +1,3 @@
-include backends/network/network.mk
 UNIT_TESTS += netback
 UNIT_SRCS_netback = $(NETWORK_CORE) $(addprefix xen-like/lib/,ring.c ports.c xenbus.c xenbus_class.c xenbus_nodes.c) \
     tests/unit/fake_store.c tests/unit/fake_grants.c tests/unit/platform_fake.c $(addprefix xen-like/platform/,log.c loop.c memory.c)
