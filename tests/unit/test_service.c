@@ -101,18 +101,25 @@ void plat_group_kill(struct plat_group *g) { (void)g; }
 /* ---- the tests ---- */
 
 static int nr_failures; /* of the next starts */
-static unsigned int nr_starts, nr_others;
+static unsigned int nr_starts, nr_others, nr_wrong;
+
+/* Supervisors run on when the tests have ended: CUnit is not for them. */
+static void is_its_loop(const struct plat_loop *loop)
+{
+    if (loop != some_loop)
+        __atomic_fetch_add(&nr_wrong, 1, __ATOMIC_SEQ_CST);
+}
 
 static bool start_after_failures(struct plat_loop *loop)
 {
-    CU_ASSERT_PTR_EQUAL(loop, some_loop);
+    is_its_loop(loop);
     __atomic_fetch_add(&nr_starts, 1, __ATOMIC_SEQ_CST);
     return __atomic_fetch_sub(&nr_failures, 1, __ATOMIC_SEQ_CST) <= 0;
 }
 
 static bool start_other(struct plat_loop *loop)
 {
-    CU_ASSERT_PTR_EQUAL(loop, some_loop);
+    is_its_loop(loop);
     __atomic_fetch_add(&nr_others, 1, __ATOMIC_SEQ_CST);
     return true;
 }
@@ -130,6 +137,7 @@ static void test_one_dies_at_boot(void)
     CU_ASSERT_EQUAL(all[0].starts, 5);
     CU_ASSERT_EQUAL(all[0].state, SERVICE_SERVES);
     CU_ASSERT_EQUAL(nr_others, 1);
+    CU_ASSERT_EQUAL(nr_wrong, 0);
 }
 
 static void test_one_never_serves(void)
