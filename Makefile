@@ -50,8 +50,8 @@ include tests/drivers/drivers.mk
 include tests/consoled/consoled.mk
 include tests/lint.mk
 
-#: test           all tests: test-unit, test-store, test-guests, bench-guard, test-peer-quick, test-system, test-drop-in-quick
-TEST_PARTS := test-unit test-store test-guests bench-guard test-peer-quick test-system test-drop-in-quick
+#: test           all tests: test-unit, test-store, test-guests, bench-guard, test-peer-quick, test-drivers, test-split-drivers, test-system, test-drop-in-quick
+TEST_PARTS := test-unit test-store test-guests bench-guard test-peer-quick test-drivers test-split-drivers test-system test-drop-in-quick
 test: deps
 	+$(Q)for part in "-j$(JOBS) all test-programs" $(TEST_PARTS); do \
 	    start=$$(date +%s); $(MAKE) --no-print-directory $$part || exit 1; \

@@ -14,9 +14,9 @@
     "10.0.2." address "/24 dev eth0; ip link set eth0 up; cd /tmp; echo up=" address "\n",        \
         "^up=" address "\n"
 
-/* What one sends, and its sum, the other has got. */
+/* What one sends, and its sum, the other has got. (Its input is the console: at the end of it BusyBox's nc would end the connection.) */
 #define GET                                                                                     \
-    ">nc -l -p 9000 </dev/null >got; nc -l -p 9001 </dev/null >sum; [ -s got ] && "             \
+    ">nc -l -p 9000 >got; nc -l -p 9001 >sum; [ -s got ] && "                                   \
     "[ \"$(sha256sum <got)\" = \"$(cat sum)\" ] && echo carried=$(ls -l got | awk '{ print $5 " \
     "}')\n"
 #define GIVE(address)                                                               \

@@ -45,7 +45,7 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 
 #: test-split-drivers  disks, networks and consoles between domains: unit tests, and machines with stock guests
 SPLIT_UNIT_TESTS := ring xenbus blkback blkback_hostile blkfront disks consfront netback netfront switch offload
-test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(ST)/consoled_channel_tests
+test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(BUILD)/store/consoled_channel_tests
 	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
 
