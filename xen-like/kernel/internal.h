@@ -108,8 +108,8 @@ struct group {
     struct thread *threads; /* guarded by the scheduler's lock, as the next four */
     unsigned int nr_alive;  /* of these */
     bool killed, failed;
-    struct waitq ended; /* who waits for the last to end */
-    struct mutex lock;  /* guards what it owns */
+    struct waitq ended;                /* who waits for the last to end */
+    struct mutex lock;                 /* guards what it owns */
     struct owned *owned, *owned_first; /* the latter before the former */
     struct heap heap;
 };
