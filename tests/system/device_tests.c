@@ -44,5 +44,30 @@ const struct scenario device_scenarios[] = {
         .forbidden = "FAIL|I/O error",
         .timeout_s = 200,
     },
+    /* Debian with systemd from a partition of the machine's disk, with an address of the network behind its card. */
+    {
+        .group = "split-drivers",
+        .name = "guest-systemd",
+        .memory_mib = 1024,
+        .smp = 2,
+        .hypervisor_cmdline = "dom0_mem=256M",
+        .kernel = "control.elf",
+        .ramdisk = "ramdisk.cpio",
+        .root = "guest-disk.img",
+        .nic = "virtio-net",
+        .steps = { "^control> ", ">create -c system.cfg\r", "xen-like login: ", ">root\n",
+                   "root@xen-like:.*# ",
+                   ">systemctl is-system-running --wait; systemctl --failed --no-legend | wc -l\n",
+                   "^running\n0\n",
+                   ">until ip -4 -o address | grep -q ' 10[.]0[.]2[.]'; do sleep 1; done; ping -c 2 10.0.2.2 | "
+                   "tail -n 2; sync; echo address=$?\n",
+                   "^2 packets transmitted, 2 received(.*\n)*address=0\n", ">poweroff\n",
+                   "domain 1 \\(system\\) is destroyed",
+                   ">\rstore-ls /local/domain/0/backend\rlist\r",
+                   "^console = \"\"\nvbd = \"\"\nvif = \"\"\n(.*\n)*Domain-0 .*\ncontrol> $",
+                   ">poweroff\r" },
+        .forbidden = "Failed to (start|mount)|\\[FAILED\\]|^degraded|I/O error",
+        .timeout_s = 300,
+    },
 };
 const size_t nr_device_scenarios = sizeof(device_scenarios) / sizeof(device_scenarios[0]);

@@ -35,11 +35,12 @@ deps:
 #: run-linux      the same with Debian's kernel in its place, to a BusyBox shell
 run run-linux: deps
 	+$(Q)$(MAKE) --no-print-directory $@-image </dev/null
-	$(Q)tests/system/run.sh $(SYSTEM)/drive $(SYSTEM)/$@.iso
+	$(Q)tests/system/run.sh $(SYSTEM)/drive $(SYSTEM)/$@.iso $(if $(filter run,$@),$(SYSTEM)/guest-disk.img)
 run-image run-linux-image: %-image: $(SYSTEM)/%.iso $(SYSTEM)/drive
+run-image: $(SYSTEM)/guest-disk.img
 
 #: test-system    boot machines through GRUB, good and bad, and watch their consoles
-test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYSTEM)/root.img
+test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYSTEM)/root.img $(SYSTEM)/guest-disk.img
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
