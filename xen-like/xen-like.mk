@@ -31,7 +31,9 @@ RUNTIME_KERNELS += tests/guests/runtime/links.c
 RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
 RUNTIME_ELFS := $(RT_NAMES:%=$(RT)/rt_%.elf)
-GUEST_ELFS += $(RUNTIME_ELFS)# so they are on the image of test-guests
+# Those that are no test by themselves: guests with frontends, and drivers; other machines run them.
+RUNTIME_ELSEWHERE := blkfront answers consfront disks links
+GUEST_ELFS += $(filter-out $(RUNTIME_ELSEWHERE:%=$(RT)/rt_%.elf),$(RUNTIME_ELFS))# so the others are on the image of test-guests
 
 # ---- newlib: Debian's package newlib-source, built once, whatever BUILD and CC are ----
 NEWLIB := build/newlib
