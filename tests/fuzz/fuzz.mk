@@ -39,7 +39,7 @@ FUZZ_LEN_switch := 8192
 FUZZ_CFLAGS = $(filter-out $(UNIT_INSTRUMENT),$(UNIT_CFLAGS)) -Itests/fuzz -fno-sanitize-recover=undefined
 FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 
-$(BUILD)/fuzz/%.o: %.c $(MAKEFILE_LIST) | $(BUILD)/include
+$(BUILD)/fuzz/%.o: %.c $(filter-out %.d,$(MAKEFILE_LIST)) | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 

@@ -13,7 +13,7 @@ UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -D__XEN_TOOLS__ -O1 -g -Wall -Wextra -We
 UNIT_COMMON := tests/unit/fake/fake.c
 UNIT_BINS := $(UNIT_TESTS:%=$(BUILD)/unit/test_%)
 
-$(BUILD)/unit/%.o: %.c $(MAKEFILE_LIST) | $(BUILD)/include
+$(BUILD)/unit/%.o: %.c $(filter-out %.d,$(MAKEFILE_LIST)) | $(BUILD)/include
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) $(UNIT_CFLAGS_$(basename $(notdir $<))) -c -o $@ $<
 
