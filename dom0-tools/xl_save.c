@@ -7,6 +7,7 @@
 #include <platform.h>
 
 #include "json.h"
+#include "lib/devices.h"
 #include "xl.h"
 
 static int failed(struct xl *x) { return xl_fail(x, "xl: %s", x->tools.error); }
@@ -51,6 +52,7 @@ static int find_config(struct xl *x, const struct options *o, const guest_info_t
         rc = xl_read_config(x, o->args[2], c);
         if (rc)
             return rc;
+        devices_keep_macs(t, info->domain, c);
     }
     guest_config_now(t, info, c);
     config_json(&j, NULL, c);

@@ -365,18 +365,15 @@ static void turn(struct queue *q)
 void queues_run(void *arg)
 {
     struct blkback *b = arg;
-    struct queue *last = NULL, *q;
+    unsigned int nr = 0;
+    struct queue *q;
 
-    /* Those that come again while this runs are behind the last of now. */
+    /* As many turns as wait now: a turn may take others out of the list, and those that come again are behind. */
     for (q = b->turns; q; q = q->next_turn)
-        last = q;
-    while (last && (q = b->turns) != NULL) {
-        bool is_last = q == last;
-
+        nr++;
+    while (nr-- && (q = b->turns) != NULL) {
         queue_forget(q);
         turn(q);
-        if (is_last)
-            break;
     }
     if (b->turns)
         plat_wake(&b->wake);

@@ -259,7 +259,7 @@ static bool ip6_passes(const struct guard *g, const uint8_t *data, const struct 
     const uint8_t *source = data + p->l3 + 8;
     bool none = is_zero(source, IP6_BYTES);
 
-    if (p->l4 == 0 && !p->fragment && p->protocol != 59)
+    if (p->l4 == 0 && !p->later && p->protocol != 59)
         return false; /* its headers hide what it carries; 59 says that it is nothing */
     if (p->fragment && p->l4 == 0 && (p->protocol == 0 || p->protocol == 43 || p->protocol == 60))
         return false; /* so do these: they are to be in the first fragment (RFC 7112) */

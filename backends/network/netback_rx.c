@@ -49,13 +49,13 @@ void vif_send(struct link *l, struct frame *f)
 
     if (v->broken || !wanted(v, f))
         return;
-    if (q->nr_waiting == WAITING_FRAMES || q->waiting_bytes + f->bytes > WAITING_BYTES ||
+    if (q->nr_waiting == WAITING_FRAMES || q->waiting_bytes + f->room > WAITING_BYTES ||
         (f->bytes > RING_PAGE && !v->sg)) {
         v->no_room++;
         return;
     }
     q->waiting[(q->first + q->nr_waiting++) % WAITING_FRAMES] = frame_get(f);
-    q->waiting_bytes += f->bytes;
+    q->waiting_bytes += f->room; /* what it holds: padding may have been cut off */
 }
 
 static void drop_first(struct vif_queue *q)
@@ -64,7 +64,7 @@ static void drop_first(struct vif_queue *q)
 
     q->first = (q->first + 1) % WAITING_FRAMES;
     q->nr_waiting--;
-    q->waiting_bytes -= f->bytes;
+    q->waiting_bytes -= f->room;
     frame_put(f);
 }
 

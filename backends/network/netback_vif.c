@@ -76,10 +76,15 @@ static bool read_rate(struct xenbus_device *d, struct rate *r)
 static bool read_options(struct vif *v, struct switch_options *o)
 {
     struct xenbus_device *d = v->device;
+    uint64_t isolated;
 
     if (xenbus_text(d, XENBUS_OURS, "vifname", o->name, sizeof(o->name)))
         snprintf(o->name, sizeof(o->name), "vif%u.%u", d->other, d->id);
-    o->isolated = xenbus_feature(d, XENBUS_OURS, "isolated");
+    if (xenbus_number_or(d, XENBUS_OURS, "isolated", 0, 1, 0, &isolated)) {
+        xenbus_error(d, "isolated is not 0 or 1");
+        return false;
+    }
+    o->isolated = isolated != 0;
     return read_guard(d, &o->guard) && read_rate(d, &o->rate);
 }
 
@@ -92,7 +97,12 @@ static int plug(struct vif *v)
 
     if (!read_options(v, &o))
         return -EINVAL;
-    if (xenbus_text(v->device, XENBUS_OURS, "bridge", bridge, sizeof(bridge)))
+    error = -xenbus_text(v->device, XENBUS_OURS, "bridge", bridge, sizeof(bridge));
+    if (error && error != ENOENT) {
+        xenbus_error(v->device, "bridge: %s", strerror(error));
+        return -error;
+    }
+    if (error)
         strcpy(bridge, "xenbr0");
     v->bridge = bridge_get(v->owner, bridge);
     if (v->bridge)
@@ -358,12 +368,11 @@ static void vif_disconnect(struct xenbus_device *d)
     struct vif *v = d->data;
     const struct switch_stats *s = switch_stats(v->port);
 
-    plat_log(
-        PLAT_INFO,
-        "vif%u.%u: %llu frames from it, %llu to it; refused %llu, failed %llu, no room for %llu",
-        d->other, d->id, (unsigned long long)s->in_frames, (unsigned long long)s->out_frames,
-        (unsigned long long)s->refused, (unsigned long long)v->errors,
-        (unsigned long long)v->no_room);
+    xenbus_log(d, PLAT_INFO,
+               "%llu frames from it, %llu to it; refused %llu, failed %llu, no room for %llu",
+               (unsigned long long)s->in_frames, (unsigned long long)s->out_frames,
+               (unsigned long long)s->refused, (unsigned long long)v->errors,
+               (unsigned long long)v->no_room);
     v->link.up = false;
     end_queues(v);
     xenbus_disconnected(d);

@@ -78,7 +78,8 @@ static bool has_csum(const struct packet *p) { return p->payload && !p->routed; 
 
 static bool gso_possible(const struct packet *p, enum frame_gso gso, uint16_t gso_bytes)
 {
-    return p->protocol == IP_TCP && gso_bytes >= GSO_BYTES_MIN &&
+    /* Headers are in each segment: they are no more than its data, else a frame becomes many times its size. */
+    return p->protocol == IP_TCP && gso_bytes >= GSO_BYTES_MIN && gso_bytes >= p->payload &&
            p->version == (gso == FRAME_GSO_TCP4 ? 4 : 6);
 }
 

@@ -69,6 +69,8 @@ static bool take_extension(struct packet *p, const uint8_t *at)
     if (p->protocol == IP6_FRAGMENT) {
         uint16_t part = get16(at + 2);
 
+        p->later =
+            !p->fragment && (part & 0xfff8) != 0; /* of a fragment's fragment nothing is known */
         p->fragment = p->fragment || (part & 0xfff9) != 0;
         p->protocol = at[0];
         return (part & 0xfff8) == 0;

@@ -30,6 +30,7 @@ struct packet {
     uint8_t version;  /* 4 or 6: IP, whose header is whole and right; else 0 */
     uint8_t protocol; /* what IP carries, as far as its extension headers could be read */
     bool fragment;    /* it is a part of a packet: the first one if l4 is not 0 */
+    bool later;       /* of IPv6, one behind the first: what its headers carry is not in it */
     bool routed;      /* IPv6 names another last destination than its header */
     uint32_t l4;      /* where that begins; 0: it cannot be seen */
     uint32_t end;     /* where IP's packet ends by its own length: what is behind is padding */

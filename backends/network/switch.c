@@ -73,7 +73,10 @@ static void forward(struct switch_port *from, struct frame *f)
     if (stays(f->data))
         return;
     if (f->data[0] & 1) {
-        flood(from, f, true);
+        if (f->gso != FRAME_GSO_NONE) /* TCP is not for groups: each port would cut it anew */
+            from->stats.nowhere++;
+        else
+            flood(from, f, true);
         return;
     }
     e = table_find(&from->owner->table, f->data);

@@ -425,15 +425,16 @@ int guest_attend_to(struct toolstack *t, domid_t id)
     int done, found = guest_info(t, id, &info);
     struct domain_config *c;
 
-    if (found && errno != ESRCH)
-        return -1;
-    if (t->restarts == 0 && (found || guest_shutdown_code(&info) < 0))
+    if (t->restarts)
+        return guest_attend(t); /* it may be any that is to be looked at again */
+    if (found ? errno == ESRCH : guest_shutdown_code(&info) < 0)
         return 0;
-    c = begin_attending(t, &done);
-    if (c == NULL)
+    c = found ? NULL : begin_attending(t, &done);
+    if (c == NULL) {
+        t->restarts = 1; /* all are looked at soon */
         return -1;
-    if (found == 0)
-        done += attend_if_ended(t, c, &info);
+    }
+    done += attend_if_ended(t, c, &info);
     free(c);
     return done;
 }

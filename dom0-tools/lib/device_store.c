@@ -229,11 +229,10 @@ static bool conflicts(const struct use *u, const char *end)
     if (u->read_only && is(u->t, end, "mode", "r"))
         return false;
     physical = devices_read(u->t, end, "physical-device");
-    if (physical && *physical && *u->physical)
-        same = strcmp(physical, u->physical) == 0;
-    else
-        same = is(u->t, end, "params", u->target);
+    same = physical && *physical && strcmp(physical, u->physical) == 0;
     free(physical);
+    same =
+        same || is(u->t, end, "params", u->target); /* a file has a loop device for each domain */
     return same && devices_read_number(u->t, end, "state") != XenbusStateClosed;
 }
 

@@ -116,11 +116,13 @@ int guest_check(struct toolstack *t, const struct domain_config *c)
     return c->has_uuid ? check_uuid(t, c->uuid) : 0;
 }
 
-static int set_scheduling(struct toolstack *t, const struct domain_config *c, domid_t id)
+static int set_scheduling(struct toolstack *t, const struct domain_config *c,
+                          const struct build_plan *plan, domid_t id)
 {
     const struct xen_domctl_tsc_info tsc = { .tsc_mode = c->tsc_mode };
 
-    if (c->tsc_mode && hyp_set_tsc(t->hyp, id, &tsc))
+    if (c->tsc_mode && plan->image &&
+        hyp_set_tsc(t->hyp, id, &tsc)) /* restored, it goes on with its own */
         return fail(t, id, "tsc_mode");
     if ((c->weight || c->cap_percent) &&
         hyp_set_shares(t->hyp, id, (uint16_t)c->weight, (uint16_t)c->cap_percent))
@@ -195,7 +197,7 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
-    bool told = set_scheduling(t, c, built->id) == 0 && tell_store(t, c, plan, built) == 0;
+    bool told = set_scheduling(t, c, plan, built->id) == 0 && tell_store(t, c, plan, built) == 0;
     char why[sizeof(t->error)];
     int error;
 

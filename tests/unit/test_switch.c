@@ -255,19 +255,32 @@ static void test_impossible_and_long_frames_are_dropped(void)
     end();
 }
 
+static struct made send_large(const uint8_t *to)
+{
+    struct made m = make_ip4(to, macs[1], IP_TCP, 0, 3000, 0);
+
+    CU_ASSERT_TRUE(offload_ask(m.f, FRAME_GSO_TCP4, 1448));
+    ports[1].link.received(ports[1].link.arg, m.f);
+    ports[1].link.received_all(ports[1].link.arg);
+    return m;
+}
+
 static void test_segments_are_made_for_those_that_need_them(void)
 {
     struct made m;
 
     begin_all(false);
     ports[3].link.csum4 = ports[3].link.tso4 = true;
-    m = make_ip4(everybody, macs[1], IP_TCP, 0, 3000, 0);
-    CU_ASSERT_TRUE(offload_ask(m.f, FRAME_GSO_TCP4, 1448));
-    ports[1].link.received(ports[1].link.arg, m.f);
-    ports[1].link.received_all(ports[1].link.arg);
-    CU_ASSERT_TRUE(ports[2].got == 3 && ports[3].got == 1 && ports[4].got == 3);
-    CU_ASSERT_PTR_EQUAL(ports[3].last, m.f);
+    m = send_large(everybody); /* TCP is not for groups */
+    frame_put(m.f);
+    CU_ASSERT_TRUE(ports[2].got == 0 && ports[3].got == 0 && ports[4].got == 0);
+    m = send_large(macs[2]);
+    CU_ASSERT_TRUE_FATAL(ports[2].got == 3);
     CU_ASSERT_TRUE(csum_right(ports[2].last) && ports[2].last->csum == FRAME_CSUM_GOOD);
+    frame_put(m.f);
+    m = send_large(macs[3]);
+    CU_ASSERT_TRUE(ports[3].got == 1 && ports[2].got == 3 && ports[4].got == 0);
+    CU_ASSERT_PTR_EQUAL(ports[3].last, m.f);
     frame_put(m.f);
     end();
 }

@@ -130,6 +130,5 @@ void group_fail(void)
 
     if (!group_in_own_code())
         return;
-    g->failed = true;
     group_kill(g);
 }

@@ -107,7 +107,7 @@ void heap_release(struct heap *h);
 struct group {
     struct thread *threads; /* guarded by the scheduler's lock, as the next four */
     unsigned int nr_alive;  /* of these */
-    bool killed, failed;
+    bool killed;
     struct waitq ended;                /* who waits for the last to end */
     struct mutex lock;                 /* guards what it owns */
     struct owned *owned, *owned_first; /* the latter before the former */

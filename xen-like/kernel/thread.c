@@ -296,8 +296,11 @@ struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
     return thread_create_in(this_cpu()->current->group, name, fn, arg);
 }
 
-/* It has ended. What a group that has failed left in there is not looked at. */
-static void thread_free(struct thread *t)
+/*
+ * It has ended. @newlib: also free what newlib keeps for it. Not of those that end with their group: one that was killed within newlib,
+ * or has failed, may have left that in any state (in two lists at once, say), and all of it is in the group's heap.
+ */
+static void thread_free(struct thread *t, bool newlib)
 {
     RUNTIME_SECTION;
 
@@ -307,7 +310,7 @@ static void thread_free(struct thread *t)
     if (page_unprotect(t->stack))
         panic("the page below a stack is lost");
     page_free(t->stack, THREAD_STACK_BYTES / PAGE_BYTES + 1);
-    if (t->group == NULL || !t->group->failed)
+    if (newlib)
         _reclaim_reent(&t->reent);
     free(t);
 }
@@ -321,7 +324,7 @@ void thread_join(struct thread *t)
     while (t->state != THREAD_DEAD)
         wait_in(&t->joiner, NO_DEADLINE);
     spin_unlock(&sched_lock, were_off);
-    thread_free(t);
+    thread_free(t, true);
 }
 
 struct thread *thread_self(void) { return this_cpu()->current; }
@@ -400,7 +403,7 @@ void threads_wait_ended(struct group *g)
 void threads_free(struct group *g)
 {
     while (g->threads)
-        thread_free(g->threads);
+        thread_free(g->threads, false);
 }
 
 void thread_end_if_killed(void)

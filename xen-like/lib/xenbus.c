@@ -95,7 +95,8 @@ static void tell_connected(struct xenbus_device *d)
 
 static void step_back(struct xenbus_device *d)
 {
-    bool waits = d->state == XenbusStateInitWait || d->resumed;
+    bool waits =
+        d->state == XenbusStateInitWait || (d->resumed && d->state == XenbusStateConnected);
 
     switch (d->other_state) {
     case XenbusStateInitialising:

@@ -190,6 +190,7 @@ int main(int argc, char **argv)
     domid_t *ids = calloc(count, sizeof(*ids));
     struct figures before, after;
 
+    words = argv + argc; /* none for disks */
     call = xencall_open(NULL, 0);
     if (count == 0 || ids == NULL || call == NULL || !services_start(services) || !open_all(&p) ||
         plat_file_write(CONFIG, config, sizeof(config) - 1))
