@@ -72,10 +72,17 @@ static domid_t settle(struct toolstack *t, const struct domain_config *c, int cr
     return failed ? 0 : id;
 }
 
+/* All are. Returns -1. */
+static int look_again(struct toolstack *t)
+{
+    t->restarts += may_pass(errno);
+    return -1;
+}
+
 /* What has ended stays as it is until it is looked at again. */
 static void not_yet(struct toolstack *t, const struct domain_config *c)
 {
-    t->restarts += may_pass(errno);
+    look_again(t);
     memset(t->restart, 0, sizeof(t->restart));
     log_error(t, c->name);
 }
@@ -401,9 +408,15 @@ int guest_attend_one(struct toolstack *t, domid_t id, domid_t *next)
 static int attend_if_ended(struct toolstack *t, struct domain_config *c, const guest_info_t *info)
 {
     domid_t next;
+    int rc;
 
-    return info->domain != t->self && guest_shutdown_code(info) >= 0 &&
-           nodes_attended(t, info->domain) && attend(t, c, info, &next) > 0;
+    if (info->domain == t->self || guest_shutdown_code(info) < 0)
+        return 0;
+    rc = nodes_attended(t, info->domain);
+    rc = rc > 0 ? attend(t, c, info, &next) : rc;
+    if (rc < 0)
+        look_again(t);
+    return rc > 0;
 }
 
 /* What both begin with; NULL: it cannot be. *done: how many began anew */
@@ -430,10 +443,8 @@ int guest_attend_to(struct toolstack *t, domid_t id)
     if (found ? errno == ESRCH : guest_shutdown_code(&info) < 0)
         return 0;
     c = found ? NULL : begin_attending(t, &done);
-    if (c == NULL) {
-        t->restarts = 1; /* all are looked at soon */
-        return -1;
-    }
+    if (c == NULL)
+        return look_again(t);
     done += attend_if_ended(t, c, &info);
     free(c);
     return done;
@@ -448,7 +459,7 @@ int guest_attend(struct toolstack *t)
 
     if (c == NULL || guest_list(t, &infos, &nr)) {
         free(c);
-        return -1;
+        return look_again(t);
     }
     for (size_t i = 0; i < nr; i++)
         done += attend_if_ended(t, c, &infos[i]);

@@ -521,9 +521,11 @@ static bool is_marked(struct toolstack *t, domid_t id, const char *leaf)
     return mark != NULL;
 }
 
-bool nodes_attended(struct toolstack *t, domid_t id)
+int nodes_attended(struct toolstack *t, domid_t id)
 {
-    return !is_marked(t, id, "unattended") && errno == ENOENT;
+    if (is_marked(t, id, "unattended"))
+        return 0;
+    return errno == ENOENT ? 1 : fail(t, id, "whether it is attended to");
 }
 
 bool nodes_config_updated(struct toolstack *t, domid_t id)

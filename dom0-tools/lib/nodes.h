@@ -79,8 +79,8 @@ int nodes_set_aside(struct toolstack *t, domid_t id, const char *name);
 /** Its nr_short_lives. */
 unsigned int nodes_short_lives(struct toolstack *t, domid_t id);
 
-/** Whether somebody does. */
-bool nodes_attended(struct toolstack *t, domid_t id);
+/** Whether somebody does: 1, 0; -1. */
+int nodes_attended(struct toolstack *t, domid_t id);
 
 /** When the domain of that UUID was created, in seconds since 1970; 0: nobody has said so. */
 uint64_t nodes_start_time(struct toolstack *t, const uint8_t uuid[16]);

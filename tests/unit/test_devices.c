@@ -75,7 +75,7 @@ void *test_malloc(size_t bytes) { return malloc(bytes); }
 void *test_calloc(size_t n, size_t bytes) { return calloc(n, bytes); }
 
 static const char *loops_ended[4];
-static unsigned int nr_loops_ended;
+static unsigned int nr_loops_ended, next_loop;
 static bool with_loop, wants_connection;
 
 int device_host_disk(struct toolstack *ts, const struct config_disk *d, struct device_host *h)
@@ -84,9 +84,9 @@ int device_host_disk(struct toolstack *ts, const struct config_disk *d, struct d
     if (strcmp(d->target, "/none") == 0)
         return toolstack_fail(ts, ENOENT, "/none: not there");
     if (with_loop) {
-        strcpy(h->node, "/dev/loop3");
-        strcpy(h->path, "/dev/loop3");
-        strcpy(h->physical, "7:3");
+        snprintf(h->node, sizeof(h->node), "/dev/loop%u", next_loop);
+        strcpy(h->path, h->node);
+        snprintf(h->physical, sizeof(h->physical), "7:%u", next_loop++);
     }
     return 0;
 }
@@ -192,6 +192,7 @@ static void start(void)
     nr_free = machine_free();
     now_ns = 5;
     nr_loops_ended = 0;
+    next_loop = 3;
     with_loop = wants_connection = false;
     backends = SERVE;
     logged[0] = '\0';
@@ -530,6 +531,24 @@ static void test_a_disk_has_one_writer(void)
     end();
 }
 
+/* Each domain has a loop device of its own for it. */
+static void test_a_file_has_one_writer(void)
+{
+    domid_t other;
+
+    start();
+    with_loop = true;
+    create();
+    strcpy(config.name, "other");
+    config.nr_vifs = 0;
+    failed(guest_create(&t, &config, &other), EBUSY,
+           "disk xvda: /dev/vg/root is in use by domain ");
+    CU_ASSERT_EQUAL(next_loop, 5);
+    strcpy(config.disk[0].target, "/dev/vg/other");
+    CU_ASSERT_EQUAL(guest_create(&t, &config, &other), 0);
+    end();
+}
+
 /* ---- ends ---- */
 
 static void test_backends_close_before_the_domain_goes(void)
@@ -794,6 +813,7 @@ int main(void)
     T(test_a_user_who_wants_an_end_leaves_nothing);
     T(test_a_backend_says_why_it_does_not_begin);
     T(test_a_disk_has_one_writer);
+    T(test_a_file_has_one_writer);
     T(test_backends_close_before_the_domain_goes);
     T(test_a_backend_has_left_without_a_word);
     T(test_a_backend_that_does_not_close_keeps_nothing);

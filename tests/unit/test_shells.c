@@ -260,7 +260,9 @@ static void test_a_guest_takes_one_that_fits(void)
     is_node(shell, "memory/static-max", "8192");
     ports = machine[shell].nr_ports;
     config.max_memory_kib = 4 * 8192;
+    config.tsc_mode = CONFIG_TSC_NATIVE;
     id = create();
+    CU_ASSERT_EQUAL(machine[id].tsc.tsc_mode, CONFIG_TSC_NATIVE);
     CU_ASSERT_EQUAL(id, shell);
     CU_ASSERT_EQUAL(nr_ready(), 0);
     CU_ASSERT_EQUAL(nr_listed(), 1);

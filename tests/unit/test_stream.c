@@ -86,6 +86,20 @@ static void test_saved_and_restored(void)
     end();
 }
 
+/* A mode that is set would have it begin anew. */
+static void test_its_clock_goes_on(void)
+{
+    domid_t id;
+
+    start();
+    id = make_domain();
+    CU_ASSERT_EQUAL_FATAL(save(id, GUEST_DESTROYED), 0);
+    config.tsc_mode = CONFIG_TSC_NATIVE;
+    CU_ASSERT_EQUAL_FATAL(guest_restore(&t, FILE_PATH, &config, &id), 0);
+    CU_ASSERT_TRUE(machine[id].tsc.gtsc_khz == 1000 && machine[id].tsc.elapsed_nsec == 99);
+    end();
+}
+
 static void test_a_checkpoint(void)
 {
     domid_t id, other;
@@ -456,6 +470,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("stream", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(test_saved_and_restored);
+    T(test_its_clock_goes_on);
     T(test_a_checkpoint);
     T(test_one_that_does_not_suspend);
     T(test_one_that_suspends_late);

@@ -483,6 +483,7 @@ static void test_shares_and_affinity(void)
     start(NULL);
     config.weight = 512;
     config.cap_percent = 50;
+    config.tsc_mode = CONFIG_TSC_NATIVE;
     config.cpus.nr_vcpus = 3; /* one more than it has */
     config.cpus_soft.nr_vcpus = 1;
     for (int v = 0; v < 3; v++)
@@ -490,6 +491,7 @@ static void test_shares_and_affinity(void)
     id = create();
     CU_ASSERT_TRUE(machine[id].weight == 512 && machine[id].nr_hard == 2 &&
                    machine[id].nr_soft == 1);
+    CU_ASSERT_EQUAL(machine[id].tsc.tsc_mode, CONFIG_TSC_NATIVE);
     CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
     end();
 }

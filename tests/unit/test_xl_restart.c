@@ -129,6 +129,69 @@ static void test_restart_fails_at_each_call(void)
                    60);
 }
 
+static void crashes(domid_t id)
+{
+    machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_crash << XEN_DOMINF_shutdownshift;
+}
+
+/* There is no second event: whatever fails, those that are to be looked at again are known of, also when others end. */
+static void an_event_is_lost_at_no_call(const char *create)
+{
+    bool failed = true;
+    unsigned int n;
+
+    for (n = 1; failed; n++) {
+        domid_t id;
+
+        start(NULL);
+        run(create, 0, "", "");
+        id = the_one();
+        crashes(id);
+        machine_fail_at(n);
+        guest_attend_to(&x.tools, id);
+        failed = machine_fail_at(0);
+        if (x.tools.restarts) {
+            CU_ASSERT_TRUE(failed);
+            guest_attend_to(&x.tools, n % 2 ? NR_DOMAINS - 1 : 0); /* another one */
+        }
+        CU_ASSERT_TRUE(runs("web"));
+        CU_ASSERT_EQUAL(x.tools.restarts, 0);
+        end();
+    }
+    CU_ASSERT_TRUE(n > 60);
+}
+
+static void test_an_event_is_lost_at_no_call(void)
+{
+    an_event_is_lost_at_no_call("create -q guest.cfg \"on_crash='restart'\"");
+    an_event_is_lost_at_no_call("create -q guest.cfg \"on_crash='rename-restart'\"");
+}
+
+/* What was to be looked at again is so if that fails, too: at each call. */
+static void test_another_look_fails_at_each_call(void)
+{
+    bool failed = true;
+    unsigned int n;
+
+    for (n = 1; failed; n++) {
+        start(NULL);
+        run("create -q guest.cfg \"on_crash='restart'\"", 0, "", "");
+        crashes(the_one());
+        machine_fail_at(1);
+        CU_ASSERT_EQUAL(guest_attend_to(&x.tools, the_one()), -1);
+        CU_ASSERT_NOT_EQUAL(x.tools.restarts, 0);
+        machine_fail_at(n);
+        guest_attend_to(&x.tools, NR_DOMAINS - 1);
+        failed = machine_fail_at(0);
+        if (x.tools.restarts)
+            guest_attend(&x.tools);
+        CU_ASSERT_TRUE(runs("web"));
+        CU_ASSERT_EQUAL(x.tools.restarts, 0);
+        end();
+    }
+    CU_ASSERT_TRUE(n > 60);
+}
+
 /* Another process attends from now on, which knows nothing. */
 static void another_attendant(void)
 {
@@ -463,6 +526,8 @@ int main(void)
     T(test_renamed_twice);
     T(test_memory_that_will_not_do);
     T(test_restart_fails_at_each_call);
+    T(test_an_event_is_lost_at_no_call);
+    T(test_another_look_fails_at_each_call);
     T(test_the_next_attendant_tries_again);
     T(test_attendants_are_killed_at_each_call);
     T(test_in_the_foreground);

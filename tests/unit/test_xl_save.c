@@ -43,6 +43,24 @@ static void test_save_and_restore(void)
     end();
 }
 
+/* A file says nothing of an address that was made up. */
+static void test_a_given_configuration_keeps_addresses(void)
+{
+    const struct machine_node *mac;
+    char path[80], want[40];
+
+    start(NULL);
+    config_text = "name='web'\nkernel='/kernel'\nmemory=8\nvif=['']\n";
+    run("create -q guest.cfg", 0, "", "");
+    snprintf(path, sizeof(path), "/local/domain/%u/device/vif/0/mac", the_one());
+    mac = machine_node(path);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mac);
+    snprintf(want, sizeof(want), "\"mac\": \"%.17s\"", mac->value);
+    run("save web /file guest.cfg", 0, "", "Parsing config from guest.cfg\n");
+    CU_ASSERT_PTR_NOT_NULL(strstr(wanted, want));
+    end();
+}
+
 /* What Debian's xl keeps with its domains is read, and followed: who has devices that are not served is not saved. */
 static void test_a_domain_of_others(void)
 {
@@ -130,6 +148,7 @@ int main(void)
     CU_pSuite s = CU_add_suite("xl_save", NULL, NULL);
 #define T(f) CU_add_test(s, #f, f)
     T(test_save_and_restore);
+    T(test_a_given_configuration_keeps_addresses);
     T(test_a_domain_of_others);
     T(test_interrupts);
     T(test_cores);
