@@ -120,7 +120,10 @@ static domid_t restart(struct toolstack *t, struct domain_config *c, const struc
     return settle(t, c, rc, id, false);
 }
 
-/* What has ended stays, by another name, and has the UUID; another one begins. If it cannot, it has its name again. */
+/*
+ * What has ended stays, by another name, and has the UUID; another one begins. If it cannot, it has its name again. Its
+ * devices, which the new one wants, go while it is still attended to: else nobody would remove them later.
+ */
 static domid_t rename_restart(struct toolstack *t, struct domain_config *c, const struct ended *e)
 {
     domid_t id = 0, old = e->info->domain;
@@ -132,13 +135,11 @@ static domid_t rename_restart(struct toolstack *t, struct domain_config *c, cons
     guest_make_uuid(c->uuid);
     if (!keep_restart(t, c, e, DOMID_INVALID))
         return 0;
-    if (nodes_set_aside(t, old, name)) {
+    if (devices_remove(t, old) || nodes_set_aside(t, old, name)) {
         not_yet(t, c);
         restarts_forget(t, c->uuid);
         return 0;
     }
-    if (devices_remove(t, old)) /* the new one wants them */
-        log_error(t, c->name);
     rc = guest_replace(t, c, e->configured_kib, NULL, &id);
     error = errno;
     if (rc && error == ENOMEM) {

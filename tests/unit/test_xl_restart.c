@@ -310,6 +310,20 @@ static void test_attendants_are_killed_at_each_call(void)
                    60);
 }
 
+static void nothing(void) {}
+
+/* Another one wants the disk that the one has which has ended. */
+static void test_renamed_with_a_disk(void)
+{
+    static const char create[] =
+        "create -q guest.cfg \"on_crash='rename-restart'\" \"disk=['/dev/a,,xvda']\"";
+
+    at_wait = nothing;
+    CU_ASSERT_TRUE(restart_fails_at_each_call(create) > 100);
+    CU_ASSERT_TRUE(killed_at_each_call(create, 1) > 100);
+    at_wait = NULL;
+}
+
 static int want_attendant(struct xl *xl) { return EXIT_OK; }
 
 static unsigned int fail_at, nr_begun;
@@ -530,6 +544,7 @@ int main(void)
     T(test_another_look_fails_at_each_call);
     T(test_the_next_attendant_tries_again);
     T(test_attendants_are_killed_at_each_call);
+    T(test_renamed_with_a_disk);
     T(test_in_the_foreground);
     T(test_of_another_foreground);
     T(test_made_by_others);
