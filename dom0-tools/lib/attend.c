@@ -32,7 +32,7 @@ static enum config_action action_for(const struct domain_config *c, int code)
 
 /* ---- another one in its place ---- */
 
-enum { RENAMED_SHORT_LIVES = 2, MAX_TRIES = 12, FOREGROUND_S = 300 };
+enum { RENAMED_SHORT_LIVES = 2, MAX_TRIES = 12, BETWEEN_TRIES_S = 4, FOREGROUND_S = 300 };
 
 /* Who has ended, and what it was configured with before it became as it is now. */
 struct ended {
@@ -200,10 +200,13 @@ static int clear_up(struct toolstack *t, const uint8_t uuid[16], domid_t old, do
     return rc ? rc : remove_old(t, uuid, old);
 }
 
-/* A living xl does it in the foreground. */
-static bool is_others(const struct toolstack *t, const struct restart *r, uint64_t now)
+/* A living xl does it in the foreground; or it has just been tried: events, which may be many at once, are no reason to. */
+static bool is_too_soon(const struct toolstack *t, const struct restart *r, uint64_t now)
 {
-    return r->foreground && !t->unattended && now >= r->tried && now - r->tried < FOREGROUND_S;
+    bool others = r->foreground && !t->unattended;
+    unsigned int wait_s = others ? FOREGROUND_S : r->nr_tries ? BETWEEN_TRIES_S : 0;
+
+    return now >= r->tried && now - r->tried < wait_s;
 }
 
 /* That it is tried is kept before, so that it is not for ever if that kills who does it. Returns what settle() does. */
@@ -250,7 +253,7 @@ static domid_t try_once(struct toolstack *t, const char *uuid, domid_t *there)
         t->restarts += errno != ENOENT && errno != EINVAL;
         if (errno == EINVAL)
             log_error(t, uuid);
-    } else if (is_others(t, &r, plat_wall() / 1000000000u)) {
+    } else if (is_too_soon(t, &r, plat_wall() / 1000000000u)) {
         t->restarts++;
     } else {
         id = try_kept(t, c, &r, there);
