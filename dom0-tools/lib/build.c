@@ -95,20 +95,25 @@ static int no_memory(struct builder *b, uint64_t nr_free)
                           (unsigned long long)nr_free >> 8);
 }
 
-/*
- * Before anything is done, and memory for lists taken: the runtime's comes from the same heap. Shells are for when there is
- * enough.
- */
-static int check_memory(struct builder *b, uint64_t more)
+int build_make_room(struct toolstack *t, uint64_t nr_pages, uint64_t more_pages, uint64_t *nr_free)
 {
     struct xen_sysctl_physinfo machine;
+
+    if (hyp_machine(t->hyp, &machine))
+        return failed(t, "how much memory is free");
+    *nr_free = machine.free_pages + machine.scrub_pages + more_pages;
+    if (*nr_free < nr_pages)
+        *nr_free += shells_give_up(t, nr_pages - *nr_free);
+    return 0;
+}
+
+/* Before anything is done, and memory for lists taken: the runtime's comes from the same heap. */
+static int check_memory(struct builder *b, uint64_t more)
+{
     uint64_t nr_free;
 
-    if (hyp_machine(b->hyp, &machine))
-        return fail(b, "how much memory is free");
-    nr_free = machine.free_pages + machine.scrub_pages + more;
-    if (nr_free < b->plan->nr_pages)
-        nr_free += shells_give_up(b->t, b->plan->nr_pages - nr_free);
+    if (build_make_room(b->t, b->plan->nr_pages, more, &nr_free))
+        return -1;
     return nr_free < b->plan->nr_pages ? no_memory(b, nr_free) : 0;
 }
 

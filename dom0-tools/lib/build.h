@@ -52,6 +52,13 @@ int build_check(struct toolstack *t, const struct build_plan *plan, uint64_t mor
 
 /* ---- its steps that others share; 0, or -1 with errno and t's error ---- */
 
+/**
+ * Shells are for when there is enough memory: where that many pages are not free they are given up.
+ * @more_pages  as of build_check()
+ * @nr_free     receives how many are free then, with them
+ */
+int build_make_room(struct toolstack *t, uint64_t nr_pages, uint64_t more_pages, uint64_t *nr_free);
+
 /** A domain with what the plan says of its size and vCPUs, without memory. On failure there is none. */
 int build_empty(struct toolstack *t, const struct build_plan *plan, domid_t *id);
 

@@ -301,9 +301,14 @@ static int get_end(struct restorer *r)
 
 static int build(struct restorer *r, const struct domain_config *c)
 {
+    uint64_t nr_free;
     int rc, error;
 
     guest_plan(c, &r->plan);
+    rc = build_make_room(r->s.t, r->plan.nr_pages, 0,
+                         &nr_free); /* it may have fewer: see populate() */
+    if (rc)
+        return rc;
     rc = build_empty(r->s.t, &r->plan, &r->built.id);
     if (rc)
         return rc;

@@ -19,6 +19,7 @@
 #include "../../dom0-tools/lib/hyp.h"
 #include "../../dom0-tools/lib/nodes.h"
 #include "../../dom0-tools/lib/p2m.h"
+#include "../../dom0-tools/lib/shell.h"
 #include "../../dom0-tools/lib/stream.h"
 #include "../../dom0-tools/lib/toolstack.h"
 #define fake_reset platform_reset /* platform_fake.c */

@@ -124,6 +124,30 @@ static void test_a_checkpoint(void)
     end();
 }
 
+static void test_shells_are_given_up_for_it(void)
+{
+    const struct shells_wish wish = { 7, 8192, 1 };
+    struct shells_tender tender = { .fast = true };
+    struct shell shells[SHELLS_MAX];
+    domid_t id;
+
+    start();
+    id = make_domain();
+    CU_ASSERT_EQUAL_FATAL(save(id, GUEST_DESTROYED), 0);
+    CU_ASSERT_EQUAL(shells_want(&t, &wish), 0);
+    while (shells_tend(&t, &tender) > 0)
+        ;
+    CU_ASSERT_EQUAL(shells_ready(&t, shells), 7);
+    CU_ASSERT_EQUAL_FATAL(guest_restore(&t, FILE_PATH, &config, &id), 0);
+    CU_ASSERT_EQUAL(shells_ready(&t, shells), 7);
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    config.memory_kib = config.max_memory_kib = 16384;
+    CU_ASSERT_EQUAL_FATAL(guest_restore(&t, FILE_PATH, &config, &id), 0);
+    CU_ASSERT_EQUAL(shells_ready(&t, shells), 5);
+    CU_ASSERT_TRUE(machine_free() >= 4096 - NR_PFNS - 2);
+    end();
+}
+
 static void test_one_that_does_not_suspend(void)
 {
     char path[64];
@@ -472,6 +496,7 @@ int main(void)
     T(test_saved_and_restored);
     T(test_its_clock_goes_on);
     T(test_a_checkpoint);
+    T(test_shells_are_given_up_for_it);
     T(test_one_that_does_not_suspend);
     T(test_one_that_suspends_late);
     T(test_one_that_is_being_saved);
