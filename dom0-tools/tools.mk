@@ -1,7 +1,7 @@
 # The toolstack's library (dom0-tools/lib/toolstack.h), for both homes: objects of the runtime in
 # $(TOOLS_RT_OBJS), an archive for Linux. The ELF parser, and what formats its messages, are the hypervisor's.
 TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c guest_config.c adopt.c attend.c build.c channels.c device_change.c device_end.c device_store.c devices.c dump.c hyp.c hyp_info.c hyp_state.c image.c layout.c names.c nodes.c \
-    p2m.c restarts.c restore.c restore_finish.c save.c shell.c shell_build.c shell_make.c stream.c suspend.c vdev.c why.c)
+    p2m.c restarts.c restore.c restore_finish.c save.c shell.c shell_build.c shell_make.c stream.c suspend.c transaction.c vdev.c why.c)
 # What is another file in each home.
 TOOLS_LINUX := $(addprefix dom0-tools/lib/,unpack_linux.c image_cache.c device_host_linux.c)
 TOOLS_NONE := $(addprefix dom0-tools/lib/,unpack_none.c device_host_none.c)

@@ -12,6 +12,7 @@
 
 #include "../config.h"
 #include "toolstack.h"
+#include "transaction.h"
 
 enum { PATH_BYTES = 160, VALUE_BYTES = 160, CONSOLE_LIMIT = 1 << 20 };
 
@@ -129,30 +130,36 @@ int channels_check(struct toolstack *t, const struct domain_config *c)
     return 0;
 }
 
+struct creation {
+    struct toolstack *t;
+    domid_t id;
+    const struct domain_config *c;
+};
+
+static int put_all(xs_transaction_t tx, void *arg)
+{
+    const struct creation *creation = arg;
+    struct writer w = { .t = creation->t, .id = creation->id, .tx = tx };
+
+    for (unsigned int i = 0; i < creation->c->nr_channels; i++)
+        put_channel(&w, i + 1, &creation->c->channel[i]);
+    return w.error;
+}
+
 int channels_create(struct toolstack *t, domid_t id, const struct domain_config *c)
 {
-    struct writer w = { .t = t, .id = id };
-    bool ended;
+    struct creation creation = { t, id, c };
+    int error;
 
     if (channels_check(t, c))
         return -1;
     if (c->nr_channels == 0)
         return 0;
-    do {
-        w.error = 0;
-        w.tx = xs_transaction_start(t->store);
-        if (w.tx == XBT_NULL)
-            break;
-        for (unsigned int i = 0; i < c->nr_channels; i++)
-            put_channel(&w, i + 1, &c->channel[i]);
-        ended = xs_transaction_end(t->store, w.tx, w.error != 0);
-        if (ended && w.error == 0)
-            return 0;
-    } while (w.error == 0 && errno == EAGAIN);
-    if (w.error)
-        errno = w.error;
-    return toolstack_fail(t, errno, "domain %u: its channels in the store: %s", id,
-                          strerror(errno));
+    error = transaction_run(t, put_all, &creation);
+    if (error == 0)
+        return 0;
+    return toolstack_fail(t, error, "domain %u: its channels in the store: %s", id,
+                          strerror(error));
 }
 
 /* ---- reading ---- */

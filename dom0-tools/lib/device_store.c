@@ -10,29 +10,36 @@
 #include "../config.h"
 #include "device_internal.h"
 #include "toolstack.h"
+#include "transaction.h"
 #include "vdev.h"
 
 enum { NODE_PATH = DEVICE_PATH + 64, NODE_VALUE = CONFIG_PATH + 16 };
 
 /* ---- transactions ---- */
 
+struct change {
+    struct toolstack *t;
+    void (*fn)(struct device_writer *w, const void *arg);
+    const void *arg;
+};
+
+static int change_once(xs_transaction_t tx, void *arg)
+{
+    const struct change *change = arg;
+    struct device_writer w = { .t = change->t, .tx = tx };
+
+    change->fn(&w, change->arg);
+    return w.error;
+}
+
 int device_transaction(struct toolstack *t, void (*fn)(struct device_writer *w, const void *arg),
                        const void *arg)
 {
-    struct device_writer w = { .t = t };
-    bool ended;
+    struct change change = { t, fn, arg };
+    int error = transaction_run(t, change_once, &change);
 
-    do {
-        w.error = 0;
-        w.tx = xs_transaction_start(t->store);
-        if (w.tx == XBT_NULL)
-            return -1;
-        fn(&w, arg);
-        ended = xs_transaction_end(t->store, w.tx, w.error != 0);
-    } while (!ended && w.error == 0 && errno == EAGAIN);
-    if (w.error)
-        errno = w.error;
-    return ended && w.error == 0 ? 0 : -1;
+    errno = error ? error : errno;
+    return error ? -1 : 0;
 }
 
 void device_rm(struct device_writer *w, const char *path)

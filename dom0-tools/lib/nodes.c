@@ -14,6 +14,7 @@
 #include "devices.h"
 #include "names.h"
 #include "toolstack.h"
+#include "transaction.h"
 
 enum { PATH_BYTES = 160, VALUE_BYTES = 256, CONSOLE_LIMIT = 1 << 20 };
 
@@ -256,23 +257,29 @@ static void take_name(struct writer *w, const char *name)
 
 /* ---- whole changes ---- */
 
-/* All that fn writes, or nothing; again, if somebody else has changed what was read. */
+struct change {
+    struct toolstack *t;
+    const struct nodes *n;
+    void (*fn)(struct writer *w);
+};
+
+static int change_once(xs_transaction_t tx, void *arg)
+{
+    const struct change *change = arg;
+    struct writer w = { .t = change->t, .n = change->n, .tx = tx };
+
+    change->fn(&w);
+    return w.error;
+}
+
+/* All that fn writes, or nothing. -1: errno */
 static int in_transaction(struct toolstack *t, const struct nodes *n, void (*fn)(struct writer *w))
 {
-    struct writer w = { .t = t, .n = n };
-    bool ended;
+    struct change change = { t, n, fn };
+    int error = transaction_run(t, change_once, &change);
 
-    do {
-        w.error = 0;
-        w.tx = xs_transaction_start(t->store);
-        if (w.tx == XBT_NULL)
-            return -1;
-        fn(&w);
-        ended = xs_transaction_end(t->store, w.tx, w.error != 0);
-    } while (!ended && w.error == 0 && errno == EAGAIN);
-    if (w.error)
-        errno = w.error;
-    return ended && w.error == 0 ? 0 : -1;
+    errno = error ? error : errno;
+    return error ? -1 : 0;
 }
 
 static void create(struct writer *w)

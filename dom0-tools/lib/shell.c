@@ -14,6 +14,7 @@
 #include "nodes.h"
 #include "shell_internal.h"
 #include "toolstack.h"
+#include "transaction.h"
 
 #define READY "/xen-like/shells/ready"
 
@@ -97,34 +98,33 @@ static bool write_all(struct toolstack *t, xs_transaction_t tx, const struct she
     return xs_write(t->store, tx, READY, text, (unsigned int)len);
 }
 
-/* As shells_change(), once; -1 without t's error. */
-static int change_once(struct toolstack *t, bool (*fn)(struct shells *all, void *arg), void *arg)
-{
-    xs_transaction_t tx = xs_transaction_start(t->store);
-    struct shells all;
-    bool changed, ok;
-    int error;
+struct change {
+    struct toolstack *t;
+    bool (*fn)(struct shells *all, void *arg);
+    void *arg;
+};
 
-    if (tx == XBT_NULL)
-        return -1;
-    ok = read_all(t, tx, &all) == 0;
-    changed = ok && fn(&all, arg);
-    ok = ok && (!changed || write_all(t, tx, &all));
-    error = errno;
-    if (!xs_transaction_end(t->store, tx, !changed || !ok) && ok)
-        return -1;
-    errno = error;
-    return ok ? changed : -1;
+static int change_once(xs_transaction_t tx, void *arg)
+{
+    const struct change *change = arg;
+    struct shells all;
+
+    if (read_all(change->t, tx, &all))
+        return errno ? errno : EIO;
+    if (!change->fn(&all, change->arg))
+        return TRANSACTION_NOTHING;
+    return write_all(change->t, tx, &all) ? 0 : errno ? errno : EIO;
 }
 
 int shells_change(struct toolstack *t, bool (*fn)(struct shells *all, void *arg), void *arg)
 {
-    int rc;
+    struct change change = { t, fn, arg };
+    int error = transaction_run(t, change_once, &change);
 
-    do
-        rc = change_once(t, fn, arg);
-    while (rc < 0 && errno == EAGAIN);
-    return rc < 0 ? fail(t, "shells") : rc;
+    if (error == 0 || error == TRANSACTION_NOTHING)
+        return error == 0;
+    errno = error;
+    return fail(t, "shells");
 }
 
 int shells_want(struct toolstack *t, const struct shells_wish *wish)

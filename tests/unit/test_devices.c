@@ -798,6 +798,22 @@ static void test_transactions_are_repeated(void)
     CU_ASSERT_EQUAL(machine_conflicts, 0);
 }
 
+static void test_transactions_are_not_repeated_for_ever(void)
+{
+    struct config_disk d = disk("xvdb", "/dev/vg/data");
+
+    start();
+    create();
+    machine_conflicts = 1001;
+    failed(devices_attach_disk(&t, id, &d), EAGAIN, "its devices in the store");
+    CU_ASSERT_EQUAL(machine_conflicts, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(logged, "was changed 1000 times"));
+    machine_conflicts = 0;
+    expect_config(1, 1);
+    expect(FRONT "vbd/51728", NULL, 0, 0);
+    end();
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -828,6 +844,7 @@ int main(void)
     T(test_creation_fails_at_each_call);
     T(test_destruction_fails_at_each_call);
     T(test_transactions_are_repeated);
+    T(test_transactions_are_not_repeated_for_ever);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }

@@ -14,6 +14,7 @@
 #include <xen/elfnote.h>
 
 #include "../../dom0-tools/config.h"
+#include "../../dom0-tools/lib/build.h"
 #include "../../dom0-tools/lib/hyp.h"
 #include "../../dom0-tools/lib/shell.h"
 #include "../../dom0-tools/lib/toolstack.h"
@@ -325,6 +326,26 @@ static void test_it_is_as_one_that_was_made_at_once(void)
     compare(true);
 }
 
+/* The list is written by others all the time: the domain begins without. */
+static void test_transactions_are_not_repeated_for_ever(void)
+{
+    struct build_plan plan = { .nr_pages = 2048, .nr_vcpus = 1 };
+    struct shell shell;
+
+    start();
+    want(1, 8192);
+    tend();
+    machine_conflicts = 1001;
+    CU_ASSERT_FALSE(shell_take(&t, &plan, false, &shell));
+    CU_ASSERT_EQUAL(errno, EAGAIN);
+    CU_ASSERT_EQUAL(machine_conflicts, 1);
+    machine_conflicts = 0;
+    CU_ASSERT_EQUAL(nr_ready(), 1);
+    want(0, 0);
+    tend();
+    end();
+}
+
 static void test_one_that_does_not_fit_stays(void)
 {
     domid_t id;
@@ -527,6 +548,7 @@ int main(void)
     T(test_wishes_that_cannot_be);
     T(test_a_guest_takes_one_that_fits);
     T(test_it_is_as_one_that_was_made_at_once);
+    T(test_transactions_are_not_repeated_for_ever);
     T(test_one_that_does_not_fit_stays);
     T(test_one_that_is_not_as_it_was_made_is_not_taken);
     T(test_it_is_made_again_when_nobody_takes_any);

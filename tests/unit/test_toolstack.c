@@ -263,6 +263,11 @@ static void test_conflicts_are_tried_again(void)
     machine_conflicts = 2;
     CU_ASSERT_EQUAL(guest_rename(&t, id, "new"), 0);
     expect_node("/local/domain/%u/name", "new", 0, id);
+    machine_conflicts = 1001; /* not for ever */
+    CU_ASSERT_EQUAL(guest_rename(&t, id, "newer"), -1);
+    CU_ASSERT_EQUAL(errno, EAGAIN);
+    CU_ASSERT_EQUAL(machine_conflicts, 1);
+    machine_conflicts = 0;
     CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
     end();
 }

@@ -3,7 +3,7 @@
 UNIT_TESTS :=
 # The toolstack but for files of domains (tools.mk has all of it), and what is another file in each home.
 UNIT_TOOLS_LIB := $(addprefix dom0-tools/lib/,guest.c guest_config.c adopt.c attend.c build.c channels.c device_change.c device_end.c device_store.c devices.c hyp.c hyp_info.c \
-    hyp_state.c image.c layout.c names.c nodes.c restarts.c shell.c shell_build.c shell_make.c vdev.c) hypervisor/domain/elf.c hypervisor/lib/format.c
+    hyp_state.c image.c layout.c names.c nodes.c restarts.c shell.c shell_build.c shell_make.c transaction.c vdev.c) hypervisor/domain/elf.c hypervisor/lib/format.c
 include $(sort $(wildcard tests/unit/test_*.mk))
 
 UNIT_INSTRUMENT := -fsanitize=address,undefined -fno-sanitize-recover=undefined
