@@ -394,19 +394,27 @@ static int check_sharing(struct toolstack *t, const struct device *d)
                           d->disk->target, (domid_t)other);
 }
 
-static int begin(struct toolstack *t, struct plan *p)
+static int check_all(struct toolstack *t, const struct plan *p)
 {
-    uint64_t deadline_ns;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < p->nr; i++)
         rc = check_sharing(t, &p->device[i]);
+    return rc;
+}
+
+static int begin(struct toolstack *t, struct plan *p)
+{
+    uint64_t deadline_ns;
+    int rc = check_all(t, p);
+
     if (rc == 0 && device_transaction(t, put_all, p))
         rc = toolstack_fail(t, errno, "its devices in the store: %s", strerror(errno));
     if (rc) {
         end_hosts(p);
         return -1;
     }
+    rc = check_all(t, p); /* of two that are made at once, one or both see the other */
     deadline_ns = plat_now() + DEVICES_WAIT_S * 1000000000ull;
     for (size_t i = 0; rc == 0 && i < p->nr; i++)
         rc = wait_for_backend(t, &p->device[i], deadline_ns);

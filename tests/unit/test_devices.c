@@ -549,6 +549,32 @@ static void test_a_file_has_one_writer(void)
     end();
 }
 
+/* Somebody has it between the look and the nodes. */
+static void other_takes_the_disk(void)
+{
+    static const char home[] = "/local/domain/0/backend/vbd/399/51712";
+
+    if (machine_nr_nodes() == 0)
+        return; /* the domain's come first */
+    write_node(home, "params", "/dev/vg/root");
+    write_node(home, "mode", "w");
+    write_node(home, "state", "1");
+}
+
+static void test_two_creations_at_once(void)
+{
+    start();
+    with_loop = true;
+    config.nr_vifs = 0;
+    machine_at_transaction = other_takes_the_disk;
+    failed(guest_create(&t, &config, &id), EBUSY, "/dev/vg/root is in use by domain 399");
+    machine_at_transaction = NULL;
+    CU_ASSERT_EQUAL(nr_loops_ended, 1);
+    xs_rm(t.store, XBT_NULL, "/local/domain/0/backend/vbd/399");
+    no_nodes();
+    end();
+}
+
 /* ---- ends ---- */
 
 static void test_backends_close_before_the_domain_goes(void)
@@ -830,6 +856,7 @@ int main(void)
     T(test_a_backend_says_why_it_does_not_begin);
     T(test_a_disk_has_one_writer);
     T(test_a_file_has_one_writer);
+    T(test_two_creations_at_once);
     T(test_backends_close_before_the_domain_goes);
     T(test_a_backend_has_left_without_a_word);
     T(test_a_backend_that_does_not_close_keeps_nothing);

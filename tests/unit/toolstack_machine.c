@@ -157,6 +157,7 @@ void machine_reset(void)
     machine[0].there = true;
     nr_buffers = nr_mappings = 0;
     machine_conflicts = 0;
+    machine_at_transaction = NULL;
     machine_store_gone = false;
     machine_fail_at(0);
 }
@@ -854,8 +855,12 @@ bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *pat
     return true;
 }
 
+void (*machine_at_transaction)(void);
+
 xs_transaction_t xs_transaction_start(struct xs_handle *h)
 {
+    if (machine_at_transaction)
+        machine_at_transaction();
     CU_ASSERT_FALSE(in_transaction);
     if (store_fails())
         return XBT_NULL;

@@ -85,5 +85,7 @@ unsigned int machine_nr_nodes(void);
 void machine_backends(void (*fn)(const char *home, char state));
 /** @n  below that */
 const struct machine_node *machine_node_at(unsigned int n);
+/** Called before each transaction begins: what others do until then; NULL */
+extern void (*machine_at_transaction)(void);
 /** So many more transactions are in vain. */
 extern unsigned int machine_conflicts;
