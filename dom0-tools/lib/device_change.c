@@ -92,13 +92,26 @@ static int check_free(struct toolstack *t, domid_t id, const struct device_at *a
     return rc;
 }
 
+/* What was written after its devices were removed nobody else removes. */
+static int still_there(struct toolstack *t, domid_t id)
+{
+    guest_info_t info;
+
+    if (guest_info(t, id, &info))
+        return -1;
+    return info.flags & XEN_DOMINF_dying
+               ? toolstack_fail(t, ESRCH, "domain %u: it is being destroyed", id)
+               : 0;
+}
+
 /* @c  NULL: none is kept */
 static int attach(struct toolstack *t, domid_t id, struct device_at *at, struct domain_config *c,
                   const struct config_disk *disk, const struct config_vif *vif)
 {
-    if (check_free(t, id, at) || (c && add_to(t, c, disk, vif)) || device_make(t, id, disk, vif))
+    if (check_free(t, id, at) || (c && add_to(t, c, disk, vif)) ||
+        device_make(t, id, disk, vif, at))
         return -1;
-    if (c == NULL || keep(t, id, c) == 0)
+    if ((c == NULL || keep(t, id, c) == 0) && still_there(t, id) == 0)
         return 0;
     device_take_back(t, id, at);
     return -1;

@@ -43,9 +43,9 @@ int device_end(struct toolstack *t, domid_t id, const struct device_at *at, bool
 /** Closed without asking the domain, and removed; also if the backend does not close in time. errno is kept, and t's error. */
 void device_take_back(struct toolstack *t, domid_t id, const struct device_at *at);
 
-/** Make one, and wait for its backend; of disk and vif one is NULL. As devices_create(). */
+/** Make one, and wait for its backend; of disk and vif one is NULL. As devices_create(). @at  receives where it is */
 int device_make(struct toolstack *t, domid_t id, const struct config_disk *disk,
-                const struct config_vif *vif);
+                const struct config_vif *vif, struct device_at *at);
 
 /**
  * Which domain has that disk of the backend's domain, and one of the two may write to it; -1: none.

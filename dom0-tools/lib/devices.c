@@ -277,10 +277,25 @@ static void put_backend(struct device_writer *w, const char *home, const struct 
     device_put(w, home, "state", "%d", XenbusStateInitialising);
 }
 
+/* Of a domain that has been destroyed meanwhile nothing comes up again: nobody would remove it. */
+static void want_domain(struct device_writer *w, domid_t id)
+{
+    char path[DEVICE_PATH], *value;
+
+    snprintf(path, sizeof(path), "/local/domain/%u", id);
+    value = xs_read(w->t->store, w->tx, path, NULL);
+    if (value == NULL)
+        w->error = errno == ENOENT ? ESRCH : errno;
+    free(value);
+}
+
 /* Also once more for the toolstacks, which do not trust the backend. */
 static void put_all(struct device_writer *w, const void *arg)
 {
     const struct plan *p = arg;
+
+    if (p->nr)
+        want_domain(w, p->device[0].id);
 
     for (size_t i = 0; i < p->nr && w->error == 0; i++) {
         const struct device *d = &p->device[i];
@@ -444,7 +459,7 @@ int devices_create(struct toolstack *t, domid_t id, const struct domain_config *
 }
 
 int device_make(struct toolstack *t, domid_t id, const struct config_disk *disk,
-                const struct config_vif *vif)
+                const struct config_vif *vif, struct device_at *at)
 {
     struct device *d = malloc(sizeof(*d));
     struct plan p = { .device = d, .nr = 1 };
@@ -455,6 +470,7 @@ int device_make(struct toolstack *t, domid_t id, const struct config_disk *disk,
     rc = disk ? plan_disk(t, id, disk, d) : plan_vif(t, id, vif, d);
     rc = rc ? rc : begin(t, &p);
     error = errno;
+    *at = d->at;
     free(d);
     errno = error;
     return rc;

@@ -472,14 +472,27 @@ int nodes_set_config(struct toolstack *t, domid_t id, const char *config)
     return ok ? 0 : fail(t, id, "its configuration");
 }
 
+/* In place of one, of a domain that is there. */
+static void replace_config(struct writer *w)
+{
+    char path[PATH_BYTES],
+        *old = xs_read(w->t->store, w->tx, AT("/libxl/%u/config", w->n->id), NULL);
+
+    if (old == NULL) {
+        w->error = errno;
+        return;
+    }
+    free(old);
+    snprintf(w->home, sizeof(w->home), "/libxl/%u", w->n->id);
+    w->whose = PRIVATE;
+    put_text(w, PRIVATE, "config", w->n->config);
+}
+
 int nodes_keep_config(struct toolstack *t, domid_t id, const char *config)
 {
-    char path[PATH_BYTES];
+    const struct nodes n = { .id = id, .config = config };
 
-    if (xs_write(t->store, XBT_NULL, AT("/libxl/%u/config", id), config,
-                 (unsigned int)strlen(config)))
-        return 0;
-    return fail(t, id, "its configuration");
+    return in_transaction(t, &n, replace_config) ? fail(t, id, "its configuration") : 0;
 }
 
 static void leave(struct writer *w)

@@ -731,6 +731,54 @@ static void test_an_attachment_that_fails_leaves_nothing(void)
     end();
 }
 
+static void (*meanwhile)(void);
+static unsigned int which_transaction;
+
+/* At that one of an attachment. */
+static void others_act(void)
+{
+    if (--which_transaction == 0) {
+        machine_at_transaction = NULL;
+        meanwhile();
+    }
+}
+
+static void it_is_destroyed(void)
+{
+    struct toolstack other = t;
+
+    CU_ASSERT_EQUAL(guest_destroy(&other, id), 0);
+}
+
+/* Somebody who has removed its devices, and is about to remove its nodes. */
+static void it_is_dying(void) { machine[id].flags |= XEN_DOMINF_dying; }
+
+/* The nodes of the device are the first transaction, its configuration is the second. */
+static void test_a_domain_ends_while_one_is_attached(void)
+{
+    struct config_disk d = disk("xvdb", "/dev/vg/data");
+
+    for (unsigned int n = 1; n <= 2; n++) {
+        start();
+        create();
+        meanwhile = it_is_destroyed;
+        which_transaction = n;
+        machine_at_transaction = others_act;
+        CU_ASSERT_EQUAL(devices_attach_disk(&t, id, &d), -1);
+        CU_ASSERT_PTR_NULL(machine_at_transaction);
+        no_nodes();
+        end();
+        start();
+        create();
+        meanwhile = it_is_dying;
+        which_transaction = n;
+        machine_at_transaction = others_act;
+        failed(devices_attach_disk(&t, id, &d), ESRCH, "it is being destroyed");
+        expect(BACK "vbd/%/51728", NULL, 0, 0);
+        end();
+    }
+}
+
 static void test_a_configuration_is_full(void)
 {
     struct config_disk d = disk("xvdb", "/");
@@ -866,6 +914,7 @@ int main(void)
     T(test_a_device_is_detached_by_force);
     T(test_an_interface_gets_the_next_number);
     T(test_an_attachment_that_fails_leaves_nothing);
+    T(test_a_domain_ends_while_one_is_attached);
     T(test_a_configuration_is_full);
     T(test_a_domain_of_another_toolstack);
     T(test_creation_fails_at_each_call);
