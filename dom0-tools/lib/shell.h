@@ -85,8 +85,8 @@ enum { SHELL_STRAYS = 64 };
 struct shells_tender {
     bool fast; /* they are to be made at once */
     bool
-        looked; /* for those that somebody left who was killed; again only as long as there are some */
-    bool idle; /* there is no wish, and nothing was left: nothing to be done until there is one */
+        looked; /* for those that somebody left who was killed; again as long as there are some, and when one was taken */
+    bool idle;  /* there is no wish, and nothing was left: nothing to be done until there is one */
     unsigned int nr_last;   /* how many there were */
     unsigned int nr_strays; /* shells that the store does not know, and since when */
     struct {

@@ -151,17 +151,18 @@ int shells_tend(struct toolstack *t, struct shells_tender *s)
 
     if (shells_wanted(t, &wish) || shells_read(t, &all))
         return -1;
-    if ((!s->looked || s->nr_strays) && end_strays(t, s, &all))
+    fewer = all.nr < s->nr_last;
+    if ((!s->looked || fewer || s->nr_strays) && end_strays(t, s, &all))
         return -1;
     s->looked = true;
     rc = end_unwanted(t, &wish, &all);
     if (rc)
         return rc;
-    fewer = all.nr < s->nr_last;
     s->nr_last = all.nr;
     s->idle = wish.nr == 0 && s->nr_strays == 0;
     rc = all.nr < wish.nr && (s->fast || !fewer) ? make(t, &wish) : 0;
     if (rc == 0)
         s->fast = false;
+    s->nr_last += rc > 0;
     return rc;
 }

@@ -16,7 +16,7 @@
 #include "../../dom0-tools/config.h"
 #include "../../dom0-tools/lib/build.h"
 #include "../../dom0-tools/lib/hyp.h"
-#include "../../dom0-tools/lib/shell.h"
+#include "../../dom0-tools/lib/shell_internal.h"
 #include "../../dom0-tools/lib/toolstack.h"
 #include "toolstack_machine.h"
 
@@ -459,6 +459,33 @@ static void test_what_was_left_is_ended(void)
 }
 
 /* The next time all is well, or ended. */
+/* By an xl that was killed when it had just taken one. */
+static void test_what_is_left_while_one_attends_is_ended(void)
+{
+    struct shell shells[SHELLS_MAX];
+    domid_t taken;
+
+    start();
+    want(1, 4096);
+    tend();
+    want(2, 4096);
+    CU_ASSERT_EQUAL(shells_tend(&t, &tender), 1); /* it is taken before that has looked again */
+    CU_ASSERT_EQUAL_FATAL(shells_ready(&t, shells), 2);
+    taken = shells[0].id;
+    CU_ASSERT_EQUAL(shells_forget(&t, taken), 1);
+    tend();
+    now += SHELL_STRAY_NS - 1;
+    tend();
+    CU_ASSERT_TRUE(machine[taken].there); /* its xl may live */
+    now++;
+    tend();
+    CU_ASSERT_FALSE(machine[taken].there);
+    want(0, 0);
+    tend();
+    CU_ASSERT_TRUE(tender.idle);
+    end();
+}
+
 static void test_making_fails_at_each_call(void)
 {
     unsigned int n = 0;
@@ -554,6 +581,7 @@ int main(void)
     T(test_it_is_made_again_when_nobody_takes_any);
     T(test_memory_is_given_up_for_a_guest);
     T(test_what_was_left_is_ended);
+    T(test_what_is_left_while_one_attends_is_ended);
     T(test_making_fails_at_each_call);
     T(test_creation_fails_at_each_call);
     T(test_lists_that_make_no_sense);
