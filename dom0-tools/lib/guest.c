@@ -136,16 +136,37 @@ static int set_scheduling(struct toolstack *t, const struct domain_config *c,
     return 0;
 }
 
+/* As long as it can get by what guest_config_now() finds: it must still be kept when the domain is started again. */
+static void lengthen(struct domain_config *c)
+{
+    c->has_uuid = true;
+    memset(c->name, '"', sizeof(c->name) - 1);
+    c->name[sizeof(c->name) - 1] = '\0';
+    c->memory_kib = c->max_memory_kib = UINT64_MAX;
+    c->nr_vcpus = c->max_vcpus;
+    c->weight = c->cap_percent = UINT16_MAX;
+}
+
 char *guest_config_text(struct toolstack *t, const struct domain_config *c)
 {
     char *text = malloc(NODES_CONFIG_MAX + 1);
+    struct domain_config *longest = malloc(sizeof(*longest));
+    bool fits = false;
 
-    if (text && config_print(c, text, NODES_CONFIG_MAX + 1) <= NODES_CONFIG_MAX)
-        return text;
-    if (text)
-        toolstack_fail(t, E2BIG, "its configuration is too long to be kept");
-    else
+    if (text && longest) {
+        *longest = *c;
+        lengthen(longest);
+        fits = config_print(longest, text, NODES_CONFIG_MAX + 1) <= NODES_CONFIG_MAX;
+        if (fits)
+            config_print(c, text, NODES_CONFIG_MAX + 1);
+        else
+            toolstack_fail(t, E2BIG, "its configuration is too long to be kept");
+    } else {
         toolstack_fail(t, ENOMEM, "its configuration: no memory");
+    }
+    free(longest);
+    if (fits)
+        return text;
     free(text);
     return NULL;
 }

@@ -19,7 +19,8 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan);
 /** As guest_list(), and shells. */
 int guest_list_all(struct toolstack *t, guest_info_t **infos, size_t *nr);
 
-/** The configuration as the store keeps it, to be freed. NULL: it cannot be kept: errno E2BIG, ENOMEM and t's error. */
+/** The configuration as the store keeps it, to be freed. NULL: it cannot be kept, or could not once
+ * it has a UUID, shares and a long name: errno E2BIG, ENOMEM and t's error. */
 char *guest_config_text(struct toolstack *t, const struct domain_config *c);
 
 /** The name that the domain has by now, into c. */

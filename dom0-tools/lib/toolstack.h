@@ -122,7 +122,8 @@ int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c);
  * One that ends within GUEST_SHORT_S seconds, and so did those before it whose place it has taken, is preserved in
  * place of started again: the GUEST_SHORT_LIVES-th in a row, of those that are renamed the second.
  * Where the store or the hypervisor fails before there is another, or the caller is killed, the next call tries it again, a
- * dozen times, also of another process: what is to begin is in the store (restarts.h). t's restarts says how many there are.
+ * dozen times, 4 s apart at least, also of another process: what is to begin is in the store (restarts.h). t's restarts says
+ * how many there are; it is not 0 either where domains that have ended could not be looked at.
  * What is done, and what fails, is logged. A core is dumped to GUEST_DUMP_FOLDER/NAME; without it, it goes on.
  * Returns how many domains it has done something with; -1: they cannot be listed, or there is no store.
  */

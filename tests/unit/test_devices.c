@@ -800,6 +800,40 @@ static void test_a_configuration_is_full(void)
     end();
 }
 
+/* Of one that is just short enough there is room for what it is given later: it is started again. */
+static void test_a_configuration_that_just_fits(void)
+{
+    char name[CONFIG_NAME];
+    size_t len = sizeof(config.cmdline);
+    domid_t found;
+    int rc;
+
+    start();
+    config.nr_disks = config.nr_vifs = 0;
+    config.nr_vcpus = 1;
+    config.max_vcpus = config.cpus.nr_vcpus = config.cpus_soft.nr_vcpus = 3;
+    for (unsigned int v = 0; v < 3; v++)
+        for (unsigned int i = 0; i < 4; i++)
+            config.cpus.vcpu[v].word[i] = config.cpus_soft.vcpu[v].word[i] = 0x5555555555555555u
+                                                                             << (v & 1);
+    memset(config.cmdline, 'c', sizeof(config.cmdline) - 1);
+    do {
+        config.cmdline[--len] = '\0';
+        rc = guest_create(&t, &config, &id);
+    } while (rc && errno == E2BIG && len);
+    CU_ASSERT_EQUAL_FATAL(rc, 0);
+    CU_ASSERT_TRUE(len > 100 && len < sizeof(config.cmdline) - 1);
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    CU_ASSERT_EQUAL(guest_rename(&t, id, name), 0);
+    machine[id].weight = 65535;
+    machine[id].cap = 300;
+    machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_reboot << XEN_DOMINF_shutdownshift;
+    CU_ASSERT_EQUAL(guest_attend(&t), 1);
+    CU_ASSERT_TRUE(guest_find(&t, name, &found) == 0 && found != id && machine[found].flags == 0);
+    end();
+}
+
 /* Of a domain that another toolstack made nothing is kept. */
 static void test_a_domain_of_another_toolstack(void)
 {
@@ -916,6 +950,7 @@ int main(void)
     T(test_an_attachment_that_fails_leaves_nothing);
     T(test_a_domain_ends_while_one_is_attached);
     T(test_a_configuration_is_full);
+    T(test_a_configuration_that_just_fits);
     T(test_a_domain_of_another_toolstack);
     T(test_creation_fails_at_each_call);
     T(test_destruction_fails_at_each_call);
