@@ -174,6 +174,53 @@ static void test_fragments_hide_nothing(void)
     frame_put(m.f);
 }
 
+/* What the fragment's header carries is a header of that kind, and there the first fragment ends, or is cut off. */
+static struct made make_first_fragment(uint8_t kind)
+{
+    struct made m = make_ip6(mac_b, mac_a, IP_ICMP6, 16, 0);
+    uint8_t *fragment = m.f->data + m.l3 + 40;
+
+    memset(fragment, 0, 16);
+    m.f->data[m.l3 + 6] = 44;
+    fragment[0] = kind;
+    put16(fragment + 2, 1);
+    fragment[8] = IP_ICMP6;
+    return m;
+}
+
+static void test_headers_of_first_fragments_hide_nothing(void)
+{
+    static const uint8_t kinds[] = { 0, 43, 44, 51, 60 };
+    struct guard six = guard_of("fd00::1");
+
+    for (unsigned int i = 0; i < sizeof(kinds); i++) {
+        struct made m = make_first_fragment(kinds[i]);
+        uint8_t *fragment = m.f->data + m.l3 + 40;
+
+        CU_ASSERT_FALSE(passes(&six, &m)); /* it ends behind that header */
+        put16(fragment + 10, 8);           /* where that is a fragment's, too: it is a later one */
+        fragment[9] = 1;                   /* and else longer than the packet */
+        CU_ASSERT_FALSE(passes(&six, &m));
+        frame_put(m.f);
+    }
+}
+
+static void test_later_fragments_pass(void)
+{
+    static const uint8_t kinds[] = { IP_TCP, IP_UDP, IP_ICMP6, 51 };
+    struct guard six = guard_of("fd00::1");
+
+    for (unsigned int i = 0; i < sizeof(kinds); i++) {
+        struct made m = make_first_fragment(kinds[i]);
+
+        put16(m.f->data + m.l3 + 42, 9);
+        CU_ASSERT_TRUE(passes(&six, &m));
+        m.f->data[m.l3 + 23] = 2; /* another's address */
+        CU_ASSERT_FALSE(passes(&six, &m));
+        frame_put(m.f);
+    }
+}
+
 static void test_its_link_local_address_is_its_own(void)
 {
     static const uint8_t own[] = {
@@ -199,6 +246,8 @@ static const CU_TestInfo tests[] = {
     { "ARP tells only what is its own", test_arp_tells_only_what_is_its_own },
     { "neighbour discovery, too", test_neighbour_discovery_tells_only_what_is_its_own },
     { "fragments hide nothing", test_fragments_hide_nothing },
+    { "headers of first fragments hide nothing", test_headers_of_first_fragments_hide_nothing },
+    { "later fragments pass", test_later_fragments_pass },
     { "its link-local address is its own", test_its_link_local_address_is_its_own },
     CU_TEST_INFO_NULL,
 };

@@ -250,6 +250,28 @@ static void test_two_with_one_address(void)
     end();
 }
 
+/* Where the toolstack says what cannot be read nobody guesses: a wrong switch is another network. */
+static void test_what_cannot_be_read_is_refused(void)
+{
+    static const char *const bad[][2] = {
+        { "isolated", "2" },
+        { "isolated", "yes" },
+        { "bridge", "a-name-that-is-longer-than-any-bridge-has" },
+        { "bridge", "xen\tbr0" },
+    };
+
+    for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        begin();
+        node("/local/domain/0/backend/vif/1/0", bad[i][0], bad[i][1]);
+        guests[0] = (struct guest){ .domain = 1 };
+        make_device(&guests[0], "00:16:3e:00:00:01");
+        CU_ASSERT_EQUAL(state_of(&guests[0]), 6);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(back_node(&guests[0], "hotplug-error"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(back_node(&guests[0], "hotplug-error"), bad[i][0]));
+        end();
+    }
+}
+
 static const CU_TestInfo tests[] = {
     { "an interface from its beginning to its end",
       test_an_interface_from_its_beginning_to_its_end },
@@ -261,6 +283,7 @@ static const CU_TestInfo tests[] = {
     { "a rate is kept by waiting", test_a_rate_is_kept_by_waiting },
     { "frames wait for room, but not all", test_frames_wait_for_room_but_not_all },
     { "two with one address", test_two_with_one_address },
+    { "what cannot be read is refused", test_what_cannot_be_read_is_refused },
     CU_TEST_INFO_NULL,
 };
 

@@ -155,6 +155,46 @@ static void test_who_breaks_the_rules_is_disconnected(void)
     }
 }
 
+/* A frame holds all that its chain had, also where its packet is much less. */
+static void test_what_waits_is_counted_by_what_it_holds(void)
+{
+    struct made m = from_to(0, 1, IP_UDP, 65535 - 42);
+    unsigned int nr = 0;
+
+    put16(m.f->data + m.l3 + 2, 28);
+    put16(m.f->data + m.l4 + 4, 8);
+    begin_three();
+    for (unsigned int i = 0; i < 40; i++) {
+        put_frame(&guests[0], m.f, 4096, NETTXF_csum_blank, 0);
+        push_tx(&guests[0]);
+        CU_ASSERT_EQUAL(take_answers(&guests[0]).error, 0);
+    }
+    offer(&guests[1], 0, 40);
+    for (; take_frame(&guests[1], 0, &got); nr++)
+        CU_ASSERT_EQUAL(got.bytes, 42);
+    CU_ASSERT_EQUAL(nr, (1 << 20) / 65535);
+    frame_put(m.f);
+    end();
+}
+
+static void test_who_comes_and_goes_does_not_fill_the_log(void)
+{
+    unsigned int before;
+
+    begin();
+    make_guest(0, ALL);
+    before = fake_log_lines();
+    for (unsigned int i = 0; i < 100; i++) {
+        for (uint32_t state = 6; state; state = state == 6 ? 1 : state == 1 ? 4 : 0) {
+            number(guests[0].front, "state", state);
+            run_loop(loop);
+        }
+        CU_ASSERT_EQUAL_FATAL(state_of(&guests[0]), 4);
+    }
+    CU_ASSERT_TRUE(fake_log_lines() > before && fake_log_lines() <= before + 21);
+    end();
+}
+
 static uint32_t random_state = 1;
 static uint32_t rnd(uint32_t n)
 {
@@ -210,6 +250,8 @@ static const CU_TestInfo tests[] = {
     { "what cannot be is answered with an error", test_what_cannot_be_is_answered_with_an_error },
     { "a revoked page is an error", test_a_revoked_page_is_an_error },
     { "who breaks the rules is disconnected", test_who_breaks_the_rules_is_disconnected },
+    { "what waits is counted by what it holds", test_what_waits_is_counted_by_what_it_holds },
+    { "who comes and goes does not fill the log", test_who_comes_and_goes_does_not_fill_the_log },
     { "noise is survived", test_noise_is_survived },
     CU_TEST_INFO_NULL,
 };

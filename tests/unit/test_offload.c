@@ -268,6 +268,15 @@ static void test_padding_is_no_data(void)
 
 /* ---- segments ---- */
 
+static void test_headers_are_no_more_than_a_segments_data(void)
+{
+    struct made m = make_ip4(mac_a, mac_b, IP_TCP, 40, 3000, 0); /* 94 bytes of headers */
+
+    CU_ASSERT_FALSE(offload_ask(m.f, FRAME_GSO_TCP4, 93));
+    CU_ASSERT_TRUE(offload_ask(m.f, FRAME_GSO_TCP4, 94));
+    frame_put(m.f);
+}
+
 static void check_segments(const struct made *m, uint32_t data, uint32_t each, bool whole_sums)
 {
     uint32_t done = 0;
@@ -359,6 +368,7 @@ static const CU_TestInfo tests[] = {
     { "a sum of UDP is never zero", test_a_sum_of_udp_is_never_zero },
     { "what has no sum is refused", test_what_has_no_sum_is_refused },
     { "padding is no data", test_padding_is_no_data },
+    { "headers are no more than a segment's data", test_headers_are_no_more_than_a_segments_data },
     { "TCP is cut", test_tcp_is_cut },
     { "impossible frames are found", test_impossible_frames_are_found },
     CU_TEST_INFO_NULL,
