@@ -1,6 +1,7 @@
 /*
  * guard.h: whether a frame is one that who is at a port may send: by MAC address and, where they are set, IP
- * addresses; in Ethernet's and IP's headers, and in what ARP and IPv6's neighbour discovery tell others.
+ * addresses; in Ethernet's and IP's headers, and in what ARP and IPv6's neighbour discovery tell others. Who has IP
+ * addresses set gives others none: it is no router of IPv6 and no server of DHCP.
  */
 #pragma once
 #include "packet.h"

@@ -90,6 +90,40 @@ static void test_only_its_own_addresses_pass(void)
     frame_put(own6.f);
 }
 
+static void set_ports(struct made *m, uint16_t from, uint16_t to)
+{
+    put16(m->f->data + m->l4, from);
+    put16(m->f->data + m->l4 + 2, to);
+}
+
+static void test_who_has_addresses_gives_others_none(void)
+{
+    struct guard any = guard_of(""), both = guard_of("10.0.0.1 fd00::1");
+    struct made four = make_ip4(mac_b, mac_a, IP_UDP, 0, 16, 0),
+                six = make_ip6(mac_b, mac_a, IP_UDP, 0, 16),
+                tcp = make_ip4(mac_b, mac_a, IP_TCP, 0, 16, 0);
+
+    set_ports(&tcp, 67, 68);
+    CU_ASSERT_TRUE(passes(&both, &tcp));
+    set_ports(&four, 68, 67); /* a client with an address, who wants to keep it */
+    set_ports(&six, 546, 547);
+    CU_ASSERT_TRUE(passes(&both, &four) && passes(&both, &six));
+    set_ports(&four, 67, 68);
+    set_ports(&six, 547, 546);
+    CU_ASSERT_TRUE(passes(&any, &four) && passes(&any, &six));
+    CU_ASSERT_TRUE(!passes(&both, &four) && !passes(&both, &six));
+    set_ports(&four, 9999, 68); /* clients do not look from where */
+    set_ports(&six, 9999, 546);
+    CU_ASSERT_TRUE(!passes(&both, &four) && !passes(&both, &six));
+    put16(four.f->data + four.l3 + 6, 0x2000); /* the first fragment */
+    CU_ASSERT_FALSE(passes(&both, &four));
+    put16(four.f->data + four.l3 + 6, 1); /* a later one has no ports */
+    CU_ASSERT_TRUE(passes(&both, &four));
+    frame_put(four.f);
+    frame_put(six.f);
+    frame_put(tcp.f);
+}
+
 static void test_arp_tells_only_what_is_its_own(void)
 {
     static const uint8_t all[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
@@ -243,6 +277,7 @@ static void test_its_link_local_address_is_its_own(void)
 static const CU_TestInfo tests[] = {
     { "addresses are read", test_addresses_are_read },
     { "only its own addresses pass", test_only_its_own_addresses_pass },
+    { "who has addresses gives others none", test_who_has_addresses_gives_others_none },
     { "ARP tells only what is its own", test_arp_tells_only_what_is_its_own },
     { "neighbour discovery, too", test_neighbour_discovery_tells_only_what_is_its_own },
     { "fragments hide nothing", test_fragments_hide_nothing },
