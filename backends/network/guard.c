@@ -282,7 +282,7 @@ bool guard_passes(const struct guard *g, const uint8_t *data, uint32_t bytes,
         return true;
     if (!is_own_mac(g, data + ETH_ADDRESS) || p->l3 == 0)
         return false;
-    if (g->nr_ranges && is_dhcp_answer(data, p))
+    if (g->nr_ranges && (p->l3 != ETH_HEADER || is_dhcp_answer(data, p)))
         return false;
     if (p->type == ETH_ARP)
         return arp_passes(g, data, p, bytes);
