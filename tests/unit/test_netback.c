@@ -250,6 +250,56 @@ static void test_two_with_one_address(void)
     end();
 }
 
+/* ---- turns ---- */
+
+enum { EACH = 250 };
+static unsigned int nr_came[2],
+    came_before; /* of the guests; of the first when the other's were all there */
+
+static void note(struct link *l, struct frame *f)
+{
+    (void)l;
+    nr_came[f->data[11] - 1]++;
+    if (nr_came[1] == EACH && came_before == 0)
+        came_before = nr_came[0];
+}
+static void nothing(struct link *l) { (void)l; }
+static const struct link_ops note_ops = { .send = note, .flush = nothing, .close = nothing };
+
+static void fill_queue(struct guest *g, unsigned int queue)
+{
+    for (unsigned int i = 0; i < EACH; i++)
+        ring_front_put(&g->queues[queue].tx,
+                       &(struct netif_tx_request){ .gref = g->tx_refs[0], .size = 60 });
+    ring_front_push(&g->queues[queue].tx);
+    peer_notify(g->queues[queue].tx_port);
+}
+
+static void test_who_has_several_queues_has_no_more_turns(void)
+{
+    struct link l = { .ops = &note_ops, .mtu = 1500, .up = true };
+    static const uint8_t far[] = { 2, 0, 0, 0, 0, 9 };
+
+    begin();
+    nr_came[0] = nr_came[1] = came_before = 0;
+    CU_ASSERT_EQUAL(netback_uplink(backend, "xenbr0", &l), 0);
+    guests[0] = (struct guest){ .domain = 1 };
+    make_device(&guests[0], "00:16:3e:00:00:01");
+    connect_front(&guests[0], ALL, 2, false);
+    make_guest(1, ALL);
+    for (unsigned int i = 0; i < 2; i++) {
+        memcpy(guests[i].tx_data, far, 6);
+        memcpy(guests[i].tx_data + 6, macs[i], 6);
+    }
+    fill_queue(&guests[0], 0);
+    fill_queue(&guests[0], 1);
+    fill_queue(&guests[1], 0);
+    run_loop(loop);
+    CU_ASSERT_TRUE(nr_came[0] == 2 * EACH && nr_came[1] == EACH);
+    CU_ASSERT_TRUE(came_before >= EACH && came_before <= EACH + 64); /* a turn more */
+    end();
+}
+
 /* Where the toolstack says what cannot be read nobody guesses: a wrong switch is another network. */
 static void test_what_cannot_be_read_is_refused(void)
 {
@@ -284,6 +334,7 @@ static const CU_TestInfo tests[] = {
     { "frames wait for room, but not all", test_frames_wait_for_room_but_not_all },
     { "two with one address", test_two_with_one_address },
     { "what cannot be read is refused", test_what_cannot_be_read_is_refused },
+    { "who has several queues has no more turns", test_who_has_several_queues_has_no_more_turns },
     CU_TEST_INFO_NULL,
 };
 
