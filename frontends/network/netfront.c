@@ -18,12 +18,13 @@ struct netfront {
     struct netfront_user user;
     struct xenbus *bus;
     struct xenbus_device *device; /* the one that is served; NULL: none */
+    struct plat_wake more;        /* there was more than is taken at once */
     struct ports *ports;
     xengntshr_handle *shares;
     uint8_t mac[MAC];
 
     /* While connected. */
-    bool connected;
+    bool connected, ready;
     struct port port;
     uint8_t *rings, *sent, *room; /* two pages, TX read-only ones, RX */
     uint32_t ring_refs[2], sent_refs[TX], room_refs[RX];
@@ -138,6 +139,7 @@ static int take_frames(struct netfront *n)
     return left ? left : ring_front_rest(&n->rx);
 }
 
+/* A backend that answers as fast as it is given room would have the loop for ever: all else has its turn between. */
 static void on_event(void *arg)
 {
     struct netfront *n = arg;
@@ -145,11 +147,11 @@ static void on_event(void *arg)
 
     if (!n->connected)
         return;
-    do {
-        left = take_sent(n) ? take_frames(n) : -EPROTO;
-    } while (left > 0);
+    left = take_sent(n) ? take_frames(n) : -EPROTO;
     if (left < 0)
         broken(n, "the backend answers what was not asked");
+    else if (left > 0)
+        plat_wake(&n->more);
     else
         port_ready(&n->port);
 }
@@ -236,6 +238,7 @@ static int connect_it(struct xenbus_device *d)
     if (rc)
         unshare(n);
     n->connected = rc == 0;
+    n->ready = false;
     return rc;
 }
 
@@ -243,6 +246,9 @@ static void connected(struct xenbus_device *d)
 {
     struct netfront *n = xenbus_arg(d->bus);
 
+    if (n->ready || !n->connected)
+        return;
+    n->ready = true;
     n->user.ready(n->user.arg, n->mac);
 }
 
@@ -281,6 +287,8 @@ struct netfront *netfront_start(struct plat_loop *loop, const struct netfront_us
         return NULL;
     n->loop = loop;
     n->user = *user;
+    n->more = (struct plat_wake){ .fn = on_event, .arg = n };
+    plat_wake_add(loop, &n->more);
     n->shares = xengntshr_open(NULL, 0);
     if (n->shares)
         n->ports = ports_open(loop);
@@ -300,5 +308,6 @@ void netfront_stop(struct netfront *n)
     ports_close(n->ports);
     if (n->shares)
         xengntshr_close(n->shares);
+    plat_wake_remove(&n->more);
     free(n);
 }
