@@ -327,6 +327,21 @@ static void test_a_backend_that_goes(void)
     }
 }
 
+static void test_without_a_store_it_cannot_begin(void)
+{
+    platform_reset();
+    store_reset(5);
+    grants_reset();
+    store_set_gone(true);
+    loop = plat_loop_new();
+    errno = 0;
+    CU_ASSERT_PTR_NULL(blkfront_start(loop, &user));
+    CU_ASSERT_NOT_EQUAL(errno, 0);
+    plat_loop_free(loop);
+    store_set_gone(false);
+    grants_reset(); /* no handle is open */
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -339,6 +354,7 @@ int main(void)
     CU_add_test(s, "a fast backend", test_a_fast_backend_does_not_have_the_loop_for_ever);
     CU_add_test(s, "a disk of no sense", test_a_disk_that_makes_no_sense);
     CU_add_test(s, "a backend goes", test_a_backend_that_goes);
+    CU_add_test(s, "no store", test_without_a_store_it_cannot_begin);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }
