@@ -25,7 +25,7 @@ include tests/fuzz/fuzz.mk
 include tests/guests/guests.mk
 include xen-like/xen-like.mk
 include backends/drivers/drivers.mk
-include frontends/network/network.mk
+include frontends/frontends.mk
 include dom0-tools/xl.mk
 include dom0-tools/tools.mk
 include dom0-tools/attend/attend.mk
@@ -34,7 +34,6 @@ include xenstore/xenstore.mk
 include dom0-tools/adopt/adopt.mk
 include dom0-tools/consoled/consoled.mk
 include backends/block/block.mk
-include frontends/console/console.mk
 include dom0-tools/control/control.mk
 include dom0-tools/debian-host/debian-host.mk
 include tests/drop-in/drop-in.mk

@@ -17,13 +17,5 @@ blockd: $(BLOCKD_BUILD)/xen-like-blockd
 cppcheck-block: $(BUILD)/include
 	cppcheck --quiet --enable=warning,portability --error-exitcode=1 --suppressions-list=tests/cppcheck.txt \
 	    -Ixen-like/include -Ixen-like -Ixen-like/lib -I$(BUILD)/include -D__XEN_TOOLS__ -D__x86_64__ -D__GNUC__ --std=c11 \
-	    backends/block frontends/block $(filter xen-like/%,$(BLKBACK_CORE))
+	    backends/block $(filter xen-like/%,$(BLKBACK_CORE))
 cppcheck: cppcheck-block
-
-# A guest on our runtime with our frontend: rt_blkfront.
-BLKFRONT_OBJS := $(RT)/frontends/block/blkfront.o
-$(RT)/frontends/%.o: frontends/%.c xen-like/xen-like.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -c -o $@ $<
-$(RT)/rt_blkfront.o: RT_CPPFLAGS += -Ifrontends/block
-$(RT)/rt_blkfront.pass1 $(RT)/rt_blkfront.elf: $(BLKFRONT_OBJS)

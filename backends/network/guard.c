@@ -211,6 +211,13 @@ static bool is_dhcp(const uint8_t *data, const struct packet *p)
            get16(data + p->l4 + 2) == 67;
 }
 
+/* What clients of DHCP listen to, from whatever port: only a server, which gives others addresses, sends there. */
+static bool is_dhcp_answer(const uint8_t *data, const struct packet *p)
+{
+    return p->protocol == IP_UDP && p->l4 && p->end - p->l4 >= 4 &&
+           get16(data + p->l4 + 2) == (p->version == 4 ? 68 : 546);
+}
+
 static bool ip4_passes(const struct guard *g, const uint8_t *data, const struct packet *p)
 {
     const uint8_t *source = data + p->l3 + 12;
@@ -274,6 +281,8 @@ bool guard_passes(const struct guard *g, const uint8_t *data, uint32_t bytes,
     if (!g->mac_set && g->nr_ranges == 0)
         return true;
     if (!is_own_mac(g, data + ETH_ADDRESS) || p->l3 == 0)
+        return false;
+    if (g->nr_ranges && (p->l3 != ETH_HEADER || is_dhcp_answer(data, p)))
         return false;
     if (p->type == ETH_ARP)
         return arp_passes(g, data, p, bytes);

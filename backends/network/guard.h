@@ -1,6 +1,8 @@
 /*
  * guard.h: whether a frame is one that who is at a port may send: by MAC address and, where they are set, IP
- * addresses; in Ethernet's and IP's headers, and in what ARP and IPv6's neighbour discovery tell others.
+ * addresses; in Ethernet's and IP's headers, and in what ARP and IPv6's neighbour discovery tell others. Who has IP
+ * addresses set gives others none: it is no router of IPv6 and no server of DHCP. Nor has it frames with VLAN tags:
+ * its addresses are those of one network, the one without a tag, and the switch does not keep VLANs apart.
  */
 #pragma once
 #include "packet.h"
@@ -16,7 +18,8 @@ struct ip_range {
 struct guard {
     bool mac_set;
     uint8_t mac[ETH_ADDRESS];
-    unsigned int nr_ranges; /* 0: any IP address. Else what is no IP or ARP is refused as well */
+    unsigned int
+        nr_ranges; /* 0: any IP address. Else what is no IP or ARP, or has a tag, is refused as well */
     struct ip_range ranges[GUARD_RANGES];
 };
 

@@ -10,64 +10,83 @@
 
 void vif_due(struct vif_queue *q)
 {
-    struct netback *n = q->vif->owner;
+    struct vif *v = q->vif;
+    struct netback *n = v->owner;
 
-    if (q->due)
-        return;
     q->due = true;
-    q->next = NULL;
+    if (v->due)
+        return;
+    v->due = true;
+    v->next = NULL;
     if (n->first)
-        n->last->next = q;
+        n->last->next = v;
     else
-        n->first = q;
-    n->last = q;
+        n->first = v;
+    n->last = v;
     plat_wake(&n->wake);
 }
 
-static struct vif_queue *next_due(struct netback *n)
+void vif_forget(struct vif *v)
 {
-    struct vif_queue *q = n->first;
+    struct netback *n = v->owner;
+    struct vif **at = &n->first, *last = NULL;
 
-    if (q) {
-        n->first = q->next;
-        q->due = false;
-    }
-    return q;
-}
-
-void vif_forget(struct vif_queue *q)
-{
-    struct netback *n = q->vif->owner;
-    struct vif_queue **at = &n->first, *last = NULL;
-
-    if (!q->due)
+    v->next_queue = 0;
+    if (!v->due)
         return;
-    while (*at != q) {
+    while (*at != v) {
         last = *at;
         at = &last->next;
     }
-    *at = q->next;
-    if (n->last == q)
+    *at = v->next;
+    if (n->last == v)
         n->last = last;
-    q->due = false;
+    v->due = false;
 }
 
-/* Each that is due has a turn; who has more to do has the next one when the loop has looked at all else. */
+/* One of its queues that are due, after the one that was served before. */
+static struct vif_queue *next_queue(struct vif *v)
+{
+    struct vif_queue *q;
+
+    do {
+        q = &v->queues[v->next_queue];
+        v->next_queue = (v->next_queue + 1) % v->nr_queues;
+    } while (!q->due);
+    q->due = false;
+    return q;
+}
+
+/* One queue of it has a turn: who has several queues has no more of them than others. */
+static void turn(struct vif *v)
+{
+    struct vif_queue *q = next_queue(v);
+
+    vif_give(q);
+    if (vif_take(q)) {
+        vif_due(q);
+    } else {
+        port_ready(&q->tx_port);
+        port_ready(&q->rx_port);
+    }
+    for (unsigned int i = 0; i < v->nr_queues; i++)
+        if (v->queues[i].due)
+            vif_due(&v->queues[i]);
+}
+
+/* Each that is due now has a turn; who has more to do has the next one when the loop has looked at all else. */
 static void run(void *arg)
 {
     struct netback *n = arg;
-    struct vif_queue *last = n->last, *q;
-    bool more = n->first != NULL;
+    unsigned int nr = 0;
+    struct vif *v;
 
-    while (more && (q = next_due(n)) != NULL) {
-        more = q != last;
-        vif_give(q);
-        if (vif_take(q)) {
-            vif_due(q);
-        } else {
-            port_ready(&q->tx_port);
-            port_ready(&q->rx_port);
-        }
+    for (v = n->first; v; v = v->next)
+        nr++;
+    while (nr-- && (v = n->first) != NULL) {
+        n->first = v->next;
+        v->due = false;
+        turn(v);
     }
 }
 

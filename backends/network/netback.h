@@ -3,7 +3,8 @@
  * name of a bridge. Nodes of backend/vif/DOMAIN/NUMBER (libxl's, and two of ours):
  *
  *   mac       aa:bb:cc:dd:ee:ff: its only address, as the guard has it
- *   ip        addresses that it may use, with spaces or commas, perhaps /BITS (guard.h)
+ *   ip        addresses that it may use, with spaces or commas, perhaps /BITS (guard.h); then it is no router of IPv6
+ *             and no DHCP server for others, and has no VLANs: frames with tags are refused
  *   rate      BYTES,MICROSECONDS: so much per interval from the guest
  *   bridge    which switch; xenbr0 if nothing is said
  *   vifname   for the log; vifDOMAIN.NUMBER if nothing is said

@@ -35,9 +35,8 @@ _Static_assert(__CONST_RING_SIZE(netif_tx, 4096) == RING_SLOTS &&
 struct vif;
 
 struct vif_queue {
-    struct vif_queue *next; /* that has a turn */
     struct vif *vif;
-    bool due;
+    bool due; /* then its interface is */
     struct ring_back tx, rx;
     void *tx_page, *rx_page;
     struct port tx_port, rx_port; /* the latter not bound: one is for both */
@@ -49,6 +48,9 @@ struct vif_queue {
 struct vif {
     struct link link; /* the first member: as the switch sees it */
     struct netback *owner;
+    struct vif *next; /* that has a turn */
+    bool due;
+    unsigned int next_queue; /* whose turn it is then */
     struct xenbus_device *device;
     struct bridge *bridge;
     struct switch_port *port; /* its link is up when a frontend is connected */
@@ -81,14 +83,16 @@ struct netback {
     xengnttab_handle *grants;
     struct xenbus *bus;
     struct bridge *bridges;
-    struct vif_queue *first, *last; /* that have a turn */
+    struct vif *first, *last; /* that have a turn */
     struct plat_wake wake;
     xengnttab_grant_copy_segment_t segments[SEGMENTS];
 };
 
-/** netback.c: it has something to do: at its turn queue_turn() is called. */
+/** netback.c: it has something to do: at one of its interface's turns it is served. */
 void vif_due(struct vif_queue *q);
-void vif_forget(struct vif_queue *q);
+
+/** None of its queues has anything to do any more. */
+void vif_forget(struct vif *v);
 
 /** NULL: errno. Put when it is not used any more. */
 struct bridge *bridge_get(struct netback *n, const char *name);

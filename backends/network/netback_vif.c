@@ -210,7 +210,6 @@ static void queue_end(struct vif_queue *q)
 {
     struct netback *n = q->vif->owner;
 
-    vif_forget(q);
     vif_drop(q);
     port_unbind(&q->tx_port);
     port_unbind(&q->rx_port);
@@ -298,6 +297,7 @@ static int queue_begin(struct vif_queue *q, const char *folder)
 static void end_queues(struct vif *v)
 {
     plat_timer_cancel(&v->rate);
+    vif_forget(v);
     for (unsigned int i = 0; i < v->nr_queues; i++)
         queue_end(&v->queues[i]);
     free(v->queues);

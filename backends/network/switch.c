@@ -19,12 +19,23 @@ static void capture(struct switch_port *p, const struct frame *f)
     }
 }
 
+/* Of the longest frame that the wire sees: of what is still to be cut, a segment with its headers. */
+static uint32_t wire_bytes(const struct frame *f)
+{
+    struct packet p;
+
+    if (f->gso == FRAME_GSO_NONE)
+        return f->bytes;
+    packet_parse(&p, f->data, f->bytes);
+    return p.payload ? p.payload + f->gso_bytes : f->bytes;
+}
+
 static void send_now(void *arg, struct frame *f)
 {
     struct switch_port *p = arg;
     uint32_t most = p->link->mtu + ETH_HEADER + TAGS_BYTES;
 
-    if (f->gso == FRAME_GSO_NONE && f->bytes > most) {
+    if (wire_bytes(f) > most) {
         p->stats.too_long++;
         return;
     }

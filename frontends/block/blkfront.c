@@ -8,6 +8,7 @@
 #include <xen/io/protocols.h>
 #include <xengnttab.h>
 
+#include "../frontend.h"
 #include "ports.h"
 #include "ring.h"
 #include "xenbus.h"
@@ -27,6 +28,7 @@ struct front {
     struct blkfront *all;
     struct xenbus_device *bus;
     struct port port;
+    struct plat_wake more; /* there were more answers than are taken at once */
     struct ring_front ring;
     void *ring_page;
     uint32_t ring_ref;
@@ -38,9 +40,7 @@ struct front {
 struct blkfront {
     struct plat_loop *loop;
     const struct blkfront_user *user;
-    struct ports *ports;
-    xengntshr_handle *shares;
-    struct xenbus *bus;
+    struct frontend common;
 };
 
 /* ---- requests ---- */
@@ -172,37 +172,38 @@ static void answered(struct front *f, const struct blkif_response *response)
     r->done(r, error);
 }
 
+/*
+ * Who is told that his request is done may have the next one: with a backend that is fast enough that would have the
+ * loop for ever, so all else has its turn after as many answers as there are slots.
+ */
 static void on_event(void *arg)
 {
     struct front *f = arg;
-    int n = ring_front_look(&f->ring);
+    int n;
 
-    do {
-        for (; n > 0 && !f->broken; n--) {
-            struct blkif_response response;
+    if (f->ring_page == NULL || f->broken)
+        return;
+    n = ring_front_look(&f->ring);
+    for (int i = 0; i < SLOTS && i < n && !f->broken; i++) {
+        struct blkif_response response;
 
-            ring_front_take(&f->ring, &response);
-            answered(f, &response);
-        }
-        if (n >= 0 && !f->broken)
-            n = ring_front_rest(&f->ring);
-    } while (n > 0 && !f->broken);
+        ring_front_take(&f->ring, &response);
+        answered(f, &response);
+    }
+    if (n >= 0 && !f->broken)
+        n = ring_front_rest(&f->ring);
     if (n < 0 && !f->broken)
         broken(f, "the indices of its ring are impossible");
     if (f->broken)
         return;
     begin(f);
-    port_ready(&f->port);
+    if (n > 0)
+        plat_wake(&f->more);
+    else
+        port_ready(&f->port);
 }
 
 /* ---- the connection ---- */
-
-/* What the backend has still mapped stays as it is: nobody else gets that memory. */
-static void unshare(struct front *f, void *pages, uint32_t nr)
-{
-    if (pages && xengntshr_unshare(f->all->shares, pages, nr))
-        xenbus_log(f->bus, PLAT_WARNING, "%u pages are still in use at the other end", nr);
-}
 
 static void end_all(struct front *f, int error)
 {
@@ -229,10 +230,10 @@ static void end_all(struct front *f, int error)
 static void release(struct front *f)
 {
     port_unbind(&f->port);
-    unshare(f, f->ring_page, 1);
+    frontend_unshare(&f->all->common, f->bus, f->ring_page, 1);
     f->ring_page = NULL;
     for (int i = 0; i < SLOTS; i++) {
-        unshare(f, f->slots[i].pages, PAGES);
+        frontend_unshare(&f->all->common, f->bus, f->slots[i].pages, PAGES);
         f->slots[i].pages = NULL;
     }
 }
@@ -242,11 +243,11 @@ static int share(struct front *f)
     struct xenbus_device *bus = f->bus;
     bool ok;
 
-    f->ring_page = xengntshr_share_pages(f->all->shares, bus->other, 1, &f->ring_ref, 1);
+    f->ring_page = xengntshr_share_pages(f->all->common.shares, bus->other, 1, &f->ring_ref, 1);
     ok = f->ring_page != NULL;
     for (int i = 0; ok && i < SLOTS; i++) {
         f->slots[i].pages =
-            xengntshr_share_pages(f->all->shares, bus->other, PAGES, f->slots[i].refs, 1);
+            xengntshr_share_pages(f->all->common.shares, bus->other, PAGES, f->slots[i].refs, 1);
         ok = f->slots[i].pages != NULL;
     }
     return ok ? 0 : -errno;
@@ -262,13 +263,10 @@ static int connect_it(struct xenbus_device *bus)
     if (rc == 0)
         rc = ring_front_init(&f->ring, f->ring_page, 1, sizeof(struct blkif_request),
                              sizeof(struct blkif_response));
-    if (rc == 0)
-        rc = port_offer(f->all->ports, &f->port, bus->other);
     xenbus_put(&n, "ring-ref", "%u", f->ring_ref);
-    xenbus_put(&n, "event-channel", "%u", f->port.number);
     xenbus_put(&n, "protocol", "%s", XEN_IO_PROTO_ABI_X86_64);
     if (rc == 0)
-        rc = xenbus_publish(bus, &n);
+        rc = frontend_offer(&f->all->common, bus, &f->port, "event-channel", &n);
     if (rc) {
         xenbus_error(bus, "no ring: %s", strerror(-rc));
         release(f);
@@ -330,12 +328,20 @@ static int probe(struct xenbus_device *bus)
     f->disk.id = bus->id;
     f->port.fn = on_event;
     f->port.arg = f;
+    f->more = (struct plat_wake){ .fn = on_event, .arg = f };
+    plat_wake_add(f->all->loop, &f->more);
     f->waiting_end = &f->waiting;
     bus->data = f;
     return 0;
 }
 
-static void removed(struct xenbus_device *bus) { free(bus->data); }
+static void removed(struct xenbus_device *bus)
+{
+    struct front *f = bus->data;
+
+    plat_wake_remove(&f->more);
+    free(f);
+}
 
 static const struct xenbus_driver driver = { .type = "vbd",
                                              .front_is_ready = XenbusStateInitialised,
@@ -347,15 +353,8 @@ static const struct xenbus_driver driver = { .type = "vbd",
 
 void blkfront_stop(struct blkfront *all)
 {
-    int error = errno; /* of who could not start */
-
-    if (all->bus)
-        xenbus_close(all->bus);
-    ports_close(all->ports);
-    if (all->shares)
-        xengntshr_close(all->shares);
+    frontend_close(&all->common);
     free(all);
-    errno = error;
 }
 
 struct blkfront *blkfront_start(struct plat_loop *l, const struct blkfront_user *user)
@@ -366,11 +365,8 @@ struct blkfront *blkfront_start(struct plat_loop *l, const struct blkfront_user 
         return NULL;
     all->loop = l;
     all->user = user;
-    all->shares = xengntshr_open(NULL, 0);
-    all->ports = all->shares ? ports_open(l) : NULL;
-    all->bus = all->ports ? xenbus_open(l, &driver, all) : NULL;
-    if (all->bus)
+    if (frontend_open(&all->common, l, &driver, all) == 0)
         return all;
-    blkfront_stop(all);
+    free(all);
     return NULL;
 }

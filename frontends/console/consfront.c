@@ -8,6 +8,7 @@
 #include <xen/io/console.h>
 #include <xengnttab.h>
 
+#include "../frontend.h"
 #include "ports.h"
 #include "xenbus.h"
 
@@ -30,9 +31,7 @@ struct front {
 
 struct consfront {
     const struct consfront_user *user;
-    struct ports *ports;
-    xengntshr_handle *shares;
-    struct xenbus *bus;
+    struct frontend common;
 };
 
 /* ---- bytes ---- */
@@ -107,12 +106,10 @@ static void on_event(void *arg)
 
 /* ---- the connection ---- */
 
-/* What the backend has still mapped stays as it is: nobody else gets that memory. */
 static void release(struct front *f)
 {
     port_unbind(&f->port);
-    if (f->page && xengntshr_unshare(f->all->shares, (void *)f->page, 1))
-        xenbus_log(f->bus, PLAT_WARNING, "its page is still in use at the other end");
+    frontend_unshare(&f->all->common, f->bus, (void *)f->page, 1);
     f->page = NULL;
 }
 
@@ -122,18 +119,15 @@ static int connect_it(struct xenbus_device *bus)
     struct xenbus_nodes n = { .nr = 0 };
     int rc;
 
-    f->page = xengntshr_share_pages(f->all->shares, bus->other, 1, &f->ref, 1);
+    f->page = xengntshr_share_pages(f->all->common.shares, bus->other, 1, &f->ref, 1);
     rc = f->page ? 0 : -errno;
     if (f->page)
         memset((void *)f->page, 0, sizeof(*f->page));
     f->out_prod = f->in_cons = 0;
     f->broken = false;
-    if (rc == 0)
-        rc = port_offer(f->all->ports, &f->port, bus->other);
     xenbus_put(&n, "ring-ref", "%u", f->ref);
-    xenbus_put(&n, "port", "%u", f->port.number);
     if (rc == 0)
-        rc = xenbus_publish(bus, &n);
+        rc = frontend_offer(&f->all->common, bus, &f->port, "port", &n);
     if (rc) {
         xenbus_error(bus, "no ring: %s", strerror(-rc));
         release(f);
@@ -192,28 +186,18 @@ struct consfront *consfront_start(struct plat_loop *l, const struct consfront_us
                                                  .disconnect = disconnect,
                                                  .remove = removed };
     struct consfront *all = calloc(1, sizeof(*all));
-    int error;
 
     if (all == NULL)
         return NULL;
     all->user = user;
-    all->shares = xengntshr_open(NULL, 0);
-    all->ports = all->shares ? ports_open(l) : NULL;
-    all->bus = all->ports ? xenbus_open(l, &driver, all) : NULL;
-    if (all->bus)
+    if (frontend_open(&all->common, l, &driver, all) == 0)
         return all;
-    error = errno;
-    consfront_stop(all);
-    errno = error;
+    free(all);
     return NULL;
 }
 
 void consfront_stop(struct consfront *all)
 {
-    if (all->bus)
-        xenbus_close(all->bus);
-    ports_close(all->ports);
-    if (all->shares)
-        xengntshr_close(all->shares);
+    frontend_close(&all->common);
     free(all);
 }

@@ -6,6 +6,7 @@
 #include <xengnttab.h>
 #include <xen/io/netif.h>
 
+#include "../frontend.h"
 #include "ports.h"
 #include "ring.h"
 #include "xenbus.h"
@@ -16,14 +17,13 @@ _Static_assert((int)RX < (int)__CONST_RING_SIZE(netif_rx, 4096), "buffers fit th
 struct netfront {
     struct plat_loop *loop;
     struct netfront_user user;
-    struct xenbus *bus;
+    struct frontend common;
     struct xenbus_device *device; /* the one that is served; NULL: none */
-    struct ports *ports;
-    xengntshr_handle *shares;
+    struct plat_wake more;        /* there was more than is taken at once */
     uint8_t mac[MAC];
 
     /* While connected. */
-    bool connected;
+    bool connected, ready;
     struct port port;
     uint8_t *rings, *sent, *room; /* two pages, TX read-only ones, RX */
     uint32_t ring_refs[2], sent_refs[TX], room_refs[RX];
@@ -138,6 +138,7 @@ static int take_frames(struct netfront *n)
     return left ? left : ring_front_rest(&n->rx);
 }
 
+/* A backend that answers as fast as it is given room would have the loop for ever: all else has its turn between. */
 static void on_event(void *arg)
 {
     struct netfront *n = arg;
@@ -145,11 +146,11 @@ static void on_event(void *arg)
 
     if (!n->connected)
         return;
-    do {
-        left = take_sent(n) ? take_frames(n) : -EPROTO;
-    } while (left > 0);
+    left = take_sent(n) ? take_frames(n) : -EPROTO;
     if (left < 0)
         broken(n, "the backend answers what was not asked");
+    else if (left > 0)
+        plat_wake(&n->more);
     else
         port_ready(&n->port);
 }
@@ -181,12 +182,9 @@ static int probe(struct xenbus_device *d)
 static void unshare(struct netfront *n)
 {
     port_unbind(&n->port);
-    if (n->rings)
-        xengntshr_unshare(n->shares, n->rings, 2);
-    if (n->sent)
-        xengntshr_unshare(n->shares, n->sent, TX);
-    if (n->room)
-        xengntshr_unshare(n->shares, n->room, RX);
+    frontend_unshare(&n->common, n->device, n->rings, 2);
+    frontend_unshare(&n->common, n->device, n->sent, TX);
+    frontend_unshare(&n->common, n->device, n->room, RX);
     n->rings = n->sent = n->room = NULL;
 }
 
@@ -194,11 +192,11 @@ static bool share(struct netfront *n)
 {
     domid_t other = n->device->other;
 
-    n->rings = xengntshr_share_pages(n->shares, other, 2, n->ring_refs, 1);
-    n->sent = xengntshr_share_pages(n->shares, other, TX, n->sent_refs, 0);
-    n->room = xengntshr_share_pages(n->shares, other, RX, n->room_refs, 1);
+    n->rings = xengntshr_share_pages(n->common.shares, other, 2, n->ring_refs, 1);
+    n->sent = xengntshr_share_pages(n->common.shares, other, TX, n->sent_refs, 0);
+    n->room = xengntshr_share_pages(n->common.shares, other, RX, n->room_refs, 1);
     n->port = (struct port){ .fn = on_event, .arg = n };
-    return n->rings && n->sent && n->room && port_offer(n->ports, &n->port, other) == 0;
+    return n->rings && n->sent && n->room;
 }
 
 static int publish(struct netfront *n)
@@ -207,11 +205,10 @@ static int publish(struct netfront *n)
 
     xenbus_put(&nodes, "tx-ring-ref", "%u", n->ring_refs[0]);
     xenbus_put(&nodes, "rx-ring-ref", "%u", n->ring_refs[1]);
-    xenbus_put(&nodes, "event-channel", "%u", n->port.number);
     xenbus_put(&nodes, "request-rx-copy", "1");
     xenbus_put(&nodes, "feature-rx-notify", "1");
     xenbus_put(&nodes, "feature-no-csum-offload", "1");
-    return xenbus_publish(n->device, &nodes);
+    return frontend_offer(&n->common, n->device, &n->port, "event-channel", &nodes);
 }
 
 static int connect_it(struct xenbus_device *d)
@@ -233,9 +230,12 @@ static int connect_it(struct xenbus_device *d)
         offer(n, i);
     ring_front_push(&n->rx);
     rc = publish(n);
-    if (rc)
+    if (rc) {
+        xenbus_error(d, "no connection: %s", strerror(-rc));
         unshare(n);
+    }
     n->connected = rc == 0;
+    n->ready = false;
     return rc;
 }
 
@@ -243,6 +243,9 @@ static void connected(struct xenbus_device *d)
 {
     struct netfront *n = xenbus_arg(d->bus);
 
+    if (n->ready || !n->connected)
+        return;
+    n->ready = true;
     n->user.ready(n->user.arg, n->mac);
 }
 
@@ -281,24 +284,19 @@ struct netfront *netfront_start(struct plat_loop *loop, const struct netfront_us
         return NULL;
     n->loop = loop;
     n->user = *user;
-    n->shares = xengntshr_open(NULL, 0);
-    if (n->shares)
-        n->ports = ports_open(loop);
-    if (n->ports)
-        n->bus = xenbus_open(loop, &driver, n);
-    if (n->bus)
+    n->more = (struct plat_wake){ .fn = on_event, .arg = n };
+    plat_wake_add(loop, &n->more);
+    if (frontend_open(&n->common, loop, &driver, n) == 0)
         return n;
     plat_log(PLAT_ERROR, "no network interface: %s", strerror(errno));
-    netfront_stop(n);
+    plat_wake_remove(&n->more);
+    free(n);
     return NULL;
 }
 
 void netfront_stop(struct netfront *n)
 {
-    if (n->bus)
-        xenbus_close(n->bus);
-    ports_close(n->ports);
-    if (n->shares)
-        xengntshr_close(n->shares);
+    frontend_close(&n->common);
+    plat_wake_remove(&n->more);
     free(n);
 }

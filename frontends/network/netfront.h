@@ -13,7 +13,7 @@ enum { NETFRONT_FRAME = 4096 };
 struct netfront;
 
 struct netfront_user {
-    /** It is there, with that address, and frames can be sent; perhaps once more. */
+    /** It is there, with that address, and frames can be sent: once for each connection. */
     void (*ready)(void *arg, const uint8_t mac[6]);
     /** A frame has come in: a copy, which may be changed, and is gone afterwards. It may send. */
     void (*received)(void *arg, uint8_t *frame, uint32_t bytes);

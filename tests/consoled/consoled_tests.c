@@ -458,8 +458,6 @@ static void test_a_slow_client_keeps_nobody_waiting(void)
     end();
 }
 
-static void tell(void) { tells_which = true; }
-
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -484,17 +482,6 @@ int main(void)
         TEST(test_a_slow_client_keeps_nobody_waiting),
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = { { "console daemon", NULL, NULL, NULL, NULL, tests },
-                              { "the same, told of which domain events are", NULL, NULL, tell, NULL,
-                                tests },
-                              CU_SUITE_INFO_NULL };
-    unsigned int failures;
 
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 2;
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    return run_tests("console daemon", tests, true);
 }

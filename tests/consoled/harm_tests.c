@@ -475,8 +475,6 @@ static void test_no_memory(void)
     }
 }
 
-static void tell(void) { tells_which = true; }
-
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -501,17 +499,6 @@ int main(void)
         TEST(test_no_memory),
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = { { "console daemon, harm", NULL, NULL, NULL, NULL, tests },
-                              { "the same, told of which domain events are", NULL, NULL, tell, NULL,
-                                tests },
-                              CU_SUITE_INFO_NULL };
-    unsigned int failures;
 
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 2;
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    return run_tests("console daemon, harm", tests, true);
 }

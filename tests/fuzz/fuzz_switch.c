@@ -54,11 +54,15 @@ static void check_sent(struct link *l, struct frame *f)
     struct packet p;
 
     BUG_ON((struct end *)l == sender || !offload_valid(f) || !offload_fits(l, f));
-    BUG_ON(f->gso == FRAME_GSO_NONE && f->bytes > l->mtu + 22u);
     packet_parse(&p, f->data, f->bytes);
+    BUG_ON((f->gso != FRAME_GSO_NONE && p.payload ? p.payload + f->gso_bytes : f->bytes) >
+           l->mtu + 22u);
     BUG_ON(p.l3 > f->bytes || p.end > f->bytes || (p.l4 && p.l4 >= p.end) || p.payload > p.end);
     if (sender != &ends[0])
         BUG_ON(memcmp(f->data + ETH_ADDRESS, sender->mac, ETH_ADDRESS) != 0);
+    if (sender == &ends[2]) /* who has IP addresses */
+        BUG_ON(p.l3 != ETH_HEADER || (p.l4 && p.protocol == IP_UDP && p.end - p.l4 >= 4 &&
+                                      get16(f->data + p.l4 + 2) == (p.version == 4 ? 68 : 546)));
     if (asked && f->csum == FRAME_CSUM_GOOD)
         BUG_ON(csum_end(csum_add(pseudo(f, &p), f->data + p.l4, p.end - p.l4)) != 0);
 }

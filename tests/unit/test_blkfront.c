@@ -245,6 +245,55 @@ static void test_a_hostile_backend(void)
     }
 }
 
+/* A user who always has the next request, and a backend that has always answered it already. */
+enum { ENDLESS = 100000 };
+static unsigned int done_at_wake; /* how many had ended when others had their turn */
+
+static void others(void *arg) { done_at_wake = nr_done; }
+static struct plat_wake others_wake = { .fn = others };
+
+static void answer_all(void)
+{
+    for (int n = ring_back_look(&back); n > 0; n--) {
+        struct blkif_request r;
+        uint32_t slot = ring_back_take(&back, &r);
+        struct blkif_response rsp = { .id = r.id, .operation = r.operation };
+
+        ring_back_answer(&back, slot, &rsp);
+    }
+    ring_back_push(&back);
+}
+
+static void on_done_again(struct blkfront_request *r, int error)
+{
+    if (++nr_done == 1)
+        plat_wake(&others_wake);
+    if (error || nr_done >= ENDLESS)
+        return;
+    blkfront_submit(disk, r);
+    answer_all();
+}
+
+static void test_a_fast_backend_does_not_have_the_loop_for_ever(void)
+{
+    begin();
+    done_at_wake = 0;
+    plat_wake_add(loop, &others_wake);
+    requests[0] = (struct blkfront_request){
+        .op = BLKFRONT_READ, .nr_sectors = 1, .data = data[0], .done = on_done_again
+    };
+    blkfront_submit(disk, &requests[0]);
+    answer_all();
+    peer_notify(number(FRONT "/event-channel"));
+    run_loop(loop);
+    CU_ASSERT_TRUE(nr_done == ENDLESS && done_at_wake > 0 && done_at_wake <= 1000);
+    plat_wake_remove(&others_wake);
+    submit(0, BLKFRONT_READ, 0, 1);
+    serve();
+    CU_ASSERT_EQUAL(last_error, 0);
+    end();
+}
+
 static void test_a_disk_that_makes_no_sense(void)
 {
     static const char *const sizes[] = { "0", "1024", "4294967296", "x", "" };
@@ -278,6 +327,21 @@ static void test_a_backend_that_goes(void)
     }
 }
 
+static void test_without_a_store_it_cannot_begin(void)
+{
+    platform_reset();
+    store_reset(5);
+    grants_reset();
+    store_set_gone(true);
+    loop = plat_loop_new();
+    errno = 0;
+    CU_ASSERT_PTR_NULL(blkfront_start(loop, &user));
+    CU_ASSERT_NOT_EQUAL(errno, 0);
+    plat_loop_free(loop);
+    store_set_gone(false);
+    grants_reset(); /* no handle is open */
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -287,8 +351,10 @@ int main(void)
     CU_add_test(s, "no sense", test_what_makes_no_sense_is_refused);
     CU_add_test(s, "a disk grows", test_a_disk_grows_and_errors_arrive);
     CU_add_test(s, "a hostile backend", test_a_hostile_backend);
+    CU_add_test(s, "a fast backend", test_a_fast_backend_does_not_have_the_loop_for_ever);
     CU_add_test(s, "a disk of no sense", test_a_disk_that_makes_no_sense);
     CU_add_test(s, "a backend goes", test_a_backend_that_goes);
+    CU_add_test(s, "no store", test_without_a_store_it_cannot_begin);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }

@@ -80,12 +80,38 @@ static struct ring_back tx, rx;
 static unsigned int nr_ready, nr_got, got_bytes;
 static uint8_t got[PAGE];
 
+/* A backend that answers as fast as it is given room, until it has done so often enough. */
+enum { ENDLESS = 100000 };
+static bool endless;
+static unsigned int got_at_wake; /* how many had come when others had their turn */
+
+static void answer_all(void)
+{
+    struct netif_rx_response r = { .status = 60 };
+
+    for (int n = ring_back_look(&rx); n > 0; n--) {
+        struct netif_rx_request request;
+        uint32_t slot = ring_back_take(&rx, &request);
+
+        r.id = request.id;
+        ring_back_answer(&rx, slot, &r);
+    }
+    ring_back_push(&rx);
+}
+
+static void others(void *arg) { got_at_wake = nr_got; }
+static struct plat_wake others_wake = { .fn = others };
+
 static void ready(void *arg, const uint8_t mac[6]) { nr_ready += mac[5] == 0x30; }
 static void received(void *arg, uint8_t *frame, uint32_t bytes)
 {
     nr_got++;
     got_bytes = bytes;
     memcpy(got, frame, bytes);
+    if (endless && nr_got == 1)
+        plat_wake(&others_wake);
+    if (endless && nr_got < ENDLESS)
+        answer_all();
 }
 static const struct netfront_user user = { .ready = ready, .received = received };
 
@@ -224,6 +250,7 @@ static void test_a_backend_that_starts_again(void)
     store_set(BACK "/state", "2");
     run_loop(loop);
     attach();
+    CU_ASSERT_EQUAL(nr_ready, 2);
     CU_ASSERT_TRUE(is_served());
     end();
 }
@@ -293,6 +320,30 @@ static void test_errors_and_short_frames_are_nothing(void)
     end();
 }
 
+static void test_a_fast_backend_does_not_have_the_loop_for_ever(void)
+{
+    begin();
+    got_at_wake = 0;
+    endless = true;
+    plat_wake_add(loop, &others_wake);
+    is_served();
+    CU_ASSERT_TRUE(nr_got >= ENDLESS && got_at_wake > 0 && got_at_wake <= 1000);
+    endless = false;
+    CU_ASSERT_TRUE(is_served());
+    plat_wake_remove(&others_wake);
+    end();
+}
+
+static void test_it_is_ready_once(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(nr_ready, 1);
+    store_set(BACK "/state", "4"); /* once more */
+    run_loop(loop);
+    CU_ASSERT_EQUAL(nr_ready, 1);
+    end();
+}
+
 static const CU_TestInfo tests[] = {
     { "frames go both ways", test_frames_go_both_ways },
     { "a backend that never answers", test_a_backend_that_never_answers },
@@ -301,6 +352,9 @@ static const CU_TestInfo tests[] = {
     { "an answer that was not asked for ends it", test_an_answer_that_was_not_asked_for_ends_it },
     { "impossible indices end it", test_impossible_indices_end_it },
     { "errors and short frames are nothing", test_errors_and_short_frames_are_nothing },
+    { "a fast backend does not have the loop for ever",
+      test_a_fast_backend_does_not_have_the_loop_for_ever },
+    { "it is ready once", test_it_is_ready_once },
     CU_TEST_INFO_NULL,
 };
 

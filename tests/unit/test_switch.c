@@ -285,6 +285,23 @@ static void test_segments_are_made_for_those_that_need_them(void)
     end();
 }
 
+/* A link that cuts by itself cuts as its sender says: what would be too long for it then is so before. */
+static void test_segments_are_no_longer_than_the_link_takes(void)
+{
+    const uint32_t most = 1500 + ETH_HEADER + 8, headers = ETH_HEADER + 20 + 12 + TCP_HEADER;
+
+    begin_all(false);
+    ports[2].link.csum4 = ports[2].link.tso4 = true;
+    for (uint32_t more = 0; more <= 1; more++) {
+        struct made m = make_ip4(macs[2], macs[1], IP_TCP, 12, 9000, 0);
+
+        CU_ASSERT_TRUE(offload_ask(m.f, FRAME_GSO_TCP4, (uint16_t)(most - headers + more)));
+        CU_ASSERT_EQUAL(send_frame(1, m.f), more ? 0 : 4);
+        CU_ASSERT_EQUAL(switch_stats(ports[2].port)->too_long, more);
+    }
+    end();
+}
+
 /* ---- rates ---- */
 
 static void test_a_rate_is_held_exactly(void)
@@ -388,6 +405,8 @@ static const CU_TestInfo tests[] = {
     { "impossible and long frames are dropped", test_impossible_and_long_frames_are_dropped },
     { "segments are made for those that need them",
       test_segments_are_made_for_those_that_need_them },
+    { "segments are no longer than the link takes",
+      test_segments_are_no_longer_than_the_link_takes },
     { "a rate is held exactly", test_a_rate_is_held_exactly },
     { "a large frame is paid for later", test_a_large_frame_is_paid_for_later },
     { "a capture has both directions", test_a_capture_has_both_directions },
