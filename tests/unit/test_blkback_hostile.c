@@ -358,6 +358,75 @@ static void test_data_at_the_disk_are_bounded(void)
     end();
 }
 
+/* A disk may be others', too: what has no data is not begun without end. */
+static void test_flushes_at_the_disk_are_bounded(void)
+{
+    begin();
+    struct guest *g = guest_new(5, "/dev/slow", "w");
+    struct blkif_request r = request(g, BLKIF_OP_FLUSH_DISKCACHE, 0, 0);
+    unsigned int nr = 0;
+
+    guest_connect(g, 1, 3);
+    for (int k = 0; k < 200; k++)
+        put(g, &r);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(slow.nr, 16);
+    while (slow.nr) {
+        CU_ASSERT_TRUE(slow.nr <= 16);
+        slow_end(0);
+    }
+    while (answered(g, NULL) == 0)
+        nr++;
+    CU_ASSERT_EQUAL(nr, 200);
+    guest_end(g);
+    end();
+}
+
+/* It goes to the disk in parts, one after the other, and nothing else waits for it. */
+static void test_a_discard_of_all(void)
+{
+    enum { GIB = 1 << 21, ALL = 4 * GIB + 8 };
+
+    begin();
+    slow.disk.nr_sectors = ALL;
+    struct guest *g = guest_of(5, "/dev/slow");
+    struct blkif_request_discard d = { .operation = BLKIF_OP_DISCARD, .nr_sectors = ALL };
+    struct blkif_request r = { 0 }, read = request(g, BLKIF_OP_READ, 8, 1);
+    struct disk_request *part;
+
+    memcpy(&r, &d, sizeof(d));
+    put(g, &r);
+    run_loop(loop);
+    put(g, &read);
+    run_loop(loop);
+    CU_ASSERT_EQUAL_FATAL(slow.nr, 2);
+    part = slow.list[0];
+    slow_end(1);
+    for (uint64_t at = 0; at < ALL; at += GIB) {
+        CU_ASSERT_EQUAL_FATAL(slow.nr, 1);
+        CU_ASSERT_EQUAL(part->sector, at);
+        CU_ASSERT_EQUAL(part->nr_sectors, at + GIB < ALL ? GIB : 8);
+        CU_ASSERT_EQUAL(answered(g, NULL), 99);
+        slow.nr = 0;
+        part->done(part, 0);
+        run_loop(loop);
+    }
+    CU_ASSERT_EQUAL(slow.nr, 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    put(g, &r); /* one that fails in the middle goes no further */
+    run_loop(loop);
+    part = slow.list[0];
+    slow.nr = 0;
+    part->done(part, EIO);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(slow.nr, 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), BLKIF_RSP_ERROR);
+    slow.disk.nr_sectors = SECTORS;
+    guest_end(g);
+    end();
+}
+
 /* Rings full of noise, by which nothing may be hurt but who makes it. */
 static void test_noise(void)
 {
@@ -422,6 +491,8 @@ int main(void)
     CU_add_test(s, "a flood", test_a_flood_is_served_by_turns);
     CU_add_test(s, "the last is taken out", test_the_last_is_taken_out);
     CU_add_test(s, "bounded", test_data_at_the_disk_are_bounded);
+    CU_add_test(s, "flushes are bounded", test_flushes_at_the_disk_are_bounded);
+    CU_add_test(s, "a discard of all", test_a_discard_of_all);
     CU_add_test(s, "noise", test_noise);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
