@@ -20,8 +20,9 @@ enum {
     BUDGET = 32,
     QUEUES_MAX = 4,
     ORDER_MAX = 3,
-    COPIES_MAX = 256,           /* given to the hypervisor at once */
-    RUNNING_MAX_BYTES = 4 << 20 /* of a device's data between disk and grants */
+    COPIES_MAX = 256,              /* given to the hypervisor at once */
+    RUNNING_MAX_BYTES = 4 << 20,   /* of a device's data between disk and grants */
+    DISCARD_PART_SECTORS = 1 << 21 /* 1 GiB: given to the disk at once */
 };
 
 /* A slot of the ring that is being worked on. */
@@ -33,6 +34,7 @@ struct io {
     struct blk_request request;
     struct disk_request disk;
     struct disk_segment segment; /* the part of the data that the disk has */
+    uint64_t sectors_begun;      /* that part, and all before it */
     void *memory;  /* of the data; NULL: there are none, or they are the disk's memory */
     uint8_t *data; /* in it, a multiple of a page */
 };

@@ -25,6 +25,7 @@ struct entry {
     struct view *views;
     struct partitions partitions;
     bool transient; /* opened for its users: closed after the last of them */
+    bool was_given; /* all of it, to be written: its labels and UUIDs are whatever a guest wants */
 };
 
 struct disks {
@@ -147,6 +148,7 @@ static struct disk *view_new(struct disks *all, struct entry *e, uint64_t first,
         v->disk.memory += first * DISK_SECTOR;
     v->next = e->views;
     e->views = v;
+    e->was_given |= whole && !read_only;
     return &v->disk;
 }
 
@@ -212,16 +214,30 @@ static unsigned int partition_number(const char *name, const char *disk)
     return *end || n > UINT32_MAX ? 0 : (unsigned int)n;
 }
 
+static const char by_label[] = "/dev/disk/by-partlabel/", by_uuid[] = "/dev/disk/by-partuuid/";
+
+static bool begins(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
+}
+
+/* Whether one of its partitions may have that name. Names by label or UUID are the machine's: no guest says which they are. */
+static bool may_have(const struct entry *e, const char *name)
+{
+    if (begins(name, by_label) || begins(name, by_uuid))
+        return !e->was_given;
+    return partition_number(name, e->name) != 0;
+}
+
 static bool is_partition(const struct entry *e, const struct gpt_partition *p, const char *name)
 {
-    static const char by_label[] = "/dev/disk/by-partlabel/", by_uuid[] = "/dev/disk/by-partuuid/";
     char uuid[37];
 
-    if (strncmp(name, by_label, sizeof(by_label) - 1) == 0)
-        return p->label[0] && strcmp(name + sizeof(by_label) - 1, p->label) == 0;
+    if (begins(name, by_label))
+        return p->label[0] && strcmp(name + strlen(by_label), p->label) == 0;
     gpt_uuid_print(p->uuid, uuid);
-    if (strncmp(name, by_uuid, sizeof(by_uuid) - 1) == 0)
-        return strcasecmp(name + sizeof(by_uuid) - 1, uuid) == 0;
+    if (begins(name, by_uuid))
+        return strcasecmp(name + strlen(by_uuid), uuid) == 0;
     return partition_number(name, e->name) == p->number;
 }
 
@@ -233,6 +249,8 @@ static const struct gpt_partition *find_partition(struct disks *all, const char 
 
     errno = ENOENT;
     for (struct entry *e = all->entries; e; e = e->next) {
+        if (!may_have(e, name))
+            continue;
         if (e->partitions.reading) {
             errno = EAGAIN;
             return NULL;

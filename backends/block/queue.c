@@ -132,10 +132,18 @@ static void refuse(struct io *io)
 
 /* ---- requests that a disk is asked for ---- */
 
+static bool has_data(const struct io *io) { return io->request.op <= DISK_WRITE; }
+
+/* What has no data is work for the disk, too, which others may share: as much as the largest that has. */
+static uint64_t cost(const struct io *io)
+{
+    return has_data(io) ? io->request.nr_sectors * DISK_SECTOR : BLK_SEGMENTS * BLK_PAGE;
+}
+
 static void running_begin(struct io *io)
 {
     io->queue->nr_running++;
-    io->queue->device->running_bytes += io->request.nr_sectors * DISK_SECTOR;
+    io->queue->device->running_bytes += cost(io);
 }
 
 /* All queues of the device that had to wait for that. */
@@ -146,7 +154,7 @@ static void running_end(struct io *io)
     free(io->memory);
     io->memory = NULL;
     io->queue->nr_running--;
-    d->running_bytes -= io->request.nr_sectors * DISK_SECTOR;
+    d->running_bytes -= cost(io);
     for (unsigned int i = 0; i < d->nr_queues; i++)
         if (d->queues[i].stalled) {
             d->queues[i].stalled = false;
@@ -154,18 +162,29 @@ static void running_end(struct io *io)
         }
 }
 
-static bool has_data(const struct io *io) { return io->request.op <= DISK_WRITE; }
-
-/* The next part of it, as large as the disk takes. */
-static void submit_part(struct io *io, uint64_t from_byte)
+/* Sectors of one part: as many as the disk takes; of a DISCARD, so that others have their turn in between. */
+static uint64_t part_sectors(const struct io *io)
 {
-    const struct disk *d = io->queue->device->disk;
-    uint64_t left = io->request.nr_sectors * DISK_SECTOR - from_byte;
+    uint64_t left = io->request.nr_sectors - io->sectors_begun, most = left;
 
-    if (d->max_bytes && left > d->max_bytes)
-        left = d->max_bytes;
-    io->segment = (struct disk_segment){ .data = io->data + from_byte, .bytes = (uint32_t)left };
-    io->disk.sector = io->request.sector + from_byte / DISK_SECTOR;
+    if (!has_data(io))
+        most = DISCARD_PART_SECTORS;
+    else if (io->queue->device->disk->max_bytes)
+        most = io->queue->device->disk->max_bytes / DISK_SECTOR;
+    return left < most ? left : most;
+}
+
+/* The next part of it. A FLUSH has one. */
+static void submit_part(struct io *io)
+{
+    uint64_t nr = part_sectors(io);
+
+    if (has_data(io))
+        io->segment = (struct disk_segment){ .data = io->data + io->sectors_begun * DISK_SECTOR,
+                                             .bytes = (uint32_t)(nr * DISK_SECTOR) };
+    io->disk.sector = io->request.sector + io->sectors_begun;
+    io->disk.nr_sectors = nr;
+    io->sectors_begun += nr;
     disk_submit(io->queue->device->disk, &io->disk);
 }
 
@@ -173,16 +192,12 @@ static void on_done(struct disk_request *r, int error)
 {
     struct io *io = (struct io *)((char *)r - offsetof(struct io, disk));
     struct queue *q = io->queue;
-    uint64_t done;
 
     if (error)
         io->status = error == EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR;
-    if (!error && has_data(io)) {
-        done = (uint64_t)((uint8_t *)io->segment.data - io->data) + io->segment.bytes;
-        if (done < io->request.nr_sectors * DISK_SECTOR) {
-            submit_part(io, done);
-            return;
-        }
+    if (!error && io->sectors_begun < io->request.nr_sectors) {
+        submit_part(io);
+        return;
     }
     io->next = NULL;
     *q->done_end = io;
@@ -192,16 +207,11 @@ static void on_done(struct disk_request *r, int error)
 
 static void submit(struct io *io)
 {
-    io->disk = (struct disk_request){ .op = io->request.op,
-                                      .sector = io->request.sector,
-                                      .nr_sectors = io->request.nr_sectors,
-                                      .segments = &io->segment,
-                                      .nr_segments = has_data(io),
-                                      .done = on_done };
-    if (has_data(io))
-        submit_part(io, 0);
-    else
-        disk_submit(io->queue->device->disk, &io->disk);
+    io->disk = (struct disk_request){
+        .op = io->request.op, .segments = &io->segment, .nr_segments = has_data(io), .done = on_done
+    };
+    io->sectors_begun = 0;
+    submit_part(io);
 }
 
 /* What the disk has done: data of reads go to the guest. */

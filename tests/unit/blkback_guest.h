@@ -31,6 +31,7 @@ static struct {
     unsigned int nr, most;
     bool at_once;
     int error;
+    void (*also)(void); /* called for each request that is submitted, or NULL */
     uint8_t bytes[DISK_BYTES];
     char order[400]; /* of the first bytes of what is written */
 } slow;
@@ -55,6 +56,8 @@ static inline void slow_submit(struct disk *d, struct disk_request *r)
 {
     if (r->op == DISK_WRITE && strlen(slow.order) < sizeof(slow.order) - 1)
         slow.order[strlen(slow.order)] = ((char *)r->segments[0].data)[0];
+    if (slow.also)
+        slow.also();
     if (slow.at_once) {
         slow_do(r);
         return;

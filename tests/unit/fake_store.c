@@ -88,6 +88,16 @@ static void fire(const char *path, bool removed)
         }
 }
 
+unsigned int store_nr_events(void)
+{
+    unsigned int n = 0;
+
+    for (const struct xs_handle *h = handles; h; h = h->next)
+        for (const struct event *e = h->events; e; e = e->next)
+            n++;
+    return n;
+}
+
 static int find(const char *path)
 {
     for (unsigned int i = 0; i < nr_nodes; i++)

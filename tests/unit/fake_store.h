@@ -16,6 +16,8 @@ void store_remove(const char *path);
 const char *store_get(const char *path);
 unsigned int store_nr_nodes(void);
 unsigned int store_nr_watches(void);
+/** Events that clients have not taken. */
+unsigned int store_nr_events(void);
 
 /** The n-th request from now on fails with EIO; 0: none. Whether it has. */
 void store_fail_at(unsigned int n);

@@ -3,6 +3,7 @@
  * segments over every edge, states that change in the middle, and rings full of noise.
  */
 #include "blkback_guest.h"
+#include "blkback_internal.h"
 
 static void test_requests_that_make_no_sense(void)
 {
@@ -259,6 +260,73 @@ static void test_a_flood_is_served_by_turns(void)
     end();
 }
 
+/* ---- a queue that always has another request ---- */
+
+static struct guest *endless;
+static struct plat_wake others;
+static unsigned int nr_endless, nr_before_others;
+
+static void put_another(void)
+{
+    struct blkif_request r = request(endless, BLKIF_OP_READ, 0, 1);
+
+    if (++nr_endless == 1)
+        plat_wake(&others);
+    answered(endless, NULL);
+    if (nr_endless < 1000)
+        put(endless, &r);
+}
+
+static void others_turn(void *arg) { nr_before_others = nr_endless; }
+
+static struct queue *queue_of(const struct guest *g, unsigned int i)
+{
+    for (unsigned int n = 0;; n++) {
+        struct xenbus_device *d = xenbus_nth(backend->bus, n);
+
+        if (d->other == g->domain)
+            return &((struct device *)d->data)->queues[i];
+    }
+}
+
+/* The last of those that wait goes with its device, by the turn of another one's: it is not waited for. */
+static void test_the_last_is_taken_out(void)
+{
+    begin();
+    struct guest *g = guest_new(5, "/dev/slow", "r");
+    struct blkif_request r;
+
+    endless = guest_new(6, "/dev/slow", "r");
+    nr_endless = nr_before_others = 0;
+    guest_connect(g, 2, 0);
+    guest_connect(endless, 1, 0);
+    others = (struct plat_wake){ .fn = others_turn };
+    plat_wake_add(loop, &others);
+    r = request(g, BLKIF_OP_READ, 0, 1);
+    put(g, &r);
+    run_loop(loop);
+    number(g, g->front, "state", 6);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(slow.nr, 1); /* what it has to wait for */
+    slow.nr = 0;
+    slow_do(slow.list[0]);
+    slow.at_once = true;
+    r = request(endless, BLKIF_OP_READ, 0, 1);
+    put(endless, &r);
+    queue_wake(queue_of(endless, 0));
+    queue_wake(queue_of(g, 1));
+    slow.also = put_another;
+    run_loop(loop);
+    slow.also = NULL;
+    CU_ASSERT_EQUAL(state_of(g->back), 6);
+    CU_ASSERT_EQUAL(nr_endless, 1000);
+    CU_ASSERT_TRUE(nr_before_others && nr_before_others < 10);
+    plat_wake_remove(&others);
+    guest_end(g);
+    guest_end(endless);
+    end();
+}
+
 /* What is running has bounded memory, and what had to wait is done. */
 static void test_data_at_the_disk_are_bounded(void)
 {
@@ -286,6 +354,75 @@ static void test_data_at_the_disk_are_bounded(void)
     while (answered(g, NULL) == 0)
         nr++;
     CU_ASSERT_EQUAL(nr, 100);
+    guest_end(g);
+    end();
+}
+
+/* A disk may be others', too: what has no data is not begun without end. */
+static void test_flushes_at_the_disk_are_bounded(void)
+{
+    begin();
+    struct guest *g = guest_new(5, "/dev/slow", "w");
+    struct blkif_request r = request(g, BLKIF_OP_FLUSH_DISKCACHE, 0, 0);
+    unsigned int nr = 0;
+
+    guest_connect(g, 1, 3);
+    for (int k = 0; k < 200; k++)
+        put(g, &r);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(slow.nr, 16);
+    while (slow.nr) {
+        CU_ASSERT_TRUE(slow.nr <= 16);
+        slow_end(0);
+    }
+    while (answered(g, NULL) == 0)
+        nr++;
+    CU_ASSERT_EQUAL(nr, 200);
+    guest_end(g);
+    end();
+}
+
+/* It goes to the disk in parts, one after the other, and nothing else waits for it. */
+static void test_a_discard_of_all(void)
+{
+    enum { GIB = 1 << 21, ALL = 4 * GIB + 8 };
+
+    begin();
+    slow.disk.nr_sectors = ALL;
+    struct guest *g = guest_of(5, "/dev/slow");
+    struct blkif_request_discard d = { .operation = BLKIF_OP_DISCARD, .nr_sectors = ALL };
+    struct blkif_request r = { 0 }, read = request(g, BLKIF_OP_READ, 8, 1);
+    struct disk_request *part;
+
+    memcpy(&r, &d, sizeof(d));
+    put(g, &r);
+    run_loop(loop);
+    put(g, &read);
+    run_loop(loop);
+    CU_ASSERT_EQUAL_FATAL(slow.nr, 2);
+    part = slow.list[0];
+    slow_end(1);
+    for (uint64_t at = 0; at < ALL; at += GIB) {
+        CU_ASSERT_EQUAL_FATAL(slow.nr, 1);
+        CU_ASSERT_EQUAL(part->sector, at);
+        CU_ASSERT_EQUAL(part->nr_sectors, at + GIB < ALL ? GIB : 8);
+        CU_ASSERT_EQUAL(answered(g, NULL), 99);
+        slow.nr = 0;
+        part->done(part, 0);
+        run_loop(loop);
+    }
+    CU_ASSERT_EQUAL(slow.nr, 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    put(g, &r); /* one that fails in the middle goes no further */
+    run_loop(loop);
+    part = slow.list[0];
+    slow.nr = 0;
+    part->done(part, EIO);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(slow.nr, 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), BLKIF_RSP_ERROR);
+    slow.disk.nr_sectors = SECTORS;
     guest_end(g);
     end();
 }
@@ -352,7 +489,10 @@ int main(void)
     CU_add_test(s, "states in the middle", test_states_that_change_in_the_middle);
     CU_add_test(s, "choices", test_choices_that_cannot_be);
     CU_add_test(s, "a flood", test_a_flood_is_served_by_turns);
+    CU_add_test(s, "the last is taken out", test_the_last_is_taken_out);
     CU_add_test(s, "bounded", test_data_at_the_disk_are_bounded);
+    CU_add_test(s, "flushes are bounded", test_flushes_at_the_disk_are_bounded);
+    CU_add_test(s, "a discard of all", test_a_discard_of_all);
     CU_add_test(s, "noise", test_noise);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

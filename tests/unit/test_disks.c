@@ -78,7 +78,6 @@ static void test_partitions_by_number_label_and_uuid(void)
     begin();
     sfdisk(TABLE);
     CU_ASSERT_EQUAL(disks_add(all, "/dev/ram0", ram), 0);
-    check_partition("/dev/ram0", 0, SECTORS);
     check_partition("/dev/ram0p1", 64, 100);
     check_partition("/dev/ram0p2", 200, 1000);
     check_partition("/dev/ram0p3", 2000, 8);
@@ -91,6 +90,7 @@ static void test_partitions_by_number_label_and_uuid(void)
     CU_ASSERT_PTR_NULL(open_rw("/dev/ram0p01"));
     CU_ASSERT_PTR_NULL(open_rw("/dev/ram01"));
     CU_ASSERT_EQUAL(errno, ENOENT);
+    check_partition("/dev/ram0", 0, SECTORS);
     end();
     begin();
     sfdisk(TABLE);
@@ -229,6 +229,49 @@ static void test_partitions_are_read_again(void)
     end();
 }
 
+/* Whoever has had all of it says what its labels are: not what other names of the machine mean. */
+static void test_names_of_a_disk_that_was_given_away(void)
+{
+    static const char uuid[] = "/dev/disk/by-partuuid/11223344-5566-7788-99aa-bbccddeeff00";
+
+    begin();
+    sfdisk(TABLE);
+    CU_ASSERT_EQUAL(disks_add(all, "/dev/ram0", ram), 0);
+    close_disk(disks_open(all, "/dev/ram0",
+                          true)); /* to be read, or a part of it: that is no matter */
+    close_disk(open_rw("/dev/ram0p1"));
+    check_partition("/dev/disk/by-partlabel/two words", 200, 1000);
+    close_disk(open_rw("/dev/ram0"));
+    CU_ASSERT_PTR_NULL(open_rw("/dev/disk/by-partlabel/two words"));
+    CU_ASSERT_EQUAL(errno, ENOENT);
+    CU_ASSERT_PTR_NULL(open_rw(uuid));
+    check_partition("/dev/ram0p2", 200, 1000);
+    end();
+}
+
+/* A disk that does not answer: only names that may be its partitions' are not known. */
+static void never(struct disk *d, struct disk_request *r) {}
+static void close_nothing(struct disk *d) {}
+
+static void test_a_disk_that_is_still_read(void)
+{
+    static const struct disk_ops ops = { .submit = never, .close = close_nothing };
+    struct disk silent = { .ops = &ops, .nr_sectors = SECTORS, .sector_bytes = 512 };
+
+    begin();
+    sfdisk(TABLE);
+    CU_ASSERT_EQUAL(disks_add(all, "/dev/vda", &silent), 0);
+    CU_ASSERT_EQUAL(disks_add(all, "/dev/ram0", ram), 0);
+    check_partition("/dev/ram0p2", 200, 1000);
+    CU_ASSERT_PTR_NULL(open_rw("/dev/ram0p9"));
+    CU_ASSERT_EQUAL(errno, ENOENT);
+    CU_ASSERT_PTR_NULL(open_rw("/dev/vda1"));
+    CU_ASSERT_EQUAL(errno, EAGAIN);
+    CU_ASSERT_PTR_NULL(open_rw("/dev/disk/by-partlabel/two words"));
+    CU_ASSERT_EQUAL(errno, EAGAIN);
+    end();
+}
+
 static void test_words_of_ram_disks(void)
 {
     static const struct {
@@ -277,6 +320,8 @@ int main(void)
     CU_add_test(s, "writers", test_who_writes_has_it_alone);
     CU_add_test(s, "the end of a partition", test_a_partition_ends_where_it_ends);
     CU_add_test(s, "read again", test_partitions_are_read_again);
+    CU_add_test(s, "given away", test_names_of_a_disk_that_was_given_away);
+    CU_add_test(s, "still read", test_a_disk_that_is_still_read);
     CU_add_test(s, "words", test_words_of_ram_disks);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -405,6 +405,53 @@ static void test_a_program_that_is_started_again_without_its_peer(void)
     }
 }
 
+/* Closed is what it has been told: not connected before it was asked to wait again. */
+static void test_a_resumed_device_that_was_closed(void)
+{
+    begin(&backend, 0);
+    make_device();
+    front(3);
+    front(4);
+    xenbus_close(bus);
+    memset(&drv, 0, sizeof(drv));
+    store_set(FRONT "/state", "6");
+    bus = xenbus_open(loop, &backend, NULL);
+    run_loop(loop);
+    CU_ASSERT_TRUE(state_is(BACK, 6));
+    front(3);
+    CU_ASSERT_EQUAL(drv.connects, 0);
+    front(4);
+    CU_ASSERT_EQUAL(drv.connects, 0);
+    CU_ASSERT_TRUE(state_is(BACK, 6));
+    end();
+}
+
+/* While the store is asked anything the guest writes, and below what is watched, too. */
+static unsigned int nr_asked, most_events;
+static void flood(void)
+{
+    for (unsigned int i = 0; i < 30 && nr_asked < 2000; i++)
+        store_set(i % 2 ? FRONT "/state" : FRONT "/state/below", "3");
+    nr_asked++;
+    if (store_nr_events() > most_events)
+        most_events = store_nr_events();
+}
+
+static void test_a_flood_of_events_costs_no_memory(void)
+{
+    begin(&backend, 0);
+    make_device();
+    nr_asked = most_events = 0;
+    store_hook = flood;
+    store_set(FRONT "/state", "3");
+    run_loop(loop);
+    CU_ASSERT_TRUE(nr_asked >= 2000);
+    CU_ASSERT_TRUE(most_events <= 30 * 20); /* what comes while it is looked at once */
+    store_hook = NULL;
+    CU_ASSERT_TRUE(state_is(BACK, 4));
+    end();
+}
+
 static void test_the_store_dies_and_comes_back(void)
 {
     begin(&backend, 0);
@@ -689,6 +736,8 @@ int main(void)
     CU_add_test(s, "made anew", test_a_device_made_anew_under_the_same_name);
     CU_add_test(s, "started again", test_a_program_that_is_started_again_goes_on);
     CU_add_test(s, "started again alone", test_a_program_that_is_started_again_without_its_peer);
+    CU_add_test(s, "resumed, then closed", test_a_resumed_device_that_was_closed);
+    CU_add_test(s, "a flood of events", test_a_flood_of_events_costs_no_memory);
     CU_add_test(s, "the store dies", test_the_store_dies_and_comes_back);
     CU_add_test(s, "any request fails", test_any_request_may_fail);
     CU_add_test(s, "vanishes at any moment", test_it_vanishes_at_any_moment);

@@ -135,6 +135,9 @@ static void scan(struct xenbus *b)
         d->dirty |= !d->seen; /* it is no more */
 }
 
+static bool open_store(struct xenbus *b);
+static void close_store(struct xenbus *b);
+
 /* A node of the class's folder was written, or all below it may have been. */
 static void class_event(struct xenbus *b, const char *path)
 {
@@ -169,11 +172,53 @@ static void class_event(struct xenbus *b, const char *path)
 static bool open_store(struct xenbus *b);
 static void close_store(struct xenbus *b);
 
+static void device_event(struct xenbus *b, uint32_t serial)
+{
+    for (struct xenbus_device *d = b->devices; d; d = d->next)
+        if (d->serial == serial)
+            d->dirty = d->said = true;
+}
+
+/* What has happened, as marks. 0: that was all; EAGAIN: there may be more; else the store is gone. */
+static int take_events(struct xenbus *b)
+{
+    for (int i = 0; i < AT_ONCE; i++) {
+        char **event = xs_check_watch(b->xs);
+        const char *token;
+
+        if (event == NULL)
+            return errno == EAGAIN ? 0 : errno;
+        token = event[XS_WATCH_TOKEN];
+        if (token[0] == 'd')
+            device_event(b, (uint32_t)strtoul(token + 1, NULL, 10));
+        else
+            class_event(b, event[XS_WATCH_PATH]);
+        free(event);
+    }
+    return EAGAIN;
+}
+
+/*
+ * First all that has happened, then the store is asked how things are: while it answers more is heard of, and a guest
+ * that writes without end would have more of our memory each time if less were taken than comes meanwhile.
+ */
 static void work(void *arg)
 {
     struct xenbus *b = arg;
+    int rc;
 
     if (b->xs == NULL && !open_store(b)) {
+        xenbus_look_at(b, RETRY_NS);
+        return;
+    }
+    rc = take_events(b);
+    if (rc == EAGAIN) {
+        xenbus_look_at(b, 0); /* others have their turn */
+        return;
+    }
+    if (rc) {
+        plat_log(PLAT_WARNING, "%s: the store is gone: %s", b->root, strerror(rc));
+        close_store(b);
         xenbus_look_at(b, RETRY_NS);
         return;
     }
@@ -186,36 +231,6 @@ static void work(void *arg)
             xenbus_look(d);
         }
     }
-}
-
-static void device_event(struct xenbus *b, uint32_t serial)
-{
-    for (struct xenbus_device *d = b->devices; d; d = d->next)
-        if (d->serial == serial)
-            d->dirty = d->said = true;
-}
-
-static void on_store(void *arg)
-{
-    struct xenbus *b = arg;
-    char **event = NULL;
-
-    for (int i = 0; i < AT_ONCE && (event = xs_check_watch(b->xs)) != NULL; i++) {
-        const char *token = event[XS_WATCH_TOKEN];
-
-        if (token[0] == 'd')
-            device_event(b, (uint32_t)strtoul(token + 1, NULL, 10));
-        else
-            class_event(b, event[XS_WATCH_PATH]);
-        free(event);
-    }
-    if (event == NULL && errno != EAGAIN) {
-        plat_log(PLAT_WARNING, "%s: the store is gone: %s", b->root, strerror(errno));
-        close_store(b);
-        xenbus_look_at(b, RETRY_NS);
-        return;
-    }
-    work(b);
 }
 
 /* ---- the store ---- */
@@ -240,7 +255,7 @@ static bool open_store(struct xenbus *b)
         d->dirty = true;
     }
     b->scan = true;
-    if (ok && xenstore_watch(b->loop, b->xs, on_store, b) == 0)
+    if (ok && xenstore_watch(b->loop, b->xs, work, b) == 0)
         return true;
     if (b->xs)
         xs_close(b->xs);
