@@ -249,13 +249,15 @@ static void test_names_of_a_disk_that_was_given_away(void)
     end();
 }
 
-/* A disk that does not answer: only names that may be its partitions' are not known. */
-static void never(struct disk *d, struct disk_request *r) {}
+/* A disk that does not answer yet: only names that may be its partitions' are not known. */
+static struct disk_request *unanswered;
+
+static void hold(struct disk *d, struct disk_request *r) { unanswered = r; }
 static void close_nothing(struct disk *d) {}
 
 static void test_a_disk_that_is_still_read(void)
 {
-    static const struct disk_ops ops = { .submit = never, .close = close_nothing };
+    static const struct disk_ops ops = { .submit = hold, .close = close_nothing };
     struct disk silent = { .ops = &ops, .nr_sectors = SECTORS, .sector_bytes = 512 };
 
     begin();
@@ -269,6 +271,8 @@ static void test_a_disk_that_is_still_read(void)
     CU_ASSERT_EQUAL(errno, EAGAIN);
     CU_ASSERT_PTR_NULL(open_rw("/dev/disk/by-partlabel/two words"));
     CU_ASSERT_EQUAL(errno, EAGAIN);
+    unanswered->done(unanswered, EIO);
+    check_partition("/dev/disk/by-partlabel/two words", 200, 1000);
     end();
 }
 
