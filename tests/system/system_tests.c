@@ -192,14 +192,6 @@ static const struct scenario scenarios[] = {
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 300 },
-    { .group = "test", /* more CPUs */
-      .name = "stress-2-vcpus-of-4",
-      .smp = 4,
-      .hypervisor_cmdline = "dom0_max_vcpus=2",
-      .kernel_cmdline = "xl_job=stress,clock xl_cpus=2 xl_load=5 xl_clock=5",
-      .ramdisk = "devices.gz",
-      .steps = { "XL-JOB-RC 0" },
-      .timeout_s = 300 },
     { .group = "soak",
       .name = "soak-4-vcpus-of-2",
       .memory_mib = 1024,
@@ -237,7 +229,7 @@ static const struct scenario scenarios[] = {
     CLOCK("soak", "no-hpet", "pc,hpet=off", ),
     CLOCK("soak", "no-pit", "pc,pit=off", ),
     CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
-    CLOCK("test", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
+    CLOCK("soak", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
           .firmware = FIRMWARE_UEFI), /* UEFI */
 
     /* Debian with systemd, from a disk, to a login. */
@@ -315,7 +307,7 @@ static const struct scenario scenarios[] = {
       .name = "smoke",
       .kernel_cmdline = "xl_job=smoke",
       .steps = { "XL-JOB-START smoke", "XL-JOB-RC 0" } },
-    { .group = "test",
+    { .group = "soak",
       .name = "info",
       .kernel_cmdline = "xl_job=info",
       .steps = { "==== cat /proc/cpuinfo", "==== dmesg", "XL-JOB-RC 0" } },
@@ -343,7 +335,7 @@ static const struct scenario scenarios[] = {
       .timeout_s = 600 },
 
     /* Four virtual CPUs share the one there is. */
-    { .group = "test",
+    { .group = "soak",
       .name = "four-vcpus",
       .hypervisor_cmdline = "dom0_max_vcpus=4",
       .kernel_cmdline = "xl_job=smoke",
@@ -358,7 +350,7 @@ static const struct scenario scenarios[] = {
                  "XL-JOB-RC 0" } },
 
     /* The ends of a machine. */
-    { .group = "test",
+    { .group = "soak",
       .name = "shell-poweroff",
       .steps = { "XL-SHELL-READY", "/ # ", ">echo $((6 * 7))\n", "^42\n", "/ # ", ">poweroff\n" } },
     { .group = "test",
@@ -374,7 +366,7 @@ static const struct scenario scenarios[] = {
       .kernel_crash = true,
       .steps = { "XL-JOB-START crash", "Kernel panic", "crashed" },
       .end = END_RESET },
-    { .group = "test",
+    { .group = "soak",
       .name = "crash-noreboot",
       .kernel_cmdline = "xl_job=crash",
       .no_audit = true,
@@ -524,7 +516,7 @@ struct combination {
 /* clang-format off */
 static const struct combination combinations[] = {
     { "test",  4, FIRMWARE_UEFI, "q35", "virtio-blk", "virtio-net", END_POWEROFF },
-    { "test",  4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
+    { "soak",  4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
     { "test",  4, FIRMWARE_BIOS, "q35", "ahci",       "virtio-net", END_RESET },
     { "soak",  2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
     { "test",  2, FIRMWARE_BIOS, "pc",  "ahci",       "e1000e",     END_RESET },
