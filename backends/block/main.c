@@ -15,26 +15,31 @@ static const char usage[] =
     "  --pid-file PATH    go to the background when it serves, with its process's id there\n"
     "  --log-file PATH    where its log is added (standard error; in the background\n"
     "                     /var/log/xen/xen-like-blockd.log)\n"
-    "A disk is a file or a block device, or /dev/ramN, memory of that size. The module xen-blkback must not be loaded.\n";
+    "  --qdisk            serve the disks with backendtype=qdisk, QEMU's, and leave others to Linux's backend; else\n"
+    "                     all others, and the module xen-blkback must not be loaded\n"
+    "A disk is a file or a block device, or /dev/ramN, memory of that size.\n";
 
-struct files {
+struct options {
     const char *pid, *log;
+    bool qdisk;
 };
 
-static bool parse(struct files *f, int argc, char **argv)
+static bool parse(struct options *f, int argc, char **argv)
 {
-    enum { PID_FILE = 1, LOG_FILE };
-    static const struct option options[] = {
+    enum { PID_FILE = 1, LOG_FILE, QDISK };
+    static const struct option known[] = {
         { "pid-file", required_argument, NULL, PID_FILE },
         { "log-file", required_argument, NULL, LOG_FILE },
+        { "qdisk", no_argument, NULL, QDISK },
         { NULL, 0, NULL, 0 },
     };
     int c;
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (c) {
         case PID_FILE: f->pid = optarg; break;
         case LOG_FILE: f->log = optarg; break;
+        case QDISK: f->qdisk = true; break;
         default: return false;
         }
     }
@@ -44,7 +49,7 @@ static bool parse(struct files *f, int argc, char **argv)
     return true;
 }
 
-static bool start(struct plat_loop *loop, char **words)
+static bool start(struct plat_loop *loop, const char *type, char **words)
 {
     struct disks *disks = disks_new(loop);
 
@@ -54,12 +59,12 @@ static bool start(struct plat_loop *loop, char **words)
     for (; *words; words++)
         if (ram_disks_add(disks, *words))
             return false;
-    return blkback_start(loop, disks) != NULL;
+    return blkback_start(loop, disks, type) != NULL;
 }
 
 int main(int argc, char **argv)
 {
-    struct files f = { 0 };
+    struct options f = { 0 };
     struct plat_loop *loop;
 
     if (!parse(&f, argc, argv)) {
@@ -75,7 +80,7 @@ int main(int argc, char **argv)
         return 1;
     }
     loop = plat_loop_new();
-    if (loop == NULL || !start(loop, argv + optind))
+    if (loop == NULL || !start(loop, f.qdisk ? "qdisk" : "vbd", argv + optind))
         return 1;
     if (posix_ready(f.pid)) {
         plat_log(PLAT_ERROR, "%s: %s", f.pid, strerror(errno));

@@ -17,6 +17,7 @@
 #include "block_tests.h"
 #include "control_tests.h"
 #include "device_tests.h"
+#include "disk_tests.h"
 #include "enemy_tests.h"
 #include "network_tests.h"
 #include "pool.h"
@@ -638,6 +639,7 @@ static void add_group(const char *group, const char *name_part)
     add_scenarios(block_scenarios, nr_block_scenarios, group, name_part);
     add_scenarios(enemy_scenarios, nr_enemy_scenarios, group, name_part);
     add_scenarios(device_scenarios, nr_device_scenarios, group, name_part);
+    add_scenarios(disk_scenarios, nr_disk_scenarios, group, name_part);
     add_scenarios(network_scenarios, nr_network_scenarios, group, name_part);
     if (before == nr_tests)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);
