@@ -1,8 +1,6 @@
 /* xen-like-blockd: the block backend as a Linux program, for files and block devices, in the place of Linux's own. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "blkback.h"
 #include "disk_file.h"
@@ -17,11 +15,7 @@ static const char usage[] =
     "                     /var/log/xen/xen-like-blockd.log)\n"
     "A disk is a file or a block device, or /dev/ramN, memory of that size. The module xen-blkback must not be loaded.\n";
 
-struct files {
-    const char *pid, *log;
-};
-
-static bool parse(struct files *f, int argc, char **argv)
+static bool parse(struct posix_service *s, int argc, char **argv)
 {
     enum { PID_FILE = 1, LOG_FILE };
     static const struct option options[] = {
@@ -33,8 +27,8 @@ static bool parse(struct files *f, int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
-        case PID_FILE: f->pid = optarg; break;
-        case LOG_FILE: f->log = optarg; break;
+        case PID_FILE: s->pid_file = optarg; break;
+        case LOG_FILE: s->log_file = optarg; break;
         default: return false;
         }
     }
@@ -44,8 +38,9 @@ static bool parse(struct files *f, int argc, char **argv)
     return true;
 }
 
-static bool start(struct plat_loop *loop, char **words)
+static bool start(struct plat_loop *loop, void *arg)
 {
+    char **words = arg;
     struct disks *disks = disks_new(loop);
 
     if (disks == NULL)
@@ -59,27 +54,11 @@ static bool start(struct plat_loop *loop, char **words)
 
 int main(int argc, char **argv)
 {
-    struct files f = { 0 };
-    struct plat_loop *loop;
+    struct posix_service s = { .name = "xen-like-blockd" };
 
-    if (!parse(&f, argc, argv)) {
+    if (!parse(&s, argc, argv)) {
         fputs(usage, stderr);
         return 2;
     }
-    if (f.log == NULL && f.pid)
-        f.log = "/var/log/xen/xen-like-blockd.log";
-    if (f.log && !posix_log_to(f.log))
-        return 1;
-    if (f.pid && !posix_background()) {
-        plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
-        return 1;
-    }
-    loop = plat_loop_new();
-    if (loop == NULL || !start(loop, argv + optind))
-        return 1;
-    if (posix_ready(f.pid)) {
-        plat_log(PLAT_ERROR, "%s: %s", f.pid, strerror(errno));
-        return 1;
-    }
-    return plat_loop_run(loop) ? 1 : 0;
+    return posix_serve(&s, start, argv + optind);
 }
