@@ -56,12 +56,31 @@ static void disk_changed(void *arg)
         xenbus_publish(d->bus, &n);
 }
 
+/* Which disk it is: as it was found once, or as the toolstack says. */
+static int read_name(struct xenbus_device *bus, char name[DISK_NAME])
+{
+    int rc = xenbus_text(bus, XENBUS_OURS, "disk-name", name, DISK_NAME);
+
+    return rc == -ENOENT ? xenbus_text(bus, XENBUS_OURS, "params", name, DISK_NAME) : rc;
+}
+
+/* As it is found now, if that is another name. */
+static void put_name(struct xenbus_device *bus, struct xenbus_nodes *n, const struct disk *d)
+{
+    char name[DISK_NAME], params[DISK_NAME];
+
+    disks_name(d, name);
+    if (name[0] && xenbus_text(bus, XENBUS_OURS, "params", params, sizeof(params)) == 0 &&
+        strcmp(name, params) != 0)
+        xenbus_put(n, "disk-name", "%s", name);
+}
+
 static struct disk *open_disk(struct xenbus_device *bus)
 {
     struct blkback *b = xenbus_arg(bus->bus);
     char name[DISK_NAME], mode[4];
     struct disk *d;
-    int rc = xenbus_text(bus, XENBUS_OURS, "params", name, sizeof(name));
+    int rc = read_name(bus, name);
 
     if (rc == 0)
         rc = xenbus_text(bus, XENBUS_OURS, "mode", mode, sizeof(mode));
@@ -104,6 +123,7 @@ static int probe(struct xenbus_device *bus)
     }
     put_disk(&n, d->disk);
     put_features(&n);
+    put_name(bus, &n, d->disk);
     rc = xenbus_publish(bus, &n);
     if (rc) {
         rc = -EAGAIN; /* the store is away, or full */

@@ -269,6 +269,47 @@ static void test_the_backend_is_started_again(void)
     end();
 }
 
+/* A life of the backend with other disks' contents ends, and the next begins. */
+static void start_again(void)
+{
+    blkback_stop(backend);
+    disks_free(disks);
+    backend_start();
+}
+
+/* An ext4, as far as anybody looks. */
+static void put_label(const char *label)
+{
+    memcpy(ram->memory + 1024 + 56, "\x53\xef", 2);
+    snprintf((char *)ram->memory + 1024 + 120, 16, "%s", label);
+}
+
+/* A guest's disk by its label: the guest gives it another one, which is no reason to lose it. */
+static void test_a_disk_by_a_label_that_changes(void)
+{
+    begin();
+    put_label("root");
+    start_again();
+    struct guest *g = guest_of(5, "/dev/disk/by-label/root"), *other;
+
+    CU_ASSERT_STRING_EQUAL(back_node(g, "disk-name"), "/dev/ram0");
+    put_label("other");
+    start_again();
+    CU_ASSERT_EQUAL(state_of(g->back), 4);
+    fill(g, 1, 4);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_WRITE, 80, 1), 0);
+    CU_ASSERT_TRUE(is_filled(ram->memory + 80 * 512, PAGE, 4));
+    other = guest_new(6, "/dev/disk/by-label/root", "w");
+    CU_ASSERT_STRING_EQUAL(back_node(other, "hotplug-error"),
+                           "/dev/disk/by-label/root: No such file or directory");
+    guest_end(other);
+    guest_end(g);
+    g = guest_of(5, "/dev/ram0");
+    CU_ASSERT_PTR_NULL(back_node(g, "disk-name"));
+    guest_end(g);
+    end();
+}
+
 static struct guest *killed;
 
 static void serve_killed(void)
@@ -341,6 +382,7 @@ int main(void)
     CU_add_test(s, "a disk grows", test_a_disk_grows_under_a_guest);
     CU_add_test(s, "disks that cannot be had", test_disks_that_cannot_be_had);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
+    CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
