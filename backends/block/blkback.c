@@ -56,12 +56,29 @@ static void disk_changed(void *arg)
         xenbus_publish(d->bus, &n);
 }
 
-/* Which disk it is: as it was found once, or as the toolstack says. */
+/* As the toolstack says. QEMU's class has a format before the name, "aio" is raw: -ENOTSUP it is another one. */
+static int read_params(struct xenbus_device *bus, char name[DISK_NAME])
+{
+    static const char raw[] = "aio:";
+    size_t prefix = strcmp(bus->driver->type, "qdisk") == 0 ? strlen(raw) : 0;
+    char params[DISK_NAME + sizeof(raw)];
+    int rc = xenbus_text(bus, XENBUS_OURS, "params", params, sizeof(params));
+
+    if (rc)
+        return rc;
+    if (strncmp(params, raw, prefix) != 0) {
+        xenbus_error(bus, "%s: its format is not served", params);
+        return -ENOTSUP;
+    }
+    return snprintf(name, DISK_NAME, "%s", params + prefix) < DISK_NAME ? 0 : -EINVAL;
+}
+
+/* Which disk it is: as it was found once, or else by that. */
 static int read_name(struct xenbus_device *bus, char name[DISK_NAME])
 {
     int rc = xenbus_text(bus, XENBUS_OURS, "disk-name", name, DISK_NAME);
 
-    return rc == -ENOENT ? xenbus_text(bus, XENBUS_OURS, "params", name, DISK_NAME) : rc;
+    return rc == -ENOENT ? read_params(bus, name) : rc;
 }
 
 /* As it is found now, if that is another name. */
@@ -70,8 +87,7 @@ static void put_name(struct xenbus_device *bus, struct xenbus_nodes *n, const st
     char name[DISK_NAME], params[DISK_NAME];
 
     disks_name(d, name);
-    if (name[0] && xenbus_text(bus, XENBUS_OURS, "params", params, sizeof(params)) == 0 &&
-        strcmp(name, params) != 0)
+    if (name[0] && read_params(bus, params) == 0 && strcmp(name, params) != 0)
         xenbus_put(n, "disk-name", "%s", name);
 }
 
@@ -89,7 +105,8 @@ static struct disk *open_disk(struct xenbus_device *bus)
         return NULL;
     }
     if (rc) {
-        xenbus_error(bus, "its folder says no disk");
+        if (rc != -ENOTSUP)
+            xenbus_error(bus, "its folder says no disk");
         errno = EINVAL;
         return NULL;
     }
@@ -329,8 +346,7 @@ static void changed(struct xenbus_device *bus)
     xenbus_publish(bus, &n);
 }
 
-static const struct xenbus_driver driver = { .type = "vbd",
-                                             .backend = true,
+static const struct xenbus_driver driver = { .backend = true,
                                              .front_is_ready = XenbusStateInitialised,
                                              .probe = probe,
                                              .connect = connect_it,
@@ -340,12 +356,14 @@ static const struct xenbus_driver driver = { .type = "vbd",
 
 /* ---- the backend ---- */
 
-struct blkback *blkback_start(struct plat_loop *l, struct disks *disks)
+struct blkback *blkback_start(struct plat_loop *l, struct disks *disks, const char *type)
 {
     struct blkback *b = calloc(1, sizeof(*b));
 
     if (b == NULL)
         return NULL;
+    b->driver = driver;
+    b->driver.type = type;
     b->loop = l;
     b->disks = disks;
     b->turns_end = &b->turns;
@@ -353,7 +371,7 @@ struct blkback *blkback_start(struct plat_loop *l, struct disks *disks)
     plat_wake_add(l, &b->wake);
     b->grants = xengnttab_open(NULL, 0);
     b->ports = b->grants ? ports_open(l) : NULL;
-    b->bus = b->ports ? xenbus_open(l, &driver, b) : NULL;
+    b->bus = b->ports ? xenbus_open(l, &b->driver, b) : NULL;
     if (b->bus)
         return b;
     plat_log(PLAT_ERROR, "no block backend: %s: %s",

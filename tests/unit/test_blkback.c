@@ -257,7 +257,7 @@ static void test_the_backend_is_started_again(void)
     fill(g, 1, 9);
     put(g, &r);
     put(g, &r);
-    backend = blkback_start(loop, disks);
+    backend = blkback_start(loop, disks, "vbd");
     run_loop(loop);
     CU_ASSERT_EQUAL(state_of(g->back), 4);
     CU_ASSERT_EQUAL(state_of(g->front), 4);
@@ -350,7 +350,7 @@ static void test_the_backend_is_killed_while_it_answers(void)
     for (unsigned int i = 0; i < nr; i++) {
         memcpy(g->queues[0].pages, states[i], PAGE);
         g->queues[0].ring = front;
-        backend = blkback_start(loop, disks);
+        backend = blkback_start(loop, disks, backend_class);
         run_loop(loop);
         for (unsigned int k = 0; k < NR; k++) {
             struct blkif_response rsp = { .id = 0 };
@@ -362,9 +362,31 @@ static void test_the_backend_is_killed_while_it_answers(void)
         CU_ASSERT_EQUAL(memcmp(before, ram->memory, DISK_BYTES), 0);
         blkback_stop(backend);
     }
-    backend = blkback_start(loop, disks);
+    backend = blkback_start(loop, disks, backend_class);
     run_loop(loop);
     guest_end(g);
+    end();
+}
+
+/* backendtype=qdisk: QEMU's folder, beside Linux's backend, which has the other one. */
+static void test_the_class_of_programs(void)
+{
+    backend_class = "qdisk";
+    begin();
+    struct guest *g = guest_of(5, "aio:/dev/ram0"), *other;
+
+    fill(g, 1, 3);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_WRITE, 0, 1), 0);
+    CU_ASSERT_TRUE(is_filled(ram->memory, PAGE, 3));
+    guest_end(g);
+    other = guest_new(6, "qcow2:/dev/ram0", "w");
+    CU_ASSERT_EQUAL(state_of(other->back), 6);
+    guest_end(other);
+    backend_class = "vbd"; /* not this backend's */
+    other = guest_new(7, "/dev/ram0", "w");
+    CU_ASSERT_EQUAL(state_of(other->back), 1);
+    number(other, other->back, "state", 6);
+    guest_end(other);
     end();
 }
 
@@ -381,6 +403,7 @@ int main(void)
     CU_add_test(s, "4k sectors", test_4k_sectors);
     CU_add_test(s, "a disk grows", test_a_disk_grows_under_a_guest);
     CU_add_test(s, "disks that cannot be had", test_disks_that_cannot_be_had);
+    CU_add_test(s, "qdisk", test_the_class_of_programs);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);

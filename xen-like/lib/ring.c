@@ -27,39 +27,27 @@ _Static_assert(offsetof(struct any_sring, rsp_prod) == 4 * RSP_PROD, "ABI: sring
 _Static_assert(offsetof(struct any_sring, rsp_event) == 4 * RSP_EVENT, "ABI: sring");
 _Static_assert(HEAD_BYTES == 64, "ABI: sring");
 
-/* Entries begin at a multiple of 4. */
-typedef uint64_t __attribute__((aligned(4), may_alias)) word64;
-typedef uint32_t __attribute__((may_alias)) word32;
+/* Entries begin at a multiple of 4; where their copies do is their owners' matter. */
+typedef uint64_t __attribute__((aligned(1), may_alias)) word64;
+typedef uint32_t __attribute__((aligned(1), may_alias)) word32;
 
-/* Volatile: each word is read exactly once, whoever uses the copy. */
-static inline void copy_out(void *to, const uint8_t *from, uint32_t bytes)
+/*
+ * A request or a response, in words. Volatile: each word of the page is read exactly once, whoever uses the copy, and
+ * written before what the program writes behind it. They are few: a loop here takes less than a call.
+ */
+static inline void copy_words(volatile void *to, const volatile void *from, uint32_t bytes)
 {
-    const volatile word64 *s = (const volatile word64 *)from;
-    uint8_t *d = to;
+    const volatile word64 *s = from;
+    volatile word64 *d = to;
 
-    for (; bytes >= 8; bytes -= 8, d += 8) {
-        uint64_t w = *s++;
-
-        memcpy(d, &w, 8);
+    for (; bytes >= 16; bytes -= 16, s += 2, d += 2) {
+        d[0] = s[0];
+        d[1] = s[1];
     }
-    if (bytes) {
-        uint32_t w = *(const volatile word32 *)s;
-
-        memcpy(d, &w, 4);
-    }
-}
-
-/* Written in the order of the program, before what is written to a page behind it. */
-static inline void copy_in(volatile void *to, const uint8_t *from, uint32_t bytes)
-{
-    volatile word32 *d = to;
-
-    for (; bytes; bytes -= 4, from += 4) {
-        uint32_t w;
-
-        memcpy(&w, from, 4);
-        *d++ = w;
-    }
+    if (bytes & 8)
+        *d++ = *s++;
+    if (bytes & 4)
+        *(volatile word32 *)d = *(const volatile word32 *)s;
 }
 
 static inline uint8_t *entry(const struct ring *r, uint32_t index)
@@ -130,7 +118,7 @@ static inline volatile uint64_t *note(const struct ring *r)
 /* The next answer, shown. Whatever of this is done, all of it can be done again. */
 static void answer_show(const struct ring *r, uint32_t index, const uint8_t *answer)
 {
-    copy_in(entry(r, index), answer, r->response_bytes);
+    copy_words(entry(r, index), answer, r->response_bytes);
     store(r, RSP_PROD, index + 1);
 }
 
@@ -142,7 +130,7 @@ static void answer_finish(const struct ring *r)
 
     if (*note(r) != NOTE_OF(index))
         return;
-    copy_out(answer, (const uint8_t *)&r->indices[NOTE_ANSWER], r->response_bytes);
+    copy_words(answer, &r->indices[NOTE_ANSWER], r->response_bytes);
     answer_show(r, index, answer);
 }
 
@@ -191,7 +179,7 @@ uint32_t ring_back_take(struct ring_back *b, void *request)
 {
     uint32_t slot = b->req_cons++;
 
-    copy_out(request, entry(&b->ring, slot), b->ring.request_bytes);
+    copy_words(request, entry(&b->ring, slot), b->ring.request_bytes);
     return slot;
 }
 
@@ -201,7 +189,7 @@ void ring_back_answer(struct ring_back *b, uint32_t slot, const void *response)
 {
     uint32_t i = slot & (b->ring.nr_entries - 1);
 
-    memcpy(b->answers + (size_t)i * b->ring.response_bytes, response, b->ring.response_bytes);
+    copy_words(b->answers + (size_t)i * b->ring.response_bytes, response, b->ring.response_bytes);
     b->done[i] = true;
 }
 
@@ -216,7 +204,7 @@ bool ring_back_push(struct ring_back *b)
 
         if (!b->done[i])
             break;
-        copy_in(&r->indices[NOTE_ANSWER], answer, r->response_bytes);
+        copy_words(&r->indices[NOTE_ANSWER], answer, r->response_bytes);
         *note(r) = NOTE_OF(b->rsp_prod);
         answer_show(r, b->rsp_prod++, answer);
         b->done[i] = false;
@@ -260,7 +248,7 @@ uint32_t ring_front_room(const struct ring_front *f)
 
 void ring_front_put(struct ring_front *f, const void *request)
 {
-    memcpy(entry(&f->ring, f->req_prod++), request, f->ring.request_bytes);
+    copy_words(entry(&f->ring, f->req_prod++), request, f->ring.request_bytes);
 }
 
 bool ring_front_push(struct ring_front *f)
@@ -285,7 +273,7 @@ int ring_front_look(struct ring_front *f)
 
 void ring_front_take(struct ring_front *f, void *response)
 {
-    copy_out(response, entry(&f->ring, f->rsp_cons++), f->ring.response_bytes);
+    copy_words(response, entry(&f->ring, f->rsp_cons++), f->ring.response_bytes);
 }
 
 int ring_front_rest(struct ring_front *f)
