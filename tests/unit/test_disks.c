@@ -214,6 +214,40 @@ static void test_a_partition_ends_where_it_ends(void)
     end();
 }
 
+static unsigned int nr_changed;
+static void on_changed(void *arg) { nr_changed++; }
+
+/* The whole is told; a partition is where the table says, and what of it is not there any more cannot be read. */
+static void test_the_disk_below_changes_its_size(void)
+{
+    static _Alignas(4096) uint8_t data[512];
+    struct disk *whole, *part;
+
+    begin();
+    sfdisk(TABLE);
+    CU_ASSERT_EQUAL(disks_add(all, "/dev/ram0", ram), 0);
+    whole = disks_open(all, "/dev/ram0", true);
+    part = disks_open(all, "/dev/ram0p2", true);
+    CU_ASSERT_TRUE_FATAL(whole && part);
+    nr_changed = 0;
+    whole->changed = part->changed = on_changed;
+    ram->nr_sectors = 300;
+    ram->changed(ram->arg);
+    CU_ASSERT_EQUAL(nr_changed, 1);
+    CU_ASSERT_EQUAL(whole->nr_sectors, 300);
+    CU_ASSERT_EQUAL(part->nr_sectors, 1000);
+    CU_ASSERT_EQUAL(ask(part, DISK_READ, 99, data, 512), 0);
+    CU_ASSERT_EQUAL(ask(part, DISK_READ, 100, data, 512), EINVAL);
+    CU_ASSERT_EQUAL(ask(whole, DISK_READ, 300, data, 512), EINVAL);
+    ram->nr_sectors = SECTORS;
+    ram->changed(ram->arg);
+    CU_ASSERT_EQUAL(ask(part, DISK_READ, 100, data, 512), 0);
+    CU_ASSERT_EQUAL(ask(whole, DISK_READ, SECTORS - 1, data, 512), 0);
+    close_disk(whole);
+    close_disk(part);
+    end();
+}
+
 /* Somebody who has all of it may make other partitions. */
 static void test_partitions_are_read_again(void)
 {
@@ -491,6 +525,7 @@ int main(void)
     CU_add_test(s, "any byte of the header", test_any_byte_of_the_header_may_be_wrong);
     CU_add_test(s, "writers", test_who_writes_has_it_alone);
     CU_add_test(s, "the end of a partition", test_a_partition_ends_where_it_ends);
+    CU_add_test(s, "another size", test_the_disk_below_changes_its_size);
     CU_add_test(s, "read again", test_partitions_are_read_again);
     CU_add_test(s, "given away", test_names_of_a_disk_that_was_given_away);
     CU_add_test(s, "file systems", test_file_systems_by_label_and_uuid);
