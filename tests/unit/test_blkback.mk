@@ -4,8 +4,7 @@ UNIT_SRCS_blkback := $(addprefix backends/block/,blkback.c queue.c blk_request.c
     tests/unit/fake_store.c tests/unit/fake_grants.c tests/unit/platform_fake.c \
     $(addprefix xen-like/platform/,log.c loop.c memory.c)
 UNIT_SRCS_blkback_hostile := $(UNIT_SRCS_blkback)
-# gcc 12 takes minutes to find out where the variables of that file are kept.
-UNIT_CFLAGS_test_blkback_hostile := -Ixen-like/lib -Ibackends/block -g1
+UNIT_CFLAGS_test_blkback_hostile := -Ixen-like/lib -Ibackends/block
 UNIT_CFLAGS_test_blkback := -Ixen-like/lib -Ibackends/block
 UNIT_CFLAGS_fake_grants := -Ixen-like/lib
 $(foreach f,blkback queue ports xenbus xenbus_class xenbus_nodes,$(eval UNIT_CFLAGS_$(f) := -Ixen-like/lib))
