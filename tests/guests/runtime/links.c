@@ -91,12 +91,6 @@ static uint16_t sum16(const uint8_t *data, uint32_t bytes)
     return (uint16_t)~sum;
 }
 
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
 static struct frame *ethernet(const struct link *l, const uint8_t *to, uint16_t type)
 {
     struct frame *f = frame_alloc(MAX_FRAME);
