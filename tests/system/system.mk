@@ -154,16 +154,16 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
 
 # disks.cpio: a control domain's ramdisk with the guests of soak-disks, which have their jobs and e2fsck, one also fio.
-$(DEBIAN)/fio/usr/bin/fio: $(DEBIAN)/stamp
-	$(Q)tests/system/fetch.sh $(DEBIAN) fio fio usr/bin/fio </dev/null && touch $@
+$(DEBIAN)/fio/stamp: tests/system/fetch.sh $(DEBIAN)/stamp
+	$(Q)tests/system/fetch.sh $(DEBIAN) fio fio usr/bin/fio </dev/null
 DISKS_FILES := $(shell find tests/system/disks -type f)
 PACK = LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0
-$(SYSTEM)/disks.cpio: $(SYSTEM)/guest.gz $(DEBIAN)/fio/usr/bin/fio $(DEBIAN)/vmlinux $(DISKS_FILES) tests/system/system.mk
+$(SYSTEM)/disks.cpio: $(SYSTEM)/guest.gz $(DEBIAN)/fio/stamp $(DEBIAN)/vmlinux $(DISKS_FILES) tests/system/system.mk
 	@echo "  CPIO    $@"
 	$(Q)rm -rf $@.guest $@.tree && mkdir $@.guest $@.tree && cp -r tests/system/disks/jobs $@.guest/ && \
 	    install -D $(DEBIAN)/devices/sbin/e2fsck $@.guest/sbin/e2fsck && cp tests/system/disks/*.cfg $(DEBIAN)/vmlinux $@.tree
 	$(Q){ cat $(SYSTEM)/guest.gz; (cd $@.guest && find . -mindepth 1 | $(PACK)) | gzip -6n; } >$@.tree/disks.gz
-	$(Q){ cat $@.tree/disks.gz; (cd $(DEBIAN)/fio && find . -mindepth 1 | $(PACK)) | gzip -6n; } >$@.tree/fio.gz
+	$(Q){ cat $@.tree/disks.gz; (cd $(DEBIAN)/fio && find . -mindepth 1 ! -name stamp | $(PACK)) | gzip -6n; } >$@.tree/fio.gz
 	$(Q)(cd $@.tree && find . -mindepth 1 | $(PACK)) >$@.tmp
 	$(Q)rm -rf $@.guest $@.tree && mv $@.tmp $@
 
