@@ -1,0 +1,105 @@
+/* Commands of the embedded control domain for tests: what devices and domains could leave behind, and waiting for the store. */
+#define __XEN_TOOLS__ 1
+#include "left.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../../dom0-tools/lib/hyp.h"
+#include "../../guests/runtime/leftovers.h"
+
+enum {
+    PORTS = 4096,
+    STEP_US = 10000,
+    SETTLED = 2000, /* steps for what is freed behind the call, and by daemons and guests */
+    PATIENCE = 6000,
+};
+
+struct figures {
+    long frames, own, domains, ports, grants, nodes;
+};
+
+static long nr_ports(struct hyp *hyp, domid_t id)
+{
+    struct evtchn_status status;
+    long n = 0;
+
+    for (uint32_t port = 1; port < PORTS; port++)
+        n += hyp_port(hyp, id, port, &status) == 0 && status.status != EVTCHNSTAT_closed;
+    return n;
+}
+
+/* frames: free ones, and those that domains have. */
+static bool take_figures(struct prompt *p, struct figures *f)
+{
+    struct toolstack *t = &p->xl.tools;
+    struct xen_sysctl_physinfo machine;
+    guest_info_t *infos;
+    size_t nr;
+
+    if (hyp_machine(t->hyp, &machine) || guest_list(t, &infos, &nr))
+        return false;
+    *f = (struct figures){ .frames = (long)(machine.free_pages + machine.scrub_pages),
+                           .own = (long)infos[0].tot_pages,
+                           .domains = (long)nr };
+    for (size_t i = 0; i < nr; i++) {
+        f->frames += (long)infos[i].tot_pages;
+        f->ports += nr_ports(t->hyp, infos[i].domain);
+    }
+    free(infos);
+    f->grants = nr_mapped(t->hyp);
+    f->nodes = nr_nodes(p->xs, "/");
+    return f->grants >= 0;
+}
+
+static void show(const char *what, const struct figures *f)
+{
+    printf(
+        "left %s: %ld frames, %ld of domain 0, %ld domains, %ld ports, %ld mapped grants, %ld nodes\n",
+        what, f->frames, f->own, f->domains, f->ports, f->grants, f->nodes);
+}
+
+int run_left(struct prompt *p, int argc, char **argv)
+{
+    static struct figures before;
+    struct figures now;
+    bool ok = take_figures(p, &now);
+
+    (void)argv;
+    if (ok && argc > 1) {
+        before = now;
+        show("before", &before);
+        return 0;
+    }
+    for (int n = 0; ok && memcmp(&now, &before, sizeof(now)) && n < SETTLED; n++) {
+        usleep(STEP_US);
+        ok = take_figures(p, &now);
+    }
+    if (!ok) {
+        printf("left: no figures\n");
+        return 1;
+    }
+    show("after", &now);
+    ok = memcmp(&now, &before, sizeof(now)) == 0;
+    printf(ok ? "left: nothing\n" : "left: SOMETHING\n");
+    return ok ? 0 : 1;
+}
+
+int run_await(struct prompt *p, int argc, char **argv)
+{
+    if (argc != 3)
+        return 2;
+    for (int n = 0; n < PATIENCE; n++) {
+        char *value = xs_read(p->xs, XBT_NULL, argv[1], NULL);
+        bool there = value && strcmp(value, argv[2]) == 0;
+
+        free(value);
+        if (there)
+            return 0;
+        usleep(STEP_US);
+    }
+    printf("await: %s is not %s\n", argv[1], argv[2]);
+    return 1;
+}
