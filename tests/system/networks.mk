@@ -2,11 +2,11 @@
 # The machines are scenarios of network_tests.c in the group "networks", with an image of their own.
 NETWORKS := $(SYSTEM)/networks
 IPERF3 := $(DEBIAN)/iperf3
-$(IPERF3)/stamp: $(DEBIAN)/stamp
-	$(Q)tests/system/fetch.sh $(DEBIAN) iperf3 iperf3 usr/bin/iperf3 </dev/null
+$(IPERF3)/usr/bin/iperf3: $(DEBIAN)/stamp
+	$(Q)tests/system/fetch.sh $(DEBIAN) iperf3 iperf3 usr/bin/iperf3 </dev/null && touch $@
 
 # The guests' ramdisk, and the control domain's, whose commands for tests are those of soak-guests.
-$(NETWORKS)/traffic.gz: $(SYSTEM)/guest.gz $(IPERF3)/stamp tests/system/networks/traffic
+$(NETWORKS)/traffic.gz: $(SYSTEM)/guest.gz $(IPERF3)/usr/bin/iperf3 tests/system/networks/traffic
 	@mkdir -p $(@D)
 	@echo "  CPIO    $@"
 	$(Q)rm -rf $@.tree && cp -r $(IPERF3) $@.tree && install -t $@.tree/usr/bin tests/system/networks/traffic
