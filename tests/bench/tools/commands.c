@@ -110,7 +110,7 @@ const struct prompt_command extra_commands[] = {
     { "repeat", "FROM TO LINE [; LINE]", "lines, with each number in place of %", run_repeat },
     { "window", "NAME MS LINE", "a line and so many ms more, counted", run_window },
     { "figures", "", "free frames and domains", run_figures },
-    { "left", "[begin]", "whether there is what there was at the begin", run_left },
+    { "left", "[begin|ports]", "whether there is what there was at the begin", run_left },
     { "await", "PATH VALUE", "wait for the store", run_await },
     { 0 },
 };

@@ -13,7 +13,8 @@
 enum {
     PORTS = 4096,
     STEP_US = 10000,
-    SETTLED = 2000, /* steps for what is freed behind the call, and by daemons and guests */
+    SETTLED = 6000,
+    SLOWLY = 50, /* steps: debug key g has much to say */
     PATIENCE = 6000,
 };
 
@@ -31,24 +32,33 @@ static long nr_ports(struct hyp *hyp, domid_t id)
     return n;
 }
 
-/* frames: free ones, and those that domains have. */
-static bool take_figures(struct prompt *p, struct figures *f)
+/* Domains, what they have of memory, their ports. */
+static bool take_ports(struct prompt *p, struct figures *f)
 {
     struct toolstack *t = &p->xl.tools;
-    struct xen_sysctl_physinfo machine;
     guest_info_t *infos;
     size_t nr;
 
-    if (hyp_machine(t->hyp, &machine) || guest_list(t, &infos, &nr))
+    if (guest_list(t, &infos, &nr))
         return false;
-    *f = (struct figures){ .frames = (long)(machine.free_pages + machine.scrub_pages),
-                           .own = (long)infos[0].tot_pages,
-                           .domains = (long)nr };
+    *f = (struct figures){ .own = (long)infos[0].tot_pages, .domains = (long)nr };
     for (size_t i = 0; i < nr; i++) {
         f->frames += (long)infos[i].tot_pages;
         f->ports += nr_ports(t->hyp, infos[i].domain);
     }
     free(infos);
+    return true;
+}
+
+/* The rest; frames are those that are free, too. */
+static bool take_figures(struct prompt *p, struct figures *f)
+{
+    struct toolstack *t = &p->xl.tools;
+    struct xen_sysctl_physinfo machine;
+
+    if (!take_ports(p, f) || hyp_machine(t->hyp, &machine))
+        return false;
+    f->frames += (long)(machine.free_pages + machine.scrub_pages);
     f->grants = nr_mapped(t->hyp);
     f->nodes = nr_nodes(p->xs, "/");
     return f->grants >= 0;
@@ -61,20 +71,39 @@ static void show(const char *what, const struct figures *f)
         what, f->frames, f->own, f->domains, f->ports, f->grants, f->nodes);
 }
 
+static struct figures before;
+
+/* What is freed behind the call, and by daemons and guests, has some time. */
+static int wait_for_ports(struct prompt *p)
+{
+    struct figures now;
+
+    for (int n = 0; n < SETTLED; n++) {
+        if (!take_ports(p, &now))
+            return 1;
+        if (now.ports == before.ports)
+            return 0;
+        usleep(STEP_US);
+    }
+    printf("left: SOMETHING: %ld ports\n", now.ports - before.ports);
+    return 1;
+}
+
 int run_left(struct prompt *p, int argc, char **argv)
 {
-    static struct figures before;
     struct figures now;
-    bool ok = take_figures(p, &now);
+    bool ok;
 
-    (void)argv;
+    if (argc > 1 && strcmp(argv[1], "ports") == 0)
+        return wait_for_ports(p);
+    ok = take_figures(p, &now);
     if (ok && argc > 1) {
         before = now;
         show("before", &before);
         return 0;
     }
-    for (int n = 0; ok && memcmp(&now, &before, sizeof(now)) && n < SETTLED; n++) {
-        usleep(STEP_US);
+    for (int n = 0; ok && memcmp(&now, &before, sizeof(now)) && n < SETTLED; n += SLOWLY) {
+        usleep(SLOWLY * STEP_US);
         ok = take_figures(p, &now);
     }
     if (!ok) {
