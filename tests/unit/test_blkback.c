@@ -309,7 +309,7 @@ static void test_the_backend_is_killed_while_it_answers(void)
     for (unsigned int i = 0; i < nr; i++) {
         memcpy(g->queues[0].pages, states[i], PAGE);
         g->queues[0].ring = front;
-        backend = blkback_start(loop, disks);
+        backend = blkback_start(loop, disks, "vbd");
         run_loop(loop);
         for (unsigned int k = 0; k < NR; k++) {
             struct blkif_response rsp = { .id = 0 };
@@ -321,7 +321,7 @@ static void test_the_backend_is_killed_while_it_answers(void)
         CU_ASSERT_EQUAL(memcmp(before, ram->memory, DISK_BYTES), 0);
         blkback_stop(backend);
     }
-    backend = blkback_start(loop, disks);
+    backend = blkback_start(loop, disks, "vbd");
     run_loop(loop);
     guest_end(g);
     end();
