@@ -27,7 +27,7 @@
 /* Long ones (networks.mk): two guests of their ramdisk, in which `traffic` is. */
 #define TRAFFIC_GUEST(name, last, bridge)                                                \
     "create guest.cfg 'name=\"" name "\"' 'ramdisk=\"/traffic.gz\"' memory=256 vcpus=2 " \
-    "'vif=[\"mac=00:16:3e:00:00:" last ",bridge=" bridge "\"]'\r"
+    "'vif=[\"mac=00:16:3e:00:00:" last ",bridge=" bridge "\"]' 'on_crash=\"preserve\"'\r"
 #define CONSOLE(name) ">\035console " name "\r\n"
 #define ADDRESS(number) SHELL, ">traffic address " number "\n", "^address=" number "\n"
 #define CLEAN ">traffic clean\n", "^clean=[1-9]"
@@ -46,14 +46,24 @@
         "^traffic=ended", CLEAN, CONSOLE("one"), CLEAN, END_BOTH
 
 /*
- * A second interface of the first guest comes and goes; half the time it is taken away as soon as its frontend is connected, the
- * backend perhaps not. Linux does not see that it has gone where it comes back before its driver has ended.
+ * A second interface of the first guest comes, is connected, and goes, beside what the guests send each other. Linux does not see
+ * that it has gone where it comes back before its driver has ended.
  */
-#define TIMES(first, last, connected)                                            \
-    ">repeat " first " " last                                                    \
+#define TIMES(times, connected)                                                  \
+    ">repeat 1 " times                                                           \
     " network-attach one mac=00:16:3e:00:01:01 bridge=xenbr0 ; await " connected \
     " 4 ; network-detach one 1 ; left ports\r",                                  \
         "^repeat: done"
+#define HOTPLUG(connected)                                                                        \
+    "^control> ",                                                                                 \
+        ">" TRAFFIC_GUEST("one", "01", "xenbr0")                                                  \
+            TRAFFIC_GUEST("two", "02", "xenbr0") "console one\r",                                 \
+        ADDRESS("15"), ">traffic serve; traffic second &\n", "^served=yes", CONSOLE("two"),       \
+        ADDRESS("16"), ">traffic carry 10.0.2.15 &\n", ">\035left begin\r", "^left before",       \
+        TIMES("6", connected), ">left begin\r", "^left before", TIMES("100", connected),          \
+        ">left\r", "^left: nothing", CONSOLE("two"), ">touch /tmp/end\n", "carried=[1-9]", CLEAN, \
+        CONSOLE("one"), ">touch /tmp/end\n", "second=ended", CLEAN, END_BOTH
+#define HOTPLUG_FORBIDDEN "FAIL|bad=|left: SOMETHING|repeat: failed|await: "
 #define BACKEND "/local/domain/0/backend/vif/1/1/state"
 #define FRONTEND "/local/domain/1/device/vif/1/state"
 
@@ -133,36 +143,19 @@ const struct scenario network_scenarios[] = {
         .memory_mib = 1024,
         .smp = 2,
         CONTROL,
-        .steps = { "^control> ",
-                   ">" TRAFFIC_GUEST("one", "01", "xenbr0")
-                       TRAFFIC_GUEST("two", "02", "xenbr0") "console one\r",
-                   ADDRESS("15"),
-                   ">traffic serve; traffic second &\n",
-                   "^served=yes",
-                   CONSOLE("two"),
-                   ADDRESS("16"),
-                   ">traffic carry 10.0.2.15 &\n",
-                   ">\035",
-                   ">left begin\r",
-                   "^left before",
-                   TIMES("1", "6", BACKEND),
-                   TIMES("7", "12", FRONTEND),
-                   ">left begin\r",
-                   "^left before",
-                   TIMES("1", "50", BACKEND),
-                   TIMES("51", "100", FRONTEND),
-                   ">left\r",
-                   "^left: nothing",
-                   CONSOLE("two"),
-                   ">touch /tmp/end\n",
-                   "carried=[1-9]",
-                   CLEAN,
-                   CONSOLE("one"),
-                   ">touch /tmp/end\n",
-                   "second=ended",
-                   CLEAN,
-                   END_BOTH },
-        .forbidden = "FAIL|bad=|left: SOMETHING|repeat: failed|await: ",
+        .steps = { HOTPLUG(BACKEND) },
+        .forbidden = HOTPLUG_FORBIDDEN,
+        .timeout_s = 900,
+    },
+    {
+        /* Taken away as soon as its frontend is connected, the backend perhaps not. Fails now and then: README. */
+        .group = "networks-early",
+        .name = "networks-early",
+        .memory_mib = 1024,
+        .smp = 2,
+        CONTROL,
+        .steps = { HOTPLUG(FRONTEND) },
+        .forbidden = HOTPLUG_FORBIDDEN,
         .timeout_s = 900,
     },
 };
