@@ -53,9 +53,9 @@
     }
 
 const struct scenario enemy_scenarios[] = {
-    BLOCK("split-drivers", "enemy-block", "40", "10", "1", 180),
-    NETWORK("split-drivers", "enemy-network", "40", "10", "1", 180),
-    BLOCK("soak", "enemy-block-soak", "2000", "300", "2", 2400),
-    NETWORK("soak", "enemy-network-soak", "2000", "300", "2", 2400),
+    BLOCK("split-drivers", "enemy-block", "25", "8", "1", 120),
+    NETWORK("split-drivers", "enemy-network", "25", "12", "1", 120),
+    BLOCK("soak", "enemy-block-soak", "400", "90", "2", 900),
+    NETWORK("soak", "enemy-network-soak", "400", "90", "2", 900),
 };
 const size_t nr_enemy_scenarios = sizeof(enemy_scenarios) / sizeof(enemy_scenarios[0]);
