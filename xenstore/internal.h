@@ -178,6 +178,8 @@ struct op {
     bool denied; /* for the memory of who owns what was changed */
     int hit;     /* a quota that was hit, or NO_QUOTA */
     domid_t hit_domain;
+    domid_t
+        leaving; /* whose nodes are not in ROOT_OWNED any more, but are being removed; 0: nobody's */
 };
 
 /* ---- step.c: steps, quotas, messages ---- */

@@ -262,34 +262,61 @@ static ref_t take_first(struct arena *a, ref_t *r)
     return first;
 }
 
-static void remove_known(struct arena *a, ref_t *r, const void *key, size_t len)
+/* One map of left, an entry and right, each balanced, of any height. What is in right is above the rest. */
+static ref_t join(struct arena *a, ref_t left, ref_t middle, ref_t right)
 {
-    struct entry *e = entry_at(a, *r);
-    int order = compare(key, len, e);
+    unsigned int l_height = height(a, left), r_height = height(a, right);
+    struct entry *e;
 
-    if (order) {
-        e = own(a, r);
-        remove_known(a, order < 0 ? &e->left : &e->right, key, len);
-    } else if (e->left == 0 || e->right == 0) {
-        *r = e->left ? e->left : e->right;
-        return; /* one level less of what was balanced */
-    } else {
-        ref_t right = e->right, left = e->left;
-        struct entry *first;
-
-        *r = take_first(a, &right);
-        first = entry_at(a, *r);
-        first->left = left;
-        first->right = right;
+    if (l_height > r_height + 1) {
+        e = own(a, &left);
+        e->right = join(a, e->right, middle, right);
+        balance(a, &left);
+        return left;
     }
-    balance(a, r);
+    if (r_height > l_height + 1) {
+        e = own(a, &right);
+        e->left = join(a, left, middle, e->left);
+        balance(a, &right);
+        return right;
+    }
+    e = own(a, &middle);
+    e->left = left;
+    e->right = right;
+    refresh(a, e);
+    return middle;
 }
 
+static ref_t join_two(struct arena *a, ref_t left, ref_t right)
+{
+    ref_t first;
+
+    if (left == 0 || right == 0)
+        return left ? left : right;
+    first = take_first(a, &right);
+    return join(a, left, first, right);
+}
+
+/* Entries on the way are copied on the way back, when it is known that there is one. */
 bool map_remove(struct arena *a, ref_t *map, const void *key, size_t len)
 {
-    if (map_find(a, *map, key, len) == NULL)
+    struct entry *e = entry_at(a, *map);
+    ref_t rest;
+    int order;
+
+    if (e == NULL)
         return false;
-    remove_known(a, map, key, len);
+    order = compare(key, len, e);
+    if (order == 0) {
+        *map = join_two(a, e->left, e->right);
+        return true;
+    }
+    rest = order < 0 ? e->left : e->right;
+    if (!map_remove(a, &rest, key, len))
+        return false;
+    e = own(a, map);
+    *(order < 0 ? &e->left : &e->right) = rest;
+    balance(a, map);
     return true;
 }
 
@@ -312,10 +339,41 @@ uint32_t map_sum_prefix(const struct arena *a, ref_t map, const void *prefix, si
     return below(a, map, prefix, len, true).sum - below(a, map, prefix, len, false).sum;
 }
 
+/*
+ * A map without those of the prefix, which become *taken. What has none of them is not copied, nor is what has no
+ * others; where it is this step's, it has the same reference after.
+ */
+static ref_t cut(struct arena *a, ref_t map, const void *prefix, size_t len, ref_t *taken)
+{
+    const struct entry *e = entry_at(a, map);
+    ref_t left, right, taken_left, taken_right;
+
+    *taken = 0;
+    if (e == NULL)
+        return 0;
+    if (key_has_prefix(e, prefix, len)) {
+        left = cut(a, e->left, prefix, len, &taken_left);
+        right = cut(a, e->right, prefix, len, &taken_right);
+        *taken = left || right ? join(a, taken_left, map, taken_right) : map;
+        return join_two(a, left, right);
+    }
+    if (compare(prefix, len, e) > 0) {
+        right = cut(a, e->right, prefix, len, taken);
+        return *taken ? join(a, e->left, map, right) : map;
+    }
+    left = cut(a, e->left, prefix, len, taken);
+    return *taken ? join(a, left, map, e->right) : map;
+}
+
+ref_t map_take_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len)
+{
+    ref_t taken;
+
+    *map = cut(a, *map, prefix, len, &taken);
+    return taken;
+}
+
 void map_remove_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len)
 {
-    struct entry *e;
-
-    while ((e = map_above(a, *map, prefix, len, true)) != NULL && key_has_prefix(e, prefix, len))
-        map_remove(a, map, e->key, e->key_len);
+    map_take_prefix(a, map, prefix, len);
 }

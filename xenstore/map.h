@@ -74,3 +74,6 @@ bool key_has_prefix(const struct entry *e, const void *prefix, size_t len);
 uint32_t map_count_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len);
 uint32_t map_sum_prefix(const struct arena *a, ref_t map, const void *prefix, size_t len);
 void map_remove_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len);
+
+/** Remove them. They are a map of their own then, which is returned: to be read in this step. 0: there were none. */
+ref_t map_take_prefix(struct arena *a, ref_t *map, const void *prefix, size_t len);

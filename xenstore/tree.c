@@ -175,7 +175,7 @@ static void owned_remove(struct op *op, const char *path, size_t len, struct ent
     char key[PATH_ROOM + 2];
     domid_t owner = owner_of(op, node);
 
-    if (owner)
+    if (owner && owner != op->leaving)
         map_remove(op->a, &op->st->root[ROOT_OWNED], key, owned_key(key, owner, path, len));
 }
 
@@ -394,14 +394,14 @@ int tree_mkdir(struct op *op)
     return rc;
 }
 
-/* Take a node that is there out of the tree that is worked on. */
-static void unlink_node(struct op *op, const char *path, size_t len)
+/* Take a node out of the tree that is worked on: the one at that path. */
+static void unlink_node(struct op *op, const char *path, size_t len, struct entry *node)
 {
     size_t up = path_parent(path, len), name = up == 1 ? 1 : up + 1;
     struct entry *parent;
 
     if (op->tx == NULL)
-        tree_walk(op, path, len, node_find(op->a, *op->tree, path, len), removed);
+        tree_walk(op, path, len, node, removed);
     parent = node_edit(op->a, op->tree, path, up);
     map_remove(op->a, &parent->ref[NODE_CHILDREN], path + name, len - name);
     children_changed(op, parent);
@@ -423,7 +423,7 @@ int tree_remove(struct op *op)
         rc = tx_note(op, p->s, p->len, ACCESS_WROTE | ACCESS_REMOVED);
     if (rc)
         return rc;
-    unlink_node(op, p->s, p->len);
+    unlink_node(op, p->s, p->len, node);
     fire(op, FIRE_SUBTREE, p->len);
     return 0;
 }
@@ -482,27 +482,35 @@ static size_t first_owned(const struct op *op, domid_t domain, char *path)
 }
 
 /* Take an owner's node away, and what is below it; "/" stays: it is domain 0's now. */
-static void disown(struct op *op, const char *path, size_t len)
+static void disown(struct op *op, const char *path, size_t len, struct entry *node)
 {
-    struct entry *node;
-
     if (len == 1) {
         node = node_edit(op->a, op->tree, path, len);
         owned_remove(op, path, len, node);
         perms_new(op, 1, &node->ref[NODE_PERMS]);
         return;
     }
-    unlink_node(op, path, len);
+    unlink_node(op, path, len, node);
     watch_fire(op, path, len, FIRE_SUBTREE);
 }
 
+/* What it owns is taken out of the list of all at once: looking each up there costs more than all else. */
 void tree_remove_owned(struct op *op, domid_t domain)
 {
-    char path[PATH_ROOM];
-    size_t len;
+    const struct entry *e;
+    struct entry *node;
+    ref_t owned;
+    char key[2];
 
-    while ((len = first_owned(op, domain, path)) != 0)
-        disown(op, path, len);
+    owned = map_take_prefix(op->a, &op->st->root[ROOT_OWNED], key, key16(key, domain));
+    op->leaving = domain;
+    for (e = map_above(op->a, owned, key, 2, false); e;
+         e = map_above(op->a, owned, e->key, e->key_len, false)) {
+        node = node_find(op->a, *op->tree, e->key + 2, e->key_len - 2u);
+        if (node) /* else it was below another one */
+            disown(op, e->key + 2, e->key_len - 2u, node);
+    }
+    op->leaving = 0;
 }
 
 bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left)
@@ -519,7 +527,7 @@ bool tree_remove_owned_some(struct op *op, domid_t domain, unsigned int *left)
             node = map_above(op->a, node->ref[NODE_CHILDREN], "", 0, true);
             len = append(path, len, node);
         }
-        disown(op, path, len);
+        disown(op, path, len, node);
     }
     return true;
 }
@@ -583,7 +591,7 @@ static bool apply_one(struct op *op, const struct tx *tx, const struct entry *ac
     bool whole = access->word[0] & ACCESS_REMOVED;
 
     if (whole && node) {
-        unlink_node(op, path, len);
+        unlink_node(op, path, len, node);
         node = NULL;
     }
     if (from == NULL)

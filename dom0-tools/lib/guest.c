@@ -291,6 +291,23 @@ static void files_close(struct files *f)
     errno = error;
 }
 
+/*
+ * What is to begin in the place of one that has ended, by the same UUID, is this one; if it cannot be made, that is still
+ * to begin. Forgotten is it before: who attends ends what is half-made of a UUID that is still to begin.
+ */
+static int create_in_its_place(struct toolstack *t, const struct domain_config *c,
+                               const struct files *f, domid_t *id)
+{
+    char *kept = c->has_uuid && t->store ? restarts_take(t, c->uuid) : NULL;
+    int rc = create_from(t, c, f, id), error = errno;
+
+    if (rc && kept)
+        restarts_give_back(t, c->uuid, kept);
+    free(kept);
+    errno = error;
+    return rc;
+}
+
 int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
 {
     struct files f;
@@ -299,10 +316,8 @@ int guest_create(struct toolstack *t, struct domain_config *c, domid_t *id)
     if (rc)
         return rc;
     devices_make_macs(c);
-    if (c->has_uuid && t->store)
-        restarts_forget(t, c->uuid); /* this is it */
     rc = files_open(t, c, &f);
-    rc = rc ? rc : create_from(t, c, &f, id);
+    rc = rc ? rc : create_in_its_place(t, c, &f, id);
     files_close(&f);
     return rc;
 }
@@ -370,27 +385,36 @@ int guest_replace(struct toolstack *t, struct domain_config *c, uint64_t configu
 
 /*
  * While it is there, paused: the store removes what a domain owns when it has gone, and backends of Linux that see their
- * frontend go without having been told to close leave without a word.
+ * frontend go without having been told to close leave without a word. Returns whether this has paused it.
  */
-static void end_devices(struct toolstack *t, domid_t id)
+static bool end_devices(struct toolstack *t, domid_t id)
 {
     struct device_at *list;
+    bool paused;
     size_t nr;
 
-    if (devices_list(t, id, &list, &nr) == 0 && nr && hyp_pause(t->hyp, id) == 0 &&
-        devices_remove(t, id))
+    paused = devices_list(t, id, &list, &nr) == 0 && nr && hyp_pause(t->hyp, id) == 0;
+    if (paused && devices_remove(t, id))
         plat_log(PLAT_WARNING, "%s", t->error); /* nodes_remove() tries again, and fails */
     free(list);
+    return paused;
 }
 
 int guest_destroy(struct toolstack *t, domid_t id)
 {
+    bool paused = false;
+    int error;
+
     if (id == t->self)
         return toolstack_fail(t, EINVAL, "domain %u: not this domain itself", id);
     if (t->store)
-        end_devices(t, id);
+        paused = end_devices(t, id);
     if (hyp_destroy(t->hyp, id) == 0)
         return t->store ? nodes_remove(t, id) : 0;
+    error = errno;
+    if (paused)
+        hyp_unpause(t->hyp, id);
+    errno = error;
     if (errno == ESRCH && t->store) { /* one of which only nodes are left */
         char *vm = nodes_read(t, id, "vm");
 

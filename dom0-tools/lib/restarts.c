@@ -11,6 +11,7 @@
 #include "../config.h"
 #include "guest_internal.h"
 #include "nodes.h"
+#include "platform.h"
 #include "toolstack.h"
 
 #define FOLDER "/xen-like/restarts"
@@ -32,9 +33,16 @@ static const char *path_of(const char *uuid, char path[PATH_BYTES])
     return path;
 }
 
-int restarts_put(struct toolstack *t, const struct domain_config *c, const struct restart *r)
+static bool write_node(struct toolstack *t, const char *path, const char *text, size_t len)
 {
     struct xs_permissions ours = { .id = t->self, .perms = XS_PERM_NONE };
+
+    return xs_write(t->store, XBT_NULL, path, text, (unsigned int)len) &&
+           xs_set_permissions(t->store, XBT_NULL, path, &ours, 1);
+}
+
+int restarts_put(struct toolstack *t, const struct domain_config *c, const struct restart *r)
+{
     char path[PATH_BYTES], uuid[37], *value, *text = guest_config_text(t, c);
     int len, rc = 0;
 
@@ -47,8 +55,7 @@ int restarts_put(struct toolstack *t, const struct domain_config *c, const struc
     len = snprintf(value, LINE_BYTES + NODES_CONFIG_MAX, "%llu %u %u %u %d %llu\n%s",
                    (unsigned long long)r->configured_kib, r->old, r->nr_short_lives, r->nr_tries,
                    r->foreground, (unsigned long long)r->tried, text);
-    if (!xs_write(t->store, XBT_NULL, path_of(uuid, path), value, (unsigned int)len) ||
-        !xs_set_permissions(t->store, XBT_NULL, path, &ours, 1))
+    if (!write_node(t, path_of(uuid, path), value, (size_t)len))
         rc = fail(t, uuid);
     free(value);
     free(text);
@@ -98,6 +105,26 @@ bool restarts_forget(struct toolstack *t, const uint8_t uuid[16])
 
     config_print_uuid(uuid, text);
     return xs_rm(t->store, XBT_NULL, path_of(text, path)) || errno == ENOENT;
+}
+
+char *restarts_take(struct toolstack *t, const uint8_t uuid[16])
+{
+    char path[PATH_BYTES], text[37], *kept;
+
+    config_print_uuid(uuid, text);
+    kept = xs_read(t->store, XBT_NULL, path_of(text, path), NULL);
+    if (kept)
+        xs_rm(t->store, XBT_NULL, path);
+    return kept;
+}
+
+void restarts_give_back(struct toolstack *t, const uint8_t uuid[16], const char *kept)
+{
+    char path[PATH_BYTES], text[37];
+
+    config_print_uuid(uuid, text);
+    if (!write_node(t, path_of(text, path), kept, strlen(kept)))
+        plat_log(PLAT_WARNING, "domain %s does not begin any more: %s", text, strerror(errno));
 }
 
 char **restarts_list(struct toolstack *t, unsigned int *nr)

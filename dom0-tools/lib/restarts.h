@@ -29,6 +29,12 @@ int restarts_get(struct toolstack *t, const char *uuid, struct domain_config *c,
 /** It is not to begin any more. False: the store fails; what is not there is no error. */
 bool restarts_forget(struct toolstack *t, const uint8_t uuid[16]);
 
+/** Forget what is kept of that UUID, as another one of it is being made. Returns it, to be freed; NULL: there was none. */
+char *restarts_take(struct toolstack *t, const uint8_t uuid[16]);
+
+/** That could not be made: what restarts_take() returned is to begin again. */
+void restarts_give_back(struct toolstack *t, const uint8_t uuid[16], const char *kept);
+
 /**
  * The UUIDs, as text, to be freed as one.
  * NULL: errno ENOENT there are none; the store's.

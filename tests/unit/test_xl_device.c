@@ -1,6 +1,7 @@
 /* xl's commands for block devices and network interfaces, on the machine of xl_machine.h, whose backends do what they are to do. */
 #include <CUnit/Basic.h>
 #include <stdint.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -134,6 +135,32 @@ static void test_devices_of_a_restarted_guest(void)
     end();
 }
 
+/* Whatever fails, it is gone, or it runs on. */
+static void test_what_cannot_be_destroyed_is_not_left_paused(void)
+{
+    bool failed = true;
+    unsigned int nr_there = 0;
+
+    for (unsigned int n = 1; failed; n++) {
+        domid_t id;
+
+        begin();
+        run("create -q guest.cfg \"disk=['/dev/a,,xvda']\"", 0, "", "");
+        id = the_one();
+        machine_fail_at(n);
+        guest_destroy(&x.tools, id);
+        failed = machine_fail_at(0);
+        if (machine[id].there) {
+            CU_ASSERT_EQUAL(machine[id].pauses, 0);
+            nr_there++;
+        }
+        CU_ASSERT_TRUE(guest_destroy(&x.tools, id) == 0 || errno == ESRCH);
+        CU_ASSERT_FALSE(machine[id].there);
+        end();
+    }
+    CU_ASSERT_TRUE(nr_there > 0);
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -144,6 +171,7 @@ int main(void)
     T(test_an_interface_is_attached_and_detached);
     T(test_dry_runs);
     T(test_devices_of_a_restarted_guest);
+    T(test_what_cannot_be_destroyed_is_not_left_paused);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }

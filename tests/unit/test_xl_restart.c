@@ -398,16 +398,15 @@ static void test_of_another_foreground(void)
     end();
 }
 
-/* A domain of the same UUID that somebody makes is what was to begin: also when it is paused, it is not half-made. */
-static void test_made_by_others(void)
-{
-    static const char line[] =
-        "create -q %s guest.cfg \"uuid='00112233-4455-6677-8899-aabbccddeeff'\"";
-    char text[200];
-    domid_t id;
+static const char with_uuid[] =
+    "create -q %s guest.cfg \"uuid='00112233-4455-6677-8899-aabbccddeeff'\"";
 
-    start(NULL);
-    snprintf(text, sizeof(text), line, "");
+/* One of that UUID has ended, and what is to begin in its place is kept, but does not begin. */
+static void keep_restart(void)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), with_uuid, "");
     for (unsigned int n = 1; kept_restart() == NULL || the_one(); n++) {
         for (unsigned int d = 1; d < NR_DOMAINS; d++)
             if (machine[d].there)
@@ -419,13 +418,56 @@ static void test_made_by_others(void)
         guest_attend(&x.tools);
         CU_ASSERT_TRUE_FATAL(machine_fail_at(0));
     }
-    snprintf(text, sizeof(text), line, "-p");
+}
+
+/* A domain of the same UUID that somebody makes is what was to begin: also when it is paused, it is not half-made. */
+static void test_made_by_others(void)
+{
+    char text[200];
+    domid_t id;
+
+    start(NULL);
+    keep_restart();
+    snprintf(text, sizeof(text), with_uuid, "-p");
     run(text, 0, "", "");
     id = the_one();
     CU_ASSERT_NOT_EQUAL(id, 0);
+    CU_ASSERT_PTR_NULL(kept_restart());
     CU_ASSERT_EQUAL(guest_attend(&x.tools), 0);
     CU_ASSERT_EQUAL(the_one(), id);
     CU_ASSERT_EQUAL(x.tools.restarts, 0);
+    end();
+}
+
+/* If that cannot be made, whatever fails, it is still to begin as before. */
+static void test_made_by_others_in_vain(void)
+{
+    static const char path[] = "/xen-like/restarts/00112233-4455-6677-8899-aabbccddeeff";
+    unsigned int nr_failed = 0;
+    char text[200], *kept;
+    bool failed = true;
+
+    start(NULL);
+    keep_restart();
+    kept = xs_read(x.tools.store, XBT_NULL, path, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
+    snprintf(text, sizeof(text), with_uuid, "-p");
+    for (unsigned int n = 1; failed; n++) {
+        machine_fail_at(n);
+        if (xl(text)) {
+            const struct machine_node *node = machine_node(path);
+
+            CU_ASSERT_TRUE(node && strcmp(node->value, kept) == 0);
+            nr_failed++;
+        }
+        failed = machine_fail_at(0);
+        if (the_one())
+            guest_destroy(&x.tools, the_one());
+        CU_ASSERT_TRUE_FATAL(xs_write(x.tools.store, XBT_NULL, path, kept,
+                                      (unsigned int)strlen(kept)));
+    }
+    CU_ASSERT_TRUE(nr_failed > 50);
+    free(kept);
     end();
 }
 
@@ -550,6 +592,7 @@ int main(void)
     T(test_in_the_foreground);
     T(test_of_another_foreground);
     T(test_made_by_others);
+    T(test_made_by_others_in_vain);
     T(test_a_restart_that_is_not_understood);
     T(test_restart_without_a_store);
     T(test_a_restart_is_given_up);
