@@ -173,7 +173,7 @@ static void next_phase(void)
 {
     CHECK_EQ(errors, 0);
     CHECK_EQ(wrong, 0);
-    printf("phase %u: %llu sectors\n", phase, (unsigned long long)next_sector);
+    printf("phase %d: %llu sectors\n", (int)phase, (unsigned long long)next_sector);
     switch (++phase) {
     case FLUSH:
     case LAST_FLUSH: one(BLKFRONT_FLUSH, disk->flush); break;
