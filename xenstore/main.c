@@ -36,7 +36,8 @@ static const char usage[] =
     "                              /var/log/xen/xen-like-stored.log)\n";
 
 struct options {
-    const char *socket, *region, *pid_file, *log_file;
+    struct posix_service service;
+    const char *socket, *region;
     const char *domain_sockets[NR_DOMAIN_SOCKETS + 1]; /* up to NULL */
     unsigned int nr_domain_sockets;
     unsigned long size;
@@ -70,9 +71,9 @@ static bool parse(struct options *o, int argc, char **argv)
         else if (c == FRESH)
             o->fresh = true;
         else if (c == PID_FILE)
-            o->pid_file = optarg;
+            o->service.pid_file = optarg;
         else if (c == LOG_FILE)
-            o->log_file = optarg;
+            o->service.log_file = optarg;
         else
             return false;
     }
@@ -94,48 +95,31 @@ static int find_own_ring(struct stored_options *o)
     return -1;
 }
 
-/* Returns -1: it is said why not. */
-static int start(struct plat_loop *loop, const struct options *o)
+static bool start(struct plat_loop *loop, void *arg)
 {
+    const struct options *o = arg;
     struct stored_options to = { .socket = o->socket,
                                  .domain_sockets = o->domain_sockets,
                                  .region = o->region,
                                  .size_bytes = o->size << 20 };
 
-    if (loop == NULL) {
-        plat_log(PLAT_ERROR, "no event loop: %s", strerror(errno));
-        return -1;
-    }
     if (o->fresh && plat_region_remove(o->region) && errno != ENOENT) {
         plat_log(PLAT_ERROR, "region %s: %s", o->region, strerror(errno));
-        return -1;
+        return false;
     }
-    return find_own_ring(&to) ? -1 : stored_start(loop, &to);
+    return find_own_ring(&to) == 0 && stored_start(loop, &to) == 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = { .socket = default_socket(), .region = "store", .size = 256 };
-    struct plat_loop *loop;
+    struct options o = { .service.name = "xen-like-stored",
+                         .socket = default_socket(),
+                         .region = "store",
+                         .size = 256 };
 
     if (!parse(&o, argc, argv)) {
         fputs(usage, stderr);
         return 2;
     }
-    if (o.log_file == NULL && o.pid_file)
-        o.log_file = "/var/log/xen/xen-like-stored.log";
-    if (o.log_file && !posix_log_to(o.log_file))
-        return 1;
-    if (o.pid_file && !posix_background()) {
-        plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
-        return 1;
-    }
-    loop = plat_loop_new();
-    if (start(loop, &o))
-        return 1;
-    if (posix_ready(o.pid_file)) {
-        plat_log(PLAT_ERROR, "%s: %s", o.pid_file, strerror(errno));
-        return 1;
-    }
-    return plat_loop_run(loop) ? 1 : 0;
+    return posix_serve(&o.service, start, &o);
 }

@@ -56,12 +56,22 @@ static void disk_changed(void *arg)
         xenbus_publish(d->bus, &n);
 }
 
+/* QEMU's class has a format before the name: "aio" is raw. Returns how long that is; -1: it is another one. */
+static int format_prefix(const struct xenbus_device *bus, const char *params)
+{
+    static const char raw[] = "aio:";
+
+    if (strcmp(bus->driver->type, "qdisk") != 0)
+        return 0;
+    return strncmp(params, raw, strlen(raw)) == 0 ? (int)strlen(raw) : -1;
+}
+
 static struct disk *open_disk(struct xenbus_device *bus)
 {
     struct blkback *b = xenbus_arg(bus->bus);
-    char name[DISK_NAME], mode[4];
+    char params[DISK_NAME + 8], mode[4];
     struct disk *d;
-    int rc = xenbus_text(bus, XENBUS_OURS, "params", name, sizeof(name));
+    int rc = xenbus_text(bus, XENBUS_OURS, "params", params, sizeof(params)), prefix;
 
     if (rc == 0)
         rc = xenbus_text(bus, XENBUS_OURS, "mode", mode, sizeof(mode));
@@ -74,11 +84,17 @@ static struct disk *open_disk(struct xenbus_device *bus)
         errno = EINVAL;
         return NULL;
     }
-    d = disks_open(b->disks, name, mode[0] != 'w');
+    prefix = format_prefix(bus, params);
+    if (prefix < 0) {
+        xenbus_error(bus, "%s: its format is not served", params);
+        errno = EINVAL;
+        return NULL;
+    }
+    d = disks_open(b->disks, params + prefix, mode[0] != 'w');
     if (d == NULL && errno != EAGAIN) {
         int error = errno;
 
-        xenbus_error(bus, "%s: %s", name, strerror(error));
+        xenbus_error(bus, "%s: %s", params + prefix, strerror(error));
         errno = error;
     }
     return d;
@@ -309,8 +325,7 @@ static void changed(struct xenbus_device *bus)
     xenbus_publish(bus, &n);
 }
 
-static const struct xenbus_driver driver = { .type = "vbd",
-                                             .backend = true,
+static const struct xenbus_driver driver = { .backend = true,
                                              .front_is_ready = XenbusStateInitialised,
                                              .probe = probe,
                                              .connect = connect_it,
@@ -320,12 +335,14 @@ static const struct xenbus_driver driver = { .type = "vbd",
 
 /* ---- the backend ---- */
 
-struct blkback *blkback_start(struct plat_loop *l, struct disks *disks)
+struct blkback *blkback_start(struct plat_loop *l, struct disks *disks, const char *type)
 {
     struct blkback *b = calloc(1, sizeof(*b));
 
     if (b == NULL)
         return NULL;
+    b->driver = driver;
+    b->driver.type = type;
     b->loop = l;
     b->disks = disks;
     b->turns_end = &b->turns;
@@ -333,7 +350,7 @@ struct blkback *blkback_start(struct plat_loop *l, struct disks *disks)
     plat_wake_add(l, &b->wake);
     b->grants = xengnttab_open(NULL, 0);
     b->ports = b->grants ? ports_open(l) : NULL;
-    b->bus = b->ports ? xenbus_open(l, &driver, b) : NULL;
+    b->bus = b->ports ? xenbus_open(l, &b->driver, b) : NULL;
     if (b->bus)
         return b;
     plat_log(PLAT_ERROR, "no block backend: %s: %s",

@@ -69,6 +69,7 @@ struct device {
 };
 
 struct blkback {
+    struct xenbus_driver driver; /* of the class that it serves */
     struct plat_loop *loop;
     struct disks *disks;
     struct ports *ports;

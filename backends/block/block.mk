@@ -3,7 +3,7 @@ BLKBACK_CORE := $(addprefix backends/block/,blkback.c queue.c blk_request.c disk
     $(addprefix xen-like/lib/,ring.c ports.c xenbus.c xenbus_class.c xenbus_nodes.c)
 BLOCKD_BUILD := $(BUILD)/backends
 BLOCKD_SRCS := $(BLKBACK_CORE) $(addprefix backends/block/,main.c disk_file.c) \
-    $(addprefix xen-like/platform/,posix.c handles.c background.c evtchn.c xenstore.c loop.c log.c)
+    $(addprefix xen-like/platform/,posix.c handles.c background.c serve.c evtchn.c xenstore.c loop.c log.c)
 BLOCKD_LIBS := -lxenstore -lxenevtchn -lxengnttab -lutil -lpthread
 
 $(BLOCKD_BUILD)/xen-like-blockd: $(BLOCKD_SRCS:%.c=$(XS)/%.o)

@@ -29,7 +29,8 @@ struct disk_request {
     unsigned int nr_segments;
     void (*done)(struct disk_request *r,
                  int error);   /* error: 0, or an errno; then the owner may free it */
-    struct disk_request *next; /* the disk's */
+    struct disk_request *next; /* the disk's, */
+    int error;                 /* this, too */
 };
 
 struct disk;

@@ -23,13 +23,32 @@ struct disk_file {
     struct plat_mutex lock; /* guards the rest */
     struct plat_cond changed;
     bool ends;
-    struct disk_request *todo, **todo_end;
-    struct done {
-        struct disk_request *first, **end;
-    } done;       /* linked by next; their errors are in results */
-    int *results; /* in the order of done */
-    unsigned int nr_results, room;
+    struct queue {
+        struct disk_request *first, **end; /* linked by next */
+    } todo, done;
 };
+
+static void queue_init(struct queue *q) { *q = (struct queue){ .end = &q->first }; }
+
+static void queue_put(struct queue *q, struct disk_request *r)
+{
+    r->next = NULL;
+    *q->end = r;
+    q->end = &r->next;
+}
+
+/* NULL: it is empty. */
+static struct disk_request *queue_take(struct queue *q)
+{
+    struct disk_request *r = q->first;
+
+    if (r) {
+        q->first = r->next;
+        if (q->first == NULL)
+            q->end = &q->first;
+    }
+    return r;
+}
 
 /* ---- the thread ---- */
 
@@ -84,23 +103,16 @@ static void work(void *arg)
 
     plat_lock(&f->lock);
     while (!f->ends) {
-        struct disk_request *r = f->todo;
-        int error;
+        struct disk_request *r = queue_take(&f->todo);
 
         if (r == NULL) {
             plat_cond_wait(&f->changed, &f->lock, PLAT_NEVER);
             continue;
         }
-        f->todo = r->next;
-        if (f->todo == NULL)
-            f->todo_end = &f->todo;
         plat_unlock(&f->lock);
-        error = serve(f, r);
+        r->error = serve(f, r);
         plat_lock(&f->lock);
-        r->next = NULL;
-        *f->done.end = r;
-        f->done.end = &r->next;
-        f->results[f->nr_results++] = error; /* there is room: see submit() */
+        queue_put(&f->done, r);
         plat_wake(&f->wake);
     }
     plat_unlock(&f->lock);
@@ -111,47 +123,25 @@ static void work(void *arg)
 static void on_done(void *arg)
 {
     struct disk_file *f = arg;
+    struct queue done;
 
-    for (;;) {
-        struct disk_request *r;
-        int error;
-
-        plat_lock(&f->lock);
-        r = f->done.first;
-        if (r) {
-            f->done.first = r->next;
-            if (f->done.first == NULL)
-                f->done.end = &f->done.first;
-            error = f->results[0];
-            memmove(f->results, f->results + 1, --f->nr_results * sizeof(*f->results));
-            f->room++;
-        }
-        plat_unlock(&f->lock);
-        if (r == NULL)
-            return;
-        r->done(r, error);
-    }
+    queue_init(&done);
+    plat_lock(&f->lock);
+    for (struct disk_request *r; (r = queue_take(&f->done)) != NULL;)
+        queue_put(&done, r);
+    plat_unlock(&f->lock);
+    for (struct disk_request *r; (r = queue_take(&done)) != NULL;)
+        r->done(r, r->error);
 }
-
-enum { RUNNING = 4096 }; /* at most: QUEUES_MAX rings of the largest size are half of it */
 
 static void submit(struct disk *d, struct disk_request *r)
 {
     struct disk_file *f = (struct disk_file *)d;
-    bool ok;
 
-    r->next = NULL;
     plat_lock(&f->lock);
-    ok = f->room > 0;
-    if (ok) {
-        f->room--;
-        *f->todo_end = r;
-        f->todo_end = &r->next;
-        plat_cond_signal(&f->changed);
-    }
+    queue_put(&f->todo, r);
+    plat_cond_signal(&f->changed);
     plat_unlock(&f->lock);
-    if (!ok)
-        r->done(r, EAGAIN);
 }
 
 static void close_file(struct disk *d)
@@ -167,7 +157,6 @@ static void close_file(struct disk *d)
         plat_wake_remove(&f->wake);
     }
     close(f->fd);
-    free(f->results);
     free(f);
 }
 
@@ -228,11 +217,9 @@ struct disk *disk_file_open(struct plat_loop *l, const char *name, bool read_onl
     f->disk.ops = &ops;
     f->disk.read_only = read_only;
     f->loop = l;
-    f->todo_end = &f->todo;
-    f->done.end = &f->done.first;
-    f->room = RUNNING;
-    f->results = calloc(RUNNING, sizeof(*f->results));
-    error = f->results ? measure(f) : ENOMEM;
+    queue_init(&f->todo);
+    queue_init(&f->done);
+    error = measure(f);
     if (error)
         return give_up(f, error);
     f->wake = (struct plat_wake){ .fn = on_done, .arg = f };

@@ -7,7 +7,7 @@
 
 #include "disk.h"
 
-enum { DISK_NAME = 64 };
+enum { DISK_NAME = 256 }; /* with the zero */
 
 struct disks;
 

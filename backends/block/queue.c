@@ -48,45 +48,45 @@ static void copies_do(struct blkback *b)
     b->nr_copies = 0;
 }
 
-static void copy_add(struct io *io, bool to_grant, grant_ref_t ref, uint16_t offset, uint16_t bytes,
-                     void *memory)
+static inline void copy_add(struct blkback *b, struct io *io, bool to_grant, grant_ref_t ref,
+                            uint16_t offset, uint16_t bytes, void *memory)
 {
-    struct blkback *b = io->queue->device->backend;
-    domid_t domain = io->queue->device->bus->other;
+    const union xengnttab_copy_ptr ours = { .virt = memory }, theirs = {
+        .foreign = { .ref = ref, .offset = offset, .domid = io->queue->device->bus->other }
+    };
     xengnttab_grant_copy_segment_t *c;
 
     if (b->nr_copies == COPIES_MAX)
         copies_do(b);
     b->copy_of[b->nr_copies] = io;
     c = &b->copies[b->nr_copies++];
+    c->source = to_grant ? ours : theirs;
+    c->dest = to_grant ? theirs : ours;
     c->len = bytes;
-    c->status = GNTST_general_error;
     c->flags = to_grant ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
-    if (to_grant) {
-        c->source.virt = memory;
-        c->dest.foreign.ref = ref;
-        c->dest.foreign.offset = offset;
-        c->dest.foreign.domid = domain;
-    } else {
-        c->dest.virt = memory;
-        c->source.foreign.ref = ref;
-        c->source.foreign.offset = offset;
-        c->source.foreign.domid = domain;
-    }
+    c->status = GNTST_general_error;
 }
 
-/* All of a request's data, from or to one piece of memory. */
-static void copy_data(struct io *io, uint8_t *memory)
+static inline void copy_segments(struct io *io, bool to_grant, uint8_t *memory)
 {
+    struct blkback *b = io->queue->device->backend;
     const struct blk_request *r = &io->request;
 
     for (unsigned int i = 0; i < r->nr_segments; i++) {
         const struct blkif_request_segment *s = &r->segments[i];
 
-        copy_add(io, r->op == DISK_READ, s->gref, blk_segment_offset(s), blk_segment_bytes(s),
-                 memory);
+        copy_add(b, io, to_grant, s->gref, blk_segment_offset(s), blk_segment_bytes(s), memory);
         memory += blk_segment_bytes(s);
     }
+}
+
+/* All of a request's data, from or to one piece of memory. Each direction has a loop of its own. */
+static void copy_data(struct io *io, uint8_t *memory)
+{
+    if (io->request.op == DISK_READ)
+        copy_segments(io, true, memory);
+    else
+        copy_segments(io, false, memory);
 }
 
 /* ---- answers ---- */
@@ -258,7 +258,7 @@ static int take(struct queue *q, struct io *taken[BUDGET])
         io->slot = slot;
         io->status = blk_request_parse(&copy, &io->request);
         if (io->status == BLKIF_RSP_OKAY && io->request.indirect)
-            copy_add(io, false, io->request.page, 0,
+            copy_add(q->device->backend, io, false, io->request.page, 0,
                      (uint16_t)(io->request.nr_segments * sizeof(struct blkif_request_segment)),
                      io->request.segments);
         taken[n] = io;

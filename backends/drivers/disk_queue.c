@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <platform.h>
+
 /* A request of which at least a part has begun. */
 struct disk_job {
     struct disk_job *next; /* of those that are free */
@@ -98,6 +100,7 @@ static bool begin_one(struct disk_queue *q)
         return false;
     c->op = r->op;
     c->sector = q->sector;
+    c->deadline_ns = plat_now() + DISK_TIMEOUT_S * DISK_NS_PER_S;
     if (r->op == DISK_READ || r->op == DISK_WRITE) {
         nr = cut(q, pieces, &bytes);
         c->nr_sectors = bytes / DISK_SECTOR;
@@ -228,6 +231,29 @@ void disk_queue_lost(struct disk_queue *q, int error)
         if (q->commands[i].job)
             disk_queue_done(q, &q->commands[i], error);
     q->held = held;
+}
+
+bool disk_queue_overdue(const struct disk_queue *q, bool *any)
+{
+    uint64_t now = plat_now();
+    bool overdue = false;
+
+    for (unsigned int i = 0; i < q->nr_commands; i++)
+        if (q->commands[i].job) {
+            *any = true;
+            overdue |= q->commands[i].deadline_ns <= now;
+        }
+    return overdue;
+}
+
+bool disk_reset_again(struct disk_resets *r)
+{
+    uint64_t now = plat_now();
+
+    if (now - r->last_ns > DISK_RESETS_S * DISK_NS_PER_S)
+        r->nr = 0;
+    r->last_ns = now;
+    return r->nr++ < DISK_RESETS_MAX;
 }
 
 void disk_queue_hold(struct disk_queue *q, bool held)

@@ -10,6 +10,13 @@
 
 enum { DISK_PIECES_MAX = 128, DISK_PAGE = 4096 };
 
+/*
+ * What the hardware has not done within the first of these makes its driver reset it, which looks every DISK_WATCH_S;
+ * after DISK_RESETS_MAX resets, each within DISK_RESETS_S of the one before, it is given up instead.
+ */
+enum { DISK_TIMEOUT_S = 30, DISK_WATCH_S = 5, DISK_RESETS_MAX = 5, DISK_RESETS_S = 600 };
+#define DISK_NS_PER_S 1000000000UL
+
 struct disk_queue;
 struct disk_job;
 
@@ -22,7 +29,7 @@ struct disk_command {
     uint64_t sector;      /* but for FLUSH; in 512 bytes */
     uint32_t nr_sectors;  /* the same */
     unsigned int nr;      /* its number: below nr_commands */
-    uint64_t deadline_ns; /* the driver's use */
+    uint64_t deadline_ns; /* by then it should be done: of plat_now() */
 };
 
 struct disk_hw {
@@ -83,6 +90,18 @@ void disk_queue_lost(struct disk_queue *q, int error);
 
 /** Begin with nothing, or go on. */
 void disk_queue_hold(struct disk_queue *q, bool held);
+
+/** Whether a command is overdue. @any  set if the hardware has one at all, else left as it is */
+bool disk_queue_overdue(const struct disk_queue *q, bool *any);
+
+/** Of the hardware, all zero at first. */
+struct disk_resets {
+    unsigned int nr;
+    uint64_t last_ns;
+};
+
+/** It is to be reset. Returns false: it was too often, give it up. */
+bool disk_reset_again(struct disk_resets *r);
 
 /** The disk is gone: all requests, those to come, too, are done with EIO. As disk_queue_lost(). */
 void disk_queue_die(struct disk_queue *q);

@@ -30,8 +30,7 @@ enum { QUEUE_CONTIGUOUS = 1, QUEUE_MESSAGES = 2 };
 /* Of Identify Controller. */
 enum { ID_MDTS = 77, ID_ONCS = 520, ID_VWC = 525, ONCS_DATASET = 1 << 2, VWC_PRESENT = 1 };
 
-enum { PAGE = 4096, ADMIN_LIMIT_MS = 10000, SHUTDOWN_LIMIT_MS = 5000, WATCH_S = 5 };
-#define NS_PER_S 1000000000UL
+enum { PAGE = 4096, ADMIN_LIMIT_MS = 10000, SHUTDOWN_LIMIT_MS = 5000 };
 
 static int failed(int error)
 {
@@ -216,6 +215,10 @@ static void start_again(struct nvme *n, const char *why)
 {
     unsigned int nr_io = n->nr_io;
 
+    if (!disk_reset_again(&n->resets)) {
+        die(n, "it was reset again and again");
+        return;
+    }
     plat_log(PLAT_ERROR, "nvme: %s: the controller is reset", why);
     if (stop(n) || begin(n) || n->nr_io != nr_io)
         die(n, "the controller does not come back");
@@ -242,17 +245,12 @@ static void on_io(void *arg)
 /* Whether one is overdue; whether there are any. */
 static bool look(const struct nvme *n, bool *any)
 {
-    uint64_t now = plat_now();
+    bool overdue = false;
 
-    for (unsigned int i = 0; i < n->nr_io; i++)
-        for (unsigned int id = 0; id < n->io[i].queue.size; id++) {
-            const struct disk_command *c = n->io[i].queue.cookies[id];
-
-            *any |= c != NULL;
-            if (c && c->deadline_ns <= now)
-                return true;
-        }
-    return false;
+    for (unsigned int i = 0; i < n->nr_disks; i++)
+        if (n->disks[i])
+            overdue |= disk_queue_overdue(&n->disks[i]->requests, any);
+    return overdue;
 }
 
 static void on_timer(void *arg)
@@ -273,7 +271,7 @@ static void on_timer(void *arg)
 void nvme_watch(struct nvme *n)
 {
     if (n->timer.loop == NULL)
-        plat_timer_set(n->loop, &n->timer, plat_now() + WATCH_S * NS_PER_S);
+        plat_timer_set(n->loop, &n->timer, plat_now() + DISK_WATCH_S * DISK_NS_PER_S);
 }
 
 /* ---- life ---- */

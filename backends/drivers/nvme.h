@@ -2,7 +2,8 @@
  * backends/drivers/nvme.h: disks by NVM Express (base specification 1.4): each namespace of a controller is one.
  *
  * A command that is not done within 30 seconds has the controller reset: all that it had is done with EIO, and what
- * waits goes on. A controller that does not come back is dead, and its disks are. While it is reset, or at first
+ * waits goes on. A controller that does not come back is dead, and its disks are: so is one that was reset five times,
+ * each within ten minutes of the time before, and is overdue again. While it is reset, or at first
  * set up, the loop stands still: for as long as the controller says that it may need, at most.
  * Not provided: what a controller tells by itself (asynchronous events: a namespace that grows, that comes or goes).
  */

@@ -14,8 +14,7 @@ enum {
 };
 enum { STATUS_CODE = 0x7ff, STATUS_INVALID_OPCODE = 1 };
 enum { COMMANDS_OF_DISK = NVME_MAX_QUEUES * NVME_SLOTS, PIECES = DISK_PIECES_MAX };
-enum { DISCARD_SECTORS = 1 << 23, TIMEOUT_S = 30 };
-#define NS_PER_S 1000000000UL
+enum { DISCARD_SECTORS = 1 << 23 };
 #define MAX_SECTORS (1UL << 54)
 
 _Static_assert((int)PIECES <= (int)NVME_PIECES_MAX, "room for their PRPs");
@@ -80,7 +79,6 @@ static bool start(struct disk_queue *q, struct disk_command *c, const struct pie
         if (id < 0)
             continue;
         command_fill(nd, &h, c, pieces, nr_pieces, nvme_queue_list(hq, id));
-        c->deadline_ns = plat_now() + TIMEOUT_S * NS_PER_S;
         nvme_queue_add(hq, &h, c);
         return true;
     }

@@ -30,6 +30,7 @@ struct nvme {
     struct nvme_disk *disks[NVME_MAX_NAMESPACES]; /* NULL behind the last, or closed */
     unsigned int nr_disks, nr_open;
     struct plat_timer timer;
+    struct disk_resets resets;
     bool dead;
 };
 

@@ -14,6 +14,7 @@ enum {
     CAP_BYTES = 12,
     CAP_MULTIPLIER = 16
 };
+enum { VIRTIO_PAGE = 4096 };
 enum { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_DEVICE = 4, CAP_MIN = 16 };
 
 /* The common configuration (4.1.4.3). */
@@ -138,16 +139,24 @@ static int negotiate(struct virtio *v, uint64_t wanted)
     return pci_in8(&v->common, STATUS) & FEATURES_OK ? 0 : failed(ENOTSUP);
 }
 
-static int begin(struct virtio *v, uint64_t wanted)
+/* From its reset on. */
+static int agree(struct virtio *v, uint64_t wanted)
 {
-    if (map_parts(v) || reset(v))
+    if (reset(v))
         return -1;
     add_status(v, ACKNOWLEDGE);
     add_status(v, DRIVER);
+    return negotiate(v, wanted);
+}
+
+static int begin(struct virtio *v, uint64_t wanted)
+{
+    if (map_parts(v))
+        return -1;
     v->nr_messages = pci_nr_messages(v->pci);
     if (!pci_has_msix(v->pci) || v->nr_messages == 0)
         return failed(ENOTSUP);
-    if (negotiate(v, wanted))
+    if (agree(v, wanted))
         return -1;
     v->nr_queues = pci_in16(&v->common, NR_QUEUES);
     pci_master(v->pci, true);
@@ -175,6 +184,20 @@ void virtio_stop(struct virtio *v)
     v->broken = true;
     reset(v); /* and if it does not: it has no way to memory */
     pci_master(v->pci, false);
+}
+
+int virtio_again(struct virtio *v)
+{
+    uint64_t features = v->features;
+    bool same = agree(v, features) == 0 && v->features == features &&
+                pci_in16(&v->common, NR_QUEUES) == v->nr_queues;
+
+    v->features = features;
+    if (!same)
+        return failed(EIO);
+    v->broken = false;
+    pci_master(v->pci, true);
+    return 0;
 }
 
 void virtio_close(struct virtio *v) { pci_close(v->pci); }
@@ -226,11 +249,36 @@ static int queue_memory(struct virtqueue *q)
     q->desc = pci_dma_alloc(q->v->pci, 1);
     q->avail = pci_dma_alloc(q->v->pci, 1);
     q->used = pci_dma_alloc(q->v->pci, 1);
-    if (q->desc == NULL || q->avail == NULL || q->used == NULL)
-        return -1;
+    return q->desc && q->avail && q->used ? 0 : -1;
+}
+
+/* As at first. */
+static void queue_clear(struct virtqueue *q)
+{
+    memset((void *)q->avail, 0, VIRTIO_PAGE);
+    memset((void *)q->used, 0, VIRTIO_PAGE);
+    memset(q->chains, 0, sizeof(q->chains));
     for (unsigned int i = 0; i < q->size; i++)
         q->next[i] = (uint16_t)(i + 1);
+    q->free = 0;
     q->nr_free = (uint16_t)q->size;
+    q->nr_chains = q->avail_index = q->used_index = 0;
+}
+
+/* The device is told of it. */
+static int queue_enable(const struct virtqueue *q)
+{
+    const struct virtio *v = q->v;
+    const struct pci_window *c = &v->common;
+
+    pci_out16(c, QUEUE_SIZE, (uint16_t)q->size);
+    pci_out16(c, QUEUE_MESSAGE, (uint16_t)q->message);
+    if (pci_in16(c, QUEUE_MESSAGE) != q->message)
+        return failed(EIO);
+    out64(v, QUEUE_DESC, pci_dma_address((void *)q->desc));
+    out64(v, QUEUE_AVAIL, pci_dma_address((void *)q->avail));
+    out64(v, QUEUE_USED, pci_dma_address((void *)q->used));
+    pci_out16(c, QUEUE_ENABLE, 1);
     return 0;
 }
 
@@ -238,7 +286,7 @@ int virtqueue_open(struct virtqueue *q, struct virtio *v, unsigned int index, un
 {
     const struct pci_window *c = &v->common;
 
-    *q = (struct virtqueue){ .v = v, .index = index };
+    *q = (struct virtqueue){ .v = v, .index = index, .message = message };
     pci_out16(c, QUEUE_SELECT, (uint16_t)index);
     q->size = size_of(pci_in16(c, QUEUE_SIZE));
     q->notify_offset = (uint64_t)pci_in16(c, QUEUE_NOTIFY_OFFSET) * v->notify_multiplier;
@@ -247,15 +295,20 @@ int virtqueue_open(struct virtqueue *q, struct virtio *v, unsigned int index, un
         return failed(EIO);
     if (queue_memory(q))
         return -1;
-    pci_out16(c, QUEUE_SIZE, (uint16_t)q->size);
-    pci_out16(c, QUEUE_MESSAGE, (uint16_t)message);
-    if (pci_in16(c, QUEUE_MESSAGE) != message)
+    queue_clear(q);
+    return queue_enable(q);
+}
+
+int virtqueue_again(struct virtqueue *q)
+{
+    const struct pci_window *c = &q->v->common;
+
+    queue_clear(q);
+    pci_out16(c, QUEUE_SELECT, (uint16_t)q->index);
+    if (pci_in16(c, QUEUE_SIZE) < q->size ||
+        (uint64_t)pci_in16(c, QUEUE_NOTIFY_OFFSET) * q->v->notify_multiplier != q->notify_offset)
         return failed(EIO);
-    out64(v, QUEUE_DESC, pci_dma_address((void *)q->desc));
-    out64(v, QUEUE_AVAIL, pci_dma_address((void *)q->avail));
-    out64(v, QUEUE_USED, pci_dma_address((void *)q->used));
-    pci_out16(c, QUEUE_ENABLE, 1);
-    return 0;
+    return queue_enable(q);
 }
 
 bool virtqueue_add(struct virtqueue *q, const struct piece *pieces, unsigned int nr_out,

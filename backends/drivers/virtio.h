@@ -34,7 +34,7 @@ struct virtio_chain {
 
 struct virtqueue {
     struct virtio *v;
-    unsigned int index, size;
+    unsigned int index, message, size;
     volatile struct virtq_desc *desc; /* a page each, which the device has as well */
     volatile uint16_t *avail;
     volatile uint8_t *used;
@@ -60,6 +60,12 @@ void virtio_close(struct virtio *v);
 /** Stop the device for good: it is reset, and touches no memory any more. */
 void virtio_stop(struct virtio *v);
 
+/**
+ * After virtio_stop(): begin again with the same features; then with its queues and messages, and virtio_start().
+ * Returns 0; -1: EIO it does not come out of its reset, or is another one now. Then, and if a queue is refused, stop it.
+ */
+int virtio_again(struct virtio *v);
+
 /** Let it begin. Its queues are set up. */
 void virtio_start(struct virtio *v);
 
@@ -76,6 +82,9 @@ int virtio_config_message(struct virtio *v, unsigned int nr);
  * Returns 0; -1: EIO the device does not want it so, ENOMEM.
  */
 int virtqueue_open(struct virtqueue *q, struct virtio *v, unsigned int index, unsigned int message);
+
+/** Set it up as it was, empty, after virtio_again(): what was in it is lost. 0; -1: EIO the device does not want it so. */
+int virtqueue_again(struct virtqueue *q);
 
 /**
  * Hand pieces to the device as one chain.

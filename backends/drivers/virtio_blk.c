@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <platform.h>
 
@@ -67,6 +68,9 @@ struct virtio_blk {
     struct virtio virtio;
     struct plat_loop *loop;
     struct plat_wake config_wake;
+    struct plat_timer timer;
+    struct disk_resets resets;
+    bool told_short;
     unsigned int nr_queues, next; /* the queue that the next command goes to */
     uint8_t *slots[MAX_COMMANDS / SLOTS_OF_PAGE];
     struct blk_queue queues[MAX_QUEUES];
@@ -121,6 +125,13 @@ static bool start(struct disk_queue *q, struct disk_command *c, const struct pie
     return false;
 }
 
+/* Some were begun: look whether they end. */
+static void watch(struct virtio_blk *b)
+{
+    if (b->timer.loop == NULL)
+        plat_timer_set(b->loop, &b->timer, plat_now() + DISK_WATCH_S * DISK_NS_PER_S);
+}
+
 static void kick(struct disk_queue *q)
 {
     struct virtio_blk *b = (struct virtio_blk *)q;
@@ -130,6 +141,7 @@ static void kick(struct disk_queue *q)
             b->queues[i].kick = false;
             virtqueue_kick(&b->queues[i].queue);
         }
+    watch(b);
 }
 
 static const struct disk_hw hw = { start, kick };
@@ -139,6 +151,24 @@ static const struct disk_hw hw = { start, kick };
 static int error_of(uint8_t status)
 {
     return status == STATUS_OK ? 0 : status == STATUS_UNSUPPORTED ? EOPNOTSUPP : EIO;
+}
+
+/*
+ * What the device says of a command, and how much it says it has written: of a READ that is all the data, or what
+ * lies there was somebody else's.
+ */
+static int result_of(struct virtio_blk *b, const struct disk_command *c, uint32_t bytes)
+{
+    int error = error_of(slot_of(b, c)->status);
+
+    if (error || c->op != DISK_READ || bytes >= c->nr_sectors * DISK_SECTOR)
+        return error;
+    if (!b->told_short)
+        plat_log(PLAT_ERROR,
+                 "virtio disk: of %u sectors it has read %u bytes, and says that is all",
+                 c->nr_sectors, bytes);
+    b->told_short = true;
+    return EIO;
 }
 
 /* One that breaks the rules is stopped, and then nobody's memory is in use any more. */
@@ -161,11 +191,67 @@ static void on_queue(void *arg)
     virtqueue_messages(&bq->queue, false);
     for (unsigned int i = 0; i < bq->queue.size && (c = virtqueue_take(&bq->queue, &bytes)) != NULL;
          i++)
-        disk_queue_done(&b->requests, c, error_of(slot_of(b, c)->status));
+        disk_queue_done(&b->requests, c, result_of(b, c, bytes));
     disk_queue_go_on(&b->requests);
     if (virtqueue_messages(&bq->queue, true))
         plat_wake(&bq->wake);
     check_broken(b);
+}
+
+static int start_queues(struct virtio_blk *b)
+{
+    if (virtio_again(&b->virtio) || virtio_config_message(&b->virtio, 0))
+        return -1;
+    for (unsigned int i = 0; i < b->nr_queues; i++)
+        if (virtqueue_again(&b->queues[i].queue))
+            return -1;
+    virtio_start(&b->virtio);
+    return 0;
+}
+
+/* What it had is lost, what waits goes on. */
+static void start_again(struct virtio_blk *b)
+{
+    bool again = disk_reset_again(&b->resets);
+
+    plat_log(PLAT_ERROR, "virtio disk: a command is overdue: it is %s",
+             again ? "reset" : "given up, as it was reset again and again");
+    virtio_stop(&b->virtio);
+    disk_queue_hold(&b->requests, true);
+    disk_queue_lost(&b->requests, EIO);
+    if (again && start_queues(b) == 0) {
+        disk_queue_hold(&b->requests, false);
+        return;
+    }
+    if (again)
+        plat_log(PLAT_ERROR, "virtio disk: it does not come back");
+    virtio_stop(&b->virtio);
+    disk_queue_die(&b->requests);
+}
+
+static void on_timer(void *arg)
+{
+    struct virtio_blk *b = arg;
+    bool any = false;
+
+    if (b->requests.dead)
+        return;
+    if (disk_queue_overdue(&b->requests, &any))
+        start_again(b);
+    else if (any)
+        watch(b);
+}
+
+/* In whole sectors of the disk's. -1: it says none that makes sense. */
+static int read_capacity(const struct virtio_blk *b, uint64_t *nr)
+{
+    if (virtio_config(&b->virtio, CONFIG_CAPACITY, nr, sizeof(*nr)))
+        return -1;
+    *nr -= *nr % (b->requests.disk.sector_bytes / DISK_SECTOR);
+    if (*nr <= MAX_SECTORS)
+        return 0;
+    errno = ENOTSUP;
+    return -1;
 }
 
 /* Nothing but its size changes. */
@@ -175,8 +261,14 @@ static void on_config(void *arg)
     struct disk *d = &b->requests.disk;
     uint64_t nr;
 
-    if (b->virtio.broken || virtio_config(&b->virtio, CONFIG_CAPACITY, &nr, sizeof(nr)) ||
-        nr > MAX_SECTORS || nr == d->nr_sectors)
+    if (b->virtio.broken)
+        return;
+    if (read_capacity(b, &nr)) {
+        plat_log(PLAT_WARNING, "virtio disk: it has changed, and does not say how: %s",
+                 strerror(errno));
+        return;
+    }
+    if (nr == d->nr_sectors)
         return;
     d->nr_sectors = nr;
     if (d->changed)
@@ -204,8 +296,6 @@ static int describe(struct virtio_blk *b)
     struct disk_limits *l = &b->requests.limits;
     uint32_t sectors;
 
-    if (virtio_config(&b->virtio, CONFIG_CAPACITY, &d->nr_sectors, sizeof(d->nr_sectors)))
-        return -1;
     d->sector_bytes = field(b, F_BLK_SIZE, CONFIG_BLK_SIZE, 4, DISK_SECTOR);
     d->read_only = b->virtio.features & F_RO;
     d->flush = b->virtio.features & F_FLUSH;
@@ -214,11 +304,12 @@ static int describe(struct virtio_blk *b)
                      -(uint32_t)DISK_SECTOR;
     l->bytes = MAX_PIECES * DISK_PAGE;
     sectors = d->sector_bytes / DISK_SECTOR;
-    if ((d->sector_bytes != 512 && d->sector_bytes != 4096) || d->nr_sectors > MAX_SECTORS) {
+    if (d->sector_bytes != 512 && d->sector_bytes != 4096) {
         errno = ENOTSUP;
         return -1;
     }
-    d->nr_sectors -= d->nr_sectors % sectors;
+    if (read_capacity(b, &d->nr_sectors))
+        return -1;
     l->discard_sectors = field(b, F_DISCARD, CONFIG_MAX_DISCARD, 4, 0);
     l->discard_sectors -= l->discard_sectors % sectors;
     d->discard = l->discard_sectors != 0;
@@ -273,6 +364,8 @@ static int open_requests(struct virtio_blk *b)
 
 static void wakes_add(struct virtio_blk *b)
 {
+    b->timer.fn = on_timer;
+    b->timer.arg = b;
     b->config_wake = (struct plat_wake){ .fn = on_config, .arg = b };
     plat_wake_add(b->loop, &b->config_wake);
     for (unsigned int i = 0; i < MAX_QUEUES; i++) {
@@ -287,6 +380,7 @@ static void close_all(struct disk *d)
 {
     struct virtio_blk *b = (struct virtio_blk *)d;
 
+    plat_timer_cancel(&b->timer);
     virtio_close(&b->virtio);
     plat_wake_remove(&b->config_wake);
     for (unsigned int i = 0; i < MAX_QUEUES; i++)

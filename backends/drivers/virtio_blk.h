@@ -1,5 +1,6 @@
 /* backends/drivers/virtio_blk.h: disks by virtio (specification 1.2, 5.2), several queues of up to 256 descriptors.
- * A command has no time limit: what the device never ends is waited for. */
+ * What it has not done within 30 seconds has it reset, or given up, as disk_queue.h says: all that it had is done with
+ * EIO, and what waits goes on. */
 #pragma once
 #include <stdint.h>
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "packet.h"
+
 enum {
     FRAME_MAX =
         65535 + 14 + 4, /* bytes of the largest: one that is still to be cut into segments */
@@ -34,10 +36,27 @@ struct frame {
     uint16_t csum_start, csum_offset; /* from the frame's first byte, from csum_start */
     enum frame_gso gso;               /* then csum is PARTIAL */
     uint16_t gso_bytes;               /* of TCP's data in each segment */
+    bool
+        parsed; /* packet is what its headers say: of these nobody changes more than checksums then */
+    struct packet packet;
 };
+
+/** What its headers say. @own  for that, if it was not looked at yet */
+static inline const struct packet *frame_packet(const struct frame *f, struct packet *own)
+{
+    if (f->parsed)
+        return &f->packet;
+    packet_parse(own, f->data, f->bytes);
+    return own;
+}
 
 /** @bytes  room for so many, 1..FRAME_MAX. bytes is 0, refs 1. NULL: no memory. */
 struct frame *frame_alloc(uint32_t bytes);
+/**
+ * The same, where its bytes begin in a page, if that is of use: those of some KiB, which are copied in pages.
+ * @offset  0..4095
+ */
+struct frame *frame_alloc_at(uint32_t bytes, uint32_t offset);
 static inline struct frame *frame_get(struct frame *f)
 {
     f->refs++;

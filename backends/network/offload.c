@@ -85,19 +85,20 @@ static bool gso_possible(const struct packet *p, enum frame_gso gso, uint16_t gs
 
 bool offload_ask(struct frame *f, enum frame_gso gso, uint16_t gso_bytes)
 {
-    struct packet p;
+    const struct packet *p = &f->packet;
     uint8_t *place;
 
-    packet_parse(&p, f->data, f->bytes);
-    if (!has_csum(&p) || (gso != FRAME_GSO_NONE && !gso_possible(&p, gso, gso_bytes)))
+    packet_parse(&f->packet, f->data, f->bytes);
+    if (!has_csum(p) || (gso != FRAME_GSO_NONE && !gso_possible(p, gso, gso_bytes)))
         return false;
-    f->bytes = p.end;
+    f->parsed = true;
+    f->bytes = p->end;
     f->csum = FRAME_CSUM_PARTIAL;
-    f->csum_start = (uint16_t)p.l4;
-    f->csum_offset = csum_place(p.protocol);
-    place = f->data + p.l4 + f->csum_offset;
-    put16(place, (uint16_t)~csum_end(pseudo_sum(f->data, &p)));
-    if (gso != FRAME_GSO_NONE && p.end - p.payload <= gso_bytes)
+    f->csum_start = (uint16_t)p->l4;
+    f->csum_offset = csum_place(p->protocol);
+    place = f->data + p->l4 + f->csum_offset;
+    put16(place, (uint16_t)~csum_end(pseudo_sum(f->data, p)));
+    if (gso != FRAME_GSO_NONE && p->end - p->payload <= gso_bytes)
         gso = FRAME_GSO_NONE; /* it is one already */
     f->gso = gso;
     f->gso_bytes = gso == FRAME_GSO_NONE ? 0 : gso_bytes;
@@ -119,10 +120,9 @@ bool offload_valid(const struct frame *f)
 
 static bool is_ip6(const struct frame *f)
 {
-    struct packet p;
+    struct packet own;
 
-    packet_parse(&p, f->data, f->bytes);
-    return p.version == 6;
+    return frame_packet(f, &own)->version == 6;
 }
 
 bool offload_fits(const struct link *l, const struct frame *f)
@@ -203,14 +203,14 @@ static struct frame *segment(const struct frame *f, const struct packet *p, uint
 static bool cut(const struct link *l, const struct frame *f,
                 void (*emit)(void *arg, struct frame *f), void *arg)
 {
-    struct packet p;
+    struct packet own;
+    const struct packet *p = frame_packet(f, &own);
     uint32_t number = 0;
 
-    packet_parse(&p, f->data, f->bytes);
-    if (!has_csum(&p) || !gso_possible(&p, f->gso, f->gso_bytes))
+    if (!has_csum(p) || !gso_possible(p, f->gso, f->gso_bytes))
         return false;
-    for (uint32_t done = 0; done < p.end - p.payload; done += f->gso_bytes) {
-        struct frame *s = segment(f, &p, done, number++);
+    for (uint32_t done = 0; done < p->end - p->payload; done += f->gso_bytes) {
+        struct frame *s = segment(f, p, done, number++);
 
         if (s == NULL)
             return false;

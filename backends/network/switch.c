@@ -22,12 +22,13 @@ static void capture(struct switch_port *p, const struct frame *f)
 /* Of the longest frame that the wire sees: of what is still to be cut, a segment with its headers. */
 static uint32_t wire_bytes(const struct frame *f)
 {
-    struct packet p;
+    struct packet own;
+    const struct packet *p;
 
     if (f->gso == FRAME_GSO_NONE)
         return f->bytes;
-    packet_parse(&p, f->data, f->bytes);
-    return p.payload ? p.payload + f->gso_bytes : f->bytes;
+    p = frame_packet(f, &own);
+    return p->payload ? p->payload + f->gso_bytes : f->bytes;
 }
 
 static void send_now(void *arg, struct frame *f)
@@ -101,23 +102,23 @@ static void forward(struct switch_port *from, struct frame *f)
 
 /* ---- in ---- */
 
-/* Is its sender who he may be? Other ports' own addresses nobody else has. */
-static bool passes(struct switch_port *p, const struct frame *f)
+/* Is its sender who he may be? Other ports' own addresses nobody else has. @e  what is known of that address */
+static bool passes(struct switch_port *p, const struct frame *f, const struct table_entry *e)
 {
-    const struct table_entry *e = table_find(&p->owner->table, f->data + ETH_ADDRESS);
-    struct packet packet;
+    struct packet own;
 
     if ((f->data[ETH_ADDRESS] & 1) || (e && e->fixed && e->port != p))
         return false;
     if (!p->options.guard.mac_set && p->options.guard.nr_ranges == 0)
         return true;
-    packet_parse(&packet, f->data, f->bytes);
-    return guard_passes(&p->options.guard, f->data, f->bytes, &packet);
+    return guard_passes(&p->options.guard, f->data, f->bytes, frame_packet(f, &own));
 }
 
 static void received(void *arg, struct frame *f)
 {
     struct switch_port *p = arg;
+    struct table *t = &p->owner->table;
+    struct table_entry *e;
     uint64_t now = plat_now();
 
     p->stats.in_frames++;
@@ -132,11 +133,13 @@ static void received(void *arg, struct frame *f)
         return;
     }
     rate_take(&p->options.rate, now, f->bytes);
-    if (!passes(p, f)) {
+    table_sweep(t, now);
+    e = table_find(t, f->data + ETH_ADDRESS);
+    if (!passes(p, f, e)) {
         p->stats.refused++;
         return;
     }
-    table_learn(&p->owner->table, f->data + ETH_ADDRESS, p, now);
+    table_learn(t, e, f->data + ETH_ADDRESS, p, now);
     forward(p, f);
 }
 
@@ -226,8 +229,11 @@ const struct switch_stats *switch_stats(const struct switch_port *p) { return &p
 uint64_t switch_ready_ns(const struct switch_port *p, uint32_t bytes)
 {
     struct rate rate = p->options.rate;
-    uint64_t now = plat_now();
+    uint64_t now;
 
+    if (rate.bytes == 0)
+        return 0;
+    now = plat_now();
     rate_take(&rate, now, bytes);
     return rate_ready_ns(&rate, now);
 }

@@ -79,7 +79,7 @@ void table_forget(struct table *t, const struct switch_port *p)
 }
 
 /* Ten times in the life of an entry. */
-static void sweep(struct table *t, uint64_t now_ns)
+void table_sweep(struct table *t, uint64_t now_ns)
 {
     if (now_ns - t->swept_ns < TABLE_AGE_NS / 10)
         return;
@@ -92,12 +92,9 @@ static void sweep(struct table *t, uint64_t now_ns)
                 at = &(*at)->next;
 }
 
-void table_learn(struct table *t, const uint8_t *mac, struct switch_port *p, uint64_t now_ns)
+void table_learn(struct table *t, struct table_entry *e, const uint8_t *mac, struct switch_port *p,
+                 uint64_t now_ns)
 {
-    struct table_entry *e;
-
-    sweep(t, now_ns);
-    e = table_find(t, mac);
     if (e && e->fixed)
         return;
     if (e == NULL || e->port != p) {

@@ -36,7 +36,12 @@ bool table_add_fixed(struct table *t, struct table_entry *e);
 /** All that is the port's. */
 void table_forget(struct table *t, const struct switch_port *p);
 
+/** Those that were not seen for too long are forgotten. Called as often as anybody likes; what table_find() has said is no more. */
+void table_sweep(struct table *t, uint64_t now_ns);
+
 /**
  * A frame from that address has come in there. Where there is no room it is not learned.
+ * @e  what table_find() says of it now
  */
-void table_learn(struct table *t, const uint8_t *mac, struct switch_port *p, uint64_t now_ns);
+void table_learn(struct table *t, struct table_entry *e, const uint8_t *mac, struct switch_port *p,
+                 uint64_t now_ns);

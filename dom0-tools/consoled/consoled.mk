@@ -3,7 +3,7 @@ CONSOLED_BUILD := $(BUILD)/consoled
 CONSOLED_CORE := $(addprefix dom0-tools/consoled/,consoled.c domains.c console.c channels.c clients.c ring.c history.c log.c)
 XENBUS_SRCS := $(addprefix xen-like/lib/,xenbus.c xenbus_class.c xenbus_nodes.c)
 CONSOLED_SRCS := $(CONSOLED_CORE) $(XENBUS_SRCS) $(addprefix dom0-tools/consoled/,main.c consoled_pty.c) \
-    $(addprefix xen-like/platform/,posix.c handles.c background.c evtchn.c xenstore.c loop.c log.c)
+    $(addprefix xen-like/platform/,posix.c handles.c background.c serve.c evtchn.c xenstore.c loop.c log.c)
 CONSOLED_LIBS := -lxenstore -lxenevtchn -lxengnttab -lxenforeignmemory -lxencall -lutil -lpthread
 
 $(CONSOLED_BUILD)/xen-like-consoled: $(CONSOLED_SRCS:%.c=$(XS)/%.o)

@@ -1,9 +1,7 @@
 /* xen-like-consoled: the console daemon as a Linux program, in xenconsoled's place. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "consoled.h"
 #include "consoled_pty.h"
@@ -19,10 +17,6 @@ static const char usage[] =
     "  --log-file PATH    where its own log is added (standard error; in the background\n"
     "                     /var/log/xen/xen-like-consoled.log)\n";
 
-struct files {
-    const char *pid, *log;
-};
-
 static bool parse_size(const char *text, size_t *size)
 {
     char *end;
@@ -31,7 +25,7 @@ static bool parse_size(const char *text, size_t *size)
     return *text >= '0' && *text <= '9' && *end == '\0' && *size >= 4096 && *size <= 1 << 30;
 }
 
-static bool parse(struct consoled_options *o, struct files *f, int argc, char **argv)
+static bool parse(struct consoled_options *o, struct posix_service *s, int argc, char **argv)
 {
     enum { SOCKET = 1, LOG_DIR, LOG_BYTES, HISTORY_BYTES, PID_FILE, LOG_FILE };
     static const struct option options[] = {
@@ -52,13 +46,15 @@ static bool parse(struct consoled_options *o, struct files *f, int argc, char **
         case LOG_DIR: o->log_folder = optarg; break;
         case LOG_BYTES: ok = parse_size(optarg, &o->log_bytes); break;
         case HISTORY_BYTES: ok = parse_size(optarg, &o->history_bytes); break;
-        case PID_FILE: f->pid = optarg; break;
-        case LOG_FILE: f->log = optarg; break;
+        case PID_FILE: s->pid_file = optarg; break;
+        case LOG_FILE: s->log_file = optarg; break;
         default: ok = false;
         }
     }
     return ok && optind == argc;
 }
+
+static bool start(struct plat_loop *loop, void *arg) { return consoled_start(loop, arg) != NULL; }
 
 int main(int argc, char **argv)
 {
@@ -68,27 +64,11 @@ int main(int argc, char **argv)
                                   .history_bytes = 64 << 10,
                                   .tty_open = pty_open,
                                   .tty_close = pty_close };
-    struct files f = { 0 };
-    struct plat_loop *loop;
+    struct posix_service s = { .name = "xen-like-consoled" };
 
-    if (!parse(&o, &f, argc, argv)) {
+    if (!parse(&o, &s, argc, argv)) {
         fputs(usage, stderr);
         return 2;
     }
-    if (f.log == NULL && f.pid)
-        f.log = "/var/log/xen/xen-like-consoled.log";
-    if (f.log && !posix_log_to(f.log))
-        return 1;
-    if (f.pid && !posix_background()) {
-        plat_log(PLAT_ERROR, "no background: %s", strerror(errno));
-        return 1;
-    }
-    loop = plat_loop_new();
-    if (loop == NULL || consoled_start(loop, &o) == NULL)
-        return 1;
-    if (posix_ready(f.pid)) {
-        plat_log(PLAT_ERROR, "%s: %s", f.pid, strerror(errno));
-        return 1;
-    }
-    return plat_loop_run(loop) ? 1 : 0;
+    return posix_serve(&s, start, &o);
 }

@@ -99,7 +99,7 @@ static bool start_blockd(struct plat_loop *loop)
         if (ram_disks_word(*w))
             ram_disks_add(disks, *w); /* the log says why not; the others are there */
     drivers_disks(loop, add_disk, disks);
-    return blkback_start(loop, disks) != NULL;
+    return blkback_start(loop, disks, "vbd") != NULL;
 }
 
 static struct service services[] = {

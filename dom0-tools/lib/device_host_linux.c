@@ -107,10 +107,14 @@ int device_host_disk(struct toolstack *t, const struct config_disk *d, struct de
     *h = (struct device_host){ .script = SCRIPTS "block" };
     if (!is_script(d->script, "block"))
         return toolstack_fail(t, ENOTSUP, "disk %s: script %s is not served", d->vdev, d->script);
-    if (!is_kernels("vbd"))
+    if (d->backend_type == CONFIG_BACKEND_QDISK)
+        h->script = ""; /* a program opens it, beside Linux's backend or without */
+    else if (!is_kernels("vbd"))
         return 0;
     if (stat(d->target, &st))
         return fail(t, d, strerror(errno));
+    if (d->backend_type == CONFIG_BACKEND_QDISK && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
+        return 0;
     if (S_ISREG(st.st_mode) && (make_loop(d, h) || stat(h->node, &st))) {
         device_host_end(h->node);
         return fail(t, d, "no loop device for it");

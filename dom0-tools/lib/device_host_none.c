@@ -1,11 +1,16 @@
 /* device_host.h where the backends are ours: they open disks and know their switch by themselves. */
 #include "device_host.h"
 
+#include <errno.h>
+
+#include "device_internal.h"
+#include "toolstack.h"
+
 int device_host_disk(struct toolstack *t, const struct config_disk *d, struct device_host *h)
 {
-    (void)t;
-    (void)d;
     *h = (struct device_host){ .script = "" };
+    if (d->backend_type == CONFIG_BACKEND_QDISK)
+        return toolstack_fail(t, ENOTSUP, "disk %s: backendtype qdisk is not served", d->vdev);
     return 0;
 }
 

@@ -10,6 +10,9 @@
 
 enum { DEVICES_LOOK_NS = 1000000, DEVICES_LOOK_MOST_NS = 50000000 };
 
+#define DEVICES_QDISK_RAW \
+    "aio:" /* before a raw disk's name in params, where QEMU, or a program in its place, serves it */
+
 /** A transaction, and whether all in it went well. */
 struct device_writer {
     struct toolstack *t;

@@ -218,6 +218,18 @@ struct use {
     bool read_only;
 };
 
+static bool has_target(const struct use *u, const char *end)
+{
+    char *params = devices_read(u->t, end, "params");
+    size_t raw = strlen(DEVICES_QDISK_RAW);
+    bool same = params &&
+                (strcmp(params, u->target) == 0 || (strncmp(params, DEVICES_QDISK_RAW, raw) == 0 &&
+                                                    strcmp(params + raw, u->target) == 0));
+
+    free(params);
+    return same;
+}
+
 static bool is(struct toolstack *t, const char *end, const char *leaf, const char *value)
 {
     char *now = devices_read(t, end, leaf);
@@ -238,8 +250,7 @@ static bool conflicts(const struct use *u, const char *end)
     physical = devices_read(u->t, end, "physical-device");
     same = physical && *physical && strcmp(physical, u->physical) == 0;
     free(physical);
-    same =
-        same || is(u->t, end, "params", u->target); /* a file has a loop device for each domain */
+    same = same || has_target(u, end); /* a file has a loop device for each domain */
     return same && devices_read_number(u->t, end, "state") != XenbusStateClosed;
 }
 
@@ -258,23 +269,31 @@ static bool domain_has(const struct use *u, const char *home)
     return has;
 }
 
-int64_t device_shared(struct toolstack *t, domid_t id, domid_t backend, const char *target,
-                      const char *physical, bool read_only)
+/* Of one class of that domain's backends. */
+static int64_t shared_in(const struct use *u, domid_t id, domid_t backend, const char *class)
 {
-    const struct use u = { .t = t, .target = target, .physical = physical, .read_only = read_only };
     char path[DEVICE_PATH], **ids;
     int64_t other = -1;
     unsigned int nr;
 
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/vbd", backend);
-    ids = xs_directory(t->store, XBT_NULL, path, &nr);
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/%s", backend, class);
+    ids = xs_directory(u->t->store, XBT_NULL, path, &nr);
     for (unsigned int i = 0; ids && other < 0 && i < nr; i++) {
         unsigned long its = strtoul(ids[i], NULL, 10);
 
-        snprintf(path, sizeof(path), "/local/domain/%u/backend/vbd/%lu", backend, its);
-        if (its != id && domain_has(&u, path))
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%lu", backend, class, its);
+        if (its != id && domain_has(u, path))
             other = (int64_t)its;
     }
     free(ids);
     return other;
+}
+
+int64_t device_shared(struct toolstack *t, domid_t id, domid_t backend, const char *target,
+                      const char *physical, bool read_only)
+{
+    const struct use u = { .t = t, .target = target, .physical = physical, .read_only = read_only };
+    int64_t other = shared_in(&u, id, backend, "vbd");
+
+    return other >= 0 ? other : shared_in(&u, id, backend, "qdisk");
 }

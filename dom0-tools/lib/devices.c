@@ -89,8 +89,6 @@ int devices_check_disk(struct toolstack *t, const struct config_disk *d)
     if (d->format != CONFIG_RAW)
         return toolstack_fail(t, ENOTSUP, "disk %s: format %s is not served yet", d->vdev,
                               formats[d->format]);
-    if (d->backend_type == CONFIG_BACKEND_QDISK)
-        return toolstack_fail(t, ENOTSUP, "disk %s: backendtype qdisk is not served", d->vdev);
     if (d->target[0] == '\0')
         return toolstack_fail(t, ENOTSUP, "disk %s: a drive without a disk is not served", d->vdev);
     return 0;
@@ -124,7 +122,8 @@ static int find_backend(struct toolstack *t, const char *name, domid_t *id)
     return *name && guest_find(t, name, id) ? -1 : 0;
 }
 
-static void find_paths(struct device *d, const char *kind)
+/* @backend  the class at that end: "vbd", for example */
+static void find_paths(struct device *d, const char *kind, const char *backend)
 {
     struct device_at *at = &d->at;
 
@@ -132,7 +131,12 @@ static void find_paths(struct device *d, const char *kind)
     snprintf(at->frontend, sizeof(at->frontend), "/local/domain/%u/device/%s/%u", d->id, kind,
              at->devid);
     snprintf(at->backend, sizeof(at->backend), "/local/domain/%u/backend/%s/%u/%u", d->backend,
-             kind, d->id, at->devid);
+             backend, d->id, at->devid);
+}
+
+static bool is_qdisk(const struct config_disk *d)
+{
+    return d->backend_type == CONFIG_BACKEND_QDISK;
 }
 
 static int plan_disk(struct toolstack *t, domid_t id, const struct config_disk *disk,
@@ -143,7 +147,7 @@ static int plan_disk(struct toolstack *t, domid_t id, const struct config_disk *
         return toolstack_fail(t, EINVAL, "disk %s: there is no such device", disk->vdev);
     if (find_backend(t, disk->backend, &d->backend))
         return -1;
-    find_paths(d, "vbd");
+    find_paths(d, "vbd", is_qdisk(disk) ? "qdisk" : "vbd");
     return d->backend == t->self ? device_host_disk(t, disk, &d->host) : 0;
 }
 
@@ -152,7 +156,7 @@ static int plan_vif(struct toolstack *t, domid_t id, const struct config_vif *vi
     *d = (struct device){ .id = id, .vif = vif, .at.devid = vif->devid, .host = { .script = "" } };
     if (find_backend(t, vif->backend, &d->backend))
         return -1;
-    find_paths(d, "vif");
+    find_paths(d, "vif", "vif");
     return d->backend == t->self ? device_host_vif(t, vif, &d->host) : 0;
 }
 
@@ -227,11 +231,11 @@ static void put_disk(struct device_writer *w, const char *home, const struct dev
 {
     const struct config_disk *disk = d->disk;
 
-    device_put(w, home, "params", "%s", disk->target);
+    device_put(w, home, "params", "%s%s", is_qdisk(disk) ? DEVICES_QDISK_RAW : "", disk->target);
     device_put(w, home, "removable", "%d", disk->cdrom);
     device_put(w, home, "bootable", "1");
     device_put(w, home, "dev", "%s", disk->vdev);
-    device_put(w, home, "type", "phy");
+    device_put(w, home, "type", is_qdisk(disk) ? "qdisk" : "phy");
     device_put(w, home, "mode", disk->read_only ? "r" : "w");
     device_put(w, home, "device-type", disk->cdrom ? "cdrom" : "disk");
     device_put(w, home, "discard-enable", "%d", disk->discard && !disk->read_only);

@@ -32,7 +32,7 @@ const struct scenario block_scenarios[] = {
                    ">(while [ ! -e /tmp/end ]; do fill xvda && same xvda || echo ba''d=disk; done; "
                    "echo load=ended) &\necho load=begun\n",
                    "^load=begun\n", ">\035", RESTART, RESTART, RESTART,
-                   ">console debian\rtouch /tmp/end\n", "^load=ended\n",
+                   ">console debian\rtouch /tmp/end\n", "load=ended\n",
                    ">\035block-attach debian phy:/dev/ram1,xvdb,w\rconsole debian\r\n",
                    ">until [ -b /dev/xvdb ]; do sleep 1; done; fill xvdb && same xvdb && same xvda && "
                    "echo second=$?\n",

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A Linux of ours has a shell, the embedded control domain its prompt. */
+/* A Linux of ours has a shell, the embedded control domain its prompt, a Debian guest a login and root's shell. */
 static const char READY[] = "XL-SHELL-READY|control domain, ready at";
-static const char *const PROMPTS[] = { "/ # ", "\n> ", "control> " };
+static const char *const PROMPTS[] = { "/ # ", "\n> ", "control> ", " login: ", ":~# " };
 static const char STOPPED[] = "^\\(XEN\\) (Panic|.*\\*\\*\\* FATAL)";
 
 enum { EXIT_TIMEOUT = 124 };
@@ -75,8 +75,11 @@ static bool at_prompt(const struct machine *m)
     return false;
 }
 
-/* Wait until the shell asks for a line; the script is read meanwhile. False: no use going on. */
-static bool wait_for_prompt(struct machine *m, struct script *s, double deadline)
+/*
+ * Wait until the shell asks for a line; the script is read meanwhile. False: no use going on.
+ * @or_quiet  or until nothing was said for long
+ */
+static bool wait_for_prompt(struct machine *m, struct script *s, bool or_quiet, double deadline)
 {
     double quiet_since = machine_seconds(m);
     size_t seen, len;
@@ -95,32 +98,39 @@ static bool wait_for_prompt(struct machine *m, struct script *s, double deadline
         if (len != seen)
             quiet_since = machine_seconds(m);
         seen = len;
-        if (script_line(s) > 0 && machine_seconds(m) - quiet_since > QUIET_S)
+        if ((or_quiet || script_line(s) > 0) && machine_seconds(m) - quiet_since > QUIET_S)
             return true;
     }
     return false;
 }
 
-static bool feed(struct machine *m, struct script *s, double deadline)
+/* The shell may be a guest's, in whose place is the control domain's prompt when it has ended: that is switched off, too. */
+static void switch_off(struct machine *m, struct script *s, double deadline)
 {
     static const char poweroff[] = "poweroff -f\n"; /* -f is the shell's */
 
+    do {
+        if (!machine_send_paced(m, poweroff, sizeof(poweroff) - 1))
+            return;
+    } while (wait_for_prompt(m, s, true, deadline));
+}
+
+static void feed(struct machine *m, struct script *s, double deadline)
+{
     if (!machine_expect(m, READY, deadline))
-        return false;
-    while (wait_for_prompt(m, s, deadline)) {
+        return;
+    while (wait_for_prompt(m, s, false, deadline)) {
         size_t len = script_line(s);
 
-        if (len == 0 && s->ended) {
-            if (!at_prompt(m))
-                continue;
-            return machine_send_paced(m, poweroff, sizeof(poweroff) - 1);
+        if (len == 0) {
+            switch_off(m, s, deadline);
+            return;
         }
         if (!machine_send_paced(m, s->data, len))
-            return false;
+            return;
         s->len -= len;
         memmove(s->data, s->data + len, s->len);
     }
-    return false;
 }
 
 static int result(struct machine *m, const struct script *s, double limit)

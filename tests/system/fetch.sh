@@ -2,8 +2,9 @@
 # Fetch what the machine under test runs, from Debian and without installing it: the stock kernel of
 # linux-image-amd64 with some of its modules, e2fsck, and stress-ng and Xen's tools with the libraries
 # they need.
-#   usage: fetch.sh DIR
-# Leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
+#   usage: fetch.sh DIR [TREE PACKAGE FILE...]
+# TREE: only these programs of a package, as the tree DIR/TREE, with the libraries they need.
+# Else leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
 #                 vmlinux     the ELF inside it, unmodified
 #                 stress-ng/, xen-tools/  trees to be copied into the ramdisk
 #                 devices/    the same: modules for disks, networks and ext4, and e2fsck
@@ -11,7 +12,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-dir=${1:?usage: fetch.sh DIR}
+dir=${1:?usage: fetch.sh DIR [TREE PACKAGE FILE...]}
+shift
 mkdir -p "$dir/pkg"
 dir=$(cd "$dir" && pwd)
 libdir=lib/x86_64-linux-gnu
@@ -42,9 +44,9 @@ download() {
     (cd "$dir/pkg" && apt-get -qq "${apt_option[@]}" download "${want[@]}")
 }
 
-# depends PACKAGE: names of the packages it depends on directly
+# depends PACKAGE...: names of the packages they depend on directly
 depends() {
-    apt-cache depends --important "$1" | sed -n 's/^ *|\?Depends: \([^<]*\)$/\1/p' | sort -u
+    apt-cache depends --important "$@" | sed -n 's/^ *|\?Depends: \([^<]*\)$/\1/p' | sort -u
 }
 
 # unpack PACKAGE ROOT
@@ -127,8 +129,7 @@ fetch_programs() {
             continue
         fi
         todo+=("${found[@]}")
-        mapfile -t packages < <(for package in "${packages[@]}"; do depends "$package"; done |
-            grep -E '^(lib|zlib)' | sort -u)
+        mapfile -t packages < <(depends "${packages[@]}" | grep -E '^(lib|zlib)')
         [ ${#packages[@]} -gt 0 ] || die "no package found for ${missing[*]}"
         download "${packages[@]}"
         for package in "${packages[@]}"; do
@@ -152,18 +153,23 @@ fetch_e2fsck() {
     rm -rf "$dir/root"
 }
 
+# fetch_all [TREE PACKAGE FILE...]
 fetch_all() {
+    if [ $# -gt 0 ]; then
+        fetch_programs "$@"
+        return
+    fi
     fetch_kernel && fetch_e2fsck && fetch_programs stress-ng stress-ng usr/bin/stress-ng &&
         fetch_xen_tools
 }
 
-rm -f "$dir/stamp"
+[ $# -gt 0 ] || rm -f "$dir/stamp"
 # Run in a child with -e of its own: in a condition the shell would ignore it.
-if [ "${FETCH_ONCE:-}" = "" ] && ! FETCH_ONCE=1 "$0" "$dir"; then
+if [ "${FETCH_ONCE:-}" = "" ] && ! FETCH_ONCE=1 "$0" "$dir" "$@"; then
     echo "fetch: apt's package lists may be missing or old, refreshing them" >&2
     "$here/deps.sh" --update
-    FETCH_ONCE=1 "$0" "$dir"
+    FETCH_ONCE=1 "$0" "$dir" "$@"
 elif [ "${FETCH_ONCE:-}" = 1 ]; then
-    fetch_all
-    touch "$dir/stamp"
+    fetch_all "$@"
+    [ $# -gt 0 ] || touch "$dir/stamp"
 fi

@@ -35,6 +35,7 @@ struct machine {
     int serial_fd, qmp_fd; /* -1 once closed */
     struct buffer output, qmp;
     size_t mark;       /* expectations look at output from here on */
+    size_t matched;    /* where the last one's match begins; mark is its end */
     size_t line_start; /* of the line being received */
     FILE *log;
     bool at_line_start; /* of the log */
@@ -231,6 +232,7 @@ bool machine_expect(struct machine *m, const char *regex, double timeout_s)
         if (m->failed)
             break;
         if (regexec(&compiled, m->output.data + m->mark, 1, &match, 0) == 0) {
+            m->matched = m->mark + (size_t)match.rm_so;
             m->mark += (size_t)match.rm_eo;
             met = true;
             break;
@@ -244,6 +246,12 @@ bool machine_expect(struct machine *m, const char *regex, double timeout_s)
     }
     regfree(&compiled);
     return met;
+}
+
+const char *machine_matched(const struct machine *m, size_t *len_bytes)
+{
+    *len_bytes = m->mark - m->matched;
+    return m->output.data + m->matched;
 }
 
 bool machine_send(struct machine *m, const char *text, size_t len_bytes)

@@ -60,6 +60,9 @@ bool machine_failed(const struct machine *m);     /* a forbidden line was seen *
  * and terminal escape sequences. */
 const char *machine_output(const struct machine *m, size_t *len_bytes);
 
+/* What the last expectation that was met has matched, in that text. */
+const char *machine_matched(const struct machine *m, size_t *len_bytes);
+
 /* Serve the machine once, waiting at most wait_s and also watching extra_fd (or -1) for input.
  * Returns true when extra_fd has something to read. */
 bool machine_poll(struct machine *m, double wait_s, int extra_fd);

@@ -147,7 +147,11 @@ static void add_disks(struct command *c, const struct scenario *s, const char *d
 
     while (next_of(&list, kind, sizeof(kind))) {
         add_drive(c, kind, dir, "disk.img");
-        if (strcmp(kind, "nvme") == 0) {
+        if (strcmp(kind, "nvme4k") == 0) {
+            add_format(c, "-device",
+                       "nvme,drive=%s,serial=xl4k,logical_block_size=4096,physical_block_size=4096",
+                       kind);
+        } else if (strcmp(kind, "nvme") == 0) {
             add_format(c, "-device", "nvme,drive=%s,serial=xl", kind);
         } else if (strcmp(kind, "virtio-blk") == 0) {
             add_format(c, "-device", "virtio-blk-pci,drive=%s", kind);
@@ -305,9 +309,40 @@ static bool check_duration(struct machine *m, const struct scenario *s, const ch
            machine_fail(m, "the guest counted %.2f seconds, we %.2f", guest_s, here_s);
 }
 
-static bool step(struct machine *m, const struct scenario *s, const struct scenario_options *o,
-                 const char *text, double last_s)
+enum { FIGURES = 8 };
+
+/* What "!same" steps have matched. */
+struct figures {
+    const char *step[FIGURES];
+    char *text[FIGURES];
+};
+
+static bool check_same(struct machine *m, const struct scenario *s, const char *regex,
+                       struct figures *f)
 {
+    const char *text;
+    size_t len, i = 0;
+
+    if (!machine_expect(m, regex, timeout_s(s)))
+        return false;
+    text = machine_matched(m, &len);
+    while (f->text[i] != NULL && strcmp(f->step[i], regex) != 0)
+        if (++i == FIGURES)
+            abort();
+    if (f->text[i] == NULL) {
+        f->step[i] = regex;
+        f->text[i] = strndup(text, len);
+        return true;
+    }
+    return (strlen(f->text[i]) == len && memcmp(f->text[i], text, len) == 0) ||
+           machine_fail(m, "first: %s\nthen: %.*s", f->text[i], (int)len, text);
+}
+
+static bool step(struct machine *m, const struct scenario *s, const struct scenario_options *o,
+                 const char *text, double last_s, struct figures *figures)
+{
+    if (strncmp(text, "!same ", 6) == 0)
+        return check_same(m, s, text + 6, figures);
     if (strncmp(text, "!duration ", 10) == 0)
         return check_duration(m, s, text + 10, last_s);
     if (strncmp(text, "!screen ", 8) == 0) {
@@ -358,13 +393,27 @@ static bool is_job(const struct scenario *s)
     return s->kernel_cmdline != NULL && strstr(s->kernel_cmdline, "xl_job=") != NULL;
 }
 
-static bool play(struct machine *m, const struct scenario *s, const struct scenario_options *o,
-                 struct result *result)
+/* Steps that are played again. */
+struct repeat {
+    unsigned int first, end, left;
+};
+
+static bool play_steps(struct machine *m, const struct scenario *s,
+                       const struct scenario_options *o, struct result *result,
+                       struct figures *figures)
 {
     bool audited = s->no_audit || s->end == END_STOPPED;
+    struct repeat again = { .left = 0 };
     double last_s = 0;
 
     for (unsigned int i = 0; i < SCENARIO_STEPS && s->steps[i] != NULL; i++) {
+        if (again.left && i == again.end && --again.left)
+            i = again.first;
+        if (sscanf(s->steps[i], "!repeat %u %u", &again.left, &again.end) == 2) {
+            again.first = i + 1;
+            again.end += again.first;
+            continue;
+        }
         /* What is sent last is what ends the machine. */
         bool last_send = s->steps[i][0] == '>' && s->steps[i + 1] == NULL;
 
@@ -377,7 +426,7 @@ static bool play(struct machine *m, const struct scenario *s, const struct scena
             snprintf(result->message, sizeof(result->message), "only with %s", s->steps[i] + 6);
             return true;
         }
-        if (!step(m, s, o, s->steps[i], last_s))
+        if (!step(m, s, o, s->steps[i], last_s, figures))
             return false;
         last_s = machine_seconds(m);
     }
@@ -386,6 +435,17 @@ static bool play(struct machine *m, const struct scenario *s, const struct scena
     if (is_job(s) && !s->no_audit && !machine_send(m, "\n", 1))
         return false;
     return check_end(m, s, result);
+}
+
+static bool play(struct machine *m, const struct scenario *s, const struct scenario_options *o,
+                 struct result *result)
+{
+    struct figures figures = { .step = { NULL } };
+    bool ok = play_steps(m, s, o, result, &figures);
+
+    for (size_t i = 0; i < FIGURES; i++)
+        free(figures.text[i]);
+    return ok;
 }
 
 /* A machine that still runs is asked what it does: into the log. The keys may be its already. */

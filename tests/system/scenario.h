@@ -22,10 +22,10 @@ struct scenario {
     const char *machine; /* QEMU's: pc, q35, and after a comma its properties */
     enum firmware firmware;
     const char *cpu;
-    const char *disk;               /* the disk for job disk: ahci, virtio-blk, nvme */
-    const char *root;               /* a disk of files_dir, as the first virtio-blk */
-    const char *nic;                /* the network for job net: e1000e, virtio-net */
-    const char *qemu;               /* further arguments for QEMU, separated by spaces */
+    const char *disk; /* the disk for job disk: ahci, virtio-blk, nvme, nvme4k (blocks of 4096) */
+    const char *root; /* a disk of files_dir, as the first virtio-blk */
+    const char *nic;  /* the network for job net: e1000e, virtio-net */
+    const char *qemu; /* further arguments for QEMU, separated by spaces */
     const char *hypervisor_cmdline; /* after the console's */
     const char *kernel;             /* a file of the image; "none" */
     const char *kernel_cmdline;
@@ -37,7 +37,9 @@ struct scenario {
      * character, text to be sent; "!nmi" injects 500 NMIs, five milliseconds apart,
      * "!mce" a machine check that the CPU survives; "!screen REGEX" is to be seen on the local
      * screen; "!duration PREFIX" expects PREFIX and a number of milliseconds, those since the step
-     * before; "!only TEXT": where the console has not said this, the rest is skipped. */
+     * before; "!only TEXT": where the console has not said this, the rest is skipped;
+     * "!same REGEX": what it matches is, to the character, what the step with the same text has matched when it was played
+     * before; "!repeat TIMES STEPS": those that follow, as often. */
     const char *steps[SCENARIO_STEPS];
     const char *forbidden; /* further lines that must not be seen */
     enum scenario_end end;

@@ -25,7 +25,7 @@ TEST_FILES := $(SYSTEM)/small.gz $(SYSTEM)/devices.gz $(SYSTEM)/tools.gz $(SYSTE
     $(BAD_ELFS:%=$(SYSTEM)/bad/%) $(BAD_ACPI:%=$(SYSTEM)/bad/%) $(BUILD)/control.elf \
     $(BUILD)/control/ramdisk.cpio $(BUILD)/xen-like/rt_hello.elf
 
-.PHONY: test-split-drivers deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl soak-kills system-programs FORCE
+.PHONY: test-split-drivers deps run run-image run-linux run-linux-image test-system test-system-image test-guests soak test-release soak-fuzz soak-beside soak-xl soak-kills soak-disks system-programs FORCE
 
 #: deps           install the Debian packages that all of this needs, those that are missing
 deps:
@@ -50,7 +50,7 @@ test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(BUILD)/store/co
 	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
 
-#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, soak-disks, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
@@ -59,6 +59,7 @@ soak:
 	+$(Q)$(MAKE) --no-print-directory soak-store
 	+$(Q)$(MAKE) --no-print-directory soak-guests
 	+$(Q)$(MAKE) --no-print-directory soak-kills
+	+$(Q)$(MAKE) --no-print-directory soak-disks
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-release
 	+$(Q)$(MAKE) --no-print-directory test-deb
@@ -86,6 +87,10 @@ soak-beside: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/beside-soa
 #: soak-xl        1,000 domains created and destroyed through our xl in the embedded control domain, with 1 and 2 CPUs
 soak-xl: $(SYSTEM)/system_tests $(SYSTEM)/guests.iso tests/guests/xl-soak.tsv
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests tests/guests/xl-soak.tsv
+
+#: soak-disks     stock guests with disks of our backend: fio on each kind, destroyed while they write, attached and detached 100 times
+soak-disks: $(SYSTEM)/system_tests $(SYSTEM)/disks.iso $(SYSTEM)/disk.img $(SYSTEM)/gpt-disk.img
+	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) $(SYSTEM)/disks.iso disks
 
 #: soak-fuzz      ten million fuzzed calls: 1 and 4 CPUs, debug and release (BUILD=build/release)
 SOAK_FUZZ = $(SYSTEM)/system_tests -s -j 2 -l $(BUILD)/logs -n "$(TEST_NAME)" $(SYSTEM)/guests.iso guests \
@@ -120,6 +125,10 @@ $(SYSTEM)/test.iso: $(HV) $(DEBIAN)/vmlinux $(SYSTEM)/full.gz $(TEST_FILES) test
 	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
 	    -m "$(DEBIAN)/vmlinux $(RUN_KERNEL_CMDLINE)" -m $(SYSTEM)/full.gz $(TEST_FILES:%=-f %)
 
+$(SYSTEM)/disks.iso: $(HV) $(BUILD)/control.elf $(SYSTEM)/disks.cpio tests/system/mkiso.sh $(SYSTEM)/settings
+	@echo "  ISO     $@"
+	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" -f $(BUILD)/control.elf -f $(SYSTEM)/disks.cpio
+
 $(SYSTEM)/guests.iso: $(HV) $(GUEST_ELFS) $(GUEST_RAMDISKS) tests/system/mkiso.sh $(SYSTEM)/settings
 	@echo "  ISO     $@"
 	$(Q)$(MKISO) -t -o $@ -x $(HV) -c "$(RUN_HV_CMDLINE)" \
@@ -143,6 +152,20 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 	$(Q)tests/system/mkinitramfs.sh tests/system/initramfs $(SYSTEM)/small.gz \
 	    $(DEBIAN)/stress-ng $(SYSTEM)/full.gz $(SYSTEM)/tree $@ $(DEBIAN)/xen-tools $(SYSTEM)/tools.gz
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
+
+# disks.cpio: a control domain's ramdisk with the guests of soak-disks, which have their jobs and e2fsck, one also fio.
+$(DEBIAN)/fio/usr/bin/fio: $(DEBIAN)/stamp
+	$(Q)tests/system/fetch.sh $(DEBIAN) fio fio usr/bin/fio </dev/null && touch $@
+DISKS_FILES := $(shell find tests/system/disks -type f)
+PACK = LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0
+$(SYSTEM)/disks.cpio: $(SYSTEM)/guest.gz $(DEBIAN)/fio/usr/bin/fio $(DEBIAN)/vmlinux $(DISKS_FILES) tests/system/system.mk
+	@echo "  CPIO    $@"
+	$(Q)rm -rf $@.guest $@.tree && mkdir $@.guest $@.tree && cp -r tests/system/disks/jobs $@.guest/ && \
+	    install -D $(DEBIAN)/devices/sbin/e2fsck $@.guest/sbin/e2fsck && cp tests/system/disks/*.cfg $(DEBIAN)/vmlinux $@.tree
+	$(Q){ cat $(SYSTEM)/guest.gz; (cd $@.guest && find . -mindepth 1 | $(PACK)) | gzip -6n; } >$@.tree/disks.gz
+	$(Q){ cat $@.tree/disks.gz; (cd $(DEBIAN)/fio && find . -mindepth 1 | $(PACK)) | gzip -6n; } >$@.tree/fio.gz
+	$(Q)(cd $@.tree && find . -mindepth 1 | $(PACK)) >$@.tmp
+	$(Q)rm -rf $@.guest $@.tree && mv $@.tmp $@
 
 GUEST_MODULES := xen-blkfront xen-netfront ext4 crc32c_generic
 $(SYSTEM)/guest.gz: $(SYSTEM)/small.gz $(DEBIAN)/stamp tests/system/system.mk
@@ -177,6 +200,10 @@ $(SYSTEM)/root.img: tests/system/mkroot.sh tests/system/apt-config.sh $(DEBIAN)/
 $(SYSTEM)/guest-disk.img: tests/system/mkgpt.sh $(SYSTEM)/root.img
 	@echo "  DISK    $@"
 	$(Q)tests/system/mkgpt.sh $@ root=$(SYSTEM)/root.img
+# A disk with two partitions, which both are disk.img.
+$(SYSTEM)/gpt-disk.img: tests/system/mkgpt.sh $(SYSTEM)/disk.img
+	@echo "  DISK    $@"
+	$(Q)tests/system/mkgpt.sh $@ files=$(SYSTEM)/disk.img spare=$(SYSTEM)/disk.img
 $(SYSTEM)/clock: tests/system/clock.c tests/system/system.mk
 	@mkdir -p $(SYSTEM)/obj
 	$(Q)$(CC) $(SYSTEM_CFLAGS) -MF $(SYSTEM)/obj/clock.d -static -pthread -o $@ $<
@@ -199,7 +226,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o device_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o device_tests.o disk_tests.o enemy_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)

@@ -17,6 +17,8 @@
 #include "block_tests.h"
 #include "control_tests.h"
 #include "device_tests.h"
+#include "disk_tests.h"
+#include "enemy_tests.h"
 #include "network_tests.h"
 #include "pool.h"
 #include "scenario.h"
@@ -192,14 +194,6 @@ static const struct scenario scenarios[] = {
       .ramdisk = "devices.gz",
       .steps = { "XL-JOB-RC 0" },
       .timeout_s = 300 },
-    { .group = "test", /* more CPUs */
-      .name = "stress-2-vcpus-of-4",
-      .smp = 4,
-      .hypervisor_cmdline = "dom0_max_vcpus=2",
-      .kernel_cmdline = "xl_job=stress,clock xl_cpus=2 xl_load=5 xl_clock=5",
-      .ramdisk = "devices.gz",
-      .steps = { "XL-JOB-RC 0" },
-      .timeout_s = 300 },
     { .group = "soak",
       .name = "soak-4-vcpus-of-2",
       .memory_mib = 1024,
@@ -237,7 +231,7 @@ static const struct scenario scenarios[] = {
     CLOCK("soak", "no-hpet", "pc,hpet=off", ),
     CLOCK("soak", "no-pit", "pc,pit=off", ),
     CLOCK("test", "no-pit-no-hpet", "q35,pit=off,hpet=off", ),
-    CLOCK("test", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
+    CLOCK("soak", "uefi-no-pit-no-hpet", "q35,pit=off,hpet=off",
           .firmware = FIRMWARE_UEFI), /* UEFI */
 
     /* Debian with systemd, from a disk, to a login. */
@@ -315,7 +309,7 @@ static const struct scenario scenarios[] = {
       .name = "smoke",
       .kernel_cmdline = "xl_job=smoke",
       .steps = { "XL-JOB-START smoke", "XL-JOB-RC 0" } },
-    { .group = "test",
+    { .group = "soak",
       .name = "info",
       .kernel_cmdline = "xl_job=info",
       .steps = { "==== cat /proc/cpuinfo", "==== dmesg", "XL-JOB-RC 0" } },
@@ -343,7 +337,7 @@ static const struct scenario scenarios[] = {
       .timeout_s = 600 },
 
     /* Four virtual CPUs share the one there is. */
-    { .group = "test",
+    { .group = "soak",
       .name = "four-vcpus",
       .hypervisor_cmdline = "dom0_max_vcpus=4",
       .kernel_cmdline = "xl_job=smoke",
@@ -358,7 +352,7 @@ static const struct scenario scenarios[] = {
                  "XL-JOB-RC 0" } },
 
     /* The ends of a machine. */
-    { .group = "test",
+    { .group = "soak",
       .name = "shell-poweroff",
       .steps = { "XL-SHELL-READY", "/ # ", ">echo $((6 * 7))\n", "^42\n", "/ # ", ">poweroff\n" } },
     { .group = "test",
@@ -374,7 +368,7 @@ static const struct scenario scenarios[] = {
       .kernel_crash = true,
       .steps = { "XL-JOB-START crash", "Kernel panic", "crashed" },
       .end = END_RESET },
-    { .group = "test",
+    { .group = "soak",
       .name = "crash-noreboot",
       .kernel_cmdline = "xl_job=crash",
       .no_audit = true,
@@ -524,7 +518,7 @@ struct combination {
 /* clang-format off */
 static const struct combination combinations[] = {
     { "test",  4, FIRMWARE_UEFI, "q35", "virtio-blk", "virtio-net", END_POWEROFF },
-    { "test",  4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
+    { "soak",  4, FIRMWARE_UEFI, "pc",  "nvme",       "e1000e",     END_POWEROFF },
     { "test",  4, FIRMWARE_BIOS, "q35", "ahci",       "virtio-net", END_RESET },
     { "soak",  2, FIRMWARE_UEFI, "q35", "virtio-blk", "e1000e",     END_RESET },
     { "test",  2, FIRMWARE_BIOS, "pc",  "ahci",       "e1000e",     END_RESET },
@@ -643,7 +637,9 @@ static void add_group(const char *group, const char *name_part)
     add_scenarios(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), group, name_part);
     add_scenarios(control_scenarios, nr_control_scenarios, group, name_part);
     add_scenarios(block_scenarios, nr_block_scenarios, group, name_part);
+    add_scenarios(enemy_scenarios, nr_enemy_scenarios, group, name_part);
     add_scenarios(device_scenarios, nr_device_scenarios, group, name_part);
+    add_scenarios(disk_scenarios, nr_disk_scenarios, group, name_part);
     add_scenarios(network_scenarios, nr_network_scenarios, group, name_part);
     if (before == nr_tests)
         fprintf(stderr, "system_tests: no test in group %s with '%s'\n", group, name_part);

@@ -133,6 +133,9 @@ static inline const char *back_node(const struct guest *g, const char *name)
     return store_get(path);
 }
 
+/* The class that is served by the backend. */
+static const char *backend_class = "vbd";
+
 /* As a toolstack does it. */
 static inline struct guest *guest_new(unsigned int domain, const char *params, const char *mode)
 {
@@ -140,7 +143,8 @@ static inline struct guest *guest_new(unsigned int domain, const char *params, c
 
     g->domain = domain;
     snprintf(g->front, sizeof(g->front), "/local/domain/%u/device/vbd/51712", domain);
-    snprintf(g->back, sizeof(g->back), "/local/domain/0/backend/vbd/%u/51712", domain);
+    snprintf(g->back, sizeof(g->back), "/local/domain/0/backend/%s/%u/51712", backend_class,
+             domain);
     g->data = aligned_alloc(PAGE, DATA_PAGES * PAGE);
     memset(g->data, 0, DATA_PAGES * PAGE);
     for (int i = 0; i < DATA_PAGES; i++)
@@ -327,7 +331,7 @@ static inline void begin(void)
     slow.at_once = true; /* while its partitions are read */
     CU_ASSERT_EQUAL(disks_add(disks, "/dev/slow", &slow.disk), 0);
     slow.at_once = false;
-    backend = blkback_start(loop, disks);
+    backend = blkback_start(loop, disks, backend_class);
     CU_ASSERT_PTR_NOT_NULL_FATAL(backend);
     run_loop(loop);
 }

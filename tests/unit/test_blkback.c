@@ -1,5 +1,6 @@
 /* The block backend (backends/block) with honest guests, and disks of all kinds. */
 #include "blkback_guest.h"
+#include "steps.h"
 
 static void test_data_come_and_go(void)
 {
@@ -256,7 +257,7 @@ static void test_the_backend_is_started_again(void)
     fill(g, 1, 9);
     put(g, &r);
     put(g, &r);
-    backend = blkback_start(loop, disks);
+    backend = blkback_start(loop, disks, "vbd");
     run_loop(loop);
     CU_ASSERT_EQUAL(state_of(g->back), 4);
     CU_ASSERT_EQUAL(state_of(g->front), 4);
@@ -265,6 +266,86 @@ static void test_the_backend_is_started_again(void)
     CU_ASSERT_EQUAL(answered(g, NULL), 99);
     CU_ASSERT_TRUE(is_filled(ram->memory, PAGE, 9));
     guest_end(g);
+    end();
+}
+
+static struct guest *killed;
+
+static void serve_killed(void)
+{
+    if (killed->queues[0].port)
+        peer_notify(killed->queues[0].port);
+    run_loop(loop);
+}
+
+/*
+ * It is killed at any instruction while it serves three reads, whose ids would be a write each if the answer were
+ * taken for a request: each is answered once, and nothing is written.
+ */
+static void test_the_backend_is_killed_while_it_answers(void)
+{
+    enum { STATES = 200, NR = 3 };
+    static uint8_t states[STATES][PAGE], before[DISK_BYTES];
+    unsigned int nr;
+
+    begin();
+    struct guest *g = killed = guest_of(5, "/dev/ram0");
+    struct ring_front front;
+
+    for (unsigned int i = 0; i < DISK_BYTES; i++)
+        ram->memory[i] = (uint8_t)(i / 512);
+    memcpy(before, ram->memory, DISK_BYTES);
+    for (unsigned int i = 0; i < NR; i++) {
+        struct blkif_request r = request(g, BLKIF_OP_READ, 80 + i, 1);
+
+        r.id = BLKIF_OP_WRITE | 1u << 8 | (uint64_t)i << 48;
+        ring_front_put(&g->queues[0].ring, &r);
+    }
+    ring_front_push(&g->queues[0].ring);
+    front = g->queues[0].ring;
+    nr = steps_run(serve_killed, g->queues[0].pages, PAGE, states[0], STATES);
+    CU_ASSERT_TRUE(nr > 4 * NR && nr < STATES);
+    blkback_stop(backend);
+    for (unsigned int i = 0; i < nr; i++) {
+        memcpy(g->queues[0].pages, states[i], PAGE);
+        g->queues[0].ring = front;
+        backend = blkback_start(loop, disks);
+        run_loop(loop);
+        for (unsigned int k = 0; k < NR; k++) {
+            struct blkif_response rsp = { .id = 0 };
+
+            CU_ASSERT_EQUAL(answered(g, &rsp), BLKIF_RSP_OKAY);
+            CU_ASSERT_TRUE(rsp.operation == BLKIF_OP_READ && rsp.id >> 48 == k);
+        }
+        CU_ASSERT_EQUAL(answered(g, NULL), 99);
+        CU_ASSERT_EQUAL(memcmp(before, ram->memory, DISK_BYTES), 0);
+        blkback_stop(backend);
+    }
+    backend = blkback_start(loop, disks);
+    run_loop(loop);
+    guest_end(g);
+    end();
+}
+
+/* backendtype=qdisk: QEMU's folder, beside Linux's backend, which has the other one. */
+static void test_the_class_of_programs(void)
+{
+    backend_class = "qdisk";
+    begin();
+    struct guest *g = guest_of(5, "aio:/dev/ram0"), *other;
+
+    fill(g, 1, 3);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_WRITE, 0, 1), 0);
+    CU_ASSERT_TRUE(is_filled(ram->memory, PAGE, 3));
+    guest_end(g);
+    other = guest_new(6, "qcow2:/dev/ram0", "w");
+    CU_ASSERT_EQUAL(state_of(other->back), 6);
+    guest_end(other);
+    backend_class = "vbd"; /* not this backend's */
+    other = guest_new(7, "/dev/ram0", "w");
+    CU_ASSERT_EQUAL(state_of(other->back), 1);
+    number(other, other->back, "state", 6);
+    guest_end(other);
     end();
 }
 
@@ -281,7 +362,9 @@ int main(void)
     CU_add_test(s, "4k sectors", test_4k_sectors);
     CU_add_test(s, "a disk grows", test_a_disk_grows_under_a_guest);
     CU_add_test(s, "disks that cannot be had", test_disks_that_cannot_be_had);
+    CU_add_test(s, "qdisk", test_the_class_of_programs);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
+    CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
 }

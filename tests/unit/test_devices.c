@@ -244,7 +244,7 @@ static void no_nodes(void)
 
         CU_ASSERT_FALSE(sscanf(path, "/libxl/%u", &n) == 1);
         CU_ASSERT_FALSE(sscanf(path, "/local/domain/%u", &n) == 1 && n);
-        CU_ASSERT_FALSE(sscanf(path, "/local/domain/0/backend/v%*2c/%c", &c) == 1);
+        CU_ASSERT_FALSE(sscanf(path, "/local/domain/0/backend/%*[^/]/%c", &c) == 1);
     }
 }
 
@@ -454,8 +454,6 @@ static void test_what_is_not_served_is_refused_by_name(void)
     config.disk[0].format = CONFIG_QCOW2;
     refused(ENOTSUP, "disk xvda: format qcow2 is not served yet");
     config.disk[0].format = CONFIG_RAW;
-    config.disk[0].backend_type = CONFIG_BACKEND_QDISK;
-    refused(ENOTSUP, "disk xvda: backendtype qdisk is not served");
     config.disk[0] = disk("sdq", "/dev/sdb");
     refused(EINVAL, "disk sdq: there is no such device");
     config.disk[0] = disk("hdc", "");
@@ -528,6 +526,33 @@ static void test_a_disk_has_one_writer(void)
     CU_ASSERT_EQUAL(guest_create(&t, &config, &id), 0);
     strcpy(config.name, "third");
     CU_ASSERT_EQUAL(guest_create(&t, &config, &other), 0); /* both only read it */
+    end();
+}
+
+/* The class is the backend's alone: for the domain it is a disk as others. */
+static void test_a_disk_of_a_program(void)
+{
+    domid_t other;
+
+    start();
+    config.disk[0].backend_type = CONFIG_BACKEND_QDISK;
+    create();
+    expect(FRONT "vbd/51712/backend", BACK "qdisk/%/51712", id, 0);
+    expect(BACK "qdisk/%/51712/frontend", FRONT "vbd/51712", 0, id);
+    expect(BACK "qdisk/%/51712/params", "aio:/dev/vg/root", 0, id);
+    expect(BACK "qdisk/%/51712/type", "qdisk", 0, id);
+    expect(BACK "vbd/%/51712", NULL, 0, id);
+    CU_ASSERT_STRING_EQUAL(find("vbd", 51712).backend, fill(BACK "qdisk/%/51712"));
+    strcpy(config.name, "other");
+    config.nr_vifs = 0;
+    config.disk[0].backend_type = CONFIG_BACKEND_ANY;
+    failed(guest_create(&t, &config, &other), EBUSY, "/dev/vg/root is in use by domain ");
+    CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    no_nodes();
+    CU_ASSERT_EQUAL(guest_create(&t, &config, &id), 0);
+    config.disk[0].backend_type = CONFIG_BACKEND_QDISK;
+    strcpy(config.name, "third");
+    failed(guest_create(&t, &config, &other), EBUSY, "/dev/vg/root is in use by domain ");
     end();
 }
 
@@ -933,6 +958,7 @@ int main(void)
     T(test_an_address_that_was_made_up_is_kept);
     T(test_a_file_has_a_loop_device_while_it_is_served);
     T(test_what_is_not_served_is_refused_by_name);
+    T(test_a_disk_of_a_program);
     T(test_a_backend_that_does_not_begin_leaves_nothing);
     T(test_a_user_who_wants_an_end_leaves_nothing);
     T(test_a_backend_says_why_it_does_not_begin);

@@ -477,6 +477,40 @@ static void all_dead(void)
     close_disks();
 }
 
+/* It comes back each time, and never does anything. */
+static void test_a_controller_that_is_overdue_again_and_again(void)
+{
+    controller_new();
+    open_disks();
+    for (unsigned int i = 1; i <= 5; i++) {
+        load_begin_at(&load, DISK_READ, 0, 8);
+        settle_for(36 * S);
+        CU_ASSERT_EQUAL(load.nr_errors, i);
+        CU_ASSERT_EQUAL(c.nr_enabled, 1 + i);
+    }
+    while (load_begin_at(&load, DISK_READ, 0, 400)) /* those that wait as well */
+        ;
+    settle_for(36 * S);
+    CU_ASSERT_EQUAL(c.nr_enabled, 6);
+    all_dead();
+}
+
+static void test_a_controller_that_is_seldom_overdue(void)
+{
+    controller_new();
+    open_disks();
+    for (unsigned int i = 1; i <= 8; i++) {
+        load_begin_at(&load, DISK_READ, 0, 8);
+        settle_for(700 * S);
+        CU_ASSERT_EQUAL(c.nr_enabled, 1 + i);
+    }
+    load.nr_errors = 0;
+    load_begin_at(&load, DISK_READ, 0, 8);
+    serve_all();
+    CU_ASSERT_EQUAL(load.nr_errors, 0);
+    close_disks();
+}
+
 static void test_a_controller_that_does_not_come_back(void)
 {
     controller_new();
@@ -603,6 +637,8 @@ int main(void)
         { "flush and discard", test_flush_and_discard },
         { "errors are told", test_errors_are_told },
         { "overdue commands reset the controller", test_overdue_commands_reset_the_controller },
+        { "overdue again and again", test_a_controller_that_is_overdue_again_and_again },
+        { "seldom overdue", test_a_controller_that_is_seldom_overdue },
         { "a controller that does not come back", test_a_controller_that_does_not_come_back },
         { "a controller that fails by itself", test_a_controller_that_fails_by_itself },
         { "a lie ends it", test_a_lie_ends_it },

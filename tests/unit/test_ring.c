@@ -10,6 +10,7 @@
 #include <xen/io/netif.h>
 
 #include "ring.h"
+#include "steps.h"
 
 struct request {
     uint32_t id, words[2];
@@ -90,6 +91,8 @@ static void test_sizes_that_no_ring_has(void)
     CU_ASSERT_EQUAL(ring_entries(1, 10, 4), 0);
     CU_ASSERT_EQUAL(ring_entries(1, 12, 0), 0);
     CU_ASSERT_EQUAL(ring_entries(1, 260, 4), 0);
+    CU_ASSERT_EQUAL(ring_entries(1, 260, 256), 0);
+    CU_ASSERT_EQUAL(ring_entries(1, 256, 36), 0);
     CU_ASSERT_EQUAL(ring_back_init(&back, pages, 3, 12, 4), -EINVAL);
     CU_ASSERT_EQUAL(ring_front_init(&front, pages, 0, 12, 4), -EINVAL);
 }
@@ -338,6 +341,142 @@ static void test_a_frontend_of_the_abi_is_served(void)
     end();
 }
 
+/* ---- a backend that is killed in the middle of showing its answers ---- */
+
+enum { STATES = 400, KILLED = 3 };
+static uint8_t states[STATES][RING_PAGE];
+
+/* Each, if it is taken for the head of a request, is another one that makes sense. */
+static uint64_t treacherous(unsigned int i) { return BLKIF_OP_WRITE | 1u << 8 | (uint64_t)i << 48; }
+
+static void push(void) { ring_back_push(&back); }
+
+/* Of 5 requests, 3 are done. */
+static void begin_killed(uint32_t index)
+{
+    struct blkif_response rsp = { .operation = BLKIF_OP_READ };
+    struct blkif_request r = { .operation = BLKIF_OP_READ, .nr_segments = 1 };
+    uint32_t slots[5];
+
+    CU_ASSERT_EQUAL(ring_front_init(&front, pages, 1, sizeof(r), sizeof(rsp)), 0);
+    front.req_prod = front.pushed = front.rsp_prod = front.rsp_cons = index;
+    *word(REQ_PROD) = *word(RSP_PROD) = index;
+    *word(RSP_EVENT) = index + 1;
+    for (unsigned int i = 0; i < 5; i++) {
+        r.id = treacherous(i);
+        ring_front_put(&front, &r);
+    }
+    ring_front_push(&front);
+    CU_ASSERT_EQUAL(ring_back_init(&back, pages, 1, sizeof(r), sizeof(rsp)), 0);
+    CU_ASSERT_EQUAL(ring_back_look(&back), 5);
+    for (unsigned int i = 0; i < 5; i++)
+        slots[i] = ring_back_take(&back, &r);
+    for (unsigned int i = 0; i < KILLED; i++) {
+        rsp.id = treacherous(i);
+        rsp.status = (int16_t)(100 + i);
+        ring_back_answer(&back, slots[i], &rsp);
+    }
+}
+
+/* The next backend: what it takes is what the guest has asked, and each is answered once, in order. */
+static void go_on_from(const uint8_t *state)
+{
+    struct ring_front f = front;
+    struct blkif_request r;
+    struct blkif_response rsp = { .operation = BLKIF_OP_READ };
+    int left;
+
+    memcpy(pages, state, RING_PAGE);
+    CU_ASSERT_EQUAL(ring_back_init(&back, pages, 1, sizeof(r), sizeof(rsp)), 0);
+    left = ring_back_look(&back);
+    CU_ASSERT_TRUE(left >= 5 - KILLED && left <= 5);
+    for (unsigned int i = 5 - (unsigned int)left; i < 5; i++) {
+        uint32_t slot = ring_back_take(&back, &r);
+
+        CU_ASSERT_TRUE(r.operation == BLKIF_OP_READ && r.id == treacherous(i));
+        rsp.id = r.id;
+        rsp.status = (int16_t)(100 + i);
+        ring_back_answer(&back, slot, &rsp);
+    }
+    ring_back_push(&back);
+    CU_ASSERT_EQUAL(ring_front_look(&f), 5);
+    for (unsigned int i = 0; i < 5; i++) {
+        ring_front_take(&f, &rsp);
+        CU_ASSERT_TRUE(rsp.id == treacherous(i) && rsp.status == (int16_t)(100 + i) &&
+                       rsp.operation == BLKIF_OP_READ);
+    }
+    ring_back_free(&back);
+}
+
+static void test_a_backend_that_is_killed_while_it_answers(void)
+{
+    for (int s = 0; s < NR_STARTS; s++) {
+        unsigned int nr;
+
+        begin_killed(starts[s]);
+        nr = steps_run(push, pages, RING_PAGE, states[0], STATES);
+        ring_back_free(&back);
+        CU_ASSERT_TRUE(nr > 4 * KILLED && nr < STATES); /* an answer alone is four words */
+        for (unsigned int i = 0; i < nr; i++)
+            go_on_from(states[i]);
+    }
+}
+
+/* So is the next one, while it finishes what that has begun. */
+static void init(void)
+{
+    CU_ASSERT_EQUAL(ring_back_init(&back, pages, 1, sizeof(struct blkif_request),
+                                   sizeof(struct blkif_response)),
+                    0);
+}
+
+static void test_backends_that_are_killed_one_after_the_other(void)
+{
+    static uint8_t again[STATES][RING_PAGE];
+    unsigned int nr, nr_begun = 0;
+
+    begin_killed(0xfffffffe);
+    nr = steps_run(push, pages, RING_PAGE, states[0], STATES);
+    ring_back_free(&back);
+    for (unsigned int i = 0; i < nr; i++) {
+        unsigned int nr_again;
+
+        memcpy(pages, states[i], RING_PAGE);
+        nr_again = steps_run(init, pages, RING_PAGE, again[0], STATES);
+        ring_back_free(&back);
+        nr_begun += nr_again > 1;
+        CU_ASSERT_TRUE(nr_again < STATES);
+        for (unsigned int k = 0; k < nr_again; k++)
+            go_on_from(again[k]);
+    }
+    CU_ASSERT_TRUE(nr_begun >= KILLED);
+}
+
+/* What a guest writes there itself: its own ring, and no more of it than it has asked. */
+static void test_a_forged_answer_is_the_forgers_loss(void)
+{
+    struct blkif_response rsp;
+    uint64_t *note = (uint64_t *)pages + 3;
+
+    for (int s = 0; s < NR_STARTS; s++) {
+        begin_killed(starts[s]);
+        *note = UINT64_C(0x616e7377) << 32 | starts[s];
+        memset(pages + 32, 0x5a, 32);
+        ring_back_free(&back);
+        init();
+        CU_ASSERT_EQUAL(ring_back_look(&back), 4);
+        CU_ASSERT_EQUAL(ring_front_look(&front), 1);
+        ring_front_take(&front, &rsp);
+        CU_ASSERT_EQUAL(rsp.status, 0x5a5a);
+        ring_back_free(&back);
+        *word(RSP_PROD) = *word(REQ_PROD); /* of what it has not asked */
+        *note = UINT64_C(0x616e7377) << 32 | *word(RSP_PROD);
+        CU_ASSERT_EQUAL(ring_back_init(&back, pages, 1, sizeof(struct blkif_request),
+                                       sizeof(struct blkif_response)),
+                        -EPROTO);
+    }
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -348,6 +487,9 @@ int main(void)
     CU_add_test(s, "full and no fuller", test_the_ring_can_be_full_and_no_fuller);
     CU_add_test(s, "answers in ring order", test_answers_are_in_the_order_of_the_ring);
     CU_add_test(s, "a backend that died", test_a_backend_that_died_leaves_what_was_not_answered);
+    CU_add_test(s, "killed while it answers", test_a_backend_that_is_killed_while_it_answers);
+    CU_add_test(s, "killed again", test_backends_that_are_killed_one_after_the_other);
+    CU_add_test(s, "a forged answer", test_a_forged_answer_is_the_forgers_loss);
     CU_add_test(s, "events", test_events_are_sent_when_they_are_wanted);
     CU_add_test(s, "a hostile frontend", test_indices_of_a_frontend_ahead_and_backwards);
     CU_add_test(s, "a hostile backend", test_indices_of_a_backend_ahead_and_backwards);

@@ -115,11 +115,18 @@ static uint32_t serve(const struct fake_chain *c)
     return bytes;
 }
 
-static void settle(void)
+static void stop_loop(void *arg) { plat_loop_stop(arg); }
+
+/* What is to be done now, and in that time. */
+static void settle_for(uint64_t ns)
 {
-    while (plat_loop_run(loop) == 0)
-        ;
+    struct plat_timer t = { .fn = stop_loop, .arg = loop };
+
+    plat_timer_set(loop, &t, plat_now() + ns);
+    CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
 }
+
+static void settle(void) { settle_for(1); }
 
 static void serve_one(unsigned int i)
 {
@@ -308,6 +315,141 @@ static void test_the_size_changes(void)
     close_disk();
 }
 
+/* Sizes that make no sense change nothing, and of large sectors there are whole ones. */
+static void test_it_says_nonsense_about_its_size(void)
+{
+    static const struct {
+        uint64_t says, is;
+    } sizes[] = { { NR_SECTORS + 7, NR_SECTORS },
+                  { NR_SECTORS + 9, NR_SECTORS + 8 },
+                  { UINT64_MAX, NR_SECTORS + 8 },
+                  { (1UL << 54) + 8, NR_SECTORS + 8 },
+                  { 1UL << 54, 1UL << 54 },
+                  { 7, 0 },
+                  { 800, 800 } };
+    uint64_t before;
+
+    open_disk(1UL << F_BLK_SIZE);
+    disk->changed = on_changed;
+    for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        before = disk->nr_sectors;
+        nr_changed = 0;
+        memcpy(v.config, &sizes[i].says, 8);
+        fake_virtio_changed(&v);
+        settle();
+        CU_ASSERT_EQUAL(disk->nr_sectors, sizes[i].is);
+        CU_ASSERT_EQUAL(nr_changed, before != sizes[i].is);
+    }
+    v.changes_always = true; /* it never holds still */
+    memset(v.config, 0, 8);
+    fake_virtio_changed(&v);
+    settle();
+    CU_ASSERT_EQUAL(disk->nr_sectors, 800);
+    v.changes_always = false;
+    load_begin_at(&load, DISK_READ, 0, 8);
+    serve_all();
+    CU_ASSERT_EQUAL(load.last_error, 0);
+    close_disk();
+}
+
+/* It says that all is well, and has written less: what lay there before is nobody's to see. */
+static void test_a_read_that_is_short(void)
+{
+    static const uint32_t less[] = { 0, 1, 512, 8 * DISK_SECTOR - 1 };
+
+    open_disk(0);
+    for (unsigned int i = 0; i < 4; i++) {
+        load_begin_at(&load, DISK_READ, 0, 8);
+        take_all();
+        *held[0].chain.parts[held[0].chain.nr - 1].data = 0;
+        fake_virtio_push(&v, held[0].queue, held[0].chain.id, less[i]);
+        nr_held = 0;
+        settle();
+        CU_ASSERT_EQUAL(load.nr_errors, i + 1);
+        CU_ASSERT_EQUAL(load.last_error, EIO);
+    }
+    load_begin_at(&load, DISK_READ, 0, 8); /* the others go on */
+    serve_all();
+    CU_ASSERT_EQUAL(load.last_error, 0);
+    close_disk();
+}
+
+/* ---- a device that does not end its commands ---- */
+
+#define S 1000000000UL
+
+static void test_overdue_commands_reset_the_device(void)
+{
+    unsigned int nr_resets;
+
+    open_disk(0);
+    nr_resets = v.nr_resets;
+    mixed(60);
+    load.nr_done = 0;
+    while (load_begin_at(&load, DISK_READ, 0, 400)) /* more than it takes at once */
+        ;
+    settle_for(29 * S);
+    CU_ASSERT_EQUAL(load.nr_busy, LOAD_SLOTS);
+    settle_for(7 * S);
+    CU_ASSERT_TRUE(v.nr_resets > nr_resets);
+    CU_ASSERT(load.nr_errors > 0 && load.nr_errors == load.nr_done && load.nr_busy > 0);
+    CU_ASSERT_EQUAL(load.last_error, EIO);
+    nr_held = 0;
+    load.nr_errors = 0; /* those that waited are done, and more */
+    serve_all();
+    load.nr_done = 0;
+    mixed(60);
+    fake_virtio_changed(&v); /* this is told as ever */
+    settle();
+    close_disk();
+}
+
+static void dead(void)
+{
+    CU_ASSERT_EQUAL(load.nr_busy, 0);
+    CU_ASSERT_EQUAL(load.last_error, EIO);
+    CU_ASSERT(!v.pci.master);
+    load_begin_at(&load, DISK_WRITE, 0, 8);
+    CU_ASSERT_EQUAL(load.nr_busy, 0);
+    v.never_resets = v.refuses_features = false;
+    v.status = 0;
+    close_disk();
+}
+
+static void test_a_device_that_is_overdue_again_and_again(void)
+{
+    open_disk(0);
+    for (unsigned int i = 1; i <= 5; i++) {
+        load_begin_at(&load, DISK_READ, 0, 8);
+        settle_for(36 * S);
+        CU_ASSERT_EQUAL(load.nr_errors, i);
+        CU_ASSERT(v.pci.master);
+    }
+    while (load_begin_at(&load, DISK_READ, 0, 400))
+        ;
+    settle_for(36 * S);
+    CU_ASSERT_EQUAL(load.nr_errors, 5 + LOAD_SLOTS);
+    dead();
+}
+
+static void test_a_device_that_does_not_come_back(void)
+{
+    for (unsigned int how = 0; how < 4; how++) {
+        open_disk(0);
+        while (load_begin_at(&load, DISK_READ, 0, 400))
+            ;
+        switch (how) {
+        case 0: v.never_resets = true; break;
+        case 1: v.refuses_features = true; break;
+        case 2: v.features &= ~(1UL << F_FLUSH); break; /* it is another one */
+        case 3: v.queues[1].size = 16; break;           /* than it was */
+        }
+        settle_for(36 * S);
+        CU_ASSERT_EQUAL(load.nr_errors, LOAD_SLOTS);
+        dead();
+    }
+}
+
 /* ---- a device that lies: it is stopped, and all are told ---- */
 
 enum lie { RUNS_AHEAD, BEYOND_THE_RING, NOT_GIVEN, NOT_THE_FIRST, TWICE, TOO_MUCH, NR_LIES };
@@ -434,6 +576,11 @@ int main(void)
         { "flush and discard", test_flush_and_discard },
         { "errors are told", test_errors_are_told },
         { "the size changes", test_the_size_changes },
+        { "nonsense about its size", test_it_says_nonsense_about_its_size },
+        { "a read that is short", test_a_read_that_is_short },
+        { "overdue commands reset the device", test_overdue_commands_reset_the_device },
+        { "overdue again and again", test_a_device_that_is_overdue_again_and_again },
+        { "a device that does not come back", test_a_device_that_does_not_come_back },
         { "a lie ends it", test_a_lie_ends_it },
         { "requests that wait end as well", test_requests_that_wait_end_as_well },
         { "devices that are not taken", test_devices_that_are_not_taken },

@@ -764,7 +764,8 @@ void machine_backends(void (*fn)(const char *home, char state))
         const struct machine_node *n = &state.nodes[i];
         char home[sizeof(n->path)], last[16];
 
-        if (sscanf(n->path, "/local/domain/0/backend/v%*2c/%*u/%*u/%15s", last) != 1 ||
+        if (sscanf(n->path, "/local/domain/0/backend/%*[^/]/%*u/%*u/%15s", last) != 1 ||
+            strncmp(n->path, "/local/domain/0/backend/console", 31) == 0 ||
             strcmp(last, "state") != 0 || (n->value[0] != '1' && n->value[0] != '5'))
             continue;
         strcpy(home, n->path);

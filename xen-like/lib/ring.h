@@ -25,7 +25,7 @@ struct ring {
     uint32_t entry_bytes, request_bytes, response_bytes;
 };
 
-/** How many requests a ring of that many pages has room for: 0 if it is not 1 to 16 and a power of two. */
+/** How many requests a ring of that many pages has room for: 0 if that is not 1 to 16 and a power of two, or no ring has such sizes. */
 uint32_t ring_entries(unsigned int nr_pages, size_t request_bytes, size_t response_bytes);
 
 /* ---- the backend's end ---- */
@@ -39,11 +39,11 @@ struct ring_back {
 };
 
 /**
- * Begin with a ring that the other end has made; or go on where another backend has ended, whose answers were in
- * the order of the ring: what it had not answered is taken again. (Where it has ended within ring_back_push() the
- * slots that it was writing hold answers that nobody was shown: a user that must outlive that keeps a journal.)
+ * Begin with a ring that the other end has made; or go on where another backend has ended, at any instruction, whose
+ * answers were in the order of the ring: what it had not answered is taken again. (An answer that it was writing is
+ * shown: see ring.c.)
  * @pages  side by side, which stay there until ring_back_free()
- * @request_bytes @response_bytes  multiples of 4, 4..256
+ * @request_bytes @response_bytes  multiples of 4, 4..256 and 4..32
  * Returns 0, or -EINVAL no such size, -ENOMEM, -EPROTO its indices are impossible.
  */
 int ring_back_init(struct ring_back *b, void *pages, unsigned int nr_pages, size_t request_bytes,

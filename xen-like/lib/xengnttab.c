@@ -2,6 +2,7 @@
  * xengnttab.h on the runtime. A mapping is unmapped as it was mapped, whole; anything else is EINVAL.
  * xengntshr_unshare() of pages that the other domain has still mapped is EBUSY, they stay what they were,
  * and it may be called again (Linux says yes and waits); xengntshr_close() leaves such pages shared for good.
+ * If xengnttab_grant_copy() fails, segments before the one that is wrong may have been copied, as on Linux.
  * Not provided: xengnttab_fd(), xengntshr_fd(), xengnttab_set_max_grants(), both functions with
  * notification (..._notify()), and those of dma-bufs.
  */
@@ -188,20 +189,6 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
 
 /* ---- copies ---- */
 
-static size_t page_left(const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
-{
-    return foreign ? PAGE_BYTES : PAGE_BYTES - ((uintptr_t)from->virt + done) % PAGE_BYTES;
-}
-
-static bool segment_ok(const xengnttab_grant_copy_segment_t *s)
-{
-    bool from = s->flags & GNTCOPY_source_gref, to = s->flags & GNTCOPY_dest_gref;
-
-    return (from || to) && !(s->flags & ~(GNTCOPY_source_gref | GNTCOPY_dest_gref)) &&
-           (!from || s->source.foreign.offset + s->len <= (int)PAGE_BYTES) &&
-           (!to || s->dest.foreign.offset + s->len <= (int)PAGE_BYTES);
-}
-
 enum { COPIES = 64, TABLE_BYTES = 2 << 20 };
 
 #define NO_TABLE UINTPTR_MAX
@@ -231,11 +218,19 @@ static inline uint64_t frame_of(struct copies *c, const char *virt)
     return pte & PTE_PRESENT ? (pte & PTE_FRAME) / PAGE_BYTES : 0;
 }
 
-/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
-static int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
-                     const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
+/* How much of it is in the page where its next byte is. */
+static inline uint16_t page_piece(const char *virt, uint16_t left)
 {
-    char *virt = (char *)from->virt + done;
+    size_t most = PAGE_BYTES - (uintptr_t)virt % PAGE_BYTES;
+
+    return left < most ? left : (uint16_t)most;
+}
+
+/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
+static inline int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
+                            const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
+{
+    const char *virt = (const char *)from->virt + done;
 
     if (foreign) {
         to->u.ref = from->foreign.ref;
@@ -252,37 +247,45 @@ static int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
 /* A segment's status is that of its first piece that failed. 0, or -1 with errno. */
 static int copies_go(struct copies *c)
 {
-    if (c->nr && grants_copy(c->ops, c->nr) == -38)
+    long rc = c->nr ? grants_copy(c->ops, c->nr) : 0;
+
+    if (rc == -38)
         return failed(ENOSYS);
-    for (unsigned int i = 0; i < c->nr; i++)
+    for (unsigned int i = 0; rc && i < c->nr; i++)
         if (c->of[i]->status == GNTST_okay)
             c->of[i]->status = c->ops[i].status;
     c->nr = 0;
     return 0;
 }
 
-/* Piece by piece, none of which crosses a page of our memory. 0, or -1 with errno. */
-static int copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s)
+static inline bool in_page(const union xengnttab_copy_ptr *grant, uint16_t len)
 {
-    bool from = s->flags & GNTCOPY_source_gref, to = s->flags & GNTCOPY_dest_gref;
-    uint16_t done = 0;
+    return grant->foreign.offset + len <= (int)PAGE_BYTES;
+}
 
+/* Piece by piece, none of which crosses a page of our memory. from, to: that side is a grant. 0, or -1 with errno. */
+static inline __attribute__((always_inline)) int
+copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s, bool from, bool to)
+{
+    if ((from && !in_page(&s->source, s->len)) || (to && !in_page(&s->dest, s->len)))
+        return failed(EINVAL);
     s->status = GNTST_okay;
-    while (done < s->len) {
-        size_t most = page_left(&s->source, from, done), also = page_left(&s->dest, to, done);
-        uint16_t len = s->len - done;
+    for (uint16_t done = 0, len; done < s->len; done += len) {
         struct gnttab_copy *op = &c->ops[c->nr];
 
-        most = most < also ? most : also;
-        len = len < most ? len : (uint16_t)most;
-        *op = (struct gnttab_copy){ .len = len, .flags = s->flags };
+        len = s->len - done;
+        if (!from)
+            len = page_piece((const char *)s->source.virt + done, len);
+        if (!to)
+            len = page_piece((const char *)s->dest.virt + done, len);
+        op->len = len;
+        op->flags = s->flags;
         if (copy_side(c, &op->source, &s->source, from, done) ||
             copy_side(c, &op->dest, &s->dest, to, done))
             return -1;
         c->of[c->nr++] = s;
         if (c->nr == COPIES && copies_go(c))
             return -1;
-        done += len;
     }
     return 0;
 }
@@ -291,17 +294,22 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
                          xengnttab_grant_copy_segment_t *segs)
 {
     struct copies c;
+    int rc = 0;
 
     (void)xgt;
     c.nr = 0;
     c.table_va = NO_TABLE;
-    for (uint32_t i = 0; i < count; i++)
-        if (!segment_ok(&segs[i]))
-            return failed(EINVAL);
-    for (uint32_t i = 0; i < count; i++)
-        if (copies_add(&c, &segs[i]))
-            return -1;
-    return copies_go(&c);
+    for (uint32_t i = 0; i < count && rc == 0; i++)
+        switch (segs[i]
+                    .flags) { /* what is constant in each call is decided when this is compiled */
+        case GNTCOPY_source_gref: rc = copies_add(&c, &segs[i], true, false); break;
+        case GNTCOPY_dest_gref: rc = copies_add(&c, &segs[i], false, true); break;
+        case GNTCOPY_source_gref | GNTCOPY_dest_gref:
+            rc = copies_add(&c, &segs[i], true, true);
+            break;
+        default: rc = failed(EINVAL);
+        }
+    return rc ? rc : copies_go(&c);
 }
 
 /* ---- what we grant ---- */

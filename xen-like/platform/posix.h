@@ -34,3 +34,20 @@ int posix_ready(const char *pid_file);
 
 /** From now on standard error, and so the log, is added to that file. False: the log says why not. */
 bool posix_log_to(const char *path);
+
+/** What a daemon is told by its options; NULL: nothing. */
+struct posix_service {
+    const char *
+        name; /* of the program; in the background its log is /var/log/xen/NAME.log if none is told */
+    const char *pid_file; /* then it goes to the background */
+    const char *log_file;
+};
+
+/**
+ * The life of a daemon: its log, the background, a loop in which start(loop, arg) has it serve, and who has started
+ * the program may go on.
+ * @start  false: it does not serve, the log says why
+ * Returns the program's exit status.
+ */
+int posix_serve(const struct posix_service *s, bool (*start)(struct plat_loop *loop, void *arg),
+                void *arg);

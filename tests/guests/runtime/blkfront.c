@@ -1,6 +1,6 @@
 /*
  * A guest with our block frontend: each of its disks is written, all of it, and read again; what makes no sense is
- * refused; and it is the same whatever serves it.
+ * refused; and it is the same whatever serves it. Kernel command line: seconds=N, so long that is repeated.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +23,7 @@ static struct job {
 static enum blkfront_op op;
 static uint64_t next_sector, errors, wrong;
 static unsigned int running, seed;
+static uint64_t end_ns;
 
 static uint8_t byte_at(uint64_t at) { return (uint8_t)(at * 13 + at / 512 + seed); }
 
@@ -118,10 +119,16 @@ static void next_phase(void)
     case 0:
     case 2: all_of_it(BLKFRONT_READ); break;
     case 1:
-        seed = 99;
+        seed += 99;
         all_of_it(BLKFRONT_WRITE);
         break;
     default:
+        if (plat_now() < end_ns) {
+            phase = 2;
+            seed++;
+            all_of_it(BLKFRONT_WRITE);
+            return;
+        }
         CHECK_EQ(refused(disk->nr_sectors, 1), EINVAL);
         CHECK_EQ(refused(UINT64_MAX, 1), EINVAL);
         CHECK_EQ(refused(0, 0), EINVAL);
@@ -154,10 +161,15 @@ static void too_late(void *arg)
     verdict_failure("%s", disk ? "it takes too long" : "there is no disk");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct blkfront_user user = { .ready = ready, .gone = gone };
     struct plat_timer timer = { .fn = too_late };
+    unsigned int seconds = 0;
+
+    for (int i = 0; i < argc; i++)
+        sscanf(argv[i], "seconds=%u", &seconds);
+    end_ns = plat_now() + seconds * 1000000000ull;
 
     if (store_ring_start())
         verdict_skip("no store: %s", strerror(errno));
@@ -165,7 +177,7 @@ int main(void)
     jobs = calloc(RUNNING, sizeof(*jobs));
     if (loop == NULL || jobs == NULL || blkfront_start(loop, &user) == NULL)
         verdict_error("it does not start: %s", strerror(errno));
-    plat_timer_set(loop, &timer, plat_now() + WAIT_S * 1000000000ull);
+    plat_timer_set(loop, &timer, end_ns + WAIT_S * 1000000000ull);
     plat_loop_run(loop);
     return verdict();
 }
