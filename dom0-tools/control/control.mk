@@ -4,7 +4,7 @@ CONTROL := $(BUILD)/control
 CONTROL_SRCS := $(XS_CORE) $(addprefix xenstore/,daemon.c rings.c) \
     $(CONSOLED_CORE) dom0-tools/consoled/attach.c dom0-tools/attend/attend.c \
     $(filter backends/%,$(BLKBACK_CORE)) $(NETWORK_CORE) \
-    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c service.c store_commands.c adopt.c power.c s5.c extra.c)
+    $(addprefix dom0-tools/control/,control.c prompt.c xl_command.c service.c store_commands.c file_commands.c adopt.c power.c s5.c extra.c)
 CONTROL_OBJS := $(CONTROL_SRCS:%.c=$(CONTROL)/%.o)
 CONTROL_LINKED := $(CONTROL_OBJS) $(sort $(DRIVERS_DISK_OBJS) $(DRIVERS_LINK_OBJS)) $(TOOLS_RT_OBJS) $(CONTROL)/files.o
 

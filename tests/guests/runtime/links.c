@@ -91,12 +91,6 @@ static uint16_t sum16(const uint8_t *data, uint32_t bytes)
     return (uint16_t)~sum;
 }
 
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
 static struct frame *ethernet(const struct link *l, const uint8_t *to, uint16_t type)
 {
     struct frame *f = frame_alloc(MAX_FRAME);
@@ -137,14 +131,14 @@ static void ping(struct link *l)
     uint32_t bytes = 8 + nr_sent * 7 % 1400;
 
     ip[0] = 0x45;
-    put16(ip + 2, 20 + bytes);
+    put16(ip + 2, (uint16_t)(20 + bytes));
     ip[8] = 64;
     ip[9] = 1;
     memcpy(ip + 12, our_ip, 4);
     memcpy(ip + 16, gateway_ip, 4);
     put16(ip + 10, sum16(ip, 20));
     icmp[0] = 8;
-    put16(icmp + 6, nr_sent);
+    put16(icmp + 6, (uint16_t)nr_sent);
     for (uint32_t i = 8; i < bytes; i++)
         icmp[i] = (uint8_t)(i * 3 + nr_sent);
     put16(icmp + 2, sum16(icmp, bytes));
@@ -207,7 +201,7 @@ static uint16_t pseudo_sum(const uint8_t *ip, uint32_t bytes)
 
     memcpy(pseudo, ip + 12, 8);
     pseudo[9] = ip[9];
-    put16(pseudo + 10, bytes);
+    put16(pseudo + 10, (uint16_t)bytes);
     return (uint16_t)~sum16(pseudo, sizeof(pseudo));
 }
 
@@ -239,7 +233,7 @@ static void test_csum(struct link *from, struct link *to)
         return;
     }
     ip[0] = 0x45;
-    put16(ip + 2, 20 + bytes);
+    put16(ip + 2, (uint16_t)(20 + bytes));
     ip[8] = 64;
     ip[9] = 17;
     memcpy(ip + 12, our_ip, 4);
@@ -247,7 +241,7 @@ static void test_csum(struct link *from, struct link *to)
     put16(ip + 10, sum16(ip, 20));
     put16(udp, 7);
     put16(udp + 2, 9);
-    put16(udp + 4, bytes);
+    put16(udp + 4, (uint16_t)bytes);
     put16(udp + 6, pseudo_sum(ip, bytes));
     for (uint32_t i = 8; i < bytes; i++)
         udp[i] = (uint8_t)(i * 5);
