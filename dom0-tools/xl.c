@@ -220,23 +220,27 @@ static int xl_mem_set(struct xl *x, const struct options *o)
 
 /* ---- shutdown, reboot ---- */
 
-/* Until none of the domains that were there runs any more. */
+/* Until none of the domains that were there runs any more, or the user has waited enough: guests need not obey. */
 static int wait_for_ends(struct xl *x, const guest_info_t *infos, size_t nr)
 {
     struct plat_mutex lock = { { 0 } };
     struct plat_cond never = { { 0 } };
+    bool enough = false;
 
+    xl_heed_interrupts(x, true);
     plat_lock(&lock);
-    for (size_t i = 0; i < nr; i++) {
+    for (size_t i = 0; i < nr && !enough; i++) {
         guest_info_t now;
 
         while (guest_info(&x->tools, infos[i].domain, &now) == 0 &&
                !(now.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying)) &&
-               memcmp(now.handle, infos[i].handle, sizeof(now.handle)) == 0)
+               memcmp(now.handle, infos[i].handle, sizeof(now.handle)) == 0 &&
+               (enough = toolstack_go_on(&x->tools) != 0) == false)
             plat_cond_wait(&never, &lock, plat_now() + 100000000u);
     }
     plat_unlock(&lock);
-    return EXIT_OK;
+    xl_heed_interrupts(x, false);
+    return enough ? failed(x) : EXIT_OK;
 }
 
 static int request(struct xl *x, const struct options *o, const char *what)
@@ -265,8 +269,8 @@ static int request(struct xl *x, const struct options *o, const char *what)
     }
     if (wait && x->home && x->home->show) /* it may take its time */
         x->home->show(x);
-    if (wait)
-        wait_for_ends(x, infos, asked);
+    if (wait && wait_for_ends(x, infos, asked) != EXIT_OK)
+        rc = EXIT_FAILED;
     free(infos);
     return rc;
 }

@@ -126,14 +126,16 @@ static void list_json(struct xl *x, const guest_info_t *info, const struct xl_do
     json_list(arg, d);
 }
 
-/* Of a domain that was not created by us nothing is known. */
+/* As it is by now: scripts tell domains by the names here. Of a domain that was not created by us nothing is known. */
 static void list_long(struct xl *x, const guest_info_t *info, const struct xl_domain *d, void *arg)
 {
     struct domain_config *c = malloc(sizeof(*c));
 
     (void)d;
-    if (c && guest_config(&x->tools, info->domain, c) == 0)
+    if (c && guest_config(&x->tools, info->domain, c) == 0) {
+        guest_config_now(&x->tools, info, c);
         json_long(arg, info->domain, c);
+    }
     free(c);
 }
 

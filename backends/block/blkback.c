@@ -56,22 +56,47 @@ static void disk_changed(void *arg)
         xenbus_publish(d->bus, &n);
 }
 
-/* QEMU's class has a format before the name: "aio" is raw. Returns how long that is; -1: it is another one. */
-static int format_prefix(const struct xenbus_device *bus, const char *params)
+/* As the toolstack says. QEMU's class has a format before the name, "aio" is raw: -ENOTSUP it is another one. */
+static int read_params(struct xenbus_device *bus, char name[DISK_NAME])
 {
     static const char raw[] = "aio:";
+    size_t prefix = strcmp(bus->driver->type, "qdisk") == 0 ? strlen(raw) : 0;
+    char params[DISK_NAME + sizeof(raw)];
+    int rc = xenbus_text(bus, XENBUS_OURS, "params", params, sizeof(params));
 
-    if (strcmp(bus->driver->type, "qdisk") != 0)
-        return 0;
-    return strncmp(params, raw, strlen(raw)) == 0 ? (int)strlen(raw) : -1;
+    if (rc)
+        return rc;
+    if (strncmp(params, raw, prefix) != 0) {
+        xenbus_error(bus, "%s: its format is not served", params);
+        return -ENOTSUP;
+    }
+    return snprintf(name, DISK_NAME, "%s", params + prefix) < DISK_NAME ? 0 : -EINVAL;
+}
+
+/* Which disk it is: as it was found once, or else by that. */
+static int read_name(struct xenbus_device *bus, char name[DISK_NAME])
+{
+    int rc = xenbus_text(bus, XENBUS_OURS, "disk-name", name, DISK_NAME);
+
+    return rc == -ENOENT ? read_params(bus, name) : rc;
+}
+
+/* As it is found now, if that is another name. */
+static void put_name(struct xenbus_device *bus, struct xenbus_nodes *n, const struct disk *d)
+{
+    char name[DISK_NAME], params[DISK_NAME];
+
+    disks_name(d, name);
+    if (name[0] && read_params(bus, params) == 0 && strcmp(name, params) != 0)
+        xenbus_put(n, "disk-name", "%s", name);
 }
 
 static struct disk *open_disk(struct xenbus_device *bus)
 {
     struct blkback *b = xenbus_arg(bus->bus);
-    char params[DISK_NAME + 8], mode[4];
+    char name[DISK_NAME], mode[4];
     struct disk *d;
-    int rc = xenbus_text(bus, XENBUS_OURS, "params", params, sizeof(params)), prefix;
+    int rc = read_name(bus, name);
 
     if (rc == 0)
         rc = xenbus_text(bus, XENBUS_OURS, "mode", mode, sizeof(mode));
@@ -80,21 +105,16 @@ static struct disk *open_disk(struct xenbus_device *bus)
         return NULL;
     }
     if (rc) {
-        xenbus_error(bus, "its folder says no disk");
+        if (rc != -ENOTSUP)
+            xenbus_error(bus, "its folder says no disk");
         errno = EINVAL;
         return NULL;
     }
-    prefix = format_prefix(bus, params);
-    if (prefix < 0) {
-        xenbus_error(bus, "%s: its format is not served", params);
-        errno = EINVAL;
-        return NULL;
-    }
-    d = disks_open(b->disks, params + prefix, mode[0] != 'w');
+    d = disks_open(b->disks, name, mode[0] != 'w');
     if (d == NULL && errno != EAGAIN) {
         int error = errno;
 
-        xenbus_error(bus, "%s: %s", params + prefix, strerror(error));
+        xenbus_error(bus, "%s: %s", name, strerror(error));
         errno = error;
     }
     return d;
@@ -120,6 +140,7 @@ static int probe(struct xenbus_device *bus)
     }
     put_disk(&n, d->disk);
     put_features(&n);
+    put_name(bus, &n, d->disk);
     rc = xenbus_publish(bus, &n);
     if (rc) {
         rc = -EAGAIN; /* the store is away, or full */

@@ -14,8 +14,9 @@ struct view {
     struct view *next;
     struct disks *all;
     struct entry *entry;
-    uint64_t first; /* sector of the whole disk */
-    bool whole;     /* as large as that is, whatever that becomes */
+    uint64_t first;         /* sector of the whole disk */
+    bool whole;             /* as large as that is, whatever that becomes */
+    unsigned int partition; /* else its number */
 };
 
 struct entry {
@@ -24,7 +25,8 @@ struct entry {
     struct disk *disk;
     struct view *views;
     struct partitions partitions;
-    bool transient; /* opened for its users: closed after the last of them */
+    struct fs_names fs; /* of the whole, if it has no partitions, before it was given to anybody */
+    bool transient;     /* opened for its users: closed after the last of them */
     bool was_given; /* all of it, to be written: its labels and UUIDs are whatever a guest wants */
 };
 
@@ -78,10 +80,18 @@ void disks_free(struct disks *all)
     free(all);
 }
 
+static void partitions_known(void *arg)
+{
+    struct entry *e = arg;
+
+    if (!e->was_given && e->partitions.nr == 0 && e->partitions.names)
+        e->fs = e->partitions.names[0];
+}
+
 static void read_partitions(struct entry *e)
 {
     if (!e->partitions.reading)
-        partitions_read(&e->partitions, e->disk, NULL, NULL);
+        partitions_read(&e->partitions, e->disk, partitions_known, e);
 }
 
 static void view_close(struct disk *d)
@@ -115,10 +125,11 @@ static void entry_changed(void *arg)
     }
 }
 
-/* Sectors from first to the end of which there are nr. */
+/* Sectors from first, of which there are nr: a partition's, or all (partition: 0). */
 static struct disk *view_new(struct disks *all, struct entry *e, uint64_t first, uint64_t nr,
-                             bool whole, bool read_only)
+                             unsigned int partition, bool read_only)
 {
+    bool whole = partition == 0;
     struct view *v;
 
     if (e->disk->read_only && !read_only) {
@@ -138,6 +149,7 @@ static struct disk *view_new(struct disks *all, struct entry *e, uint64_t first,
     v->entry = e;
     v->first = first;
     v->whole = whole;
+    v->partition = partition;
     v->disk = *e->disk;
     v->disk.ops = &view_ops;
     v->disk.nr_sectors = nr;
@@ -214,71 +226,97 @@ static unsigned int partition_number(const char *name, const char *disk)
     return *end || n > UINT32_MAX ? 0 : (unsigned int)n;
 }
 
-static const char by_label[] = "/dev/disk/by-partlabel/", by_uuid[] = "/dev/disk/by-partuuid/";
+/* Ways to say which one is meant. */
+enum by { BY_NUMBER, BY_PARTLABEL, BY_PARTUUID, BY_LABEL, BY_UUID, NR_BY };
+static const char *const folders[NR_BY] = { [BY_PARTLABEL] = "/dev/disk/by-partlabel/",
+                                            [BY_PARTUUID] = "/dev/disk/by-partuuid/",
+                                            [BY_LABEL] = "/dev/disk/by-label/",
+                                            [BY_UUID] = "/dev/disk/by-uuid/" };
 
-static bool begins(const char *name, const char *with)
+/* @name  receives what is behind the folder; by number, all of it */
+static enum by by_what(const char **name)
 {
-    return strncmp(name, with, strlen(with)) == 0;
+    for (enum by by = BY_PARTLABEL; by < NR_BY; by++)
+        if (strncmp(*name, folders[by], strlen(folders[by])) == 0) {
+            *name += strlen(folders[by]);
+            return by;
+        }
+    return BY_NUMBER;
 }
 
-/* Whether one of its partitions may have that name. Names by label or UUID are the machine's: no guest says which they are. */
-static bool may_have(const struct entry *e, const char *name)
+/* Whether one of its partitions may have that name. Names but numbers are the machine's: no guest says which they are. */
+static bool may_have(const struct entry *e, enum by by, const char *name)
 {
-    if (begins(name, by_label) || begins(name, by_uuid))
-        return !e->was_given;
-    return partition_number(name, e->name) != 0;
+    return by == BY_NUMBER ? partition_number(name, e->name) != 0 : !e->was_given;
 }
 
-static bool is_partition(const struct entry *e, const struct gpt_partition *p, const char *name)
+static bool is_fs(const struct fs_names *fs, enum by by, const char *name)
 {
+    if (fs == NULL || name[0] == '\0')
+        return false;
+    return by == BY_LABEL ? strcmp(name, fs->label) == 0
+                          : by == BY_UUID && strcasecmp(name, fs->uuid) == 0;
+}
+
+static bool is_partition(const struct entry *e, int i, enum by by, const char *name)
+{
+    const struct gpt_partition *p = &e->partitions.list[i];
     char uuid[37];
 
-    if (begins(name, by_label))
-        return p->label[0] && strcmp(name + strlen(by_label), p->label) == 0;
-    gpt_uuid_print(p->uuid, uuid);
-    if (begins(name, by_uuid))
-        return strcasecmp(name + strlen(by_uuid), uuid) == 0;
-    return partition_number(name, e->name) == p->number;
-}
-
-/* NULL: ENOENT there is none, EAGAIN it is not known yet, EMLINK several have that name: which one is meant? */
-static const struct gpt_partition *find_partition(struct disks *all, const char *name,
-                                                  struct entry **of)
-{
-    const struct gpt_partition *found = NULL;
-
-    errno = ENOENT;
-    for (struct entry *e = all->entries; e; e = e->next) {
-        if (!may_have(e, name))
-            continue;
-        if (e->partitions.reading) {
-            errno = EAGAIN;
-            return NULL;
-        }
-        for (int i = 0; i < e->partitions.nr; i++) {
-            if (!is_partition(e, &e->partitions.list[i], name))
-                continue;
-            if (found) {
-                errno = EMLINK;
-                return NULL;
-            }
-            found = &e->partitions.list[i];
-            *of = e;
-        }
+    switch (by) {
+    case BY_NUMBER: return partition_number(name, e->name) == p->number;
+    case BY_PARTLABEL: return p->label[0] && strcmp(name, p->label) == 0;
+    case BY_PARTUUID: gpt_uuid_print(p->uuid, uuid); return strcasecmp(name, uuid) == 0;
+    default: return is_fs(e->partitions.names ? &e->partitions.names[i] : NULL, by, name);
     }
-    return found;
 }
 
-static struct disk *open_partition(struct disks *all, const char *name, bool read_only)
+/* What a name stands for. */
+struct found {
+    struct entry *entry;
+    const struct gpt_partition *partition; /* NULL: the whole */
+    unsigned int nr;                       /* that have that name */
+};
+
+static void found_add(struct found *f, struct entry *e, const struct gpt_partition *p)
 {
-    struct entry *e = NULL;
-    const struct gpt_partition *p = find_partition(all, name, &e);
+    f->entry = e;
+    f->partition = p;
+    f->nr++;
+}
+
+/* 0: there is one; ENOENT, EAGAIN it is not known yet, EMLINK several have that name: which one is meant? */
+static int find_by_name(struct disks *all, const char *name, struct found *f)
+{
+    enum by by = by_what(&name);
+
+    for (struct entry *e = all->entries; e; e = e->next) {
+        if (is_fs(&e->fs, by, name))
+            found_add(f, e, NULL);
+        if (!may_have(e, by, name))
+            continue;
+        if (e->partitions.reading)
+            return EAGAIN;
+        for (int i = 0; i < e->partitions.nr; i++)
+            if (is_partition(e, i, by, name))
+                found_add(f, e, &e->partitions.list[i]);
+    }
+    return f->nr == 0 ? ENOENT : f->nr == 1 ? 0 : EMLINK;
+}
+
+static struct disk *open_by_name(struct disks *all, const char *name, bool read_only)
+{
+    struct found f = { .nr = 0 };
     uint64_t unit;
 
-    if (p == NULL)
+    errno = find_by_name(all, name, &f);
+    if (errno)
         return NULL;
-    unit = e->disk->sector_bytes / DISK_SECTOR;
-    return view_new(all, e, p->first * unit, p->nr * unit, false, read_only);
+    if (f.partition == NULL)
+        return view_new(all, f.entry, 0, f.entry->disk->nr_sectors, 0, read_only);
+    unit = f.entry->disk->sector_bytes / DISK_SECTOR;
+    return view_new(all, f.entry, f.partition->first * unit, f.partition->nr * unit,
+                    f.partition->number, read_only);
 }
 
 /* What the registry does not have is opened for as long as it has users. */
@@ -299,7 +337,7 @@ static struct disk *open_other(struct disks *all, const char *name, bool read_on
         return NULL;
     }
     e = find(all, name);
-    view = view_new(all, e, 0, d->nr_sectors, true, read_only);
+    view = view_new(all, e, 0, d->nr_sectors, 0, read_only);
     error = errno;
     if (view == NULL)
         entry_free(all, e);
@@ -310,13 +348,24 @@ static struct disk *open_other(struct disks *all, const char *name, bool read_on
 struct disk *disks_open(struct disks *all, const char *name, bool read_only)
 {
     struct entry *e = find(all, name);
-
     struct disk *d;
 
     if (e)
-        return view_new(all, e, 0, e->disk->nr_sectors, true, read_only);
-    d = open_partition(all, name, read_only);
+        return view_new(all, e, 0, e->disk->nr_sectors, 0, read_only);
+    d = open_by_name(all, name, read_only);
     return d || errno != ENOENT ? d : open_other(all, name, read_only);
+}
+
+void disks_name(const struct disk *view, char name[DISK_NAME])
+{
+    const struct view *v = (const struct view *)view;
+    const char *of = v->entry->name;
+    const char *p = isdigit((unsigned char)of[strlen(of) - 1]) ? "p" : "";
+    int len = v->whole ? snprintf(name, DISK_NAME, "%s", of)
+                       : snprintf(name, DISK_NAME, "%s%s%u", of, p, v->partition);
+
+    if (len >= DISK_NAME)
+        name[0] = '\0';
 }
 
 const char *disks_nth(const struct disks *all, unsigned int n, const struct disk **d)

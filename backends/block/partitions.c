@@ -5,6 +5,7 @@
 enum { PAGE = 4096 };
 
 static void read_header(struct partitions *p, uint64_t lba);
+static void read_names(struct partitions *p);
 
 static void end(struct partitions *p)
 {
@@ -23,7 +24,7 @@ static void next_header(struct partitions *p)
     if (p->lba == 1 && last > 1)
         read_header(p, last);
     else
-        end(p);
+        read_names(p);
 }
 
 static void read_blocks(struct partitions *p, uint64_t lba, uint32_t bytes,
@@ -59,7 +60,59 @@ static void on_entries(struct disk_request *r, int error)
     }
     p->list = list;
     p->nr = nr;
-    end(p);
+    read_names(p);
+}
+
+/* ---- their file systems, or the disk's if it has no partitions ---- */
+
+static uint64_t sectors_of(const struct partitions *p)
+{
+    return p->nr ? p->list[p->at].nr * (p->disk->sector_bytes / DISK_SECTOR) : p->disk->nr_sectors;
+}
+
+static void names_next(struct partitions *p);
+
+static void on_name(struct disk_request *r, int error)
+{
+    struct partitions *p = of_request(r);
+
+    if (!error)
+        fs_names_parse(p->bytes, &p->names[p->at]);
+    p->at++;
+    p->asked = false;
+    names_next(p);
+}
+
+/* A disk may answer at once: then this goes round here, not deeper and deeper. */
+static void names_next(struct partitions *p)
+{
+    int nr = p->nr ? p->nr : 1;
+
+    if (p->asking)
+        return;
+    p->asking = true;
+    while (p->at < nr && !p->asked) {
+        if (sectors_of(p) < FS_BYTES / DISK_SECTOR) {
+            p->at++;
+            continue;
+        }
+        p->asked = true;
+        read_blocks(p, p->nr ? p->list[p->at].first : 0, FS_BYTES, on_name);
+    }
+    p->asking = false;
+    if (!p->asked)
+        end(p);
+}
+
+static void read_names(struct partitions *p)
+{
+    p->names = calloc(p->nr ? (size_t)p->nr : 1, sizeof(*p->names));
+    p->at = 0;
+    p->asked = false;
+    if (p->names)
+        names_next(p);
+    else
+        end(p);
 }
 
 static void on_header(struct disk_request *r, int error)
@@ -99,6 +152,8 @@ void partitions_read(struct partitions *p, struct disk *d, void (*read)(void *ar
 void partitions_free(struct partitions *p)
 {
     free(p->list);
+    free(p->names);
     p->list = NULL;
+    p->names = NULL;
     p->nr = 0;
 }

@@ -48,20 +48,19 @@ static void copies_do(struct blkback *b)
     b->nr_copies = 0;
 }
 
-static inline void copy_add(struct blkback *b, struct io *io, bool to_grant, grant_ref_t ref,
-                            uint16_t offset, uint16_t bytes, void *memory)
+/* @theirs  where in which grant; @ours  from there, or to there */
+static inline void copy_add(struct blkback *b, struct io *io, bool to_grant,
+                            union xengnttab_copy_ptr theirs, void *ours, uint16_t bytes)
 {
-    const union xengnttab_copy_ptr ours = { .virt = memory }, theirs = {
-        .foreign = { .ref = ref, .offset = offset, .domid = io->queue->device->bus->other }
-    };
+    const union xengnttab_copy_ptr memory = { .virt = ours };
     xengnttab_grant_copy_segment_t *c;
 
     if (b->nr_copies == COPIES_MAX)
         copies_do(b);
     b->copy_of[b->nr_copies] = io;
     c = &b->copies[b->nr_copies++];
-    c->source = to_grant ? ours : theirs;
-    c->dest = to_grant ? theirs : ours;
+    c->source = to_grant ? memory : theirs;
+    c->dest = to_grant ? theirs : memory;
     c->len = bytes;
     c->flags = to_grant ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
     c->status = GNTST_general_error;
@@ -69,14 +68,20 @@ static inline void copy_add(struct blkback *b, struct io *io, bool to_grant, gra
 
 static inline void copy_segments(struct io *io, bool to_grant, uint8_t *memory)
 {
-    struct blkback *b = io->queue->device->backend;
+    const struct device *d = io->queue->device;
     const struct blk_request *r = &io->request;
+    struct blkback *b = d->backend;
+    domid_t domain = d->bus->other;
 
     for (unsigned int i = 0; i < r->nr_segments; i++) {
         const struct blkif_request_segment *s = &r->segments[i];
+        uint16_t bytes = blk_segment_bytes(s);
+        union xengnttab_copy_ptr theirs = {
+            .foreign = { .ref = s->gref, .offset = blk_segment_offset(s), .domid = domain }
+        };
 
-        copy_add(b, io, to_grant, s->gref, blk_segment_offset(s), blk_segment_bytes(s), memory);
-        memory += blk_segment_bytes(s);
+        copy_add(b, io, to_grant, theirs, memory, bytes);
+        memory += bytes;
     }
 }
 
@@ -245,6 +250,17 @@ static int budget(const struct device *d)
     return most < BUDGET ? (int)most : BUDGET;
 }
 
+/* The page with its segments. */
+static void copy_indirect(struct io *io)
+{
+    const struct device *d = io->queue->device;
+    struct blk_request *r = &io->request;
+    union xengnttab_copy_ptr page = { .foreign = { .ref = r->page, .domid = d->bus->other } };
+
+    copy_add(d->backend, io, false, page, r->segments,
+             (uint16_t)(r->nr_segments * sizeof(r->segments[0])));
+}
+
 /* Their slots' ios into a list. Returns how many; -EPROTO. */
 static int take(struct queue *q, struct io *taken[BUDGET])
 {
@@ -258,9 +274,7 @@ static int take(struct queue *q, struct io *taken[BUDGET])
         io->slot = slot;
         io->status = blk_request_parse(&copy, &io->request);
         if (io->status == BLKIF_RSP_OKAY && io->request.indirect)
-            copy_add(q->device->backend, io, false, io->request.page, 0,
-                     (uint16_t)(io->request.nr_segments * sizeof(struct blkif_request_segment)),
-                     io->request.segments);
+            copy_indirect(io);
         taken[n] = io;
     }
     return there < 0 ? there : n;

@@ -52,11 +52,6 @@ static inline const struct packet *frame_packet(const struct frame *f, struct pa
 
 /** @bytes  room for so many, 1..FRAME_MAX. bytes is 0, refs 1. NULL: no memory. */
 struct frame *frame_alloc(uint32_t bytes);
-/**
- * The same, where its bytes begin in a page, if that is of use: those of some KiB, which are copied in pages.
- * @offset  0..4095
- */
-struct frame *frame_alloc_at(uint32_t bytes, uint32_t offset);
 static inline struct frame *frame_get(struct frame *f)
 {
     f->refs++;

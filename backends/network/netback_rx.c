@@ -9,10 +9,7 @@ enum { BATCH_FRAMES = 64 };
 
 _Static_assert(sizeof(struct netif_rx_request) == 8 && sizeof(struct netif_rx_response) == 8,
                "ABI: rx");
-/* The least that is in the first of a frame's pages, so that a guest has headers there. */
-enum { FIRST_MIN = ETH_HEADER + IP4_HEADER + TCP_HEADER };
-_Static_assert(1 + (FRAME_MAX - FIRST_MIN + RING_PAGE - 1) / RING_PAGE + 1 <=
-                   XEN_NETIF_NR_SLOTS_MIN,
+_Static_assert((FRAME_MAX + RING_PAGE - 1) / RING_PAGE + 1 <= XEN_NETIF_NR_SLOTS_MIN,
                "a frame's slots are no more than a frontend has to take");
 
 /* ---- which queue ---- */
@@ -89,30 +86,9 @@ struct round {
     unsigned int first_slot[BATCH_FRAMES], first_segment[BATCH_FRAMES + 1];
 };
 
-/*
- * A frame goes to the guest in pieces, each to one of its pages. What needs more than one is cut where our own pages end,
- * so that each piece is copied by one operation: the first one is shorter.
- */
-static uint32_t first_piece(const struct frame *f)
-{
-    uint32_t first = RING_PAGE - (uint32_t)((uintptr_t)f->data % RING_PAGE);
-
-    if (f->bytes <= RING_PAGE)
-        return f->bytes;
-    return first < FIRST_MIN ? RING_PAGE : first;
-}
-
-/* That which begins there. */
-static uint32_t piece_bytes(const struct frame *f, uint32_t at)
-{
-    uint32_t most = at == 0 ? first_piece(f) : RING_PAGE, left = f->bytes - at;
-
-    return left < most ? left : most;
-}
-
 static unsigned int nr_pieces(const struct frame *f)
 {
-    return 1 + (f->bytes - first_piece(f) + RING_PAGE - 1) / RING_PAGE;
+    return (f->bytes + RING_PAGE - 1) / RING_PAGE;
 }
 
 static unsigned int nr_slots(const struct frame *f)
@@ -148,14 +124,14 @@ static void place(struct vif_queue *q, struct round *r, struct frame *f)
 
     r->first_slot[r->nr_frames] = r->nr_slots;
     r->first_segment[r->nr_frames++] = r->nr_segments;
-    for (uint32_t at = 0, bytes; at < f->bytes; at += bytes) {
+    for (uint32_t at = 0; at < f->bytes; at += RING_PAGE) {
+        uint32_t left = f->bytes - at;
         struct netif_rx_request request = take_slot(q, r);
 
-        bytes = piece_bytes(f, at);
         n->segments[r->nr_segments++] = (xengnttab_grant_copy_segment_t){
             .source.virt = f->data + at,
             .dest.foreign = { .ref = request.gref, .domid = q->vif->device->other },
-            .len = (uint16_t)bytes,
+            .len = (uint16_t)(left < RING_PAGE ? left : RING_PAGE),
             .flags = GNTCOPY_dest_gref,
         };
         if (at == 0 && f->gso != FRAME_GSO_NONE)
@@ -198,20 +174,20 @@ static void answer_gso(struct vif_queue *q, uint32_t slot, const struct frame *f
 static void answer(struct vif_queue *q, const struct round *r, unsigned int i,
                    const struct frame *f, bool good)
 {
-    unsigned int slot = r->first_slot[i];
+    unsigned int slot = r->first_slot[i], pieces = nr_pieces(f);
 
-    for (uint32_t at = 0, bytes; at < f->bytes; at += bytes) {
+    for (unsigned int j = 0; j < pieces; j++) {
+        uint32_t left = f->bytes - j * RING_PAGE;
         struct netif_rx_response a = {
             .id = r->slots[slot].id,
-            .flags = at == 0 ? first_flags(f) : 0,
+            .flags = j == 0 ? first_flags(f) : 0,
+            .status = good ? (int16_t)(left < RING_PAGE ? left : RING_PAGE) : NETIF_RSP_ERROR,
         };
 
-        bytes = piece_bytes(f, at);
-        a.status = good ? (int16_t)bytes : NETIF_RSP_ERROR;
-        if (at + bytes < f->bytes)
+        if (j + 1 < pieces)
             a.flags |= NETRXF_more_data;
         ring_back_answer(&q->rx, r->slots[slot++].slot, &a);
-        if (at == 0 && f->gso != FRAME_GSO_NONE)
+        if (j == 0 && f->gso != FRAME_GSO_NONE)
             answer_gso(q, r->slots[slot++].slot, f);
     }
 }

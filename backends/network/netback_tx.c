@@ -182,15 +182,6 @@ static void add_segments(struct batch *b, struct chain *c, const struct netif_tx
     c->nr_segments = b->nr_segments - c->first_segment;
 }
 
-/*
- * Where a frame is to begin in its page: so that what follows the first piece, which is headers mostly, lies there as in the
- * guest's pages. What goes on in the beginning of one page from the end of another does so here.
- */
-static uint32_t frame_offset(const struct netif_tx_request *pieces, unsigned int nr)
-{
-    return nr > 1 ? (pieces[1].offset - pieces[0].size) % RING_PAGE : 0;
-}
-
 /* The frame for a chain, and what is to be copied into it. Without one the chain is answered with an error. */
 static void begin_frame(struct batch *b, struct chain *c, struct netif_tx_request *pieces,
                         unsigned int nr)
@@ -198,8 +189,7 @@ static void begin_frame(struct batch *b, struct chain *c, struct netif_tx_reques
     uint16_t bytes = pieces[0].size;
 
     c->status = NETIF_RSP_ERROR;
-    if (bytes < FRAME_MIN || !pieces_fit(pieces, nr) ||
-        (c->f = frame_alloc_at(bytes, frame_offset(pieces, nr))) == NULL)
+    if (bytes < FRAME_MIN || !pieces_fit(pieces, nr) || (c->f = frame_alloc(bytes)) == NULL)
         return;
     c->f->bytes = bytes;
     b->bytes += bytes;

@@ -228,11 +228,12 @@ const struct switch_stats *switch_stats(const struct switch_port *p) { return &p
 
 uint64_t switch_ready_ns(const struct switch_port *p, uint32_t bytes)
 {
-    struct rate rate = p->options.rate;
+    struct rate rate;
     uint64_t now;
 
-    if (rate.bytes == 0)
+    if (p->options.rate.bytes == 0)
         return 0;
+    rate = p->options.rate;
     now = plat_now();
     rate_take(&rate, now, bytes);
     return rate_ready_ns(&rate, now);

@@ -23,6 +23,7 @@ struct prompt_command {
 };
 
 extern const struct prompt_command store_commands[];   /* store_commands.c */
+extern const struct prompt_command file_commands[];    /* file_commands.c */
 extern const struct prompt_command adopt_commands[];   /* adopt.c */
 extern const struct prompt_command service_commands[]; /* service.c */
 extern const struct prompt_command extra_commands[];   /* extra.c; tests have others */

@@ -19,6 +19,7 @@
 #include "../../xenstore/daemon.h"
 #include "../attend/attend.h"
 #include "../consoled/consoled.h"
+#include "../lib/names.h"
 #include "commands.h"
 #include "service.h"
 
@@ -149,6 +150,10 @@ static bool open_all(struct prompt *p)
         return false;
     }
     p->xl.tools.sole = true;
+    if (!names_put(&p->xl.tools, XBT_NULL, "Domain-0", 0)) { /* no guest can have it */
+        plat_log(PLAT_ERROR, "no prompt: the store: %s", strerror(errno));
+        return false;
+    }
     return true;
 }
 

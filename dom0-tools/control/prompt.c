@@ -55,9 +55,10 @@ static const struct prompt_command own_commands[] = {
     { 0 },
 };
 
-static const struct prompt_command *const command_tables[] = { store_commands,   adopt_commands,
-                                                               service_commands, own_commands,
-                                                               extra_commands,   NULL };
+static const struct prompt_command *const command_tables[] = {
+    store_commands, file_commands, adopt_commands, service_commands, own_commands,
+    extra_commands, NULL
+};
 
 int prompt_run(struct prompt *p, int argc, char **argv)
 {

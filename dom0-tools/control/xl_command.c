@@ -76,6 +76,21 @@ static bool wait(struct xl *x, unsigned int seconds, bool keys)
     return !pause.enough;
 }
 
+/* What takes long asks again and again: once is enough. */
+static bool is_interrupted;
+
+static bool interrupted(void)
+{
+    is_interrupted = is_interrupted || plat_console_interrupted();
+    return is_interrupted;
+}
+
+static void heed_interrupts(bool on)
+{
+    (void)on;
+    is_interrupted = false;
+}
+
 /* This is no Linux: what `xl info` shows of one there has no names here. */
 static void kernel(struct xl_info *info)
 {
@@ -87,13 +102,16 @@ static void kernel(struct xl_info *info)
 
 int run_xl(struct prompt *p, int argc, char **argv)
 {
-    static const struct xl_home home = {
-        .show = show, .console = console, .wait = wait, .kernel = kernel
-    };
+    static const struct xl_home home = { .show = show,
+                                         .console = console,
+                                         .wait = wait,
+                                         .kernel = kernel,
+                                         .heed_interrupts = heed_interrupts };
     int rc;
 
     p->xl.home = &home;
     p->xl.place = p;
+    p->xl.tools.interrupted = interrupted;
     rc = xl_run(&p->xl, argc, argv);
     show(&p->xl);
     return rc;

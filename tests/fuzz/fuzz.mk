@@ -7,7 +7,7 @@ FUZZ_CC := clang
 
 FUZZ_BOOT := tests/fuzz/fuzz.c hypervisor/lib/format.c# what panics
 FUZZ_SRCS_acpi := hypervisor/x86/acpi.c $(FUZZ_BOOT)
-FUZZ_SRCS_block := backends/block/blk_request.c backends/block/gpt.c
+FUZZ_SRCS_block := backends/block/blk_request.c backends/block/gpt.c backends/block/fs_names.c
 FUZZ_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/options.c hypervisor/lib/format.c
 FUZZ_SRCS_config := $(UNIT_SRCS_config)
 FUZZ_SRCS_decode := hypervisor/emulate/decode.c

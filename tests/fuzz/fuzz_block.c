@@ -1,7 +1,8 @@
-/* backends/block: the input is a slot of a guest's ring and a page of its segments, or a disk's partition table. */
+/* backends/block: the input is a slot of a guest's ring and a page of its segments, or a disk's partition table, or a file system. */
 #include "fuzz.h"
 
 #include "../../backends/block/blk_request.h"
+#include "../../backends/block/fs_names.h"
 #include "../../backends/block/gpt.h"
 
 /* What queue.c relies on. */
@@ -90,12 +91,36 @@ static void table(const uint8_t *data, size_t size)
     free(entries);
 }
 
+/* With a magic: what has none is not looked at. */
+static void names(const uint8_t *data, size_t size)
+{
+    static const struct {
+        uint16_t at;
+        const char *magic;
+    } all[] = { { 1080, "\x53\xef" }, { 0, "XFSB" },      { FS_BYTES - 10, "SWAPSPACE2" },
+                { 82, "FAT32   " },   { 54, "FAT16   " }, { 54, "FAT12   " } };
+    uint8_t *bytes = calloc(1, FS_BYTES);
+    struct fs_names n;
+    unsigned int kind = size ? data[0] % 8 : 0;
+
+    memcpy(bytes, data, size < FS_BYTES ? size : FS_BYTES);
+    if (kind < sizeof(all) / sizeof(all[0]))
+        memcpy(bytes + all[kind].at, all[kind].magic, strlen(all[kind].magic));
+    memset(&n, 0xa5, sizeof(n));
+    fs_names_parse(bytes, &n);
+    BUG_ON(memchr(n.label, 0, sizeof(n.label)) == NULL || strchr(n.label, '/'));
+    BUG_ON(strlen(n.uuid) != 0 && strlen(n.uuid) != 9 && strlen(n.uuid) != 36);
+    free(bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
     if (data[0] & 1)
         request(data + 1, size - 1);
+    else if (data[0] & 2)
+        names(data + 1, size - 1);
     else
         table(data + 1, size - 1);
     return 0;

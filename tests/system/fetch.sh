@@ -2,13 +2,13 @@
 # Fetch what the machine under test runs, from Debian and without installing it: the stock kernel of
 # linux-image-amd64 with some of its modules, e2fsck, and stress-ng and Xen's tools with the libraries
 # they need.
-#   usage: fetch.sh DIR [TREE PACKAGE FILE...]
-# TREE: only these programs of a package, as the tree DIR/TREE, with the libraries they need.
-# Else leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
+#   usage: fetch.sh DIR
+#          fetch.sh DIR TREE PACKAGE FILE...   only those files of one package, with their libraries, into DIR/TREE
+# Leaves in DIR:  vmlinuz     the kernel as Debian ships it (a bzImage)
 #                 vmlinux     the ELF inside it, unmodified
 #                 stress-ng/, xen-tools/  trees to be copied into the ramdisk
 #                 devices/    the same: modules for disks, networks and ext4, and e2fsck
-#                 stamp       written last
+#                 stamp       written last (TREE/stamp)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,6 +17,7 @@ shift
 mkdir -p "$dir/pkg"
 dir=$(cd "$dir" && pwd)
 libdir=lib/x86_64-linux-gnu
+root=$dir/root${1:+-$1} # packages are unpacked there, and it is removed
 
 PATH=$PATH:/usr/sbin:/sbin # depmod, modprobe
 
@@ -59,7 +60,7 @@ needed() {
 }
 
 find_library() {
-    find "$dir/root/lib" "$dir/root/lib64" "$dir/root/usr/lib" -name "$1" 2>/dev/null | head -n 1
+    find "$root/lib" "$root/lib64" "$root/usr/lib" -name "$1" 2>/dev/null | head -n 1
 }
 
 # take_modules VERSION: those above with all that they depend on, from the unpacked kernel
@@ -100,14 +101,14 @@ fetch_programs() {
     local file lib tree=$dir/$1 package packages todo=() found missing
     IFS=, read -ra packages <<<"$2"
     shift 2
-    rm -rf "$dir/root" "$tree"
+    rm -rf "$root" "$tree"
     mkdir -p "$tree/usr/bin" "$tree/$libdir" "$tree/lib64"
     download "${packages[@]}"
     for package in "${packages[@]}"; do
-        unpack "$package" "$dir/root"
+        unpack "$package" "$root"
     done
     for file in "$@"; do
-        install -m 755 "$dir/root/$file" "$tree/usr/bin/"
+        install -m 755 "$root/$file" "$tree/usr/bin/"
         todo+=("$tree/usr/bin/${file##*/}")
     done
     while [ ${#todo[@]} -gt 0 ]; do
@@ -133,11 +134,11 @@ fetch_programs() {
         [ ${#packages[@]} -gt 0 ] || die "no package found for ${missing[*]}"
         download "${packages[@]}"
         for package in "${packages[@]}"; do
-            unpack "$package" "$dir/root"
+            unpack "$package" "$root"
         done
     done
     mv "$tree/$libdir/ld-linux-x86-64.so.2" "$tree/lib64/"
-    rm -rf "$dir/root"
+    rm -rf "$root"
 }
 
 fetch_xen_tools() {
@@ -148,28 +149,24 @@ fetch_xen_tools() {
 
 fetch_e2fsck() {
     download e2fsck-static
-    unpack e2fsck-static "$dir/root"
-    install -D -m 755 "$dir/root/sbin/e2fsck.static" "$dir/devices/sbin/e2fsck"
-    rm -rf "$dir/root"
+    unpack e2fsck-static "$root"
+    install -D -m 755 "$root/sbin/e2fsck.static" "$dir/devices/sbin/e2fsck"
+    rm -rf "$root"
 }
 
-# fetch_all [TREE PACKAGE FILE...]
 fetch_all() {
-    if [ $# -gt 0 ]; then
-        fetch_programs "$@"
-        return
-    fi
     fetch_kernel && fetch_e2fsck && fetch_programs stress-ng stress-ng usr/bin/stress-ng &&
         fetch_xen_tools
 }
 
-[ $# -gt 0 ] || rm -f "$dir/stamp"
+stamp=$dir/${1:+$1/}stamp
+rm -f "$stamp"
 # Run in a child with -e of its own: in a condition the shell would ignore it.
 if [ "${FETCH_ONCE:-}" = "" ] && ! FETCH_ONCE=1 "$0" "$dir" "$@"; then
     echo "fetch: apt's package lists may be missing or old, refreshing them" >&2
     "$here/deps.sh" --update
     FETCH_ONCE=1 "$0" "$dir" "$@"
 elif [ "${FETCH_ONCE:-}" = 1 ]; then
-    fetch_all "$@"
-    [ $# -gt 0 ] || touch "$dir/stamp"
+    if [ $# -gt 0 ]; then fetch_programs "$@"; else fetch_all; fi
+    touch "$stamp"
 fi

@@ -50,7 +50,7 @@ test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(BUILD)/store/co
 	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
 
-#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, soak-disks, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, soak-disks, soak-networks, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
@@ -60,6 +60,7 @@ soak:
 	+$(Q)$(MAKE) --no-print-directory soak-guests
 	+$(Q)$(MAKE) --no-print-directory soak-kills
 	+$(Q)$(MAKE) --no-print-directory soak-disks
+	+$(Q)$(MAKE) --no-print-directory soak-networks
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-release
 	+$(Q)$(MAKE) --no-print-directory test-deb
@@ -154,16 +155,16 @@ $(SYSTEM)/devices.gz: tests/system/mkinitramfs.sh $(INITRAMFS) $(DEBIAN)/stamp $
 $(SYSTEM)/small.gz $(SYSTEM)/full.gz $(SYSTEM)/tools.gz: $(SYSTEM)/devices.gz ;
 
 # disks.cpio: a control domain's ramdisk with the guests of soak-disks, which have their jobs and e2fsck, one also fio.
-$(DEBIAN)/fio/usr/bin/fio: $(DEBIAN)/stamp
-	$(Q)tests/system/fetch.sh $(DEBIAN) fio fio usr/bin/fio </dev/null && touch $@
+$(DEBIAN)/fio/stamp: tests/system/fetch.sh $(DEBIAN)/stamp
+	$(Q)tests/system/fetch.sh $(DEBIAN) fio fio usr/bin/fio </dev/null
 DISKS_FILES := $(shell find tests/system/disks -type f)
 PACK = LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0
-$(SYSTEM)/disks.cpio: $(SYSTEM)/guest.gz $(DEBIAN)/fio/usr/bin/fio $(DEBIAN)/vmlinux $(DISKS_FILES) tests/system/system.mk
+$(SYSTEM)/disks.cpio: $(SYSTEM)/guest.gz $(DEBIAN)/fio/stamp $(DEBIAN)/vmlinux $(DISKS_FILES) tests/system/system.mk
 	@echo "  CPIO    $@"
 	$(Q)rm -rf $@.guest $@.tree && mkdir $@.guest $@.tree && cp -r tests/system/disks/jobs $@.guest/ && \
 	    install -D $(DEBIAN)/devices/sbin/e2fsck $@.guest/sbin/e2fsck && cp tests/system/disks/*.cfg $(DEBIAN)/vmlinux $@.tree
 	$(Q){ cat $(SYSTEM)/guest.gz; (cd $@.guest && find . -mindepth 1 | $(PACK)) | gzip -6n; } >$@.tree/disks.gz
-	$(Q){ cat $@.tree/disks.gz; (cd $(DEBIAN)/fio && find . -mindepth 1 | $(PACK)) | gzip -6n; } >$@.tree/fio.gz
+	$(Q){ cat $@.tree/disks.gz; (cd $(DEBIAN)/fio && find . -mindepth 1 ! -name stamp | $(PACK)) | gzip -6n; } >$@.tree/fio.gz
 	$(Q)(cd $@.tree && find . -mindepth 1 | $(PACK)) >$@.tmp
 	$(Q)rm -rf $@.guest $@.tree && mv $@.tmp $@
 
@@ -232,3 +233,4 @@ system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYST
 -include $(wildcard $(SYSTEM)/obj/*.d)
 
 include tests/system/peer.mk
+include tests/system/networks.mk

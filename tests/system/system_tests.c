@@ -264,8 +264,16 @@ static const struct scenario scenarios[] = {
       .modules = { "rt_hello.elf domain=greeter memory=32M -- echo" },
       .steps = { "^control> ", ">adopt\rconsole greeter\r",
                  "^domain 1: greeter\n(.*\n)*hello: a guest domain, 1 arguments \\[echo\\]$",
-                 ">hello\n", "^heard: hello$", ">\035console 1\rquit\n", "^bye$",
-                 ">\035why greeter\rinfo\rtop -b -i 2 -d 1\r",
+                 ">hello\n", "^heard: hello$",
+                 /* it does not do what it is asked for: Ctrl-C ends the waiting */
+                 ">\035shutdown -w greeter\r", "^Shutting down domain 1$", ">\003",
+                 "interrupted\n(.*\n)*control> $", ">rename greeter Domain-0\rlist greeter\r",
+                 "Domain-0(.*\n)*greeter +1 ", ">console 1\rquit\n", "^bye$",
+                 ">\035files /var/log/xen/console/\rcat /var/log/xen/console/guest-greeter.log\r",
+                 "[1-9][0-9]* /var/log/xen/console/guest-greeter\\.log\n(.*\n)*heard: hello\n",
+                 ">rm /var/log/xen/console/guest-greeter.log\rcat /var/log/xen/console/guest-greeter.log\r",
+                 "^cat: /var/log/xen/console/guest-greeter.log: No such file or directory\n",
+                 ">why greeter\rinfo\rtop -b -i 2 -d 1\r",
                  "^greeter \\(1\\): shutdown\n  It has ended by poweroff \\(0\\), and nobody has destroyed it\\.\n"
                  "(.*\n)*host +: control\n(.*\n)*xen_version +: 4\\.17.*\n(.*\n)* +greeter -s---- .*\n(.*\n)* +greeter -s---- ",
                  ">poweroff\r" } },

@@ -311,6 +311,21 @@ static inline int ask_indirect(struct guest *g, int op, uint64_t sector, unsigne
 
 /* ---- the machine ---- */
 
+/* A life of the program begins. */
+static inline void backend_start(void)
+{
+    disks = disks_new(loop);
+    ram = disk_ram_open("ram0", DISK_BYTES, NULL);
+    CU_ASSERT_EQUAL(disks_add(disks, "/dev/ram0", ram), 0);
+    CU_ASSERT_EQUAL(disks_add(disks, "/dev/ram1", disk_ram_open("ram1", DISK_BYTES, NULL)), 0);
+    slow.at_once = true; /* while its partitions are read */
+    CU_ASSERT_EQUAL(disks_add(disks, "/dev/slow", &slow.disk), 0);
+    slow.at_once = false;
+    backend = blkback_start(loop, disks, backend_class);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(backend);
+    run_loop(loop);
+}
+
 static inline void begin(void)
 {
     platform_reset();
@@ -324,16 +339,7 @@ static inline void begin(void)
                                .discard = true,
                                .discard_bytes = 4096 };
     loop = plat_loop_new();
-    disks = disks_new(loop);
-    ram = disk_ram_open("ram0", DISK_BYTES, NULL);
-    CU_ASSERT_EQUAL(disks_add(disks, "/dev/ram0", ram), 0);
-    CU_ASSERT_EQUAL(disks_add(disks, "/dev/ram1", disk_ram_open("ram1", DISK_BYTES, NULL)), 0);
-    slow.at_once = true; /* while its partitions are read */
-    CU_ASSERT_EQUAL(disks_add(disks, "/dev/slow", &slow.disk), 0);
-    slow.at_once = false;
-    backend = blkback_start(loop, disks, backend_class);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(backend);
-    run_loop(loop);
+    backend_start();
 }
 
 static inline void end(void)

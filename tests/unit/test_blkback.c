@@ -199,6 +199,16 @@ static void test_4k_sectors(void)
     end();
 }
 
+/* The guest that runs is told: it looks again when the state is written, the same one. */
+static void resize(struct guest *g, uint64_t nr_sectors, const char *says)
+{
+    slow.disk.nr_sectors = nr_sectors;
+    slow.disk.changed(slow.disk.arg);
+    run_loop(loop);
+    CU_ASSERT_STRING_EQUAL(back_node(g, "sectors"), says);
+    CU_ASSERT_EQUAL(state_of(g->back), 4);
+}
+
 static void test_a_disk_grows_under_a_guest(void)
 {
     begin();
@@ -207,13 +217,101 @@ static void test_a_disk_grows_under_a_guest(void)
     slow.at_once = true;
     CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, SECTORS - 8, 1), 0);
     CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, SECTORS, 1), BLKIF_RSP_ERROR);
-    slow.disk.nr_sectors = SECTORS - 8;
-    slow.disk.changed(slow.disk.arg);
-    run_loop(loop);
-    CU_ASSERT_STRING_EQUAL(back_node(g, "sectors"), "2040");
-    CU_ASSERT_EQUAL(state_of(g->back), 4);
+    resize(g, SECTORS - 8, "2040");
     CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, SECTORS - 8, 1), BLKIF_RSP_ERROR);
     CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, SECTORS - 16, 1), 0);
+    resize(g, SECTORS, "2048");
+    fill(g, 1, 6);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_WRITE, SECTORS - 8, 1), 0);
+    CU_ASSERT_TRUE(is_filled(slow.bytes + (SECTORS - 8) * 512, PAGE, 6));
+    guest_end(g);
+    end();
+}
+
+/* Before a guest is there, and after: it finds the size that the disk has then. */
+static void test_a_disk_changes_without_a_guest(void)
+{
+    begin();
+    struct guest *g = guest_new(5, "/dev/slow", "w");
+
+    slow.disk.nr_sectors = SECTORS - 16;
+    slow.disk.changed(slow.disk.arg);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(state_of(g->back), 2);
+    CU_ASSERT_STRING_EQUAL(back_node(g, "sectors"), "2032");
+    guest_end(g);
+    slow.disk.nr_sectors = SECTORS;
+    slow.disk.changed(slow.disk.arg); /* nobody has it */
+    g = guest_of(5, "/dev/slow");
+    CU_ASSERT_STRING_EQUAL(back_node(g, "sectors"), "2048");
+    guest_end(g);
+    end();
+}
+
+/* What is refused is told from what the disk could not do; what runs is told as well. */
+static void test_statistics(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/slow");
+    struct blkif_request_discard d = { .operation = BLKIF_OP_DISCARD,
+                                       .sector_number = 8,
+                                       .nr_sectors = 8 };
+    struct blkif_request r = { 0 };
+
+    slow.at_once = true;
+    memcpy(&r, &d, sizeof(d));
+    ask(g, &r);
+    ask_op(g, BLKIF_OP_FLUSH_DISKCACHE, 0, 0);
+    ask_op(g, BLKIF_OP_READ, SECTORS, 1);
+    ask_op(g, BLKIF_OP_WRITE_BARRIER, 0, 1);
+    slow.error = EIO;
+    ask_op(g, BLKIF_OP_READ, 0, 1);
+    slow.error = 0;
+    slow.at_once = false;
+    for (unsigned int i = 0; i < 3; i++) {
+        r = request(g, BLKIF_OP_WRITE, 8 * i, 1);
+        put(g, &r);
+    }
+    run_loop(loop);
+    slow_end(0);
+    node(g, g->back, "statistics", "?");
+    run_loop(loop);
+    CU_ASSERT_STRING_EQUAL(back_node(g, "statistics"),
+                           "reads=0 read-sectors=0 writes=1 written-sectors=8 flushes=1 "
+                           "discards=1 refused=2 failed=1 running=2");
+    node(g, g->back, "statistics", "reset"); /* nothing that is known: it stays */
+    run_loop(loop);
+    CU_ASSERT_STRING_EQUAL(back_node(g, "statistics"), "reset");
+    slow_end(0);
+    slow_end(0);
+    guest_end(g);
+    end();
+}
+
+static void test_what_is_read_only(void)
+{
+    begin();
+    struct guest *g = guest_new(5, "/dev/slow", "r");
+    struct blkif_request_discard d = { .operation = BLKIF_OP_DISCARD,
+                                       .sector_number = 8,
+                                       .nr_sectors = 8 };
+    struct blkif_request r = { 0 };
+
+    CU_ASSERT_STRING_EQUAL(back_node(g, "info"), "4");
+    guest_connect(g, 1, 0);
+    slow.at_once = true;
+    memset(slow.bytes, 0x11, DISK_BYTES);
+    memcpy(&r, &d, sizeof(d));
+    CU_ASSERT_EQUAL(ask(g, &r), BLKIF_RSP_ERROR);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_WRITE, 0, 1), BLKIF_RSP_ERROR);
+    CU_ASSERT_EQUAL(ask_indirect(g, BLKIF_OP_WRITE, 0, 20), BLKIF_RSP_ERROR);
+    CU_ASSERT_EQUAL(ask_indirect(g, BLKIF_OP_READ, 0, 20), 0);
+    for (unsigned int i = 0; i < DISK_BYTES; i++)
+        CU_ASSERT_EQUAL_FATAL(slow.bytes[i], 0x11);
+    guest_end(g);
+    slow.disk.read_only = true; /* and the disk itself */
+    g = guest_new(5, "/dev/slow", "w");
+    CU_ASSERT_STRING_EQUAL(back_node(g, "hotplug-error"), "/dev/slow: Read-only file system");
     guest_end(g);
     end();
 }
@@ -269,6 +367,47 @@ static void test_the_backend_is_started_again(void)
     end();
 }
 
+/* A life of the backend with other disks' contents ends, and the next begins. */
+static void start_again(void)
+{
+    blkback_stop(backend);
+    disks_free(disks);
+    backend_start();
+}
+
+/* An ext4, as far as anybody looks. */
+static void put_label(const char *label)
+{
+    memcpy(ram->memory + 1024 + 56, "\x53\xef", 2);
+    snprintf((char *)ram->memory + 1024 + 120, 16, "%s", label);
+}
+
+/* A guest's disk by its label: the guest gives it another one, which is no reason to lose it. */
+static void test_a_disk_by_a_label_that_changes(void)
+{
+    begin();
+    put_label("root");
+    start_again();
+    struct guest *g = guest_of(5, "/dev/disk/by-label/root"), *other;
+
+    CU_ASSERT_STRING_EQUAL(back_node(g, "disk-name"), "/dev/ram0");
+    put_label("other");
+    start_again();
+    CU_ASSERT_EQUAL(state_of(g->back), 4);
+    fill(g, 1, 4);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_WRITE, 80, 1), 0);
+    CU_ASSERT_TRUE(is_filled(ram->memory + 80 * 512, PAGE, 4));
+    other = guest_new(6, "/dev/disk/by-label/root", "w");
+    CU_ASSERT_STRING_EQUAL(back_node(other, "hotplug-error"),
+                           "/dev/disk/by-label/root: No such file or directory");
+    guest_end(other);
+    guest_end(g);
+    g = guest_of(5, "/dev/ram0");
+    CU_ASSERT_PTR_NULL(back_node(g, "disk-name"));
+    guest_end(g);
+    end();
+}
+
 static struct guest *killed;
 
 static void serve_killed(void)
@@ -309,7 +448,7 @@ static void test_the_backend_is_killed_while_it_answers(void)
     for (unsigned int i = 0; i < nr; i++) {
         memcpy(g->queues[0].pages, states[i], PAGE);
         g->queues[0].ring = front;
-        backend = blkback_start(loop, disks, "vbd");
+        backend = blkback_start(loop, disks, backend_class);
         run_loop(loop);
         for (unsigned int k = 0; k < NR; k++) {
             struct blkif_response rsp = { .id = 0 };
@@ -321,7 +460,7 @@ static void test_the_backend_is_killed_while_it_answers(void)
         CU_ASSERT_EQUAL(memcmp(before, ram->memory, DISK_BYTES), 0);
         blkback_stop(backend);
     }
-    backend = blkback_start(loop, disks, "vbd");
+    backend = blkback_start(loop, disks, backend_class);
     run_loop(loop);
     guest_end(g);
     end();
@@ -361,9 +500,13 @@ int main(void)
     CU_add_test(s, "flush, discard, errors", test_flush_discard_and_errors_of_the_disk);
     CU_add_test(s, "4k sectors", test_4k_sectors);
     CU_add_test(s, "a disk grows", test_a_disk_grows_under_a_guest);
+    CU_add_test(s, "a disk changes", test_a_disk_changes_without_a_guest);
+    CU_add_test(s, "statistics", test_statistics);
+    CU_add_test(s, "read-only", test_what_is_read_only);
     CU_add_test(s, "disks that cannot be had", test_disks_that_cannot_be_had);
     CU_add_test(s, "qdisk", test_the_class_of_programs);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
+    CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -1,77 +1,12 @@
 /* Disks by name, and their partitions (backends/block), as sfdisk makes them, and as nobody should. */
-#include <CUnit/Basic.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define fake_reset platform_reset
-#include "../../xen-like/platform/fake.h"
-#include "disk_ram.h"
-#include "disks.h"
-#include "gpt.h"
+#include "disks_fixture.h"
 #include "ram_disks.h"
-
-enum { BYTES = 4 << 20, SECTORS = BYTES / 512 };
-
-static struct plat_loop *loop;
-static struct disks *all;
-static struct disk *ram;
-
-static void begin(void)
-{
-    platform_reset();
-    loop = plat_loop_new();
-    all = disks_new(loop);
-    ram = disk_ram_open("ram0", BYTES, NULL);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(ram);
-}
-
-static void end(void)
-{
-    disks_free(all);
-    plat_loop_free(loop);
-}
-
-/* An image with a table by the system's own tool. */
-static void sfdisk(const char *script)
-{
-    char path[] = "/tmp/test_disks.XXXXXX", command[1000];
-    int fd = mkstemp(path);
-
-    CU_ASSERT_TRUE_FATAL(fd >= 0 && ftruncate(fd, BYTES) == 0);
-    snprintf(command, sizeof(command),
-             "printf '%s' | PATH=$PATH:/sbin:/usr/sbin sfdisk -q --no-reread %s", script, path);
-    CU_ASSERT_EQUAL_FATAL(system(command), 0);
-    CU_ASSERT_EQUAL(pread(fd, ram->memory, BYTES, 0), BYTES);
-    close(fd);
-    unlink(path);
-}
 
 #define TABLE                                                                    \
     "label: gpt\\nfirst-lba: 40\\n"                                              \
     "start=64, size=100, name=one, uuid=11223344-5566-7788-99AA-BBCCDDEEFF00\\n" \
     "start=200, size=1000, name=\"two words\"\\n"                                \
     "start=2000, size=8, name=one\\n"
-
-static struct disk *open_rw(const char *name) { return disks_open(all, name, false); }
-
-static void close_disk(struct disk *d)
-{
-    if (d)
-        d->ops->close(d);
-}
-
-static void check_partition(const char *name, uint64_t first, uint64_t nr)
-{
-    struct disk *d = open_rw(name);
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(d);
-    CU_ASSERT_EQUAL(d->nr_sectors, nr);
-    CU_ASSERT_PTR_EQUAL(d->memory, ram->memory + first * 512);
-    close_disk(d);
-}
 
 static void test_partitions_by_number_label_and_uuid(void)
 {
@@ -214,6 +149,40 @@ static void test_a_partition_ends_where_it_ends(void)
     end();
 }
 
+static unsigned int nr_changed;
+static void on_changed(void *arg) { nr_changed++; }
+
+/* The whole is told; a partition is where the table says, and what of it is not there any more cannot be read. */
+static void test_the_disk_below_changes_its_size(void)
+{
+    static _Alignas(4096) uint8_t data[512];
+    struct disk *whole, *part;
+
+    begin();
+    sfdisk(TABLE);
+    CU_ASSERT_EQUAL(disks_add(all, "/dev/ram0", ram), 0);
+    whole = disks_open(all, "/dev/ram0", true);
+    part = disks_open(all, "/dev/ram0p2", true);
+    CU_ASSERT_TRUE_FATAL(whole && part);
+    nr_changed = 0;
+    whole->changed = part->changed = on_changed;
+    ram->nr_sectors = 300;
+    ram->changed(ram->arg);
+    CU_ASSERT_EQUAL(nr_changed, 1);
+    CU_ASSERT_EQUAL(whole->nr_sectors, 300);
+    CU_ASSERT_EQUAL(part->nr_sectors, 1000);
+    CU_ASSERT_EQUAL(ask(part, DISK_READ, 99, data, 512), 0);
+    CU_ASSERT_EQUAL(ask(part, DISK_READ, 100, data, 512), EINVAL);
+    CU_ASSERT_EQUAL(ask(whole, DISK_READ, 300, data, 512), EINVAL);
+    ram->nr_sectors = SECTORS;
+    ram->changed(ram->arg);
+    CU_ASSERT_EQUAL(ask(part, DISK_READ, 100, data, 512), 0);
+    CU_ASSERT_EQUAL(ask(whole, DISK_READ, SECTORS - 1, data, 512), 0);
+    close_disk(whole);
+    close_disk(part);
+    end();
+}
+
 /* Somebody who has all of it may make other partitions. */
 static void test_partitions_are_read_again(void)
 {
@@ -271,7 +240,7 @@ static void test_a_disk_that_is_still_read(void)
     CU_ASSERT_EQUAL(errno, EAGAIN);
     CU_ASSERT_PTR_NULL(open_rw("/dev/disk/by-partlabel/two words"));
     CU_ASSERT_EQUAL(errno, EAGAIN);
-    for (int i = 0; i < 2; i++) /* the table and its copy */
+    for (int i = 0; i < 3; i++) /* the table, its copy, a file system */
         unanswered->done(unanswered, EIO);
     check_partition("/dev/disk/by-partlabel/two words", 200, 1000);
     end();
@@ -324,6 +293,7 @@ int main(void)
     CU_add_test(s, "any byte of the header", test_any_byte_of_the_header_may_be_wrong);
     CU_add_test(s, "writers", test_who_writes_has_it_alone);
     CU_add_test(s, "the end of a partition", test_a_partition_ends_where_it_ends);
+    CU_add_test(s, "another size", test_the_disk_below_changes_its_size);
     CU_add_test(s, "read again", test_partitions_are_read_again);
     CU_add_test(s, "given away", test_names_of_a_disk_that_was_given_away);
     CU_add_test(s, "still read", test_a_disk_that_is_still_read);

@@ -518,6 +518,33 @@ static void test_long_list(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"web\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"domid\""));
     text_free(&x.out);
+    /* scripts tell domains by what it says now */
+    run("rename web shop", 0, "", "");
+    CU_ASSERT_EQUAL(xl_run(&x, 2, words), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"name\": \"shop\""));
+    CU_ASSERT_PTR_NULL(strstr(x.out.bytes, "\"web\""));
+    CU_ASSERT_PTR_NULL(strstr(x.out.bytes, "00000000-0000"));
+    text_free(&x.out);
+    end();
+}
+
+static unsigned int patience;
+
+static bool has_enough(void) { return patience == 0 || patience-- == 0; }
+
+/* A guest need not do what it is asked for. */
+static void test_waiting_is_interrupted(void)
+{
+    start(&home);
+    run("create -q guest.cfg", 0, "", "");
+    x.tools.interrupted = has_enough;
+    patience = 3;
+    CU_ASSERT_EQUAL(xl("shutdown -w web"), 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(x.err.bytes);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "interrupted"));
+    CU_ASSERT_EQUAL(patience, 0);
+    text_free(&x.err);
+    x.tools.interrupted = NULL;
     end();
 }
 
@@ -583,6 +610,7 @@ int main(void)
     T(test_a_restart_that_fails);
     T(test_relative_paths);
     T(test_long_list);
+    T(test_waiting_is_interrupted);
     T(test_config_update);
     T(test_what_is_not_served);
     CU_basic_run_tests();

@@ -78,6 +78,8 @@ static void test_a_disk_is_attached_and_detached(void)
         "block-attach: disk: 'farget=/dev/b' is no parameter of a disk\n");
     CU_ASSERT_EQUAL(xl("block-attach web vdev=xvdb,target=/dev/b"), 1);
     CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, ": it has a vbd 51728 (xvdb)\n"));
+    CU_ASSERT_EQUAL(xl("block-attach web vdev=xvdc,backendtype=qdisk,target=/dev/c"), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(x.err.bytes, "disk xvdc: backendtype qdisk is not served\n"));
     run("block-attach web vdev=xvdc format=raw target=/dev/c", 0, "", "");
     CU_ASSERT_EQUAL(xl("list -l web"), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes, "\"pdev_path\": \"/dev/c\",\n"));

@@ -1,5 +1,5 @@
 /* See toolstack_machine.h. */
-#include "toolstack_machine.h"
+#include "toolstack_machine_internal.h"
 #include "toolstack_answers.h"
 
 #include <CUnit/CUnit.h>
@@ -35,14 +35,6 @@ static struct {
     bool is_table; /* pinned, or below one that is */
     uint32_t type; /* XEN_DOMCTL_PFINFO_*, of such a one */
 } frames[NR_FRAMES];
-unsigned int machine_conflicts;
-
-struct state {
-    unsigned int nr;
-    struct machine_node nodes[MAX_NODES];
-};
-static struct state state, before; /* before: as it was when the transaction began */
-static bool in_transaction;
 
 static unsigned int nr_buffers, nr_mappings, calls, fails_at;
 static bool has_failed;
@@ -59,16 +51,14 @@ static int no(int error)
 static void die(void)
 {
     dies_at = 0;
-    if (in_transaction)
-        state = before;
-    in_transaction = false;
+    machine_store_die();
     for (unsigned int i = 0; i < NR_FRAMES; i++)
         frames[i].mapped = 0;
     nr_mappings = nr_buffers = 0;
     longjmp(*after_death, 1);
 }
 
-static bool fails(void)
+bool machine_call_fails(void)
 {
     if (dies_at && calls + 1 == dies_at)
         die();
@@ -95,6 +85,8 @@ void machine_die_at(unsigned int n, jmp_buf *to)
     dies_at = n;
     after_death = to;
 }
+
+unsigned int machine_held(void) { return nr_buffers + nr_mappings + machine_in_transaction(); }
 
 unsigned int machine_calls(void) { return calls; }
 
@@ -151,14 +143,10 @@ void machine_reset(void)
         CU_ASSERT_TRUE_FATAL((void *)all != MAP_FAILED);
     }
     memset(machine, 0, sizeof(machine));
-    state.nr = 0;
-    in_transaction = false;
+    machine_store_reset();
     memset(frames, 0, sizeof(frames));
     machine[0].there = true;
     nr_buffers = nr_mappings = 0;
-    machine_conflicts = 0;
-    machine_at_transaction = NULL;
-    machine_store_gone = false;
     machine_fail_at(0);
 }
 
@@ -168,14 +156,14 @@ static char handle;
 
 xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned open_flags)
 {
-    return fails() ? NULL : (void *)&handle;
+    return machine_call_fails() ? NULL : (void *)&handle;
 }
 
 int xencall_close(xencall_handle *xcall) { return 0; }
 
 void *xencall_alloc_buffer(xencall_handle *xcall, size_t size)
 {
-    if (fails())
+    if (machine_call_fails())
         return NULL;
     nr_buffers++;
     return calloc(1, size);
@@ -459,7 +447,7 @@ static int sysctl(struct xen_sysctl *s)
 
 int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1)
 {
-    if (fails())
+    if (machine_call_fails())
         return -1;
     if (op == __HYPERVISOR_domctl)
         return domctl(P(struct xen_domctl, arg1));
@@ -489,7 +477,7 @@ int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
     struct evtchn_alloc_unbound *unbound = P(struct evtchn_alloc_unbound, arg2);
     struct machine_domain *d;
 
-    if (fails())
+    if (machine_call_fails())
         return -1;
     if (op == __HYPERVISOR_event_channel_op && arg1 == EVTCHNOP_status)
         return machine_port(P(struct evtchn_status, arg2));
@@ -512,7 +500,7 @@ int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
 
 int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3)
 {
-    if (fails())
+    if (machine_call_fails())
         return -1;
     CU_ASSERT_TRUE_FATAL(op == __HYPERVISOR_grant_table_op && arg3 == 1);
     return machine_grants((unsigned int)arg1, P(void, arg2));
@@ -521,7 +509,7 @@ int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
 int xencall5(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3,
              uint64_t arg4, uint64_t arg5)
 {
-    if (fails())
+    if (machine_call_fails())
         return -1;
     CU_ASSERT_TRUE_FATAL(op == __HYPERVISOR_hypfs_op && arg1 == XEN_HYPFS_OP_read);
     CU_ASSERT_EQUAL(strlen(P(char, arg2)) + 1, arg3);
@@ -579,7 +567,7 @@ int xencall4(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg
     domid_t id = (domid_t)arg4;
     unsigned int level;
 
-    if (fails())
+    if (machine_call_fails())
         return -1;
     CU_ASSERT_EQUAL_FATAL(op, __HYPERVISOR_mmuext_op);
     level = m->cmd - MMUEXT_PIN_L1_TABLE + 1;
@@ -603,7 +591,7 @@ struct xenforeignmemory_resource_handle {
 xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
                                                unsigned open_flags)
 {
-    return fails() ? NULL : (void *)&handle;
+    return machine_call_fails() ? NULL : (void *)&handle;
 }
 
 int xenforeignmemory_close(xenforeignmemory_handle *fmem) { return 0; }
@@ -623,7 +611,7 @@ void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot
     unsigned int m = 0;
     uint8_t *at;
 
-    if (fails())
+    if (machine_call_fails())
         return NULL;
     CU_ASSERT_TRUE_FATAL(pages > 0 && pages <= MAPPED && err == NULL);
     for (size_t i = 0; i < pages; i++)
@@ -683,245 +671,5 @@ int xenforeignmemory_unmap_resource(xenforeignmemory_handle *fmem,
 {
     xenforeignmemory_unmap(fmem, fres->at, 1);
     free(fres);
-    return fails() ? -1 : 0;
-}
-
-/* ---- xenstore.h ---- */
-
-bool machine_store_gone;
-
-static bool store_fails(void)
-{
-    errno = EIO;
-    return machine_store_gone || fails();
-}
-
-const struct machine_node *machine_node(const char *path)
-{
-    for (unsigned int i = 0; i < state.nr; i++)
-        if (strcmp(state.nodes[i].path, path) == 0)
-            return &state.nodes[i];
-    return NULL;
-}
-
-unsigned int machine_nr_nodes(void) { return state.nr; }
-const struct machine_node *machine_node_at(unsigned int n) { return &state.nodes[n]; }
-unsigned int machine_held(void) { return nr_buffers + nr_mappings + in_transaction; }
-
-/* It and those above it, which are made if they are not there, with the permissions of what is above. */
-static struct machine_node *make(const char *path)
-{
-    struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path), *up;
-    char above[96];
-
-    if (n || path[0] == '\0')
-        return n;
-    CU_ASSERT_TRUE_FATAL(strlen(path) < sizeof(above) && path[0] == '/');
-    strcpy(above, path);
-    *strrchr(above, '/') = '\0';
-    up = make(above);
-    CU_ASSERT_TRUE_FATAL(state.nr < MAX_NODES);
-    n = &state.nodes[state.nr++];
-    *n = (struct machine_node){ .owner = up ? up->owner : 0, .reader = up ? up->reader : ~0u };
-    strcpy(n->path, path);
-    return n;
-}
-
-bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, const void *data,
-              unsigned int len)
-{
-    struct machine_node *n;
-    unsigned int id;
-    char last;
-
-    CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
-    if (store_fails())
-        return false;
-    n = make(path);
-    CU_ASSERT_TRUE_FATAL(len < NODE_VALUE);
-    memcpy(n->value, data, len);
-    n->value[len] = '\0';
-    if (sscanf(path, "/local/domain/%u/control/shutdow%c", &id, &last) == 2 && last == 'n' &&
-        strcmp(n->value, "suspend") == 0 && machine[id].suspends) {
-        n->value[0] = '\0';
-        if (machine[id].suspends_ns == 0)
-            machine[id].flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
-    }
-    return true;
-}
-
-static void serve(const char *home, char state)
-{
-    char path[100];
-
-    snprintf(path, sizeof(path), "%s/state", home);
-    xs_write(NULL, XBT_NULL, path, state == '1' ? "2" : "6", 1);
-}
-
-void machine_backends(void (*fn)(const char *home, char state))
-{
-    for (unsigned int i = 0; i < state.nr; i++) {
-        const struct machine_node *n = &state.nodes[i];
-        char home[sizeof(n->path)], last[16];
-
-        if (sscanf(n->path, "/local/domain/0/backend/%*[^/]/%*u/%*u/%15s", last) != 1 ||
-            strncmp(n->path, "/local/domain/0/backend/console", 31) == 0 ||
-            strcmp(last, "state") != 0 || (n->value[0] != '1' && n->value[0] != '5'))
-            continue;
-        strcpy(home, n->path);
-        *strrchr(home, '/') = '\0';
-        (fn ? fn : serve)(home, n->value[0]);
-    }
-}
-
-bool xs_mkdir(struct xs_handle *h, xs_transaction_t t, const char *path)
-{
-    CU_ASSERT_EQUAL(t != XBT_NULL, in_transaction);
-    return !store_fails() && make(path);
-}
-
-static bool is_below(const char *path, const char *above)
-{
-    size_t len = strlen(above);
-
-    return strncmp(path, above, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
-bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
-{
-    unsigned int kept = 0, nr = state.nr;
-
-    if (store_fails())
-        return false;
-    for (unsigned int i = 0; i < nr; i++)
-        if (!is_below(state.nodes[i].path, path))
-            state.nodes[kept++] = state.nodes[i];
-    state.nr = kept;
-    errno = ENOENT;
-    return kept < nr;
-}
-
-void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
-{
-    const struct machine_node *n = machine_node(path);
-
-    if (store_fails())
-        return NULL;
-    errno = ENOENT;
-    return n ? strdup(n->value) : NULL;
-}
-
-char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *num)
-{
-    char **list = calloc(1, (MAX_NODES + 1) * (sizeof(*list) + 96));
-    char *names = (char *)(list + MAX_NODES + 1);
-    size_t len = strlen(path);
-
-    if (store_fails()) {
-        free(list);
-        return NULL;
-    }
-    if (machine_node(path) == NULL) {
-        errno = ENOENT;
-        free(list);
-        return NULL;
-    }
-    *num = 0;
-    for (unsigned int i = 0; i < state.nr; i++) {
-        const char *its = state.nodes[i].path;
-
-        if (is_below(its, path) && its[len] && strchr(its + len + 1, '/') == NULL) {
-            list[(*num)++] = strcpy(names, its + len + 1);
-            names += 96;
-        }
-    }
-    return list;
-}
-
-bool xs_set_permissions(struct xs_handle *h, xs_transaction_t t, const char *path,
-                        struct xs_permissions *perms, unsigned int num_perms)
-{
-    struct machine_node *n = (struct machine_node *)(uintptr_t)machine_node(path);
-
-    if (store_fails())
-        return false;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(n);
-    CU_ASSERT_TRUE(perms[0].perms == XS_PERM_NONE && num_perms <= 2);
-    n->owner = perms[0].id;
-    n->reader = ~0u;
-    if (num_perms == 2) {
-        CU_ASSERT_EQUAL(perms[1].perms, XS_PERM_READ);
-        n->reader = perms[1].id;
-    }
-    return true;
-}
-
-void (*machine_at_transaction)(void);
-
-xs_transaction_t xs_transaction_start(struct xs_handle *h)
-{
-    if (machine_at_transaction)
-        machine_at_transaction();
-    CU_ASSERT_FALSE(in_transaction);
-    if (store_fails())
-        return XBT_NULL;
-    before = state;
-    in_transaction = true;
-    return 1;
-}
-
-bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
-{
-    bool failed = store_fails(), conflict = !abort && !failed && machine_conflicts;
-
-    CU_ASSERT_TRUE(in_transaction);
-    in_transaction = false;
-    if (abort || failed || conflict)
-        state = before;
-    if (conflict) {
-        machine_conflicts--;
-        errno = EAGAIN;
-    }
-    return !failed && !conflict;
-}
-
-bool xs_introduce_domain(struct xs_handle *h, unsigned int domid, unsigned long mfn,
-                         unsigned int eventchn)
-{
-    if (store_fails())
-        return false;
-    CU_ASSERT_TRUE(domid < NR_DOMAINS && machine[domid].there && machine_owner(mfn) == domid);
-    CU_ASSERT_EQUAL(eventchn, 1);
-    machine[domid].introduced = true;
-    return true;
-}
-
-bool xs_release_domain(struct xs_handle *h, unsigned int domid)
-{
-    if (store_fails())
-        return false;
-    errno = ENOENT;
-    return machine[domid].introduced ? machine[domid].introduced = false, true : false;
-}
-
-bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid)
-{
-    return !store_fails() && machine[domid].introduced;
-}
-
-char *xs_control_command(struct xs_handle *h, const char *cmd, void *data, unsigned int len)
-{
-    if (store_fails())
-        return NULL;
-    CU_ASSERT_STRING_EQUAL(cmd, "quota");
-    CU_ASSERT_EQUAL(len, strlen(data) + 1);
-    return strdup("nodes: 5 of 1000, hit 2 times\nmemory: 7 of 9, hit 0 times\nsomething else");
-}
-
-bool xs_resume_domain(struct xs_handle *h, unsigned int domid)
-{
-    if (store_fails())
-        return false;
-    machine[domid].nr_resumed++;
-    return true;
+    return machine_call_fails() ? -1 : 0;
 }

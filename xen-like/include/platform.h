@@ -195,6 +195,12 @@ int plat_pair(struct plat_stream *ends[2]);
 struct plat_stream *plat_console(void);
 
 /**
+ * Whether the user of plat_console() wants what runs now to end: Ctrl-C has been typed, which, with all before it, is
+ * not read any more. Where a terminal makes a signal of it (Linux): never. Asked by who reads the console.
+ */
+bool plat_console_interrupted(void);
+
+/**
  * A place where others of this system connect: a Unix socket on Linux, of which only the same user (and
  * root) may make use, else a name in memory.
  * @path  a path of up to 100 bytes

@@ -197,7 +197,8 @@ enum { COPIES = 64, TABLE_BYTES = 2 << 20 };
 struct copies {
     struct gnttab_copy ops[COPIES];
     xengnttab_grant_copy_segment_t *of[COPIES];
-    unsigned int nr;
+    struct gnttab_copy *op; /* the next one */
+    xengnttab_grant_copy_segment_t **of_op;
     uintptr_t table_va; /* what the table maps begins there: that of the last piece of our memory */
     const uint64_t *table;
 };
@@ -244,17 +245,24 @@ static inline int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
     return to->u.gmfn ? 0 : failed(EFAULT);
 }
 
+static void copies_begin(struct copies *c)
+{
+    c->op = c->ops;
+    c->of_op = c->of;
+}
+
 /* A segment's status is that of its first piece that failed. 0, or -1 with errno. */
 static int copies_go(struct copies *c)
 {
-    long rc = c->nr ? grants_copy(c->ops, c->nr) : 0;
+    size_t nr = (size_t)(c->op - c->ops);
+    long rc = nr ? grants_copy(c->ops, nr) : 0;
 
     if (rc == -38)
         return failed(ENOSYS);
-    for (unsigned int i = 0; rc && i < c->nr; i++)
+    for (size_t i = 0; rc && i < nr; i++)
         if (c->of[i]->status == GNTST_okay)
             c->of[i]->status = c->ops[i].status;
-    c->nr = 0;
+    copies_begin(c);
     return 0;
 }
 
@@ -271,7 +279,7 @@ copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s, bool from, bool 
         return failed(EINVAL);
     s->status = GNTST_okay;
     for (uint16_t done = 0, len; done < s->len; done += len) {
-        struct gnttab_copy *op = &c->ops[c->nr];
+        struct gnttab_copy *op = c->op;
 
         len = s->len - done;
         if (!from)
@@ -283,8 +291,9 @@ copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s, bool from, bool 
         if (copy_side(c, &op->source, &s->source, from, done) ||
             copy_side(c, &op->dest, &s->dest, to, done))
             return -1;
-        c->of[c->nr++] = s;
-        if (c->nr == COPIES && copies_go(c))
+        *c->of_op++ = s;
+        c->op = op + 1;
+        if (c->op == c->ops + COPIES && copies_go(c))
             return -1;
     }
     return 0;
@@ -297,7 +306,7 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
     int rc = 0;
 
     (void)xgt;
-    c.nr = 0;
+    copies_begin(&c);
     c.table_va = NO_TABLE;
     for (uint32_t i = 0; i < count && rc == 0; i++)
         switch (segs[i]

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rt/files.h>
 #include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/memory.h>
@@ -211,6 +212,26 @@ const char *files_archived(const char *path, size_t *len)
 }
 
 /* ---- what newlib calls ---- */
+
+char *files_list(void)
+{
+    enum { LINE = 24 }; /* of a line, without the name */
+    size_t room = 1;
+    char *text, *at;
+
+    runtime_lock(&files_lock);
+    for (struct node *n = nodes; n; n = n->next)
+        room += LINE + strlen(n->name);
+    at = text = malloc(room);
+    for (struct node *n = nodes; text && n; n = n->next)
+        if (!n->removed &&
+            node_find(n->name) == n) /* one in an archive may have another before it */
+            at += sprintf(at, "%zu /%s\n", n->size, n->name);
+    if (text)
+        *at = '\0';
+    runtime_unlock(&files_lock);
+    return text;
+}
 
 static struct file *file_of(int fd)
 {

@@ -302,6 +302,8 @@ struct plat_stream *plat_console(void)
     return console_taken ? console[0] : NULL;
 }
 
+bool plat_console_interrupted(void) { return false; }
+
 struct plat_stream *fake_terminal(void) { return console_make() ? console[1] : NULL; }
 
 /* ---- files and regions: names, and bytes ---- */

@@ -267,6 +267,8 @@ struct plat_stream *plat_console(void)
     return s;
 }
 
+bool plat_console_interrupted(void) { return false; }
+
 /* A socket, and the address for it. Returns -1 with errno. */
 static int socket_for(const char *path, struct sockaddr_un *address, int flags)
 {

@@ -203,6 +203,27 @@ struct plat_stream *plat_console(void)
     return &console.end.stream;
 }
 
+/* What does not fit is looked at when there is room. */
+bool plat_console_interrupted(void)
+{
+    enum { CTRL_C = 3 };
+    struct console *c = &console;
+    const char *found;
+    long n;
+
+    RUNTIME_SECTION;
+
+    memmove(c->buf, c->buf + c->at, c->used - c->at);
+    c->used -= c->at;
+    c->at = 0;
+    n = console_read(c->buf + c->used, sizeof(c->buf) - c->used, false);
+    c->used += n > 0 ? (size_t)n : 0;
+    found = memchr(c->buf, CTRL_C, c->used);
+    if (found)
+        c->at = (size_t)(found - c->buf) + 1;
+    return found != NULL;
+}
+
 /* ---- files ---- */
 
 /* Up to so many bytes of it. */

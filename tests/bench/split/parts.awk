@@ -1,6 +1,7 @@
 # Of parts.so's lines and the consoles' (table.sh): what a unit of each workload takes.
 #   input:  RUN NAME NUMBER NAME UNITS UNIT, and RUN PART NUMBER FUNCTION INSTRUCTIONS MOVES
-#   output: RUN NUMBER NAME UNIT ALL COPIES GRANTS EVENTS HYPERVISOR BACKEND GUESTS
+#   output: RUN NUMBER NAME UNIT ALL COPIES GRANTS EVENTS HYPERVISOR BACKEND GUESTS OWN
+#           OWN: those of the copies that the guests make
 
 # Of Xen by the files of its symbols, of ours by its folders.
 function is_grants(file, fn)
@@ -31,6 +32,8 @@ $3 > 0 {
     all[$1, $3] += $5
     if (p != "copies") {
         of[$1, $3, "copies"] += $6
+        if (p == "guests")
+            of[$1, $3, "own"] += $6
         $5 -= $6
     }
     of[$1, $3, p] += $5
@@ -40,7 +43,7 @@ END {
         split(key, k, SUBSEP)
         u = units[key]
         printf "%s\t%s\t%s\t%s\t%.0f", k[1], k[2], name[key], unit[key], all[key] / u
-        n = split("copies grants events hypervisor backend guests", parts, " ")
+        n = split("copies grants events hypervisor backend guests own", parts, " ")
         for (i = 1; i <= n; i++)
             printf "\t%.0f", of[k[1], k[2], parts[i]] / u
         print ""
