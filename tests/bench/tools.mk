@@ -3,8 +3,8 @@
 BENCH_TOOLS := $(BUILD)/bench-tools
 
 # The control domain with commands more.
-BENCH_CONTROL := $(patsubst %/dom0-tools/control/extra.o,$(BENCH_TOOLS)/commands.o,$(CONTROL_LINKED))
-$(BENCH_TOOLS)/commands.o: tests/bench/tools/commands.c tests/bench/plugin/mark.h tests/bench/tools.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
+BENCH_CONTROL := $(patsubst %/dom0-tools/control/extra.o,$(BENCH_TOOLS)/commands.o,$(CONTROL_LINKED)) $(BENCH_TOOLS)/left.o
+$(BENCH_TOOLS)/%.o: tests/bench/tools/%.c tests/bench/plugin/mark.h tests/bench/tools.mk $(NEWLIB)/stamp | $(RT_INCLUDES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -c -o $@ $<
 $(BENCH_TOOLS)/pass1: $(BENCH_CONTROL) $(RT)/symbols_none.o $(RT)/runtime.a $(NEWLIB_LIBS) xen-like/xen-like.lds
@@ -14,7 +14,7 @@ $(BENCH_TOOLS)/symbols.o: $(BENCH_TOOLS)/pass1
 $(BENCH_TOOLS)/control.elf: $(BENCH_CONTROL) $(BENCH_TOOLS)/symbols.o $(RT)/runtime.a $(NEWLIB_LIBS) xen-like/xen-like.lds
 	@echo "  KERNEL  $@"
 	$(Q)$(RT_LINK)
--include $(BENCH_TOOLS)/commands.d
+-include $(BENCH_TOOLS)/commands.d $(BENCH_TOOLS)/left.d
 
 # What it finds: a small kernel, Debian's with the ramdisk that the host's guest has, too, and what is done with them.
 $(BENCH_TOOLS)/ramdisk.cpio: $(DROP_IN)/stamp $(BENCH_LINUX)/bench-guest $(BENCH_LINUX)/bench-guest-init $(RT)/rt_hello.elf \

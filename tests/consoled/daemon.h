@@ -107,7 +107,7 @@ static const char *all_of(struct plat_stream *s)
     return got;
 }
 
-static const char *file(const char *path)
+static inline const char *file(const char *path)
 {
     size_t len = 0;
     char *data = plat_file_read(path, &len);

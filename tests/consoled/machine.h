@@ -409,7 +409,7 @@ static void guest_new(unsigned int domain, const char *name)
     guest_nodes(domain, name);
 }
 
-static void guest_dies(unsigned int domain)
+static inline void guest_dies(unsigned int domain)
 {
     machine[domain].dying = true;
     fire_of("@releaseDomain", domain);
@@ -437,7 +437,7 @@ static size_t guest_puts(unsigned int domain, const char *text, size_t len)
     return n;
 }
 
-static void guest_says(unsigned int domain, const char *text)
+static inline void guest_says(unsigned int domain, const char *text)
 {
     CU_ASSERT_EQUAL(guest_puts(domain, text, strlen(text)), strlen(text));
     send_event(domain);

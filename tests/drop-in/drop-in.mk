@@ -5,7 +5,7 @@ STORE ?= c# which xenstored: c, ocaml or ours
 CONSOLED ?= debian# which console daemon: debian or ours
 TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served)
 IMAGE ?= ours# which hypervisor: ours or xen
-JOB ?= full# full, short, beside, cycles, managers, adopt, load, streams, blockd, or the path of a script (tests/drop-in/exercise.sh)
+JOB ?= full# full, short, beside, cycles, managers, adopt, load, streams, blockd, netd, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
 DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers beside,$(JOB)),2400,1200))# at most
 # libxl gives a hotplug script 40 s, which it needs on a busy machine: where the time is the instructions'
@@ -26,7 +26,7 @@ DROP_IN_HOST = $(if $(filter managers,$(notdir $(JOB))),$(MANAGERS),$(DROP_IN))
 #: drop-in-host   Debian's Xen host, built of packages: kernel, ramdisk and disk
 drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
-DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(TOOLS)/xen-like-xl $(ATTEND) $(BLOCKD_BUILD)/xen-like-blockd $(BUILD)/bench-linux/bench-guest \
+DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(TOOLS)/xen-like-xl $(ATTEND) $(addprefix $(BUILD)/backends/,xen-like-blockd xen-like-netd) $(BUILD)/bench-linux/bench-guest \
     $(BUILD)/bench-linux/bench-guest-init $(BUILD)/xen-like/rt_hello.elf
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
         $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
@@ -50,7 +50,7 @@ $(DROP_IN)/xen.iso $(MANAGERS)/xen.iso: %/xen.iso: $(PEER)/xen-4.17.gz %/stamp t
 	@echo "  ISO     $@"
 	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
 
-#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load|streams|blockd
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load|streams|blockd|netd
 test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CONSOLED=$(CONSOLED) TOOLSTACK=$(TOOLSTACK) CPUS=$(CPUS)"
 	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN_HOST)/root.img
@@ -75,6 +75,7 @@ test-drop-in-all:
 	+$(Q)for tools in debian ours; do \
 	    $(MAKE) --no-print-directory test-drop-in JOB=blockd TOOLSTACK=$$tools || exit 1; \
 	done
+	+$(Q)$(MAKE) --no-print-directory test-drop-in JOB=netd TOOLSTACK=ours
 	+$(Q)for job in beside full; do \
 	    $(MAKE) --no-print-directory test-drop-in JOB=$$job STORE=ours CONSOLED=ours TOOLSTACK=ours CPUS=2 || exit 1; \
 	done

@@ -50,7 +50,7 @@ test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(BUILD)/store/co
 	@for t in $^; do said=$$($$t 2>&1) || { echo "$$said"; exit 1; }; done
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=split-drivers
 
-#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, soak-disks, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
+#: soak           the stress tests, longer and broader: fuzz, soak-fuzz, soak-beside, soak-xl, soak-store, soak-guests, soak-kills, soak-disks, soak-networks, test-release, test-deb, test-deb-all, test-drop-in-all, test-peer
 soak:
 	+$(Q)$(MAKE) --no-print-directory fuzz
 	+$(Q)$(MAKE) --no-print-directory soak-fuzz
@@ -60,6 +60,7 @@ soak:
 	+$(Q)$(MAKE) --no-print-directory soak-guests
 	+$(Q)$(MAKE) --no-print-directory soak-kills
 	+$(Q)$(MAKE) --no-print-directory soak-disks
+	+$(Q)$(MAKE) --no-print-directory soak-networks
 	+$(Q)$(MAKE) --no-print-directory test-system TEST_GROUP=soak
 	+$(Q)$(MAKE) --no-print-directory test-release
 	+$(Q)$(MAKE) --no-print-directory test-deb
@@ -232,3 +233,4 @@ system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYST
 -include $(wildcard $(SYSTEM)/obj/*.d)
 
 include tests/system/peer.mk
+include tests/system/networks.mk

@@ -20,6 +20,7 @@ static struct {
     int probe_rc, connect_rc;
     bool late; /* disconnect() is done later */
     bool resumed;
+    void (*meanwhile)(void); /* in probe() and connect() */
     struct xenbus_device *device;
 } drv;
 static struct plat_loop *loop;
@@ -38,6 +39,8 @@ static int probe(struct xenbus_device *d)
     }
     if (drv.probe_rc == -EAGAIN)
         drv.probe_rc = 0;
+    if (drv.meanwhile)
+        drv.meanwhile();
     xenbus_put(&n, "feature-some", "%d", 1);
     xenbus_publish(d, &n);
     if (drv.probe_rc) {
@@ -52,6 +55,8 @@ static int connect_it(struct xenbus_device *d)
     drv.connects++;
     drv.resumed = d->resumed;
     CU_ASSERT_FALSE(d->connected);
+    if (drv.meanwhile)
+        drv.meanwhile();
     return drv.connect_rc;
 }
 
@@ -254,6 +259,34 @@ static void test_a_guest_without_a_driver_can_be_detached(void)
     store_set(BACK "/online", "0");
     back(5);
     CU_ASSERT_TRUE(state_is(BACK, 6));
+    end();
+}
+
+static void detach(void)
+{
+    store_set(BACK "/online", "0");
+    store_set(BACK "/state", "5");
+}
+
+/* The toolstack has it close while it is being connected, or found. */
+static void test_a_detach_meanwhile_is_heeded(void)
+{
+    begin(&backend, 0);
+    make_device();
+    drv.meanwhile = detach;
+    front(3);
+    CU_ASSERT_EQUAL(drv.connects, 1);
+    CU_ASSERT_TRUE(state_is(BACK, 5));
+    front(6); /* as Linux's frontends do */
+    CU_ASSERT_TRUE(state_is(BACK, 6));
+    CU_ASSERT_EQUAL(drv.disconnects, 1);
+    end();
+
+    begin(&backend, 0);
+    drv.meanwhile = detach;
+    make_device();
+    CU_ASSERT_EQUAL(drv.probes, 1);
+    CU_ASSERT_TRUE(state_is(BACK, 6)); /* nobody is at the other end */
     end();
 }
 
@@ -729,6 +762,7 @@ int main(void)
     CU_add_test(s, "any sequence of states", test_any_sequence_of_states_is_survived);
     CU_add_test(s, "a guest without a driver", test_a_guest_without_a_driver_can_be_detached);
     CU_add_test(s, "a guest that never answers", test_a_guest_that_never_answers_is_left);
+    CU_add_test(s, "a detach meanwhile is heeded", test_a_detach_meanwhile_is_heeded);
     CU_add_test(s, "a connection fails", test_a_connection_that_fails);
     CU_add_test(s, "a peer breaks the rules", test_a_peer_that_breaks_the_rules_is_disconnected);
     CU_add_test(s, "a probe fails", test_a_probe_that_fails_is_told);

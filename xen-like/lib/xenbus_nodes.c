@@ -133,6 +133,13 @@ static bool write_one(struct xenbus_device *d, xs_transaction_t t, const char *n
     return xs_write(d->bus->xs, t, path, value, (unsigned int)strlen(value));
 }
 
+/* Going on with a device that the toolstack has told to close meanwhile, which is not taken back. */
+static bool is_late(const struct xenbus_device *d, const char *there, enum xenbus_state state)
+{
+    return d->driver->backend && state <= XenbusStateConnected &&
+           strtol(there, NULL, 10) == XenbusStateClosing;
+}
+
 /* Within a transaction. What is no more must not be made by writing into it. */
 static bool write_all(struct xenbus_device *d, xs_transaction_t t, const struct xenbus_nodes *n,
                       enum xenbus_state state)
@@ -143,6 +150,8 @@ static bool write_all(struct xenbus_device *d, xs_transaction_t t, const struct 
     snprintf(path, sizeof(path), "%s/state", d->path);
     there = xs_read(d->bus->xs, t, path, NULL);
     ok = there != NULL;
+    if (ok && is_late(d, there, state))
+        state = XenbusStateUnknown; /* the event of that is on its way */
     free(there);
     for (unsigned int i = 0; ok && n && i < n->nr; i++)
         ok = write_one(d, t, n->nodes[i].name, n->nodes[i].value);

@@ -1,5 +1,5 @@
 /*
- * Commands of the embedded control domain for tests: a line many times, a line counted by tests/bench/plugin, and
+ * Commands of the embedded control domain for tests: lines many times, a line counted by tests/bench/plugin, and
  * what the machine has.
  */
 #define __XEN_TOOLS__ 1
@@ -11,6 +11,7 @@
 #include "../../../dom0-tools/control/commands.h"
 #include "../../../dom0-tools/lib/hyp.h"
 #include "../plugin/mark.h"
+#include "left.h"
 
 enum { WORDS = 16, WORD = 64, SETTLED_US = 20000 };
 
@@ -34,21 +35,35 @@ static int run_numbered(struct prompt *p, unsigned int number, int argc, char **
     return prompt_run(p, argc, words);
 }
 
+/* The lines between words ";", each with that number. */
+static int run_lines(struct prompt *p, unsigned int number, int argc, char **argv)
+{
+    int rc = 0;
+
+    for (int first = 0, end; first < argc && rc == 0; first = end + 1) {
+        for (end = first; end < argc && strcmp(argv[end], ";") != 0; end++)
+            ;
+        rc = end - first > WORDS ? 2 : run_numbered(p, number, end - first, argv + first);
+    }
+    return rc;
+}
+
 static int run_repeat(struct prompt *p, int argc, char **argv)
 {
     unsigned int last;
 
-    if (argc < 4 || argc - 3 > WORDS)
+    if (argc < 4)
         return 2;
     last = (unsigned int)strtoul(argv[2], NULL, 10);
     for (unsigned int n = (unsigned int)strtoul(argv[1], NULL, 10); n <= last; n++) {
-        int rc = run_numbered(p, n, argc - 3, argv + 3);
+        int rc = run_lines(p, n, argc - 3, argv + 3);
 
         if (rc) {
             printf("repeat: failed at %u\n", n);
             return rc;
         }
     }
+    printf("repeat: done\n");
     return 0;
 }
 
@@ -92,8 +107,10 @@ static int run_figures(struct prompt *p, int argc, char **argv)
 }
 
 const struct prompt_command extra_commands[] = {
-    { "repeat", "FROM TO LINE", "a line, with each number in place of %", run_repeat },
+    { "repeat", "FROM TO LINE [; LINE]", "lines, with each number in place of %", run_repeat },
     { "window", "NAME MS LINE", "a line and so many ms more, counted", run_window },
     { "figures", "", "free frames and domains", run_figures },
+    { "left", "[begin|ports]", "whether there is what there was at the begin", run_left },
+    { "await", "PATH VALUE", "wait for the store", run_await },
     { 0 },
 };

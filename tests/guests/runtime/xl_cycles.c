@@ -21,6 +21,7 @@ int control_main(int argc, char **argv); /* the control domain's own, which is n
 
 #include "../../../dom0-tools/lib/hyp.h"
 #include "counters.h"
+#include "leftovers.h"
 
 #define CONFIG "/cycles.cfg"
 
@@ -40,47 +41,6 @@ struct figures {
     long frames, own, heap, domains, ports, grants, nodes;
 };
 
-/* Mapped by domain 0, as debug key g shows them: a line for each handle. */
-static long nr_grants(void)
-{
-    static char text[16384];
-    uint32_t index = 0;
-    bool shown = false;
-    long n = 0;
-    int len;
-
-    while (hyp_messages(p.xl.tools.hyp, text, sizeof(text), &index, true) > 0)
-        ;
-    index = 0;
-    if (hyp_debug_keys(p.xl.tools.hyp, "g"))
-        verdict_error("debug key g: %s", strerror(errno));
-    len = hyp_messages(p.xl.tools.hyp, text, sizeof(text) - 1, &index, true);
-    text[len > 0 ? len : 0] = '\0';
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        shown |= strstr(line, " d0") != NULL;
-        n += strstr(line, " handle ") != NULL;
-    }
-    if (!shown)
-        verdict_error("debug key g does not show domain 0");
-    return n;
-}
-
-static long nr_nodes(const char *path)
-{
-    unsigned int nr = 0;
-    char **names = xs_directory(p.xs, XBT_NULL, path, &nr);
-    long n = 1;
-
-    for (unsigned int i = 0; names && i < nr; i++) {
-        char below[256];
-
-        snprintf(below, sizeof(below), "%s/%s", path[1] ? path : "", names[i]);
-        n += nr_nodes(below);
-    }
-    free(names);
-    return n;
-}
-
 static struct figures take_figures(void)
 {
     struct xen_sysctl_physinfo machine;
@@ -96,8 +56,10 @@ static struct figures take_figures(void)
     free(infos);
     f.heap = (long)(uintptr_t)sbrk(0);
     f.ports = ports_open();
-    f.grants = nr_grants();
-    f.nodes = nr_nodes("/");
+    f.grants = nr_mapped(p.xl.tools.hyp);
+    if (f.grants < 0)
+        verdict_error("debug key g does not show domain 0");
+    f.nodes = nr_nodes(p.xs, "/");
     return f;
 }
 
