@@ -6,9 +6,10 @@ $(RT)/frontends/%.o: frontends/%.c frontends/frontends.mk xen-like/xen-like.mk $
 	$(Q)$(CC) $(RT_CPPFLAGS) $(RT_CFLAGS) -c -o $@ $<
 $(RT)/rt_blkfront.o: RT_CPPFLAGS += -Ifrontends/block
 $(RT)/rt_consfront.o: RT_CPPFLAGS += -Ifrontends/console
+$(RT)/rt_pings.o: RT_CPPFLAGS += -Ifrontends/network
 $(RT)/rt_blkfront.pass1 $(RT)/rt_blkfront.elf: $(RT)/frontends/block/blkfront.o $(FRONTEND)
 $(RT)/rt_consfront.pass1 $(RT)/rt_consfront.elf: $(RT)/frontends/console/consfront.o $(FRONTEND)
-$(RT)/rt_answers.pass1 $(RT)/rt_answers.elf: $(RT)/frontends/network/netfront.o $(FRONTEND)
+$(RT)/rt_answers.pass1 $(RT)/rt_answers.elf $(RT)/rt_pings.pass1 $(RT)/rt_pings.elf: $(RT)/frontends/network/netfront.o $(FRONTEND)
 
 .PHONY: check-frontend-headers cppcheck-frontends
 check-frontend-headers: $(NEWLIB)/stamp | $(RT_INCLUDES)

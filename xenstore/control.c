@@ -49,7 +49,8 @@ static uint64_t amount(const struct op *op, domid_t domain, enum quota quota)
     case QUOTA_OUTSTANDING:
         return map_sum_prefix(op->a, st->root[ROOT_QUEUE], key, key32(key, domain));
     case QUOTA_MEMORY:
-    case QUOTA_MEMORY_SOFT: return memory_of(op, domain, domain);
+    case QUOTA_MEMORY_SOFT:
+    case QUOTA_MEMORY_SHARE: return memory_of(op, domain, domain);
     default: return 0;
     }
 }

@@ -24,6 +24,7 @@ enum quota {
     QUOTA_DEPTH,             /* levels of a path that it makes */
     QUOTA_MEMORY,            /* bytes that the store keeps for it: memory.c */
     QUOTA_MEMORY_SOFT,       /* of these, above which there is a line in the log */
+    QUOTA_MEMORY_SHARE,      /* of these, where memory is scarce; by default a part of all */
     NR_QUOTAS
 };
 enum { NO_QUOTA = -1 };
@@ -73,6 +74,7 @@ struct tx {
     uint64_t sequence; /* of what it wrote */
     uint64_t replaced; /* the state's when it began */
     uint64_t bytes;    /* that only it keeps but for its snapshot, at most: see memory.c */
+    bool counted;      /* bytes are what it does keep */
     bool outdated;     /* it lasted too long: it has no trees any more, and ends with EAGAIN */
 };
 enum { TX_REFS = 3 };
@@ -151,6 +153,7 @@ struct store {
     char walk_path[PATH_ROOM];
     struct levels levels; /* watch_fire_parents()'s */
     uint64_t watch_work;  /* lookups of watches, and events, so far */
+    uint64_t count_work;  /* bytes of transactions that were walked through, so far */
     struct path path;
     char out[XENSTORE_PAYLOAD_MAX];
     size_t answer_len; /* of what this step answers by hooks.answer(); 0: nothing */
@@ -178,6 +181,8 @@ struct op {
     bool denied; /* for the memory of who owns what was changed */
     int hit;     /* a quota that was hit, or NO_QUOTA */
     domid_t hit_domain;
+    uint32_t kept_conn; /* memory_has_room_for_event(): whom it last looked at, if kept is not 0 */
+    uint64_t kept;      /* and what was kept for it then */
     domid_t
         leaving; /* whose nodes are not in ROOT_OWNED any more, but are being removed; 0: nobody's */
 };
@@ -305,6 +310,18 @@ uint64_t memory_of(const struct op *op, domid_t domain, uint32_t conn);
 
 /** The step has changed what that owner has, who need not be who acts. It may be op->denied. */
 void memory_changed(struct op *op, domid_t owner);
+
+/**
+ * May an event of so many bytes wait for a domain's connection? False: memory is scarce, and then it has
+ * more than its share, or nobody has any.
+ */
+bool memory_has_room_for_event(struct op *op, domid_t domain, uint32_t conn, size_t bytes);
+
+/**
+ * What the connection's transactions had before this step is walked through where it is not known, and noted.
+ * @fresh  what the one that this step is in, if any, has got more, at most
+ */
+void memory_count(struct op *op, size_t fresh);
 
 /** At the end of a request's work: may it be? Returns 0, -ENOSPC: it takes more memory than it may. */
 int memory_check(struct op *op);

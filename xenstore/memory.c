@@ -4,13 +4,18 @@
  * waits: messages, a request that is not whole. A request that makes it more than the quota "memory" is
  * refused, whoever's nodes grow by it; what waits is bounded by the quota "outstanding" and the transport.
  *
- * Old nodes that an open transaction still sees are nobody's. Where memory is scarce a domain's
+ * Old nodes that an open transaction still sees are nobody's. Where memory is short a domain's
  * transaction may last until a part of all memory has been replaced in the tree since it began: so all of
- * them together keep no more than that part. N domains have their quotas, whatever the others do, if N
- * quotas and that part are within what is for domains.
+ * them together keep no more than that part.
+ *
+ * Half of the memory is for shares: who has more than his (quota "memory-share") gets no more, and no
+ * events, while less than that, that part and domain 0's is free. So 64 domains have their shares, whatever the
+ * others do; a domain with a share of its own, by CONTROL, has that. What is free only between objects of
+ * another size is counted as used there, and can be taken by many who have little.
  *
  * No sum is kept: they are weights of maps, but for what a transaction has. Of that a bound is kept, all
- * that its requests have allocated; what is left of that is counted when the quota seems to be hit.
+ * that its requests have allocated; what is left of that is counted when the quota seems to be hit, and kept
+ * even if the request is refused.
  */
 #include "internal.h"
 
@@ -19,7 +24,9 @@
 enum {
     MESSAGE_BYTES = 112,   /* of a message's entry, and what rounding adds, but for a quarter */
     TX_BYTES = 256,        /* of a transaction, with its entries */
-    SCARCE_PART = 4,       /* memory is scarce if less than this part of it is free */
+    PLENTY_PART = 4,       /* a domain need not look at its share until that part is taken */
+    SHORT_PART = 4,        /* old trees are given up if less than this part of it is free */
+    SPARE_PART = 32,       /* of the quota is spare when a transaction is counted */
     SNAPSHOTS_PART = 8,    /* what transactions may keep of old trees then */
     OUTDATED_AT_ONCE = 64, /* transactions, in one step */
 };
@@ -75,6 +82,7 @@ struct tx *tx_new(struct op *op, uint32_t conn, uint32_t id)
     tx = tx_at(op->a, e);
     tx->replaced = op->st->replaced;
     tx->bytes = TX_BYTES;
+    tx->counted = true;
     if (!op->who.privileged)
         map_put(op->a, &op->st->root[ROOT_AGES], key, age_key(key, tx->replaced, conn, id), 1);
     return tx;
@@ -186,27 +194,71 @@ uint64_t memory_of(const struct op *op, domid_t domain, uint32_t conn)
 
 /* ---- the quota ---- */
 
+/* Memory is looked at last: that frees what is dead, which is nothing for who has no more than his share. */
+static bool above_share(struct op *op, domid_t domain, uint64_t bytes)
+{
+    uint64_t share = quota_of(op, domain, QUOTA_MEMORY_SHARE);
+
+    return share && bytes > share &&
+           !arena_has_free(op->a, op->a->nr_slabs - op->a->nr_slabs / PLENTY_PART);
+}
+
+/* Is so much too much for a domain? Then the quota that says so is noted. */
+static bool too_much(struct op *op, domid_t domain, uint64_t bytes)
+{
+    uint64_t max = quota_of(op, domain, QUOTA_MEMORY);
+
+    if (max && bytes > max)
+        op->hit = QUOTA_MEMORY;
+    else if (above_share(op, domain, bytes))
+        op->hit = QUOTA_MEMORY_SHARE;
+    else
+        return false;
+    op->hit_domain = domain;
+    return true;
+}
+
+/* What else is kept for it changes little in a step: it is summed once for many events in a row. */
+bool memory_has_room_for_event(struct op *op, domid_t domain, uint32_t conn, size_t bytes)
+{
+    if (!arena_has_free(op->a, op->a->nr_slabs / KEEP_FROM_DOMAINS))
+        return false;
+    if (op->kept == 0 || op->kept_conn != conn) {
+        op->kept = kept(op, op->st, domain, conn);
+        op->kept_conn = conn;
+    }
+    return !above_share(op, domain, op->kept + waiting(op, op->st, conn) + bytes);
+}
+
 void memory_changed(struct op *op, domid_t owner)
 {
-    uint64_t before, after, max;
+    uint64_t before, after;
 
     if (op->who.privileged || owner == op->who.domain || op->denied)
         return;
     before = kept(op, op->old, owner, owner);
     after = kept(op, op->st, owner, owner);
-    max = quota_of(op, owner, QUOTA_MEMORY);
-    if (max == 0 || after <= before || after + waiting(op, op->old, owner) <= max)
-        return;
-    op->denied = true;
-    op->hit = QUOTA_MEMORY;
-    op->hit_domain = owner;
+    if (after > before)
+        op->denied = too_much(op, owner, after + waiting(op, op->old, owner));
 }
 
-/* Count what the connection's transactions had before this step, in which one may have got more. */
-static void count_transactions(struct op *op)
+static bool all_counted(const struct op *op)
 {
     const struct entry *e;
 
+    for (e = tx_above(op->a, op->old, op->conn, 0); e;
+         e = tx_above(op->a, op->old, op->conn, key32_read(e->key + 4)))
+        if (!tx_at(op->a, e)->counted)
+            return false;
+    return true;
+}
+
+void memory_count(struct op *op, size_t fresh)
+{
+    const struct entry *e;
+
+    if (all_counted(op))
+        return;
     arena_settle(op->a); /* what is dead does not refer to anything then */
     for (e = tx_above(op->a, op->old, op->conn, 0); e;
          e = tx_above(op->a, op->old, op->conn, key32_read(e->key + 4))) {
@@ -214,10 +266,13 @@ static void count_transactions(struct op *op)
         struct tx *tx;
         uint64_t bytes;
 
-        if (tx_find(op, op->conn, id) == NULL || !tx_bytes(op->a, tx_at(op->a, e), &bytes))
+        if (tx_at(op->a, e)->counted || tx_find(op, op->conn, id) == NULL ||
+            !tx_bytes(op->a, tx_at(op->a, e), &bytes))
             continue;
+        op->s->count_work += bytes;
         tx = tx_edit(op, op->conn, id); /* it was found: NOLINTNEXTLINE(clang-analyzer-core.*) */
-        tx->bytes = bytes + (tx == op->tx ? op->a->fresh_bytes : 0);
+        tx->bytes = bytes + (tx == op->tx ? fresh : 0);
+        tx->counted = tx != op->tx || fresh == 0;
     }
 }
 
@@ -232,33 +287,48 @@ static bool is_changed(const struct op *op)
     return false;
 }
 
+/*
+ * A transaction that was counted may not come closer to the quota than by a part of it: as much must be
+ * allocated, then, before it is to be counted again, and who is at his quota is refused without that.
+ */
+static uint64_t with_spare(const struct op *op, uint64_t bytes)
+{
+    return bytes + (op->tx ? bytes / SPARE_PART : 0);
+}
+
 int memory_check(struct op *op)
 {
     uint64_t before, after, waits, soft;
-    bool warn;
+    domid_t domain = op->who.domain;
+    bool warn, counted;
 
     if (op->denied)
         return -ENOSPC;
     if (op->who.privileged || !is_changed(op))
         return 0;
-    if (op->tx)
+    if (op->tx) {
         op->tx->bytes += op->a->fresh_bytes;
-    before = kept(op, op->old, op->who.domain, op->conn);
-    after = kept(op, op->st, op->who.domain, op->conn);
+        op->tx->counted = false;
+    }
+    before = kept(op, op->old, domain, op->conn);
+    after = kept(op, op->st, domain, op->conn);
     if (after <= before)
         return 0;
     waits = waiting(op, op->old, op->conn);
-    soft = quota_of(op, op->who.domain, QUOTA_MEMORY_SOFT);
-    warn = soft && before + waits <= soft && after + waits > soft;
-    if (warn || quota_exceeded(op, QUOTA_MEMORY, after + waits)) {
+    soft = quota_of(op, domain, QUOTA_MEMORY_SOFT);
+    warn = soft && before + waits <= with_spare(op, soft) && after + waits > with_spare(op, soft);
+    counted = all_counted(op);
+    if (!counted && (warn || too_much(op, domain, after + waits))) {
         op->hit = NO_QUOTA;
-        count_transactions(op);
-        after = kept(op, op->st, op->who.domain, op->conn);
+        memory_count(op, op->a->fresh_bytes);
+        counted = true;
+        after = kept(op, op->st, domain, op->conn);
     }
-    if (quota_exceeded(op, QUOTA_MEMORY, after + waits))
+    after += waits;
+    if (too_much(op, domain, counted ? with_spare(op, after) : after))
         return -ENOSPC;
-    if (warn && after + waits > soft)
-        quota_hit(op, op->who.domain, QUOTA_MEMORY_SOFT);
+    if (warn && after > soft)
+        quota_hit(op, domain, QUOTA_MEMORY_SOFT);
     return 0;
 }
 
@@ -271,6 +341,7 @@ static void outdate(struct op *op, uint32_t conn, uint32_t id)
 
     tx->base = tx->work = tx->accesses = 0;
     tx->bytes = TX_BYTES;
+    tx->counted = true;
     tx->outdated = true;
     map_remove(op->a, &op->st->root[ROOT_AGES], key, age_key(key, tx->replaced, conn, id));
 }
@@ -284,7 +355,7 @@ void memory_expire(struct op *op)
     if (op->old == NULL || st->root[ROOT_TREE] == op->old->root[ROOT_TREE])
         return;
     st->replaced += op->a->fresh_bytes + op->replaced;
-    if (st->root[ROOT_AGES] == 0 || op->a->nr_free_slabs > op->a->nr_slabs / SCARCE_PART ||
+    if (st->root[ROOT_AGES] == 0 || op->a->nr_free_slabs > op->a->nr_slabs / SHORT_PART ||
         op->a->dead) /* there is about to be more */
         return;
     op->a->keep_slabs = 0; /* it gives back more than it takes */

@@ -536,6 +536,8 @@ static int fail(struct op *op, void *arg)
             return rc;
         }
     }
+    if (asked->hit == QUOTA_MEMORY || asked->hit == QUOTA_MEMORY_SHARE)
+        memory_count(op, 0); /* as the refused step did: the next one need not */
     if (asked->hit != NO_QUOTA)
         quota_hit(op, asked->hit_domain, asked->hit);
     if (op->h.type == XS_TRANSACTION_END && asked->error != EINVAL)

@@ -7,6 +7,9 @@
 
 enum { OTHER_OUTSTANDING_MAX = 16 << 20 }; /* bytes for who has no quota */
 
+/* Half of all memory has 64 domains' shares, and a fifth of it for what is free between objects. */
+enum { SHARE_PART = 160 };
+
 void say(struct store *s, const char *fmt, ...)
 {
     char line[300];
@@ -123,7 +126,7 @@ static void wake(struct op *op, uint32_t conn)
 static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t bytes)
 {
     uint64_t max = domain ? quota_of(op, domain, QUOTA_OUTSTANDING) : OTHER_OUTSTANDING_MAX;
-    bool memory = domain == 0 || arena_has_free(op->a, op->a->nr_slabs / KEEP_FROM_DOMAINS);
+    bool memory = domain == 0 || memory_has_room_for_event(op, domain, conn, bytes);
     char key[4];
 
     key32(key, conn);
@@ -131,7 +134,7 @@ static bool room_for_event(struct op *op, uint32_t conn, domid_t domain, size_t 
         (max == 0 || map_sum_prefix(op->a, op->st->root[ROOT_QUEUE], key, 4) + bytes <= max))
         return true;
     if (domain)
-        quota_hit(op, domain, QUOTA_OUTSTANDING);
+        quota_hit(op, domain, memory ? QUOTA_OUTSTANDING : QUOTA_MEMORY_SHARE);
     else if (op->s->hooks.close)
         op->s->hooks.close(op->s->hooks.arg, conn);
     return false;
@@ -205,6 +208,7 @@ const char *const quota_names[NR_QUOTAS] = {
     [QUOTA_DEPTH] = "depth",
     [QUOTA_MEMORY] = "memory",
     [QUOTA_MEMORY_SOFT] = "memory-soft",
+    [QUOTA_MEMORY_SHARE] = "memory-share",
 };
 
 static const uint32_t quota_defaults[NR_QUOTAS] = {
@@ -232,7 +236,9 @@ uint64_t quota_of(const struct op *op, domid_t domain, enum quota quota)
         key16(key, STORE_ALL);
         e = map_find(op->a, op->st->root[ROOT_QUOTAS], key, sizeof(key));
     }
-    return e ? e->word[0] : quota_defaults[quota];
+    if (e)
+        return e->word[0];
+    return quota == QUOTA_MEMORY_SHARE ? arena_size(op->a) / SHARE_PART : quota_defaults[quota];
 }
 
 bool quota_exceeded(struct op *op, enum quota quota, uint64_t amount)

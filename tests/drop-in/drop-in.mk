@@ -5,13 +5,13 @@ STORE ?= c# which xenstored: c, ocaml or ours
 CONSOLED ?= debian# which console daemon: debian or ours
 TOOLSTACK ?= debian# whose xl: debian, or ours for what it serves (host/served)
 IMAGE ?= ours# which hypervisor: ours or xen
-JOB ?= full# full, short, beside, cycles, managers, adopt, load, streams, blockd, netd, or the path of a script (tests/drop-in/exercise.sh)
+JOB ?= full# full, short, beside, cycles, managers, adopt, load, streams, frontends, blockd, netd, or the path of a script (tests/drop-in/exercise.sh)
 LOAD_SECONDS ?= 600# of JOB=load, as the host counts them
 DROP_IN_SECONDS ?= $(if $(filter cycles load,$(JOB)),3600,$(if $(filter managers beside,$(JOB)),2400,1200))# at most
 # libxl gives a hotplug script 40 s, which it needs on a busy machine: where the time is the instructions'
 # it does not matter how busy this one is. (With two CPUs QEMU would run them one after the other.)
 ICOUNT := -icount shift=2,sleep=off
-DROP_IN_TIME = $(if $(filter cycles managers adopt,$(JOB)),$(if $(filter 1,$(CPUS)),$(ICOUNT)))
+DROP_IN_TIME = $(if $(filter cycles managers adopt frontends,$(JOB)),$(if $(filter 1,$(CPUS)),$(ICOUNT)))
 DROP_IN_SIZE = $(if $(filter load,$(JOB)),DROP_IN_MEMORY=4096 DROP_IN_DOM0=2048 DROP_IN_LINUX="drop-in.seconds=$(LOAD_SECONDS) $$DROP_IN_LINUX")
 DROP_IN_SIZE += $(if $(filter streams,$(JOB)),DROP_IN_MEMORY=1280 DROP_IN_DOM0=900)
 DROP_IN_EXERCISE = $(DROP_IN_SIZE) DROP_IN_QEMU="$(DROP_IN_TIME) $$DROP_IN_QEMU" tests/drop-in/exercise.sh -c $(CPUS) -s $(STORE) -o $(CONSOLED) -x $(TOOLSTACK) -j $(JOB) -t $(DROP_IN_SECONDS) \
@@ -27,7 +27,7 @@ DROP_IN_HOST = $(if $(filter managers,$(notdir $(JOB))),$(MANAGERS),$(DROP_IN))
 drop-in-host: $(DROP_IN)/stamp
 $(MANAGERS)/stamp: DROP_IN_PACKAGES := -p libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients,resource-agents
 DROP_IN_PROGRAMS := $(DROP_IN)/cycles $(ADOPT) $(XS)/xen-like-stored $(CONSOLED_BUILD)/xen-like-consoled $(TOOLS)/xen-like-xl $(ATTEND) $(addprefix $(BUILD)/backends/,xen-like-blockd xen-like-netd) $(BUILD)/bench-linux/bench-guest \
-    $(BUILD)/bench-linux/bench-guest-init $(BUILD)/xen-like/rt_hello.elf
+    $(BUILD)/bench-linux/bench-guest-init $(patsubst %,$(BUILD)/xen-like/rt_%.elf,hello blkfront answers)
 $(DROP_IN)/stamp $(MANAGERS)/stamp: tests/drop-in/mkhost.sh tests/system/apt-config.sh tests/system/extract-vmlinux.sh \
         $(shell find tests/drop-in/host -type f) $(DROP_IN_PROGRAMS) $(DEBIAN)/stamp
 	@echo "  HOST    $(@D)/root.img"
@@ -50,7 +50,7 @@ $(DROP_IN)/xen.iso $(MANAGERS)/xen.iso: %/xen.iso: $(PEER)/xen-4.17.gz %/stamp t
 	@echo "  ISO     $@"
 	$(Q)$(DROP_IN_MKISO) -o $@ -x $(PEER)/xen-4.17.gz
 
-#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load|streams|blockd|netd
+#: test-drop-in   an administrator's exercise on that host: CPUS=1|2 STORE=c|ocaml|ours CONSOLED=debian|ours TOOLSTACK=debian|ours IMAGE=ours|xen JOB=full|short|beside|cycles|managers|adopt|load|streams|frontends|blockd|netd
 test-drop-in: $(DROP_IN_HOST)/$(IMAGE).iso
 	@echo "drop-in: IMAGE=$(IMAGE) JOB=$(JOB) STORE=$(STORE) CONSOLED=$(CONSOLED) TOOLSTACK=$(TOOLSTACK) CPUS=$(CPUS)"
 	$(Q)$(DROP_IN_EXERCISE) $< $(DROP_IN_HOST)/root.img
@@ -71,6 +71,7 @@ test-drop-in-all:
 	+$(Q)for image in ours xen; do \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=short STORE=ours CONSOLED=ours || exit 1; \
 	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=streams || exit 1; \
+	    $(MAKE) --no-print-directory test-drop-in IMAGE=$$image JOB=frontends || exit 1; \
 	done
 	+$(Q)for tools in debian ours; do \
 	    $(MAKE) --no-print-directory test-drop-in JOB=blockd TOOLSTACK=$$tools || exit 1; \

@@ -36,7 +36,26 @@
         .forbidden = "FAIL|ERROR", .timeout_s = limit,                                                                \
     }
 
+/* One that answers, one that asks it, and the enemy between them. */
+#define NETWORK(in_group, what, rounds, seconds, seed, limit)                                                                                                    \
+    {                                                                                                                                                            \
+        .group = in_group, .name = what, .memory_mib = 768, .smp = 2, CONTROL,                                                                                   \
+        .steps = { "^control> ",                                                                                                                                 \
+                   ">create answers.cfg\r" KERNEL("honest", "pings", "ip=10.0.2.40 to=10.0.2.30 seconds=" seconds) "'vif=[\"mac=00:16:3e:00:00:40\"]'\r" KERNEL( \
+                       "enemy", "enemy_front",                                                                                                                   \
+                       "enemy=vif rounds=" rounds                                                                                                                \
+                       " seed=" seed) "'vif=[\"mac=00:16:3e:00:00:66\"]'\rconsole enemy\r",                                                                      \
+                   "^VERDICT rt_enemy_front SUCCESS",                                                                                                            \
+                   ">\035console honest\r",                                                                                                                      \
+                   "^VERDICT rt_pings SUCCESS",                                                                                                                  \
+                   END("destroy honest\rdestroy enemy\rdestroy answers\r") },                                                                                    \
+        .forbidden = "FAIL|ERROR", .timeout_s = limit,                                                                                                           \
+    }
+
 const struct scenario enemy_scenarios[] = {
-    BLOCK("split-drivers", "enemy-block", "40", "15", "1", 120),
+    BLOCK("split-drivers", "enemy-block", "25", "8", "1", 120),
+    NETWORK("split-drivers", "enemy-network", "25", "12", "1", 120),
+    BLOCK("soak", "enemy-block-soak", "400", "90", "2", 900),
+    NETWORK("soak", "enemy-network-soak", "400", "90", "2", 900),
 };
 const size_t nr_enemy_scenarios = sizeof(enemy_scenarios) / sizeof(enemy_scenarios[0]);

@@ -291,6 +291,7 @@ static void test_the_end_of_a_transaction_is_bounded(void)
     start();
     introduce(5);
     ask(D0, XS_CONTROL, "quota|set|memory|0|");
+    ask(D0, XS_CONTROL, "quota|set|memory-share|0|");
     for (unsigned int i = 3; i < 16; i++)
         strcat(path, "/a");
     snprintf(text, sizeof(text), "%s|x", path);

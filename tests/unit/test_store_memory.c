@@ -480,7 +480,7 @@ static void honest_step(domid_t domain, int n)
 }
 
 /*
- * Seven domains take all that they may, in every way, and one is honest: 8 quotas, with what waits, and
+ * Without shares: seven domains take all that they may, in every way, and one is honest: 8 quotas, with what waits, and
  * what old trees may have, are within what is for domains, so nobody lacks memory.
  */
 static void test_nobody_lacks_memory_because_of_others(void)
@@ -496,6 +496,7 @@ static void test_nobody_lacks_memory_because_of_others(void)
         for (domid_t d = 1; d <= HOSTILE + 1; d++)
             introduce(d);
         quota_set("memory", QUOTA);
+        quota_set("memory-share", 0);
         quota_set("outstanding", OUTSTANDING);
         IS(HOSTILE + 1, XS_WATCH, "data|t|", "OK");
         for (int i = 0; i < 20000; i++) {

@@ -1,6 +1,7 @@
 /*
- * A guest with our block frontend: each of its disks is written, all of it, and read again; what makes no sense is
- * refused; and it is the same whatever serves it. Kernel command line: seconds=N, so long that is repeated.
+ * A guest with our block frontend: its first disk is written, all of it, and read again; what makes no sense is
+ * refused; and it is the same whatever serves it. A disk that is read-only has to hold what one of these has left.
+ * Kernel command line: seconds=N, so long that is repeated; stay: until the disk is taken away.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include "blkfront.h"
 #include "store_ring.h"
 
-enum { CHUNK = BLKFRONT_MAX_BYTES / 512, RUNNING = 40, WAIT_S = 60 };
+enum { CHUNK = BLKFRONT_MAX_BYTES / 512, RUNNING = 40, WAIT_S = 60, WRITTEN = 99 };
 
 static struct plat_loop *loop;
 static struct blkfront_disk *disk;
@@ -24,6 +25,8 @@ static enum blkfront_op op;
 static uint64_t next_sector, errors, wrong;
 static unsigned int running, seed;
 static uint64_t end_ns;
+static bool stays;
+static enum { WRITE, READ, FLUSH, DISCARD, LAST_WRITE, LAST_READ, LAST_FLUSH } phase;
 
 static uint8_t byte_at(uint64_t at) { return (uint8_t)(at * 13 + at / 512 + seed); }
 
@@ -95,45 +98,93 @@ static void on_refused(struct blkfront_request *r, int error)
     said = error;
 }
 
-static int refused(uint64_t sector, uint64_t nr)
+static int refused(enum blkfront_op what, uint64_t sector, uint64_t nr)
 {
-    struct blkfront_request r = { .op = BLKFRONT_READ,
-                                  .sector = sector,
-                                  .nr_sectors = nr,
-                                  .data = jobs[0].data,
-                                  .done = on_refused };
+    struct blkfront_request r = {
+        .op = what, .sector = sector, .nr_sectors = nr, .data = jobs[0].data, .done = on_refused
+    };
 
     said = -1;
     blkfront_submit(disk, &r);
     return said;
 }
 
+/* A request without data, if the backend has said that it knows it. */
+static void on_one(struct blkfront_request *r, int error)
+{
+    printf("%s: error %d\n", r->op == BLKFRONT_FLUSH ? "flush" : "discard", error);
+    CHECK_EQ(error, 0);
+    next_phase();
+}
+
+static void one(enum blkfront_op what, bool known)
+{
+    static struct blkfront_request r;
+
+    r = (struct blkfront_request){ .op = what,
+                                   .nr_sectors = what == BLKFRONT_DISCARD ? disk->nr_sectors : 0,
+                                   .done = on_one };
+    if (known) {
+        blkfront_submit(disk, &r);
+        return;
+    }
+    CHECK_EQ(refused(what, 0, 1), EOPNOTSUPP);
+    next_phase();
+}
+
+/* As cksum(1) has it, of what the disk should hold: others read it. */
+static void print_sum(void)
+{
+    uint64_t bytes = disk->nr_sectors * 512, left = bytes;
+    uint32_t sum = 0;
+
+    for (uint64_t at = 0; at < bytes || left; at++) {
+        uint8_t byte = at < bytes ? byte_at(at) : (uint8_t)left;
+
+        left = at < bytes ? left : left >> 8;
+        sum ^= (uint32_t)byte << 24;
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum << 1 ^ (sum >> 31 ? 0x04c11db7u : 0);
+    }
+    printf("cksum: %u %llu\n", ~sum, (unsigned long long)bytes);
+}
+
+static void last_phase(void)
+{
+    if (plat_now() < end_ns) {
+        phase = LAST_WRITE;
+        seed++;
+        all_of_it(BLKFRONT_WRITE);
+        return;
+    }
+    print_sum();
+    CHECK_EQ(refused(BLKFRONT_READ, disk->nr_sectors, 1), EINVAL);
+    CHECK_EQ(refused(BLKFRONT_READ, UINT64_MAX, 1), EINVAL);
+    CHECK_EQ(refused(BLKFRONT_READ, 0, 0), EINVAL);
+    CHECK_EQ(refused(BLKFRONT_READ, 0, CHUNK + 1), EINVAL);
+    if (disk->read_only)
+        CHECK_EQ(refused(BLKFRONT_WRITE, 0, 1), EROFS);
+    printf("all is done\n");
+    if (!stays)
+        plat_loop_stop(loop);
+}
+
 static void next_phase(void)
 {
-    static unsigned int phase;
-
     CHECK_EQ(errors, 0);
     CHECK_EQ(wrong, 0);
-    printf("phase %u: %llu sectors\n", phase, (unsigned long long)next_sector);
-    switch (phase++) {
-    case 0:
-    case 2: all_of_it(BLKFRONT_READ); break;
-    case 1:
-        seed += 99;
+    printf("phase %d: %llu sectors\n", (int)phase, (unsigned long long)next_sector);
+    switch (++phase) {
+    case FLUSH:
+    case LAST_FLUSH: one(BLKFRONT_FLUSH, disk->flush); break;
+    case DISCARD: one(BLKFRONT_DISCARD, disk->discard); break;
+    case READ:
+    case LAST_READ: all_of_it(BLKFRONT_READ); break;
+    case LAST_WRITE:
+        seed = WRITTEN;
         all_of_it(BLKFRONT_WRITE);
         break;
-    default:
-        if (plat_now() < end_ns) {
-            phase = 2;
-            seed++;
-            all_of_it(BLKFRONT_WRITE);
-            return;
-        }
-        CHECK_EQ(refused(disk->nr_sectors, 1), EINVAL);
-        CHECK_EQ(refused(UINT64_MAX, 1), EINVAL);
-        CHECK_EQ(refused(0, 0), EINVAL);
-        CHECK_EQ(refused(0, CHUNK + 1), EINVAL);
-        plat_loop_stop(loop);
+    default: last_phase();
     }
 }
 
@@ -143,16 +194,26 @@ static void ready(void *arg, struct blkfront_disk *d)
     if (disk)
         return;
     disk = d;
-    printf("disk %u has %llu sectors of %u bytes\n", d->id, (unsigned long long)d->nr_sectors,
-           d->sector_bytes);
-    all_of_it(BLKFRONT_WRITE);
+    printf("disk %u has %llu sectors of %u bytes,%s%s%s\n", d->id,
+           (unsigned long long)d->nr_sectors, d->sector_bytes, d->read_only ? " read-only" : "",
+           d->flush ? " flush" : "", d->discard ? " discard" : "");
+    if (d->read_only) {
+        phase = LAST_FLUSH;
+        seed = WRITTEN;
+        all_of_it(BLKFRONT_READ);
+    } else {
+        all_of_it(BLKFRONT_WRITE);
+    }
 }
 
 static void gone(void *arg, struct blkfront_disk *d)
 {
     (void)arg;
-    if (d == disk)
+    if (d != disk)
+        return;
+    if (!stays || phase <= LAST_FLUSH)
         verdict_failure("the disk is gone");
+    plat_loop_stop(loop);
 }
 
 static void too_late(void *arg)
@@ -168,9 +229,9 @@ int main(int argc, char **argv)
     unsigned int seconds = 0;
 
     for (int i = 0; i < argc; i++)
-        sscanf(argv[i], "seconds=%u", &seconds);
+        if (sscanf(argv[i], "seconds=%u", &seconds) != 1)
+            stays |= strcmp(argv[i], "stay") == 0;
     end_ns = plat_now() + seconds * 1000000000ull;
-
     if (store_ring_start())
         verdict_skip("no store: %s", strerror(errno));
     loop = plat_loop_new();

@@ -25,7 +25,7 @@
 enum { PAGES = 64, GRANTS = 128, PORTS = 8, ACTS = 12, WAIT_MS = 20000, MOST_LOST = 64 };
 #define IN(state) (1u << XenbusState##state)
 
-static const struct enemy_class *const classes[] = { &enemy_block };
+static const struct enemy_class *const classes[] = { &enemy_block, &enemy_network };
 static const struct enemy_class *class;
 static struct enemy enemy;
 static uint8_t *pages[PAGES];

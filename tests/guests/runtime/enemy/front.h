@@ -15,7 +15,7 @@ struct enemy_class {
     /** Once, connected as an honest one: whether all is served. */
     bool (*honest)(struct enemy *e);
 };
-extern const struct enemy_class enemy_block;
+extern const struct enemy_class enemy_block, enemy_network;
 
 /* ---- grants of a connection ---- */
 
