@@ -218,7 +218,11 @@ static bool too_much(struct op *op, domid_t domain, uint64_t bytes)
     return true;
 }
 
-/* What else is kept for it changes little in a step: it is summed once for many events in a row. */
+/*
+ * What else is kept for it changes little in a step: it is summed once for many events in a row. Of open
+ * transactions that is their bound, so where memory is scarce who has one of some 40 requests may lose
+ * events before he has all of his share.
+ */
 bool memory_has_room_for_event(struct op *op, domid_t domain, uint32_t conn, size_t bytes)
 {
     if (!arena_has_free(op->a, op->a->nr_slabs / KEEP_FROM_DOMAINS))

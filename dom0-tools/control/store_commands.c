@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xen/io/xs_wire.h>
+
 #include "commands.h"
 
 enum { PATH_BYTES = 3100, DEPTH_MAX = 64 }; /* a path has 3072 at most */
@@ -141,6 +143,34 @@ static int run_chmod(struct prompt *p, int argc, char **argv)
     return 0;
 }
 
+/* As the store wants the words behind the command: with a zero behind each. */
+static int run_control(struct prompt *p, int argc, char **argv)
+{
+    char words[XENSTORE_PAYLOAD_MAX], *answer;
+    size_t len = 0;
+
+    if (argc < 2) {
+        printf("usage: store-control COMMAND [ARGUMENT...]\n");
+        return 2;
+    }
+    for (int i = 2; i < argc; i++) {
+        size_t bytes = strlen(argv[i]) + 1;
+
+        if (bytes > sizeof(words) - len) {
+            errno = E2BIG;
+            return failed("store-control", argv[1]);
+        }
+        memcpy(words + len, argv[i], bytes);
+        len += bytes;
+    }
+    answer = xs_control_command(p->xs, argv[1], words, (unsigned int)len);
+    if (answer == NULL)
+        return failed("store-control", argv[1]);
+    printf("%s\n", answer);
+    free(answer);
+    return 0;
+}
+
 const struct prompt_command store_commands[] = {
     { "store-ls", "[PATH]", "show what lies below a path of the store", run_ls },
     { "store-read", "PATH...", "show what the store has at these paths", run_read },
@@ -148,5 +178,7 @@ const struct prompt_command store_commands[] = {
     { "store-rm", "PATH...", "remove what the store has there and below", run_rm },
     { "store-chmod", "PATH PERMISSION...", "say who owns a node and who may use it: n5 r0",
       run_chmod },
+    { "store-control", "COMMAND [ARGUMENT...]",
+      "quotas and checks of the store; \"store-control help\" lists them", run_control },
     { 0 },
 };

@@ -409,6 +409,7 @@ static void test_a_full_store_leaves_room_to_remove(void)
     machine_start();
     introduce(1);
     ask(D0, XS_CONTROL, "quota|set|nodes|0|");
+    ask(D0, XS_CONTROL, "quota|set|memory-share|0|");
     CU_ASSERT_TRUE(fill(1, "fill") > 500); /* what is left is for domain 0 */
     CU_ASSERT_STRING_EQUAL(ask(D0, XS_WRITE, "/other|1"), "OK");
     CU_ASSERT_TRUE(fill(D0, "/all") > 50);
@@ -425,6 +426,7 @@ static void test_events_for_domains_leave_memory_for_others(void)
     machine_start();
     introduce(1);
     ask(D0, XS_CONTROL, "quota|set|outstanding|0|"); /* as if there were very many domains */
+    ask(D0, XS_CONTROL, "quota|set|memory-share|0|");
     for (int i = 0; i < 100; i++) {
         snprintf(text, sizeof(text), "data|%0*d|", 1000, i);
         ask(1, XS_WATCH, text);
@@ -447,6 +449,7 @@ static void start_without_memory(void)
     machine_start();
     introduce(5);
     store_connect(store, D0 + 1, 0);
+    ask(D0, XS_CONTROL, "quota|set|memory-share|0|");
     memset(name, 'n', sizeof(name));
     name[500] = '\0';
     for (int i = 0; i < 400; i++) {

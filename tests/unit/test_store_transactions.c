@@ -232,6 +232,7 @@ static void test_what_is_not_found_is_noted_within_bounds(void)
                                   "transaction-nodes: 0 of 20, hit 282 times"));
     end_tx(5, tx, "F|");
     ask(D0, XS_CONTROL, "quota|set|transaction-nodes|0|");
+    ask(D0, XS_CONTROL, "quota|set|memory-share|0|");
     tx = begin_tx(5);
     for (int i = 0; i < 20000; i++) {
         snprintf(text, sizeof(text), "/local/domain/5/%040d|", i);
