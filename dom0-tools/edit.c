@@ -35,6 +35,7 @@ struct edit {
     bool ended;
     bool was_return; /* a line feed behind it is none */
     bool was_tab;
+    bool stale; /* the line is not shown as it is by now */
     enum key_state state;
     unsigned int number; /* in a sequence: ESC [ 3 ~ */
 
@@ -70,7 +71,7 @@ static size_t columns(const char *from, const char *to)
 }
 
 /* The prompt, as much as has room of the line, and the cursor in its place. */
-static void redraw(struct edit *e)
+static void draw(struct edit *e)
 {
     size_t room = COLUMNS - 1 - columns(e->prompt, e->prompt + strlen(e->prompt));
     const char *from = e->line, *to = e->line + e->len, *cursor = e->line + e->cursor;
@@ -85,6 +86,17 @@ static void redraw(struct edit *e)
     puts_(e, "\x1b[K");
     for (size_t back = columns(cursor, to); back; back--)
         puts_(e, "\b");
+}
+
+/* Once for all keys that are there: who pastes a long line would have all of it drawn for each byte. */
+static void redraw(struct edit *e) { e->stale = true; }
+
+/* Before anything else is written. */
+static void settle(struct edit *e)
+{
+    if (e->stale)
+        draw(e);
+    e->stale = false;
 }
 
 static void bell(struct edit *e) { puts_(e, "\a"); }
@@ -103,7 +115,7 @@ static void insert(struct edit *e, const char *bytes, size_t len)
     memcpy(e->line + e->cursor, bytes, len);
     e->cursor += len;
     e->len += len;
-    if (at_end && columns(e->prompt, e->prompt + strlen(e->prompt)) + e->len < COLUMNS)
+    if (at_end && !e->stale && columns(e->prompt, e->prompt + strlen(e->prompt)) + e->len < COLUMNS)
         put(e, bytes, len); /* the usual case */
     else
         redraw(e);
@@ -244,6 +256,7 @@ static void complete(struct edit *e, bool again)
     } else if (*rest) {
         insert(e, rest, strlen(rest));
     } else if (again) {
+        settle(e);
         puts_(e, "\r\n");
         ask(e, true);
         puts_(e, "\r\n");
@@ -258,6 +271,7 @@ static void complete(struct edit *e, bool again)
 static void entered(struct edit *e)
 {
     remember(e);
+    settle(e);
     puts_(e, "\r\n");
     e->complete = true;
 }
@@ -268,6 +282,7 @@ static void control_d(struct edit *e)
         remove_range(e, e->cursor, behind_cursor(e));
         return;
     }
+    settle(e);
     puts_(e, "\r\n");
     e->ended = true;
 }
@@ -275,6 +290,7 @@ static void control_d(struct edit *e)
 /* The line is given up: an empty one takes its place. */
 static void control_c(struct edit *e)
 {
+    settle(e);
     puts_(e, "^C\r\n");
     e->len = e->cursor = 0;
     e->line[0] = '\0';
@@ -428,6 +444,7 @@ static void ready(void *arg, unsigned int events)
 
     if (events & PLAT_READABLE)
         read_keys(e);
+    settle(e);
     if (!flush(e)) {
         text_free(&e->output);
         e->written = 0;
@@ -468,7 +485,7 @@ void edit_start(struct edit *e, const char *prompt)
     e->prompt = prompt;
     e->line[0] = '\0';
     e->len = e->cursor = 0;
-    e->complete = e->ended = e->was_tab = false;
+    e->complete = e->ended = e->was_tab = e->stale = false;
     e->state = KEY_PLAIN;
     e->shown = 0;
     puts_(e, prompt);

@@ -363,16 +363,15 @@ static void test_nothing_is_read_behind_a_line(void)
 /* A terminal that takes nothing is waited for; then all of it comes. */
 static void test_a_slow_terminal_loses_nothing(void)
 {
-    char keys[401];
-
     start(true);
-    for (unsigned int i = 0; i < 400; i += 2)
-        memcpy(keys + i,
-               "\x0c"
-               "a",
-               2); /* each draws the line again */
-    keys[400] = '\0';
-    CU_ASSERT_EQUAL(plat_write(terminal, keys, 400), 400);
+    for (unsigned int i = 0; i < 200; i++) { /* each time the line is drawn again */
+        CU_ASSERT_EQUAL(plat_write(terminal,
+                                   "\x0c"
+                                   "a",
+                                   2),
+                        2);
+        CU_ASSERT_TRUE(plat_loop_run(loop) == -1 && errno == EDEADLK);
+    }
     CU_ASSERT_EQUAL(plat_write(terminal, "\r", 1), 1);
     CU_ASSERT_TRUE(plat_loop_run(loop) == -1 && errno == EDEADLK);
     CU_ASSERT_STRING_EQUAL(lines, "");
@@ -383,6 +382,20 @@ static void test_a_slow_terminal_loses_nothing(void)
     look();
     CU_ASSERT_EQUAL(strspn(lines, "a"), 200);
     CU_ASSERT_STRING_EQUAL(shown(), "> ");
+    finish();
+}
+
+/* It is drawn once, not for each byte, which a serial line's receiver would not wait for. */
+static void test_a_long_line_that_is_pasted(void)
+{
+    char line[302];
+
+    start(true);
+    memset(line, 'x', 300);
+    memcpy(line + 300, "\r", 2);
+    type(line);
+    CU_ASSERT_EQUAL(strspn(lines, "x"), 300);
+    CU_ASSERT_TRUE(strlen(screen) < 400);
     finish();
 }
 
@@ -432,6 +445,7 @@ int main(void)
     T(test_a_script_is_not_shown);
     T(test_nothing_is_read_behind_a_line);
     T(test_a_slow_terminal_loses_nothing);
+    T(test_a_long_line_that_is_pasted);
     T(test_random_keys);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
