@@ -1,5 +1,6 @@
 /* The store at the prompt, by the names and with the output of Debian's xenstore-ls and its kin. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
