@@ -40,7 +40,8 @@ const struct scenario block_scenarios[] = {
                    ">block-detach debian xvdb\rblock-list debian\rconsole debian\r\n",
                    ">until [ ! -b /dev/xvdb ]; do sleep 1; done; same xvda && echo third=$?\n",
                    "^third=0\n",
-                   ">\035store-write /local/domain/0/backend/vbd/1/51712/statistics ?\rlist\r"
+                   /* which the backend is given a second for */
+                   ">\035store-write /local/domain/0/backend/vbd/1/51712/statistics ?\rtop -b -i 2 -d 1\r"
                    "store-read /local/domain/0/backend/vbd/1/51712/statistics\r",
                    "^reads=[1-9][0-9]* .* refused=0 failed=0 running=0\n",
                    ">destroy debian\rstore-ls /local/domain/0/backend/vbd\rlist\r",

@@ -135,9 +135,6 @@ static void scan(struct xenbus *b)
         d->dirty |= !d->seen; /* it is no more */
 }
 
-static bool open_store(struct xenbus *b);
-static void close_store(struct xenbus *b);
-
 /* A node of the class's folder was written, or all below it may have been. */
 static void class_event(struct xenbus *b, const char *path)
 {
