@@ -8,9 +8,12 @@
 
 #define HEAP "!same Dom heap: [0-9]+kB"
 
+/* The memory of who has ended is cleared before it is free. */
+#define WHILE "top -b -i 2 -d 1\r"
+
 /* What is free, and that no device has a folder left. */
-#define NOTHING_LEFT                                              \
-    "store-ls /local/domain/0/backend/vbd\rlist\rdebug-keys m\r", \
+#define NOTHING_LEFT                                                    \
+    WHILE "store-ls /local/domain/0/backend/vbd\rlist\rdebug-keys m\r", \
         "store-ls /local/domain/0/backend/vbd\n.*list\n.*\n.*Domain-0 .*\n", HEAP
 
 #define DETACH ">\035block-detach comes xvdb\rconsole comes\r", "^gone [0-9]+"
@@ -18,8 +21,9 @@
     ">\035block-attach comes phy:/dev/ram1,xvdb,w\rconsole comes\r", "^(idle|busy|quiet) [0-9]+"
 
 /* What is free once a guest was there: the hypervisor's tables for the control domain grow with the first, and stay. */
-#define BEFORE \
-    "^control> ", ">create comes.cfg\r", ATTACH, DETACH, ">\035destroy comes\rdebug-keys m\r", HEAP
+#define BEFORE                                                              \
+    "^control> ", ">create writer.cfg\rconsole writer\r", "^ENOUGH [0-9]+", \
+        ">\035destroy writer\r" WHILE "debug-keys m\r", HEAP
 
 /* When the guest is quiet: what it, the control domain and the store have. */
 #define FIGURES                                                                 \
