@@ -112,6 +112,7 @@ int run_xl(struct prompt *p, int argc, char **argv)
     p->xl.home = &home;
     p->xl.place = p;
     p->xl.tools.interrupted = interrupted;
+    is_interrupted = false; /* of another command */
     rc = xl_run(&p->xl, argc, argv);
     show(&p->xl);
     return rc;
