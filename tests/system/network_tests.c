@@ -148,7 +148,7 @@ const struct scenario network_scenarios[] = {
         .timeout_s = 900,
     },
     {
-        /* Taken away as soon as its frontend is connected, the backend perhaps not. Fails now and then: README. */
+        /* Taken away as soon as its frontend is connected, the backend perhaps not. The guest runs out of memory: README. */
         .group = "networks-early",
         .name = "networks-early",
         .memory_mib = 1024,

@@ -21,7 +21,7 @@ $(NETWORKS)/networks.iso: $(HV) $(BUILD)/bench-tools/control.elf $(NETWORKS)/ram
 	@echo "  ISO     $@"
 	$(Q)tests/system/mkiso.sh -t -o $@ -x $(HV) -f $(BUILD)/bench-tools/control.elf -f $(NETWORKS)/ramdisk.cpio
 
-NETWORKS_GROUP ?= networks# networks, or networks-early, which fails now and then
+NETWORKS_GROUP ?= networks# networks, or networks-early: an interface taken away before its backend is connected
 .PHONY: soak-networks
 #: soak-networks  iperf3 between Debian guests, through virtio-net and e1000e, and an interface attached and detached 100 times
 soak-networks: $(SYSTEM)/system_tests $(NETWORKS)/networks.iso
