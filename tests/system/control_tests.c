@@ -166,5 +166,6 @@ const struct scenario control_scenarios[] = {
     TWO("test", "control-two", 2, "2", "2", "2"),
     TWO("soak", "control-two-4", 4, "4", "12", "8"),
     KILLED("soak", "control-killed", 1),
+    KILLED("soak", "control-killed-2", 2),
 };
 const size_t nr_control_scenarios = sizeof(control_scenarios) / sizeof(control_scenarios[0]);
