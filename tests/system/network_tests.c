@@ -53,7 +53,7 @@
     ">repeat 1 " times                                                           \
     " network-attach one mac=00:16:3e:00:01:01 bridge=xenbr0 ; await " connected \
     " 4 ; network-detach one 1 ; left ports\r",                                  \
-        "^repeat: done"
+        "^repeated"
 #define HOTPLUG(connected)                                                                        \
     "^control> ",                                                                                 \
         ">" TRAFFIC_GUEST("one", "01", "xenbr0")                                                  \

@@ -63,7 +63,7 @@ static int run_repeat(struct prompt *p, int argc, char **argv)
             return rc;
         }
     }
-    printf("repeat: done\n");
+    printf("repeated\n");
     return 0;
 }
 
