@@ -195,10 +195,11 @@ static int xl_mem_max(struct xl *x, const struct options *o)
     return EXIT_OK;
 }
 
-/* The domain's balloon does it, when it likes. */
+/* The domain's balloon does it, when it likes; but what it has given it does not take back by itself. */
 static int xl_mem_set(struct xl *x, const struct options *o)
 {
     unsigned long long kib;
+    uint64_t most;
     guest_info_t info;
     char text[24];
     domid_t id;
@@ -209,13 +210,17 @@ static int xl_mem_set(struct xl *x, const struct options *o)
         return xl_fail(x, "invalid memory size: %s", o->args[1]);
     if (guest_info(&x->tools, id, &info))
         return failed(x);
-    if (kib > info.max_pages * 4)
+    most = guest_most_kib(&x->tools, &info);
+    if (kib > most)
         return xl_fail(x, "cannot set domid %u memory to %s: it may have %llu MiB", id, o->args[1],
-                       (unsigned long long)info.max_pages >> 8);
+                       (unsigned long long)most >> 10);
     if (x->tools.store == NULL)
         return xl_fail(x, "xl: there is no store");
     snprintf(text, sizeof(text), "%llu", kib);
-    return nodes_write(&x->tools, id, "memory/target", text) ? failed(x) : EXIT_OK;
+    return guest_allow(&x->tools, id, kib, most) ||
+                   nodes_write(&x->tools, id, "memory/target", text)
+               ? failed(x)
+               : EXIT_OK;
 }
 
 /* ---- shutdown, reboot ---- */

@@ -116,8 +116,8 @@ int guest_check(struct toolstack *t, const struct domain_config *c)
     return c->has_uuid ? check_uuid(t, c->uuid) : 0;
 }
 
-static int set_scheduling(struct toolstack *t, const struct domain_config *c,
-                          const struct build_plan *plan, domid_t id)
+static int set_limits(struct toolstack *t, const struct domain_config *c,
+                      const struct build_plan *plan, domid_t id)
 {
     const struct xen_domctl_tsc_info tsc = { .tsc_mode = c->tsc_mode };
 
@@ -133,7 +133,8 @@ static int set_scheduling(struct toolstack *t, const struct domain_config *c,
     for (unsigned int v = 0; v < c->cpus_soft.nr_vcpus && v < c->max_vcpus; v++)
         if (hyp_set_affinity(t->hyp, id, v, false, c->cpus_soft.vcpu[v].word))
             return fail(t, id, "cpus_soft");
-    return 0;
+    return c->memory_kib < c->max_memory_kib ? guest_allow(t, id, c->memory_kib, c->max_memory_kib)
+                                             : 0;
 }
 
 /* As long as it can get by what guest_config_now() finds: it must still be kept when the domain is started again. */
@@ -218,7 +219,7 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
-    bool told = set_scheduling(t, c, plan, built->id) == 0 && tell_store(t, c, plan, built) == 0;
+    bool told = set_limits(t, c, plan, built->id) == 0 && tell_store(t, c, plan, built) == 0;
     char why[sizeof(t->error)];
     int error;
 

@@ -86,6 +86,22 @@ static void vcpus_now(struct toolstack *t, const guest_info_t *info, struct doma
     c->nr_vcpus = online ? online : c->max_vcpus;
 }
 
+uint64_t guest_most_kib(struct toolstack *t, const guest_info_t *info)
+{
+    uint64_t kib = t->store ? number(t, info->domain, "memory/static-max") : 0;
+
+    return kib ? kib : info->max_pages * (HYP_PAGE / 1024);
+}
+
+int guest_allow(struct toolstack *t, domid_t id, uint64_t kib, uint64_t most_kib)
+{
+    const uint64_t more_kib = 1024;
+
+    if (hyp_max_memory(t->hyp, id, kib + more_kib < most_kib ? kib + more_kib : most_kib))
+        return toolstack_fail(t, errno, "domain %u: its limit of memory: %s", id, strerror(errno));
+    return 0;
+}
+
 void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
 {
     uint64_t kib = number(t, info->domain, "memory/target");
@@ -94,7 +110,7 @@ void guest_config_now(struct toolstack *t, const guest_info_t *info, struct doma
     guest_name_now(t, info->domain, c);
     c->has_uuid = true;
     memcpy(c->uuid, info->handle, sizeof(c->uuid));
-    c->max_memory_kib = info->max_pages * (HYP_PAGE / 1024);
+    c->max_memory_kib = guest_most_kib(t, info);
     if (kib >= 1024)
         c->memory_kib = kib;
     if (c->memory_kib > c->max_memory_kib)

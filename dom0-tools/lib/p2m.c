@@ -255,7 +255,8 @@ int p2m_read(struct toolstack *t, const guest_info_t *info, struct p2m_shared *s
              struct p2m *p, struct p2m_batch *batch)
 {
     const struct arch_shared_info *arch = &shared->info.arch;
-    uint64_t pages = info->max_pages > info->tot_pages ? info->max_pages : info->tot_pages;
+    uint64_t most = guest_most_kib(t, info) / (HYP_PAGE / 1024);
+    uint64_t pages = most > info->tot_pages ? most : info->tot_pages;
     bool tree;
     int error;
 

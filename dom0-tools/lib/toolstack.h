@@ -111,6 +111,15 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 /** What of c the domain has by now, whatever it began with: name, UUID, memory, vCPUs, shares. There is a store. */
 void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c);
 
+/** What the domain may be given by guest_allow(), in KiB: memory/static-max, or without a store its limit. */
+uint64_t guest_most_kib(struct toolstack *t, const guest_info_t *info);
+
+/**
+ * Its limit is what it is to have, and a MiB as libxl has it, as pages are given and taken back in pieces; never more
+ * than @most_kib. What it has beyond that it keeps until it gives it. Errors: XEN_DOMCTL_max_mem's.
+ */
+int guest_allow(struct toolstack *t, domid_t id, uint64_t kib, uint64_t most_kib);
+
 /** Let it be restarted with another one, whose interfaces without an address are given one: that of the same number. ENOENT as guest_config(); ENOTSUP, E2BIG: of that none could be made. */
 int guest_set_config(struct toolstack *t, domid_t id, struct domain_config *c);
 

@@ -58,8 +58,8 @@ static void test_a_core(void)
 
 static void test_a_core_fails_at_each_call(void)
 {
-    unsigned int n = 0;
-    bool failed;
+    unsigned int n = 0, nr_failed = 0;
+    bool failed, reached;
     domid_t id;
 
     start();
@@ -67,12 +67,15 @@ static void test_a_core_fails_at_each_call(void)
     do {
         machine_fail_at(++n);
         failed = guest_dump_core(&t, id, FILE_PATH) != 0;
-        CU_ASSERT_TRUE(!failed || machine_fail_at(0));
         CU_ASSERT_EQUAL(is_file(), !failed);
+        plat_file_remove(FILE_PATH);
         machine[id].pauses = 0; /* unpausing is a call, too */
-        machine_fail_at(0);
-    } while (failed);
-    CU_ASSERT_TRUE(n > 10);
+        reached = machine_fail_at(0);
+        CU_ASSERT_TRUE(reached || !failed);
+        nr_failed += failed;
+    } while (reached);
+    /* Some it does without, as what the store says of how much the domain may have. */
+    CU_ASSERT_TRUE(nr_failed > 20 && n - nr_failed < 6);
     CU_ASSERT_EQUAL(guest_dump_core(&t, 0, FILE_PATH), -1);
     end();
 }

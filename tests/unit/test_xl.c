@@ -319,8 +319,16 @@ static void test_memory(void)
 {
     start(&home);
     run("create -q guest.cfg maxmem=16", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages,
+                    (8 + 1) * 256); /* until it is told to have more */
+    expect_node("memory/static-max", "16384");
     run("mem-set web 12", 0, "", "");
     expect_node("memory/target", "12288");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, (12 + 1) * 256);
+    run("mem-set web 16", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 16 * 256);
+    run("mem-set web 4", 0, "", "");
+    CU_ASSERT_TRUE(machine[the_one()].max_pages == 5 * 256 && machine[the_one()].nr_pages == 2048);
     run("mem-set web 17", 1, "", "cannot set domid % memory to 17: it may have 16 MiB\n");
     run("mem-max web 32m", 0, "", "");
     CU_ASSERT_EQUAL(machine[the_one()].max_pages, 8192);
@@ -368,7 +376,7 @@ static void test_restarts_as_it_is(void)
     run("vcpu-set web 1", 0, "", "");
     run("sched-credit2 -d web -w 512 -c 50", 0, "", "");
     next = ends(SHUTDOWN_reboot, 1);
-    CU_ASSERT_TRUE(machine[next].nr_pages == 3072 && machine[next].max_pages == 8192);
+    CU_ASSERT_TRUE(machine[next].nr_pages == 3072 && machine[next].max_pages == 13 * 256);
     CU_ASSERT_TRUE(machine[next].weight == 512 && machine[next].cap == 50);
     CU_ASSERT_EQUAL(machine[next].max_vcpus, 2);
     expect_node("memory/target", "12288");

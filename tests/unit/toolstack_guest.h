@@ -266,7 +266,7 @@ static const start_info_t *check_domain(domid_t id)
     const struct shared_info *shared = machine_frame(d->shared_info_mfn);
 
     CU_ASSERT_TRUE(d->pinned && d->has_context && d->pauses == 1);
-    CU_ASSERT_TRUE(d->nr_vcpus == 2 && d->nr_pages == 2048 && d->max_pages == 4096);
+    CU_ASSERT_TRUE(d->nr_vcpus == 2 && d->nr_pages == 2048 && d->max_pages == 2048 + 256);
     CU_ASSERT_EQUAL(d->map_bytes, 16 << 20);
     CU_ASSERT_EQUAL(c->ctrlreg[3], d->root_mfn << 12);
     CU_ASSERT_EQUAL(c->flags, VGCF_in_kernel | VGCF_online);
