@@ -79,8 +79,11 @@ void guest_make_uuid(uint8_t uuid[16])
     uuid[8] = (uuid[8] & 0x3f) | 0x80;
 }
 
-/* Two with one UUID would share what the store has below /vm. One that is dying is no other one. */
-static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
+/*
+ * Two with one UUID would share what the store has below /vm. One that is dying is no other one.
+ * @below  only domains with a number below it: of two that are made at once each sees the other, and one is to stay
+ */
+static int check_uuid(struct toolstack *t, const uint8_t uuid[16], domid_t below)
 {
     guest_info_t *infos;
     size_t nr;
@@ -90,7 +93,8 @@ static int check_uuid(struct toolstack *t, const uint8_t uuid[16])
     if (rc)
         return rc;
     for (size_t i = 0; rc == 0 && i < nr; i++)
-        if (!(infos[i].flags & XEN_DOMINF_dying) && memcmp(infos[i].handle, uuid, 16) == 0)
+        if (infos[i].domain < below && !(infos[i].flags & XEN_DOMINF_dying) &&
+            memcmp(infos[i].handle, uuid, 16) == 0)
             rc = toolstack_fail(t, EEXIST, "domain %u has the same uuid", infos[i].domain);
     free(infos);
     return rc;
@@ -113,7 +117,7 @@ int guest_check(struct toolstack *t, const struct domain_config *c)
     /* Before anything large is done; nodes_create() has the last word. */
     if (t->store && names_find(t, XBT_NULL, c->name, false, &other) == 0)
         return toolstack_fail(t, EEXIST, "there is already a domain of the name %s", c->name);
-    return c->has_uuid ? check_uuid(t, c->uuid) : 0;
+    return c->has_uuid ? check_uuid(t, c->uuid, DOMID_FIRST_RESERVED) : 0;
 }
 
 static int set_limits(struct toolstack *t, const struct domain_config *c,
@@ -219,7 +223,8 @@ void guest_plan(const struct domain_config *c, struct build_plan *plan)
 int guest_register(struct toolstack *t, const struct domain_config *c,
                    const struct build_plan *plan, const struct built *built)
 {
-    bool told = set_limits(t, c, plan, built->id) == 0 && tell_store(t, c, plan, built) == 0;
+    bool told = (!c->has_uuid || check_uuid(t, c->uuid, built->id) == 0) &&
+                set_limits(t, c, plan, built->id) == 0 && tell_store(t, c, plan, built) == 0;
     char why[sizeof(t->error)];
     int error;
 

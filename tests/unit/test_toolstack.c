@@ -4,6 +4,9 @@
  */
 #include "toolstack_guest.h"
 
+#include "../../dom0-tools/lib/build.h"
+#include "../../dom0-tools/lib/guest_internal.h"
+
 /* ---- the store ---- */
 
 static void expect_node(const char *path, const char *value, unsigned int owner,
@@ -126,6 +129,32 @@ static void test_channels_in_the_store(void)
     CU_ASSERT_TRUE(channels_list(&t, 0, &list, &nr) == 0 && nr == 0);
     free(list);
     CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);
+    CU_ASSERT_TRUE(no_nodes_but_parents());
+    end();
+}
+
+/* Of two that are made at once each has looked before there was the other. */
+static void test_one_uuid_twice_at_once(void)
+{
+    struct build_plan plan;
+    struct built built = { 0 };
+    char *name;
+    domid_t a;
+
+    start(STORE);
+    config.has_uuid = true;
+    config.uuid[0] = 1;
+    a = create();
+    strcpy(config.name, "other");
+    guest_plan(&config, &plan);
+    CU_ASSERT_EQUAL_FATAL(build_empty(&t, &plan, &built.id), 0);
+    CU_ASSERT_TRUE(guest_register(&t, &config, &plan, &built) == -1 && errno == EEXIST);
+    CU_ASSERT_PTR_NOT_NULL(strstr(t.error, "has the same uuid"));
+    CU_ASSERT_FALSE(machine[built.id].there);
+    name = guest_name(&t, a);
+    CU_ASSERT_STRING_EQUAL(name, "guest");
+    free(name);
+    CU_ASSERT_EQUAL(guest_destroy(&t, a), 0);
     CU_ASSERT_TRUE(no_nodes_but_parents());
     end();
 }
@@ -585,6 +614,7 @@ int main(void)
     T(test_what_the_store_says);
     T(test_channels_in_the_store);
     T(test_names);
+    T(test_one_uuid_twice_at_once);
     T(test_names_by_others);
     T(test_many_names);
     T(test_conflicts_are_tried_again);
