@@ -24,7 +24,9 @@ struct consoled_options {
     const char *
         log_folder; /* has guest-NAME.log, of other consoles channel-N-NAME.log, and with .1 behind it what was
                        before; NULL: no files */
-    size_t log_bytes;     /* of either file, about */
+    size_t log_bytes; /* of either file, about */
+    bool
+        drop_logs; /* of a guest that is dead, when DEAD_MAX others have died after it: files are in memory */
     size_t history_bytes; /* of what is kept in memory of each guest; 1 at least */
 
     /*

@@ -187,6 +187,24 @@ static void begin(struct consoled *d, struct console **at, const xen_domctl_getd
     *at = c;
 }
 
+static bool logs_there(const struct console *of, const struct guest_log *log)
+{
+    for (; of; of = of->next)
+        if (strcmp(of->log.path, log->path) == 0)
+            return true;
+    return false;
+}
+
+/* Unless another one of its name goes on with it, or has been the same before. */
+static void drop_log(struct console *c)
+{
+    const struct consoled *d = c->daemon;
+
+    if (d->options.drop_logs && !logs_there(c->number ? d->channels : d->consoles, &c->log) &&
+        !logs_there(c->number ? d->dead_channels : d->dead, &c->log))
+        log_drop(&c->log);
+}
+
 void domains_bury(struct console **dead, struct console *c)
 {
     struct console **at = dead;
@@ -198,6 +216,7 @@ void domains_bury(struct console **dead, struct console *c)
     while (*at) {
         c = *at;
         *at = c->next;
+        drop_log(c);
         console_free(c);
     }
 }

@@ -76,6 +76,7 @@ struct guest_log {
 void log_begin(struct guest_log *l, const struct consoled_options *o, const char *name,
                unsigned int number);
 void log_add(struct guest_log *l, const char *bytes, size_t len);
+void log_drop(struct guest_log *l); /* and what was before */
 
 /* ---- console.c: a console of a guest ---- */
 

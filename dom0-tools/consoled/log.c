@@ -36,13 +36,24 @@ void log_begin(struct guest_log *l, const struct consoled_options *o, const char
     plat_file_size(l->path, &l->bytes); /* it goes on behind; 0 if there is none */
 }
 
+struct older {
+    char path[sizeof(((struct guest_log *)NULL)->path) + 2];
+};
+
+static struct older older_of(const struct guest_log *l)
+{
+    struct older o;
+
+    snprintf(o.path, sizeof(o.path), "%s.1", l->path);
+    return o;
+}
+
 /* What there is becomes the older file, in place of that. */
 static int rotate(struct guest_log *l)
 {
-    char older[sizeof(l->path) + 2];
+    struct older older = older_of(l);
 
-    snprintf(older, sizeof(older), "%s.1", l->path);
-    return plat_file_rename(l->path, older) == 0 || errno == ENOENT ? 0 : -1;
+    return plat_file_rename(l->path, older.path) == 0 || errno == ENOENT ? 0 : -1;
 }
 
 static int add(struct guest_log *l, const char *bytes, size_t len)
@@ -71,4 +82,14 @@ void log_add(struct guest_log *l, const char *bytes, size_t len)
         plat_log(PLAT_ERROR, "%s: %s. Some of what the guest says is missing there", l->path,
                  strerror(errno));
     l->failed = rc != 0;
+}
+
+void log_drop(struct guest_log *l)
+{
+    struct older older = older_of(l);
+
+    if (l->path[0] == '\0')
+        return;
+    plat_file_remove(l->path);
+    plat_file_remove(older.path);
 }

@@ -45,6 +45,7 @@ static bool start_consoled(struct plat_loop *loop)
     struct consoled_options o = { .socket = CONSOLED_SOCKET,
                                   .log_folder = "/var/log/xen/console",
                                   .log_bytes = 64 << 10,
+                                  .drop_logs = true,
                                   .history_bytes = 32 << 10 };
 
     return consoled_start(loop, &o) != NULL;

@@ -37,11 +37,15 @@ static struct plat_stream *tty_open(char *path, size_t size)
     return ends[0];
 }
 
+static bool drop_logs;
+
 static void begin(bool with_tty)
 {
-    struct consoled_options o = {
-        .socket = SOCKET, .log_folder = "/log", .log_bytes = LOG, .history_bytes = HISTORY
-    };
+    struct consoled_options o = { .socket = SOCKET,
+                                  .log_folder = "/log",
+                                  .log_bytes = LOG,
+                                  .drop_logs = drop_logs,
+                                  .history_bytes = HISTORY };
 
     fake_reset();
     memset(machine, 0, sizeof(machine));

@@ -225,6 +225,16 @@ static void test_death_at_each_moment(void)
         }
 }
 
+static void live_and_die(unsigned int d, const char *name)
+{
+    guest_new(d, name);
+    run_for(MS);
+    guest_says(d, "bye");
+    guest_dies(d);
+    run_for(MS);
+    guest_gone(d);
+}
+
 static void test_the_last_dead_are_kept(void)
 {
     struct plat_stream *s;
@@ -233,12 +243,7 @@ static void test_the_last_dead_are_kept(void)
     begin(false);
     for (unsigned int d = 1; d <= DEAD_MAX + 2; d++) {
         snprintf(name, sizeof(name), "guest%u", d);
-        guest_new(d, name);
-        run_for(MS);
-        guest_says(d, "bye");
-        guest_dies(d);
-        run_for(MS);
-        guest_gone(d);
+        live_and_die(d, name);
     }
     s = attach("guest3");
     CU_ASSERT_STRING_EQUAL(all_of(s), "ok 3 guest3\nbye<end>");
@@ -248,6 +253,42 @@ static void test_the_last_dead_are_kept(void)
     plat_close(s);
     CU_ASSERT_STRING_EQUAL(file("/log/guest-guest2.log"), "bye");
     end();
+}
+
+/* Where files are in memory, guests of ever other names do not fill it. */
+static void test_logs_of_the_dead_are_dropped(void)
+{
+    char name[20], path[40];
+
+    for (int again = 0; again < 2; again++) {
+        drop_logs = true;
+        begin(false);
+        live_and_die(1, "guest1");
+        live_and_die(2, "guest2");
+        live_and_die(3, "guest1");
+        for (unsigned int d = 4; d <= DEAD_MAX + 1; d++) {
+            snprintf(name, sizeof(name), "guest%u", d);
+            live_and_die(d, name);
+        }
+        /* That of guest2 is the next to go; that of guest1 is also one of later. */
+        CU_ASSERT_STRING_EQUAL(file("/log/guest-guest1.log"), "byebye");
+        CU_ASSERT_STRING_EQUAL(file("/log/guest-guest2.log"), "bye");
+        if (again) {
+            guest_new(DEAD_MAX + 2, "guest2"); /* lives on */
+            run_for(MS);
+            live_and_die(DEAD_MAX + 3, "other");
+        } else {
+            live_and_die(DEAD_MAX + 2, "other");
+        }
+        CU_ASSERT_STRING_EQUAL(file("/log/guest-guest2.log"), again ? "bye" : "<none>");
+        CU_ASSERT_STRING_EQUAL(file("/log/guest-guest1.log"), "byebye");
+        for (unsigned int d = 4; d <= DEAD_MAX + 1; d++) {
+            snprintf(path, sizeof(path), "/log/guest-guest%u.log", d);
+            CU_ASSERT_STRING_EQUAL(file(path), "bye");
+        }
+        end();
+    }
+    drop_logs = false;
 }
 
 static void test_another_domain_of_the_same_id(void)
@@ -487,6 +528,7 @@ int main(void)
         TEST(test_nodes_that_are_no_numbers),
         TEST(test_death_at_each_moment),
         TEST(test_the_last_dead_are_kept),
+        TEST(test_logs_of_the_dead_are_dropped),
         TEST(test_another_domain_of_the_same_id),
         TEST(test_a_domain_that_was_started_at_boot),
         TEST(test_a_shell_has_no_console),
