@@ -50,4 +50,5 @@ elif [ -n "$efi" ]; then
     machine+=(-bios /usr/share/ovmf/OVMF.fd)
 fi
 timeout "$seconds" "${QEMU:-qemu-system-x86_64}" "${machine[@]}" </dev/null 2>&1 | stamp >"$log" || true
-grep -qa '\] TEST-RUN end 0$' "$log"
+# Behind the prompt for a login, if that has come before.
+grep -qaE '\] (.* login: )?TEST-RUN end 0$' "$log"
