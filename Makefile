@@ -50,17 +50,17 @@ include tests/consoled/consoled.mk
 include tests/lint.mk
 
 # What the tests boot is made at once, so that no processor waits for one image; nor does one beside the tests that are one machine.
-TEST_IMAGES := $(addprefix $(SYSTEM)/,guests.iso test.iso disk.img root.img guest-disk.img) $(DROP_IN)/ours.iso $(DRIVERS_TESTS)/drivers.iso \
+TEST_IMAGES := $(addprefix $(SYSTEM)/,guests.iso test.iso run.iso disk.img root.img guest-disk.img) $(DROP_IN)/ours.iso $(DRIVERS_TESTS)/drivers.iso \
     $(if $(findstring clang,$(CC)),,$(BENCH)/ours.iso) $(PEER)/xen-4.17.gz
 .PHONY: test-images test-short test-beside
 test-images: $(TEST_IMAGES)
-TEST_SHORT := test-store bench-guard test-peer-quick test-drivers
+TEST_SHORT := test-run test-store bench-guard test-peer-quick test-drivers
 test-short:
 	+$(Q)for part in $(TEST_SHORT); do $(MAKE) --no-print-directory TEST_JOBS=1 $$part || exit 1; done
 test-beside:
 	+$(Q)$(MAKE) --no-print-directory -j$(JOBS) --output-sync=recurse test-drop-in-quick test-short
 
-#: test           all tests: test-unit, test-guests, test-split-drivers, test-system; test-drop-in-quick beside test-store, bench-guard, test-peer-quick, test-drivers
+#: test           all tests: test-unit, test-guests, test-split-drivers, test-system; test-drop-in-quick beside test-run, test-store, bench-guard, test-peer-quick, test-drivers
 TEST_PARTS := test-unit test-guests test-split-drivers test-system test-beside
 test: deps
 	+$(Q)for part in "-j$(JOBS) all test-programs test-images" $(TEST_PARTS); do \

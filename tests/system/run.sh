@@ -23,9 +23,9 @@ machine=(
 machine+=(${RUN_QEMU:-})
 
 if [ -t 0 ]; then
-    echo "Ctrl-] x kills the machine, poweroff -f in its shell ends it;" \
+    echo "Ctrl-\\ x kills the machine, poweroff (of Linux: poweroff -f) ends it;" \
         "Ctrl-A three times switches between it and the hypervisor's keys."
-    exec "${QEMU:-qemu-system-x86_64}" "${machine[@]}" -serial mon:stdio -echr 0x1d
+    exec "${QEMU:-qemu-system-x86_64}" "${machine[@]}" -serial mon:stdio -echr 0x1c
 fi
 log=()
 [ -z "${RUN_LOG:-}" ] || log=(-l "$RUN_LOG")

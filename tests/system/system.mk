@@ -44,6 +44,15 @@ test-system: $(SYSTEM)/system_tests $(SYSTEM)/test.iso $(SYSTEM)/disk.img $(SYST
 	$(Q)$(SYSTEM)/system_tests -j $(TEST_JOBS) -l $(BUILD)/logs -n "$(TEST_NAME)" -d $(SYSTEM) \
 	    -k $(DEBIAN)/vmlinux $(SYSTEM)/test.iso $(TEST_GROUP)
 
+#: test-run       what make run gives: to a script, and on a terminal
+.PHONY: test-run
+test-run: $(SYSTEM)/drive $(SYSTEM)/terminal $(SYSTEM)/run.iso
+	$(Q)tests/system/run_tests.sh $(SYSTEM) $(BUILD)/logs
+$(SYSTEM)/terminal: tests/system/terminal.c tests/system/system.mk
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wconversion -o $@ $<
+
 #: test-split-drivers  disks, networks and consoles between domains: unit tests, and machines with stock guests
 SPLIT_UNIT_TESTS := ring xenbus blkback blkback_hostile blkfront disks consfront netback netfront switch offload
 test-split-drivers: $(SPLIT_UNIT_TESTS:%=$(BUILD)/unit/test_%) $(BUILD)/store/consoled_channel_tests
