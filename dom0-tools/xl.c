@@ -115,7 +115,7 @@ static int xl_sysrq(struct xl *x, const struct options *o)
         return xl_fail(x, "Invalid sysrq: %s", o->args[1]);
     if (x->tools.store == NULL)
         return xl_fail(x, "xl: there is no store");
-    return nodes_write(&x->tools, id, "control/sysrq", o->args[1]) ? failed(x) : EXIT_OK;
+    return nodes_ask(&x->tools, id, "control/sysrq", o->args[1]) ? failed(x) : EXIT_OK;
 }
 
 static int xl_trigger(struct xl *x, const struct options *o)

@@ -189,6 +189,26 @@ static void test_one_that_suspends_late(void)
     end();
 }
 
+/* The same of one that takes it by removing the node; and then it can be asked again. */
+static void test_one_that_removes_the_request(void)
+{
+    char path[64];
+    domid_t id;
+
+    start();
+    id = make_domain();
+    machine[id].suspends = false;
+    machine[id].removes = true;
+    machine[id].suspends_ns = plat_now() + 70000000000u;
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
+    CU_ASSERT_TRUE(machine[id].flags == 0 && machine[id].nr_resumed == 1);
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", id);
+    CU_ASSERT_PTR_NULL(machine_node(path));
+    machine[id].suspends_ns = plat_now() + 1000000000u;
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
+    end();
+}
+
 /* Two at once: the second one leaves the domain alone. */
 static void test_one_that_is_being_saved(void)
 {
@@ -499,6 +519,7 @@ int main(void)
     T(test_shells_are_given_up_for_it);
     T(test_one_that_does_not_suspend);
     T(test_one_that_suspends_late);
+    T(test_one_that_removes_the_request);
     T(test_one_that_is_being_saved);
     T(test_suspended_by_others);
     T(test_what_a_domain_says_is_checked);

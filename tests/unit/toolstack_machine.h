@@ -24,6 +24,7 @@ struct machine_domain {
     bool there, pinned, has_context, introduced;
     bool suspends;        /* itself, when the store asks it to */
     uint64_t suspends_ns; /* not before then, although it has taken what it was asked; 0: at once */
+    bool removes; /* takes that by removing the node, instead; it does not suspend at once */
     uint32_t nr_vcpus, max_vcpus, nr_ports, pauses;
     uint32_t weight, cap, nr_hard, nr_soft;
     uint64_t nr_pages, max_pages, map_bytes;
