@@ -171,11 +171,35 @@ int xl_console(struct xl *x, const struct options *o)
 
 /* ---- memory ---- */
 
+/*
+ * A node, and the limit that is to be with it (guest_allow()): both or, on failure, neither. A domain without the node,
+ * as the embedded control domain is, keeps its limit. The limit first: what sees the node is to find it.
+ */
+static int set_memory(struct xl *x, const guest_info_t *info, const char *leaf, uint64_t kib,
+                      uint64_t allowed_kib, uint64_t most_kib)
+{
+    struct toolstack *t = &x->tools;
+    char text[24], *old = t->store ? nodes_read(t, info->domain, leaf) : NULL;
+
+    if (t->store && old == NULL)
+        return xl_fail(x, "xl: domain %u: %s in the store: %s", info->domain, leaf,
+                       strerror(errno));
+    free(old);
+    if (guest_allow(t, info->domain, allowed_kib, most_kib))
+        return failed(x);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)kib);
+    if (t->store == NULL || nodes_write(t, info->domain, leaf, text) == 0)
+        return EXIT_OK;
+    hyp_max_memory(t->hyp, info->domain, info->max_pages * (HYP_PAGE / 1024));
+    return failed(x);
+}
+
+/* What mem-set took stays taken: the limit is the target's, where there is one below. */
 static int xl_mem_max(struct xl *x, const struct options *o)
 {
     unsigned long long kib;
+    uint64_t target;
     guest_info_t info;
-    char text[24];
     domid_t id;
 
     if (!xl_domain_of(x, o->args[0], &id))
@@ -187,12 +211,9 @@ static int xl_mem_max(struct xl *x, const struct options *o)
     if (kib < info.tot_pages * 4)
         return xl_fail(x, "cannot set domid %u static max memory to %s: it has more now", id,
                        o->args[1]);
-    if (hyp_max_memory(x->tools.hyp, id, kib))
-        return xl_fail(x, "xl: domain %u: its limit: %s", id, strerror(errno));
-    snprintf(text, sizeof(text), "%llu", kib);
-    if (x->tools.store && nodes_write(&x->tools, id, "memory/static-max", text))
-        return failed(x);
-    return EXIT_OK;
+    target = guest_target_kib(&x->tools, id);
+    return set_memory(x, &info, "memory/static-max", kib, target && target < kib ? target : kib,
+                      kib);
 }
 
 /* The domain's balloon does it, when it likes; but what it has given it does not take back by itself. */
@@ -201,13 +222,14 @@ static int xl_mem_set(struct xl *x, const struct options *o)
     unsigned long long kib;
     uint64_t most;
     guest_info_t info;
-    char text[24];
     domid_t id;
 
     if (!xl_domain_of(x, o->args[0], &id))
         return EXIT_FAILED;
     if (parse_size(o->args[1], &kib))
         return xl_fail(x, "invalid memory size: %s", o->args[1]);
+    if (kib < 1024)
+        return xl_fail(x, "cannot set domid %u memory to %s: 1 MiB is the least", id, o->args[1]);
     if (guest_info(&x->tools, id, &info))
         return failed(x);
     most = guest_most_kib(&x->tools, &info);
@@ -216,11 +238,7 @@ static int xl_mem_set(struct xl *x, const struct options *o)
                        (unsigned long long)most >> 10);
     if (x->tools.store == NULL)
         return xl_fail(x, "xl: there is no store");
-    snprintf(text, sizeof(text), "%llu", kib);
-    return guest_allow(&x->tools, id, kib, most) ||
-                   nodes_write(&x->tools, id, "memory/target", text)
-               ? failed(x)
-               : EXIT_OK;
+    return set_memory(x, &info, "memory/target", kib, kib, most);
 }
 
 /* ---- shutdown, reboot ---- */

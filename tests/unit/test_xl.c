@@ -331,10 +331,43 @@ static void test_memory(void)
     CU_ASSERT_TRUE(machine[the_one()].max_pages == 5 * 256 && machine[the_one()].nr_pages == 2048);
     run("mem-set web 17", 1, "", "cannot set domid % memory to 17: it may have 16 MiB\n");
     run("mem-max web 32m", 0, "", "");
-    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 8192);
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 5 * 256); /* still what mem-set gave it */
     expect_node("memory/static-max", "32768");
+    run("mem-set web 32", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 8192);
+    run("mem-max web 16", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 4096); /* less than that */
+    run("mem-set web 0", 1, "", "cannot set domid % memory to 0: 1 MiB is the least\n");
     run("mem-max web 7", 1, "", "cannot set domid % static max memory to 7: it has more now\n");
     run("mem-max web x", 1, "", "invalid memory size: x\n");
+    end();
+}
+
+/* Of a domain that nobody has made these nodes for, as domain 0; and where the store fails between them. */
+static void test_memory_that_cannot_be_set(void)
+{
+    domid_t id;
+    bool done = false;
+
+    start(&home);
+    machine[0].max_pages = 256 * 256;
+    run("mem-set 0 100", 1, "",
+        "xl: domain 0: memory/target in the store: No such file or directory\n");
+    run("mem-max 0 100", 1, "",
+        "xl: domain 0: memory/static-max in the store: No such file or directory\n");
+    CU_ASSERT_EQUAL(machine[0].max_pages, 256 * 256);
+    run("create -q guest.cfg maxmem=16", 0, "", "");
+    id = the_one();
+    for (unsigned int n = 1; !done && n < 100; n++) {
+        machine_fail_at(n);
+        done = xl("mem-set web 12") == 0;
+        if (machine_fail_at(0) && !done) {
+            expect_node("memory/target", "8192");
+            CU_ASSERT_EQUAL(machine[id].max_pages, 9 * 256);
+        }
+        text_free(&x.err);
+    }
+    CU_ASSERT_TRUE(done && machine[id].max_pages == 13 * 256);
     end();
 }
 
@@ -610,6 +643,7 @@ int main(void)
     T(test_pause_and_destroy);
     T(test_requests);
     T(test_memory);
+    T(test_memory_that_cannot_be_set);
     T(test_ends_by_configuration);
     T(test_restarts_as_it_is);
     T(test_what_is_preserved);
