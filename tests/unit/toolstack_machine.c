@@ -38,6 +38,7 @@ static struct {
 
 static unsigned int nr_buffers, nr_mappings, calls, fails_at;
 static bool has_failed;
+int machine_error = EIO;
 static unsigned int dies_at;
 static jmp_buf *after_death;
 
@@ -65,7 +66,7 @@ bool machine_call_fails(void)
     if (++calls != fails_at)
         return false;
     has_failed = true;
-    errno = EIO;
+    errno = machine_error;
     return true;
 }
 
