@@ -253,7 +253,7 @@ static const struct scenario scenarios[] = {
                  "^tool = \"\"\n greeting = \"hello there\"$",
                  ">store-read /tool/greeting /tool/none\rconsole 7\rconsole\177\177\r",
                  "^hello there\nstore-read: /tool/none: No such file or directory\n\\(1\\)$",
-                 "^error there is no such domain with a console\n\\(1\\)$",
+                 "^xl: there is no such domain with a console\n\\(1\\)$",
                  "^conso: there is no such command",
                  ">store-control quota set memory-share 123456 5\rstore-control quota 5\rstore-control no\r",
                  "^OK\n(.*\n)*memory-share: 0 of 123456, hit 0 times\n(.*\n)*"
