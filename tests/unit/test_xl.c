@@ -295,6 +295,23 @@ static void test_pause_and_destroy(void)
     end();
 }
 
+/* Where there is too little memory it is said. */
+static void test_shells(void)
+{
+    start(&home);
+    run("shells 2 16", 0, "", "");
+    run("shells", 0, "2 wanted of 16 MiB with 1 vCPUs\n   ID   Mem VCPUs\n", "");
+    run("shells -w", 1, "", "xl: shells: there are 0, and do not become more\n");
+    run("shells 2 61", 0, "", ""); /* 64, of which 4 are to stay free */
+    run("shells", 0,
+        "2 wanted of 61 MiB with 1 vCPUs\n   ID   Mem VCPUs\n"
+        "too little memory for one more: 64 MiB are free\n",
+        "");
+    run("shells -w", 1, "",
+        "xl: shells: there are 0, and do not become more: too little memory for one more: 64 MiB are free\n");
+    end();
+}
+
 static void test_requests(void)
 {
     start(&home);
@@ -641,6 +658,7 @@ int main(void)
     T(test_vcpus);
     T(test_names_and_numbers);
     T(test_pause_and_destroy);
+    T(test_shells);
     T(test_requests);
     T(test_memory);
     T(test_memory_that_cannot_be_set);
