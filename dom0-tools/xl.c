@@ -126,6 +126,7 @@ static int xl_trigger(struct xl *x, const struct options *o)
                                          XEN_DOMCTL_SENDTRIGGER_SLEEP };
     const char *number = o->nr_args > 2 ? o->args[2] : "0";
     unsigned long vcpu;
+    guest_info_t info;
     domid_t id;
     size_t i = 0;
     char *end;
@@ -139,6 +140,10 @@ static int xl_trigger(struct xl *x, const struct options *o)
     vcpu = strtoul(number, &end, 10);
     if (*number < '0' || *number > '9' || *end || vcpu > UINT32_MAX)
         return xl_fail(x, "Invalid vcpu: %s", number);
+    if (guest_info(&x->tools, id, &info))
+        return failed(x);
+    if (vcpu > info.max_vcpu_id)
+        return xl_fail(x, "xl: domain %u has no vCPU %lu", id, vcpu);
     if (hyp_trigger(x->tools.hyp, id, (uint32_t)vcpu, triggers[i]))
         return xl_fail(x, "xl: domain %u: %s: %s", id, names[i], strerror(errno));
     return EXIT_OK;

@@ -284,6 +284,7 @@ static void test_pause_and_destroy(void)
     run("create -q guest.cfg", 0, "", "");
     run("trigger web nmi one", 1, "", "Invalid vcpu: one\n");
     run("trigger web nap", 1, "", "Invalid trigger: nap\n");
+    run("trigger web nmi 2", 1, "", "xl: domain % has no vCPU 2\n");
     run("pause web", 0, "", "");
     CU_ASSERT_EQUAL(machine[the_one()].pauses, 1);
     run("unpause web", 0, "", "");
