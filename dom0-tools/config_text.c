@@ -65,8 +65,9 @@ static void fail(struct parser *p, const char *what)
         return;
     p->error = -EINVAL;
     printable(near, sizeof(near), p->at, strcspn(p->at, "\n"));
-    if (p->at == p->end)
-        snprintf(text, sizeof(text), "%s at the end", what);
+    if (p->at == p->end || *p->at == '\n')
+        snprintf(text, sizeof(text), "%s at the end%s", what,
+                 p->at == p->end ? "" : " of the line");
     else
         snprintf(text, sizeof(text), "%s near '%s'", what, near);
     p->report(p->arg, p->file, p->given_line ? p->given_line : p->line, text);
@@ -186,6 +187,8 @@ static void parse_value(struct parser *p, struct value *v, unsigned int depth)
         v->text = parse_string(p);
     else if (is_digit(*p->at))
         v->text = parse_word(p);
+    else if (*p->at == '-' && is_digit(p->at[1]))
+        fail(p, "a number may not be negative");
     else
         fail(p, "a string, a number or a list is missing");
 }

@@ -115,7 +115,7 @@ static int xl_sysrq(struct xl *x, const struct options *o)
         return xl_fail(x, "Invalid sysrq: %s", o->args[1]);
     if (x->tools.store == NULL)
         return xl_fail(x, "xl: there is no store");
-    return nodes_write(&x->tools, id, "control/sysrq", o->args[1]) ? failed(x) : EXIT_OK;
+    return nodes_ask(&x->tools, id, "control/sysrq", o->args[1]) ? failed(x) : EXIT_OK;
 }
 
 static int xl_trigger(struct xl *x, const struct options *o)
@@ -126,6 +126,7 @@ static int xl_trigger(struct xl *x, const struct options *o)
                                          XEN_DOMCTL_SENDTRIGGER_SLEEP };
     const char *number = o->nr_args > 2 ? o->args[2] : "0";
     unsigned long vcpu;
+    guest_info_t info;
     domid_t id;
     size_t i = 0;
     char *end;
@@ -139,6 +140,10 @@ static int xl_trigger(struct xl *x, const struct options *o)
     vcpu = strtoul(number, &end, 10);
     if (*number < '0' || *number > '9' || *end || vcpu > UINT32_MAX)
         return xl_fail(x, "Invalid vcpu: %s", number);
+    if (guest_info(&x->tools, id, &info))
+        return failed(x);
+    if (vcpu > info.max_vcpu_id)
+        return xl_fail(x, "xl: domain %u has no vCPU %lu", id, vcpu);
     if (hyp_trigger(x->tools.hyp, id, (uint32_t)vcpu, triggers[i]))
         return xl_fail(x, "xl: domain %u: %s: %s", id, names[i], strerror(errno));
     return EXIT_OK;
@@ -171,11 +176,35 @@ int xl_console(struct xl *x, const struct options *o)
 
 /* ---- memory ---- */
 
+/*
+ * A node, and the limit that is to be with it (guest_allow()): both or, on failure, neither. A domain without the node,
+ * as the embedded control domain is, keeps its limit. The limit first: what sees the node is to find it.
+ */
+static int set_memory(struct xl *x, const guest_info_t *info, const char *leaf, uint64_t kib,
+                      uint64_t allowed_kib, uint64_t most_kib)
+{
+    struct toolstack *t = &x->tools;
+    char text[24], *old = t->store ? nodes_read(t, info->domain, leaf) : NULL;
+
+    if (t->store && old == NULL)
+        return xl_fail(x, "xl: domain %u: %s in the store: %s", info->domain, leaf,
+                       strerror(errno));
+    free(old);
+    if (guest_allow(t, info->domain, allowed_kib, most_kib))
+        return failed(x);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)kib);
+    if (t->store == NULL || nodes_write(t, info->domain, leaf, text) == 0)
+        return EXIT_OK;
+    hyp_max_memory(t->hyp, info->domain, info->max_pages * (HYP_PAGE / 1024));
+    return failed(x);
+}
+
+/* What mem-set took stays taken: the limit is the target's, where there is one below. */
 static int xl_mem_max(struct xl *x, const struct options *o)
 {
     unsigned long long kib;
+    uint64_t target;
     guest_info_t info;
-    char text[24];
     domid_t id;
 
     if (!xl_domain_of(x, o->args[0], &id))
@@ -187,12 +216,9 @@ static int xl_mem_max(struct xl *x, const struct options *o)
     if (kib < info.tot_pages * 4)
         return xl_fail(x, "cannot set domid %u static max memory to %s: it has more now", id,
                        o->args[1]);
-    if (hyp_max_memory(x->tools.hyp, id, kib))
-        return xl_fail(x, "xl: domain %u: its limit: %s", id, strerror(errno));
-    snprintf(text, sizeof(text), "%llu", kib);
-    if (x->tools.store && nodes_write(&x->tools, id, "memory/static-max", text))
-        return failed(x);
-    return EXIT_OK;
+    target = guest_target_kib(&x->tools, id);
+    return set_memory(x, &info, "memory/static-max", kib, target && target < kib ? target : kib,
+                      kib);
 }
 
 /* The domain's balloon does it, when it likes; but what it has given it does not take back by itself. */
@@ -201,13 +227,14 @@ static int xl_mem_set(struct xl *x, const struct options *o)
     unsigned long long kib;
     uint64_t most;
     guest_info_t info;
-    char text[24];
     domid_t id;
 
     if (!xl_domain_of(x, o->args[0], &id))
         return EXIT_FAILED;
     if (parse_size(o->args[1], &kib))
         return xl_fail(x, "invalid memory size: %s", o->args[1]);
+    if (kib < 1024)
+        return xl_fail(x, "cannot set domid %u memory to %s: 1 MiB is the least", id, o->args[1]);
     if (guest_info(&x->tools, id, &info))
         return failed(x);
     most = guest_most_kib(&x->tools, &info);
@@ -216,11 +243,7 @@ static int xl_mem_set(struct xl *x, const struct options *o)
                        (unsigned long long)most >> 10);
     if (x->tools.store == NULL)
         return xl_fail(x, "xl: there is no store");
-    snprintf(text, sizeof(text), "%llu", kib);
-    return guest_allow(&x->tools, id, kib, most) ||
-                   nodes_write(&x->tools, id, "memory/target", text)
-               ? failed(x)
-               : EXIT_OK;
+    return set_memory(x, &info, "memory/target", kib, kib, most);
 }
 
 /* ---- shutdown, reboot ---- */

@@ -1,4 +1,5 @@
 /* xl shells. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <platform.h>
@@ -48,6 +49,18 @@ static int want(struct xl *x, const struct options *o)
     return shells_want(&x->tools, &wish) ? failed(x) : EXIT_OK;
 }
 
+/* Why there is not one more; "": nobody knows. */
+static const char *why_not(struct xl *x, const struct shells_wish *wish, char *text, size_t size)
+{
+    uint64_t nr_free;
+
+    text[0] = '\0';
+    if (shells_room(&x->tools, wish, &nr_free) == 0)
+        snprintf(text, size, "too little memory for one more: %llu MiB are free",
+                 (unsigned long long)nr_free >> 8);
+    return text;
+}
+
 /* Who attends to guests makes them. */
 static int wait(struct xl *x)
 {
@@ -57,6 +70,7 @@ static int wait(struct xl *x)
     struct shells_wish wish;
     int nr, most = 0, rc = EXIT_OK;
     unsigned int looks = 0;
+    char why[80];
 
     plat_lock(&lock);
     while (rc == EXIT_OK) {
@@ -68,7 +82,8 @@ static int wait(struct xl *x)
         if (nr < 0)
             rc = failed(x);
         else if (looks == PATIENCE)
-            rc = xl_fail(x, "xl: shells: there are %d, and do not become more", nr);
+            rc = xl_fail(x, "xl: shells: there are %d, and do not become more%s%s", nr,
+                         *why_not(x, &wish, why, sizeof(why)) ? ": " : "", why);
         else
             plat_cond_wait(&never, &lock, plat_now() + LOOK_NS);
     }
@@ -109,6 +124,7 @@ static int show(struct xl *x, const struct options *o)
     struct json json = { .out = &x->out }, *j = option_value(o, "json") ? &json : NULL;
     struct shell shells[SHELLS_MAX];
     struct shells_wish wish;
+    char why[80];
     int nr;
 
     if (shells_wanted(&x->tools, &wish) || (nr = shells_ready(&x->tools, shells)) < 0)
@@ -125,6 +141,8 @@ static int show(struct xl *x, const struct options *o)
     if (j) {
         json_end(j);
         json_end(j);
+    } else if (nr < (int)wish.nr && *why_not(x, &wish, why, sizeof(why))) {
+        text_printf(&x->out, "%s\n", why);
     }
     return EXIT_OK;
 }

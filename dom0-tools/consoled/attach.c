@@ -31,25 +31,24 @@ static void on_ready(void *arg, unsigned int ready);
 static void watch(struct session *s)
 {
     bool types = s->typed.len == 0 && s->answered && !s->no_more;
-    unsigned int terminal = (types ? PLAT_READABLE : 0u) | (s->shown.len ? PLAT_WRITABLE : 0u);
-    unsigned int peer = (s->shown.len || s->peer_ended ? 0u : PLAT_READABLE) |
+    bool shows = s->answered && s->shown.len;
+    unsigned int terminal = (types ? PLAT_READABLE : 0u) | (shows ? PLAT_WRITABLE : 0u);
+    unsigned int peer = (shows || s->peer_ended ? 0u : PLAT_READABLE) |
                         (s->typed.len && !s->peer_ended ? PLAT_WRITABLE : 0u);
 
     plat_watch(s->loop, s->typed.from, terminal, on_ready, s);
     plat_watch(s->loop, s->typed.to, peer, on_ready, s);
 }
 
-/* Returns false at the end of either. */
+/* Behind what there is. Returns false at the end of either. */
 static bool fill(struct pipe *p)
 {
-    ssize_t n = p->len ? -1 : plat_read(p->from, p->buf, sizeof(p->buf));
+    ssize_t n = plat_read(p->from, p->buf + p->len, sizeof(p->buf) - p->len);
 
-    if (p->len)
-        return true;
     if (n < 0)
         return errno == EAGAIN;
     p->at = 0;
-    p->len = (size_t)n;
+    p->len += (size_t)n;
     return n > 0;
 }
 
@@ -64,17 +63,22 @@ static bool empty(struct pipe *p)
     return true;
 }
 
-/* The daemon's line is not the guest's: "ok ..." is not shown, "error ..." is all that is. */
+/* The daemon's line, as soon as it is whole, is not the guest's: "ok ..." is not shown, of "error ..." why not. */
 static void take_answer(struct session *s)
 {
     struct pipe *p = &s->shown;
     char *end = memchr(p->buf, '\n', p->len);
 
-    if (s->answered || p->len == 0)
+    if (s->answered || (end == NULL && p->len < sizeof(p->buf)))
         return;
     s->answered = true;
-    s->refused = p->len < 3 || memcmp(p->buf, "ok ", 3) != 0;
-    if (s->refused || end == NULL)
+    s->refused = end == NULL || memcmp(p->buf, "ok ", 3) != 0;
+    if (s->refused && memcmp(p->buf, "error ", 6) == 0) {
+        p->at = 2;
+        p->len -= 2;
+        memcpy(p->buf + p->at, "xl: ", 4);
+    }
+    if (s->refused)
         return;
     p->at = (size_t)(end + 1 - p->buf);
     p->len -= p->at;
@@ -107,13 +111,14 @@ static void on_ready(void *arg, unsigned int ready)
     bool is_shown;
 
     (void)ready;
-    s->peer_ended |= !fill(&s->shown);
+    if (!s->answered || s->shown.len == 0)
+        s->peer_ended |= !fill(&s->shown);
     take_answer(s);
-    is_shown = empty(&s->shown);
+    is_shown = !s->answered || empty(&s->shown);
     if (!s->refused)
         fill_typed(s);
     s->peer_ended |= !empty(&s->typed);
-    if (!is_shown || s->detached || (s->peer_ended && s->shown.len == 0) ||
+    if (!is_shown || s->detached || (s->peer_ended && (s->shown.len == 0 || !s->answered)) ||
         (s->refused && s->shown.len == 0) || (s->no_more && s->typed.len == 0))
         plat_loop_stop(s->loop);
     else

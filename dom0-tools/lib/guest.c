@@ -453,7 +453,7 @@ int guest_request(struct toolstack *t, domid_t id, const char *what)
 
     if (want_store(t) || guest_info(t, id, &info))
         return -1;
-    return nodes_write(t, id, "control/shutdown", what);
+    return nodes_ask(t, id, "control/shutdown", what);
 }
 
 int guest_rename(struct toolstack *t, domid_t id, const char *name)

@@ -86,6 +86,11 @@ static void vcpus_now(struct toolstack *t, const guest_info_t *info, struct doma
     c->nr_vcpus = online ? online : c->max_vcpus;
 }
 
+uint64_t guest_target_kib(struct toolstack *t, domid_t id)
+{
+    return t->store ? number(t, id, "memory/target") : 0;
+}
+
 uint64_t guest_most_kib(struct toolstack *t, const guest_info_t *info)
 {
     uint64_t kib = t->store ? number(t, info->domain, "memory/static-max") : 0;
@@ -104,7 +109,7 @@ int guest_allow(struct toolstack *t, domid_t id, uint64_t kib, uint64_t most_kib
 
 void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c)
 {
-    uint64_t kib = number(t, info->domain, "memory/target");
+    uint64_t kib = guest_target_kib(t, info->domain);
     uint16_t weight, cap;
 
     guest_name_now(t, info->domain, c);

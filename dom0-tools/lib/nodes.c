@@ -415,12 +415,32 @@ int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *v
     return fail(t, id, leaf);
 }
 
+/* Its name is the leaf, its configuration the value. A domain that is no more has no "vm", and nodes of it are not made. */
+static void ask(struct writer *w)
+{
+    char *vm = read_in(w->t, w->tx, w->n->id, "vm");
+
+    if (vm == NULL)
+        w->error = errno;
+    free(vm);
+    go_to(w, GUEST_READS, "/local/domain/%u", w->n->id);
+    put_text(w, GUEST_OWNS, w->n->name, w->n->config);
+}
+
+int nodes_ask(struct toolstack *t, domid_t id, const char *leaf, const char *value)
+{
+    const struct nodes n = { .id = id, .name = leaf, .config = value };
+
+    return in_transaction(t, &n, ask) ? fail(t, id, leaf) : 0;
+}
+
+/* A domain that has removed it has taken it. */
 static void unrequest(struct writer *w)
 {
     char *now = read_in(w->t, w->tx, w->n->id, "control/shutdown");
 
     if (now == NULL)
-        w->error = errno;
+        w->error = errno == ENOENT ? EALREADY : errno;
     else if (strcmp(now, w->n->name) != 0)
         w->error = EALREADY;
     free(now);

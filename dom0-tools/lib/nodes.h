@@ -49,6 +49,12 @@ char *nodes_read(struct toolstack *t, domid_t id, const char *leaf);
 /** errno: ENOENT there is no such node, and none is made. */
 int nodes_write(struct toolstack *t, domid_t id, const char *leaf, const char *value);
 
+/**
+ * A node below control/ that the domain owns, and may have removed: then it is made anew, the domain's as before.
+ * errno: ENOENT there is no such domain, or none that a toolstack has made.
+ */
+int nodes_ask(struct toolstack *t, domid_t id, const char *leaf, const char *value);
+
 /** Take a guest_request() back. errno: EALREADY it does not stand there any more: the domain has taken it. */
 int nodes_unrequest(struct toolstack *t, domid_t id, const char *what);
 

@@ -29,10 +29,10 @@ struct reader {
     struct toolstack *t;
     domid_t id;
     uint64_t mfn[LEVELS + 1];
-    const uint64_t *page[LEVELS + 1]; /* NULL: none */
+    const volatile uint64_t *page[LEVELS + 1]; /* NULL: none; the domain's memory */
 };
 
-static const uint64_t *look(struct reader *r, unsigned int level, uint64_t mfn)
+static const volatile uint64_t *look(struct reader *r, unsigned int level, uint64_t mfn)
 {
     xenforeignmemory_handle *memory = hyp_memory(r->t->hyp);
     xen_pfn_t frame = mfn;
@@ -66,7 +66,7 @@ static int find_linear(struct reader *r, const struct arch_shared_info *arch, st
         uint64_t va = arch->p2m_vaddr + i * HYP_PAGE, mfn = arch->p2m_cr3 >> PAGE_SHIFT;
 
         for (unsigned int level = LEVELS; level; level--) {
-            const uint64_t *table = look(r, level, mfn);
+            const volatile uint64_t *table = look(r, level, mfn);
             uint64_t entry = table ? table[pt_index(va, level)] : 0;
 
             if (table == NULL)
@@ -87,7 +87,7 @@ static int find_tree(struct reader *r, const struct arch_shared_info *arch, stru
     if (p->nr_list > LIST_ENTRIES * LIST_ENTRIES) /* more than one frame can lead to */
         return toolstack_fail(r->t, EINVAL, "domain %u: its tree of memory is too large", r->id);
     for (uint64_t i = 0; i < p->nr_list; i++) {
-        const uint64_t *top = look(r, 2, arch->pfn_to_mfn_frame_list_list), *middle;
+        const volatile uint64_t *top = look(r, 2, arch->pfn_to_mfn_frame_list_list), *middle;
 
         middle = top ? look(r, 1, top[i / LIST_ENTRIES]) : NULL;
         if (middle == NULL)
@@ -136,13 +136,13 @@ static int add(struct toolstack *t, domid_t id, struct p2m *p, uint64_t pfn, uin
 
 /* Numbers that can be no frame's are marks of the domain's own. What is not its memory is left out. */
 static int read_part(struct toolstack *t, domid_t id, struct p2m *p, uint64_t pfn,
-                     const uint64_t *mfns, uint64_t nr, struct p2m_batch *b)
+                     const volatile uint64_t *mfns, uint64_t nr, struct p2m_batch *b)
 {
     if (toolstack_go_on(t))
         return -1;
     b->nr = 0;
     for (uint64_t i = 0; i < nr; i++) {
-        uint64_t mfn = mfns[i];
+        uint64_t mfn = mfns[i]; /* one copy: what it is asked for is what is kept */
 
         if (mfn >> (PADDR_BITS_MAX - PAGE_SHIFT))
             continue;
@@ -167,7 +167,8 @@ static int read_list(struct toolstack *t, domid_t id, struct p2m *p, struct p2m_
     for (uint64_t first = 0; rc == 0 && first < p->nr_list; first += MAP_BATCH) {
         uint64_t n = p->nr_list - first < MAP_BATCH ? p->nr_list - first : MAP_BATCH;
         uint64_t pfn = first * LIST_ENTRIES, nr = n * LIST_ENTRIES;
-        const uint64_t *at = xenforeignmemory_map(memory, id, PROT_READ, n, p->list + first, NULL);
+        const volatile uint64_t *at =
+            xenforeignmemory_map(memory, id, PROT_READ, n, p->list + first, NULL);
 
         if (at == NULL)
             return toolstack_fail(t, errno, "domain %u: its list of memory: %s", id,

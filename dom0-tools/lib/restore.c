@@ -14,10 +14,15 @@
 #include "p2m.h"
 #include "restarts.h"
 
-static int fail(struct restorer *r, const char *what)
+int restore_fail(struct restorer *r, const char *what)
 {
-    return toolstack_fail(r->s.t, errno, "%s: %s: %s", r->s.path, what, strerror(errno));
+    const char *why = errno == ENOMEM ? "no memory" : strerror(errno);
+
+    return toolstack_fail(r->s.t, errno, "%s: %s: %s", r->s.path, what, why);
 }
+
+/* What the hypervisor keeps for a domain, about. */
+enum { PAGES_KEPT = 16, PAGES_KEPT_VCPU = 8 };
 
 /* ---- records, in the order in which they have to come ---- */
 
@@ -56,7 +61,7 @@ static int end_static_data(struct restorer *r, uint32_t len)
         hyp_set_policy(r->s.t->hyp, r->built.id, &r->policy, &leaf) == 0)
         return 0;
     if (leaf == ~0u)
-        return fail(r, "its CPUID and MSRs are refused");
+        return restore_fail(r, "its CPUID and MSRs are refused");
     return toolstack_fail(r->s.t, errno, "%s: this machine has not all of CPUID's leaf 0x%x: %s",
                           r->s.path, leaf, strerror(errno));
 }
@@ -68,7 +73,7 @@ static int check_nr(struct restorer *r)
     uint64_t pages = r->plan.max_pages;
 
     if (hyp_machine(r->s.t->hyp, &machine))
-        return fail(r, "the machine's memory");
+        return restore_fail(r, "the machine's memory");
     if (pages > machine.total_pages)
         pages = machine.total_pages;
     return r->nr <= p2m_most(pages)
@@ -95,7 +100,7 @@ static int get_p2m_frames(struct restorer *r, uint32_t len)
     r->type = calloc(r->nr, sizeof(*r->type));
     r->list = malloc(r->nr_list * sizeof(*r->list));
     if (r->frame == NULL || r->type == NULL || r->list == NULL)
-        return fail(r, "no memory for its list of memory");
+        return restore_fail(r, "its list of memory");
     r->stage = WANTS_PAGES;
     return stream_get(&r->s, r->list, r->nr_list * sizeof(*r->list));
 }
@@ -231,7 +236,7 @@ static int get_vcpu(struct restorer *r, uint32_t len, enum hyp_state what)
     state = &r->state[head.vcpu][what];
     bytes = realloc(state->bytes, len);
     if (bytes == NULL)
-        return fail(r, "no memory");
+        return restore_fail(r, "its vCPUs");
     state->bytes = bytes;
     state->len = len;
     return stream_get(&r->s, bytes, len);
@@ -299,14 +304,35 @@ static int get_end(struct restorer *r)
                : stream_bad(&r->s, "more than a PV domain has");
 }
 
+/*
+ * Before anything is done: it has as many pages as the file has, which may be fewer than it is to have. That and what the
+ * hypervisor keeps for it has to be free.
+ */
+static int check_room(struct restorer *r)
+{
+    uint64_t nr_free, need = 0;
+    size_t bytes;
+
+    if (build_make_room(r->s.t, r->plan.nr_pages, 0, &nr_free))
+        return -1;
+    if (plat_file_size(r->s.path, &bytes) == 0) { /* of a pipe nobody knows */
+        need = bytes / (HYP_PAGE + sizeof(r->pfns[0]));
+        need = need < r->plan.max_pages ? need : r->plan.max_pages;
+        need += PAGES_KEPT + (uint64_t)PAGES_KEPT_VCPU * r->plan.nr_vcpus;
+    }
+    return nr_free >= need
+               ? 0
+               : toolstack_fail(r->s.t, ENOMEM, "%s: no memory for it: of %llu MiB %llu are free",
+                                r->s.path, (unsigned long long)(need + 255) >> 8,
+                                (unsigned long long)nr_free >> 8);
+}
+
 static int build(struct restorer *r, const struct domain_config *c)
 {
-    uint64_t nr_free;
     int rc, error;
 
     guest_plan(c, &r->plan);
-    rc = build_make_room(r->s.t, r->plan.nr_pages, 0,
-                         &nr_free); /* it may have fewer: see populate() */
+    rc = check_room(r);
     if (rc)
         return rc;
     rc = build_empty(r->s.t, &r->plan, &r->built.id);
@@ -340,9 +366,20 @@ static int read_config(struct restorer *r, const struct domain_config *given, co
     devices_make_macs(c);
     if (guest_check(r->s.t, c))
         return -1;
-    if (c->has_uuid)
-        restarts_forget(r->s.t, c->uuid); /* this is it */
     return 0;
+}
+
+/* What is to begin in the place of one that has ended, by its UUID, is this one; if that fails, it is still to begin. */
+static int build_in_its_place(struct restorer *r, const struct domain_config *c)
+{
+    char *kept = c->has_uuid && r->s.t->store ? restarts_take(r->s.t, c->uuid) : NULL;
+    int rc = build(r, c), error = errno;
+
+    if (rc && kept)
+        restarts_give_back(r->s.t, c->uuid, kept);
+    free(kept);
+    errno = error;
+    return rc;
 }
 
 static int restore(struct restorer *r, const struct domain_config *given)
@@ -355,8 +392,8 @@ static int restore(struct restorer *r, const struct domain_config *given)
     if (stream_open(&r->s, &text, &len))
         return -1;
     c = malloc(sizeof(*c));
-    rc = c ? read_config(r, given, text, len, c) : fail(r, "its configuration");
-    rc = rc ? rc : build(r, c);
+    rc = c ? read_config(r, given, text, len, c) : restore_fail(r, "its configuration");
+    rc = rc ? rc : build_in_its_place(r, c);
     error = errno;
     free(c);
     free(text);

@@ -41,6 +41,9 @@ struct restorer {
     xen_pfn_t frames[PAGES_MAX];
 };
 
+/** What failed with errno: t's error. Returns -1. */
+int restore_fail(struct restorer *r, const char *what);
+
 /** The frame of a pfn, which may be any number; PFN_NONE. */
 uint64_t restore_mfn(const struct restorer *r, uint64_t pfn);
 

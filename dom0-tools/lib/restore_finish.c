@@ -2,6 +2,7 @@
 #include "restore.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,18 +13,13 @@
 
 #define FOREIGN_OR_MARK (3ull << 62) /* in the list of memory: the kernel's own word */
 
-static int fail(struct restorer *r, const char *what)
-{
-    return toolstack_fail(r->s.t, errno, "%s: %s: %s", r->s.path, what, strerror(errno));
-}
-
 void *restore_map(struct restorer *r, const xen_pfn_t *frames, size_t n)
 {
     void *at = xenforeignmemory_map(hyp_memory(r->s.t->hyp), r->built.id, PROT_READ | PROT_WRITE, n,
                                     frames, NULL);
 
     if (at == NULL)
-        fail(r, "its memory cannot be mapped");
+        restore_fail(r, "its memory cannot be mapped");
     return at;
 }
 
@@ -111,7 +107,7 @@ static int pin_tables(struct restorer *r)
         for (uint64_t pfn = 0; pfn < r->end; pfn++)
             if (r->type[pfn] == PAGE_PINNED + level &&
                 hyp_pin(r->s.t->hyp, r->built.id, level, restore_mfn(r, pfn)))
-                return fail(r, "its page tables are refused");
+                return restore_fail(r, "its page tables are refused");
     return 0;
 }
 
@@ -211,6 +207,14 @@ static int finish_context(struct restorer *r, struct vcpu_guest_context *c, uint
     return 0;
 }
 
+static int set_vcpu_failed(struct restorer *r, uint32_t vcpu, const char *name)
+{
+    char what[64];
+
+    snprintf(what, sizeof(what), "vCPU %u: its %s are refused", vcpu, name);
+    return restore_fail(r, what);
+}
+
 static int set_vcpu(struct restorer *r, uint32_t vcpu)
 {
     static const char *const names[] = { "registers", "callbacks", "FPU", "MSRs" };
@@ -220,8 +224,7 @@ static int set_vcpu(struct restorer *r, uint32_t vcpu)
 
         if (state->len &&
             hyp_set_state(r->s.t->hyp, r->built.id, vcpu, what, state->bytes, state->len))
-            return toolstack_fail(r->s.t, errno, "%s: vCPU %u: its %s are refused: %s", r->s.path,
-                                  vcpu, names[what], strerror(errno));
+            return set_vcpu_failed(r, vcpu, names[what]);
     }
     return 0;
 }
@@ -246,7 +249,8 @@ static int set_tsc(struct restorer *r)
                                              .incarnation = r->tsc.incarnation,
                                              .elapsed_nsec = r->tsc.nsec };
 
-    return hyp_set_tsc(r->s.t->hyp, r->built.id, &tsc) ? fail(r, "its clock is refused") : 0;
+    return hyp_set_tsc(r->s.t->hyp, r->built.id, &tsc) ? restore_fail(r, "its clock is refused")
+                                                       : 0;
 }
 
 int restore_finish(struct restorer *r)

@@ -56,6 +56,13 @@ static inline bool shell_is(const xen_domain_handle_t handle)
 /** From now on there are to be these. EINVAL: too many, or too large; ENOTSUP: no store. */
 int shells_want(struct toolstack *t, const struct shells_wish *wish);
 
+/**
+ * Whether there is memory for one more of them: 1; 0; -1. None is made where less than a sixteenth of the machine's would
+ * be free then.
+ * @nr_free  receives how many pages are free
+ */
+int shells_room(struct toolstack *t, const struct shells_wish *wish, uint64_t *nr_free);
+
 /** What was wanted last; without a store, or a wish, none. */
 int shells_wanted(struct toolstack *t, struct shells_wish *wish);
 
@@ -98,8 +105,7 @@ struct shells_tender {
 /**
  * Make one shell that is missing, or end those that are too many, or of another kind, or not in the store. The latter
  * only if they were not there SHELL_STRAY_NS ago either: one may just be taken. Unless that is to be fast, none is made
- * as long as there are fewer than at the last call: somebody creates domains. Nor is one where less than a sixteenth of
- * the machine's memory would be free then.
+ * as long as there are fewer than at the last call: somebody creates domains. Nor is one where shells_room() says 0.
  * Returns 1: to be called again at once; 0: not before some seconds, unless the wish changes; -1.
  */
 int shells_tend(struct toolstack *t, struct shells_tender *s);

@@ -41,19 +41,28 @@ static int prepare(struct toolstack *t, const struct shells_wish *wish, const st
     return nodes_prepare(t, &n);
 }
 
+int shells_room(struct toolstack *t, const struct shells_wish *wish, uint64_t *nr_free)
+{
+    struct xen_sysctl_physinfo machine;
+
+    if (hyp_machine(t->hyp, &machine))
+        return toolstack_fail(t, errno, "how much memory is free: %s", strerror(errno));
+    *nr_free = machine.free_pages + machine.scrub_pages;
+    return *nr_free >= wish->memory_kib / PAGE_KIB + machine.total_pages / KEEP_FREE;
+}
+
 /* Who is killed meanwhile leaves a stray. 1: there is one more; 0: there is no memory for it; -1. */
 static int make(struct toolstack *t, const struct shells_wish *wish)
 {
     struct build_plan plan = { .nr_pages = wish->memory_kib / PAGE_KIB,
                                .max_pages = wish->memory_kib / PAGE_KIB,
                                .nr_vcpus = wish->nr_vcpus };
-    struct xen_sysctl_physinfo machine;
     struct shell s;
+    uint64_t nr_free;
+    int rc = shells_room(t, wish, &nr_free);
 
-    if (hyp_machine(t->hyp, &machine))
-        return toolstack_fail(t, errno, "how much memory is free: %s", strerror(errno));
-    if (machine.free_pages + machine.scrub_pages < plan.nr_pages + machine.total_pages / KEEP_FREE)
-        return 0;
+    if (rc <= 0)
+        return rc;
     guest_make_uuid(s.uuid);
     shell_handle(&s, plan.uuid);
     if (build_shell(t, &plan, &s))

@@ -111,6 +111,9 @@ int guest_config(struct toolstack *t, domid_t id, struct domain_config *c);
 /** What of c the domain has by now, whatever it began with: name, UUID, memory, vCPUs, shares. There is a store. */
 void guest_config_now(struct toolstack *t, const guest_info_t *info, struct domain_config *c);
 
+/** What the domain is to have, in KiB: memory/target; 0: nobody has said so, or there is no store. */
+uint64_t guest_target_kib(struct toolstack *t, domid_t id);
+
 /** What the domain may be given by guest_allow(), in KiB: memory/static-max, or without a store its limit. */
 uint64_t guest_most_kib(struct toolstack *t, const guest_info_t *info);
 

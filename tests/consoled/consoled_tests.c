@@ -212,6 +212,65 @@ static void test_who_could_not_be_accepted_is_later(void)
 
 static void on_attached(void *arg) { ++*(unsigned int *)arg; }
 
+/* A daemon whose answer comes in pieces, and then the user leaves. */
+static struct {
+    struct plat_timer timer;
+    struct plat_stream *listener, *client, *terminal;
+    const char *const *piece;
+    unsigned int attached, attached_before; /* before: when the line was not whole yet */
+} in_pieces;
+
+static void say_more(void *unused)
+{
+    (void)unused;
+    if (in_pieces.client == NULL)
+        in_pieces.client = plat_accept(in_pieces.listener);
+    if (*in_pieces.piece) {
+        in_pieces.attached_before = in_pieces.attached;
+        plat_write(in_pieces.client, *in_pieces.piece, strlen(*in_pieces.piece));
+        in_pieces.piece++;
+        plat_timer_set(loop, &in_pieces.timer, plat_now() + MS);
+    } else {
+        plat_write(in_pieces.terminal, "\x1d", 1);
+    }
+}
+
+static int attach_slowly(const char *const *pieces, const char *shown)
+{
+    struct plat_stream *ends[2];
+    int rc;
+
+    memset(&in_pieces, 0, sizeof(in_pieces));
+    in_pieces.timer.fn = say_more;
+    in_pieces.piece = pieces;
+    CU_ASSERT_EQUAL_FATAL(plat_pair(ends), 0);
+    in_pieces.terminal = ends[1];
+    in_pieces.listener = plat_listen("/run/slow");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(in_pieces.listener);
+    plat_timer_set(loop, &in_pieces.timer, plat_now() + MS);
+    rc = console_attach(loop, ends[0], "/run/slow", "one", 0, on_attached, &in_pieces.attached);
+    plat_timer_cancel(&in_pieces.timer);
+    CU_ASSERT_STRING_EQUAL(all_of(ends[1]), shown);
+    plat_close(in_pieces.client);
+    plat_close(in_pieces.listener);
+    plat_close(ends[0]);
+    plat_close(ends[1]);
+    return rc;
+}
+
+static void test_an_answer_in_pieces(void)
+{
+    static const char *const good[] = { "o", "k 1 on", "e\nlogin: ", NULL };
+    static const char *const bad[] = { "err", "or no", "\n", NULL };
+
+    begin(false);
+    CU_ASSERT_EQUAL(attach_slowly(good, "login: "), 0);
+    CU_ASSERT_TRUE(in_pieces.attached == 1 && in_pieces.attached_before == 0);
+    CU_ASSERT_EQUAL(attach_slowly(bad, "xl: no\n"), -1);
+    CU_ASSERT_EQUAL(in_pieces.attached, 0);
+    end();
+}
+
 static void test_console_attach_is_a_client(void)
 {
     struct plat_stream *ends[2];
@@ -235,7 +294,7 @@ static void test_console_attach_is_a_client(void)
     CU_ASSERT_EQUAL(plat_read(ends[0], typed, sizeof(typed)), 5); /* what came behind Ctrl-] */
     plat_write(ends[1], "mine", 4);
     CU_ASSERT_EQUAL(console_attach(loop, ends[0], SOCKET, "none", 0, on_attached, &attached), -1);
-    CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "error there is no such domain with a console\n");
+    CU_ASSERT_STRING_EQUAL(all_of(ends[1]), "xl: there is no such domain with a console\n");
     CU_ASSERT_EQUAL(plat_read(ends[0], typed, 20), 4); /* it has left what was not for it */
     CU_ASSERT_EQUAL(console_attach(loop, ends[0], "/nowhere", "none", 0, NULL, NULL), -1);
     CU_ASSERT_EQUAL(attached, 1);
@@ -470,6 +529,7 @@ int main(void)
         TEST(test_what_waits_for_a_guest_is_typed_when_it_reads),
         TEST(test_who_could_not_be_accepted_is_later),
         TEST(test_console_attach_is_a_client),
+        TEST(test_an_answer_in_pieces),
         TEST(test_a_domain_nobody_has_told_of),
         TEST(test_console_talk_loses_nothing),
         TEST(test_a_terminal_of_the_system),

@@ -12,6 +12,7 @@
 #include <xen/grant_table.h>
 #include <xen/sched.h>
 #include <xenforeignmemory.h>
+#include <xenstore.h>
 
 #include "../../dom0-tools/config.h"
 #include "../../dom0-tools/json.h"

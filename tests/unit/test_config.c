@@ -59,11 +59,12 @@ static void test_what_is_no_setting_is_named_with_its_line(void)
     BAD("=5", "error f:2: a key is missing near '=5'\n");
     BAD("5=5", "error f:2: a key is missing near '5=5'\n");
     BAD("memory=", "error f:2: a string, a number or a list is missing at the end\n");
-    BAD("memory=\n5", "error f:2: a string, a number or a list is missing near ''\n");
-    BAD("memory=-5", "error f:2: a string, a number or a list is missing near '-5'\n");
+    BAD("memory=\n5",
+        "error f:2: a string, a number or a list is missing at the end of the line\n");
+    BAD("memory=-5", "error f:2: a number may not be negative near '-5'\n");
     BAD("name=xen-f", "error f:2: a string, a number or a list is missing near 'xen-f'\n");
     BAD("name='a", "error f:2: a string does not end in its line at the end\n");
-    BAD("name='a\n'", "error f:2: a string does not end in its line near ''\n");
+    BAD("name='a\n'", "error f:2: a string does not end in its line at the end of the line\n");
     BAD("cpus=['1' '2']", "error f:2: ',' or ']' is missing near ''2']'\n");
     BAD("cpus=[\n'1',\n", "error f:4: a string, a number or a list is missing at the end\n");
     BAD("cpus=[,]", "error f:2: a string, a number or a list is missing near ',]'\n");

@@ -148,6 +148,73 @@ static void test_shells_are_given_up_for_it(void)
     end();
 }
 
+/* What the hypervisor keeps for it has to be free, too; it is said before anything is done. */
+static void test_too_little_memory_for_it(void)
+{
+    struct build_plan other = { .max_pages = NR_FRAMES, .nr_vcpus = 1 };
+    uint64_t *taken = calloc(NR_FRAMES, sizeof(*taken)), nr;
+    domid_t id, stranger;
+
+    start();
+    id = make_domain();
+    CU_ASSERT_EQUAL_FATAL(save(id, GUEST_DESTROYED), 0);
+    CU_ASSERT_EQUAL_FATAL(build_empty(&t, &other, &stranger), 0);
+    nr = machine_free() - NR_PFNS - 8;
+    CU_ASSERT_EQUAL(hyp_populate(t.hyp, stranger, 0, nr, taken), nr);
+    CU_ASSERT_EQUAL(guest_restore(&t, FILE_PATH, NULL, &id), -1);
+    CU_ASSERT_EQUAL(errno, ENOMEM);
+    CU_ASSERT_PTR_NOT_NULL(strstr(t.error, "no memory for it: of 1 MiB 0 are free"));
+    CU_ASSERT_EQUAL(nr_domains(), 1);
+    CU_ASSERT_EQUAL(guest_destroy(&t, stranger), 0);
+    CU_ASSERT_EQUAL(guest_restore(&t, FILE_PATH, NULL, &id), 0);
+    free(taken);
+    end();
+}
+
+/* Where it is lacking later it is said as well. */
+static void test_memory_is_lacking_later(void)
+{
+    unsigned int n = 0, nr_registers = 0;
+    bool failed;
+    domid_t id;
+
+    start();
+    id = make_domain();
+    CU_ASSERT_EQUAL_FATAL(save(id, GUEST_DESTROYED), 0);
+    machine_error = ENOMEM;
+    do {
+        machine_fail_at(++n);
+        if (guest_restore(&t, FILE_PATH, NULL, &id) == 0)
+            guest_destroy(&t, id);
+        else if (strstr(t.error, "vCPU 0: its registers are refused: no memory"))
+            nr_registers++;
+        failed = machine_fail_at(0);
+    } while (failed);
+    machine_error = EIO;
+    CU_ASSERT_TRUE(nr_registers > 0);
+    end();
+}
+
+/* What is to begin by its UUID is this one, if it can be made; else it still is to begin. */
+static void test_what_is_to_begin_waits_for_it(void)
+{
+    char path[80] = "/xen-like/restarts/";
+    domid_t id;
+
+    start();
+    id = make_domain();
+    CU_ASSERT_EQUAL_FATAL(save(id, GUEST_DESTROYED), 0);
+    config_print_uuid(config.uuid, path + strlen(path));
+    CU_ASSERT_TRUE(xs_write(t.store, XBT_NULL, path, "it", 2));
+    config.max_memory_kib = 16;
+    CU_ASSERT_EQUAL(guest_restore(&t, FILE_PATH, &config, &id), -1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(machine_node(path));
+    CU_ASSERT_STRING_EQUAL(machine_node(path)->value, "it");
+    CU_ASSERT_EQUAL(guest_restore(&t, FILE_PATH, NULL, &id), 0);
+    CU_ASSERT_PTR_NULL(machine_node(path));
+    end();
+}
+
 static void test_one_that_does_not_suspend(void)
 {
     char path[64];
@@ -186,6 +253,26 @@ static void test_one_that_suspends_late(void)
     CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), -1); /* there is an end to that */
     CU_ASSERT_EQUAL(errno, ETIMEDOUT);
     machine[id].suspends_ns = 0;
+    end();
+}
+
+/* The same of one that takes it by removing the node; and then it can be asked again. */
+static void test_one_that_removes_the_request(void)
+{
+    char path[64];
+    domid_t id;
+
+    start();
+    id = make_domain();
+    machine[id].suspends = false;
+    machine[id].removes = true;
+    machine[id].suspends_ns = plat_now() + 70000000000u;
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
+    CU_ASSERT_TRUE(machine[id].flags == 0 && machine[id].nr_resumed == 1);
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", id);
+    CU_ASSERT_PTR_NULL(machine_node(path));
+    machine[id].suspends_ns = plat_now() + 1000000000u;
+    CU_ASSERT_EQUAL(save(id, GUEST_GOES_ON), 0);
     end();
 }
 
@@ -497,8 +584,12 @@ int main(void)
     T(test_its_clock_goes_on);
     T(test_a_checkpoint);
     T(test_shells_are_given_up_for_it);
+    T(test_too_little_memory_for_it);
+    T(test_memory_is_lacking_later);
+    T(test_what_is_to_begin_waits_for_it);
     T(test_one_that_does_not_suspend);
     T(test_one_that_suspends_late);
+    T(test_one_that_removes_the_request);
     T(test_one_that_is_being_saved);
     T(test_suspended_by_others);
     T(test_what_a_domain_says_is_checked);

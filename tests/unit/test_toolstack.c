@@ -303,12 +303,20 @@ static void test_conflicts_are_tried_again(void)
 
 static void test_requests(void)
 {
+    char path[64];
     domid_t id;
 
     start(STORE);
     id = create();
     CU_ASSERT_EQUAL(guest_request(&t, id, "poweroff"), 0);
     expect_node("/local/domain/%u/control/shutdown", "poweroff", id, ~0u);
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", id);
+    CU_ASSERT_TRUE(xs_rm(t.store, XBT_NULL, path)); /* as its kernel may */
+    CU_ASSERT_EQUAL(guest_request(&t, id, "reboot"), 0);
+    expect_node("/local/domain/%u/control/shutdown", "reboot", id, ~0u);
+    CU_ASSERT_EQUAL(machine_node(path)->owner, id);
+    CU_ASSERT_TRUE(guest_request(&t, 0, "poweroff") == -1 && errno == ENOENT);
+    CU_ASSERT_PTR_NULL(machine_node("/local/domain/0/control/shutdown"));
     CU_ASSERT_TRUE(guest_request(&t, 300, "poweroff") == -1 && errno == ESRCH);
     CU_ASSERT_PTR_NULL(machine_node("/local/domain/300/control/shutdown"));
     CU_ASSERT_EQUAL(guest_destroy(&t, id), 0);

@@ -284,6 +284,7 @@ static void test_pause_and_destroy(void)
     run("create -q guest.cfg", 0, "", "");
     run("trigger web nmi one", 1, "", "Invalid vcpu: one\n");
     run("trigger web nap", 1, "", "Invalid trigger: nap\n");
+    run("trigger web nmi 2", 1, "", "xl: domain % has no vCPU 2\n");
     run("pause web", 0, "", "");
     CU_ASSERT_EQUAL(machine[the_one()].pauses, 1);
     run("unpause web", 0, "", "");
@@ -292,6 +293,23 @@ static void test_pause_and_destroy(void)
     run("destroy none", 1, "", "xl: none is an invalid domain identifier\n");
     run("destroy %", 0, "", "");
     CU_ASSERT_EQUAL(the_one(), 0);
+    end();
+}
+
+/* Where there is too little memory it is said. */
+static void test_shells(void)
+{
+    start(&home);
+    run("shells 2 16", 0, "", "");
+    run("shells", 0, "2 wanted of 16 MiB with 1 vCPUs\n   ID   Mem VCPUs\n", "");
+    run("shells -w", 1, "", "xl: shells: there are 0, and do not become more\n");
+    run("shells 2 61", 0, "", ""); /* 64, of which 4 are to stay free */
+    run("shells", 0,
+        "2 wanted of 61 MiB with 1 vCPUs\n   ID   Mem VCPUs\n"
+        "too little memory for one more: 64 MiB are free\n",
+        "");
+    run("shells -w", 1, "",
+        "xl: shells: there are 0, and do not become more: too little memory for one more: 64 MiB are free\n");
     end();
 }
 
@@ -331,10 +349,43 @@ static void test_memory(void)
     CU_ASSERT_TRUE(machine[the_one()].max_pages == 5 * 256 && machine[the_one()].nr_pages == 2048);
     run("mem-set web 17", 1, "", "cannot set domid % memory to 17: it may have 16 MiB\n");
     run("mem-max web 32m", 0, "", "");
-    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 8192);
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 5 * 256); /* still what mem-set gave it */
     expect_node("memory/static-max", "32768");
+    run("mem-set web 32", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 8192);
+    run("mem-max web 16", 0, "", "");
+    CU_ASSERT_EQUAL(machine[the_one()].max_pages, 4096); /* less than that */
+    run("mem-set web 0", 1, "", "cannot set domid % memory to 0: 1 MiB is the least\n");
     run("mem-max web 7", 1, "", "cannot set domid % static max memory to 7: it has more now\n");
     run("mem-max web x", 1, "", "invalid memory size: x\n");
+    end();
+}
+
+/* Of a domain that nobody has made these nodes for, as domain 0; and where the store fails between them. */
+static void test_memory_that_cannot_be_set(void)
+{
+    domid_t id;
+    bool done = false;
+
+    start(&home);
+    machine[0].max_pages = 256 * 256;
+    run("mem-set 0 100", 1, "",
+        "xl: domain 0: memory/target in the store: No such file or directory\n");
+    run("mem-max 0 100", 1, "",
+        "xl: domain 0: memory/static-max in the store: No such file or directory\n");
+    CU_ASSERT_EQUAL(machine[0].max_pages, 256 * 256);
+    run("create -q guest.cfg maxmem=16", 0, "", "");
+    id = the_one();
+    for (unsigned int n = 1; !done && n < 100; n++) {
+        machine_fail_at(n);
+        done = xl("mem-set web 12") == 0;
+        if (machine_fail_at(0) && !done) {
+            expect_node("memory/target", "8192");
+            CU_ASSERT_EQUAL(machine[id].max_pages, 9 * 256);
+        }
+        text_free(&x.err);
+    }
+    CU_ASSERT_TRUE(done && machine[id].max_pages == 13 * 256);
     end();
 }
 
@@ -608,8 +659,10 @@ int main(void)
     T(test_vcpus);
     T(test_names_and_numbers);
     T(test_pause_and_destroy);
+    T(test_shells);
     T(test_requests);
     T(test_memory);
+    T(test_memory_that_cannot_be_set);
     T(test_ends_by_configuration);
     T(test_restarts_as_it_is);
     T(test_what_is_preserved);

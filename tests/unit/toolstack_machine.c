@@ -38,6 +38,7 @@ static struct {
 
 static unsigned int nr_buffers, nr_mappings, calls, fails_at;
 static bool has_failed;
+int machine_error = EIO;
 static unsigned int dies_at;
 static jmp_buf *after_death;
 
@@ -65,7 +66,7 @@ bool machine_call_fails(void)
     if (++calls != fails_at)
         return false;
     has_failed = true;
-    errno = EIO;
+    errno = machine_error;
     return true;
 }
 
@@ -219,12 +220,16 @@ static int destroy(domid_t id)
 static void info_of(domid_t id, xen_domctl_getdomaininfo_t *info)
 {
     struct machine_domain *d = &machine[id];
-    const struct machine_node *n = NULL;
+    const struct machine_node *n;
     char path[64];
 
     snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", id);
-    if (d->suspends_ns && plat_now() >= d->suspends_ns && (n = machine_node(path)) &&
-        n->value[0] == '\0') {
+    n = machine_node(path);
+    if (d->removes && n && strcmp(n->value, "suspend") == 0) {
+        xs_rm(NULL, XBT_NULL, path);
+        n = NULL;
+    }
+    if (d->suspends_ns && plat_now() >= d->suspends_ns && (n ? n->value[0] == '\0' : d->removes)) {
         d->flags = XEN_DOMINF_shutdown | SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
         d->suspends_ns = 0;
     }

@@ -24,6 +24,7 @@ struct machine_domain {
     bool there, pinned, has_context, introduced;
     bool suspends;        /* itself, when the store asks it to */
     uint64_t suspends_ns; /* not before then, although it has taken what it was asked; 0: at once */
+    bool removes; /* takes that by removing the node, instead; it does not suspend at once */
     uint32_t nr_vcpus, max_vcpus, nr_ports, pauses;
     uint32_t weight, cap, nr_hard, nr_soft;
     uint64_t nr_pages, max_pages, map_bytes;
@@ -62,8 +63,9 @@ uint64_t machine_pfn(uint64_t mfn);
 uint64_t machine_free(void);
 unsigned int machine_held(void);
 
-/** The n-th call of any library from now on fails with EIO; 0: none. Returns whether the last one did. */
+/** The n-th call of any library from now on fails with machine_error; 0: none. Returns whether the last one did. */
 bool machine_fail_at(unsigned int n);
+extern int machine_error; /* EIO, if nobody says else */
 
 /** The n-th call from now on ends who makes it, as if it were killed: it is left by longjmp(*to, 1). 0: none. */
 void machine_die_at(unsigned int n, jmp_buf *to);

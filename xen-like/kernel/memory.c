@@ -393,6 +393,20 @@ size_t balloon(size_t target)
     return now;
 }
 
+void memory_shrink(void)
+{
+    size_t least = start_info->nr_pages;
+    bool again = true;
+
+    while (again) { /* others may allocate in between */
+        runtime_lock(&memory_lock);
+        if (target_pages != SIZE_MAX && least < target_pages)
+            least = target_pages;
+        again = nr_pages > least && balloon_inflate(nr_pages - least) > 0;
+        runtime_unlock(&memory_lock);
+    }
+}
+
 void *page_alloc(size_t nr)
 {
     size_t pfn;

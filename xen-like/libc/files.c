@@ -22,13 +22,14 @@
 
 #include "../kernel/internal.h"
 
-enum { NR_FDS = 64, FIRST_FD = 3 };
+enum { NR_FDS = 64, FIRST_FD = 3, LARGE_PAGES = 256 /* of a file that is large */ };
 
 struct node {
     struct node *next;
-    char *name; /* without a slash in front */
-    char *data;
-    size_t size, capacity; /* capacity 0: the data lie in an archive */
+    char *name;                  /* without a slash in front */
+    const char *archived;        /* what is in it, where an archive has it; NULL: it is in */
+    char **pages;                /* these, which are the file's */
+    size_t size, nr_pages, room; /* room: how many the list can have */
     unsigned int opened;
     bool removed;
 };
@@ -40,8 +41,20 @@ static struct file {
     int flags; /* as open() got them */
 } files[NR_FDS];
 static struct mutex files_lock; /* guards all of this */
+static bool much_is_free;       /* pages of a large file are free since that was taken */
 
 extern const char linked_files[], linked_files_end[]; /* files.S of the Makefile */
+
+/* After what may have removed a file: the memory of a large one is not this domain's only. */
+static void unlock_files(void)
+{
+    bool shrink = much_is_free;
+
+    much_is_free = false;
+    runtime_unlock(&files_lock);
+    if (shrink)
+        memory_shrink();
+}
 
 /* ---- the tree; files_lock is held ---- */
 
@@ -67,7 +80,7 @@ static struct node *node_find(const char *path)
 }
 
 /* A new one is found before an older one of the same name. */
-static struct node *node_add(const char *path, char *data, size_t size)
+static struct node *node_add(const char *path, const char *archived, size_t size)
 {
     struct node *n = calloc(1, sizeof(*n));
     char *name = strdup(relative(path));
@@ -78,9 +91,18 @@ static struct node *node_add(const char *path, char *data, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    *n = (struct node){ .next = nodes, .name = name, .data = data, .size = size };
+    *n = (struct node){ .next = nodes, .name = name, .archived = archived, .size = size };
     nodes = n;
     return n;
+}
+
+static size_t pages_of(size_t bytes) { return bytes / PAGE_BYTES + (bytes % PAGE_BYTES != 0); }
+
+static void pages_free(struct node *n, size_t keep)
+{
+    much_is_free |= n->nr_pages >= keep + LARGE_PAGES;
+    while (n->nr_pages > keep)
+        page_free(n->pages[--n->nr_pages], 1);
 }
 
 static void node_free(struct node *gone)
@@ -90,31 +112,75 @@ static void node_free(struct node *gone)
     while (*p != gone)
         p = &(*p)->next;
     *p = gone->next;
-    if (gone->capacity)
-        free(gone->data);
+    pages_free(gone, 0);
+    free(gone->pages);
     free(gone->name);
     free(gone);
 }
 
-/* Room for that many bytes, which are ours to write. */
+/* What there is at a place, and how much of it, of *len bytes, lies in one piece. */
+static char *node_at(const struct node *n, size_t at, size_t *len)
+{
+    size_t left = PAGE_BYTES - at % PAGE_BYTES;
+
+    if (n->archived)
+        return (char *)(uintptr_t)n->archived + at;
+    *len = *len < left ? *len : left;
+    return n->pages[at / PAGE_BYTES] + at % PAGE_BYTES;
+}
+
+/* Into pages that there are. from NULL: zeros. */
+static void node_put(struct node *n, size_t at, const char *from, size_t len)
+{
+    for (size_t done = 0, part; done < len; done += part) {
+        char *to;
+
+        part = len - done;
+        to = node_at(n, at + done, &part);
+        if (from)
+            memcpy(to, from + done, part);
+        else
+            memset(to, 0, part);
+    }
+}
+
+static bool list_reserve(struct node *n, size_t nr)
+{
+    size_t room = n->room ? n->room : 8;
+    char **list;
+
+    while (room < nr)
+        room *= 2;
+    if (room == n->room)
+        return true;
+    list = realloc(n->pages, room * sizeof(*list));
+    if (list == NULL)
+        return false;
+    n->pages = list;
+    n->room = room;
+    return true;
+}
+
+/* Room for that many bytes, which are ours to write. On failure there is as much as before. */
 static bool node_reserve(struct node *n, size_t size)
 {
-    size_t capacity = n->capacity ? n->capacity : 256;
-    char *data;
+    size_t before = n->nr_pages, nr = pages_of(n->archived && size < n->size ? n->size : size);
+    const char *archived = n->archived;
+    bool ok = list_reserve(n, nr);
 
-    if (size <= n->capacity)
-        return true;
-    while (capacity < size || capacity < n->size)
-        capacity *= 2;
-    data = realloc(n->capacity ? n->data : NULL, capacity);
-    if (data == NULL) {
+    while (ok && n->nr_pages < nr) {
+        n->pages[n->nr_pages] = page_alloc(1);
+        ok = n->pages[n->nr_pages] != NULL;
+        n->nr_pages += ok;
+    }
+    if (!ok) {
+        pages_free(n, before);
         errno = ENOSPC;
         return false;
     }
-    if (n->capacity == 0)
-        memcpy(data, n->data, n->size);
-    n->data = data;
-    n->capacity = capacity;
+    n->archived = NULL;
+    if (archived)
+        node_put(n, 0, archived, n->size);
     return true;
 }
 
@@ -147,7 +213,7 @@ static void archive_add(const char *what, const char *start, size_t size)
         if (strcmp(name, "TRAILER!!!") == 0)
             return;
         if (S_ISREG(cpio_field(header, CPIO_MODE)))
-            node_add(name, (char *)header + data, bytes);
+            node_add(name, header + data, bytes);
         at += data + padded(bytes);
         if (at > size)
             break;
@@ -203,8 +269,8 @@ const char *files_archived(const char *path, size_t *len)
 
     runtime_lock(&files_lock);
     n = node_find(path);
-    if (n && n->capacity == 0) {
-        data = n->data;
+    if (n && n->archived) {
+        data = n->archived;
         *len = n->size;
     }
     runtime_unlock(&files_lock);
@@ -294,7 +360,7 @@ int close(int fd)
             node_free(f->node);
         f->node = NULL;
     }
-    runtime_unlock(&files_lock);
+    unlock_files();
     return f ? 0 : -1;
 }
 
@@ -313,8 +379,13 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buf, size_t len)
         size_t left = f->at < f->node->size ? f->node->size - f->at : 0;
 
         n = (int)(len < left ? len : left);
-        memcpy(buf, f->node->data + f->at, (size_t)n);
-        f->at += (size_t)n;
+        for (size_t done = 0, part; done < (size_t)n; done += part, f->at += part) {
+            const char *from;
+
+            part = (size_t)n - done;
+            from = node_at(f->node, f->at, &part);
+            memcpy((char *)buf + done, from, part);
+        }
     }
     runtime_unlock(&files_lock);
     return n;
@@ -337,8 +408,8 @@ static int file_write(struct file *f, const void *buf, size_t len)
     if (!node_reserve(n, f->at + len))
         return -1;
     if (f->at > n->size)
-        memset(n->data + n->size, 0, f->at - n->size);
-    memcpy(n->data + f->at, buf, len);
+        node_put(n, n->size, NULL, f->at - n->size);
+    node_put(n, f->at, buf, len);
     f->at += len;
     if (f->at > n->size)
         n->size = f->at;
@@ -438,52 +509,38 @@ static void node_remove(struct node *n)
 /* Who has the file open goes on with what it held. */
 int file_replace(const char *path, const void *data, size_t len)
 {
-    RUNTIME_SECTION;
-    char *copy = malloc(len ? len : 1);
-    struct node *before, *n = NULL;
+    struct node *before, *n;
 
     runtime_lock(&files_lock);
     before = node_find(path);
-    if (copy)
-        n = node_add(path, copy, len);
+    n = node_add(path, NULL, 0);
+    if (n && !node_reserve(n, len)) {
+        node_free(n);
+        n = NULL;
+    }
     if (n) {
-        memcpy(copy, data, len);
-        n->capacity = len ? len : 1;
+        node_put(n, 0, data, len);
+        n->size = len;
         if (before)
             node_remove(before);
     }
-    runtime_unlock(&files_lock);
-    if (n == NULL) {
-        free(copy);
+    unlock_files();
+    if (n == NULL)
         errno = ENOMEM;
-    }
     return n ? 0 : -1;
 }
 
-/* Exactly that much: it may be most of the memory there is. */
 int file_reserve(int fd, size_t bytes)
 {
     struct file *f;
-    char *data = NULL;
+    bool ok = false;
 
     runtime_lock(&files_lock);
     f = file_of(fd);
-    if (f && bytes > f->node->capacity) {
-        data = bytes < SIZE_MAX / 4 ? malloc(bytes) : NULL;
-        if (data == NULL) {
-            errno = ENOSPC;
-            f = NULL;
-        } else {
-            if (f->node->size)
-                memcpy(data, f->node->data, f->node->size);
-            if (f->node->capacity)
-                free(f->node->data);
-            f->node->data = data;
-            f->node->capacity = bytes;
-        }
-    }
-    runtime_unlock(&files_lock);
-    return f ? 0 : -1;
+    if (f)
+        ok = node_reserve(f->node, bytes);
+    unlock_files();
+    return ok ? 0 : -1;
 }
 
 int unlink(const char *path)
@@ -497,7 +554,7 @@ int unlink(const char *path)
     } else {
         errno = ENOENT;
     }
-    runtime_unlock(&files_lock);
+    unlock_files();
     return n ? 0 : -1;
 }
 
@@ -521,7 +578,7 @@ int rename(const char *from, const char *to)
         if (before)
             node_remove(before);
     }
-    runtime_unlock(&files_lock);
+    unlock_files();
     free(name);
     if (n == NULL)
         errno = ENOENT;

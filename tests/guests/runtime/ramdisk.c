@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include <platform.h>
+#include <rt/hypercall.h>
 #include <rt/kernel.h>
 #include <rt/memory.h>
 #include <rt/verdict.h>
+
+#include <xen/memory.h>
 
 static void expect_line(const char *path, const char *want)
 {
@@ -66,6 +69,46 @@ static void expect_view(struct plat_view *v)
     CHECK(v->len == 17 && memcmp(v->bytes, "from the ramdisk\n", 17) == 0 && v->copy == NULL);
 }
 
+static size_t nr_pages_now(void)
+{
+    domid_t self = DOMID_SELF;
+
+    return (size_t)hc(memory_op, XENMEM_current_reservation, &self);
+}
+
+/* What the domain has grown by for a large file is the hypervisor's again when it is removed, or cannot be made. */
+static void large_files(void)
+{
+    enum { MIB = 1 << 20, LARGE_MIB = 100 }; /* more than the domain has at the start */
+    size_t before = nr_pages_now(), len;
+    uint32_t word[1024];
+    struct plat_file *f = plat_file_create("/large", LARGE_MIB * (uint64_t)MIB);
+
+    if (!CHECK(f != NULL))
+        return;
+    CHECK(nr_pages_now() > before);
+    CHECK_EQ(plat_file_put(f, "x", 1), 0); /* so that no page is written at once */
+    for (uint32_t i = 0; i < LARGE_MIB * (MIB / sizeof(word)); i++) {
+        for (uint32_t k = 0; k < 1024; k++)
+            word[k] = i + k;
+        if (!CHECK_EQ(plat_file_put(f, word, sizeof(word)), 0))
+            break;
+    }
+    CHECK_EQ(plat_file_commit(f), 0);
+    CHECK(plat_file_size("/large", &len) == 0 && len == LARGE_MIB * (size_t)MIB + 1);
+    f = plat_file_open("/large");
+    CHECK(f && plat_file_get(f, word, 1) == 1);
+    for (uint32_t i = 0; f && i < LARGE_MIB * (MIB / sizeof(word)); i++)
+        if (!CHECK_EQ(plat_file_get(f, word, sizeof(word)), (ssize_t)sizeof(word)) ||
+            !CHECK(word[0] == i && word[1023] == i + 1023))
+            break;
+    plat_file_close(f);
+    CHECK(plat_file_create("/other", 1u << 31) == NULL);
+    CHECK_EQ(errno, ENOSPC);
+    CHECK_EQ(plat_file_remove("/large"), 0);
+    CHECK_EQ(nr_pages_now(), before);
+}
+
 int main(void)
 {
     struct plat_view view = { .copy = NULL }, later;
@@ -82,6 +125,7 @@ int main(void)
     expect_line("./a/b/c/deep", "deep\n");
     CHECK(fopen("/a/b/c", "r") == NULL);
     expect_numbers();
+    large_files();
     use_all_memory();
     expect_numbers();
     CHECK_EQ(plat_file_view("/etc/both", &view), 0);

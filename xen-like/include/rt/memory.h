@@ -83,6 +83,13 @@ size_t page_nr_free(void);
 size_t balloon(size_t target_pages);
 
 /**
+ * What the domain has grown by since its start, and does not need now, is the hypervisor's again, for others: as balloon()
+ * does it, but page_alloc() may ask for it the next time. What balloon() was told to have stays. The runtime's files do so
+ * when a large one has gone.
+ */
+void memory_shrink(void);
+
+/**
  * Change how one page that is mapped is mapped. Seen by all vCPUs.
  * @va    of that page
  * @prot  PROT_KERNEL_RO, PROT_KERNEL_RW, perhaps with PTE_NX; 0: not at all (linear mapping only: see
