@@ -62,16 +62,21 @@ static void take_back(struct frontend *f)
     }
 }
 
+static uint32_t nr_kept_by(const struct frontend *f, domid_t domain)
+{
+    uint32_t nr = 0;
+
+    for (const struct frontend_kept *k = f->kept; k; k = k->next)
+        if (k->by == domain)
+            nr += k->nr;
+    return nr;
+}
+
 void *frontend_share(struct frontend *f, struct xenbus_device *d, uint32_t nr, uint32_t *refs,
                      bool writable)
 {
-    uint32_t nr_kept = 0;
-
     take_back(f);
-    for (const struct frontend_kept *k = f->kept; k; k = k->next)
-        if (k->by == d->other)
-            nr_kept += k->nr;
-    if (nr_kept < FRONTEND_KEPT_MAX)
+    if (nr_kept_by(f, d->other) < FRONTEND_KEPT_MAX)
         return xengntshr_share_pages(f->shares, d->other, (int)nr, refs, writable);
     errno = EBUSY;
     return NULL;
@@ -85,10 +90,12 @@ void frontend_unshare(struct frontend *f, struct xenbus_device *d, void *pages, 
     if (pages == NULL || xengntshr_unshare(f->shares, pages, nr) == 0)
         return;
     k = malloc(sizeof(*k));
-    xenbus_log(d, PLAT_WARNING, "%u pages are still in use at the other end%s", nr,
-               k ? "" : ", and lost");
-    if (k == NULL)
+    if (k == NULL) {
+        xenbus_log(d, PLAT_WARNING, "%u pages are lost: they are in use at the other end", nr);
         return;
+    }
+    if (nr_kept_by(f, d->other) == 0) /* said once, not of each piece */
+        xenbus_log(d, PLAT_WARNING, "%u pages are still in use at the other end", nr);
     *k = (struct frontend_kept){ .next = f->kept, .pages = pages, .nr = nr, .by = d->other };
     f->kept = k;
 }

@@ -93,29 +93,31 @@
     CHANNEL("a")                                                                     \
     "," CHANNEL("b") "," CHANNEL("c") "," CHANNEL("d") "," CHANNEL("e") "," CHANNEL( \
         "f") "," CHANNEL("g") "," CHANNEL("h")
-#define CONSOLES(in_group, what, rounds, seed, limit)                                         \
-    {                                                                                         \
-        .group = in_group, .name = what, .memory_mib = 768, .smp = 2, CONTROL,                \
-        .steps = { "^control> ",                                                              \
-                   ">" ENEMY("enemy", "console", rounds, seed) CHANNELS_VICTIM,               \
-                   "unpause honest",                                                          \
-                   ">" KERNEL("guest", "consfront",                                           \
-                              "") "'channel=[" CHANNEL("one") "]'\rconsole -n 1 guest\r",     \
-                   "^channel 1 is one",                                                       \
-                   ">some words\n",                                                           \
-                   "^SOME WORDS\n",                                                           \
-                   ">\035" KERNEL("flood", "enemy_front",                                     \
-                                  "enemy=console device=1 devices=8 rounds=" rounds           \
-                                  " seed=" seed) "'channel=[" CHANNELS "]'\rconsole flood\r", \
-                   "^VERDICT rt_enemy_front SUCCESS",                                         \
-                   ">\035console -n 1 guest\r",                                               \
-                   ">more words\n",                                                           \
-                   "^MORE WORDS\n",                                                           \
-                   ">end\n\035console guest\r",                                               \
-                   "^VERDICT rt_consfront SUCCESS",                                           \
-                   ">\035" ENDED("enemy", "honest"),                                          \
-                   END("destroy flood\rdestroy enemy\rdestroy honest\rdestroy guest\r") },    \
-        .forbidden = "FAIL|ERROR|kernel crash|Failed to", .timeout_s = limit,                 \
+#define CONSOLES(in_group, what, rounds, seed, limit)                                              \
+    {                                                                                              \
+        .group = in_group, .name = what, .memory_mib = 768, .smp = 2, CONTROL,                     \
+        .steps = { "^control> ",                                                                   \
+                   ">" ENEMY("enemy", "console", rounds, seed) CHANNELS_VICTIM,                    \
+                   "unpause honest",                                                               \
+                   ">" KERNEL("guest", "consfront",                                                \
+                              "") "'channel=[" CHANNEL("one") "]'\rconsole -n 1 guest\r",          \
+                   "^channel 1 is one",                                                            \
+                   ">\035" KERNEL("flood", "enemy_front",                                          \
+                                  "enemy=console device=1 devices=8 rounds=" rounds                \
+                                  " seed=" seed) "'channel=[" CHANNELS "]'\rconsole -n 1 guest\r", \
+                   "console -n 1 guest\n",                                                         \
+                   ">some words\n",                                                                \
+                   "^SOME WORDS\n",                                                                \
+                   ">\035console flood\r",                                                         \
+                   "^VERDICT rt_enemy_front SUCCESS",                                              \
+                   ">\035console -n 1 guest\r",                                                    \
+                   ">more words\n",                                                                \
+                   "^MORE WORDS\n",                                                                \
+                   ">end\n\035console guest\r",                                                    \
+                   "^VERDICT rt_consfront SUCCESS",                                                \
+                   ">\035" ENDED("enemy", "honest"),                                               \
+                   END("destroy flood\rdestroy enemy\rdestroy honest\rdestroy guest\r") },         \
+        .forbidden = "FAIL|ERROR|kernel crash|Failed to", .timeout_s = limit,                      \
     }
 
 const struct scenario enemy_scenarios[] = {
@@ -126,6 +128,6 @@ const struct scenario enemy_scenarios[] = {
     BLOCK("soak", "enemy-block-soak", "400", "90", "2", 900),
     NETWORK("soak", "enemy-network-soak", "400", "90", "2", 900),
     BACKENDS("soak", "enemy-backends-soak", "400", "2", 900),
-    CONSOLES("soak", "enemy-consoles-soak", "400", "2", 900),
+    CONSOLES("soak", "enemy-consoles-soak", "150", "2", 900),
 };
 const size_t nr_enemy_scenarios = sizeof(enemy_scenarios) / sizeof(enemy_scenarios[0]);
