@@ -33,7 +33,7 @@
                    ">\035console honest\r",                                                                           \
                    "^VERDICT rt_blkfront SUCCESS",                                                                    \
                    END("destroy honest\rdestroy enemy\r") },                                                          \
-        .forbidden = "FAIL|ERROR", .timeout_s = limit,                                                                \
+        .forbidden = "FAIL|ERROR|kernel (crash|panic)", .timeout_s = limit,                                           \
     }
 
 /* One that answers, one that asks it, and the enemy between them. */
@@ -49,7 +49,7 @@
                    ">\035console honest\r",                                                                                                                      \
                    "^VERDICT rt_pings SUCCESS",                                                                                                                  \
                    END("destroy honest\rdestroy enemy\rdestroy answers\r") },                                                                                    \
-        .forbidden = "FAIL|ERROR", .timeout_s = limit,                                                                                                           \
+        .forbidden = "FAIL|ERROR|kernel (crash|panic)", .timeout_s = limit,                                                                                      \
     }
 
 /* The enemy serves one of the devices of the honest one, whose disk is served as before. */
@@ -71,7 +71,7 @@
                                ENDED("enemy", "honest"),                                        \
                    ">\035" ENDED("other", "guest"),                                             \
                    END("destroy enemy\rdestroy other\rdestroy honest\rdestroy guest\r") },      \
-        .forbidden = "FAIL|ERROR|kernel crash|Failed to", .timeout_s = limit,                   \
+        .forbidden = "FAIL|ERROR|kernel (crash|panic)|Failed to", .timeout_s = limit,           \
     }
 
 /* The toolstack has no channels of other backends: what it has made for one of its own is changed before that guest runs. */
@@ -117,7 +117,7 @@
                    "^VERDICT rt_consfront SUCCESS",                                                \
                    ">\035" ENDED("enemy", "honest"),                                               \
                    END("destroy flood\rdestroy enemy\rdestroy honest\rdestroy guest\r") },         \
-        .forbidden = "FAIL|ERROR|kernel crash|Failed to", .timeout_s = limit,                      \
+        .forbidden = "FAIL|ERROR|kernel (crash|panic)|Failed to", .timeout_s = limit,              \
     }
 
 const struct scenario enemy_scenarios[] = {

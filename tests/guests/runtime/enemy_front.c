@@ -62,7 +62,7 @@ grant_ref_t front_any_ref(struct enemy *e)
 {
     if (nr_given && !enemy_once_in(e, 5))
         return given[enemy_random(e, nr_given)].ref;
-    return (grant_ref_t)enemy_edge(e, enemy_once_in(e, 2) ? 10 : 32);
+    return enemy_spare_own((grant_ref_t)enemy_edge(e, enemy_once_in(e, 2) ? 10 : 32));
 }
 
 /* A page that the other end has mapped goes back to the hypervisor, and is not ours any more. */

@@ -61,7 +61,7 @@ void enemy_put(struct enemy *e, const char *node, const char *fmt, ...)
 void enemy_put_junk(struct enemy *e, const char *node)
 {
     static const char *const junk[] = {
-        "",     "x",  "-1", "4294967295", "4294967296",           "01",          "4294967299",
+        "",     "x",  "-1", "4294967295", "4294967296",           "02",          "4294967299",
         "0x10", " 3", "3 ", "3\n",        "99999999999999999999", "\x01\xff%s%n"
     };
     static const char long_one[] = "33333333333333333333333333333333333333333333333333333333333333";
@@ -72,7 +72,7 @@ void enemy_put_junk(struct enemy *e, const char *node)
     else if (n == sizeof(junk) / sizeof(junk[0]))
         write_node(e, node, long_one);
     else
-        enemy_put(e, node, "%lu", (unsigned long)enemy_edge(e, 32));
+        enemy_put(e, node, "%u", enemy_spare_own((uint32_t)enemy_edge(e, 32)));
 }
 
 void enemy_remove(struct enemy *e, const char *node)
@@ -247,7 +247,8 @@ void enemy_scribble(struct enemy *e, volatile uint8_t *page)
     unsigned int n = (unsigned int)enemy_random(e, 3000);
 
     for (unsigned int i = 0; i < n; i++) {
-        page[RING_HEAD + enemy_random(e, ENEMY_PAGE - RING_HEAD)] = (uint8_t)enemy_edge(e, 8);
+        page[RING_HEAD + enemy_random(e, ENEMY_PAGE - RING_HEAD)] =
+            (uint8_t)enemy_spare_own((uint32_t)enemy_edge(e, 8)); /* it may become a reference */
         if (i % 64 == 0)
             enemy_notify(e);
     }

@@ -35,7 +35,12 @@ uint64_t enemy_edge(struct enemy *e, unsigned int bits);
 /** Write a node of our folder. */
 void enemy_put(struct enemy *e, const char *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/** Something else is in one of our nodes: numbers at the edges, text, nothing. */
+/**
+ * Another number for references 0 and 1: they are of our own console and of our ring to the store, which whoever is told of
+ * them as of pages for data may write to.
+ */
+static inline uint32_t enemy_spare_own(uint32_t ref) { return ref < 2 ? ref + 8 : ref; }
+/** Something else is in one of our nodes: numbers at the edges, text, nothing; no reference 0 or 1. */
 void enemy_put_junk(struct enemy *e, const char *node);
 void enemy_remove(struct enemy *e, const char *node);
 /** Whether a node of our folder is there. */
