@@ -3,6 +3,7 @@
  * devices.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 struct plat_loop;
@@ -14,11 +15,14 @@ struct xenbus_driver;
 struct xenbus_nodes;
 struct xengntdev_handle;
 
+struct frontend_kept;
+
 /** Of all devices of a class. */
 struct frontend {
     struct xengntdev_handle *shares;
     struct ports *ports;
     struct xenbus *bus;
+    struct frontend_kept *kept; /* pages that were shared, and are mapped at other ends */
 };
 
 /**
@@ -32,12 +36,22 @@ int frontend_open(struct frontend *f, struct plat_loop *l, const struct xenbus_d
 /** Without a word to the backends. */
 void frontend_close(struct frontend *f);
 
+enum { FRONTEND_KEPT_MAX = 1024 }; /* pages that a domain keeps when no more are shared with it */
+
 /**
- * The end of pages that were shared with the other end of @d. What it has still mapped stays as it is, with a line in
- * the log: nobody else gets that memory.
+ * Pages for the other end of @d.
+ * @refs  receives @nr references
+ * NULL: errno; EBUSY: that domain keeps FRONTEND_KEPT_MAX of earlier ones.
+ */
+void *frontend_share(struct frontend *f, struct xenbus_device *d, uint32_t nr, uint32_t *refs,
+                     bool writable);
+
+/**
+ * The end of pages that were shared with the other end of @d. Those that it has still mapped are nobody else's until
+ * it lets go of them, which is looked after whenever pages are shared or come to their end.
  * @pages  NULL: nothing is done
  */
-void frontend_unshare(const struct frontend *f, struct xenbus_device *d, void *pages, uint32_t nr);
+void frontend_unshare(struct frontend *f, struct xenbus_device *d, void *pages, uint32_t nr);
 
 /**
  * The last step of a driver's connect(): a port for the other end of @d, whose number is written with these nodes.

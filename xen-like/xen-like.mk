@@ -25,6 +25,8 @@ RUNTIME_KERNELS += tests/guests/runtime/store_kill.c
 RUNTIME_KERNELS += tests/guests/runtime/blkfront.c
 RUNTIME_KERNELS += tests/guests/runtime/consfront.c
 RUNTIME_KERNELS += tests/guests/runtime/enemy_front.c
+RUNTIME_KERNELS += tests/guests/runtime/enemy_back.c
+RUNTIME_KERNELS += tests/guests/runtime/victim.c
 RUNTIME_KERNELS += tests/guests/runtime/pings.c
 RUNTIME_KERNELS += frontends/network/answers.c
 RUNTIME_KERNELS += tests/guests/runtime/disks.c
@@ -34,7 +36,7 @@ RT := $(BUILD)/xen-like
 RT_NAMES := $(notdir $(RUNTIME_KERNELS:.c=))
 RUNTIME_ELFS := $(RT_NAMES:%=$(RT)/rt_%.elf)
 # Those that are no test by themselves: guests with frontends, and drivers; other machines run them.
-RUNTIME_ELSEWHERE := blkfront answers consfront disks links enemy_front pings
+RUNTIME_ELSEWHERE := blkfront answers consfront disks links enemy_front enemy_back victim pings
 GUEST_ELFS += $(filter-out $(RUNTIME_ELSEWHERE:%=$(RT)/rt_%.elf),$(RUNTIME_ELFS))# so the others are on the image of test-guests
 
 # ---- newlib: Debian's package newlib-source, built once, whatever BUILD and CC are ----

@@ -32,11 +32,11 @@ CONTROL_FILES ?= dom0-tools/control/ramdisk# a folder that becomes the ramdisk's
 $(CONTROL)/unpack-kernels: $(patsubst %.c,$(TOOLS)/%.o,$(TOOLS_SRCS) dom0-tools/control/unpack_kernels.c) $(XL_OBJS) \
         $(addprefix $(TOOLS)/xen-like/platform/,posix.o handles.o xenstore.o loop.o log.o)
 	$(Q)$(CC) -o $@ $^ $(TOOLS_LIBS)
-$(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinuz $(SYSTEM)/small.gz $(SYSTEM)/guest.gz $(RT)/rt_blkfront.elf $(RT)/rt_answers.elf $(RT)/rt_consfront.elf $(RT)/rt_enemy_front.elf $(RT)/rt_pings.elf $(shell find $(CONTROL_FILES) -type f) dom0-tools/control/control.mk \
+$(CONTROL)/ramdisk.cpio: $(DEBIAN)/vmlinuz $(SYSTEM)/small.gz $(SYSTEM)/guest.gz $(RT)/rt_blkfront.elf $(RT)/rt_answers.elf $(RT)/rt_consfront.elf $(RT)/rt_enemy_front.elf $(RT)/rt_enemy_back.elf $(RT)/rt_victim.elf $(RT)/rt_pings.elf $(shell find $(CONTROL_FILES) -type f) dom0-tools/control/control.mk \
         $(CONTROL)/unpack-kernels
 	@mkdir -p $(@D)
 	@echo "  CPIO    $@"
-	$(Q)rm -rf $@.tree && cp -r $(CONTROL_FILES) $@.tree && cp $(DEBIAN)/vmlinuz $@.tree/vmlinux && cp $(SYSTEM)/small.gz $(SYSTEM)/guest.gz $(RT)/rt_blkfront.elf $(RT)/rt_consfront.elf $(RT)/rt_enemy_front.elf $(RT)/rt_pings.elf $@.tree && cp $(RT)/rt_answers.elf $@.tree/answers
+	$(Q)rm -rf $@.tree && cp -r $(CONTROL_FILES) $@.tree && cp $(DEBIAN)/vmlinuz $@.tree/vmlinux && cp $(SYSTEM)/small.gz $(SYSTEM)/guest.gz $(RT)/rt_blkfront.elf $(RT)/rt_consfront.elf $(RT)/rt_enemy_front.elf $(RT)/rt_enemy_back.elf $(RT)/rt_victim.elf $(RT)/rt_pings.elf $@.tree && cp $(RT)/rt_answers.elf $@.tree/answers
 	$(Q)find $@.tree -type f -exec $(CONTROL)/unpack-kernels {} +
 	$(Q)(cd $@.tree && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet --reproducible -o -H newc -R 0:0) >$@.new
 	$(Q)rm -rf $@.tree && mv $@.new $@

@@ -6,7 +6,6 @@
 
 #include <xen/io/blkif.h>
 #include <xen/io/protocols.h>
-#include <xengnttab.h>
 
 #include "../frontend.h"
 #include "ports.h"
@@ -240,14 +239,12 @@ static void release(struct front *f)
 
 static int share(struct front *f)
 {
-    struct xenbus_device *bus = f->bus;
     bool ok;
 
-    f->ring_page = xengntshr_share_pages(f->all->common.shares, bus->other, 1, &f->ring_ref, 1);
+    f->ring_page = frontend_share(&f->all->common, f->bus, 1, &f->ring_ref, true);
     ok = f->ring_page != NULL;
     for (int i = 0; ok && i < SLOTS; i++) {
-        f->slots[i].pages =
-            xengntshr_share_pages(f->all->common.shares, bus->other, PAGES, f->slots[i].refs, 1);
+        f->slots[i].pages = frontend_share(&f->all->common, f->bus, PAGES, f->slots[i].refs, true);
         ok = f->slots[i].pages != NULL;
     }
     return ok ? 0 : -errno;

@@ -6,7 +6,6 @@
 
 #include <xen/xen.h>
 #include <xen/io/console.h>
-#include <xengnttab.h>
 
 #include "../frontend.h"
 #include "ports.h"
@@ -119,7 +118,7 @@ static int connect_it(struct xenbus_device *bus)
     struct xenbus_nodes n = { .nr = 0 };
     int rc;
 
-    f->page = xengntshr_share_pages(f->all->common.shares, bus->other, 1, &f->ref, 1);
+    f->page = frontend_share(&f->all->common, bus, 1, &f->ref, true);
     rc = f->page ? 0 : -errno;
     if (f->page)
         memset((void *)f->page, 0, sizeof(*f->page));

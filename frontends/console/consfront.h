@@ -19,7 +19,10 @@ struct consfront;
 struct consfront_user {
     /** Both ends are there: it can be used from now on. */
     void (*ready)(void *arg, struct consfront_channel *c);
-    /** There may be bytes, or room, that there were not before. */
+    /**
+     * There may be bytes, or room, that there were not before. Who reads until nothing is there has the loop for as
+     * long as the other end writes without a pause: it may take some, and the rest by a timer.
+     */
     void (*changed)(void *arg, struct consfront_channel *c);
     /** It cannot be used any more, unless it is ready() again. */
     void (*gone)(void *arg, struct consfront_channel *c);

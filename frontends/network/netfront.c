@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <xengnttab.h>
 #include <xen/io/netif.h>
 
 #include "../frontend.h"
@@ -178,7 +177,6 @@ static int probe(struct xenbus_device *d)
     return 0;
 }
 
-/* What the other end still has mapped stays shared until the handle ends. */
 static void unshare(struct netfront *n)
 {
     port_unbind(&n->port);
@@ -190,11 +188,9 @@ static void unshare(struct netfront *n)
 
 static bool share(struct netfront *n)
 {
-    domid_t other = n->device->other;
-
-    n->rings = xengntshr_share_pages(n->common.shares, other, 2, n->ring_refs, 1);
-    n->sent = xengntshr_share_pages(n->common.shares, other, TX, n->sent_refs, 0);
-    n->room = xengntshr_share_pages(n->common.shares, other, RX, n->room_refs, 1);
+    n->rings = frontend_share(&n->common, n->device, 2, n->ring_refs, true);
+    n->sent = frontend_share(&n->common, n->device, TX, n->sent_refs, false);
+    n->room = frontend_share(&n->common, n->device, RX, n->room_refs, true);
     n->port = (struct port){ .fn = on_event, .arg = n };
     return n->rings && n->sent && n->room;
 }

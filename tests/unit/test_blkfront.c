@@ -11,6 +11,7 @@
 
 #define fake_reset platform_reset
 #include "../../xen-like/platform/fake.h"
+#include "../../frontends/frontend.h"
 #include "blkfront.h"
 #include "fake_grants.h"
 #include "fake_store.h"
@@ -327,6 +328,50 @@ static void test_a_backend_that_goes(void)
     }
 }
 
+/* Leave, and have it anew: the state of our end then, which is Closing if it was not to be had. */
+static uint32_t once_more(void)
+{
+    store_set(BACK "/state", "6");
+    run_loop(loop);
+    CU_ASSERT_STRING_EQUAL(store_get(FRONT "/state"), "6");
+    store_set(BACK "/state", "2");
+    store_set(FRONT "/state", "1");
+    run_loop(loop);
+    return number(FRONT "/state");
+}
+
+static void test_pages_that_are_kept_are_had_when_they_are_let_go_of(void)
+{
+    unsigned int all;
+
+    begin();
+    all = grants_shared();
+    grants_busy = true;
+    CU_ASSERT_EQUAL(once_more(), 3);
+    CU_ASSERT_EQUAL(grants_shared(), 2 * all);
+    grants_busy = false;
+    CU_ASSERT_EQUAL(once_more(), 3);
+    CU_ASSERT_EQUAL(grants_shared(), all);
+    end();
+}
+
+static void test_who_keeps_too_many_pages_gets_no_more(void)
+{
+    unsigned int all, n = 1;
+
+    begin();
+    all = grants_shared();
+    grants_busy = true;
+    while (n < 100 && once_more() == 3)
+        n++;
+    CU_ASSERT_TRUE(n * all >= FRONTEND_KEPT_MAX && (n - 1) * all < FRONTEND_KEPT_MAX);
+    CU_ASSERT_EQUAL(grants_shared(), n * all);
+    grants_busy = false;
+    CU_ASSERT_EQUAL(once_more(), 3);
+    CU_ASSERT_EQUAL(grants_shared(), all);
+    end();
+}
+
 static void test_without_a_store_it_cannot_begin(void)
 {
     platform_reset();
@@ -354,6 +399,8 @@ int main(void)
     CU_add_test(s, "a fast backend", test_a_fast_backend_does_not_have_the_loop_for_ever);
     CU_add_test(s, "a disk of no sense", test_a_disk_that_makes_no_sense);
     CU_add_test(s, "a backend goes", test_a_backend_that_goes);
+    CU_add_test(s, "pages kept", test_pages_that_are_kept_are_had_when_they_are_let_go_of);
+    CU_add_test(s, "too many kept", test_who_keeps_too_many_pages_gets_no_more);
     CU_add_test(s, "no store", test_without_a_store_it_cannot_begin);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -3,7 +3,8 @@
  * The backend may refuse it or disconnect it; what it may not do is to die, to keep a page of ours, or not to be there
  * for the next connection. Who else is served by it is another guest's test.
  *
- * Kernel command line: enemy=vbd|vif|console, seed=N (printed; else by the clock), rounds=N connections, device=N.
+ * Kernel command line: enemy=vbd|vif|console, seed=N (printed; else by the clock), rounds=N connections, device=N. devices=N: so many from that one
+ * on, in turn, and the last one only at the end, when it is honest: a channel that has broken the rules is not served again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <rt/clock.h>
 #include <rt/event.h>
 #include <rt/grant.h>
 #include <rt/hypercall.h>
@@ -22,10 +22,10 @@
 #include "enemy/front.h"
 #include "store_ring.h"
 
-enum { PAGES = 64, GRANTS = 128, PORTS = 8, ACTS = 12, WAIT_MS = 20000, MOST_LOST = 64 };
+enum { PAGES = 64, GRANTS = 128, ACTS = 12, WAIT_MS = 20000, MOST_LOST = 64 };
 #define IN(state) (1u << XenbusState##state)
 
-static const struct enemy_class *const classes[] = { &enemy_block, &enemy_network };
+static const struct enemy_class *const classes[] = { &enemy_block, &enemy_network, &enemy_console };
 static const struct enemy_class *class;
 static struct enemy enemy;
 static uint8_t *pages[PAGES];
@@ -33,7 +33,7 @@ static struct given {
     grant_ref_t ref;
     struct grant_entry_v1 was;
 } given[GRANTS];
-static unsigned int nr_given, nr_ports, ports[PORTS], nr_lost;
+static unsigned int nr_given, nr_lost;
 static unsigned int nr_refused, nr_connected, nr_thrown_out;
 
 /* ---- grants ---- */
@@ -62,7 +62,7 @@ grant_ref_t front_any_ref(struct enemy *e)
 {
     if (nr_given && !enemy_once_in(e, 5))
         return given[enemy_random(e, nr_given)].ref;
-    return (grant_ref_t)enemy_edge(e, enemy_once_in(e, 2) ? 10 : 32);
+    return enemy_spare_own((grant_ref_t)enemy_edge(e, enemy_once_in(e, 2) ? 10 : 32));
 }
 
 /* A page that the other end has mapped goes back to the hypervisor, and is not ours any more. */
@@ -112,60 +112,12 @@ static void take_back(void)
     }
 }
 
-/* ---- ports and rings ---- */
-
-static void on_event(unsigned int port, void *arg) { (void)port, (void)arg; }
-
 unsigned int front_port(struct enemy *e)
 {
-    int port = nr_ports < PORTS ? event_alloc_unbound(e->other, on_event, NULL) : -1;
-
-    if (port < 0)
-        verdict_error("no port: %d", port);
-    ports[nr_ports++] = (unsigned int)port;
-    return (unsigned int)port;
-}
-
-void front_notify(struct enemy *e)
-{
-    if (nr_ports)
-        event_send(ports[enemy_random(e, nr_ports)]);
-}
-
-static void close_ports(void)
-{
-    while (nr_ports)
-        event_close(ports[--nr_ports]);
-}
-
-void front_bad_index(struct enemy *e, volatile uint32_t *ring, uint32_t nr_entries)
-{
-    uint32_t now = ring[FRONT_REQ_PROD];
-    uint32_t bad[] = { now - 1,          now + nr_entries + 1,     now + 0x80000000u,
-                       now - nr_entries, ring[FRONT_RSP_PROD] - 1, (uint32_t)enemy_edge(e, 32) };
-
-    ring[FRONT_REQ_PROD] = bad[enemy_random(e, sizeof(bad) / sizeof(bad[0]))];
-}
-
-void front_scribble(struct enemy *e, volatile uint8_t *page)
-{
-    unsigned int n = (unsigned int)enemy_random(e, 3000);
-
-    for (unsigned int i = 0; i < n; i++) {
-        page[FRONT_RING_HEAD + enemy_random(e, ENEMY_PAGE - FRONT_RING_HEAD)] =
-            (uint8_t)enemy_edge(e, 8);
-        if (i % 64 == 0)
-            front_notify(e);
-    }
+    return enemy_add_port(event_alloc_unbound(e->other, enemy_on_event, NULL));
 }
 
 /* ---- a connection ---- */
-
-static void storm(struct enemy *e)
-{
-    for (unsigned int i = 0; i < 2000; i++)
-        front_notify(e);
-}
 
 static void act(struct enemy *e)
 {
@@ -174,9 +126,9 @@ static void act(struct enemy *e)
     case 1: enemy_put_junk(e, "state"); break;
     case 2: enemy_remove(e, "state"); break;
     case 3: enemy_put_junk(e, class->nodes[0]); break;
-    case 4: storm(e); break;
+    case 4: enemy_storm(e); break;
     case 5: front_revoke(e); break;
-    case 6: close_ports(); break;
+    case 6: enemy_close_ports(); break;
     case 7:
         if (enemy_once_in(e, 6))
             give_back((unsigned int)enemy_random(e, 4));
@@ -184,29 +136,6 @@ static void act(struct enemy *e)
     case 8: usleep((unsigned int)enemy_random(e, 20000)); break;
     default: class->act(e);
     }
-}
-
-/* Nodes that are not what they should be; or all are right. */
-static void spoil(struct enemy *e)
-{
-    unsigned int nr = 0;
-
-    while (class->nodes[nr])
-        nr++;
-    for (uint64_t n = enemy_once_in(e, 3) ? 1 + enemy_random(e, 2) : 0; n; n--) {
-        const char *node = class->nodes[enemy_random(e, nr)];
-
-        if (enemy_once_in(e, 5))
-            enemy_remove(e, node);
-        else
-            enemy_put_junk(e, node);
-    }
-}
-
-static void stop(const char *what)
-{
-    verdict_failure("round %u: %s; the backend's state is %ld", enemy.round, what,
-                    enemy_get(&enemy, "state"));
 }
 
 static void leave(struct enemy *e)
@@ -220,8 +149,8 @@ static void leave(struct enemy *e)
     enemy_put(e, "state", "%d", way[1]);
     enemy_put(e, "state", "%d", XenbusStateClosed);
     if (enemy_wait(e, IN(Closed), WAIT_MS) < 0)
-        stop("it is not let go");
-    close_ports();
+        enemy_stop(e, "it is not let go");
+    enemy_close_ports();
     take_back();
     for (unsigned int i = 0; class->nodes[i]; i++)
         enemy_remove(e, class->nodes[i]);
@@ -231,7 +160,7 @@ static void begin(struct enemy *e)
 {
     enemy_put(e, "state", "%d", XenbusStateInitialising);
     if (enemy_wait(e, IN(InitWait), WAIT_MS) < 0)
-        stop("it cannot begin anew");
+        enemy_stop(e, "it cannot begin anew");
 }
 
 static void round_of(struct enemy *e)
@@ -240,7 +169,7 @@ static void round_of(struct enemy *e)
 
     begin(e);
     class->offer(e);
-    spoil(e);
+    enemy_spoil(e, class->nodes);
     enemy_put(e, "state", "%d", class->ready);
     if (enemy_once_in(e, 4)) /* it is not waited for */
         for (uint64_t n = enemy_random(e, ACTS); n; n--)
@@ -264,7 +193,7 @@ static void honestly(struct enemy *e)
     class->offer(e);
     enemy_put(e, "state", "%d", class->ready);
     if (enemy_wait(e, IN(Connected), WAIT_MS) < 0)
-        stop("it is not served any more");
+        enemy_stop(e, "it is not served any more");
     enemy_put(e, "state", "%d", XenbusStateConnected);
     CHECK(class->honest(e));
     leave(e);
@@ -272,60 +201,37 @@ static void honestly(struct enemy *e)
 
 /* ---- the kernel ---- */
 
-static void read_arguments(int argc, char **argv, unsigned int *rounds, unsigned int *device)
+static void find_class(const char *type)
 {
-    uint64_t seed = clock_now();
-    char type[16] = "";
-
-    for (int i = 0; i < argc; i++) {
-        unsigned long n;
-
-        if (sscanf(argv[i], "seed=%lu", &n) == 1)
-            seed = n;
-        if (sscanf(argv[i], "rounds=%lu", &n) == 1)
-            *rounds = (unsigned int)n;
-        if (sscanf(argv[i], "device=%lu", &n) == 1)
-            *device = (unsigned int)n;
-        sscanf(argv[i], "enemy=%15s", type);
-    }
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
         if (strcmp(classes[i]->type, type) == 0)
             class = classes[i];
     if (class == NULL)
         verdict_error("enemy=%s: no such class", type);
-    enemy.random = seed;
-    printf("enemy=%s seed=%lu rounds=%u\n", type, (unsigned long)seed, *rounds);
 }
 
 static void find_backend(struct enemy *e, unsigned int device)
 {
-    char path[128], *text;
-    unsigned int len;
-
-    e->xs = store_ring_start() == 0 ? xs_open(0) : NULL;
-    if (e->xs == NULL)
-        verdict_error("no store: %s", strerror(errno));
     snprintf(e->ours, sizeof(e->ours), "device/%s/%u", class->type, device);
-    snprintf(path, sizeof(path), "%s/backend", e->ours);
-    text = xs_read(e->xs, XBT_NULL, path, &len);
-    if (text == NULL)
-        verdict_error("%s: there is no such device", e->ours);
-    snprintf(e->theirs, sizeof(e->theirs), "%s", text);
-    free(text);
-    snprintf(path, sizeof(path), "%s/backend-id", e->ours);
-    text = xs_read(e->xs, XBT_NULL, path, &len);
-    e->other = text ? (domid_t)atoi(text) : 0;
-    free(text);
+    enemy_find_other(e, "backend", "backend-id");
 }
 
 int main(int argc, char **argv)
 {
-    unsigned int rounds = 50, device = 0;
+    struct enemy_arguments a = { .rounds = 50, .devices = 1 };
+    unsigned int others;
 
-    read_arguments(argc, argv, &rounds, &device);
-    find_backend(&enemy, device);
-    for (enemy.round = 1; enemy.round <= rounds; enemy.round++)
+    enemy_arguments(&enemy, argc, argv, &a);
+    find_class(a.type);
+    others = a.devices > 1 ? a.devices - 1 : 1;
+    enemy.xs = store_ring_start() == 0 ? xs_open(0) : NULL;
+    if (enemy.xs == NULL)
+        verdict_error("no store: %s", strerror(errno));
+    for (enemy.round = 1; enemy.round <= a.rounds; enemy.round++) {
+        find_backend(&enemy, a.device + enemy.round % others);
         round_of(&enemy);
+    }
+    find_backend(&enemy, a.device + a.devices - 1);
     honestly(&enemy);
     printf("connected %u times, refused %u, thrown out %u, %u pages given back\n", nr_connected,
            nr_refused, nr_thrown_out, nr_lost);

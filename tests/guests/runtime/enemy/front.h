@@ -15,7 +15,7 @@ struct enemy_class {
     /** Once, connected as an honest one: whether all is served. */
     bool (*honest)(struct enemy *e);
 };
-extern const struct enemy_class enemy_block, enemy_network;
+extern const struct enemy_class enemy_block, enemy_network, enemy_console;
 
 /* ---- grants of a connection ---- */
 
@@ -31,21 +31,5 @@ grant_ref_t front_any_ref(struct enemy *e);
 /** Take one of the grants of this connection away, or turn it to something else, though it is in use. */
 void front_revoke(struct enemy *e);
 
-/* ---- rings, by hand ---- */
-
-enum {
-    FRONT_REQ_PROD,
-    FRONT_REQ_EVENT,
-    FRONT_RSP_PROD,
-    FRONT_RSP_EVENT
-}; /* the words before the entries */
-enum { FRONT_RING_HEAD = 64 };
-
 /** Make a port for the other end. Ports of earlier connections are closed. */
 unsigned int front_port(struct enemy *e);
-/** An event through one of our ports. */
-void front_notify(struct enemy *e);
-/** The producer's index of a ring goes where it must not. */
-void front_bad_index(struct enemy *e, volatile uint32_t *ring, uint32_t nr_entries);
-/** Noise on a page while the other end is at work with it. */
-void front_scribble(struct enemy *e, volatile uint8_t *page);

@@ -50,7 +50,7 @@ static void offer_queue(struct enemy *e, unsigned int queue)
             snprintf(node, sizeof(node), "%sring-ref", folder);
         enemy_put(e, node, "%u", front_grant(e, e->other, page, false));
     }
-    ring_of(queue)[FRONT_REQ_EVENT] = ring_of(queue)[FRONT_RSP_EVENT] = 1;
+    ring_of(queue)[RING_REQ_EVENT] = ring_of(queue)[RING_RSP_EVENT] = 1;
     snprintf(node, sizeof(node), "%sevent-channel", folder);
     enemy_put(e, node, "%u", front_port(e));
 }
@@ -78,13 +78,9 @@ static void offer(struct enemy *e)
 
 static void put(unsigned int queue, const struct blkif_request *r)
 {
-    volatile uint32_t *ring = ring_of(queue);
-    uint32_t prod = ring[FRONT_REQ_PROD];
+    static const struct enemy_entries entries = { ENTRIES, sizeof(*r) };
 
-    memcpy((uint8_t *)(uintptr_t)ring + FRONT_RING_HEAD + prod % ENTRIES * sizeof(*r), r,
-           sizeof(*r));
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    ring[FRONT_REQ_PROD] = prod + 1;
+    enemy_ring_put(ring_of(queue), RING_REQ_PROD, &entries, r, sizeof(*r));
 }
 
 static grant_ref_t any_ref(struct enemy *e)
@@ -183,7 +179,7 @@ static void ask(struct enemy *e, unsigned int queue)
                 ((uint8_t *)&r)[b] = (uint8_t)enemy_random(e, 256);
         put(queue, &r);
     }
-    front_notify(e);
+    enemy_notify(e);
 }
 
 static void act(struct enemy *e)
@@ -191,16 +187,19 @@ static void act(struct enemy *e)
     unsigned int queue = (unsigned int)enemy_random(e, nr_queues);
 
     switch (enemy_random(e, 10)) {
-    case 0: front_bad_index(e, ring_of(queue), ENTRIES << order); break;
-    case 1: front_scribble(e, (volatile uint8_t *)ring_of(queue)); break;
-    case 2: front_scribble(e, front_page(TABLE)); break;
+    case 0:
+        enemy_bad_index(e, &ring_of(queue)[RING_REQ_PROD], ring_of(queue)[RING_RSP_PROD],
+                        ENTRIES << order);
+        break;
+    case 1: enemy_scribble(e, (volatile uint8_t *)ring_of(queue)); break;
+    case 2: enemy_scribble(e, front_page(TABLE)); break;
     case 3: ring_of(queue)[1 + enemy_random(e, 3)] = (uint32_t)enemy_edge(e, 32); break;
     default:
         ask(e, queue);
         if (enemy_once_in(e, 2))
             usleep((unsigned int)enemy_random(e, 20000));
     }
-    front_notify(e);
+    enemy_notify(e);
 }
 
 /* ---- and once as it should be ---- */
@@ -209,18 +208,18 @@ static void act(struct enemy *e)
 static int status_of(struct enemy *e, const struct blkif_request *r)
 {
     volatile uint32_t *ring = ring_of(0);
-    uint32_t before = ring[FRONT_RSP_PROD];
+    uint32_t before = ring[RING_RSP_PROD];
     const volatile struct blkif_response *answer;
 
     put(0, r);
     for (unsigned int i = 0; nr_queues && i < 500; i++) {
-        if (ring[FRONT_RSP_PROD] != before) {
-            answer = (const volatile struct blkif_response *)((const volatile uint8_t *)ring +
-                                                              FRONT_RING_HEAD +
-                                                              before % ENTRIES * sizeof(*r));
+        if (ring[RING_RSP_PROD] != before) {
+            answer =
+                (const volatile struct blkif_response *)((const volatile uint8_t *)ring +
+                                                         RING_HEAD + before % ENTRIES * sizeof(*r));
             return answer->id == r->id ? answer->status : 98;
         }
-        front_notify(e);
+        enemy_notify(e);
         usleep(10000);
     }
     return 99;

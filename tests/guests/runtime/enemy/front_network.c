@@ -47,7 +47,7 @@ static void offer_ring(struct enemy *e, const char *folder, const char *name, un
     char node[48];
 
     memset(front_page(page), 0, ENEMY_PAGE);
-    ring[FRONT_REQ_EVENT] = ring[FRONT_RSP_EVENT] = 1;
+    ring[RING_REQ_EVENT] = ring[RING_RSP_EVENT] = 1;
     snprintf(node, sizeof(node), "%s%s", folder, name);
     enemy_put(e, node, "%u", front_grant(e, e->other, page, false));
 }
@@ -92,13 +92,9 @@ static void offer(struct enemy *e)
 
 /* ---- what it sends and what it has room for ---- */
 
-static void put(volatile uint32_t *ring, const void *request, size_t bytes)
+static void put(volatile uint32_t *ring, const void *request, uint32_t bytes)
 {
-    uint32_t prod = ring[FRONT_REQ_PROD];
-
-    memcpy((uint8_t *)(uintptr_t)ring + FRONT_RING_HEAD + prod % ENTRIES * bytes, request, bytes);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    ring[FRONT_REQ_PROD] = prod + 1;
+    enemy_ring_put(ring, RING_REQ_PROD, &(struct enemy_entries){ ENTRIES, bytes }, request, bytes);
 }
 
 static grant_ref_t any_ref(struct enemy *e)
@@ -178,7 +174,7 @@ static void many(struct enemy *e, unsigned int queue)
         default: send_one(e, queue);
         }
     }
-    front_notify(e);
+    enemy_notify(e);
 }
 
 static void act(struct enemy *e)
@@ -187,15 +183,15 @@ static void act(struct enemy *e)
     volatile uint32_t *ring = enemy_once_in(e, 2) ? tx_of(queue) : rx_of(queue);
 
     switch (enemy_random(e, 10)) {
-    case 0: front_bad_index(e, ring, ENTRIES); break;
-    case 1: front_scribble(e, (volatile uint8_t *)ring); break;
+    case 0: enemy_bad_index(e, &ring[RING_REQ_PROD], ring[RING_RSP_PROD], ENTRIES); break;
+    case 1: enemy_scribble(e, (volatile uint8_t *)ring); break;
     case 2: ring[1 + enemy_random(e, 3)] = (uint32_t)enemy_edge(e, 32); break;
     default:
         many(e, queue);
         if (enemy_once_in(e, 2))
             usleep((unsigned int)enemy_random(e, 20000));
     }
-    front_notify(e);
+    enemy_notify(e);
 }
 
 /* ---- and once as it should be ---- */
@@ -215,7 +211,7 @@ static void ask_by_arp(struct enemy *e)
     memcpy(f + 22, mine, 6);
     memcpy(f + 38, asked, 4);
     put(tx_of(0), &r, sizeof(r));
-    front_notify(e);
+    enemy_notify(e);
 }
 
 static bool honest(struct enemy *e)
