@@ -32,7 +32,27 @@ static void put_disk(struct xenbus_nodes *n, const struct disk *d)
     }
 }
 
-static void put_features(struct xenbus_nodes *n)
+/*
+ * Whether libxl has a script run, which it has for files and devices: the script begins when we are in InitWait, gives
+ * up if we are not when its turn has come, and says at its end in hotplug-status that the disk may be used.
+ */
+static bool has_script(struct xenbus_device *bus)
+{
+    char script[DISK_NAME];
+
+    return xenbus_text(bus, XENBUS_OURS, "script", script, sizeof(script)) != -ENOENT;
+}
+
+static bool script_runs(struct xenbus_device *bus)
+{
+    char status[16];
+
+    return has_script(bus) &&
+           (xenbus_text(bus, XENBUS_OURS, "hotplug-status", status, sizeof(status)) ||
+            strcmp(status, "connected") != 0);
+}
+
+static void put_features(struct xenbus_nodes *n, bool script)
 {
     xenbus_put(n, "feature-barrier", "0");
     xenbus_put(n, "feature-persistent", "0");
@@ -40,7 +60,8 @@ static void put_features(struct xenbus_nodes *n)
     xenbus_put(n, "max-ring-page-order", "%d", ORDER_MAX);
     xenbus_put(n, "max-ring-pages", "%d", 1 << ORDER_MAX);
     xenbus_put(n, "multi-queue-max-queues", "%d", QUEUES_MAX);
-    xenbus_put(n, "hotplug-status", "connected");
+    if (!script)
+        xenbus_put(n, "hotplug-status", "connected");
 }
 
 /* The disk has another size: a guest that uses it looks again when we say that we are connected. */
@@ -139,7 +160,7 @@ static int probe(struct xenbus_device *bus)
         return rc;
     }
     put_disk(&n, d->disk);
-    put_features(&n);
+    put_features(&n, has_script(bus));
     put_name(bus, &n, d->disk);
     rc = xenbus_publish(bus, &n);
     if (rc) {
@@ -272,7 +293,7 @@ static int connect_it(struct xenbus_device *bus)
     struct device *d = bus->data;
     struct xenbus_nodes n = { .nr = 0 };
     unsigned int nr, order;
-    int rc = read_choice(d, &nr, &order);
+    int rc = script_runs(bus) ? -EAGAIN : read_choice(d, &nr, &order);
 
     for (unsigned int i = 0; rc == 0 && i < nr; i++) {
         char folder[24] = "";

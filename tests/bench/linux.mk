@@ -65,7 +65,7 @@ $(BENCH_LINUX)/bare.tsv: $(DEBIAN)/vmlinuz $(BENCH_LINUX)/ramdisk.gz $(BENCH_LIN
 
 # A job of this folder on Debian's Xen host (tests/drop-in): $(call BENCH_HOST,JOB,WHAT TIME IS), beside a target's log.
 BENCH_HOST = DROP_IN_CPU=qemu64,+smep DROP_IN_QEMU="$(2) -rtc base=2023-06-10T12:00:00,clock=vm -seed 1" \
-    tests/drop-in/exercise.sh -j tests/bench/linux/$(1) -t 1800 -l $(basename $@).log $< $(DROP_IN)/root.img
+    tests/drop-in/exercise.sh -j tests/bench/linux/$(1) -t $${BENCH_HOST_SECONDS:-1800} -l $(basename $@).log $< $(DROP_IN)/root.img
 
 # A guest of that host with the same work on ours and on Xen.
 BENCH_GUESTS := $(BUILD)/bench-guests

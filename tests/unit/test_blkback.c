@@ -488,6 +488,42 @@ static void test_the_class_of_programs(void)
     end();
 }
 
+/* libxl has a script run, which wants that nobody is connected before it is done; the guest may be faster. */
+static void test_a_script_is_waited_for(void)
+{
+    begin();
+    struct guest *g = guest_new(5, "/dev/ram0", "w");
+
+    store_remove(g->back);
+    run_loop(loop);
+    node(g, g->back, "frontend", g->front);
+    number(g, g->back, "frontend-id", 5);
+    node(g, g->back, "params", "/dev/ram0");
+    node(g, g->back, "mode", "w");
+    node(g, g->back, "script", "/etc/xen/scripts/block");
+    number(g, g->back, "online", 1);
+    number(g, g->back, "state", 1);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(state_of(g->back), 2);
+    CU_ASSERT_PTR_NULL(back_node(g, "hotplug-status"));
+    guest_connect(g, 1, 0);
+    node(g, g->back, "physical-device", "7:0");
+    run_loop(loop);
+    CU_ASSERT_EQUAL(state_of(g->back), 2);
+    CU_ASSERT_EQUAL(grants_mapped(), 0);
+    start_again(); /* it is waited for by the backend's next life, too */
+    CU_ASSERT_EQUAL(state_of(g->back), 2);
+    node(g, g->back, "hotplug-status", "connected");
+    run_loop(loop);
+    CU_ASSERT_EQUAL(state_of(g->back), 4);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, 0, 1), 0);
+    start_again();
+    CU_ASSERT_EQUAL(state_of(g->back), 4);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, 0, 1), 0);
+    guest_end(g);
+    end();
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -505,6 +541,7 @@ int main(void)
     CU_add_test(s, "read-only", test_what_is_read_only);
     CU_add_test(s, "disks that cannot be had", test_disks_that_cannot_be_had);
     CU_add_test(s, "qdisk", test_the_class_of_programs);
+    CU_add_test(s, "a script", test_a_script_is_waited_for);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);

@@ -74,6 +74,8 @@ static void connect_to(struct xenbus_device *d, enum xenbus_state ready)
 {
     int rc = d->driver->connect(d);
 
+    if (rc == -EAGAIN)
+        return; /* the class's watch says when to ask again */
     d->resumed = false;
     d->told = false;
     if (rc) {

@@ -40,7 +40,10 @@ struct xenbus_driver {
      * anew.
      */
     int (*probe)(struct xenbus_device *d);
-    /** The other end is ready: make, or map, the rings. 0; -errno, after xenbus_error(): nothing is left of it. */
+    /**
+     * The other end is ready: make, or map, the rings. 0; -EAGAIN not yet, it is asked again when a node of our folder
+     * is written; -errno, after xenbus_error(): nothing is left of it.
+     */
     int (*connect)(struct xenbus_device *d);
     /** Both ends are Connected; may be called again, then the other end has said so once more. NULL: nothing to do. */
     void (*connected)(struct xenbus_device *d);

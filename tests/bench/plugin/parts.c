@@ -14,7 +14,8 @@
  *
  * Linux has the same addresses in all domains: they are told apart by where in the machine's memory the code lies.
  * "kernel-1" is the one that was executed first, "kernel-2" all others. That is known for a kernel's image, which is
- * in one piece per domain or in few; a page of modules belongs to the kernel whose image was executed between two
+ * in one piece per domain or in few: those of the first were all executed before another kernel begins, which it does
+ * where the first one has begun. A page of modules belongs to the kernel whose image was executed between two
  * executions of it with nothing of the hypervisor in between, as then the domain cannot have been switched.
  */
 #include <inttypes.h>
@@ -27,7 +28,7 @@
 #include "mark.h"
 #include "qemu_plugin.h"
 
-enum { NR_PARTS = 8192, NR_WINDOWS = 64, NR_PAGES = 4096, NR_OFFSETS = 64, PAGE_SHIFT = 12 };
+enum { NR_PARTS = 8192, NR_WINDOWS = 64, NR_PAGES = 4096, NR_PIECES = 256, PAGE_SHIFT = 12 };
 
 /* Counters: those of the map's parts, of kernels, of pages of modules. */
 enum { KERNEL_1 = NR_PARTS, KERNEL_2, MODULES, PAGES, NR_COUNTERS = PAGES + NR_PAGES };
@@ -62,9 +63,14 @@ static struct counts seen[NR_COUNTERS]; /* how much of it is in a window already
 static struct counts windows[NR_WINDOWS][PAGES];
 static unsigned int window, made;
 
-/* Where an image lies: host address less virtual address. */
-static uintptr_t offsets[NR_OFFSETS];
-static unsigned int nr_offsets;
+/* Where a piece of an image lies, and whose it is. */
+static struct piece {
+    uintptr_t offset; /* host address less virtual address */
+    unsigned int owner;
+} pieces[NR_PIECES];
+static unsigned int nr_pieces;
+static bool another;                                            /* kernel has begun */
+static bool has_first[(IMAGE_END - IMAGE_START) >> PAGE_SHIFT]; /* pages of the first one */
 
 static struct page {
     uintptr_t frame;    /* its host address >> PAGE_SHIFT */
@@ -114,15 +120,22 @@ static void mark(unsigned int vcpu, void *arg)
 
 /* ---- whose code it is ---- */
 
-static unsigned int image_of(uintptr_t offset)
+static unsigned int image_of(uintptr_t host, uint64_t addr)
 {
+    bool *first = &has_first[(addr - IMAGE_START) >> PAGE_SHIFT];
+    uintptr_t offset = host - (uintptr_t)addr;
     unsigned int i;
 
-    for (i = 0; i < nr_offsets && offsets[i] != offset; i++)
+    for (i = 0; i < nr_pieces && pieces[i].offset != offset; i++)
         ;
-    if (i == nr_offsets && nr_offsets < NR_OFFSETS)
-        offsets[nr_offsets++] = offset;
-    return i == 0 ? KERNEL_1 : KERNEL_2;
+    if (i == NR_PIECES)
+        return KERNEL_2;
+    if (i == nr_pieces) {
+        another |= *first;
+        pieces[nr_pieces++] = (struct piece){ offset, another ? KERNEL_2 : KERNEL_1 };
+    }
+    *first |= pieces[i].owner == KERNEL_1;
+    return pieces[i].owner;
 }
 
 static unsigned int page_of(uintptr_t host)
@@ -159,7 +172,7 @@ static unsigned int counter_of(const struct qemu_plugin_insn *insn)
 
     if (addr < IMAGE_START || strchr(parts[part].name, ':') || host == 0)
         return part;
-    return addr < IMAGE_END ? image_of(host - (uintptr_t)addr) : page_of(host);
+    return addr < IMAGE_END ? image_of(host, addr) : page_of(host);
 }
 
 /* A block lies in one page, or begins there. */

@@ -29,6 +29,7 @@ awk -F '\t' -v OFS='\t' '
         else if ((cost[run, n] - cost[run "-again", n]) ^ 2 > (cost[run, n] / 20) ^ 2)
             complain(name[n] ": " run " does not repeat: " cost[run, n] ", " cost[run "-again", n])
     }
+    $10 == 0 { complain($3 ": " $1 " has no backend domain: kernels were not told apart") }
     { cost[$1, $2] = $5; name[$2] = $3; unit[$2] = $4; last = $2 > last ? $2 : last }
     END {
         print "workload", "unit", "ours", "xen", "ratio", "linux_on_ours"

@@ -172,7 +172,7 @@ make_disk() {
 
 # ramdisk_with INIT PROGRAM: /tmp/guest.gz, the guest's ramdisk with another init and a program more
 ramdisk_with() {
-    mkdir -p /tmp/more/bin && cp "$1" /tmp/more/init && cp "$2" /tmp/more/bin/ &&
+    mkdir -p /tmp/more/bin && cp "$1" /tmp/more/init && chmod 755 /tmp/more/init && cp "$2" /tmp/more/bin/ &&
         { cat /drop-in/guest-ramdisk.gz && (cd /tmp/more && find . | busybox cpio -o -H newc) | gzip -1; } >/tmp/guest.gz
 }
 
