@@ -52,7 +52,7 @@ static void test_batch(void)
     CU_ASSERT_EQUAL(strncmp(tables[0], head, strlen(head)), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(
         tables[0],
-        "\n       web ------          0    0.0       8192   12.5      16384      25.0"
+        "\n       web ------          0    0.0       8192   12.5       9216      14.1"
         "     2    0        0        0    0        0        0        0          0          0    0\n"));
     /* the second look is what is left to be shown */
     CU_ASSERT_PTR_NOT_NULL(strstr(x.out.bytes,
