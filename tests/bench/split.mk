@@ -2,9 +2,10 @@
 # Xen, in instructions of the whole machine. Included by the Makefile after tools.mk: a part of `make bench`.
 BENCH_SPLIT := $(BUILD)/bench-split
 
-$(BENCH_SPLIT)/split: tests/bench/split/work.c tests/bench/plugin/mark.h tests/bench/split.mk
+BENCH_SPLIT_SRCS := $(addprefix tests/bench/split/,work.c block.c packets.c sockets.c)
+$(BENCH_SPLIT)/split: $(BENCH_SPLIT_SRCS) tests/bench/split/split.h tests/bench/plugin/mark.h tests/bench/split.mk
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -static -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wshadow -Wconversion -static -o $@ $(BENCH_SPLIT_SRCS)
 # The guests' ramdisk, on all sides: a disk of the host's, so that its size is a multiple of a sector's.
 $(BENCH_SPLIT)/guest.gz: $(DROP_IN)/stamp $(BENCH_SPLIT)/split tests/bench/split/init
 	@echo "  CPIO    $@"
