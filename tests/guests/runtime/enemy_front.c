@@ -24,6 +24,7 @@
 
 enum { PAGES = 64, GRANTS = 128, ACTS = 12, WAIT_MS = 20000, MOST_LOST = 64 };
 #define IN(state) (1u << XenbusState##state)
+#define USED (GTF_reading | GTF_writing) /* the hypervisor's notes */
 
 static const struct enemy_class *const classes[] = { &enemy_block, &enemy_network, &enemy_console };
 static const struct enemy_class *class;
@@ -89,8 +90,9 @@ void front_revoke(struct enemy *e)
     case 0: entry->flags = 0; break; /* its notes of the hypervisor go, too */
     case 1: entry->domid = (domid_t)enemy_edge(e, 16); break;
     case 2: entry->frame = (uint32_t)enemy_edge(e, 32); break;
-    case 3: entry->flags = (uint16_t)enemy_edge(e, 16); break;
-    default: entry->flags ^= GTF_readonly;
+    case 3: entry->flags = (uint16_t)(enemy_edge(e, 16) & ~USED); break;
+    default: /* not with a note that the hypervisor takes back meanwhile */
+        __atomic_fetch_xor(&entry->flags, GTF_readonly, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -104,7 +106,8 @@ static void take_back(void)
                     (entry->flags & GTF_type_mask) == GTF_permit_access;
 
         if (same && grant_in_use(g->ref))
-            verdict_failure("round %u: grant %u is still in use", enemy.round, g->ref);
+            verdict_failure("round %u: grant %u is still in use, 0x%x", enemy.round, g->ref,
+                            entry->flags);
         entry->frame = g->was.frame;
         entry->domid = g->was.domid;
         entry->flags = g->was.flags;
