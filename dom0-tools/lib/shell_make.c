@@ -57,7 +57,7 @@ static int make(struct toolstack *t, const struct shells_wish *wish)
     struct build_plan plan = { .nr_pages = wish->memory_kib / PAGE_KIB,
                                .max_pages = wish->memory_kib / PAGE_KIB,
                                .nr_vcpus = wish->nr_vcpus };
-    struct shell s;
+    struct shell s = { .id = 0 };
     uint64_t nr_free;
     int rc = shells_room(t, wish, &nr_free);
 
