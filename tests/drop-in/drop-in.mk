@@ -76,7 +76,9 @@ test-drop-in-all:
 	+$(Q)for tools in debian ours; do \
 	    $(MAKE) --no-print-directory test-drop-in JOB=blockd TOOLSTACK=$$tools || exit 1; \
 	done
-	+$(Q)$(MAKE) --no-print-directory test-drop-in JOB=netd TOOLSTACK=ours
+	+$(Q)for job in netd cycles; do \
+	    $(MAKE) --no-print-directory test-drop-in JOB=$$job TOOLSTACK=ours || exit 1; \
+	done
 	+$(Q)for job in beside full; do \
 	    $(MAKE) --no-print-directory test-drop-in JOB=$$job STORE=ours CONSOLED=ours TOOLSTACK=ours CPUS=2 || exit 1; \
 	done
