@@ -164,7 +164,8 @@ const struct scenario control_scenarios[] = {
       .timeout_s = 240 },
     CHANNELS("soak", "control-channels-2", 2),
     TWO("test", "control-two", 2, "2", "2", "2"),
-    TWO("soak", "control-two-4", 4, "4", "12", "8"),
+    TWO("soak", "control-two-4", 4, "4", "8",
+        "6"), /* MiB: five at once have room in half of its memory */
     KILLED("soak", "control-killed", 1),
     KILLED("soak", "control-killed-2", 2),
 };
