@@ -326,7 +326,7 @@ void device_check_end(struct device *d)
     if (!d->leaving)
         return;
     for (unsigned int i = 0; i < d->nr_queues; i++)
-        if (d->queues[i].nr_running)
+        if (d->queues[i].nr_running || d->queues[i].nr_last)
             return;
     d->leaving = false;
     queues_close(d);
@@ -338,6 +338,8 @@ static void disconnect(struct xenbus_device *bus)
     struct device *d = bus->data;
 
     d->leaving = true;
+    for (unsigned int i = 0; i < d->nr_queues; i++)
+        queue_leave(&d->queues[i]);
     device_check_end(d);
 }
 

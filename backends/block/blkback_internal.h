@@ -51,6 +51,7 @@ struct queue {
     struct io *ios;              /* one for each slot */
     struct io *done, **done_end; /* by the disk; answers are to be written */
     unsigned int nr_running;     /* at the disk, or done */
+    uint32_t nr_last;            /* leaving: how many of the ring's are still to be taken */
 };
 
 struct statistics {
@@ -63,7 +64,7 @@ struct device {
     struct disk *disk;
     struct queue queues[QUEUES_MAX];
     unsigned int nr_queues; /* that are connected */
-    bool leaving;           /* disconnected when nothing runs any more */
+    bool leaving;           /* disconnected when what was there is done */
     uint64_t running_bytes;
     struct statistics statistics;
 };
@@ -88,6 +89,11 @@ struct blkback {
 void queue_wake(struct queue *q);
 /** Not any more. */
 void queue_forget(struct queue *q);
+/**
+ * Its guest has left: what is in the ring now is done, and no more. Linux's blkfront has said Closed before it was answered,
+ * and waits for each request when its disk goes.
+ */
+void queue_leave(struct queue *q);
 /** A turn of each that waits for one. */
 void queues_run(void *blkback);
 /** The port's. */

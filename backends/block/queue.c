@@ -367,13 +367,22 @@ static void rest(struct queue *q)
         port_ready(&q->port);
 }
 
+void queue_leave(struct queue *q)
+{
+    int there = q->broken ? 0 : ring_back_look(&q->ring);
+
+    q->nr_last = there > 0 ? (uint32_t)there : 0;
+    if (q->nr_last)
+        queue_wake(q);
+}
+
 static void turn(struct queue *q)
 {
     struct device *d = q->device;
     int n = 0;
 
     finish(q);
-    if (!d->leaving && !q->broken) {
+    if (!q->broken && (!d->leaving || q->nr_last)) {
         q->stalled = d->running_bytes >= RUNNING_MAX_BYTES;
         n = q->stalled ? 0 : begin(q);
         if (n < 0)
@@ -381,7 +390,11 @@ static void turn(struct queue *q)
     }
     if (ring_back_push(&q->ring))
         port_notify(&q->port);
-    if (!d->leaving && !q->broken && !q->stalled)
+    if (d->leaving)
+        q->nr_last = n < 0 || (uint32_t)n > q->nr_last ? 0 : q->nr_last - (uint32_t)n;
+    if (q->nr_last && !q->stalled)
+        queue_wake(q);
+    else if (!d->leaving && !q->broken && !q->stalled)
         rest(q);
     device_check_end(d); /* last: it may be no more */
 }

@@ -248,6 +248,67 @@ static void test_a_disk_changes_without_a_guest(void)
     end();
 }
 
+/* A guest may say that it has gone before what it has put into the ring was seen: it waits for that. */
+static void test_what_was_there_when_the_guest_left(void)
+{
+    enum { NR = 40 }; /* more than a turn takes */
+
+    for (int on_slow = 0; on_slow < 2; on_slow++) {
+        begin();
+        struct guest *g = guest_new(5, on_slow ? "/dev/slow" : "/dev/ram0", "w");
+
+        guest_connect(g, 1, 1);
+        for (unsigned int i = 0; i < NR; i++) {
+            struct blkif_request r = request(g, BLKIF_OP_WRITE, 8 * i, 1);
+
+            ring_front_put(&g->queues[0].ring, &r);
+        }
+        ring_front_push(&g->queues[0].ring);
+        number(g, g->front, "state", 6); /* and its event is not there yet */
+        run_loop(loop);
+        while (slow.nr) {
+            CU_ASSERT_NOT_EQUAL(state_of(g->back), 6);
+            slow_end(0);
+        }
+        for (unsigned int i = 0; i < NR; i++)
+            CU_ASSERT_EQUAL(answered(g, NULL), 0);
+        CU_ASSERT_EQUAL(answered(g, NULL), 99);
+        CU_ASSERT_EQUAL(state_of(g->back), 6);
+        guest_end(g);
+        end();
+    }
+}
+
+static struct guest *more_of;
+
+/* One that never ends to put more in has only what was there. */
+static void put_more(void)
+{
+    struct blkif_request r = request(more_of, BLKIF_OP_WRITE, 0, 1);
+
+    ring_front_put(&more_of->queues[0].ring, &r);
+    ring_front_push(&more_of->queues[0].ring);
+}
+
+static void test_more_than_was_there(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/slow");
+
+    more_of = g;
+    put_more();
+    slow.also = put_more;
+    number(g, g->front, "state", 6);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(slow.nr, 1);
+    slow_end(0);
+    CU_ASSERT_EQUAL(slow.nr, 0);
+    CU_ASSERT_EQUAL(state_of(g->back), 6);
+    slow.also = NULL;
+    guest_end(g);
+    end();
+}
+
 /* What is refused is told from what the disk could not do; what runs is told as well. */
 static void test_statistics(void)
 {
@@ -537,6 +598,8 @@ int main(void)
     CU_add_test(s, "4k sectors", test_4k_sectors);
     CU_add_test(s, "a disk grows", test_a_disk_grows_under_a_guest);
     CU_add_test(s, "a disk changes", test_a_disk_changes_without_a_guest);
+    CU_add_test(s, "a guest that left", test_what_was_there_when_the_guest_left);
+    CU_add_test(s, "more than was there", test_more_than_was_there);
     CU_add_test(s, "statistics", test_statistics);
     CU_add_test(s, "read-only", test_what_is_read_only);
     CU_add_test(s, "disks that cannot be had", test_disks_that_cannot_be_had);
