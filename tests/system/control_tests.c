@@ -136,7 +136,141 @@
         .forbidden = "FAIL", .timeout_s = 300                                                          \
     }
 
+/* A Debian guest out of the embedded control domain's ramdisk: used, destroyed; started again, it ends by itself. */
+#define CONTROL_GUEST(group_name, what, cpus)                                                          \
+    {                                                                                                  \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus,                            \
+        .hypervisor_cmdline = "dom0_mem=256M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio",     \
+        .steps = { "^control> ",                                                                       \
+                   ">xl create guest.cfg\rlist\rxl console debian\r",                                  \
+                   "^debian +1 +256 +1 +[-rb]{6} +[0-9.]+\n(.*\n)*.*/ # ",                             \
+                   ">echo $((6*7))\n",                                                                 \
+                   "^42\n",                                                                            \
+                   ">\035why debian\rxl destroy debian\rlist\r",                                       \
+                   "^debian \\(1\\): (blocked|runn.*)\n(.*\n)*port 1: interdomain, domain 0 .*store\n" \
+                   "(.*\n)*Domain-0 .*\ncontrol> $",                                                   \
+                   ">create -c guest.cfg\r",                                                           \
+                   "XL-SHELL-READY\n(.*\n)*.*/ # ",                                                    \
+                   ">poweroff -f\n",                                                                   \
+                   DEBIAN_IS_GONE("2"),                                                                \
+                   ">domid debian\r",                                                                  \
+                   "^Can't get domid of domain name 'debian'",                                         \
+                   ">poweroff\r" },                                                                    \
+        .timeout_s = 300                                                                               \
+    }
+
+/*
+ * A Debian guest saved to a file of the embedded control domain's memory and restored, with what its shell
+ * remembers; once more while it goes on. A file that is cut off leaves nothing.
+ */
+#define CONTROL_SAVE(group_name, what, cpus, vcpus)                                                \
+    {                                                                                              \
+        .group = group_name, .name = what, .memory_mib = 1024, .smp = cpus,                        \
+        .hypervisor_cmdline = "dom0_mem=192M", .kernel = "control.elf", .ramdisk = "ramdisk.cpio", \
+        .steps = { "^control> ",                                                                   \
+                   ">create guest.cfg memory=128 vcpus=" vcpus "\rconsole debian\r",               \
+                   "XL-SHELL-READY\n(.*\n)*.*/ # ",                                                \
+                   ">x=kept$((6*7)); dmesg >/d; md5sum /d /bin/busybox >/s; echo up$x\n",          \
+                   "^upkept42\n(.*\n)*.*/ # ",                                                     \
+                   ">\035save debian /saved\rlist\r",                                              \
+                   "^Domain-0 .*\ncontrol> $",                                                     \
+                   ">restore -p /saved\rlist\runpause debian\rconsole debian\r",                   \
+                   "^debian +2 +128 +" vcpus " +--p--- +[0-9.]+\n",                                \
+                   ">\n",                                                                          \
+                   "/ # ",                                                                         \
+                   ">echo $x; md5sum -c /s; grep -c ^processor /proc/cpuinfo\n",                   \
+                   "^kept42\n/d: OK\n/bin/busybox: OK\n" vcpus "\n",                               \
+                   ">\035save -c debian /again\rconsole debian\r",                                 \
+                   "control> console debian\n",                                                    \
+                   ">sleep 1; echo $x again\n",                                                    \
+                   "^kept42 again\n",                                                              \
+                   ">poweroff -f\n",                                                               \
+                   DEBIAN_IS_GONE("2"),                                                            \
+                   ">restore /again\rdomid debian\r",                                              \
+                   "^3\n",                                                                         \
+                   ">destroy debian\rlist\r",                                                      \
+                   "^Domain-0 .*\ncontrol> $",                                                     \
+                   ">rm /saved /again\rlist\r", /* it has grown for them */                        \
+                   "^Domain-0 +0 +192 .*\ncontrol> $",                                             \
+                   ">poweroff\r" },                                                                \
+        .timeout_s = 300                                                                           \
+    }
+
 const struct scenario control_scenarios[] = {
+    /* The embedded control domain: within a second at its prompt, which works. */
+    { .group = "test",
+      .name = "control",
+      .memory_mib = 512,
+      .cpu = "qemu64",
+      .qemu = "-icount shift=0,sleep=off",
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .steps = { "control domain, ready at [0-9]{1,3} ms\\..*\ncontrol> ",
+                 ">store-write /tool/greeting \"hello there\"\rstore-ls\r",
+                 "^tool = \"\"\n greeting = \"hello there\"$",
+                 ">store-read /tool/greeting /tool/none\rconsole 7\rconsole\177\177\r",
+                 "^hello there\nstore-read: /tool/none: No such file or directory\n\\(1\\)$",
+                 "^xl: there is no such domain with a console\n\\(1\\)$",
+                 "^conso: there is no such command",
+                 ">store-control quota set memory-share 123456 5\rstore-control quota 5\rstore-control no\r",
+                 "^OK\n(.*\n)*memory-share: 0 of 123456, hit 0 times\n(.*\n)*"
+                 "store-control: no: Invalid argument\n\\(1\\)$",
+                 ">help\rpoweroff\r" } },
+    { .group = "test",
+      .name = "control-console",
+      .memory_mib = 512,
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .modules = { "rt_hello.elf domain=greeter memory=32M -- echo" },
+      .steps = { "^control> ", ">adopt\rconsole greeter\r",
+                 "^domain 1: greeter\n(.*\n)*hello: a guest domain, 1 arguments \\[echo\\]$",
+                 ">hello\n", "^heard: hello$",
+                 /* it does not do what it is asked for: Ctrl-C ends the waiting */
+                 ">\035shutdown -w greeter\r", "^Shutting down domain 1$", ">\003",
+                 "interrupted\n(.*\n)*control> $", ">rename greeter Domain-0\rlist greeter\r",
+                 "Domain-0(.*\n)*greeter +1 ", ">console 1\rquit\n", "^bye$",
+                 ">\035files /var/log/xen/console/\rcat /var/log/xen/console/guest-greeter.log\r",
+                 "[1-9][0-9]* /var/log/xen/console/guest-greeter\\.log\n(.*\n)*heard: hello\n",
+                 ">rm /var/log/xen/console/guest-greeter.log\rcat /var/log/xen/console/guest-greeter.log\r",
+                 "^cat: /var/log/xen/console/guest-greeter.log: No such file or directory\n",
+                 ">why greeter\rinfo\rtop -b -i 2 -d 1\r",
+                 "^greeter \\(1\\): shutdown\n  It has ended by poweroff \\(0\\), and nobody has destroyed it\\.\n"
+                 "(.*\n)*host +: control\n(.*\n)*xen_version +: 4\\.17.*\n(.*\n)* +greeter -s---- .*\n(.*\n)* +greeter -s---- ",
+                 ">poweroff\r" } },
+    /* Its daemons are killed and started again: the store has what it had, others and a guest go on with it. */
+    { .group = "test",
+      .name = "control-services",
+      .memory_mib = 512,
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .modules = { "rt_hello.elf domain=greeter memory=32M -- echo" },
+      .steps = { "^control> ", ">adopt\rstore-write /kept yes\rservice restart store\r",
+                 "store has ended; it is started again\n(.*\n)*.*the store listens",
+                 ">store-read /kept\rservice restart consoled\r",
+                 "^yes\n(.*\n)*.*consoled has ended; it is started again\n(.*\n)*.*consoles are served",
+                 ">service restart attend\rconsole greeter\r",
+                 "attend has ended; it is started again", ">hello\n", "^heard: hello$",
+                 ">\035list\r", "^greeter +1 ", ">service\rservice restart none\r",
+                 "^store +serves +started 2 times\n(.*\n)*service: there is no none\n",
+                 ">poweroff\r" } },
+    { .group = "test", /* UEFI */
+      .name = "control-uefi",
+      .memory_mib = 512,
+      .machine = "q35",
+      .firmware = FIRMWARE_UEFI,
+      .hypervisor_cmdline = "dom0_mem=64M",
+      .kernel = "control.elf",
+      .ramdisk = "none",
+      .steps = { "^control> ", ">poweroff\r" } },
+
+    CONTROL_GUEST("test", "control-guest", 1),
+    CONTROL_GUEST("soak", "control-guest-2", 2),
+    CONTROL_SAVE("test", "control-save", 1, "1"),
+    CONTROL_SAVE("soak", "control-save-4", 2, "4"),
+
     LIFE("test", "control-life", 2, "4"),
     LIFE("soak", "control-life-1", 1, "2"),
     LIFE("soak", "control-life-4", 4, "3"),

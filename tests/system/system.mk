@@ -236,7 +236,7 @@ $(SYSTEM)/drive: $(addprefix $(SYSTEM)/obj/,drive.o machine.o)
 	$(Q)$(CC) -o $@ $^
 $(SYSTEM)/bad_elf: $(SYSTEM)/obj/bad_elf.o
 	$(Q)$(CC) -o $@ $^
-$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o control_tests.o device_tests.o disk_tests.o enemy_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
+$(SYSTEM)/system_tests: $(addprefix $(SYSTEM)/obj/,system_tests.o block_tests.o boot_tests.o control_tests.o device_tests.o disk_tests.o enemy_tests.o network_tests.o scenario.o screen.o pool.o machine.o)
 	$(Q)$(CC) -o $@ $^ -lcunit
 system-programs: $(SYSTEM)/drive $(SYSTEM)/bad_elf $(SYSTEM)/system_tests $(SYSTEM)/clock
 -include $(wildcard $(SYSTEM)/obj/*.d)
