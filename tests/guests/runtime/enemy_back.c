@@ -144,19 +144,9 @@ static void begin(struct enemy *e)
 
 static void leave(struct enemy *e)
 {
-    static const int ways[][2] = { { 5, 6 }, { 6, 6 }, { 1, 6 }, { 0, 6 }, { 5, 2 }, { 4, 5 } };
-    const int *way = ways[e->honest ? 0 : enemy_random(e, sizeof(ways) / sizeof(ways[0]))];
-
     if (e->honest)
         release();
-    enemy_put(e, "state", "%d", way[0]);
-    if (enemy_once_in(e, 2))
-        usleep((unsigned int)enemy_random(e, 30000));
-    enemy_put(e, "state", "%d", way[1]);
-    enemy_put(e, "state", "%d", XenbusStateClosed);
-    if (enemy_wait(e, IN(Closed), WAIT_MS) < 0)
-        enemy_stop(e, "it does not let go");
-    enemy_close_ports();
+    enemy_leave(e, XenbusStateInitWait, WAIT_MS);
     if (nr_maps > MAPS / 2 || enemy_once_in(e, 6))
         release();
     else

@@ -143,17 +143,7 @@ static void act(struct enemy *e)
 
 static void leave(struct enemy *e)
 {
-    static const int ways[][2] = { { 5, 6 }, { 6, 6 }, { 1, 6 }, { 0, 6 }, { 5, 1 }, { 4, 5 } };
-    const int *way = ways[enemy_random(e, sizeof(ways) / sizeof(ways[0]))];
-
-    enemy_put(e, "state", "%d", way[0]);
-    if (enemy_once_in(e, 2))
-        usleep((unsigned int)enemy_random(e, 30000));
-    enemy_put(e, "state", "%d", way[1]);
-    enemy_put(e, "state", "%d", XenbusStateClosed);
-    if (enemy_wait(e, IN(Closed), WAIT_MS) < 0)
-        enemy_stop(e, "it is not let go");
-    enemy_close_ports();
+    enemy_leave(e, XenbusStateInitialising, WAIT_MS);
     take_back();
     for (unsigned int i = 0; class->nodes[i]; i++)
         enemy_remove(e, class->nodes[i]);

@@ -13,7 +13,12 @@
 #include <rt/memory.h>
 #include <rt/verdict.h>
 
-enum { ENTRIES = ENEMY_PAGE / sizeof(struct grant_entry_v1), WAIT_STEP_US = 3000, PATH = 160 };
+enum {
+    ENTRIES = ENEMY_PAGE / sizeof(struct grant_entry_v1),
+    WAIT_STEP_US = 3000,
+
+    PATH = 160
+};
 
 /* ---- numbers ---- */
 
@@ -211,6 +216,21 @@ void enemy_close_ports(void)
 {
     while (nr_ports)
         event_close(ports[--nr_ports]);
+}
+
+void enemy_leave(struct enemy *e, enum xenbus_state begins, unsigned int ms)
+{
+    const int ways[][2] = { { 5, 6 }, { 6, 6 }, { 1, 6 }, { 0, 6 }, { 5, (int)begins }, { 4, 5 } };
+    const int *way = ways[e->honest ? 0 : enemy_random(e, sizeof(ways) / sizeof(ways[0]))];
+
+    enemy_put(e, "state", "%d", way[0]);
+    if (enemy_once_in(e, 2))
+        usleep((unsigned int)enemy_random(e, 30000));
+    enemy_put(e, "state", "%d", way[1]);
+    enemy_put(e, "state", "%d", XenbusStateClosed);
+    if (enemy_wait(e, 1u << XenbusStateClosed, ms) < 0)
+        enemy_stop(e, "it does not let go");
+    enemy_close_ports();
 }
 
 void enemy_ring_put(volatile uint32_t *ring, unsigned int index, const struct enemy_entries *n,

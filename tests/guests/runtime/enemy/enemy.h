@@ -82,6 +82,13 @@ void enemy_notify(struct enemy *e);
 void enemy_storm(struct enemy *e);
 void enemy_close_ports(void);
 
+/**
+ * By some way, if it is honest by the right one, to Closed, until the other end is Closed, too, which takes at most @ms; or
+ * it ends with a failure.
+ * Our ports are closed. @begins  the state in which an end like ours begins
+ */
+void enemy_leave(struct enemy *e, enum xenbus_state begins, unsigned int ms);
+
 /* ---- rings, by hand ---- */
 
 enum {
