@@ -159,7 +159,16 @@ static uint16_t first_flags(const struct frame *f)
     return f->gso != FRAME_GSO_NONE ? flags | NETRXF_extra_info : flags;
 }
 
-static void answer_gso(struct vif_queue *q, uint32_t slot, const struct frame *f)
+/* more: the next slot belongs with it. They are shown together, as Linux's netfront drops a frame of which it does not see all. */
+static void answer_slot(struct vif_queue *q, uint32_t slot, const void *answer, bool more)
+{
+    if (more)
+        ring_back_answer_more(&q->rx, slot, answer);
+    else
+        ring_back_answer(&q->rx, slot, answer);
+}
+
+static void answer_gso(struct vif_queue *q, uint32_t slot, const struct frame *f, bool more)
 {
     struct netif_extra_info e = {
         .type = XEN_NETIF_EXTRA_TYPE_GSO,
@@ -168,13 +177,14 @@ static void answer_gso(struct vif_queue *q, uint32_t slot, const struct frame *f
                                                     : XEN_NETIF_GSO_TYPE_TCPV6 },
     };
 
-    ring_back_answer(&q->rx, slot, &e);
+    answer_slot(q, slot, &e, more);
 }
 
 static void answer(struct vif_queue *q, const struct round *r, unsigned int i,
                    const struct frame *f, bool good)
 {
     unsigned int slot = r->first_slot[i], pieces = nr_pieces(f);
+    bool gso = f->gso != FRAME_GSO_NONE;
 
     for (unsigned int j = 0; j < pieces; j++) {
         uint32_t left = f->bytes - j * RING_PAGE;
@@ -186,9 +196,27 @@ static void answer(struct vif_queue *q, const struct round *r, unsigned int i,
 
         if (j + 1 < pieces)
             a.flags |= NETRXF_more_data;
-        ring_back_answer(&q->rx, r->slots[slot++].slot, &a);
-        if (j == 0 && f->gso != FRAME_GSO_NONE)
-            answer_gso(q, r->slots[slot++].slot, f);
+        answer_slot(q, r->slots[slot++].slot, &a, j + 1 < pieces || (j == 0 && gso));
+        if (j == 0 && gso)
+            answer_gso(q, r->slots[slot++].slot, f, pieces > 1);
+    }
+}
+
+/*
+ * A backend was killed within a frame: errors end it, and the guest drops it. The first of them may be taken for an extra
+ * info that was still to come.
+ */
+static void end_cut(struct vif_queue *q)
+{
+    struct round r = { .nr_slots = 0 };
+
+    if (!has_room(q, 2))
+        return;
+    q->rx.cut = false;
+    for (unsigned int i = 0; i < 2; i++) {
+        struct netif_rx_response a = { .id = take_slot(q, &r).id, .status = NETIF_RSP_ERROR };
+
+        ring_back_answer(&q->rx, r.slots[i].slot, &a);
     }
 }
 
@@ -222,9 +250,11 @@ static bool give_some(struct vif_queue *q)
 
 void vif_give(struct vif_queue *q)
 {
-    bool gave = false;
+    bool gave = q->rx.cut;
 
-    while (!q->vif->broken && q->nr_waiting && give_some(q))
+    if (q->rx.cut && !q->vif->broken)
+        end_cut(q);
+    while (!q->rx.cut && !q->vif->broken && q->nr_waiting && give_some(q))
         gave = true;
     if (gave && ring_back_push(&q->rx))
         port_notify(q->rx_port.ports ? &q->rx_port : &q->tx_port);

@@ -349,14 +349,30 @@ static uint8_t states[STATES][RING_PAGE];
 /* Each, if it is taken for the head of a request, is another one that makes sense. */
 static uint64_t treacherous(unsigned int i) { return BLKIF_OP_WRITE | 1u << 8 | (uint64_t)i << 48; }
 
-static void push(void) { ring_back_push(&back); }
+static uint32_t slots[5];
 
-/* Of 5 requests, 3 are done. */
+/* 3 of them are done; the second one before the first, in the second way. */
+static void show(bool second_first)
+{
+    for (unsigned int i = 0; i < KILLED; i++) {
+        unsigned int which = second_first && i < 2 ? 1 - i : i;
+        struct blkif_response rsp = { .id = treacherous(which),
+                                      .operation = BLKIF_OP_READ,
+                                      .status = (int16_t)(100 + which) };
+
+        ring_back_answer(&back, slots[which], &rsp);
+    }
+    ring_back_push(&back);
+}
+
+static void show_in_order(void) { show(false); }
+static void show_out_of_order(void) { show(true); }
+
+/* 5 requests are taken. */
 static void begin_killed(uint32_t index)
 {
     struct blkif_response rsp = { .operation = BLKIF_OP_READ };
     struct blkif_request r = { .operation = BLKIF_OP_READ, .nr_segments = 1 };
-    uint32_t slots[5];
 
     CU_ASSERT_EQUAL(ring_front_init(&front, pages, 1, sizeof(r), sizeof(rsp)), 0);
     front.req_prod = front.pushed = front.rsp_prod = front.rsp_cons = index;
@@ -371,11 +387,6 @@ static void begin_killed(uint32_t index)
     CU_ASSERT_EQUAL(ring_back_look(&back), 5);
     for (unsigned int i = 0; i < 5; i++)
         slots[i] = ring_back_take(&back, &r);
-    for (unsigned int i = 0; i < KILLED; i++) {
-        rsp.id = treacherous(i);
-        rsp.status = (int16_t)(100 + i);
-        ring_back_answer(&back, slots[i], &rsp);
-    }
 }
 
 /* The next backend: what it takes is what the guest has asked, and each is answered once, in order. */
@@ -410,11 +421,12 @@ static void go_on_from(const uint8_t *state)
 
 static void test_a_backend_that_is_killed_while_it_answers(void)
 {
-    for (int s = 0; s < NR_STARTS; s++) {
+    for (int s = 0; s < 2 * NR_STARTS; s++) {
         unsigned int nr;
 
-        begin_killed(starts[s]);
-        nr = steps_run(push, pages, RING_PAGE, states[0], STATES);
+        begin_killed(starts[s / 2]);
+        nr = steps_run(s % 2 ? show_out_of_order : show_in_order, pages, RING_PAGE, states[0],
+                       STATES);
         ring_back_free(&back);
         CU_ASSERT_TRUE(nr > 4 * KILLED && nr < STATES); /* an answer alone is four words */
         for (unsigned int i = 0; i < nr; i++)
@@ -436,7 +448,7 @@ static void test_backends_that_are_killed_one_after_the_other(void)
     unsigned int nr, nr_begun = 0;
 
     begin_killed(0xfffffffe);
-    nr = steps_run(push, pages, RING_PAGE, states[0], STATES);
+    nr = steps_run(show_in_order, pages, RING_PAGE, states[0], STATES);
     ring_back_free(&back);
     for (unsigned int i = 0; i < nr; i++) {
         unsigned int nr_again;
@@ -450,6 +462,61 @@ static void test_backends_that_are_killed_one_after_the_other(void)
             go_on_from(again[k]);
     }
     CU_ASSERT_TRUE(nr_begun >= KILLED);
+}
+
+/* ---- answers that belong together ---- */
+
+/* The first one alone, then three together, all in their order or backwards; the fifth is still a request. */
+static void show_groups(bool backwards)
+{
+    for (unsigned int i = 0; i < 4; i++) {
+        unsigned int which = backwards ? 3 - i : i;
+        struct blkif_response rsp = { .id = treacherous(which), .status = (int16_t)(100 + which) };
+
+        if (which == 1 || which == 2)
+            ring_back_answer_more(&back, slots[which], &rsp);
+        else
+            ring_back_answer(&back, slots[which], &rsp);
+    }
+    ring_back_push(&back);
+}
+
+static void show_groups_in_order(void) { show_groups(false); }
+static void show_groups_backwards(void) { show_groups(true); }
+
+/* Of a group all are seen, or none; where a backend was killed within one, the next knows, and the rest are requests. */
+static void test_answers_that_belong_together(void)
+{
+    for (int s = 0; s < 2 * NR_STARTS; s++) {
+        unsigned int nr, nr_cut = 0;
+
+        begin_killed(starts[s / 2]);
+        nr = steps_run(s % 2 ? show_groups_backwards : show_groups_in_order, pages, RING_PAGE,
+                       states[0], STATES);
+        ring_back_free(&back);
+        CU_ASSERT_TRUE(nr > 16 && nr < STATES);
+        for (unsigned int i = 0; i < nr; i++) {
+            uint32_t shown;
+            struct blkif_request r;
+
+            memcpy(pages, states[i], RING_PAGE);
+            shown = *word(RSP_PROD) - starts[s / 2];
+            CU_ASSERT_TRUE(shown == 0 || shown == 1 || shown == 4);
+            for (int life = 0; life < 2; life++) { /* the next is killed at once */
+                init();
+                shown = *word(RSP_PROD) - starts[s / 2];
+                CU_ASSERT_EQUAL(back.cut, shown == 2 || shown == 3);
+                CU_ASSERT_EQUAL(ring_back_look(&back), 5 - (int)shown);
+                if (life == 0)
+                    ring_back_free(&back);
+            }
+            nr_cut += back.cut;
+            ring_back_take(&back, &r);
+            CU_ASSERT_EQUAL(r.id, treacherous(shown));
+            ring_back_free(&back);
+        }
+        CU_ASSERT_TRUE(nr_cut >= 4);
+    }
 }
 
 /* What a guest writes there itself: its own ring, and no more of it than it has asked. */
@@ -469,11 +536,14 @@ static void test_a_forged_answer_is_the_forgers_loss(void)
         ring_front_take(&front, &rsp);
         CU_ASSERT_EQUAL(rsp.status, 0x5a5a);
         ring_back_free(&back);
-        *word(RSP_PROD) = *word(REQ_PROD); /* of what it has not asked */
-        *note = UINT64_C(0x616e7377) << 32 | *word(RSP_PROD);
-        CU_ASSERT_EQUAL(ring_back_init(&back, pages, 1, sizeof(struct blkif_request),
-                                       sizeof(struct blkif_response)),
-                        -EPROTO);
+        *word(RSP_PROD) = *word(REQ_PROD);
+        for (uint32_t beyond = 0; beyond < 3; beyond++) { /* of what it has not asked */
+            *note = UINT64_C(0x616e7377) << 32 | (*word(REQ_PROD) + beyond);
+            init();
+            CU_ASSERT_EQUAL(*word(RSP_PROD), *word(REQ_PROD));
+            CU_ASSERT_EQUAL(ring_back_look(&back), 0);
+            ring_back_free(&back);
+        }
     }
 }
 
@@ -489,6 +559,7 @@ int main(void)
     CU_add_test(s, "a backend that died", test_a_backend_that_died_leaves_what_was_not_answered);
     CU_add_test(s, "killed while it answers", test_a_backend_that_is_killed_while_it_answers);
     CU_add_test(s, "killed again", test_backends_that_are_killed_one_after_the_other);
+    CU_add_test(s, "answers that belong together", test_answers_that_belong_together);
     CU_add_test(s, "a forged answer", test_a_forged_answer_is_the_forgers_loss);
     CU_add_test(s, "events", test_events_are_sent_when_they_are_wanted);
     CU_add_test(s, "a hostile frontend", test_indices_of_a_frontend_ahead_and_backwards);
