@@ -39,52 +39,15 @@ static int parse_discard(const struct blkif_request *from, struct blk_request *r
     return d.flag & BLKIF_DISCARD_SECURE ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_OKAY;
 }
 
-int blk_request_parse(const struct blkif_request *from, struct blk_request *r)
+int blk_request_parse_other(const struct blkif_request *from, struct blk_request *r)
 {
-    r->id = from->id;
-    r->operation = from->operation;
-    r->sector = from->sector_number;
-    r->nr_sectors = 0;
-    r->nr_segments = from->nr_segments;
-    r->indirect = false;
     switch (from->operation) {
-    case BLKIF_OP_READ:
-    case BLKIF_OP_WRITE:
-        r->op = from->operation == BLKIF_OP_READ ? DISK_READ : DISK_WRITE;
-        if (from->nr_segments < 1 || from->nr_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST)
-            return BLKIF_RSP_ERROR;
-        memcpy(r->segments, from->seg, from->nr_segments * sizeof(from->seg[0]));
-        return BLKIF_RSP_OKAY;
     case BLKIF_OP_FLUSH_DISKCACHE: /* one with data is a write besides, which nobody is known to send */
         r->op = DISK_FLUSH;
+        r->nr_sectors = 0;
         return from->nr_segments ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_OKAY;
     case BLKIF_OP_DISCARD: return parse_discard(from, r);
     case BLKIF_OP_INDIRECT: return parse_indirect(from, r);
     default: return BLKIF_RSP_EOPNOTSUPP;
     }
-}
-
-int blk_request_check(struct blk_request *r, const struct disk *d)
-{
-    uint64_t unit = d->sector_bytes / DISK_SECTOR;
-
-    if (r->op == DISK_FLUSH)
-        return d->flush ? BLKIF_RSP_OKAY : BLKIF_RSP_EOPNOTSUPP;
-    if (r->op == DISK_DISCARD && !d->discard)
-        return BLKIF_RSP_EOPNOTSUPP;
-    if (r->op != DISK_DISCARD)
-        r->nr_sectors = 0;
-    for (unsigned int i = 0; r->op != DISK_DISCARD && i < r->nr_segments; i++) {
-        const struct blkif_request_segment *s = &r->segments[i];
-
-        if (s->first_sect > s->last_sect || s->last_sect >= BLK_PAGE_SECTORS ||
-            (s->last_sect - s->first_sect + 1u) % unit)
-            return BLKIF_RSP_ERROR;
-        r->nr_sectors += s->last_sect - s->first_sect + 1u;
-    }
-    if (r->nr_sectors == 0 || r->sector % unit || r->nr_sectors % unit ||
-        r->nr_sectors > d->nr_sectors || r->sector > d->nr_sectors - r->nr_sectors ||
-        (r->op != DISK_READ && d->read_only))
-        return BLKIF_RSP_ERROR;
-    return BLKIF_RSP_OKAY;
 }

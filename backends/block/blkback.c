@@ -188,10 +188,11 @@ static void removed(struct xenbus_device *bus)
 static void queue_close(struct queue *q)
 {
     queue_forget(q);
+    plat_timer_cancel(&q->late);
     port_unbind(&q->port);
     ring_back_free(&q->ring);
     if (q->pages)
-        xengnttab_unmap(q->device->backend->grants, q->pages, q->nr_pages);
+        xengnttab_unmap(q->device->backend->copies.grants, q->pages, q->nr_pages);
     free(q->ios);
     *q = (struct queue){ .pages = NULL };
 }
@@ -216,8 +217,8 @@ static int map_ring(struct queue *q, const char *folder, unsigned int order)
         }
         refs[i] = (uint32_t)ref;
     }
-    q->pages = xengnttab_map_domain_grant_refs(q->device->backend->grants, q->nr_pages, bus->other,
-                                               refs, PROT_READ | PROT_WRITE);
+    q->pages = xengnttab_map_domain_grant_refs(q->device->backend->copies.grants, q->nr_pages,
+                                               bus->other, refs, PROT_READ | PROT_WRITE);
     if (q->pages)
         return 0;
     xenbus_error(bus, "its ring cannot be mapped: %s", strerror(errno));
@@ -244,6 +245,7 @@ static int queue_open(struct queue *q, const char *folder, unsigned int order)
     q->done_end = &q->done;
     q->port.fn = queue_event;
     q->port.arg = q;
+    q->late = (struct plat_timer){ .fn = queue_late, .arg = q };
     snprintf(node, sizeof(node), "%sevent-channel", folder);
     if (rc == 0)
         rc = xenbus_number(bus, XENBUS_THEIRS, node, 1, UINT32_MAX, &port);
@@ -362,9 +364,9 @@ static void changed(struct xenbus_device *bus)
         &n, "statistics",
         "reads=%llu read-sectors=%llu writes=%llu written-sectors=%llu flushes=%llu discards=%llu "
         "refused=%llu failed=%llu running=%u",
-        (unsigned long long)s->reads, (unsigned long long)s->read_sectors,
-        (unsigned long long)s->writes, (unsigned long long)s->written_sectors,
-        (unsigned long long)s->flushes, (unsigned long long)s->discards,
+        (unsigned long long)s->done[DISK_READ], (unsigned long long)s->sectors[DISK_READ],
+        (unsigned long long)s->done[DISK_WRITE], (unsigned long long)s->sectors[DISK_WRITE],
+        (unsigned long long)s->done[DISK_FLUSH], (unsigned long long)s->done[DISK_DISCARD],
         (unsigned long long)s->refused, (unsigned long long)s->failed, running);
     xenbus_publish(bus, &n);
 }
@@ -392,15 +394,15 @@ struct blkback *blkback_start(struct plat_loop *l, struct disks *disks, const ch
     b->turns_end = &b->turns;
     b->wake = (struct plat_wake){ .fn = queues_run, .arg = b };
     plat_wake_add(l, &b->wake);
-    b->grants = xengnttab_open(NULL, 0);
-    b->ports = b->grants ? ports_open(l) : NULL;
+    b->copies.grants = xengnttab_open(NULL, 0);
+    b->ports = b->copies.grants ? ports_open(l) : NULL;
     b->bus = b->ports ? xenbus_open(l, &b->driver, b) : NULL;
     if (b->bus)
         return b;
     plat_log(PLAT_ERROR, "no block backend: %s: %s",
-             b->ports    ? "the store"
-             : b->grants ? "event channels"
-                         : "grants",
+             b->ports           ? "the store"
+             : b->copies.grants ? "event channels"
+                                : "grants",
              strerror(errno));
     blkback_stop(b);
     return NULL;
@@ -411,8 +413,8 @@ void blkback_stop(struct blkback *b)
     if (b->bus)
         xenbus_close(b->bus);
     ports_close(b->ports);
-    if (b->grants)
-        xengnttab_close(b->grants);
+    if (b->copies.grants)
+        xengnttab_close(b->copies.grants);
     plat_wake_remove(&b->wake);
     free(b);
 }

@@ -7,11 +7,11 @@
  * indirect segments, then data of writes, and of all there is to do with disks that are memory.
  */
 #pragma once
-#include <xengnttab.h>
-
 #include "blk_request.h"
 #include "blkback.h"
+#include "copies.h"
 #include "disks.h"
+#include "pace.h"
 #include "ports.h"
 #include "ring.h"
 #include "xenbus.h"
@@ -20,7 +20,6 @@ enum {
     BUDGET = 32,
     QUEUES_MAX = 4,
     ORDER_MAX = 3,
-    COPIES_MAX = 256,              /* given to the hypervisor at once */
     RUNNING_MAX_BYTES = 4 << 20,   /* of a device's data between disk and grants */
     DISCARD_PART_SECTORS = 1 << 21 /* 1 GiB: given to the disk at once */
 };
@@ -46,6 +45,10 @@ struct queue {
     bool stalled; /* until some of the device's data is done */
     struct port port;
     struct ring_back ring;
+    struct pace pace;
+    struct plat_timer late; /* what was asked for has not come */
+    unsigned int asked;     /* for an event with so many requests, */
+    bool rests;             /* which has not come yet */
     void *pages;
     unsigned int nr_pages;
     struct io *ios;              /* one for each slot */
@@ -55,7 +58,8 @@ struct queue {
 };
 
 struct statistics {
-    uint64_t reads, read_sectors, writes, written_sectors, flushes, discards, refused, failed;
+    uint64_t done[DISK_DISCARD + 1], sectors[DISK_DISCARD + 1]; /* by what it was */
+    uint64_t refused, failed;
 };
 
 struct device {
@@ -74,13 +78,10 @@ struct blkback {
     struct plat_loop *loop;
     struct disks *disks;
     struct ports *ports;
-    xengnttab_handle *grants;
     struct xenbus *bus;
     struct queue *turns, **turns_end;
     struct plat_wake wake;
-    xengnttab_grant_copy_segment_t copies[COPIES_MAX];
-    struct io *copy_of[COPIES_MAX]; /* whose each is */
-    unsigned int nr_copies;
+    struct copies copies; /* has the handle of grants, too */
 };
 
 /* ---- queue.c ---- */
@@ -98,6 +99,8 @@ void queue_leave(struct queue *q);
 void queues_run(void *blkback);
 /** The port's. */
 void queue_event(void *queue);
+/** Its timer's. */
+void queue_late(void *queue);
 
 /* ---- blkback.c ---- */
 

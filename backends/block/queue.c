@@ -38,87 +38,51 @@ void queue_event(void *arg) { queue_wake(arg); }
 
 /* ---- copies between grants and memory, many at a time ---- */
 
-static void copies_do(struct blkback *b)
+static void copy_failed(void *io) { ((struct io *)io)->status = BLKIF_RSP_ERROR; }
+
+static inline __attribute__((always_inline)) void
+copy_segments(const struct device *d, struct io *io, bool to_grant, uint8_t *memory)
 {
-    int rc = b->nr_copies ? xengnttab_grant_copy(b->grants, b->nr_copies, b->copies) : 0;
-
-    for (unsigned int i = 0; i < b->nr_copies; i++)
-        if (rc || b->copies[i].status != GNTST_okay)
-            b->copy_of[i]->status = BLKIF_RSP_ERROR; /* a bad grant is the guest's own loss */
-    b->nr_copies = 0;
-}
-
-/* @theirs  where in which grant; @ours  from there, or to there */
-static inline void copy_add(struct blkback *b, struct io *io, bool to_grant,
-                            union xengnttab_copy_ptr theirs, void *ours, uint16_t bytes)
-{
-    const union xengnttab_copy_ptr memory = { .virt = ours };
-    xengnttab_grant_copy_segment_t *c;
-
-    if (b->nr_copies == COPIES_MAX)
-        copies_do(b);
-    b->copy_of[b->nr_copies] = io;
-    c = &b->copies[b->nr_copies++];
-    c->source = to_grant ? memory : theirs;
-    c->dest = to_grant ? theirs : memory;
-    c->len = bytes;
-    c->flags = to_grant ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
-    c->status = GNTST_general_error;
-}
-
-static inline void copy_segments(struct io *io, bool to_grant, uint8_t *memory)
-{
-    const struct device *d = io->queue->device;
-    const struct blk_request *r = &io->request;
-    struct blkback *b = d->backend;
+    const struct blkif_request_segment *s = io->request.segments,
+                                       *end = s + io->request.nr_segments;
+    struct copies *c = &d->backend->copies;
     domid_t domain = d->bus->other;
 
-    for (unsigned int i = 0; i < r->nr_segments; i++) {
-        const struct blkif_request_segment *s = &r->segments[i];
-        uint16_t bytes = blk_segment_bytes(s);
-        union xengnttab_copy_ptr theirs = {
-            .foreign = { .ref = s->gref, .offset = blk_segment_offset(s), .domid = domain }
-        };
+    for (; s < end; s++) {
+        uint32_t bytes = blk_segment_bytes(s);
 
-        copy_add(b, io, to_grant, theirs, memory, bytes);
+        if (copies_full(c))
+            copies_do(c, copy_failed);
+        copies_add(c, to_grant, domain, s->gref, blk_segment_offset(s), memory, bytes, io);
         memory += bytes;
     }
 }
 
 /* All of a request's data, from or to one piece of memory. Each direction has a loop of its own. */
-static void copy_data(struct io *io, uint8_t *memory)
+static inline __attribute__((always_inline)) void copy_data(const struct device *d, struct io *io,
+                                                            uint8_t *memory)
 {
     if (io->request.op == DISK_READ)
-        copy_segments(io, true, memory);
+        copy_segments(d, io, true, memory);
     else
-        copy_segments(io, false, memory);
+        copy_segments(d, io, false, memory);
 }
 
 /* ---- answers ---- */
 
-static void count(struct statistics *s, const struct io *io)
+static inline void count(struct statistics *s, const struct io *io)
 {
     const struct blk_request *r = &io->request;
 
-    if (io->status != BLKIF_RSP_OKAY) {
+    if (io->status == BLKIF_RSP_OKAY) {
+        s->done[r->op]++;
+        s->sectors[r->op] += r->nr_sectors;
+    } else {
         s->failed++;
-        return;
-    }
-    switch (r->op) {
-    case DISK_READ:
-        s->reads++;
-        s->read_sectors += r->nr_sectors;
-        break;
-    case DISK_WRITE:
-        s->writes++;
-        s->written_sectors += r->nr_sectors;
-        break;
-    case DISK_FLUSH: s->flushes++; break;
-    case DISK_DISCARD: s->discards++; break;
     }
 }
 
-static void answer(struct io *io)
+static inline void answer(struct queue *q, struct io *io)
 {
     struct blkif_response response;
 
@@ -126,13 +90,16 @@ static void answer(struct io *io)
     response.id = io->request.id;
     response.operation = io->request.operation;
     response.status = (int16_t)io->status;
-    ring_back_answer(&io->queue->ring, io->slot, &response);
+    if (io->slot == q->ring.written)
+        ring_back_answer_next(&q->ring, &response, sizeof(response), false);
+    else
+        ring_back_answer(&q->ring, io->slot, &response);
 }
 
 static void refuse(struct io *io)
 {
     io->queue->device->statistics.refused++;
-    answer(io);
+    answer(io->queue, io);
 }
 
 /* ---- requests that a disk is asked for ---- */
@@ -222,19 +189,20 @@ static void submit(struct io *io)
 /* What the disk has done: data of reads go to the guest. */
 static void finish(struct queue *q)
 {
+    struct device *d = q->device;
     struct io *list = q->done;
 
     q->done = NULL;
     q->done_end = &q->done;
     for (struct io *io = list; io; io = io->next)
         if (io->request.op == DISK_READ && io->status == BLKIF_RSP_OKAY)
-            copy_data(io, io->data);
-    copies_do(q->device->backend);
+            copy_data(d, io, io->data);
+    copies_do(&d->backend->copies, copy_failed);
     for (struct io *io = list, *next; io; io = next) {
         next = io->next;
         running_end(io);
-        count(&q->device->statistics, io);
-        answer(io);
+        count(&d->statistics, io);
+        answer(q, io);
     }
 }
 
@@ -251,51 +219,52 @@ static int budget(const struct device *d)
 }
 
 /* The page with its segments. */
-static void copy_indirect(struct io *io)
+static void copy_indirect(const struct device *d, struct io *io)
 {
-    const struct device *d = io->queue->device;
     struct blk_request *r = &io->request;
-    union xengnttab_copy_ptr page = { .foreign = { .ref = r->page, .domid = d->bus->other } };
+    struct copies *c = &d->backend->copies;
 
-    copy_add(d->backend, io, false, page, r->segments,
-             (uint16_t)(r->nr_segments * sizeof(r->segments[0])));
+    if (copies_full(c))
+        copies_do(c, copy_failed);
+    copies_add(c, false, d->bus->other, r->page, 0, r->segments,
+               r->nr_segments * (uint32_t)sizeof(r->segments[0]), io);
 }
 
-/* Their slots' ios into a list. Returns how many; -EPROTO. */
-static int take(struct queue *q, struct io *taken[BUDGET])
+/* The next slot's io. */
+static inline struct io *take(struct queue *q)
 {
-    int there = ring_back_look(&q->ring), most = budget(q->device), n;
+    uint32_t slot;
+    const volatile uint8_t *at = ring_back_take_at(&q->ring, &slot);
+    struct io *io = &q->ios[slot & (q->ring.ring.nr_entries - 1)];
+    struct blk_request *r = &io->request;
+    struct blkif_request copy;
 
-    for (n = 0; n < there && n < most; n++) {
-        struct blkif_request copy;
-        uint32_t slot = ring_back_take(&q->ring, &copy);
-        struct io *io = &q->ios[slot & (q->ring.ring.nr_entries - 1)];
-
-        io->slot = slot;
-        io->status = blk_request_parse(&copy, &io->request);
-        if (io->status == BLKIF_RSP_OKAY && io->request.indirect)
-            copy_indirect(io);
-        taken[n] = io;
-    }
-    return there < 0 ? there : n;
+    ring_get(&copy, at, BLK_HEAD);
+    if (!blk_has_segments(&copy))
+        ring_get(copy.seg, at + BLK_HEAD, sizeof(copy) - BLK_HEAD);
+    io->slot = slot;
+    io->status = blk_request_parse(&copy, r);
+    if (io->status == BLKIF_RSP_OKAY && blk_has_segments(&copy))
+        ring_get(r->segments, at + BLK_HEAD, r->nr_segments * (uint32_t)sizeof(r->segments[0]));
+    return io;
 }
 
 /* Its memory, and what is to be copied now. False: it is not to be gone on with. */
-static bool prepare(struct io *io)
+static inline __attribute__((always_inline)) bool
+prepare(const struct device *d, const struct disk *disk, uint8_t *memory, struct io *io)
 {
-    struct disk *d = io->queue->device->disk;
     struct blk_request *r = &io->request;
 
     if (io->status == BLKIF_RSP_OKAY)
-        io->status = blk_request_check(r, d);
+        io->status = blk_request_check(r, disk);
     if (io->status != BLKIF_RSP_OKAY) {
         refuse(io);
         return false;
     }
     if (!has_data(io))
         return true;
-    if (d->memory) {
-        copy_data(io, d->memory + r->sector * DISK_SECTOR);
+    if (memory) {
+        copy_data(d, io, memory + r->sector * DISK_SECTOR);
         return true;
     }
     io->memory = malloc(r->nr_sectors * DISK_SECTOR + BLK_PAGE);
@@ -306,17 +275,28 @@ static bool prepare(struct io *io)
     }
     io->data = (uint8_t *)(((uintptr_t)io->memory + BLK_PAGE - 1) & ~(uintptr_t)(BLK_PAGE - 1));
     if (r->op == DISK_WRITE)
-        copy_data(io, io->data);
+        copy_data(d, io, io->data);
     return true;
 }
 
-static void go_on(struct io *io)
+/* Those whose segments have come, and the others that were before. Returns the end of them. */
+static __attribute__((noinline)) struct io **prepare_indirect(const struct device *d,
+                                                              struct io **list, struct io **end)
 {
-    struct device *d = io->queue->device;
+    struct io **good = list;
 
-    if (has_data(io) && d->disk->memory) {
+    for (struct io **io = list; io < end; io++)
+        if (!(*io)->request.indirect || prepare(d, d->disk, d->disk->memory, *io))
+            *good++ = *io;
+    copies_do(&d->backend->copies, copy_failed);
+    return good;
+}
+
+static inline void go_on(struct queue *q, struct device *d, const uint8_t *memory, struct io *io)
+{
+    if (memory && has_data(io)) {
         count(&d->statistics, io);
-        answer(io);
+        answer(q, io);
         return;
     }
     if (io->status != BLKIF_RSP_OKAY) { /* the data of a write were not to be had */
@@ -329,22 +309,45 @@ static void go_on(struct io *io)
     submit(io);
 }
 
+/* How they came. Disks that are memory have answered all before, others answer one by one, as they can. */
+static void found(struct queue *q, unsigned int nr)
+{
+    if (q->asked <= 1)
+        port_found(&q->port, nr);
+    if (q->rests && q->device->disk->memory)
+        pace_found(&q->pace, nr, plat_now());
+    q->rests = false;
+}
+
 /* Returns how many there were; -EPROTO. */
 static int begin(struct queue *q)
 {
-    struct blkback *b = q->device->backend;
-    struct io *taken[BUDGET];
-    int n = take(q, taken), nr_good = 0;
+    struct device *d = q->device;
+    struct copies *c = &d->backend->copies;
+    uint8_t *memory = d->disk->memory;
+    struct io *list[BUDGET], **end = list;
+    int there = ring_back_look(&q->ring), most = budget(d), n = there < most ? there : most;
+    bool indirect = false;
 
     if (n > 0)
-        port_found(&q->port, (unsigned int)n);
-    copies_do(b);
-    for (int i = 0; i < n; i++)
-        if (prepare(taken[i]))
-            taken[nr_good++] = taken[i];
-    copies_do(b);
-    for (int i = 0; i < nr_good; i++)
-        go_on(taken[i]);
+        found(q, (unsigned int)n);
+    for (int i = 0; i < n; i++) {
+        struct io *io = take(q);
+
+        *end = io;
+        if (io->status == BLKIF_RSP_OKAY && io->request.indirect) {
+            copy_indirect(d, io);
+            indirect = true;
+            end++;
+        } else if (prepare(d, d->disk, memory, io)) {
+            end++;
+        }
+    }
+    copies_do(c, copy_failed);
+    if (indirect)
+        end = prepare_indirect(d, list, end);
+    for (struct io **io = list; io < end; io++)
+        go_on(q, d, memory, *io);
     return n;
 }
 
@@ -354,17 +357,48 @@ static void broken(struct queue *q)
     xenbus_fail(q->device->bus, "the indices of its ring are impossible");
 }
 
-/* Another turn, or an event when there is more. */
+/* Another turn, or an event when there are so many more. */
+static void rest_for(struct queue *q, unsigned int nr)
+{
+    int there = ring_back_rest(&q->ring, nr);
+
+    if (there < 0) {
+        broken(q);
+        return;
+    }
+    if ((unsigned int)there >= nr) {
+        queue_wake(q);
+        return;
+    }
+    q->asked = nr;
+    q->rests = true;
+    if (nr > 1)
+        plat_timer_set(q->device->backend->loop, &q->late, pace_until(&q->pace));
+    port_ready(&q->port);
+}
+
 static void rest(struct queue *q)
 {
-    int there = ring_back_rest(&q->ring, 1);
+    rest_for(q, port_takes_turns(&q->port) ? pace_wants(&q->pace) : 1);
+}
 
-    if (there < 0)
-        broken(q);
-    else if (there > 0)
+void queue_late(void *arg)
+{
+    struct queue *q = arg;
+    int there;
+
+    if (!q->rests || q->asked <= 1 || q->device->leaving)
+        return;
+    q->asked = 1;
+    there = ring_back_look(&q->ring);
+    if (there > 0) {
+        pace_late(&q->pace);
         queue_wake(q);
-    else
-        port_ready(&q->port);
+        return;
+    }
+    port_found(&q->port,
+               q->pace.nr); /* it has nothing to ask for: later there may be as many again */
+    rest_for(q, 1);
 }
 
 void queue_leave(struct queue *q)

@@ -20,6 +20,8 @@ static void request(const uint8_t *data, size_t size)
     memset(r, 0xa5, sizeof(*r));
     if (blk_request_parse(&from, r) == BLKIF_RSP_OKAY) {
         BUG_ON(r->nr_segments > BLK_SEGMENTS);
+        if (blk_has_segments(&from))
+            memcpy(r->segments, from.seg, r->nr_segments * sizeof(r->segments[0]));
         if (r->indirect) {
             size_t table = r->nr_segments * sizeof(r->segments[0]);
 

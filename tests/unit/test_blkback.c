@@ -585,6 +585,123 @@ static void test_a_script_is_waited_for(void)
     end();
 }
 
+/* ---- requests that come together: as Linux's blkfront, which sends an event with the first ---- */
+
+static struct guest *talker;
+static unsigned int still, events;
+
+/* Whether with an event. */
+static bool say(void)
+{
+    struct blkif_request r = request(talker, BLKIF_OP_READ, still, 1);
+    struct guest_queue *q = &talker->queues[0];
+
+    still--;
+    ring_front_put(&q->ring, &r);
+    if (!ring_front_push(&q->ring))
+        return false;
+    events++;
+    peer_notify(q->port);
+    return true;
+}
+
+static void say_the_rest(void)
+{
+    while (still)
+        say();
+    fake_advance(20000);
+}
+
+static void stop(void *arg) { plat_loop_stop(loop); }
+
+/* run_loop() goes on as long as time brings anything; this one is over soon. */
+static void run_shortly(void)
+{
+    static struct plat_timer timer = { .fn = stop };
+
+    plat_timer_set(loop, &timer, plat_now() + 5000);
+    CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
+}
+
+/* It is interrupted by the backend as soon as that has an event. Returns how many events there were. */
+static unsigned int say_all(unsigned int nr)
+{
+    events = 0;
+    for (still = nr; still;) {
+        bool event = say();
+
+        fake_advance(1000);
+        if (event)
+            run_shortly();
+    }
+    for (unsigned int i = 0; i < nr; i++)
+        CU_ASSERT_EQUAL(answered(talker, NULL), 0);
+    CU_ASSERT_EQUAL(answered(talker, NULL), 99);
+    CU_ASSERT_EQUAL(ring_front_rest(&talker->queues[0].ring), 0);
+    return events;
+}
+
+/* The event that the backend asks for comes with so many requests. */
+static uint32_t asked(void)
+{
+    const uint32_t *words = (const uint32_t *)talker->queues[0].pages;
+
+    return words[1] - words[0];
+}
+
+static void test_requests_that_come_together(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/ram0");
+    unsigned int rounds = 0;
+    uint64_t before;
+
+    talker = g;
+    fake_yields_to(say_the_rest);
+    while (asked() != 8 && rounds++ < 100)
+        say_all(8);
+    CU_ASSERT_TRUE(rounds < 100);
+    for (int i = 0; i < 100; i++) {
+        CU_ASSERT_EQUAL(say_all(8), 1);
+        CU_ASSERT_EQUAL(asked(), 8);
+    }
+    for (still = 3; still;) /* fewer: served when it is late */
+        say();
+    before = plat_now();
+    run_loop(loop);
+    CU_ASSERT_TRUE(plat_now() > before && plat_now() - before <= 1000000);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    CU_ASSERT_EQUAL(asked(), 1);
+    for (int i = 0; i < 10; i++) { /* and not waited for again for a while */
+        say_all(8);
+        CU_ASSERT_EQUAL(asked(), 1);
+    }
+    for (rounds = 0; asked() != 8 && rounds < 100; rounds++)
+        say_all(8);
+    CU_ASSERT_EQUAL(asked(), 8);
+    run_loop(loop); /* it has nothing more to say: the next one is not kept waiting */
+    CU_ASSERT_EQUAL(asked(), 1);
+    CU_ASSERT_EQUAL(ask_op(g, BLKIF_OP_READ, 0, 1), 0);
+    fake_yields_to(NULL);
+    guest_end(g);
+    end();
+}
+
+/* On another CPU nothing happens while the backend lets others run: it is never waited for. */
+static void test_requests_from_another_cpu(void)
+{
+    begin();
+    talker = guest_of(5, "/dev/ram0");
+    for (int i = 0; i < 100; i++) {
+        say_all(8);
+        CU_ASSERT_EQUAL(asked(), 1);
+    }
+    guest_end(talker);
+    end();
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -607,6 +724,8 @@ int main(void)
     CU_add_test(s, "a script", test_a_script_is_waited_for);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
+    CU_add_test(s, "come together", test_requests_that_come_together);
+    CU_add_test(s, "another CPU", test_requests_from_another_cpu);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();

@@ -1,5 +1,5 @@
 UNIT_TESTS += blkback blkback_hostile
-UNIT_SRCS_blkback := $(addprefix backends/block/,blkback.c queue.c blk_request.c disk.c disk_ram.c disks.c partitions.c gpt.c fs_names.c) \
+UNIT_SRCS_blkback := $(addprefix backends/block/,blkback.c queue.c pace.c blk_request.c disk.c disk_ram.c disks.c partitions.c gpt.c fs_names.c) \
     $(addprefix xen-like/lib/,ring.c ports.c xenbus.c xenbus_class.c xenbus_nodes.c) \
     tests/unit/fake_store.c tests/unit/fake_grants.c tests/unit/platform_fake.c \
     $(addprefix xen-like/platform/,log.c loop.c memory.c)

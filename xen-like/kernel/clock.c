@@ -60,15 +60,11 @@ uint64_t clock_wall(void)
     return start + clock_now();
 }
 
-/* A vCPU has one singleshot timer and sets its own only. */
+/* A vCPU has one singleshot timer and sets its own only: by the hypercall that has nothing to read from memory. */
 static void arm(const struct cpu *c)
 {
-    struct vcpu_set_singleshot_timer op = { 0 };
-
-    if (c->timers == NULL)
-        return;
-    op.timeout_abs_ns = c->timers->deadline_ns;
-    hc(vcpu_op, VCPUOP_set_singleshot_timer, c->id, &op);
+    if (c->timers)
+        hc(set_timer_op, c->timers->deadline_ns > 0 ? c->timers->deadline_ns : 1); /* 0 stops it */
 }
 
 static void unlink_timer(struct timer *t)

@@ -280,17 +280,14 @@ long grants_unmap(void *va, const grant_handle_t *handles, size_t nr)
 
 long grants_copy(struct gnttab_copy *ops, size_t nr)
 {
-    size_t good = 0;
-    long rc;
+    const struct gnttab_copy *end = ops + nr;
+    long rc = hc(grant_table_op, GNTTABOP_copy, ops, nr);
 
-    for (size_t i = 0; i < nr; i++)
-        ops[i].status = NOT_DONE;
-    rc = hc(grant_table_op, GNTTABOP_copy, ops, nr);
     if (rc)
         return rc;
-    while (good < nr && ops[good].status == GNTST_okay)
-        good++;
-    return good < nr ? errno_of(ops[good].status) : 0;
+    while (ops < end && ops->status == GNTST_okay)
+        ops++;
+    return ops < end ? errno_of(ops->status) : 0;
 }
 
 long grant_copy_from(domid_t dom, grant_ref_t ref, uint16_t ref_offset, uint64_t mfn,

@@ -9,16 +9,23 @@ void cpu_relax(void)
     hc(sched_op, SCHEDOP_yield, 0);
 }
 
-bool spin_lock(struct spinlock *l)
+static __attribute__((noinline)) void spin(struct spinlock *l)
 {
-    bool were_off = events_off();
-
-    while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+    do
         for (unsigned int n = 0; __atomic_load_n(&l->taken, __ATOMIC_RELAXED); n++)
             if (n < 200)
                 __asm__ volatile("pause" ::: "memory");
             else
                 cpu_relax();
+    while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE));
+}
+
+bool spin_lock(struct spinlock *l)
+{
+    bool were_off = events_off();
+
+    if (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+        spin(l);
     return were_off;
 }
 

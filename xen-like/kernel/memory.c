@@ -17,9 +17,9 @@
 
 #include "internal.h"
 
-#define NR_LINEAR (1UL << 18) /* pages: 1 GiB */
 #define NR_MAPS (1UL << 16)   /* pages at MAP_BASE: 256 MiB */
-#define NR_ENTRIES 512UL      /* of a page table; as well: of a page of the p2m */
+#define NR_ENTRIES 512UL      /* of a page table */
+_Static_assert(P2M_PAGE == NR_ENTRIES, "a table is made of a page of the p2m");
 #define GROW_PAGES 256UL      /* asked of the hypervisor at once */
 #define HEAP_STEP 64UL        /* pages */
 #define SPARE_PAGES 8         /* growing is made of these */
@@ -38,10 +38,10 @@ struct set {
     size_t lowest;  /* none is below that */
 };
 
-static uint64_t linear_words[NR_LINEAR / WORD_BITS], balloon_words[NR_LINEAR / WORD_BITS],
+static uint64_t linear_words[LINEAR_PAGES / WORD_BITS], balloon_words[LINEAR_PAGES / WORD_BITS],
     map_words[NR_MAPS / WORD_BITS];
-static struct set free_pfns = { .words = linear_words, .nr = NR_LINEAR };
-static struct set ballooned = { .words = balloon_words, .nr = NR_LINEAR }; /* without a frame */
+static struct set free_pfns = { .words = linear_words, .nr = LINEAR_PAGES };
+static struct set ballooned = { .words = balloon_words, .nr = LINEAR_PAGES }; /* without a frame */
 static struct set free_maps = { .words = map_words, .nr = NR_MAPS };
 
 static bool set_has(const struct set *s, size_t i)
@@ -88,10 +88,7 @@ static size_t set_take(struct set *s, size_t nr)
 uint64_t kernel_root_mfn;
 static size_t linear_end; /* pfns below that are mapped */
 
-/* The p2m, a page's worth at a time: the builder's list, and behind it pages of our own. */
-static uint64_t *p2m[NR_LINEAR / NR_ENTRIES];
-
-uint64_t pfn_to_mfn(uint64_t pfn) { return p2m[pfn / NR_ENTRIES][pfn % NR_ENTRIES]; }
+uint64_t *p2m[LINEAR_PAGES / P2M_PAGE]; /* the builder's list, and behind it pages of our own */
 
 static void p2m_set(uint64_t pfn, uint64_t mfn) { p2m[pfn / NR_ENTRIES][pfn % NR_ENTRIES] = mfn; }
 
@@ -268,7 +265,7 @@ static void memory_extend(size_t nr)
     static uint64_t frames[GROW_PAGES];
     size_t first = linear_end, got = 0, done;
 
-    if (first + nr > NR_LINEAR)
+    if (first + nr > LINEAR_PAGES)
         return;
     for (size_t i = 0; i < nr; i++)
         frames[i] = first + i;
@@ -416,12 +413,12 @@ void *page_alloc(size_t nr)
         return NULL;
     runtime_lock(&memory_lock);
     pfn = set_take(&free_pfns, nr);
-    if (pfn < NR_LINEAR && free_pfns.members < SPARE_PAGES)
+    if (pfn < LINEAR_PAGES && free_pfns.members < SPARE_PAGES)
         memory_grow(GROW_PAGES);
-    while (pfn == NR_LINEAR && nr <= GROW_PAGES && memory_grow(GROW_PAGES))
+    while (pfn == LINEAR_PAGES && nr <= GROW_PAGES && memory_grow(GROW_PAGES))
         pfn = set_take(&free_pfns, nr);
     runtime_unlock(&memory_lock);
-    if (pfn < NR_LINEAR) {
+    if (pfn < LINEAR_PAGES) {
         va = pfn_to_virt(pfn);
         memset(va, 0, nr * PAGE_BYTES);
     }
@@ -468,7 +465,7 @@ static void add_free(size_t first, size_t end)
 void memory_init(void)
 {
     uint64_t *list = (uint64_t *)start_info->mfn_list;
-    size_t end = start_info->nr_pages < NR_LINEAR ? start_info->nr_pages : NR_LINEAR;
+    size_t end = start_info->nr_pages < LINEAR_PAGES ? start_info->nr_pages : LINEAR_PAGES;
     size_t first = virt_to_pfn((void *)start_info->pt_base) + start_info->nr_pt_frames + 1;
     const uint64_t *pte;
 
@@ -481,7 +478,7 @@ void memory_init(void)
             break;
     }
     nr_pages = start_info->nr_pages;
-    free_pfns.lowest = ballooned.lowest = NR_LINEAR;
+    free_pfns.lowest = ballooned.lowest = LINEAR_PAGES;
     add_free(first, linear_end);
     while (linear_end < end) {
         size_t before = linear_end;

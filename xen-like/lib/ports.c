@@ -20,9 +20,11 @@ struct ports {
     struct plat_timer again; /* to open the handle anew */
     unsigned int found;      /* most requests of a port, since events were looked at */
     unsigned int served;     /* times without a yield */
+    bool takes_turns;        /* the last yield lasted */
 };
 
 #define AGAIN_NS 100000000u
+#define LASTED_NS 2000u /* a yield to nobody is over by then */
 
 /* One at that number is known. False: no memory. */
 static bool note(struct ports *p, struct port *port, uint32_t number)
@@ -103,6 +105,8 @@ void port_found(struct port *port, unsigned int requests)
         port->ports->found = requests;
 }
 
+bool port_takes_turns(const struct port *port) { return port->ports && port->ports->takes_turns; }
+
 void port_notify(struct port *port)
 {
     if (port->ports && port->ports->events)
@@ -170,8 +174,11 @@ static void serve(void *arg)
     struct ports *p = arg;
 
     if (p->found > 1 || ++p->served == TRY_YIELD) {
+        uint64_t before = plat_now();
+
         p->served = 0;
         plat_yield();
+        p->takes_turns = plat_now() - before > LASTED_NS;
     }
     p->found = 0;
     for (int i = 0; i < AT_ONCE; i++) {

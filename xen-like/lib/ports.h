@@ -43,5 +43,7 @@ void port_ready(struct port *port);
  * come meanwhile. Where there is only one ever that would be two switches for nothing, and is tried now and then.
  */
 void port_found(struct port *port, unsigned int requests);
+/** When it was let go on the last time, this CPU was somebody else's for a while: it is likely to run on the same. */
+bool port_takes_turns(const struct port *port);
 /** Send one to the other end. */
 void port_notify(struct port *port);

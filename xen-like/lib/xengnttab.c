@@ -18,6 +18,7 @@
 #include <rt/memory.h>
 #include <rt/thread.h>
 
+#include "frame_of.h"
 #include "internal.h"
 
 /* What is mapped, or shared. */
@@ -191,45 +192,26 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
 
 enum { COPIES = 64, TABLE_BYTES = 2 << 20 };
 
-#define NO_TABLE UINTPTR_MAX
-
-/* Pieces for one hypercall, and whose they are. */
-struct copies {
-    struct gnttab_copy ops[COPIES];
-    xengnttab_grant_copy_segment_t *of[COPIES];
-    struct gnttab_copy *op; /* the next one */
-    xengnttab_grant_copy_segment_t **of_op;
-    uintptr_t table_va; /* what the table maps begins there: that of the last piece of our memory */
-    const uint64_t *table;
-};
-
-/* virt_to_mfn(), without going through the upper tables for each page of one buffer. */
-static inline uint64_t frame_of(struct copies *c, const char *virt)
+uint64_t frame_elsewhere(struct table *t, const char *virt)
 {
     uintptr_t va = (uintptr_t)virt & ~(uintptr_t)(TABLE_BYTES - 1);
     uint64_t pte;
 
-    if (c->table_va != va) {
-        c->table = pte_of((void *)va, 1);
-        c->table_va = c->table ? va : NO_TABLE;
-        if (c->table == NULL)
-            return 0;
+    if (t->entries == NULL || t->va != va) {
+        t->entries = pte_of((void *)va, 1);
+        t->va = va;
+        if (t->entries == NULL)
+            return P2M_NONE;
     }
-    pte = c->table[(uintptr_t)virt % TABLE_BYTES / PAGE_BYTES];
-    return pte & PTE_PRESENT ? (pte & PTE_FRAME) / PAGE_BYTES : 0;
+    pte = t->entries[(uintptr_t)virt % TABLE_BYTES / PAGE_BYTES];
+    return pte & PTE_PRESENT ? (pte & PTE_FRAME) / PAGE_BYTES : P2M_NONE;
 }
 
-/* How much of it is in the page where its next byte is. */
-static inline uint16_t page_piece(const char *virt, uint16_t left)
-{
-    size_t most = PAGE_BYTES - (uintptr_t)virt % PAGE_BYTES;
-
-    return left < most ? left : (uint16_t)most;
-}
-
-/* One side of a piece: a grant, or memory of ours. 0, or -1 with errno. */
-static inline int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
-                            const union xengnttab_copy_ptr *from, bool foreign, uint16_t done)
+/* One side of a piece: a grant, or memory of ours, of which nothing crosses a page. False: nothing is there. */
+static inline __attribute__((always_inline)) bool copy_side(struct table *t,
+                                                            struct gnttab_copy_ptr *to,
+                                                            const union xengnttab_copy_ptr *from,
+                                                            bool foreign, uint32_t done)
 {
     const char *virt = (const char *)from->virt + done;
 
@@ -237,88 +219,105 @@ static inline int copy_side(struct copies *c, struct gnttab_copy_ptr *to,
         to->u.ref = from->foreign.ref;
         to->domid = from->foreign.domid;
         to->offset = (uint16_t)(from->foreign.offset + done);
-        return 0;
+        return true;
     }
-    to->u.gmfn = frame_of(c, virt);
+    to->u.gmfn = frame_of(t, virt);
     to->domid = DOMID_SELF;
     to->offset = (uintptr_t)virt % PAGE_BYTES;
-    return to->u.gmfn ? 0 : failed(EFAULT);
+    return to->u.gmfn != P2M_NONE;
 }
 
-static void copies_begin(struct copies *c)
+static inline __attribute__((always_inline)) bool
+copy_piece(struct table *t, struct gnttab_copy *op, const xengnttab_grant_copy_segment_t *s,
+           bool from, bool to, uint32_t done, uint32_t len)
 {
-    c->op = c->ops;
-    c->of_op = c->of;
+    op->len = (uint16_t)len;
+    op->flags = (from ? GNTCOPY_source_gref : 0) | (to ? GNTCOPY_dest_gref : 0);
+    op->status = GNTST_general_error; /* until it is done */
+    return copy_side(t, &op->source, &s->source, from, done) &&
+           copy_side(t, &op->dest, &s->dest, to, done);
+}
+
+static inline bool in_page(const union xengnttab_copy_ptr *grant, uint32_t len)
+{
+    return grant->foreign.offset + len <= PAGE_BYTES;
+}
+
+/* How much of it is in the page where its first byte is. */
+static inline uint32_t page_piece(const char *virt, uint32_t len)
+{
+    uint32_t most = (uint32_t)(PAGE_BYTES - (uintptr_t)virt % PAGE_BYTES);
+
+    return len < most ? len : most;
+}
+
+/* In as many pieces as it has pages of our memory: two, at most. from, to: that side is a grant. How many, or -1 with errno. */
+static inline __attribute__((always_inline)) int
+copy_pieces(struct table *t, struct gnttab_copy *ops, const xengnttab_grant_copy_segment_t *s,
+            bool from, bool to)
+{
+    uint32_t len = s->len, first = len;
+
+    if ((from && !in_page(&s->source, len)) || (to && !in_page(&s->dest, len)))
+        return failed(EINVAL);
+    if (len == 0)
+        return 0;
+    if (!from)
+        first = page_piece(s->source.virt, len);
+    if (!to)
+        first = page_piece(s->dest.virt, len);
+    if (!copy_piece(t, ops, s, from, to, 0, first))
+        return failed(EFAULT);
+    if (first == len)
+        return 1;
+    return copy_piece(t, ops + 1, s, from, to, first, len - first) ? 2 : failed(EFAULT);
 }
 
 /* A segment's status is that of its first piece that failed. 0, or -1 with errno. */
-static int copies_go(struct copies *c)
+static int copies_go(struct gnttab_copy *ops, xengnttab_grant_copy_segment_t **of, unsigned int nr)
 {
-    size_t nr = (size_t)(c->op - c->ops);
-    long rc = nr ? grants_copy(c->ops, nr) : 0;
+    long rc = nr ? grants_copy(ops, nr) : 0;
 
     if (rc == -38)
         return failed(ENOSYS);
-    for (size_t i = 0; rc && i < nr; i++)
-        if (c->of[i]->status == GNTST_okay)
-            c->of[i]->status = c->ops[i].status;
-    copies_begin(c);
-    return 0;
-}
-
-static inline bool in_page(const union xengnttab_copy_ptr *grant, uint16_t len)
-{
-    return grant->foreign.offset + len <= (int)PAGE_BYTES;
-}
-
-/* Piece by piece, none of which crosses a page of our memory. from, to: that side is a grant. 0, or -1 with errno. */
-static inline __attribute__((always_inline)) int
-copies_add(struct copies *c, xengnttab_grant_copy_segment_t *s, bool from, bool to)
-{
-    if ((from && !in_page(&s->source, s->len)) || (to && !in_page(&s->dest, s->len)))
-        return failed(EINVAL);
-    s->status = GNTST_okay;
-    for (uint16_t done = 0, len; done < s->len; done += len) {
-        struct gnttab_copy *op = c->op;
-
-        len = s->len - done;
-        if (!from)
-            len = page_piece((const char *)s->source.virt + done, len);
-        if (!to)
-            len = page_piece((const char *)s->dest.virt + done, len);
-        op->len = len;
-        op->flags = s->flags;
-        if (copy_side(c, &op->source, &s->source, from, done) ||
-            copy_side(c, &op->dest, &s->dest, to, done))
-            return -1;
-        *c->of_op++ = s;
-        c->op = op + 1;
-        if (c->op == c->ops + COPIES && copies_go(c))
-            return -1;
-    }
+    for (unsigned int i = 0; rc && i < nr; i++)
+        if (of[i]->status == GNTST_okay)
+            of[i]->status = ops[i].status;
     return 0;
 }
 
 int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
                          xengnttab_grant_copy_segment_t *segs)
 {
-    struct copies c;
-    int rc = 0;
+    struct gnttab_copy ops[COPIES];
+    xengnttab_grant_copy_segment_t *of[COPIES], *end = segs + count; /* whose each piece is */
+    struct table table = { .entries = NULL };
+    unsigned int nr = 0;
 
     (void)xgt;
-    copies_begin(&c);
-    c.table_va = NO_TABLE;
-    for (uint32_t i = 0; i < count && rc == 0; i++)
-        switch (segs[i]
-                    .flags) { /* what is constant in each call is decided when this is compiled */
-        case GNTCOPY_source_gref: rc = copies_add(&c, &segs[i], true, false); break;
-        case GNTCOPY_dest_gref: rc = copies_add(&c, &segs[i], false, true); break;
-        case GNTCOPY_source_gref | GNTCOPY_dest_gref:
-            rc = copies_add(&c, &segs[i], true, true);
-            break;
-        default: rc = failed(EINVAL);
+    for (; segs < end; segs++) {
+        int n;
+
+        if (nr > COPIES - 2) {
+            if (copies_go(ops, of, nr))
+                return -1;
+            nr = 0;
         }
-    return rc ? rc : copies_go(&c);
+        segs->status = GNTST_okay;
+        switch (segs->flags) { /* what is constant in each call is decided when this is compiled */
+        case GNTCOPY_source_gref: n = copy_pieces(&table, ops + nr, segs, true, false); break;
+        case GNTCOPY_dest_gref: n = copy_pieces(&table, ops + nr, segs, false, true); break;
+        case GNTCOPY_source_gref | GNTCOPY_dest_gref:
+            n = copy_pieces(&table, ops + nr, segs, true, true);
+            break;
+        default: n = failed(EINVAL);
+        }
+        if (n < 0)
+            return -1;
+        of[nr] = of[nr + 1] = segs;
+        nr += (unsigned int)n;
+    }
+    return copies_go(ops, of, nr);
 }
 
 /* ---- what we grant ---- */

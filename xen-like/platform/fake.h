@@ -9,6 +9,9 @@
 #pragma once
 #include <platform.h>
 
+/** Who runs while plat_yield() lets others run; NULL: nobody. */
+void fake_yields_to(void (*fn)(void));
+
 /** Time passes: timers that are due by then fire when a loop runs. */
 void fake_advance(uint64_t ns);
 

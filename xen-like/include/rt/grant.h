@@ -80,7 +80,7 @@ long grants_unmap(void *va, const grant_handle_t *handles, size_t nr);
 
 /**
  * Copy pieces of pages; each from or to a grant or a frame of ours (see struct gnttab_copy).
- * @ops  an array of @nr; the status of each is its own (GNTST_okay: done)
+ * @ops  an array of @nr; the status of each is its own (GNTST_okay: done), or as it was if it was not come to
  * Returns 0 if all are done, else -errno of the first that is not; what became of the others is in
  * their status. Any context, all vCPUs.
  */

@@ -38,8 +38,13 @@
 
 #define P2M_NONE (~0UL) /* the mfn of a pfn whose frame the balloon gave away */
 
+#define LINEAR_PAGES (1UL << 18)
+#define P2M_PAGE 512UL
+/** The p2m, a page's worth at a time: NULL where the domain never had a frame. */
+extern uint64_t *p2m[LINEAR_PAGES / P2M_PAGE];
+
 /** The mfn of a pfn that the domain has, or had: P2M_NONE. */
-uint64_t pfn_to_mfn(uint64_t pfn);
+static inline uint64_t pfn_to_mfn(uint64_t pfn) { return p2m[pfn / P2M_PAGE][pfn % P2M_PAGE]; }
 
 /** The pfn of an address of the linear mapping, and back. */
 static inline uint64_t virt_to_pfn(const void *va)
