@@ -308,16 +308,21 @@ static void test_what_cannot_be_read_is_refused(void)
         { "isolated", "yes" },
         { "bridge", "a-name-that-is-longer-than-any-bridge-has" },
         { "bridge", "xen\tbr0" },
+        { "ip", "10.0.2.400" },
+        { "rate", "10Mb/s" },
     };
+    static const char *const said[] = { "ip: '10.0.2.400' is", "rate: '10Mb/s' is" };
+    enum { NR = sizeof(bad) / sizeof(bad[0]), NR_SAID = sizeof(said) / sizeof(said[0]) };
 
-    for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (unsigned int i = 0; i < NR; i++) {
         begin();
         node("/local/domain/0/backend/vif/1/0", bad[i][0], bad[i][1]);
         guests[0] = (struct guest){ .domain = 1 };
         make_device(&guests[0], "00:16:3e:00:00:01");
         CU_ASSERT_EQUAL(state_of(&guests[0]), 6);
         CU_ASSERT_PTR_NOT_NULL_FATAL(back_node(&guests[0], "hotplug-error"));
-        CU_ASSERT_PTR_NOT_NULL(strstr(back_node(&guests[0], "hotplug-error"), bad[i][0]));
+        CU_ASSERT_PTR_NOT_NULL(strstr(back_node(&guests[0], "hotplug-error"),
+                                      i < NR - NR_SAID ? bad[i][0] : said[i - (NR - NR_SAID)]));
         end();
     }
 }
