@@ -403,6 +403,29 @@ static void test_disks_that_cannot_be_had(void)
 }
 
 /* What is asked of it while another life of the backend comes to its end is done by the next. */
+/* The store is killed, and started again: what could not be read then is not what the toolstack or the guest has said. */
+static void test_any_request_of_the_store_may_fail(void)
+{
+    unsigned int n = 0;
+
+    for (bool failed = true; failed;) {
+        begin();
+        store_fail_at(++n);
+        struct guest *g = guest_of(5, "/dev/ram0");
+        struct blkif_request r = request(g, BLKIF_OP_WRITE, 0, 1);
+
+        failed = store_failed();
+        store_fail_at(0);
+        CU_ASSERT_EQUAL(state_of(g->back), 4);
+        CU_ASSERT_PTR_NULL(back_node(g, "hotplug-error"));
+        if (state_of(g->back) == 4)
+            CU_ASSERT_EQUAL(ask(g, &r), 0);
+        guest_end(g);
+        end();
+    }
+    CU_ASSERT_TRUE(n > 30);
+}
+
 static void test_the_backend_is_started_again(void)
 {
     begin();
@@ -606,6 +629,7 @@ int main(void)
     CU_add_test(s, "qdisk", test_the_class_of_programs);
     CU_add_test(s, "a script", test_a_script_is_waited_for);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
+    CU_add_test(s, "any request of the store may fail", test_any_request_of_the_store_may_fail);
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
     CU_basic_run_tests();

@@ -327,6 +327,26 @@ static void test_what_cannot_be_read_is_refused(void)
     }
 }
 
+/* The store is killed, and started again: what could not be read then is not what the toolstack or the guest has said. */
+static void test_any_request_of_the_store_may_fail(void)
+{
+    unsigned int n = 0;
+
+    for (bool failed = true; failed;) {
+        begin();
+        node("/local/domain/0/backend/vif/1/0", "ip", "10.0.2.1");
+        node("/local/domain/0/backend/vif/1/0", "rate", "1000000,1000");
+        store_fail_at(++n);
+        make_guest(0, ALL);
+        failed = store_failed();
+        store_fail_at(0);
+        CU_ASSERT_EQUAL(state_of(&guests[0]), 4);
+        CU_ASSERT_PTR_NULL(back_node(&guests[0], "hotplug-error"));
+        end();
+    }
+    CU_ASSERT_TRUE(n > 30);
+}
+
 static const CU_TestInfo tests[] = {
     { "an interface from its beginning to its end",
       test_an_interface_from_its_beginning_to_its_end },
@@ -340,6 +360,7 @@ static const CU_TestInfo tests[] = {
     { "two with one address", test_two_with_one_address },
     { "what cannot be read is refused", test_what_cannot_be_read_is_refused },
     { "who has several queues has no more turns", test_who_has_several_queues_has_no_more_turns },
+    { "any request of the store may fail", test_any_request_of_the_store_may_fail },
     CU_TEST_INFO_NULL,
 };
 
