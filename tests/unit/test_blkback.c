@@ -466,6 +466,24 @@ static void put_label(const char *label)
     snprintf((char *)ram->memory + 1024 + 120, 16, "%s", label);
 }
 
+/* A toolstack may be faster than the backend, which hears of both at once: what one has had the next one can have. */
+static void test_a_disk_goes_from_one_to_the_next(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/ram0"), *next;
+
+    number(g, g->front, "state", 6);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(state_of(g->back), 6);
+    store_remove(g->back);
+    next = guest_new(6, "/dev/ram0", "w");
+    CU_ASSERT_EQUAL(state_of(next->back), 2);
+    CU_ASSERT_PTR_NULL(back_node(next, "hotplug-error"));
+    guest_free(g);
+    guest_end(next);
+    end();
+}
+
 /* A guest's disk by its label: the guest gives it another one, which is no reason to lose it. */
 static void test_a_disk_by_a_label_that_changes(void)
 {
@@ -629,6 +647,7 @@ int main(void)
     CU_add_test(s, "qdisk", test_the_class_of_programs);
     CU_add_test(s, "a script", test_a_script_is_waited_for);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
+    CU_add_test(s, "from one to the next", test_a_disk_goes_from_one_to_the_next);
     CU_add_test(s, "any request of the store may fail", test_any_request_of_the_store_may_fail);
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
