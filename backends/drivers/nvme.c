@@ -228,6 +228,18 @@ static void start_again(struct nvme *n, const char *why)
 
 /* ---- what happens ---- */
 
+/* There is room again, which they share: each time another one is the first, as one may have enough to fill all of it. */
+static void disks_go_on(struct nvme *n)
+{
+    n->first_disk++;
+    for (unsigned int i = 0; i < n->nr_disks; i++) {
+        struct nvme_disk *nd = n->disks[(n->first_disk + i) % n->nr_disks];
+
+        if (nd)
+            disk_queue_go_on(&nd->requests);
+    }
+}
+
 static void on_io(void *arg)
 {
     struct nvme_io *io = arg;
@@ -237,7 +249,7 @@ static void on_io(void *arg)
         return;
     if (nvme_disk_completions(&io->queue, NVME_QUEUE_SIZE))
         plat_wake(&io->wake);
-    for_disks(n, disk_queue_go_on);
+    disks_go_on(n);
     if (io->queue.broken)
         die(n, "the controller breaks the rules");
 }

@@ -29,6 +29,7 @@ struct nvme {
     bool has_cache, has_discard;
     struct nvme_disk *disks[NVME_MAX_NAMESPACES]; /* NULL behind the last, or closed */
     unsigned int nr_disks, nr_open;
+    unsigned int first_disk; /* that has the room that there is, the next time */
     struct plat_timer timer;
     struct disk_resets resets;
     bool dead;

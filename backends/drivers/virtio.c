@@ -15,7 +15,7 @@ enum {
     CAP_MULTIPLIER = 16
 };
 enum { VIRTIO_PAGE = 4096 };
-enum { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_DEVICE = 4, CAP_MIN = 16 };
+enum { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_DEVICE = 4, CAP_MIN = 16, CAPS_MAX = 48 };
 
 /* The common configuration (4.1.4.3). */
 enum {
@@ -69,13 +69,17 @@ static int failed(int error)
 
 /* ---- the transport ---- */
 
-/* The first of that type which can be mapped; the device puts them in the order in which it likes them. */
+/*
+ * The first of that type which can be mapped; the device puts them in the order in which it likes them. A list that goes
+ * round in a circle ends, too: there is no room for more of them.
+ */
 static int map_part(struct virtio *v, unsigned int type, uint32_t min, struct pci_window *w,
                     uint8_t *at)
 {
     int error = ENODEV;
+    uint8_t cap = 0;
 
-    for (uint8_t cap = 0; (cap = pci_capability(v->pci, PCI_CAP_VENDOR, cap)) != 0;) {
+    for (int i = 0; i < CAPS_MAX && (cap = pci_capability(v->pci, PCI_CAP_VENDOR, cap)) != 0; i++) {
         uint32_t bytes = pci_read(v->pci, cap + CAP_BYTES, 4);
 
         if (pci_read(v->pci, cap + CAP_TYPE, 1) != type || bytes < min ||

@@ -34,7 +34,7 @@ static bool read_mac(struct xenbus_device *d, struct guard *g)
         return true;
     if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5],
                &more) != ETH_ADDRESS) {
-        xenbus_error(d, "mac is no MAC address");
+        xenbus_error(d, "mac: '%s' is no MAC address", text);
         return false;
     }
     for (int i = 0; i < ETH_ADDRESS; i++)
@@ -50,7 +50,7 @@ static bool read_guard(struct xenbus_device *d, struct guard *g)
 
     if (rc == -ENOENT || guard_parse(g, text))
         return (rc == 0 || rc == -ENOENT) && read_mac(d, g);
-    xenbus_error(d, "ip is no list of addresses");
+    xenbus_error(d, "ip: '%s' is no list of addresses", text);
     return false;
 }
 
@@ -65,7 +65,7 @@ static bool read_rate(struct xenbus_device *d, struct rate *r)
         return true;
     if (sscanf(text, "%llu,%llu%c", &bytes, &us, &more) != 2 || bytes == 0 || us == 0 ||
         bytes > 1ull << 60 || us > UINT32_MAX) {
-        xenbus_error(d, "rate is not BYTES,MICROSECONDS");
+        xenbus_error(d, "rate: '%s' is not BYTES,MICROSECONDS", text);
         return false;
     }
     r->bytes = bytes;
@@ -86,6 +86,16 @@ static bool read_options(struct vif *v, struct switch_options *o)
     }
     o->isolated = isolated != 0;
     return read_guard(d, &o->guard) && read_rate(d, &o->rate);
+}
+
+static void say_unplugged(struct vif *v, const char *bridge, const uint8_t *mac, int error)
+{
+    if (error == EEXIST)
+        xenbus_error(v->device,
+                     "bridge %s: another interface has the mac %02x:%02x:%02x:%02x:%02x:%02x",
+                     bridge, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    else
+        xenbus_error(v->device, "bridge %s: %s", bridge, strerror(error));
 }
 
 /* A port of its bridge. */
@@ -110,8 +120,7 @@ static int plug(struct vif *v)
     if (v->port)
         return 0;
     error = errno;
-    xenbus_error(v->device, "bridge %s: %s", bridge,
-                 error == EEXIST ? "another interface has this mac" : strerror(error));
+    say_unplugged(v, bridge, o.guard.mac, error);
     return -error;
 }
 

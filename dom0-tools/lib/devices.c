@@ -101,12 +101,25 @@ int devices_check_vif(struct toolstack *t, const struct config_vif *v)
     return 0;
 }
 
+/* A device has several names: "xvda", "d0", "51712". */
+static int check_once(struct toolstack *t, const struct domain_config *c, unsigned int nr)
+{
+    uint32_t number, other;
+
+    for (unsigned int i = 0; i < nr; i++)
+        if (vdev_number(c->disk[nr].vdev, &number) && vdev_number(c->disk[i].vdev, &other) &&
+            number == other)
+            return toolstack_fail(t, EINVAL, "disk %s: that is the same device as %s",
+                                  c->disk[nr].vdev, c->disk[i].vdev);
+    return 0;
+}
+
 int devices_check(struct toolstack *t, const struct domain_config *c)
 {
     if ((c->nr_disks || c->nr_vifs) && t->store == NULL)
         return toolstack_fail(t, ENOTSUP, "disk, vif: there is no store");
     for (unsigned int i = 0; i < c->nr_disks; i++)
-        if (devices_check_disk(t, &c->disk[i]))
+        if (devices_check_disk(t, &c->disk[i]) || check_once(t, c, i))
             return -1;
     for (unsigned int i = 0; i < c->nr_vifs; i++)
         if (devices_check_vif(t, &c->vif[i]))

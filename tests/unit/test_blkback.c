@@ -403,6 +403,29 @@ static void test_disks_that_cannot_be_had(void)
 }
 
 /* What is asked of it while another life of the backend comes to its end is done by the next. */
+/* The store is killed, and started again: what could not be read then is not what the toolstack or the guest has said. */
+static void test_any_request_of_the_store_may_fail(void)
+{
+    unsigned int n = 0;
+
+    for (bool failed = true; failed;) {
+        begin();
+        store_fail_at(++n);
+        struct guest *g = guest_of(5, "/dev/ram0");
+        struct blkif_request r = request(g, BLKIF_OP_WRITE, 0, 1);
+
+        failed = store_failed();
+        store_fail_at(0);
+        CU_ASSERT_EQUAL(state_of(g->back), 4);
+        CU_ASSERT_PTR_NULL(back_node(g, "hotplug-error"));
+        if (state_of(g->back) == 4)
+            CU_ASSERT_EQUAL(ask(g, &r), 0);
+        guest_end(g);
+        end();
+    }
+    CU_ASSERT_TRUE(n > 30);
+}
+
 static void test_the_backend_is_started_again(void)
 {
     begin();
@@ -441,6 +464,24 @@ static void put_label(const char *label)
 {
     memcpy(ram->memory + 1024 + 56, "\x53\xef", 2);
     snprintf((char *)ram->memory + 1024 + 120, 16, "%s", label);
+}
+
+/* A toolstack may be faster than the backend, which hears of both at once: what one has had the next one can have. */
+static void test_a_disk_goes_from_one_to_the_next(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/ram0"), *next;
+
+    number(g, g->front, "state", 6);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(state_of(g->back), 6);
+    store_remove(g->back);
+    next = guest_new(6, "/dev/ram0", "w");
+    CU_ASSERT_EQUAL(state_of(next->back), 2);
+    CU_ASSERT_PTR_NULL(back_node(next, "hotplug-error"));
+    guest_free(g);
+    guest_end(next);
+    end();
 }
 
 /* A guest's disk by its label: the guest gives it another one, which is no reason to lose it. */
@@ -723,6 +764,8 @@ int main(void)
     CU_add_test(s, "qdisk", test_the_class_of_programs);
     CU_add_test(s, "a script", test_a_script_is_waited_for);
     CU_add_test(s, "started again", test_the_backend_is_started_again);
+    CU_add_test(s, "from one to the next", test_a_disk_goes_from_one_to_the_next);
+    CU_add_test(s, "any request of the store may fail", test_any_request_of_the_store_may_fail);
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "come together", test_requests_that_come_together);
     CU_add_test(s, "another CPU", test_requests_from_another_cpu);

@@ -154,6 +154,10 @@ static void test_what_is_not_served_is_refused_by_name(void)
     refused(EINVAL, "disk sdq: there is no such device");
     config.disk[0] = disk("hdc", "");
     refused(ENOTSUP, "disk hdc: a drive without a disk is not served");
+    config.disk[0] = disk("xvda", "/dev/sdb");
+    config.disk[config.nr_disks++] = disk("51712", "/dev/sdc");
+    refused(EINVAL, "disk 51712: that is the same device as xvda");
+    config.nr_disks--;
     config.disk[0] = disk("xvda", "/none");
     refused(ENOENT, "/none: not there");
     config.disk[0] = disk("xvda", "/dev/sdb");

@@ -308,18 +308,43 @@ static void test_what_cannot_be_read_is_refused(void)
         { "isolated", "yes" },
         { "bridge", "a-name-that-is-longer-than-any-bridge-has" },
         { "bridge", "xen\tbr0" },
+        { "ip", "10.0.2.400" },
+        { "rate", "10Mb/s" },
     };
+    static const char *const said[] = { "ip: '10.0.2.400' is", "rate: '10Mb/s' is" };
+    enum { NR = sizeof(bad) / sizeof(bad[0]), NR_SAID = sizeof(said) / sizeof(said[0]) };
 
-    for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (unsigned int i = 0; i < NR; i++) {
         begin();
         node("/local/domain/0/backend/vif/1/0", bad[i][0], bad[i][1]);
         guests[0] = (struct guest){ .domain = 1 };
         make_device(&guests[0], "00:16:3e:00:00:01");
         CU_ASSERT_EQUAL(state_of(&guests[0]), 6);
         CU_ASSERT_PTR_NOT_NULL_FATAL(back_node(&guests[0], "hotplug-error"));
-        CU_ASSERT_PTR_NOT_NULL(strstr(back_node(&guests[0], "hotplug-error"), bad[i][0]));
+        CU_ASSERT_PTR_NOT_NULL(strstr(back_node(&guests[0], "hotplug-error"),
+                                      i < NR - NR_SAID ? bad[i][0] : said[i - (NR - NR_SAID)]));
         end();
     }
+}
+
+/* The store is killed, and started again: what could not be read then is not what the toolstack or the guest has said. */
+static void test_any_request_of_the_store_may_fail(void)
+{
+    unsigned int n = 0;
+
+    for (bool failed = true; failed;) {
+        begin();
+        node("/local/domain/0/backend/vif/1/0", "ip", "10.0.2.1");
+        node("/local/domain/0/backend/vif/1/0", "rate", "1000000,1000");
+        store_fail_at(++n);
+        make_guest(0, ALL);
+        failed = store_failed();
+        store_fail_at(0);
+        CU_ASSERT_EQUAL(state_of(&guests[0]), 4);
+        CU_ASSERT_PTR_NULL(back_node(&guests[0], "hotplug-error"));
+        end();
+    }
+    CU_ASSERT_TRUE(n > 30);
 }
 
 static const CU_TestInfo tests[] = {
@@ -335,6 +360,7 @@ static const CU_TestInfo tests[] = {
     { "two with one address", test_two_with_one_address },
     { "what cannot be read is refused", test_what_cannot_be_read_is_refused },
     { "who has several queues has no more turns", test_who_has_several_queues_has_no_more_turns },
+    { "any request of the store may fail", test_any_request_of_the_store_may_fail },
     CU_TEST_INFO_NULL,
 };
 

@@ -440,6 +440,45 @@ static void test_errors_are_told(void)
     close_disks();
 }
 
+/* ---- one disk has more to do than the controller has room for ---- */
+
+enum { NR_GREEDY = 300 };
+static struct disk_request greedy[NR_GREEDY];
+static bool is_greedy;
+
+static void again(struct disk_request *r, int error)
+{
+    CU_ASSERT_EQUAL(error, 0);
+    if (is_greedy)
+        disks[0]->ops->submit(disks[0], r);
+}
+
+static void test_a_disk_does_not_starve_another(void)
+{
+    static _Alignas(4096) uint8_t data[DISK_SECTOR];
+    static const struct disk_segment segment = { data, sizeof(data) };
+
+    controller_new();
+    open_disks();
+    is_greedy = true;
+    for (unsigned int i = 0; i < NR_GREEDY; i++) {
+        greedy[i] = (struct disk_request){
+            .op = DISK_READ, .segments = &segment, .nr_segments = 1, .done = again
+        };
+        disks[0]->ops->submit(disks[0], &greedy[i]);
+    }
+    CU_ASSERT(nr_held < NR_GREEDY);
+    load_begin_at(&load, DISK_READ, 0, 8);
+    for (unsigned int i = 0; i < 4 * NR_GREEDY; i++) {
+        serve_one((unsigned int)rand() % nr_held);
+        settle();
+    }
+    all_well(1);
+    is_greedy = false;
+    serve_all();
+    close_disks();
+}
+
 /* ---- what goes wrong ---- */
 
 #define S 1000000000UL
@@ -636,6 +675,7 @@ int main(void)
         { "what is written is read", test_what_is_written_is_read },
         { "flush and discard", test_flush_and_discard },
         { "errors are told", test_errors_are_told },
+        { "a disk does not starve another", test_a_disk_does_not_starve_another },
         { "overdue commands reset the controller", test_overdue_commands_reset_the_controller },
         { "overdue again and again", test_a_controller_that_is_overdue_again_and_again },
         { "seldom overdue", test_a_controller_that_is_seldom_overdue },

@@ -537,6 +537,8 @@ static void test_devices_that_are_not_taken(void)
     REFUSED(EIO, v.queues[1].size = 2);
     REFUSED(EIO, v.nr_queues = 0);
     REFUSED(ENODEV, v.pci.config[0x34] = 0);
+    REFUSED(ENODEV, v.pci.config[0x41] = 0x40;
+            v.pci.config[0x43] = 9); /* one that none knows, round and round */
     REFUSED(EINVAL, set32(12, 0));
     REFUSED(ENOTSUP, memset(v.config, 0xff, 8));
     REFUSED(ENOTSUP, v.features |= 1UL << F_BLK_SIZE; set32(20, 1024));

@@ -72,9 +72,13 @@ void xenbus_disconnected(struct xenbus_device *d)
 
 static void connect_to(struct xenbus_device *d, enum xenbus_state ready)
 {
-    int rc = d->driver->connect(d);
+    int rc;
 
-    if (rc == -EAGAIN)
+    d->unheard = false;
+    rc = d->driver->connect(d);
+    if (rc && d->unheard)
+        look_later(d, RETRY_NS);
+    if (rc == -EAGAIN || (rc && d->unheard))
         return; /* the class's watch says when to ask again */
     d->resumed = false;
     d->told = false;
@@ -246,6 +250,20 @@ static int find_other(struct xenbus_device *d)
     return rc;
 }
 
+/* As the driver says; -EAGAIN if the store has not answered it: then nothing is left of that. */
+static int probe(struct xenbus_device *d)
+{
+    int rc;
+
+    d->unheard = false;
+    rc = d->driver->probe(d);
+    if (!d->unheard)
+        return rc;
+    if (rc == 0)
+        d->driver->remove(d);
+    return -EAGAIN;
+}
+
 /* What was left by another life of this program is as it was. */
 static void begin(struct xenbus_device *d, enum xenbus_state stored)
 {
@@ -265,7 +283,7 @@ static void begin(struct xenbus_device *d, enum xenbus_state stored)
     if (rc)
         xenbus_error(d, "its folder names no other end");
     else
-        rc = d->driver->probe(d);
+        rc = probe(d);
     if (rc == -EAGAIN) { /* the watch stays: a new one would fire at once, and so on */
         look_later(d, RETRY_NS);
         return;
@@ -315,6 +333,7 @@ void xenbus_look(struct xenbus_device *d)
     enum xenbus_state stored;
     int rc = read_state(d, XENBUS_OURS, &stored);
 
+    d->unheard = false; /* rc says so */
     if (rc && rc != -ENOENT) {
         look_later(d, RETRY_NS);
         return;

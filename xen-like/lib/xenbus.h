@@ -28,6 +28,10 @@
 struct xenbus;
 struct xenbus_device;
 
+/*
+ * Where the store does not answer probe() or connect(), whatever they make of that, it is as if they had said -EAGAIN, and
+ * they are asked again soon: what could not be read is not what anybody has said.
+ */
 struct xenbus_driver {
     const char *type; /* "vbd", "vif", "console" */
     bool backend;     /* else a frontend */
@@ -72,11 +76,12 @@ struct xenbus_device {
     /* Private. */
     uint32_t serial; /* its watch's name */
     bool probed, failed, disconnecting, doomed, dirty, seen;
-    bool unwritten;        /* the store does not have our state yet */
-    bool touched;          /* our folder was; */
-    bool said;             /* the other end has said its state, once more perhaps */
-    bool told;             /* connected() was called */
-    bool known;            /* the other end was there once */
+    bool unwritten; /* the store does not have our state yet */
+    bool unheard;   /* it has not answered: what a driver says of the device then is nothing */
+    bool touched;   /* our folder was; */
+    bool said;      /* the other end has said its state, once more perhaps */
+    bool told;      /* connected() was called */
+    bool known;     /* the other end was there once */
     unsigned int nr_lines; /* of the log, since */
     uint64_t lines_since_ns;
     enum xenbus_state after; /* to be in when it is disconnected; Unknown: nothing is written */

@@ -195,6 +195,18 @@ static int take_events(struct xenbus *b)
     return EAGAIN;
 }
 
+/* Those that were there, then those that are new: what one that has gone had, a disk, an address, a new one may want. */
+static void look_at_those(struct xenbus *b, bool were_there)
+{
+    for (struct xenbus_device *d = b->devices, *next; d; d = next) {
+        next = d->next;
+        if (d->dirty && d->probed == were_there) {
+            d->dirty = false;
+            xenbus_look(d);
+        }
+    }
+}
+
 /*
  * First all that has happened, then the store is asked how things are: while it answers more is heard of, and a guest
  * that writes without end would have more of our memory each time if less were taken than comes meanwhile.
@@ -221,13 +233,8 @@ static void work(void *arg)
     }
     if (b->scan)
         scan(b);
-    for (struct xenbus_device *d = b->devices, *next; d; d = next) {
-        next = d->next;
-        if (d->dirty) {
-            d->dirty = false;
-            xenbus_look(d);
-        }
-    }
+    look_at_those(b, true);
+    look_at_those(b, false);
 }
 
 /* ---- the store ---- */

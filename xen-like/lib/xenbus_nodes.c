@@ -20,14 +20,17 @@ static char *read_node(struct xenbus_device *d, enum xenbus_end end, const char 
     char path[PATH_BYTES], *text;
 
     *rc = -EIO;
-    if (d->bus->xs == NULL ||
-        snprintf(path, sizeof(path), "%s/%s", end == XENBUS_OURS ? d->path : d->other_path, node) >=
-            (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s/%s", end == XENBUS_OURS ? d->path : d->other_path, node) >=
+        (int)sizeof(path))
         return NULL;
-    text = xs_read(d->bus->xs, XBT_NULL, path, len);
-    if (text == NULL)
-        *rc = errno == ENOENT || errno == EACCES ? -ENOENT : -EIO; /* who may not see it has none */
-    return text;
+    text = d->bus->xs ? xs_read(d->bus->xs, XBT_NULL, path, len) : NULL;
+    if (text)
+        return text;
+    if (d->bus->xs && (errno == ENOENT || errno == EACCES)) /* who may not see it has none */
+        *rc = -ENOENT;
+    else
+        d->unheard = true;
+    return NULL;
 }
 
 /* Digits and nothing else. */
@@ -159,13 +162,11 @@ static bool write_all(struct xenbus_device *d, xs_transaction_t t, const struct 
     return ok && (state == XenbusStateUnknown || write_one(d, t, "state", text));
 }
 
-int xenbus_write_nodes(struct xenbus_device *d, const struct xenbus_nodes *n,
-                       enum xenbus_state state)
+static int try_to_write(struct xenbus_device *d, const struct xenbus_nodes *n,
+                        enum xenbus_state state)
 {
     struct xs_handle *xs = d->bus->xs;
 
-    if (n && n->too_much)
-        return -E2BIG;
     for (int i = 0; xs && i < TRIES; i++) {
         xs_transaction_t t = xs_transaction_start(xs);
         int error = 0;
@@ -182,6 +183,18 @@ int xenbus_write_nodes(struct xenbus_device *d, const struct xenbus_nodes *n,
             return -error;
     }
     return -EIO;
+}
+
+int xenbus_write_nodes(struct xenbus_device *d, const struct xenbus_nodes *n,
+                       enum xenbus_state state)
+{
+    int rc;
+
+    if (n && n->too_much)
+        return -E2BIG;
+    rc = try_to_write(d, n, state);
+    d->unheard |= rc && rc != -ENOENT;
+    return rc;
 }
 
 int xenbus_publish(struct xenbus_device *d, const struct xenbus_nodes *n)
@@ -226,6 +239,8 @@ void xenbus_error(struct xenbus_device *d, const char *fmt, ...)
     char text[TEXT_BYTES];
     va_list args;
 
+    if (d->unheard)
+        return;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
