@@ -394,7 +394,7 @@ struct blkback *blkback_start(struct plat_loop *l, struct disks *disks, const ch
     b->turns_end = &b->turns;
     b->wake = (struct plat_wake){ .fn = queues_run, .arg = b };
     plat_wake_add(l, &b->wake);
-    b->copies.grants = xengnttab_open(NULL, 0);
+    b->copies.grants = data_ready(b) ? xengnttab_open(NULL, 0) : NULL;
     b->ports = b->copies.grants ? ports_open(l) : NULL;
     b->bus = b->ports ? xenbus_open(l, &b->driver, b) : NULL;
     if (b->bus)
@@ -416,5 +416,6 @@ void blkback_stop(struct blkback *b)
     if (b->copies.grants)
         xengnttab_close(b->copies.grants);
     plat_wake_remove(&b->wake);
+    free(b->reserve);
     free(b);
 }

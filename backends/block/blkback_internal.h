@@ -20,8 +20,9 @@ enum {
     BUDGET = 32,
     QUEUES_MAX = 4,
     ORDER_MAX = 3,
-    RUNNING_MAX_BYTES = 4 << 20,   /* of a device's data between disk and grants */
-    DISCARD_PART_SECTORS = 1 << 21 /* 1 GiB: given to the disk at once */
+    RUNNING_MAX_BYTES = 4 << 20,    /* of a device's data between disk and grants */
+    DISCARD_PART_SECTORS = 1 << 21, /* 1 GiB: given to the disk at once */
+    STARVED_NS = 10000000
 };
 
 /* A slot of the ring that is being worked on. */
@@ -35,6 +36,7 @@ struct io {
     struct disk_segment segment; /* the part of the data that the disk has */
     uint64_t sectors_begun;      /* that part, and all before it */
     void *memory;  /* of the data; NULL: there are none, or they are the disk's memory */
+    bool reserved; /* it is the backend's reserve */
     uint8_t *data; /* in it, a multiple of a page */
 };
 
@@ -42,7 +44,7 @@ struct queue {
     struct queue *next_turn; /* of those that have something to do */
     struct device *device;
     bool waits_turn, broken;
-    bool stalled; /* until some of the device's data is done */
+    bool stalled; /* until some of the device's data is done, or there is memory */
     struct port port;
     struct ring_back ring;
     struct pace pace;
@@ -82,6 +84,7 @@ struct blkback {
     struct queue *turns, **turns_end;
     struct plat_wake wake;
     struct copies copies; /* has the handle of grants, too */
+    void *reserve; /* memory for the data of one request, where there is no other; NULL: in use */
 };
 
 /* ---- queue.c ---- */
@@ -101,6 +104,23 @@ void queues_run(void *blkback);
 void queue_event(void *queue);
 /** Its timer's. */
 void queue_late(void *queue);
+
+/* ---- running.c ---- */
+
+static inline bool has_data(const struct io *io) { return io->request.op <= DISK_WRITE; }
+
+/** Whether data_provide() can have memory for a request, the largest; so it is asked before one is taken. */
+bool data_ready(struct blkback *b);
+/** For the data of as many segments as it has. */
+void data_provide(struct io *io);
+/** If it has any. */
+void data_free(struct io *io);
+
+/** It counts, until running_end(): then all queues of the device that had to wait for that have their turns. */
+void running_begin(struct io *io);
+void running_end(struct io *io);
+/** To the disk, in parts that it takes. What is done is in the queue's list `done`. */
+void submit(struct io *io);
 
 /* ---- blkback.c ---- */
 

@@ -1,5 +1,5 @@
 # The block backend: its core is in the control domain's image and in tests, too (BLKBACK_CORE); on Linux a program of its own.
-BLKBACK_CORE := $(addprefix backends/block/,blkback.c queue.c pace.c blk_request.c disk.c disk_ram.c disks.c partitions.c gpt.c fs_names.c ram_disks.c) \
+BLKBACK_CORE := $(addprefix backends/block/,blkback.c queue.c running.c pace.c blk_request.c disk.c disk_ram.c disks.c partitions.c gpt.c fs_names.c ram_disks.c) \
     $(addprefix xen-like/lib/,ring.c ports.c xenbus.c xenbus_class.c xenbus_nodes.c)
 BLOCKD_BUILD := $(BUILD)/backends
 BLOCKD_SRCS := $(BLKBACK_CORE) $(addprefix backends/block/,main.c disk_file.c) \

@@ -98,92 +98,9 @@ static inline void answer(struct queue *q, struct io *io)
 
 static void refuse(struct io *io)
 {
+    data_free(io);
     io->queue->device->statistics.refused++;
     answer(io->queue, io);
-}
-
-/* ---- requests that a disk is asked for ---- */
-
-static bool has_data(const struct io *io) { return io->request.op <= DISK_WRITE; }
-
-/* What has no data is work for the disk, too, which others may share: as much as the largest that has. */
-static uint64_t cost(const struct io *io)
-{
-    return has_data(io) ? io->request.nr_sectors * DISK_SECTOR : BLK_SEGMENTS * BLK_PAGE;
-}
-
-static void running_begin(struct io *io)
-{
-    io->queue->nr_running++;
-    io->queue->device->running_bytes += cost(io);
-}
-
-/* All queues of the device that had to wait for that. */
-static void running_end(struct io *io)
-{
-    struct device *d = io->queue->device;
-
-    free(io->memory);
-    io->memory = NULL;
-    io->queue->nr_running--;
-    d->running_bytes -= cost(io);
-    for (unsigned int i = 0; i < d->nr_queues; i++)
-        if (d->queues[i].stalled) {
-            d->queues[i].stalled = false;
-            queue_wake(&d->queues[i]);
-        }
-}
-
-/* Sectors of one part: as many as the disk takes; of a DISCARD, so that others have their turn in between. */
-static uint64_t part_sectors(const struct io *io)
-{
-    uint64_t left = io->request.nr_sectors - io->sectors_begun, most = left;
-
-    if (!has_data(io))
-        most = DISCARD_PART_SECTORS;
-    else if (io->queue->device->disk->max_bytes)
-        most = io->queue->device->disk->max_bytes / DISK_SECTOR;
-    return left < most ? left : most;
-}
-
-/* The next part of it. A FLUSH has one. */
-static void submit_part(struct io *io)
-{
-    uint64_t nr = part_sectors(io);
-
-    if (has_data(io))
-        io->segment = (struct disk_segment){ .data = io->data + io->sectors_begun * DISK_SECTOR,
-                                             .bytes = (uint32_t)(nr * DISK_SECTOR) };
-    io->disk.sector = io->request.sector + io->sectors_begun;
-    io->disk.nr_sectors = nr;
-    io->sectors_begun += nr;
-    disk_submit(io->queue->device->disk, &io->disk);
-}
-
-static void on_done(struct disk_request *r, int error)
-{
-    struct io *io = (struct io *)((char *)r - offsetof(struct io, disk));
-    struct queue *q = io->queue;
-
-    if (error)
-        io->status = error == EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR;
-    if (!error && io->sectors_begun < io->request.nr_sectors) {
-        submit_part(io);
-        return;
-    }
-    io->next = NULL;
-    *q->done_end = io;
-    q->done_end = &io->next;
-    queue_wake(q);
-}
-
-static void submit(struct io *io)
-{
-    io->disk = (struct disk_request){
-        .op = io->request.op, .segments = &io->segment, .nr_segments = has_data(io), .done = on_done
-    };
-    io->sectors_begun = 0;
-    submit_part(io);
 }
 
 /* What the disk has done: data of reads go to the guest. */
@@ -249,7 +166,7 @@ static inline struct io *take(struct queue *q)
     return io;
 }
 
-/* Its memory, and what is to be copied now. False: it is not to be gone on with. */
+/* What is to be copied now. False: it is not to be gone on with. */
 static inline __attribute__((always_inline)) bool
 prepare(const struct device *d, const struct disk *disk, uint8_t *memory, struct io *io)
 {
@@ -267,13 +184,6 @@ prepare(const struct device *d, const struct disk *disk, uint8_t *memory, struct
         copy_data(d, io, memory + r->sector * DISK_SECTOR);
         return true;
     }
-    io->memory = malloc(r->nr_sectors * DISK_SECTOR + BLK_PAGE);
-    if (io->memory == NULL) {
-        io->status = BLKIF_RSP_ERROR;
-        refuse(io);
-        return false;
-    }
-    io->data = (uint8_t *)(((uintptr_t)io->memory + BLK_PAGE - 1) & ~(uintptr_t)(BLK_PAGE - 1));
     if (r->op == DISK_WRITE)
         copy_data(d, io, io->data);
     return true;
@@ -300,8 +210,6 @@ static inline void go_on(struct queue *q, struct device *d, const uint8_t *memor
         return;
     }
     if (io->status != BLKIF_RSP_OKAY) { /* the data of a write were not to be had */
-        free(io->memory);
-        io->memory = NULL;
         refuse(io);
         return;
     }
@@ -319,7 +227,14 @@ static void found(struct queue *q, unsigned int nr)
     q->rests = false;
 }
 
-/* Returns how many there were; -EPROTO. */
+/* There is no memory, and the reserve is in use: until it is free, or somebody else has freed some. */
+static void starve(struct queue *q)
+{
+    q->stalled = true;
+    plat_timer_set(q->device->backend->loop, &q->late, plat_now() + STARVED_NS);
+}
+
+/* Returns how many were taken; -EPROTO. */
 static int begin(struct queue *q)
 {
     struct device *d = q->device;
@@ -332,8 +247,16 @@ static int begin(struct queue *q)
     if (n > 0)
         found(q, (unsigned int)n);
     for (int i = 0; i < n; i++) {
-        struct io *io = take(q);
+        struct io *io;
 
+        if (memory == NULL && !data_ready(d->backend)) {
+            starve(q);
+            n = i;
+            break;
+        }
+        io = take(q);
+        if (memory == NULL && io->status == BLKIF_RSP_OKAY && has_data(io))
+            data_provide(io);
         *end = io;
         if (io->status == BLKIF_RSP_OKAY && io->request.indirect) {
             copy_indirect(d, io);
@@ -387,6 +310,11 @@ void queue_late(void *arg)
     struct queue *q = arg;
     int there;
 
+    if (q->stalled) {
+        q->stalled = false;
+        queue_wake(q);
+        return;
+    }
     if (!q->rests || q->asked <= 1 || q->device->leaving)
         return;
     q->asked = 1;

@@ -743,6 +743,45 @@ static void test_requests_from_another_cpu(void)
     end();
 }
 
+/* ---- no memory ---- */
+
+static bool no_memory;
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes)
+{
+    return no_memory && bytes >= PAGE ? NULL : __real_malloc(bytes);
+}
+
+/* One request at a time has the reserve, and nothing is refused. */
+static void test_without_memory_it_is_slow(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/slow");
+    unsigned int answers = 0, most = 0;
+
+    no_memory = true;
+    for (unsigned int i = 0; i < 8; i++) {
+        struct blkif_request r = request(g, i % 2 ? BLKIF_OP_WRITE : BLKIF_OP_READ, i * 8, 1 + i);
+
+        put(g, &r);
+    }
+    for (int i = 0; i < 1000 && answers < 8; i++) {
+        run_shortly();
+        fake_advance(5000000);
+        most = slow.nr > most ? slow.nr : most;
+        if (slow.nr)
+            slow_do(slow.list[--slow.nr]);
+        for (int status; (status = answered(g, NULL)) != 99; answers++)
+            CU_ASSERT_EQUAL(status, 0);
+    }
+    CU_ASSERT_EQUAL(answers, 8);
+    CU_ASSERT_EQUAL(most, 1);
+    no_memory = false;
+    guest_end(g);
+    end();
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -769,6 +808,7 @@ int main(void)
     CU_add_test(s, "a label that changes", test_a_disk_by_a_label_that_changes);
     CU_add_test(s, "come together", test_requests_that_come_together);
     CU_add_test(s, "another CPU", test_requests_from_another_cpu);
+    CU_add_test(s, "no memory", test_without_memory_it_is_slow);
     CU_add_test(s, "killed while it answers", test_the_backend_is_killed_while_it_answers);
     CU_basic_run_tests();
     return CU_get_number_of_failures() || CU_get_error();
