@@ -30,7 +30,8 @@ struct disk_request {
     void (*done)(struct disk_request *r,
                  int error);   /* error: 0, or an errno; then the owner may free it */
     struct disk_request *next; /* the disk's, */
-    int error;                 /* this, too */
+    int error;                 /* this, too, */
+    bool again;                /* and this */
 };
 
 struct disk;

@@ -11,6 +11,7 @@ struct disk_job {
     struct disk_request *request;
     unsigned int nr_begun; /* commands that are not done */
     bool cut;              /* nothing is left to begin with */
+    bool lost;             /* a command of it was, and it may begin again */
     int error;             /* the first */
 };
 
@@ -146,16 +147,32 @@ static void head_open(struct disk_queue *q)
     q->sector = q->first->sector;
 }
 
+static void wait_last(struct disk_queue *q, struct disk_request *r)
+{
+    r->next = NULL;
+    if (q->first)
+        q->last->next = r;
+    else
+        q->first = r;
+    q->last = r;
+}
+
 static void job_end(struct disk_queue *q, struct disk_job *j)
 {
     struct disk_request *r = j->request;
     int error = j->error;
+    bool again = j->lost && error == 0;
 
     if (j->nr_begun || !j->cut)
         return;
     j->next = q->free_jobs;
     q->free_jobs = j;
-    r->done(r, error);
+    if (again) {
+        r->again = true;
+        wait_last(q, r);
+    } else {
+        r->done(r, error);
+    }
 }
 
 /* The first request waits no more; perhaps all of it is done already, as it has failed. */
@@ -197,12 +214,8 @@ void disk_queue_submit(struct disk *d, struct disk_request *r)
         r->done(r, EIO);
         return;
     }
-    r->next = NULL;
-    if (q->first)
-        q->last->next = r;
-    else
-        q->first = r;
-    q->last = r;
+    r->again = false;
+    wait_last(q, r);
     if (q->first == r)
         disk_queue_go_on(q);
 }
@@ -222,14 +235,30 @@ void disk_queue_done(struct disk_queue *q, struct disk_command *c, int error)
 
 /* ---- when all goes wrong ---- */
 
+/*
+ * A DISCARD may be what the device is too slow for, and so may what is lost for the second time: they would have it
+ * reset again.
+ */
+static bool may_begin_again(const struct disk_request *r)
+{
+    return r->op != DISK_DISCARD && !r->again;
+}
+
 void disk_queue_lost(struct disk_queue *q, int error)
 {
     bool held = q->held;
 
     q->held = true; /* what is submitted meanwhile waits: it is not among those that are lost */
-    for (unsigned int i = 0; i < q->nr_commands; i++)
-        if (q->commands[i].job)
-            disk_queue_done(q, &q->commands[i], error);
+    if (q->head && q->head->nr_begun)
+        head_close(q); /* the rest of it is lost as well: it begins anew as a whole, or fails */
+    for (unsigned int i = 0; i < q->nr_commands; i++) {
+        struct disk_job *j = q->commands[i].job;
+
+        if (j == NULL)
+            continue;
+        j->lost = may_begin_again(j->request);
+        disk_queue_done(q, &q->commands[i], j->lost ? 0 : error);
+    }
     q->held = held;
 }
 
@@ -265,7 +294,7 @@ void disk_queue_hold(struct disk_queue *q, bool held)
 
 void disk_queue_die(struct disk_queue *q)
 {
-    disk_queue_lost(q, EIO);
+    disk_queue_lost(q, EIO); /* what would begin again waits, for the same end */
     q->dead = true;
     while (q->first) {
         if (q->head == NULL)

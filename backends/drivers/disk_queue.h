@@ -85,7 +85,10 @@ void disk_queue_done(struct disk_queue *q, struct disk_command *c, int error);
 /** There may be room again: begin with those that wait. The driver calls it behind all disk_queue_done() of one time. */
 void disk_queue_go_on(struct disk_queue *q);
 
-/** All that the hardware has is lost: their requests are done with that error. It must not touch their memory any more. */
+/**
+ * All that the hardware has is lost, and it must not touch their memory any more. Requests wait to begin again, each as a
+ * whole, once; those that have failed in part already, DISCARDs, and what began again before are done with that error.
+ */
 void disk_queue_lost(struct disk_queue *q, int error);
 
 /** Begin with nothing, or go on. */
@@ -103,5 +106,5 @@ struct disk_resets {
 /** It is to be reset. Returns false: it was too often, give it up. */
 bool disk_reset_again(struct disk_resets *r);
 
-/** The disk is gone: all requests, those to come, too, are done with EIO. As disk_queue_lost(). */
+/** The disk is gone: all requests, those to come, too, are done with EIO. It must not touch their memory any more. */
 void disk_queue_die(struct disk_queue *q);

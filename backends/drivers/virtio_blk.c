@@ -209,7 +209,7 @@ static int start_queues(struct virtio_blk *b)
     return 0;
 }
 
-/* What it had is lost, what waits goes on. */
+/* What it had begins again, as far as it may: disk_queue_lost(). What waits goes on. */
 static void start_again(struct virtio_blk *b)
 {
     bool again = disk_reset_again(&b->resets);

@@ -494,13 +494,61 @@ static void test_overdue_commands_reset_the_controller(void)
     CU_ASSERT_EQUAL(load.nr_busy, LOAD_SLOTS);
     settle_for(7 * S);
     CU_ASSERT_EQUAL(c.nr_enabled, 2);
-    CU_ASSERT(load.nr_errors > 0 && load.nr_errors == load.nr_done);
+    CU_ASSERT_EQUAL(load.nr_busy, LOAD_SLOTS); /* it has begun again with them */
+    load.read_back = true;
+    serve_all();
+    all_well(LOAD_SLOTS);
+    while (load_begin_at(&load, DISK_READ, 0, 400)) /* once: then those fail that it had twice */
+        ;
+    settle_for(72 * S);
+    CU_ASSERT_EQUAL(c.nr_enabled, 4);
+    CU_ASSERT(load.nr_errors > 0 && load.nr_errors == load.nr_done - LOAD_SLOTS);
     CU_ASSERT_EQUAL(load.last_error, EIO);
     CU_ASSERT(load_begin_at(&load, DISK_READ, 0, 8)); /* it goes on */
     load.nr_errors = 0;
     serve_all();
     CU_ASSERT_EQUAL(load.nr_busy, 0);
     CU_ASSERT_EQUAL(load.nr_errors, 0);
+    close_disks();
+}
+
+static unsigned int nr_discard_errors;
+
+static void on_discarded(struct disk_request *r, int error) { nr_discard_errors += error == EIO; }
+
+/* A DISCARD of one disk takes too long: the other one's users see nothing of that. */
+static void test_a_discard_of_the_other_disk_is_overdue(void)
+{
+    struct disk_request discard = { .op = DISK_DISCARD, .nr_sectors = 8, .done = on_discarded };
+    unsigned int nr;
+
+    controller_new();
+    open_disks();
+    nr_discard_errors = 0;
+    disks[0]->ops->submit(disks[0], &discard); /* held[0], which nobody serves */
+    load_begin_at(&load, DISK_FLUSH, 0, 0);
+    for (nr = 1; load_begin_at(&load, nr % 2 ? DISK_WRITE : DISK_READ, nr * 400, 400); nr++)
+        ;
+    for (unsigned int i = 0; i < 100; i++) { /* some are done, some in part */
+        unsigned int j = 1 + (unsigned int)rand() % (nr_held - 1);
+
+        if (held[j].e.opcode == 0) /* the FLUSH */
+            continue;
+        serve_one(j);
+        settle();
+    }
+    CU_ASSERT(load.nr_busy > 0);
+    settle_for(36 * S);
+    CU_ASSERT_EQUAL(c.nr_enabled, 2);
+    CU_ASSERT_EQUAL(nr_discard_errors, 1);
+    serve_all();
+    all_well(nr);
+    CU_ASSERT_EQUAL(nr_discard_errors, 1);
+    CU_ASSERT_EQUAL(nr_flushes, 1);
+    for (unsigned int i = 1; i < nr; i++)
+        CU_ASSERT_EQUAL(memcmp(load.slots[i].data, model + i * 400 * DISK_SECTOR,
+                               400 * DISK_SECTOR),
+                        0);
     close_disks();
 }
 
@@ -522,7 +570,7 @@ static void test_a_controller_that_is_overdue_again_and_again(void)
     controller_new();
     open_disks();
     for (unsigned int i = 1; i <= 5; i++) {
-        load_begin_at(&load, DISK_READ, 0, 8);
+        load_begin_at(&load, DISK_DISCARD, 0, 8); /* which does not begin again */
         settle_for(36 * S);
         CU_ASSERT_EQUAL(load.nr_errors, i);
         CU_ASSERT_EQUAL(c.nr_enabled, 1 + i);
@@ -539,7 +587,7 @@ static void test_a_controller_that_is_seldom_overdue(void)
     controller_new();
     open_disks();
     for (unsigned int i = 1; i <= 8; i++) {
-        load_begin_at(&load, DISK_READ, 0, 8);
+        load_begin_at(&load, DISK_DISCARD, 0, 8);
         settle_for(700 * S);
         CU_ASSERT_EQUAL(c.nr_enabled, 1 + i);
     }
@@ -677,6 +725,7 @@ int main(void)
         { "errors are told", test_errors_are_told },
         { "a disk does not starve another", test_a_disk_does_not_starve_another },
         { "overdue commands reset the controller", test_overdue_commands_reset_the_controller },
+        { "a discard of the other disk", test_a_discard_of_the_other_disk_is_overdue },
         { "overdue again and again", test_a_controller_that_is_overdue_again_and_again },
         { "seldom overdue", test_a_controller_that_is_seldom_overdue },
         { "a controller that does not come back", test_a_controller_that_does_not_come_back },

@@ -392,15 +392,55 @@ static void test_overdue_commands_reset_the_device(void)
     CU_ASSERT_EQUAL(load.nr_busy, LOAD_SLOTS);
     settle_for(7 * S);
     CU_ASSERT_TRUE(v.nr_resets > nr_resets);
-    CU_ASSERT(load.nr_errors > 0 && load.nr_errors == load.nr_done && load.nr_busy > 0);
-    CU_ASSERT_EQUAL(load.last_error, EIO);
     nr_held = 0;
-    load.nr_errors = 0; /* those that waited are done, and more */
+    serve_all(); /* those that it had have begun again */
+    all_well(LOAD_SLOTS);
+    load_begin_at(&load, DISK_READ, 0, 400); /* once */
+    settle_for(72 * S);
+    nr_held = 0;
+    CU_ASSERT_EQUAL(load.nr_busy, 0);
+    CU_ASSERT_EQUAL(load.nr_errors, 1);
+    CU_ASSERT_EQUAL(load.last_error, EIO);
     serve_all();
+    load.nr_errors = 0;
     load.nr_done = 0;
     mixed(60);
     fake_virtio_changed(&v); /* this is told as ever */
     settle();
+    close_disk();
+}
+
+/* One is too slow, others were begun, some of them done in part: nobody but the one sees anything of a reset. */
+static void test_a_slow_discard_fails_alone(void)
+{
+    unsigned int nr;
+
+    open_disk(0);
+    load.read_back = true;
+    load_begin_at(&load, DISK_DISCARD, 0, 8);
+    take_all(); /* held[0], which nobody serves */
+    load_begin_at(&load, DISK_FLUSH, 0, 0);
+    for (nr = 2; load_begin_at(&load, nr % 2 ? DISK_WRITE : DISK_READ, nr * 400, 400); nr++)
+        ;
+    take_all();
+    for (unsigned int i = 0; i < 20; i++) {
+        serve_one(nr_held - 1 - (unsigned int)rand() % 4);
+        settle();
+        take_all();
+    }
+    CU_ASSERT(load.nr_busy > 0);
+    settle_for(36 * S);
+    CU_ASSERT_EQUAL(load.nr_errors, 1);
+    CU_ASSERT_EQUAL(load.last_error, EIO);
+    CU_ASSERT(!load.slots[0].busy);
+    load.nr_errors = nr_held = 0; /* what it had before it has no more */
+    serve_all();
+    all_well(nr);
+    CU_ASSERT_EQUAL(nr_discarded, 0);
+    for (unsigned int i = 2; i < nr; i++)
+        CU_ASSERT_EQUAL(memcmp(load.slots[i].data, model + i * 400 * DISK_SECTOR,
+                               400 * DISK_SECTOR),
+                        0);
     close_disk();
 }
 
@@ -420,7 +460,7 @@ static void test_a_device_that_is_overdue_again_and_again(void)
 {
     open_disk(0);
     for (unsigned int i = 1; i <= 5; i++) {
-        load_begin_at(&load, DISK_READ, 0, 8);
+        load_begin_at(&load, DISK_DISCARD, 0, 8); /* which does not begin again */
         settle_for(36 * S);
         CU_ASSERT_EQUAL(load.nr_errors, i);
         CU_ASSERT(v.pci.master);
@@ -581,6 +621,7 @@ int main(void)
         { "nonsense about its size", test_it_says_nonsense_about_its_size },
         { "a read that is short", test_a_read_that_is_short },
         { "overdue commands reset the device", test_overdue_commands_reset_the_device },
+        { "a slow discard fails alone", test_a_slow_discard_fails_alone },
         { "overdue again and again", test_a_device_that_is_overdue_again_and_again },
         { "a device that does not come back", test_a_device_that_does_not_come_back },
         { "a lie ends it", test_a_lie_ends_it },
