@@ -141,6 +141,8 @@ static struct disk *open_disk(struct xenbus_device *bus)
     return d;
 }
 
+static void look_last(void *device);
+
 static int probe(struct xenbus_device *bus)
 {
     struct device *d = calloc(1, sizeof(*d));
@@ -153,6 +155,7 @@ static int probe(struct xenbus_device *bus)
     }
     d->bus = bus;
     d->backend = xenbus_arg(bus->bus);
+    d->last_look = (struct plat_timer){ .fn = look_last, .arg = d };
     d->disk = open_disk(bus);
     if (d->disk == NULL) {
         rc = -errno;
@@ -179,6 +182,7 @@ static void removed(struct xenbus_device *bus)
 {
     struct device *d = bus->data;
 
+    plat_timer_cancel(&d->last_look);
     d->disk->ops->close(d->disk);
     free(d);
 }
@@ -325,7 +329,7 @@ static int connect_it(struct xenbus_device *bus)
 
 void device_check_end(struct device *d)
 {
-    if (!d->leaving)
+    if (!d->leaving || d->lingers)
         return;
     for (unsigned int i = 0; i < d->nr_queues; i++)
         if (d->queues[i].nr_running || d->queues[i].nr_last)
@@ -335,11 +339,29 @@ void device_check_end(struct device *d)
     xenbus_disconnected(d->bus);
 }
 
+static void look_last(void *arg)
+{
+    struct device *d = arg;
+
+    d->lingers = false;
+    for (unsigned int i = 0; i < d->nr_queues; i++)
+        queue_leave(&d->queues[i]);
+    device_check_end(d);
+}
+
+/*
+ * Linux's blkfront stops its queues and says Closed, but waits for nobody who has passed them already and is about to put
+ * a request into the ring: another vCPU, perhaps one that has just been interrupted for us. Such a one would wait for ever.
+ * So what a guest that lives has in the ring is looked at again, when that has had its turn.
+ */
 static void disconnect(struct xenbus_device *bus)
 {
     struct device *d = bus->data;
 
     d->leaving = true;
+    d->lingers = bus->other_state == XenbusStateClosed;
+    if (d->lingers)
+        plat_timer_set(d->backend->loop, &d->last_look, plat_now() + LINGER_NS);
     for (unsigned int i = 0; i < d->nr_queues; i++)
         queue_leave(&d->queues[i]);
     device_check_end(d);

@@ -22,7 +22,8 @@ enum {
     ORDER_MAX = 3,
     RUNNING_MAX_BYTES = 4 << 20,    /* of a device's data between disk and grants */
     DISCARD_PART_SECTORS = 1 << 21, /* 1 GiB: given to the disk at once */
-    STARVED_NS = 10000000
+    STARVED_NS = 10000000,
+    LINGER_NS = 50000000 /* more than a vCPU runs in one piece */
 };
 
 /* A slot of the ring that is being worked on. */
@@ -70,7 +71,9 @@ struct device {
     struct disk *disk;
     struct queue queues[QUEUES_MAX];
     unsigned int nr_queues; /* that are connected */
-    bool leaving;           /* disconnected when what was there is done */
+    bool leaving;           /* disconnected when what was there is done, */
+    bool lingers;           /* but not before it was looked at again, then: */
+    struct plat_timer last_look;
     uint64_t running_bytes;
     struct statistics statistics;
 };

@@ -279,6 +279,37 @@ static void test_what_was_there_when_the_guest_left(void)
     }
 }
 
+static void stop(void *arg) { plat_loop_stop(loop); }
+
+/* run_loop() goes on as long as time brings anything; this one is over soon. */
+static void run_shortly(void)
+{
+    static struct plat_timer timer = { .fn = stop };
+
+    plat_timer_set(loop, &timer, plat_now() + 5000);
+    CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
+}
+
+/* A vCPU of its was interrupted when it was about to ask. */
+static void test_who_asks_when_the_guest_has_left(void)
+{
+    begin();
+    struct guest *g = guest_of(5, "/dev/slow");
+    struct blkif_request r = request(g, BLKIF_OP_WRITE, 0, 1);
+
+    number(g, g->front, "state", 6);
+    run_shortly();
+    put(g, &r);
+    run_loop(loop);
+    CU_ASSERT_NOT_EQUAL(state_of(g->back), 6);
+    CU_ASSERT_EQUAL_FATAL(slow.nr, 1);
+    slow_end(0);
+    CU_ASSERT_EQUAL(answered(g, NULL), 0);
+    CU_ASSERT_EQUAL(state_of(g->back), 6);
+    guest_end(g);
+    end();
+}
+
 static struct guest *more_of;
 
 /* One that never ends to put more in has only what was there. */
@@ -300,7 +331,8 @@ static void test_more_than_was_there(void)
     slow.also = put_more;
     number(g, g->front, "state", 6);
     run_loop(loop);
-    CU_ASSERT_EQUAL(slow.nr, 1);
+    CU_ASSERT_EQUAL(slow.nr, 2); /* one more was there at the last look */
+    slow_end(0);
     slow_end(0);
     CU_ASSERT_EQUAL(slow.nr, 0);
     CU_ASSERT_EQUAL(state_of(g->back), 6);
@@ -653,17 +685,6 @@ static void say_the_rest(void)
     fake_advance(20000);
 }
 
-static void stop(void *arg) { plat_loop_stop(loop); }
-
-/* run_loop() goes on as long as time brings anything; this one is over soon. */
-static void run_shortly(void)
-{
-    static struct plat_timer timer = { .fn = stop };
-
-    plat_timer_set(loop, &timer, plat_now() + 5000);
-    CU_ASSERT_EQUAL(plat_loop_run(loop), 0);
-}
-
 /* It is interrupted by the backend as soon as that has an event. Returns how many events there were. */
 static unsigned int say_all(unsigned int nr)
 {
@@ -796,6 +817,7 @@ int main(void)
     CU_add_test(s, "a disk grows", test_a_disk_grows_under_a_guest);
     CU_add_test(s, "a disk changes", test_a_disk_changes_without_a_guest);
     CU_add_test(s, "a guest that left", test_what_was_there_when_the_guest_left);
+    CU_add_test(s, "who asks late", test_who_asks_when_the_guest_has_left);
     CU_add_test(s, "more than was there", test_more_than_was_there);
     CU_add_test(s, "statistics", test_statistics);
     CU_add_test(s, "read-only", test_what_is_read_only);
