@@ -16,7 +16,17 @@
 #include "fake_store.h"
 #include "ring.h"
 
-enum { PAGE = 4096, DISK_BYTES = 1 << 20, SECTORS = DISK_BYTES / 512, QUEUES = 4, DATA_PAGES = 70 };
+#ifndef GUEST_PAGES
+#define GUEST_PAGES 70 /* that a guest has for data */
+#endif
+
+enum {
+    PAGE = 4096,
+    DISK_BYTES = 1 << 20,
+    SECTORS = DISK_BYTES / 512,
+    QUEUES = 4,
+    DATA_PAGES = GUEST_PAGES
+};
 
 static struct plat_loop *loop;
 static struct disks *disks;
