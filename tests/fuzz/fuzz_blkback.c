@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #define GUEST_PAGES 24
+#define GUEST_DISK (64 << 10)
 #include "../unit/blkback_guest.h"
 
 enum { OPS_MAX = 128, ENEMIES = 2, IDS = 1024 };
@@ -123,6 +124,7 @@ static void put_request(struct enemy *e, unsigned int q, bool near, struct fuzz_
     r.sector_number = fuzz_take(in, near ? 2 : 8);
     if (near) {
         r.operation %= 6;
+        r.sector_number %= SECTORS + 8;
         r.nr_segments %= 12;
     }
     for (unsigned int i = 0; i < r.nr_segments && i < 11 && r.operation != BLKIF_OP_DISCARD; i++)
@@ -157,6 +159,7 @@ static void put_indirect(struct enemy *e, unsigned int q, bool near, struct fuzz
     if (near) {
         i.indirect_op &= 1;
         i.nr_segments %= 66;
+        i.sector_number %= SECTORS + 8;
     }
     for (unsigned int k = 0; k < PAGE / sizeof(*table); k++)
         if (k < some)

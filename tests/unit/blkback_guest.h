@@ -18,11 +18,12 @@
 
 #ifndef GUEST_PAGES
 #define GUEST_PAGES 70 /* that a guest has for data */
+#define GUEST_DISK (1 << 20)
 #endif
 
 enum {
     PAGE = 4096,
-    DISK_BYTES = 1 << 20,
+    DISK_BYTES = GUEST_DISK,
     SECTORS = DISK_BYTES / 512,
     QUEUES = 4,
     DATA_PAGES = GUEST_PAGES
@@ -48,7 +49,7 @@ static struct {
 
 static inline void slow_do(struct disk_request *r)
 {
-    uint8_t *at = slow.bytes + r->sector * 512;
+    uint8_t *at = slow.bytes + (r->op == DISK_FLUSH ? 0 : r->sector * 512); /* it has none */
 
     for (unsigned int i = 0; i < r->nr_segments && !slow.error; i++) {
         if (r->op == DISK_READ)
