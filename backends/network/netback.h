@@ -11,7 +11,7 @@
  *   isolated  1: it reaches the uplink only, and others that are not isolated
  *   capture   a file's path: what goes through it is written there as long as the node is (switch.h)
  *
- * mac, ip, bridge and isolated are read once; rate and capture whenever they change.
+ * mac, ip and bridge are read once; rate, isolated and capture whenever they change.
  */
 #pragma once
 #include <platform.h>

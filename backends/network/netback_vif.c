@@ -73,19 +73,25 @@ static bool read_rate(struct xenbus_device *d, struct rate *r)
     return true;
 }
 
-static bool read_options(struct vif *v, struct switch_options *o)
+static bool read_isolated(struct xenbus_device *d, bool *isolated)
 {
-    struct xenbus_device *d = v->device;
-    uint64_t isolated;
+    uint64_t value;
 
-    if (xenbus_text(d, XENBUS_OURS, "vifname", o->name, sizeof(o->name)))
-        snprintf(o->name, sizeof(o->name), "vif%u.%u", d->other, d->id);
-    if (xenbus_number_or(d, XENBUS_OURS, "isolated", 0, 1, 0, &isolated)) {
+    if (xenbus_number_or(d, XENBUS_OURS, "isolated", 0, 1, 0, &value)) {
         xenbus_error(d, "isolated is not 0 or 1");
         return false;
     }
-    o->isolated = isolated != 0;
-    return read_guard(d, &o->guard) && read_rate(d, &o->rate);
+    *isolated = value != 0;
+    return true;
+}
+
+static bool read_options(struct vif *v, struct switch_options *o)
+{
+    struct xenbus_device *d = v->device;
+
+    if (xenbus_text(d, XENBUS_OURS, "vifname", o->name, sizeof(o->name)))
+        snprintf(o->name, sizeof(o->name), "vif%u.%u", d->other, d->id);
+    return read_isolated(d, &o->isolated) && read_guard(d, &o->guard) && read_rate(d, &o->rate);
 }
 
 static void say_unplugged(struct vif *v, const char *bridge, const uint8_t *mac, int error)
@@ -146,6 +152,15 @@ static void look_at_capture(struct vif *v)
     v->capturing = wanted;
     if (switch_capture(v->port, wanted ? path : NULL))
         xenbus_error(v->device, "capture: %s", strerror(errno));
+}
+
+/* It may, too. What is neither 0 nor 1 changes nothing. */
+static void look_at_isolated(struct vif *v)
+{
+    bool isolated;
+
+    if (read_isolated(v->device, &isolated))
+        switch_set_isolated(v->port, isolated);
 }
 
 /* ---- a device ---- */
@@ -365,6 +380,7 @@ static int vif_connect(struct xenbus_device *d)
         return -EOPNOTSUPP;
     }
     read_features(v);
+    look_at_isolated(v); /* before its first frame */
     rc = begin_queues(v);
     if (rc)
         end_queues(v);
@@ -397,6 +413,7 @@ static void vif_changed(struct xenbus_device *d)
     if (v == NULL)
         return;
     look_at_capture(v);
+    look_at_isolated(v);
     if (!read_rate(d, &rate))
         return;
     switch_set_rate(v->port, &rate);

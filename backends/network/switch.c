@@ -247,6 +247,8 @@ void switch_set_rate(struct switch_port *p, const struct rate *rate)
         *r = *rate; /* else what was taken stays so */
 }
 
+void switch_set_isolated(struct switch_port *p, bool isolated) { p->options.isolated = isolated; }
+
 int switch_capture(struct switch_port *p, const char *path)
 {
     struct capture *c = p->capture;

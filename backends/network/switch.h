@@ -56,6 +56,9 @@ uint64_t switch_ready_ns(const struct switch_port *p, uint32_t bytes);
 /** The rate from now on; all zero: none. If it is the same as before nothing changes. */
 void switch_set_rate(struct switch_port *p, const struct rate *rate);
 
+/** Whether it is isolated from now on. */
+void switch_set_isolated(struct switch_port *p, bool isolated);
+
 /**
  * Write all that goes in and out there to a pcap file, CAPTURE_BYTES at most, which is there when that is full or
  * the capture ended: @path NULL. 0; -1: as plat_file_create(), plat_file_commit(), EBUSY there is one already.

@@ -1,12 +1,13 @@
 # Fuzz targets, for libFuzzer of clang 14: one program per target, linked like a unit test's.
 # A new target: a name in FUZZ_TARGETS, a file fuzz_NAME.c, its sources in FUZZ_SRCS_NAME, and at
 # least one input in corpus/NAME/. Inputs are at most FUZZ_LEN_NAME bytes long.
-FUZZ_TARGETS := acpi block cmdline config decode efi elf evtchn multiboot options paging store stream switch
+FUZZ_TARGETS := acpi blkback block cmdline config decode efi elf evtchn multiboot netback options paging store stream switch
 FUZZ_SECONDS ?= 60# for each target
 FUZZ_CC := clang
 
 FUZZ_BOOT := tests/fuzz/fuzz.c hypervisor/lib/format.c# what panics
 FUZZ_SRCS_acpi := hypervisor/x86/acpi.c $(FUZZ_BOOT)
+FUZZ_SRCS_blkback := $(UNIT_SRCS_blkback)
 FUZZ_SRCS_block := backends/block/blk_request.c backends/block/gpt.c backends/block/fs_names.c
 FUZZ_SRCS_cmdline := hypervisor/lib/cmdline.c hypervisor/lib/options.c hypervisor/lib/format.c
 FUZZ_SRCS_config := $(UNIT_SRCS_config)
@@ -15,6 +16,7 @@ FUZZ_SRCS_efi := hypervisor/x86/efi.c $(FUZZ_BOOT)
 FUZZ_SRCS_elf := hypervisor/domain/elf.c hypervisor/lib/format.c
 FUZZ_SRCS_evtchn := $(wildcard hypervisor/event/*.c)
 FUZZ_SRCS_multiboot := hypervisor/x86/multiboot.c $(FUZZ_BOOT)
+FUZZ_SRCS_netback := $(UNIT_SRCS_netback)
 FUZZ_SRCS_options := $(UNIT_SRCS_options)
 FUZZ_SRCS_paging := $(wildcard hypervisor/paging/*.c) hypervisor/memory/frame.c hypervisor/memory/heap.c \
     hypervisor/emulate/decode.c hypervisor/emulate/ptwr.c
@@ -22,6 +24,7 @@ FUZZ_SRCS_store := $(UNIT_SRCS_store)
 FUZZ_SRCS_stream := $(filter-out xen-like/% tests/unit/platform_fake.c %/save.c %/suspend.c %/dump.c %/attend.c,$(UNIT_SRCS_stream))
 FUZZ_SRCS_switch := $(filter-out %/capture.c,$(NETWORK_SWITCH))
 FUZZ_LEN_acpi := 2048
+FUZZ_LEN_blkback := 2048
 FUZZ_LEN_block := 4096
 FUZZ_LEN_cmdline := 256
 FUZZ_LEN_config := 4096
@@ -30,13 +33,14 @@ FUZZ_LEN_efi := 512
 FUZZ_LEN_elf := 2048
 FUZZ_LEN_evtchn := 1024
 FUZZ_LEN_multiboot := 2048
+FUZZ_LEN_netback := 2048
 FUZZ_LEN_options := 512
 FUZZ_LEN_paging := 1025
 FUZZ_LEN_store := 8192
 FUZZ_LEN_stream := 4096
 FUZZ_LEN_switch := 8192
 
-FUZZ_CFLAGS = $(filter-out $(UNIT_INSTRUMENT),$(UNIT_CFLAGS)) -Itests/fuzz -fno-sanitize-recover=undefined
+FUZZ_CFLAGS = $(filter-out $(UNIT_INSTRUMENT),$(UNIT_CFLAGS)) -Itests/fuzz -Ixen-like/lib -Ibackends/block -fno-sanitize-recover=undefined
 FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 
 $(BUILD)/fuzz/%.o: %.c $(filter-out %.d,$(MAKEFILE_LIST)) | $(BUILD)/include

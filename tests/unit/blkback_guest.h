@@ -16,7 +16,18 @@
 #include "fake_store.h"
 #include "ring.h"
 
-enum { PAGE = 4096, DISK_BYTES = 1 << 20, SECTORS = DISK_BYTES / 512, QUEUES = 4, DATA_PAGES = 70 };
+#ifndef GUEST_PAGES
+#define GUEST_PAGES 70 /* that a guest has for data */
+#define GUEST_DISK (1 << 20)
+#endif
+
+enum {
+    PAGE = 4096,
+    DISK_BYTES = GUEST_DISK,
+    SECTORS = DISK_BYTES / 512,
+    QUEUES = 4,
+    DATA_PAGES = GUEST_PAGES
+};
 
 static struct plat_loop *loop;
 static struct disks *disks;
@@ -38,7 +49,7 @@ static struct {
 
 static inline void slow_do(struct disk_request *r)
 {
-    uint8_t *at = slow.bytes + r->sector * 512;
+    uint8_t *at = slow.bytes + (r->op == DISK_FLUSH ? 0 : r->sector * 512); /* it has none */
 
     for (unsigned int i = 0; i < r->nr_segments && !slow.error; i++) {
         if (r->op == DISK_READ)

@@ -13,7 +13,7 @@ enum { NODES = 2000, PATH = 160, VALUE = 300 };
 
 static struct {
     char path[PATH], value[VALUE];
-    unsigned int len;
+    unsigned int len, hash; /* of its path */
 } nodes[NODES];
 static unsigned int nr_nodes, home_domain, fail_at;
 static bool has_failed, is_gone;
@@ -98,10 +98,21 @@ unsigned int store_nr_events(void)
     return n;
 }
 
+static unsigned int hash_of(const char *path)
+{
+    unsigned int hash = 0;
+
+    while (*path)
+        hash = hash * 33 + (unsigned char)*path++;
+    return hash;
+}
+
 static int find(const char *path)
 {
+    unsigned int hash = hash_of(path);
+
     for (unsigned int i = 0; i < nr_nodes; i++)
-        if (strcmp(nodes[i].path, path) == 0)
+        if (nodes[i].hash == hash && strcmp(nodes[i].path, path) == 0)
             return (int)i;
     return -1;
 }
@@ -119,6 +130,7 @@ static int make(const char *path)
     make(above);
     CU_ASSERT_TRUE_FATAL(nr_nodes < NODES);
     strcpy(nodes[nr_nodes].path, path);
+    nodes[nr_nodes].hash = hash_of(path);
     nodes[nr_nodes].value[0] = '\0';
     nodes[nr_nodes].len = 0;
     return (int)nr_nodes++;

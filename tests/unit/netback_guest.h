@@ -16,7 +16,11 @@
 #include "frames.h"
 #include "ring.h"
 
-enum { PAGE = 4096, PAGES = 64, QUEUES = 2, GUESTS = 3, SLOTS = 256 };
+#ifndef GUEST_PAGES
+#define GUEST_PAGES 64 /* that a guest has for data, each way */
+#endif
+
+enum { PAGE = 4096, PAGES = GUEST_PAGES, QUEUES = 2, GUESTS = 3, SLOTS = 256 };
 
 static struct plat_loop *loop;
 static struct netback *backend;

@@ -215,6 +215,43 @@ static void test_a_rate_is_kept_by_waiting(void)
     end();
 }
 
+static void test_isolated_takes_effect_whenever_it_changes(void)
+{
+    struct made m;
+
+    begin();
+    for (unsigned int i = 0; i < GUESTS; i++)
+        make_guest(i, ALL);
+    CU_ASSERT_TRUE(reaches(0, 1));
+    node(guests[0].back, "rate", "what?"); /* of that nothing else depends */
+    node(guests[0].back, "isolated", "1");
+    node(guests[1].back, "isolated", "1");
+    run_loop(loop);
+    CU_ASSERT_TRUE(!reaches(0, 1) && !reaches(1, 0) && reaches(0, 2) && reaches(2, 1));
+    node(guests[1].back, "isolated", "2");
+    run_loop(loop);
+    CU_ASSERT_FALSE(reaches(0, 1));
+    store_remove("/local/domain/0/backend/vif/2/0/isolated");
+    run_loop(loop);
+    CU_ASSERT_TRUE(reaches(0, 1) && reaches(1, 0));
+    for (uint32_t state = 6; state; state = state == 6 ? 1 : 0) {
+        number(guests[1].front, "state", state);
+        run_loop(loop);
+    }
+    node(guests[1].back, "isolated", "1"); /* before it is connected, and has something to send */
+    run_loop(loop);
+    m = from_to(1, 0, IP_UDP, 30);
+    put_frame(&guests[1], m.f, 4000, 0, 0);
+    ring_front_push(&guests[1].queues[0].tx);
+    number(guests[1].front, "state", 4);
+    run_loop(loop);
+    CU_ASSERT_EQUAL(take_answers(&guests[1]).okay, 1);
+    CU_ASSERT_FALSE(take_frame(&guests[0], 0, &got));
+    CU_ASSERT_TRUE(reaches(1, 2) && !reaches(1, 0));
+    frame_put(m.f);
+    end();
+}
+
 static void test_frames_wait_for_room_but_not_all(void)
 {
     begin();
@@ -356,6 +393,7 @@ static const CU_TestInfo tests[] = {
     { "queues, and ports of their own", test_queues_and_ports_of_their_own },
     { "groups are those it listens to", test_groups_are_those_it_listens_to },
     { "a rate is kept by waiting", test_a_rate_is_kept_by_waiting },
+    { "isolated takes effect whenever it changes", test_isolated_takes_effect_whenever_it_changes },
     { "frames wait for room, but not all", test_frames_wait_for_room_but_not_all },
     { "two with one address", test_two_with_one_address },
     { "what cannot be read is refused", test_what_cannot_be_read_is_refused },
