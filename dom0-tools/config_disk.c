@@ -239,7 +239,10 @@ static void complete(struct spec *s, struct config_disk *d)
     d->read_only |= d->cdrom;
     if (s->failed)
         return;
-    if (d->vdev[0] == '\0')
+    if (d->vdev[0] == '\0' && strchr(d->target, ','))
+        spec_wrong(s, d->target,
+                   "is all target: target= takes the rest of the line, vdev= goes before it");
+    else if (d->vdev[0] == '\0')
         spec_wrong(s, NULL, "a disk has no vdev");
     else if (d->target[0] == '\0' && !d->cdrom)
         spec_wrong(s, d->vdev, "has no target");

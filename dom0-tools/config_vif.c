@@ -24,9 +24,10 @@ bool config_parse_mac(const char *text, uint8_t mac[6])
     return true;
 }
 
-/* Not the address of a group. */
+/* Not the address of a group, nor that of nobody. */
 static void vif_mac(struct spec *s, const struct param *p, void *member, const char *value)
 {
+    static const uint8_t nobody[6];
     struct config_vif *v = (void *)((char *)member - p->offset);
 
     v->has_mac = config_parse_mac(value, v->mac);
@@ -34,6 +35,8 @@ static void vif_mac(struct spec *s, const struct param *p, void *member, const c
         spec_wrong(s, value, "is no MAC address");
     else if (v->mac[0] & 1)
         spec_wrong(s, value, "is the MAC address of a group");
+    else if (memcmp(v->mac, nobody, sizeof(nobody)) == 0)
+        spec_wrong(s, value, "is nobody's MAC address");
 }
 
 static void vif_mtu(struct spec *s, const struct param *p, void *member, const char *value)

@@ -204,7 +204,7 @@ static void answer(struct vif_queue *q, const struct round *r, unsigned int i,
 
 /*
  * A backend was killed within a frame: errors end it, and the guest drops it. The first of them may be taken for an extra
- * info that was still to come.
+ * info that was still to come, so they belong together, too.
  */
 static void end_cut(struct vif_queue *q)
 {
@@ -216,7 +216,7 @@ static void end_cut(struct vif_queue *q)
     for (unsigned int i = 0; i < 2; i++) {
         struct netif_rx_response a = { .id = take_slot(q, &r).id, .status = NETIF_RSP_ERROR };
 
-        ring_back_answer(&q->rx, r.slots[i].slot, &a);
+        answer_slot(q, r.slots[i].slot, &a, i == 0);
     }
 }
 

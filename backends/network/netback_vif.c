@@ -123,8 +123,11 @@ static int plug(struct vif *v)
     v->bridge = bridge_get(v->owner, bridge);
     if (v->bridge)
         v->port = switch_add(v->bridge->vswitch, &v->link, &o);
-    if (v->port)
+    if (v->port) {
+        if (v->bridge->users == 1) /* an uplink is a user, too */
+            xenbus_log(v->device, PLAT_INFO, "begins the switch %s, which has no uplink", bridge);
         return 0;
+    }
     error = errno;
     say_unplugged(v, bridge, o.guard.mac, error);
     return -error;
@@ -260,6 +263,16 @@ static int read_queue(struct xenbus_device *d, const char *folder, const char *n
     return rc;
 }
 
+/* Says what is wrong with that node, if anything is. */
+static int tell(struct xenbus_device *d, const char *folder, const char *node, int rc)
+{
+    if (rc == -ENOENT)
+        xenbus_error(d, "%s%s is missing", folder, node);
+    else if (rc)
+        xenbus_error(d, "%s%s: %s", folder, node, strerror(-rc));
+    return rc;
+}
+
 static int map_ring(struct vif_queue *q, const char *folder, const char *node, void **page,
                     struct ring_back *ring, size_t request, size_t response)
 {
@@ -272,39 +285,31 @@ static int map_ring(struct vif_queue *q, const char *folder, const char *node, v
                                                 PROT_READ | PROT_WRITE);
         rc = *page ? ring_back_init(ring, *page, 1, request, response) : -errno;
     }
-    if (rc)
-        xenbus_error(d, "%s%s: %s", folder, node, strerror(-rc));
-    return rc;
+    return tell(d, folder, node, rc);
 }
 
-static int bind(struct vif_queue *q, const char *folder, const char *node, struct port *port,
-                uint32_t remote)
+static int bind(struct vif_queue *q, const char *folder, const char *node, struct port *port)
 {
     struct xenbus_device *d = q->vif->device;
-    int rc = port_bind(q->vif->owner->ports, port, d->other, remote);
+    uint32_t remote;
+    int rc = read_queue(d, folder, node, &remote);
 
-    if (rc)
-        xenbus_error(d, "%s%s: %s", folder, node, strerror(-rc));
-    return rc;
+    if (rc == 0)
+        rc = port_bind(q->vif->owner->ports, port, d->other, remote);
+    return tell(d, folder, node, rc);
 }
 
 /* One for both directions, or one for each. */
 static int bind_ports(struct vif_queue *q, const char *folder)
 {
-    struct xenbus_device *d = q->vif->device;
-    uint32_t tx, rx;
+    uint32_t tx;
     int rc;
 
     q->tx_port = q->rx_port = (struct port){ .fn = on_event, .arg = q };
-    rc = read_queue(d, folder, "event-channel-tx", &tx);
-    if (rc == 0) {
-        rc = read_queue(d, folder, "event-channel-rx", &rx);
-        if (rc == 0)
-            rc = bind(q, folder, "event-channel-tx", &q->tx_port, tx);
-        return rc ? rc : bind(q, folder, "event-channel-rx", &q->rx_port, rx);
-    }
-    rc = read_queue(d, folder, "event-channel", &tx);
-    return rc ? rc : bind(q, folder, "event-channel", &q->tx_port, tx);
+    if (read_queue(q->vif->device, folder, "event-channel-tx", &tx) == -ENOENT)
+        return bind(q, folder, "event-channel", &q->tx_port);
+    rc = bind(q, folder, "event-channel-tx", &q->tx_port);
+    return rc ? rc : bind(q, folder, "event-channel-rx", &q->rx_port);
 }
 
 static int queue_begin(struct vif_queue *q, const char *folder)
@@ -341,8 +346,10 @@ static int begin_queues(struct vif *v)
         return rc;
     }
     v->queues = calloc(nr, sizeof(*v->queues));
-    if (v->queues == NULL)
+    if (v->queues == NULL) {
+        xenbus_error(d, "no memory for %u queues", (unsigned int)nr);
         return -ENOMEM;
+    }
     v->nr_queues = (unsigned int)nr;
     for (unsigned int i = 0; i < nr; i++)
         v->queues[i].vif = v;

@@ -125,6 +125,10 @@ static void test_mistakes_in_disks(void)
     BAD("disk=['/x,,xvda',\n'/y,,xvda']", "error f:3: disk: 'xvda' is there twice\n");
     bad_disk("", "a disk has no vdev");
     bad_disk("/x", "a disk has no vdev");
+    bad_disk("target=/dev/vda", "a disk has no vdev");
+    bad_disk(
+        "format=raw,target=/dev/vda,vdev=xvda",
+        "'/dev/vda,vdev=xvda' is all target: target= takes the rest of the line, vdev= goes before it");
     bad_disk("/x,xvda,", "'xvda' is no format"); /* not the old form */
     bad_disk(",,xvda", "'xvda' has no target");
     bad_disk("/x,tar,xvda", "'tar' is no format");
@@ -282,6 +286,9 @@ static void test_mistakes_in_vifs(void)
     bad_vif("mac=00-16-3e-74-3d-00", "'00-16-3e-74-3d-00' is no MAC address");
     bad_vif("mac=", "'' is no MAC address");
     bad_vif("mac=01:00:00:00:00:00", "'01:00:00:00:00:00' is the MAC address of a group");
+    bad_vif("mac=ff:ff:ff:ff:ff:ff", "'ff:ff:ff:ff:ff:ff' is the MAC address of a group");
+    bad_vif("mac=00:00:00:00:00:00,bridge=x", "'00:00:00:00:00:00' is nobody's MAC address");
+    vif("mac=00:00:00:00:00:01");
     bad_vif("bridge=0123456789012345678901234567890123456789",
             "'0123456789012345678901234567890123456789' is too long");
     bad_vif("bridge=01234567890123456789012345678901",

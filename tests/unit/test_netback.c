@@ -364,6 +364,28 @@ static void test_what_cannot_be_read_is_refused(void)
     }
 }
 
+/* A name that is mistyped is a network of its own: nobody else is there, and no way out. */
+static void test_a_new_switch_is_told(void)
+{
+    struct link l = { .ops = &note_ops, .mtu = 1500, .up = true };
+    static const char *const bridges[] = { "xenbr1", "xenbr1", "xenbr0" };
+
+    begin();
+    CU_ASSERT_EQUAL(netback_uplink(backend, "xenbr0", &l), 0);
+    for (unsigned int i = 0; i < GUESTS; i++) {
+        char path[64];
+        unsigned int before = fake_log_lines();
+
+        snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%u/0/bridge", i + 1);
+        store_set(path, "%s", bridges[i]);
+        make_guest(i, ALL);
+        CU_ASSERT_EQUAL(fake_log_lines(), before + (i == 0));
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(fake_log_last(),
+                                  "begins the switch xenbr1, which has no uplink"));
+    end();
+}
+
 /* The store is killed, and started again: what could not be read then is not what the toolstack or the guest has said. */
 static void test_any_request_of_the_store_may_fail(void)
 {
@@ -398,6 +420,7 @@ static const CU_TestInfo tests[] = {
     { "two with one address", test_two_with_one_address },
     { "what cannot be read is refused", test_what_cannot_be_read_is_refused },
     { "who has several queues has no more turns", test_who_has_several_queues_has_no_more_turns },
+    { "a new switch is told", test_a_new_switch_is_told },
     { "any request of the store may fail", test_any_request_of_the_store_may_fail },
     CU_TEST_INFO_NULL,
 };

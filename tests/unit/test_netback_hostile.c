@@ -195,6 +195,45 @@ static void test_who_comes_and_goes_does_not_fill_the_log(void)
     end();
 }
 
+/* Whoever has not said all that belongs to it is told what is missing, or is nonsense. */
+static void test_what_is_missing_is_told(void)
+{
+    static const struct {
+        const char *node, *value, *said;
+        bool split;
+    } bad[] = {
+        { "tx-ring-ref", NULL, "tx-ring-ref is missing", false },
+        { "rx-ring-ref", NULL, "rx-ring-ref is missing", false },
+        { "event-channel", NULL, "event-channel is missing", false },
+        { "event-channel-rx", NULL, "event-channel-rx is missing", true },
+        { "event-channel-tx", NULL, "event-channel is missing", true },
+        { "event-channel-tx", "x", "event-channel-tx: Invalid argument", true },
+        { "event-channel-rx", "1x", "event-channel-rx: Invalid argument", true },
+    };
+
+    for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct guest *g = &guests[0];
+        char path[96];
+
+        begin();
+        *g = (struct guest){ .domain = 1, .nr_queues = 1 };
+        make_device(g, "00:16:3e:00:00:01");
+        make_queue(g, 0, bad[i].split);
+        number(g->front, "request-rx-copy", 1);
+        snprintf(path, sizeof(path), "%s/%s", g->front, bad[i].node);
+        if (bad[i].value)
+            store_set(path, "%s", bad[i].value);
+        else
+            store_remove(path);
+        number(g->front, "state", 4);
+        run_loop(loop);
+        CU_ASSERT_NOT_EQUAL(state_of(g), 4);
+        CU_ASSERT_PTR_NOT_NULL(strstr(fake_log_last(), bad[i].said));
+        CU_ASSERT_TRUE(grants_mapped() == 0 && ports_bound() == 0);
+        end();
+    }
+}
+
 static uint32_t random_state = 1;
 static uint32_t rnd(uint32_t n)
 {
@@ -252,6 +291,7 @@ static const CU_TestInfo tests[] = {
     { "who breaks the rules is disconnected", test_who_breaks_the_rules_is_disconnected },
     { "what waits is counted by what it holds", test_what_waits_is_counted_by_what_it_holds },
     { "who comes and goes does not fill the log", test_who_comes_and_goes_does_not_fill_the_log },
+    { "what is missing is told", test_what_is_missing_is_told },
     { "noise is survived", test_noise_is_survived },
     CU_TEST_INFO_NULL,
 };

@@ -82,16 +82,19 @@ static void answers_finish(struct ring_back *b)
     uint32_t rsp_prod = load(r, RING_RSP_PROD), req_prod = load(r, RING_REQ_PROD);
     uint64_t said = *(volatile uint64_t *)&r->indices[RING_NOTE];
     uint32_t kind = (uint32_t)(said >> 32), index = (uint32_t)said;
+    bool more = kind == RING_NOTE_MORE || kind == RING_NOTE_PART;
     uint8_t answer[ANSWER_MAX];
 
-    if (kind != RING_NOTE_LAST && kind != RING_NOTE_MORE)
+    if (kind != RING_NOTE_LAST && !more)
         return;
-    b->cut = kind == RING_NOTE_MORE && index + 1 == rsp_prod; /* this was done before */
+    b->cut = more && index + 1 == rsp_prod; /* this was done before */
     if (index - rsp_prod >= r->nr_entries || index - rsp_prod >= req_prod - rsp_prod)
         return;
-    b->cut = kind == RING_NOTE_MORE;
-    ring_get(answer, &r->indices[RING_NOTE_ANSWER], r->response_bytes);
-    ring_put(ring_entry(r, index), answer, r->response_bytes);
+    b->cut = more;
+    if (kind != RING_NOTE_PART) {
+        ring_get(answer, &r->indices[RING_NOTE_ANSWER], r->response_bytes);
+        ring_put(ring_entry(r, index), answer, r->response_bytes);
+    }
     store(r, RING_RSP_PROD, index + 1);
 }
 

@@ -137,14 +137,16 @@ uint32_t ring_back_inflight(const struct ring_back *b);
  * An answer lies where its request was, so a backend that is killed between writing it and showing it would leave
  * neither. Therefore it is written down before, in words of the head that nobody uses (a frontend clears them): first
  * the answer, then, at once, whose it is, and whether more belong with it, which are shown together. So what lies between
- * those shown and that one is written, too. What is found there is the frontend's word: a false one is its own loss, as
- * nothing but its own ring is written by it.
+ * those shown and that one is written, too. Where more belong with it, the next one is written down while this one is
+ * not shown yet: so it is said first that this one's slot is written, and nobody takes the next one's words for its. What
+ * is found there is the frontend's word: a false one is its own loss, as nothing but its own ring is written by it.
  */
 enum {
     RING_NOTE = 6,
     RING_NOTE_ANSWER = 8,
     RING_NOTE_LAST = 0x616e7377,
-    RING_NOTE_MORE = 0x616e736d
+    RING_NOTE_MORE = 0x616e736d,
+    RING_NOTE_PART = 0x616e7370 /* more belong with it, and its slot is written */
 };
 
 /**
@@ -162,7 +164,9 @@ ring_back_answer_next(struct ring_back *b, const void *response, uint32_t bytes,
     *(volatile uint64_t *)&head[RING_NOTE] =
         (uint64_t)(more ? RING_NOTE_MORE : RING_NOTE_LAST) << 32 | index;
     ring_put(at, response, bytes);
-    if (!more) {
+    if (more) {
+        head[RING_NOTE + 1] = RING_NOTE_PART;
+    } else {
         b->rsp_prod = index + 1;
         __atomic_store_n(&head[RING_RSP_PROD], index + 1, __ATOMIC_RELEASE);
     }
