@@ -17,14 +17,14 @@
 
 #include "internal.h"
 
-#define NR_MAPS (1UL << 16)   /* pages at MAP_BASE: 256 MiB */
-#define NR_ENTRIES 512UL      /* of a page table */
-_Static_assert(P2M_PAGE == NR_ENTRIES, "a table is made of a page of the p2m");
-#define GROW_PAGES 256UL      /* asked of the hypervisor at once */
-#define HEAP_STEP 64UL        /* pages */
-#define SPARE_PAGES 8         /* growing is made of these */
-#define BALLOON_STEP 64UL     /* pages given back, or got again, at once */
+#define NR_MAPS (1UL << 16) /* pages at MAP_BASE: 256 MiB */
+#define NR_ENTRIES 512UL    /* of a page table */
+#define GROW_PAGES 256UL    /* asked of the hypervisor at once */
+#define HEAP_STEP 64UL      /* pages */
+#define SPARE_PAGES 8       /* growing is made of these */
+#define BALLOON_STEP 64UL   /* pages given back, or got again, at once */
 #define WORD_BITS 64UL
+_Static_assert(P2M_PAGE == NR_ENTRIES, "a table is made of a page of the p2m");
 
 /* Guards all below, and the page tables; held by threads only. */
 static struct mutex memory_lock;
