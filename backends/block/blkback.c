@@ -339,14 +339,20 @@ void device_check_end(struct device *d)
     xenbus_disconnected(d->bus);
 }
 
+/* What is in the rings now is still done. */
+static void look_at_rings(struct device *d)
+{
+    for (unsigned int i = 0; i < d->nr_queues; i++)
+        queue_leave(&d->queues[i]);
+    device_check_end(d);
+}
+
 static void look_last(void *arg)
 {
     struct device *d = arg;
 
     d->lingers = false;
-    for (unsigned int i = 0; i < d->nr_queues; i++)
-        queue_leave(&d->queues[i]);
-    device_check_end(d);
+    look_at_rings(d);
 }
 
 /*
@@ -362,9 +368,7 @@ static void disconnect(struct xenbus_device *bus)
     d->lingers = bus->other_state == XenbusStateClosed;
     if (d->lingers)
         plat_timer_set(d->backend->loop, &d->last_look, plat_now() + LINGER_NS);
-    for (unsigned int i = 0; i < d->nr_queues; i++)
-        queue_leave(&d->queues[i]);
-    device_check_end(d);
+    look_at_rings(d);
 }
 
 /* ---- statistics, for who asks ---- */

@@ -50,8 +50,7 @@ struct queue {
     struct ring_back ring;
     struct pace pace;
     struct plat_timer late; /* what was asked for has not come */
-    unsigned int asked;     /* for an event with so many requests, */
-    bool rests;             /* which has not come yet */
+    unsigned int asked;     /* it rests until there are so many requests; 0: it does not rest */
     void *pages;
     unsigned int nr_pages;
     struct io *ios;              /* one for each slot */

@@ -222,9 +222,9 @@ static void found(struct queue *q, unsigned int nr)
 {
     if (q->asked <= 1)
         port_found(&q->port, nr);
-    if (q->rests && q->device->disk->memory)
+    if (q->asked && q->device->disk->memory)
         pace_found(&q->pace, nr, plat_now());
-    q->rests = false;
+    q->asked = 0;
 }
 
 /* There is no memory, and the reserve is in use: until it is free, or somebody else has freed some. */
@@ -294,7 +294,6 @@ static void rest_for(struct queue *q, unsigned int nr)
         return;
     }
     q->asked = nr;
-    q->rests = true;
     if (nr > 1)
         plat_timer_set(q->device->backend->loop, &q->late, pace_until(&q->pace));
     port_ready(&q->port);
@@ -315,7 +314,7 @@ void queue_late(void *arg)
         queue_wake(q);
         return;
     }
-    if (!q->rests || q->asked <= 1 || q->device->leaving)
+    if (q->asked <= 1 || q->device->leaving)
         return;
     q->asked = 1;
     there = ring_back_look(&q->ring);
