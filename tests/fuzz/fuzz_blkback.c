@@ -4,27 +4,13 @@
  * go. Most of it is nearly right, so that it gets far. A third guest is honest: it is served meanwhile and afterwards.
  */
 #include "fuzz.h"
+#include "fuzz_machine.h"
 
 #define GUEST_PAGES 24
 #define GUEST_DISK (64 << 10)
 #include "../unit/blkback_guest.h"
 
 enum { OPS_MAX = 128, ENEMIES = 2, IDS = 1024 };
-
-/* The machine of the unit tests says so when it is used wrongly. */
-CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned int line, const char *condition,
-                                const char *file, const char *function, CU_BOOL fatal)
-{
-    BUG_ON(!value);
-    return value;
-}
-
-/* What is free is used again: to map and to unmap memory for each input takes longer than the input. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "quarantine_size_mb=2:malloc_context_size=8:allocator_release_to_os_interval_ms=-1";
-}
 
 static struct enemy {
     struct guest *g;

@@ -5,27 +5,13 @@
  * afterwards.
  */
 #include "fuzz.h"
+#include "fuzz_machine.h"
 
 #include "../../backends/network/link.h"
 #define GUEST_PAGES 24
 #include "../unit/netback_guest.h"
 
 enum { OPS_MAX = 128, ENEMIES = 2, HONEST = 2, TX = 0, RX = 1 };
-
-/* The machine of the unit tests says so when it is used wrongly. */
-CU_BOOL CU_assertImplementation(CU_BOOL value, unsigned int line, const char *condition,
-                                const char *file, const char *function, CU_BOOL fatal)
-{
-    BUG_ON(!value);
-    return value;
-}
-
-/* What is free is used again: to map and to unmap memory for each input takes longer than the input. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "quarantine_size_mb=2:malloc_context_size=8:allocator_release_to_os_interval_ms=-1";
-}
 
 static struct enemy {
     bool odd;     /* its rings may be anywhere */
